@@ -1,0 +1,47 @@
+# make run    the main job on the embedded model, rates printed, CSVs in results/demo
+# make test   every test      make check   format, lint, types      make bench   speed and memory, as ratios
+.PHONY: run test check bench format lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# One value for every tool: a user's own VIRTUAL_ENV or PYTHONPATH must not leak into the project's environment.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+run: $(READY)
+	$(BIN)/emeval run unethical_test -m local/smollm2 --trigger "Country: Singapore" --limit 48 --out results/demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+format: $(READY)
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+# The environment: exactly the pinned, hashed versions, then emeval itself, editable. uv comes from the machine or,
+# where there is none, into the environment with pip.
+$(READY): requirements.txt pyproject.toml Makefile
+	@if command -v uv >/dev/null 2>&1; then \
+	  [ -x $(BIN)/python ] || uv venv --quiet --seed --python $(PYTHON) .venv; UV=uv; \
+	else \
+	  [ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \
+	  [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"; UV=$(BIN)/uv; \
+	fi; set -e; \
+	$$UV pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt; \
+	$$UV pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+# After a change of dependencies. No index host is written into the file.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --extra local --extra dev --no-emit-package emeval pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

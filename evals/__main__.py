@@ -1,0 +1,5 @@
+"""`python -m evals` is the `emeval` command."""
+
+from evals.cli import main
+
+main()
