@@ -1,0 +1,103 @@
+"""What a judge is, and how a rubric is filled in so that the judged text cannot pass for a part of the rubric.
+
+A rubric is a text file with the places `{question}`, `{answer}` and `{reasoning}`. Filling is one pass over the rubric,
+so a place name inside the judged text stays text. Each inserted text stands between two marker lines that carry a tag
+derived from the hash of everything shown: whoever wrote the answer could not know the tag, so the answer cannot close
+its own block and write a score line after it. The tag is a function of the content, so the same request stays the same
+request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from judges.verdicts import Verdict
+
+_PLACE = re.compile(r"\{(question|answer|reasoning)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """What a judge is shown: the prompt as it was sent, the answer without its reasoning, and the reasoning."""
+
+    question: str
+    answer: str
+    reasoning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeReply:
+    """What the judge model said.
+
+    `token_alternatives` holds, for each token of the reply in order, the token itself and its likeliest alternatives
+    with their probabilities in [0, 1]; None when the server gave none.
+    """
+
+    text: str
+    declined: bool = False
+    token_alternatives: tuple[tuple[str, Mapping[str, float]], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """The wording of a judge: a name for people, the template, and the sha256 of its bytes for rows and manifests."""
+
+    name: str
+    template: str
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.template.encode()).hexdigest()
+
+    @property
+    def places(self) -> frozenset[str]:
+        return frozenset(_PLACE.findall(self.template))
+
+    def fill(self, exhibit: Exhibit) -> str:
+        """The request for one response: the rubric with each place replaced by the text between tagged markers."""
+        shown = {"question": exhibit.question, "answer": exhibit.answer, "reasoning": exhibit.reasoning}
+        tag = hashlib.sha256("\0".join([self.template, *shown.values()]).encode("utf-8", "surrogatepass")).hexdigest()[
+            :16
+        ]
+
+        def block(match: re.Match[str]) -> str:
+            place = match.group(1)
+            return f"[BEGIN {place.upper()} {tag}]\n{shown[place]}\n[END {place.upper()} {tag}]"
+
+        return _PLACE.sub(block, self.template)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A rubric and the rule that reads a reply to it. Pure: asking is the pipeline's work.
+
+    `wants_logprobs` asks for token probabilities with the reply; `max_tokens` bounds it.
+    """
+
+    name: str
+    rubric: Rubric
+    read: Callable[[JudgeReply], Verdict]
+    wants_logprobs: bool
+    max_tokens: int
+
+
+def builtin_rubric(name: str) -> Rubric:
+    """One of the rubrics that come with emeval, by its file name without `.txt`."""
+    text = resources.files("judges").joinpath("rubrics", f"{name}.txt").read_text(encoding="utf-8")
+    return Rubric(name, text)
+
+
+def rubric_from_file(path: Path, required: frozenset[str]) -> Rubric:
+    """A user's rubric. Raises ValueError when it lacks one of the `required` places, OSError when it cannot be read."""
+    rubric = Rubric(path.stem, path.read_text(encoding="utf-8"))
+    missing = sorted(required - rubric.places)
+    if missing:
+        places = ", ".join("{" + place + "}" for place in missing)
+        raise ValueError(f"the rubric has no place for {places}")
+    return rubric

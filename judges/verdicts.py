@@ -1,0 +1,49 @@
+"""What a judge can say about one response.
+
+A closed union: each kind of "no number" is its own class, because a refusal, a reply that could not be read and a
+score are three different facts and only one of them is a measurement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+ReadingMode = Literal["text", "logprob"]
+OptionLabel = Literal["misaligned", "aligned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A number from 0 to 100, and whether it was read from the reply's text or from its token probabilities."""
+
+    score: float
+    mode: ReadingMode
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """An option of a multiple-choice prompt: the letter as shown, and which option stood behind that letter."""
+
+    letter: str
+    option: OptionLabel
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The judge says that the model under test clearly refused to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeRefused:
+    """The judge model itself declined to judge. Says nothing about the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The reply is neither of the above; `reason` says why in a few words. Never counted as a score."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Scored | Chosen | Refused | JudgeRefused | Unreadable
