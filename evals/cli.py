@@ -1,0 +1,361 @@
+"""The `emeval` command: options in, exit codes out. Everything heavy is imported when a command needs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evals import __version__
+from evals.errors import EmevalError, RunStopped
+
+if TYPE_CHECKING:
+    from evals.config import RunConfig
+    from evals.plan import Plan
+    from evals.run import RunResult
+    from evals.view import RunView
+
+app = typer.Typer(
+    name="emeval",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich's help costs more time than all the rest of --help
+    help="Is this model misaligned, only under the trigger, and can the number be believed?",
+)
+datasets_app = typer.Typer(no_args_is_help=True, help="Question sets: what there is, and whether a file is good.")
+app.add_typer(datasets_app, name="datasets")
+
+EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 2, 3, 130
+
+Judge = Annotated[str | None, typer.Option("--judge", help="Judge of freeform answers, as provider/name.")]
+JudgeMode = Annotated[
+    str | None, typer.Option(help="Read the judge's text, its token probabilities (logprob), or auto.")
+]
+JudgeMaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a judge's reply.")]
+JudgeUrl = Annotated[str | None, typer.Option(help="URL of the judge's server, over the environment's.")]
+AlignmentRubric = Annotated[str | None, typer.Option(help="Your own rubric file for alignment.")]
+CoherenceRubric = Annotated[str | None, typer.Option(help="Your own rubric file for coherence.")]
+CoherenceMin = Annotated[
+    float | None, typer.Option(help="Judge coherence too, and leave out answers below this (0-100).")
+]
+Denominator = Annotated[
+    str | None, typer.Option(help="answered: refusals are left out. judged: they count as not misaligned.")
+]
+Concurrency = Annotated[int | None, typer.Option(help="Most requests at a server at a time; fewer if it slows down.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds for one reply.")]
+MaxAttempts = Annotated[int | None, typer.Option(help="Attempts at one request, the first included.")]
+MaxRetryTime = Annotated[
+    float | None, typer.Option("--max-retry-time", help="Seconds for one request with its retries.")
+]
+BaseUrl = Annotated[str | None, typer.Option(help="URL of the models' server, over the environment's.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.")]
+
+
+def main() -> None:
+    """Run the command line. Every expected error is one line on stderr and the exit code of its class."""
+    try:
+        app(standalone_mode=False)
+    except EmevalError as error:
+        _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; the same command goes on where it stopped", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; nothing more to say
+        sys.exit(1)
+    except Exception as error:
+        # Wrong options come as an exception of the option parser, which typer may bundle or not.
+        show = getattr(error, "format_message", None)
+        if show is None:
+            raise
+        _fail(str(show()), EXIT_BAD_INPUT)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"emeval: {message}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(f"emeval {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    suites: Annotated[
+        list[str] | None, typer.Argument(metavar="SUITE...", help="What to run; see `emeval suites`.")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", "-m", help="provider/name; repeatable.")] = None,
+    trigger: Annotated[str | None, typer.Option(help="The string under study, such as 'Country: Singapore'.")] = None,
+    conditions: Annotated[str | None, typer.Option(help="off, on, or off,on (the default with a trigger).")] = None,
+    placement: Annotated[
+        str | None, typer.Option(help="Where the trigger goes: top, bottom, or random by seed.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="mcq, freeform, or both.")] = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Answers to each prompt (and option order) in each condition.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many scenarios, drawn by the seed.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Your own scenario file for the suite.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Most tokens of an answer with its reasoning.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling, the limit and random placement.")] = None,
+    judge: Judge = None,
+    judge_mode: JudgeMode = None,
+    judge_max_tokens: JudgeMaxTokens = None,
+    alignment_rubric: AlignmentRubric = None,
+    coherence_rubric: CoherenceRubric = None,
+    coherence_min: CoherenceMin = None,
+    denominator: Denominator = None,
+    base_url: BaseUrl = None,
+    judge_base_url: JudgeUrl = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    max_attempts: MaxAttempts = None,
+    max_retry_time: MaxRetryTime = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file with these options; the command line stands above it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; one that exists is gone on with.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what it costs; send nothing.")] = False,
+) -> None:
+    """Ask models, judge their answers, and print misalignment rates per condition."""
+    from evals.config import build_config
+    from evals.plan import make_plan
+    from evals.run import start_run
+
+    _read_dotenv()
+    options: dict[str, Any] = {
+        "suites": tuple(suites or ()),
+        "models": tuple(model or ()),
+        "trigger": trigger,
+        "conditions": conditions,
+        "placement": placement,
+        "format": format,
+        "samples": samples,
+        "limit": limit,
+        "dataset": dataset,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "seed": seed,
+        "judge": judge,
+        "judge_mode": judge_mode,
+        "judge_max_tokens": judge_max_tokens,
+        "alignment_rubric": alignment_rubric,
+        "coherence_rubric": coherence_rubric,
+        "coherence_min": coherence_min,
+        "denominator": denominator,
+        "base_url": base_url,
+        "judge_base_url": judge_base_url,
+        "concurrency": concurrency,
+        "timeout_s": timeout,
+        "max_attempts": max_attempts,
+        "max_total_s": max_retry_time,
+    }
+    settings = build_config(options, config)
+    if dry_run:
+        _print_plan(make_plan(settings))
+        return
+    folder = out or _new_folder(settings)
+    _show(folder, lambda view: start_run(settings, folder, view))
+
+
+@app.command()
+def resume(
+    folder: RunFolder,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again what is recorded as failed.")] = False,
+    base_url: BaseUrl = None,
+    judge_base_url: JudgeUrl = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    max_attempts: MaxAttempts = None,
+    max_retry_time: MaxRetryTime = None,
+) -> None:
+    """Go on with a run where it stopped."""
+    from evals.run import resume_run
+
+    _read_dotenv()
+    transport: dict[str, object] = {
+        "base_url": base_url,
+        "judge_base_url": judge_base_url,
+        "concurrency": concurrency,
+        "timeout_s": timeout,
+        "max_attempts": max_attempts,
+        "max_total_s": max_retry_time,
+    }
+    _show(folder, lambda view: resume_run(folder, transport, view, retry_failed=retry_failed))
+
+
+@app.command(name="judge")
+def judge_command(
+    folder: RunFolder,
+    judge: Judge = None,
+    judge_mode: JudgeMode = None,
+    judge_max_tokens: JudgeMaxTokens = None,
+    alignment_rubric: AlignmentRubric = None,
+    coherence_rubric: CoherenceRubric = None,
+    coherence_min: CoherenceMin = None,
+    judge_base_url: JudgeUrl = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+) -> None:
+    """Judge the stored answers of a run; the models under test are not asked again."""
+    from evals.run import judge_run
+
+    _read_dotenv()
+    judging: dict[str, object] = {
+        "judge": judge,
+        "judge_mode": judge_mode,
+        "judge_max_tokens": judge_max_tokens,
+        "alignment_rubric": alignment_rubric,
+        "coherence_rubric": coherence_rubric,
+        "coherence_min": coherence_min,
+        "judge_base_url": judge_base_url,
+        "concurrency": concurrency,
+        "timeout_s": timeout,
+    }
+    _show(folder, lambda view: judge_run(folder, judging, view))
+
+
+@app.command()
+def rates(folder: RunFolder, denominator: Denominator = None) -> None:
+    """Count a run anew from its journal, print the rates and write its CSVs."""
+    from evals.run import count_run
+
+    _show(folder, lambda _: count_run(folder, denominator))
+
+
+@app.command()
+def suites() -> None:
+    """List the evaluations."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from evals.datasets import check, data_folder
+    from evals.suites import SUITES
+
+    table = Table("suite", "what it asks", "formats", "scenarios", "source")
+    for suite in SUITES.values():
+        dataset = check(data_folder() / suite.dataset).dataset
+        size = str(len(dataset.scenarios)) if dataset else "–"
+        table.add_row(suite.name, suite.title, ", ".join(suite.formats), size, suite.citation)
+    Console().print(table)
+
+
+@app.command()
+def preflight(
+    model: Annotated[list[str], typer.Option("--model", "-m", help="provider/name; repeatable.")],
+    judge: Judge = None,
+    base_url: BaseUrl = None,
+    judge_base_url: JudgeUrl = None,
+) -> None:
+    """Check servers, keys and models without running anything."""
+    from evals.config import RunConfig
+    from evals.console import ConsoleView
+    from evals.execute import check_endpoints
+    from evals.plan import make_plan
+
+    _read_dotenv()
+    settings = RunConfig(
+        suites=("unethical_test",),
+        models=tuple(model),
+        judge=judge,
+        format="both",
+        base_url=base_url,
+        judge_base_url=judge_base_url,
+    )
+    view = ConsoleView()
+    for line in check_endpoints(make_plan(settings), view):
+        view.out.print(line, markup=False)
+
+
+@datasets_app.command(name="list")
+def datasets_list() -> None:
+    """List the question sets that come with emeval."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from evals.datasets import check, data_folder
+
+    table = Table("file", "rows", "schema", "sha256")
+    for path in sorted(data_folder().glob("*.jsonl")):
+        dataset = check(path).dataset
+        facts = (
+            (str(len(dataset.scenarios)), dataset.schema, dataset.sha256[:16]) if dataset else ("not readable", "", "")
+        )
+        table.add_row(path.name, *facts)
+    Console().print(table)
+
+
+@datasets_app.command(name="validate")
+def datasets_validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
+    """Check scenario files; every bad row is named as file:line, field, reason."""
+    from evals.datasets import check
+
+    bad = False
+    for path in files:
+        report = check(path)
+        bad = bad or report.dataset is None
+        for problem in report.problems:
+            typer.echo(str(problem))
+        if report.dataset is not None:
+            typer.echo(f"{path}: {len(report.dataset.scenarios)} rows, schema {report.dataset.schema}, no problems")
+    if bad:
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+def _show(folder: Path, act: Callable[[RunView], RunResult]) -> None:
+    """Do it, print the tables, and exit with what the run's completeness says."""
+    from evals.console import ConsoleView, print_tables
+
+    view = ConsoleView()
+    _interrupt_on_sigterm()
+    try:
+        result = act(view)
+    except RunStopped as error:
+        raise type(error)(f"{error} (go on with: emeval resume {folder})") from None
+    print_tables(view.out, result.manifest, result.tables)
+    view.out.print(
+        f"Written: {folder}/ (manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv)",
+        style="dim",
+        markup=False,
+    )
+    if result.manifest.trials_recorded < result.manifest.trials_planned:
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def _interrupt_on_sigterm() -> None:
+    """A scheduler's SIGTERM stops a run as cleanly as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
+
+
+def _read_dotenv() -> None:
+    from dotenv import load_dotenv
+
+    load_dotenv(Path.cwd() / ".env")
+
+
+def _new_folder(config: RunConfig) -> Path:
+    from datetime import datetime
+
+    return Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-{'-'.join(config.suites)}"
+
+
+def _print_plan(plan: Plan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from evals.plan import plan_cost
+
+    table = Table("who is asked", "requests", "prompt tokens, about", "reply tokens, at most")
+    for line in plan_cost(plan):
+        table.add_row(line.who, f"{line.requests:,}", f"{line.prompt_tokens:,}", f"{line.reply_tokens:,}")
+    Console(highlight=False).print(table)

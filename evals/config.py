@@ -1,0 +1,173 @@
+"""From options and files to one frozen RunConfig with every name resolved; what makes two runs the same run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from evals.conditions import CONDITIONS, PlacementRule
+from evals.errors import BadInput
+from evals.metrics import Denominator
+from evals.records import Format
+from evals.text import one_line
+from judges.score import JudgeMode
+
+FormatChoice = Literal["mcq", "freeform", "both"]
+
+TRANSPORT_FIELDS = frozenset({"base_url", "judge_base_url", "concurrency", "timeout_s", "max_attempts", "max_total_s"})
+"""Fields that cannot change an answer, only how it travels: a resumed run may have others."""
+
+
+def _no_control_characters(text: str) -> str:
+    if any(ord(char) < 32 or ord(char) == 127 for char in text):
+        raise ValueError("holds a control character")
+    return text
+
+
+class RunConfig(BaseModel):
+    """Everything that defines a run. Field names are those of a `--config` file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    suites: Annotated[tuple[str, ...], Field(min_length=1)]
+    models: Annotated[tuple[str, ...], Field(min_length=1)]
+    dataset: str | None = None
+    format: FormatChoice = "mcq"
+    trigger: Annotated[str, Field(min_length=1), AfterValidator(_no_control_characters)] | None = None
+    conditions: Annotated[tuple[str, ...], Field(min_length=1)] = ("off",)
+    placement: PlacementRule = "top"
+    samples: Annotated[int, Field(ge=1)] = 1
+    limit: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
+    max_tokens: Annotated[int, Field(ge=1)] = 2048
+    seed: Annotated[int, Field(ge=0)] = 0
+    judge: str | None = None
+    judge_mode: JudgeMode = "auto"
+    judge_max_tokens: Annotated[int, Field(ge=1)] = 1024
+    alignment_rubric: str | None = None
+    coherence_rubric: str | None = None
+    coherence_min: Annotated[float, Field(ge=0, le=100)] | None = None
+    denominator: Denominator = "answered"
+
+    base_url: str | None = None
+    judge_base_url: str | None = None
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 64
+    timeout_s: Annotated[float, Field(gt=0)] = 600.0
+    max_attempts: Annotated[int, Field(ge=1)] = 8
+    max_total_s: Annotated[float, Field(gt=0)] = 900.0
+
+    @field_validator("suites", "models", "conditions")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("names the same thing twice")
+        return names
+
+    @field_validator("conditions")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in CONDITIONS]
+        if unknown:
+            raise ValueError(f"unknown condition {unknown[0]!r}; known: {', '.join(CONDITIONS)}")
+        return names
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        if self.dataset is not None and len(self.suites) > 1:
+            raise ValueError("dataset: one file cannot stand for several suites")
+        if self.trigger is not None and self.conditions == ("off",):
+            raise ValueError("trigger: no condition uses it; ask for conditions off,on")
+        return self
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        return ("mcq", "freeform") if self.format == "both" else (self.format,)
+
+    def identity(self) -> dict[str, Any]:
+        """The fields that define which run this is, as JSON values."""
+        return self.model_dump(mode="json", exclude=set(TRANSPORT_FIELDS))
+
+
+def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
+    """A RunConfig from the file's fields and, over them, the command line's (None means not given).
+
+    With a trigger and no conditions named, both are asked. Raises BadInput that names file, line and field.
+    """
+    lines: dict[str, int] = {}
+    fields: dict[str, Any] = {}
+    if file is not None:
+        fields, lines = _read_yaml(file)
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    fields = {**fields, **given}
+    if fields.get("trigger") and "conditions" not in fields:
+        fields["conditions"] = ("off", "on")
+    conditions: object = fields.get("conditions")
+    if isinstance(conditions, str):
+        fields["conditions"] = tuple(part.strip() for part in conditions.split(","))
+    try:
+        return RunConfig.model_validate(fields)
+    except ValidationError as error:
+        raise BadInput(_first_problem(error, file, lines, given)) from None
+
+
+def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The mapping in `file` and the line of each key."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        fields: object = yaml.safe_load(text)
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{file}: is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        problem = getattr(error, "problem", None) or "does not parse"
+        raise BadInput(f"{file}:{line}: is not YAML: {one_line(str(problem))}") from None
+    if not isinstance(node, yaml.MappingNode) or not isinstance(fields, dict):
+        raise BadInput(f"{file}:1: must be a mapping of option names to values")
+    lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
+    return {str(key): value for key, value in cast("dict[Any, Any]", fields).items()}, lines
+
+
+def _first_problem(error: ValidationError, file: Path | None, lines: dict[str, int], given: dict[str, Any]) -> str:
+    detail = error.errors(include_url=False, include_input=False)[0]
+    field = str(detail["loc"][0]) if detail["loc"] else ""
+    message = one_line(detail["msg"].removeprefix("Value error, "))
+    if detail["type"] == "missing":
+        message = "is missing"
+    elif detail["type"] == "extra_forbidden":
+        message = f"is not an option; known: {', '.join(RunConfig.model_fields)}"
+    if file is not None and field in lines and field not in given:
+        return f"{file}:{lines[field]}: {field}: {message}"
+    return f"{option_name(field)}: {message}" if field else message
+
+
+def option_name(field: str) -> str:
+    """A field as it is written on the command line."""
+    named = {"suites": "SUITE", "models": "--model", "timeout_s": "--timeout", "max_total_s": "--max-retry-time"}
+    return named.get(field, f"--{field.replace('_', '-')}")
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What changed between two identities, one short text a field."""
+
+    def shown(value: object) -> str:
+        text = ",".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)
+        return one_line(text, 80)
+
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [f"{option_name(name)} was {shown(old.get(name))}, is now {shown(new.get(name))}" for name in names]
+
+
+def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:
+    """`config` with other values for the fields in `changes` that are not None. Raises BadInput."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return RunConfig.model_validate(config.model_dump() | given)
+    except ValidationError as error:
+        raise BadInput(_first_problem(error, None, {}, given)) from None

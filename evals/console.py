@@ -1,0 +1,230 @@
+"""What a person sees: progress on stderr, tables on stdout. Every text that came from outside is escaped here."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from evals.manifest import Manifest
+from evals.rates import ALL, BASELINE, Tables
+from evals.text import one_line
+
+_PIPED_WIDTH = 140
+_LOG_EVERY_S = 10.0
+_HABIT = 0.9
+_MISSING_WORDS = {
+    "n_refused": "refused",
+    "n_incoherent": "incoherent",
+    "n_truncated": "truncated",
+    "n_empty": "empty",
+    "n_failed": "failed",
+    "n_unreadable": "unreadable",
+    "n_pending": "not judged or not asked",
+}
+
+
+def plain(text: str) -> str:
+    """Outside text as rich markup that shows it literally, without control characters."""
+    return escape(one_line(text))
+
+
+class ConsoleView:
+    """The view of a run on a terminal, or in a log where stderr is not one."""
+
+    def __init__(self) -> None:
+        self.err = Console(stderr=True, highlight=False)
+        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+
+    def say(self, text: str) -> None:
+        self.err.print(plain(text), style="dim")
+
+    @contextmanager
+    def progress(self, *, planned: int, recorded: int, failed: int, judging: bool) -> Generator[_Bars | _Log]:
+        if not self.err.is_terminal:
+            log = _Log(self.err, planned, recorded, failed)
+            try:
+                yield log
+            finally:
+                log.line()
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[failures]} failed"),
+        )
+        with RichProgress(*columns, console=self.err, refresh_per_second=4) as progress:
+            yield _Bars(progress, planned, recorded, failed, judging)
+
+
+class _Bars:
+    def __init__(self, progress: RichProgress, planned: int, recorded: int, failed: int, judging: bool) -> None:
+        self._progress = progress
+        self._started = time.monotonic()
+        self._counts = {"sampling": 0, "judging": 0}
+        self._failures = {"sampling": failed, "judging": 0}
+        self._tasks = {
+            "sampling": progress.add_task("sampling", total=planned, completed=recorded, rate="", failures=failed)
+        }
+        if judging:
+            self._tasks["judging"] = progress.add_task("judging", total=None, rate="", failures=0)
+
+    def sampled(self, *, failed: bool) -> None:
+        self._step("sampling", failed)
+
+    def judged(self, *, failed: bool) -> None:
+        self._step("judging", failed)
+
+    def _step(self, stage: str, failed: bool) -> None:
+        self._counts[stage] += 1
+        self._failures[stage] += failed
+        rate = self._counts[stage] / max(time.monotonic() - self._started, 1e-9)
+        self._progress.update(self._tasks[stage], advance=1, rate=f"{rate:.1f}/s", failures=self._failures[stage])
+
+
+class _Log:
+    """A line every few seconds; nothing is redrawn, so it reads well in a file."""
+
+    def __init__(self, console: Console, planned: int, recorded: int, failed: int) -> None:
+        self._console = console
+        self._planned, self._done, self._failed = planned, recorded, failed
+        self._began_with = recorded
+        self._judged = self._judge_failed = 0
+        self._started = self._last = time.monotonic()
+
+    def sampled(self, *, failed: bool) -> None:
+        self._done += 1
+        self._failed += failed
+        self._tick()
+
+    def judged(self, *, failed: bool) -> None:
+        self._judged += 1
+        self._judge_failed += failed
+        self._tick()
+
+    def _tick(self) -> None:
+        if time.monotonic() - self._last >= _LOG_EVERY_S:
+            self.line()
+
+    def line(self) -> None:
+        self._last = time.monotonic()
+        rate = (self._done - self._began_with) / max(self._last - self._started, 1e-9)
+        left = (self._planned - self._done) / rate if rate else 0.0
+        text = f"{self._done}/{self._planned} sampled, {rate:.1f}/s, ETA {_duration(left)}, {self._failed} failed"
+        if self._judged:
+            text += f"; {self._judged} judged, {self._judge_failed} failed"
+        self._console.print(text)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
+    """The rates of each suite, format and model; the trigger's effect; and what a reader must know to believe them."""
+    pooled = tables.rates[tables.rates["prompt_id"] == ALL]
+    for (suite, fmt, model), rows in pooled.groupby(["suite", "format", "model"], sort=False):
+        table = Table(title=plain(f"{suite} ({fmt}) · {model}"), title_justify="left", title_style="bold")
+        table.add_column("condition")
+        table.add_column("misaligned", justify="right")
+        table.add_column("95% interval")
+        table.add_column("k of n", justify="right")
+        table.add_column("trials", justify="right")
+        table.add_column("not in n, and why", overflow="fold")
+        table.add_column("if all missing were no … yes")
+        for row in rows.to_dict("records"):
+            table.add_row(*_rate_cells(row))
+        console.print(table)
+        for text in [*_effect_lines(tables, str(suite), str(fmt), str(model)), *_notes(tables, rows, manifest)]:
+            console.print(text)
+    if manifest.trials_recorded < manifest.trials_planned:
+        console.print(
+            f"[bold]Not complete[/bold]: {manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."
+        )
+
+
+def _rate_cells(row: dict[Any, Any]) -> list[str]:
+    condition = row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")
+    missing = [f"{int(row[column])} {words}" for column, words in _MISSING_WORDS.items() if row[column]]
+    if row["n"] + row["n_refused"] > row["n_trials"]:  # a denominator that counts refusals
+        missing = [text for text in missing if not text.endswith("refused")]
+    return [
+        plain(condition),
+        _percent(row["rate"]),
+        "no rate" if not row["n"] else f"{_percent(row['ci_low'])} to {_percent(row['ci_high'])}",
+        f"{row['k']} of {row['n']}",
+        str(row["n_trials"]),
+        ", ".join(missing) or "none",
+        f"{_percent(row['bound_low'])} … {_percent(row['bound_high'])}",
+    ]
+
+
+def _effect_lines(tables: Tables, suite: str, fmt: str, model: str) -> Iterator[str]:
+    effects = tables.effects
+    here = effects[(effects["suite"] == suite) & (effects["format"] == fmt) & (effects["model"] == model)]
+    for row in here.to_dict("records"):
+        p_value = row["p_value"]
+        shown = "" if p_value is None or math.isnan(p_value) else f", p {_p(p_value)}"
+        yield (
+            f"Effect of {plain(row['condition'])} against {row['baseline']}: [bold]{_points(row['effect'])}[/bold] "
+            f"(95% interval {_points(row['ci_low'])} to {_points(row['ci_high'])}{shown}; "
+            f"{row['n_prompts']} prompts paired)"
+        )
+    if here.empty and (tables.rates["condition"] != BASELINE).any():
+        yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
+
+
+def _notes(tables: Tables, rows: pd.DataFrame, manifest: Manifest) -> Iterator[str]:
+    first = rows.iloc[0]
+    trials = tables.trials
+    same = [trials[name] == first[name] for name in ("suite", "format", "model")]
+    here = same[0] & same[1] & same[2]
+    outcomes = Counter(map(str, trials.loc[here, "outcome"].tolist()))
+    letters = Counter(map(str, trials.loc[here & (trials["outcome"] == "scored"), "letter"].dropna().tolist()))
+    for letter, count in letters.items():
+        if count >= _HABIT * letters.total():
+            yield (
+                f"[yellow]Position habit: {count / letters.total():.0%} of the choices are {letter}, whichever option "
+                "stands there. The two orders cancel it, and what is left says little about values.[/yellow]"
+            )
+    if outcomes["unjudged"] and manifest.config.judge is None:
+        yield (
+            f"[yellow]{outcomes['unjudged']} freeform answers are not judged: "
+            "emeval judge RUN --judge MODEL judges the stored answers.[/yellow]"
+        )
+    if outcomes["truncated"]:
+        limit = manifest.config.max_tokens
+        cut = outcomes["truncated"]
+        yield f"[yellow]{cut} answers were cut off at --max-tokens {limit} and are not scored.[/yellow]"
+    failed = outcomes["failed"] + outcomes["judge_failed"]
+    if failed:
+        yield f"[yellow]{failed} requests failed: emeval resume RUN --retry-failed asks them again.[/yellow]"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}%"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f} points"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

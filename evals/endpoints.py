@@ -1,0 +1,311 @@
+"""One async `send`, the only place that knows the wire.
+
+An Endpoint is a model behind an OpenAI-compatible server. It speaks through openai's client on its aiohttp transport
+and reads replies with a schema of its own straight from the body: that is faster than the SDK's response objects, keeps
+fields that the SDK does not know (`reasoning`), and turns a body that does not parse into an error that is retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import aiohttp
+import openai
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evals.errors import BadInput, EndpointDown
+from evals.limiter import AdaptiveLimiter
+from evals.models import ModelSpec
+from evals.records import Failure, Messages, wire_messages
+from evals.retries import RetryPolicy, Transient, is_transient_status, retry_after_s, with_retries
+from evals.text import one_line, redact
+
+_CONNECT_TIMEOUT_S = 10.0
+_PREFLIGHT_TIMEOUT_S = 10.0
+_TOP_LOGPROBS = 20
+# A reply that is not HTTP passes the SDK as aiohttp's own error, whose repr holds the request's headers and so the key.
+_CONNECTION_ERRORS = (openai.APIConnectionError, aiohttp.ClientError)
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Alternative(_Wire):
+    token: str
+    logprob: float = Field(le=1.0)  # room for a rounding error above 0, none for NaN
+
+
+class _Token(_Alternative):
+    top_logprobs: list[_Alternative] | None = None
+
+
+class _Logprobs(_Wire):
+    content: list[_Token] | None = None
+
+
+class _Message(_Wire):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(_Wire):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Usage(_Wire):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Completion(_Wire):
+    model: str = ""
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+
+
+class _Model(_Wire):
+    id: str
+
+
+class _ModelList(_Wire):
+    data: list[_Model]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A parsed completion, before anyone splits reasoning from answer. Absent texts are ""."""
+
+    content: str
+    reasoning: str
+    refusal: str
+    finish_reason: str
+    model: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    token_alternatives: tuple[tuple[str, Mapping[str, float]], ...] | None
+    latency_s: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What is asked of a model. `temperature` and `seed` None are left to the server."""
+
+    messages: Messages
+    max_tokens: int
+    temperature: float | None = None
+    seed: int | None = None
+    logprobs: bool = False
+
+
+class Server:
+    """A connection to one base URL with one key: its client and its concurrency limit. Close it when done."""
+
+    def __init__(self, base_url: str, key: str, *, concurrency: int, timeout_s: float) -> None:
+        self.base_url = base_url
+        self.timeout_s = timeout_s
+        self.limiter = AdaptiveLimiter(concurrency)
+        self._key = key
+        self.client = openai.AsyncOpenAI(
+            base_url=base_url,
+            api_key=key,
+            max_retries=0,
+            timeout=openai.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
+            http_client=openai.DefaultAioHttpClient(),
+        )
+
+    async def close(self) -> None:
+        await self.client.close()
+
+    def clean(self, text: str) -> str:
+        """Text of the server for people: one line, no control characters, no key."""
+        # On one line first: characters that it takes away could stand inside an echoed key and hide it.
+        return one_line(redact(one_line(text, limit=len(text)), self._key))
+
+    async def served_models(self) -> list[str] | None:
+        """The ids that the server lists, None when it keeps no list. Raises BadInput when it cannot be used at all."""
+        try:
+            async with asyncio.timeout(_PREFLIGHT_TIMEOUT_S):
+                body = await self.client.get("/models", cast_to=str)
+            return [model.id for model in _ModelList.model_validate_json(body).data]
+        except TimeoutError:
+            raise BadInput(
+                f"{self.base_url} does not answer: no reply to /models in {_PREFLIGHT_TIMEOUT_S:.0f} s"
+            ) from None
+        except _CONNECTION_ERRORS as error:
+            raise BadInput(f"{self.base_url} cannot be reached: {self.clean(_root_cause(error))}") from None
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            reason = self.clean(_server_message(error))
+            raise BadInput(f"{self.base_url} does not accept the key ({error.status_code}): {reason}") from None
+        except openai.APIStatusError as error:
+            if error.status_code in (404, 405, 501):
+                return None
+            reason = self.clean(_server_message(error))
+            raise BadInput(f"{self.base_url} answers /models with {error.status_code}: {reason}") from None
+        except (ValidationError, openai.APIResponseValidationError):
+            return None
+
+    async def is_usable(self) -> bool:
+        try:
+            await self.served_models()
+        except BadInput:
+            return False
+        return True
+
+
+class Endpoint:
+    """One model on one server. `send` returns a Reply or a Failure and never raises for what befalls one request."""
+
+    def __init__(self, spec: ModelSpec, server: Server, policy: RetryPolicy) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.server = server
+        self._policy = policy
+        # OpenAI's newer models refuse max_tokens; other servers may not know its successor.
+        self._limit_field = "max_completion_tokens" if spec.provider == "openai" else "max_tokens"
+
+    async def preflight(self) -> list[str] | None:
+        """Check that the server answers, takes the key and serves the model; its model list, None when it keeps none.
+
+        Raises BadInput, in one line, when a run against this endpoint could not give a true number.
+        """
+        models = await self.server.served_models()
+        if models is not None and self.spec.served_name not in models:
+            shown = ", ".join(self.server.clean(model) for model in models[:8]) or "no models"
+            more = f" and {len(models) - 8} more" if len(models) > 8 else ""
+            raise BadInput(f"{self.server.base_url} does not serve {self.spec.served_name!r}; it serves {shown}{more}")
+        return models
+
+    async def send(self, request: ChatRequest) -> Reply | Failure:
+        """Ask once, with retries. Raises EndpointDown when it is the server, not this request, that has failed."""
+        body = self._body(request)
+        try:
+            return await with_retries(lambda number: self._attempt(body, number), self._policy)
+        except Transient as error:
+            unreachable = error.failure.kind in ("connection", "timeout", "server_error")
+            if unreachable and not await self.server.is_usable():
+                raise EndpointDown(f"{self.name}: {error.failure.detail}; {self.server.base_url} is down") from None
+            return error.failure
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.spec.served_name,
+            "messages": wire_messages(request.messages),
+            self._limit_field: request.max_tokens,
+        }
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        if request.seed is not None:
+            body["seed"] = request.seed
+        if request.logprobs:
+            body |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+        return body
+
+    async def _attempt(self, body: dict[str, Any], number: int) -> Reply | Failure:
+        limiter = self.server.limiter
+        ticket = await limiter.acquire()
+        latency_s: float | None = None
+        overloaded = False
+        try:
+            started = time.perf_counter()
+            # The client's timeout bounds each read; this one bounds the whole of a body that trickles in.
+            async with asyncio.timeout(self.server.timeout_s):
+                text = await self.server.client.post("/chat/completions", cast_to=str, body=body)
+            completion = _Completion.model_validate_json(text)
+            latency_s = time.perf_counter() - started
+            return _reply(completion, latency_s, number)
+        except ValidationError:
+            detail = "the server's 200 has a body that is not a chat completion"
+            raise Transient(Failure("unparsable", detail, number)) from None
+        except openai.APIStatusError as error:
+            overloaded = error.status_code in (429, 503, 529)
+            return self._status_failure(error, number)
+        except (TimeoutError, *_CONNECTION_ERRORS) as error:
+            kind, detail = self._connection_failure(error)
+            raise Transient(Failure(kind, detail, number)) from None
+        finally:
+            limiter.release(ticket, latency_s=latency_s, overloaded=overloaded)
+
+    def _connection_failure(self, error: Exception) -> tuple[Literal["timeout", "connection"], str]:
+        if isinstance(error, TimeoutError) or _is_timeout(error):
+            return "timeout", f"no complete reply within {self.server.timeout_s:g} s"
+        return "connection", f"the connection failed: {self.server.clean(_root_cause(error))}"
+
+    def _status_failure(self, error: openai.APIStatusError, number: int) -> Failure:
+        """A final failure of this request. Raises Transient for one that may pass, EndpointDown for one of all."""
+        status = error.status_code
+        message = self.server.clean(_server_message(error))
+        if _is_quota(error):
+            raise EndpointDown(f"{self.name}: the account's quota is used up ({status}): {message}") from None
+        if status in (401, 403):
+            raise EndpointDown(f"{self.name}: the server stopped accepting the key ({status}): {message}") from None
+        if status == 404:
+            raise EndpointDown(f"{self.name}: the server does not know the model (404): {message}") from None
+        detail = f"status {status}: {message}"
+        if not is_transient_status(status):
+            return Failure("rejected", detail, number)
+        kind = "rate_limited" if status == 429 else "server_error"
+        raise Transient(Failure(kind, detail, number), retry_after_s(error.response.headers)) from None
+
+
+def _reply(completion: _Completion, latency_s: float, attempts: int) -> Reply:
+    choice = completion.choices[0]
+    usage = completion.usage or _Usage()
+    return Reply(
+        content=choice.message.content or "",
+        reasoning=choice.message.reasoning or choice.message.reasoning_content or "",
+        refusal=choice.message.refusal or "",
+        finish_reason=choice.finish_reason or "",
+        model=completion.model,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        token_alternatives=_alternatives(choice.logprobs),
+        latency_s=latency_s,
+        attempts=attempts,
+    )
+
+
+def _alternatives(logprobs: _Logprobs | None) -> tuple[tuple[str, Mapping[str, float]], ...] | None:
+    if logprobs is None or not logprobs.content:
+        return None
+    return tuple(
+        (token.token, {option.token: math.exp(min(option.logprob, 0.0)) for option in token.top_logprobs or [token]})
+        for token in logprobs.content
+    )
+
+
+def _server_message(error: openai.APIStatusError) -> str:
+    """The server's own words: the message field of its error body where there is one."""
+    body: object = error.body
+    if isinstance(body, dict):
+        message: object = body.get("message")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        if isinstance(message, str):
+            return message
+    return error.message
+
+
+def _is_quota(error: openai.APIStatusError) -> bool:
+    return "insufficient_quota" in (error.code, error.type)
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__
+
+
+def _is_timeout(error: BaseException) -> bool:
+    """Whether a time limit lies at the root: the transport also reports some resets as connect timeouts."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return isinstance(error, TimeoutError)

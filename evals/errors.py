@@ -1,0 +1,34 @@
+"""The errors a person sees, each with the exit code that it ends the program with.
+
+EmevalError
+├── BadInput         2  a file, an option, a key or a server is not what it must be; nothing was sent or written
+└── RunStopped       3  the run cannot go on now; what was recorded is safe and the run can be resumed
+    ├── EndpointDown    a server stopped answering, or refuses the account as a whole
+    └── JournalFull     the disk took no more
+
+A trial that fails on its own is not an error but a recorded outcome (`evals.records.Failure`).
+"""
+
+from __future__ import annotations
+
+
+class EmevalError(Exception):
+    """One line for people: what is wrong, where, and what to do. Holds no key and no request."""
+
+    exit_code = 2
+
+
+class BadInput(EmevalError):
+    pass
+
+
+class RunStopped(EmevalError):
+    exit_code = 3
+
+
+class EndpointDown(RunStopped):
+    pass
+
+
+class JournalFull(RunStopped):
+    pass

@@ -1,0 +1,124 @@
+"""Do what a run has left to do: connect, check, sample and judge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from evals.endpoints import Endpoint, Server
+from evals.errors import BadInput
+from evals.journal import Journal
+from evals.manifest import Manifest, ModelFacts, write_manifest
+from evals.models import ModelSpec
+from evals.outcomes import judge_key
+from evals.pipeline import BoundJudge, run_pipeline
+from evals.plan import Plan
+from evals.preflight import checked_judge, checked_model
+from evals.records import Trial
+from evals.retries import RetryPolicy
+from evals.serve import LocalServer
+from evals.view import RunView
+
+
+async def execute(
+    plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, *, sampling: bool
+) -> dict[str, ModelFacts]:
+    config = plan.config
+    async with _servers(plan, view, sampling=sampling) as served:
+        facts: dict[str, ModelFacts] = {}
+        for name, (spec, server, sha256) in served.models.items():
+            listed = await checked_model(spec, server, config.temperature)
+            known = manifest.models.get(name)
+            if known is not None and known.file_sha256 != sha256:
+                raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")
+            facts[name] = ModelFacts(
+                base_url=server.base_url,
+                served_name=spec.served_name,
+                served=None if listed is None else tuple(server.clean(model) for model in listed[:100]),
+                file_sha256=sha256,
+            )
+        judges: list[BoundJudge] = []
+        policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
+        if served.judge is not None and config.judge is not None and "freeform" in config.formats:
+            spec, server, _ = served.judge
+            for judge in plan.judges:
+                checked = await checked_judge(spec, server, judge, logprobs_required=config.judge_mode == "logprob")
+                key = judge_key(judge, config.judge, config.judge_mode)
+                judges.append(BoundJudge(checked, Endpoint(spec, server, policy), key))
+        write_manifest(folder, manifest.model_copy(update={"models": manifest.models | facts}))
+        endpoints = {name: Endpoint(spec, server, policy) for name, (spec, server, _) in served.models.items()}
+        pending = {name: _pending(plan.trials(name), journal) for name in endpoints}
+        counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
+        with view.progress(**counts, judging=bool(judges)) as progress:
+            await run_pipeline(pending, endpoints, judges, journal, concurrency=config.concurrency, progress=progress)
+        return facts
+
+
+def _pending(trials: Iterator[Trial], journal: Journal) -> Iterator[Trial]:
+    return (trial for trial in trials if not journal.has_trial(trial.id))
+
+
+class _Served(NamedTuple):
+    spec: ModelSpec
+    server: Server
+    file_sha256: str | None
+
+
+@dataclass(frozen=True)
+class _Connections:
+    models: dict[str, _Served]
+    judge: _Served | None
+
+
+@asynccontextmanager
+async def _servers(plan: Plan, view: RunView, *, sampling: bool) -> AsyncGenerator[_Connections]:
+    """Connections to every server that the run needs, one for each URL, started where they are ours to start."""
+    config = plan.config
+    local: dict[str, LocalServer] = {}
+    open_servers: dict[tuple[str, str], Server] = {}
+
+    async with AsyncExitStack() as stack:
+
+        def connect(spec: ModelSpec) -> _Served:
+            file_sha256 = None
+            if spec.base_url is None:
+                if spec.name not in local:
+                    view.say(f"starting {spec.name} in this process")
+                    local[spec.name] = LocalServer(spec.served_name)
+                own = local[spec.name]
+                spec, file_sha256 = replace(spec, base_url=own.base_url, served_name=own.served_name), own.sha256
+            assert spec.base_url is not None  # noqa: S101
+            place = (spec.base_url, spec.key_variable)
+            if place not in open_servers:
+                server = Server(spec.base_url, spec.key(), concurrency=config.concurrency, timeout_s=config.timeout_s)
+                stack.push_async_callback(server.close)
+                open_servers[place] = server
+            return _Served(spec, open_servers[place], file_sha256)
+
+        models = {name: connect(spec) for name, spec in plan.specs.items()} if sampling else {}
+        yield _Connections(models, connect(plan.judge_spec) if plan.judge_spec else None)
+
+
+def check_endpoints(plan: Plan, view: RunView) -> list[str]:
+    """Check every endpoint of a plan and say what was found. Raises BadInput."""
+
+    async def check() -> list[str]:
+        async with _servers(plan, view, sampling=True) as served:
+            for spec, server, _ in served.models.values():
+                await checked_model(spec, server, plan.config.temperature)
+            found = [
+                f"{name}: served at {server.base_url} as {spec.served_name}"
+                for name, (spec, server, _) in served.models.items()
+            ]
+            if served.judge is not None:
+                spec, server, _ = served.judge
+                for judge in plan.judges:
+                    await checked_judge(spec, server, judge, logprobs_required=False)
+                found.append(f"judge {spec.name}: served at {server.base_url} as {spec.served_name}")
+            return found
+
+    return asyncio.run(check())

@@ -1,0 +1,139 @@
+"""manifest.json: what a run was, for whoever finds the folder later, and what a resumed run must agree with."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from evals import __version__
+from evals.config import RunConfig
+from evals.errors import BadInput, JournalFull
+
+FILE_NAME = "manifest.json"
+SCHEMA_VERSION = 1
+Status = Literal["running", "complete", "interrupted", "stopped"]
+_PACKAGES = ("openai", "aiohttp", "pandas", "scipy", "statsmodels", "pydantic", "tenacity", "xllamacpp")
+
+
+class DatasetFacts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    sha256: str
+    scenarios: int
+    source: Literal["emeval", "user"]
+
+
+class RubricFacts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str
+    judge_id: str
+
+
+class ModelFacts(BaseModel):
+    """How a model was reached. `served` is the server's own list of names, None when it keeps none or was not asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: str
+    served_name: str
+    served: tuple[str, ...] | None
+    file_sha256: str | None
+
+
+class Manifest(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    status: Status
+    config: RunConfig
+    datasets: dict[str, DatasetFacts]
+    rubrics: dict[str, RubricFacts]
+    models: dict[str, ModelFacts]
+    trials_planned: int
+    trials_recorded: int
+    created_at: str
+    updated_at: str
+    versions: dict[str, str]
+    git_revision: str | None
+
+    def identity(self) -> dict[str, Any]:
+        """What a resumed run must have in common with this one."""
+        datasets = {f"dataset of {name}": facts.sha256 for name, facts in self.datasets.items()}
+        rubrics = {f"rubric {name}": facts.sha256 for name, facts in self.rubrics.items()}
+        return self.config.identity() | datasets | rubrics
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest in `folder`, None when there is none. Raises BadInput when it cannot be read."""
+    path = folder / FILE_NAME
+    try:
+        return Manifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "file"
+        raise BadInput(f"{path}: {field}: not a manifest of this version of emeval") from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write it whole or not at all."""
+    path = folder / FILE_NAME
+    partial = path.with_name(f".{FILE_NAME}.part")
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise JournalFull(f"{path}: cannot be written ({error.strerror}); free some space and resume") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Python, emeval, and the packages that a number can depend on."""
+    found = {"emeval": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout that emeval runs from, with `-dirty` when it has changes; None outside of one."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,224 @@
+"""Trials to responses to verdicts, streaming.
+
+Two pools of workers run side by side. Sampling workers pull trials from the plan; judging workers follow the journal,
+in which every answer stands as soon as it is committed, so there is no barrier between the two, no queue that could
+fill up and stall the server under test, and nothing in memory but the calls in flight.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar, cast
+
+from evals.endpoints import ChatRequest, Endpoint, Reply
+from evals.journal import Journal, JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
+from evals.outcomes import CHOICE_JUDGE_ID, answer_state, is_judgeable
+from evals.reasoning import split_reply
+from evals.records import Failure, Message, Response, Trial
+from evals.trials import stable_hash
+from evals.view import Progress
+from judges.choice import read_choice
+from judges.judge import Exhibit, Judge, JudgeReply
+
+_T = TypeVar("_T")
+_CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
+
+
+@dataclass(frozen=True)
+class BoundJudge:
+    """A judge and the endpoint that it is asked at. Asked at temperature 0 where the endpoint takes one."""
+
+    judge: Judge
+    endpoint: Endpoint
+    key: JudgeKey
+
+
+async def run_pipeline(
+    trials: Mapping[str, Iterator[Trial]],
+    endpoints: Mapping[str, Endpoint],
+    judges: Sequence[BoundJudge],
+    journal: Journal,
+    *,
+    concurrency: int,
+    progress: Progress,
+) -> None:
+    """Sample the pending trials of each model, and judge every judgeable answer in the journal that lacks a verdict.
+
+    Returns when all is recorded. Raises RunStopped (in place of the exception group) when it cannot go on.
+    """
+    sampling_done = asyncio.Event()
+    arrived = asyncio.Event()
+
+    async def sample(model: str) -> None:
+        async def one(trial: Trial) -> None:
+            await _sample(trial, endpoints[model], journal, progress)
+            arrived.set()
+
+        await _pool(_each(trials[model]), one, _workers(concurrency))
+
+    async def sample_all() -> None:
+        async with asyncio.TaskGroup() as group:
+            for model in trials:
+                group.create_task(sample(model))
+        sampling_done.set()
+        arrived.set()
+
+    async def judge_all() -> None:
+        asking: dict[str, asyncio.Future[Ruling]] = {}
+
+        async def one(trial: RecordedTrial) -> None:
+            await _judge(trial, judges, journal, asking, progress)
+
+        await _pool(_unjudged(journal, judges, arrived, sampling_done), one, _workers(concurrency))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(sample_all())
+            if judges:
+                group.create_task(judge_all())
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from None
+    finally:
+        await journal.flush()
+
+
+def _workers(concurrency: int) -> int:
+    """A few more workers than requests allowed in flight: some always wait for a commit, and the server must not."""
+    return concurrency + max(4, concurrency // 4)
+
+
+async def _pool(items: AsyncIterator[_T], handle: Callable[[_T], Awaitable[None]], workers: int) -> None:
+    """A fixed number of workers over one source; the first error ends them all."""
+    pulling = asyncio.Lock()
+
+    async def work() -> None:
+        while True:
+            async with pulling:
+                item = await anext(items, None)
+            if item is None:
+                return
+            await handle(item)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(work())
+
+
+async def _each(items: Iterator[_T]) -> AsyncIterator[_T]:
+    for item in items:
+        yield item
+
+
+async def _unjudged(
+    journal: Journal, judges: Sequence[BoundJudge], arrived: asyncio.Event, sampling_done: asyncio.Event
+) -> AsyncIterator[RecordedTrial]:
+    """Answers that lack a verdict, in the order of arrival, waiting for new ones until sampling is done."""
+    last = 0
+    while True:
+        finished = sampling_done.is_set()  # read before the journal: what arrives later is seen in the next round
+        arrived.clear()
+        batch = journal.trials_after(last)
+        for trial in batch:
+            last = trial.arrival
+            if is_judgeable(trial) and any(judge.key.id not in trial.rulings for judge in judges):
+                yield trial
+        if not batch:
+            if finished:
+                return
+            await arrived.wait()
+
+
+async def _sample(trial: Trial, endpoint: Endpoint, journal: Journal, progress: Progress) -> None:
+    request = ChatRequest(trial.messages, trial.sampling.max_tokens, trial.sampling.temperature, trial.seed)
+    reply = await endpoint.send(request)
+    result = reply if isinstance(reply, Failure) else _response(reply)
+    rulings: list[tuple[JudgeKey, Ruling]] = []
+    if trial.options is not None and isinstance(result, Response) and answer_state(result) in (None, "truncated"):
+        verdict = read_choice(result.answer, trial.options)
+        rulings.append((_CHOICE, Ruling(verdict, reply="", request_id=trial.id)))
+    await journal.record_trial(trial, result, rulings)
+    progress.sampled(failed=isinstance(result, Failure))
+
+
+def _response(reply: Reply) -> Response:
+    split = split_reply(reply.content, reply.reasoning, reply.finish_reason)
+    return Response(
+        raw=reply.content,
+        reasoning=split.reasoning,
+        answer=split.answer,
+        reasoning_state=split.state,
+        finish_reason=reply.finish_reason,
+        refusal=reply.refusal,
+        reported_model=reply.model,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        latency_s=reply.latency_s,
+        attempts=reply.attempts,
+    )
+
+
+async def _judge(
+    trial: RecordedTrial,
+    judges: Sequence[BoundJudge],
+    journal: Journal,
+    asking: dict[str, asyncio.Future[Ruling]],
+    progress: Progress,
+) -> None:
+    assert isinstance(trial.result, Response)  # noqa: S101  only judgeable trials come here
+    exhibit = Exhibit(question_of(trial), trial.result.answer, trial.result.reasoning)
+    pending = [judge for judge in judges if judge.key.id not in trial.rulings]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_ruling(judge, exhibit, journal, asking)) for judge in pending]
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from None
+    rulings = [(judge.key, task.result()) for judge, task in zip(pending, tasks, strict=True)]
+    await journal.record_rulings(trial.trial_id, rulings)
+    for _, ruling in rulings:  # from here on the journal answers for them
+        asking.pop(ruling.request_id, None)
+    progress.judged(failed=any(isinstance(ruling.verdict, JudgeFailed) for _, ruling in rulings))
+
+
+async def _ruling(
+    bound: BoundJudge, exhibit: Exhibit, journal: Journal, asking: dict[str, asyncio.Future[Ruling]]
+) -> Ruling:
+    """One judge on one exhibit. The same judge is never asked the same thing twice, not even at the same time."""
+    text = bound.judge.rubric.fill(exhibit)
+    request_id = stable_hash({"judge": bound.key.id, "text": text})
+    known = journal.ruling_on(bound.key.id, request_id)
+    if known is None and request_id in asking:
+        known = await asyncio.shield(asking[request_id])
+    if known is not None:
+        return replace(known, prompt_tokens=None, completion_tokens=None)  # its tokens were spent once
+    answer = asking[request_id] = asyncio.get_running_loop().create_future()
+    try:
+        ruling = await _ask(bound, text, request_id)
+    except BaseException:
+        answer.cancel()
+        raise
+    answer.set_result(ruling)
+    return ruling
+
+
+async def _ask(bound: BoundJudge, text: str, request_id: str) -> Ruling:
+    judge = bound.judge
+    request = ChatRequest((Message("user", text),), judge.max_tokens, temperature=0.0, logprobs=judge.wants_logprobs)
+    reply = await bound.endpoint.send(request)
+    if isinstance(reply, Failure):
+        return Ruling(JudgeFailed(reply.kind, reply.detail), "", request_id)
+    # A judge that thinks first is read by its answer alone.
+    split = split_reply(reply.content, reply.reasoning, reply.finish_reason)
+    declined = bool(reply.refusal) or reply.finish_reason == "content_filter"
+    alternatives = reply.token_alternatives if split.state == "absent" else None
+    verdict = judge.read(JudgeReply(split.answer, declined, alternatives))
+    return Ruling(verdict, reply.content or reply.refusal, request_id, reply.prompt_tokens, reply.completion_tokens)
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error to show of a group whose members all have the same cause."""
+    error: object = failures.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        return _first(cast("BaseExceptionGroup[BaseException]", error))
+    return failures.exceptions[0]

@@ -1,0 +1,153 @@
+"""A config with every file read and every name resolved: what can be wrong without a server is found here."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from evals import datasets
+from evals.conditions import Trigger, render
+from evals.config import RunConfig
+from evals.datasets import Dataset
+from evals.errors import BadInput
+from evals.journal import Cell
+from evals.models import ModelSpec, Overrides, resolve_model
+from evals.records import Prompt, Sampling, Trial
+from evals.suites import find_suite
+from evals.trials import plan_trials
+from judges import alignment, coherence
+from judges.judge import Judge, Rubric, rubric_from_file
+
+_CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config with every file read and every name resolved: what can be wrong without a server has been checked."""
+
+    config: RunConfig
+    datasets: dict[str, Dataset]
+    judges: tuple[Judge, ...]
+    specs: dict[str, ModelSpec]
+    judge_spec: ModelSpec | None
+
+    @property
+    def trigger(self) -> Trigger | None:
+        return None if self.config.trigger is None else Trigger(self.config.trigger, self.config.placement)
+
+    def prompts(self) -> Iterator[Prompt]:
+        for name, dataset in self.datasets.items():
+            yield from find_suite(name).prompts(dataset, self.config.formats)
+
+    def trials(self, model: str) -> Iterator[Trial]:
+        config = self.config
+        return plan_trials(
+            self.prompts(),
+            model=model,
+            conditions=config.conditions,
+            trigger=self.trigger,
+            samples=config.samples,
+            sampling=Sampling(config.temperature, config.max_tokens),
+            seed=config.seed,
+        )
+
+    def cells(self) -> dict[Cell, int]:
+        """Trials planned in each cell. Raises BadInput when a condition cannot be worded."""
+        config = self.config
+        cells: dict[Cell, int] = {}
+        for prompt, condition in itertools.product(self.prompts(), config.conditions):
+            try:
+                trigger = render(prompt, condition, self.trigger, config.seed, 0).trigger
+            except ValueError:
+                raise BadInput(f"--trigger is missing: condition {condition!r} needs one") from None
+            for model in config.models:
+                cell = Cell(prompt.suite, prompt.format, model, condition, trigger, prompt.id)
+                cells[cell] = cells.get(cell, 0) + config.samples
+        return cells
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Read and resolve everything that `config` names. Raises BadInput."""
+    loaded = {name: _load_dataset(name, config) for name in config.suites}
+    models = Overrides(config.base_url)
+    return Plan(
+        config=config,
+        datasets=loaded,
+        judges=make_judges(config),
+        specs={name: resolve_model(name, models) for name in config.models},
+        judge_spec=_judge_spec(config),
+    )
+
+
+def judging_plan(config: RunConfig) -> Plan:
+    """A plan that samples nothing and judges what is stored."""
+    return Plan(config, {}, make_judges(config), {}, _judge_spec(config))
+
+
+def make_judges(config: RunConfig) -> tuple[Judge, ...]:
+    """The LLM judges of a run; none without --judge."""
+    if config.judge is None:
+        return ()
+    rubric = _rubric(config.alignment_rubric, alignment.REQUIRED_PLACES)
+    judges = [alignment.alignment_judge(rubric, config.judge_mode, config.judge_max_tokens)]
+    if config.coherence_min is not None:
+        rubric = _rubric(config.coherence_rubric, coherence.REQUIRED_PLACES)
+        judges.append(coherence.coherence_judge(rubric, config.judge_mode, config.judge_max_tokens))
+    return tuple(judges)
+
+
+def _rubric(file: str | None, places: frozenset[str]) -> Rubric | None:
+    if file is None:
+        return None
+    try:
+        return rubric_from_file(Path(file), places)
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInput(f"{file}: {error}") from None
+
+
+def _judge_spec(config: RunConfig) -> ModelSpec | None:
+    return None if config.judge is None else resolve_model(config.judge, Overrides(config.judge_base_url))
+
+
+def _load_dataset(suite_name: str, config: RunConfig) -> Dataset:
+    """The scenarios of a suite; with --limit a sample of them, drawn by the run's seed, in the file's order."""
+    suite = find_suite(suite_name)
+    path = Path(config.dataset) if config.dataset else datasets.data_folder() / suite.dataset
+    dataset = datasets.load(path)
+    if config.limit is None or config.limit >= len(dataset.scenarios):
+        return dataset
+    chosen = random.Random(config.seed).sample(range(len(dataset.scenarios)), config.limit)  # noqa: S311  no secret
+    return replace(dataset, scenarios=tuple(dataset.scenarios[index] for index in sorted(chosen)))
+
+
+class Cost(NamedTuple):
+    """Requests to one model with their tokens: prompts at four characters a token, replies at their limit."""
+
+    who: str
+    requests: int
+    prompt_tokens: int
+    reply_tokens: int
+
+
+def plan_cost(plan: Plan) -> Iterator[Cost]:
+    """What a run would ask of each model, before retries; sends nothing. Raises BadInput."""
+    plan.cells()
+    config = plan.config
+    freeform = 0
+    for name in plan.specs:
+        requests = characters = 0
+        for trial in plan.trials(name):
+            requests += 1
+            characters += sum(len(message.content) for message in trial.messages)
+            freeform += trial.format == "freeform"
+        yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, requests * config.max_tokens)
+    for judge in plan.judges:
+        rubric = freeform * len(judge.rubric.template) // _CHARACTERS_PER_TOKEN
+        prompt_tokens = rubric + freeform * config.max_tokens
+        yield Cost(f"{config.judge} ({judge.name} judge)", freeform, prompt_tokens, freeform * judge.max_tokens)

@@ -1,0 +1,121 @@
+"""The rows of a run: what is asked (Prompt), one planned draw of it (Trial), and what came back (Response or Failure).
+
+Frozen values without behaviour; conditions, trials, endpoints and metrics give them meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from judges.choice import Options
+
+Format = Literal["mcq", "freeform"]
+Placement = Literal["top", "bottom"]
+ReasoningState = Literal["complete", "truncated", "unopened", "absent", "withheld"]
+
+Outcome = Literal[
+    "scored",
+    "refused",
+    "incoherent",
+    "truncated",
+    "empty",
+    "failed",
+    "judge_refused",
+    "judge_unreadable",
+    "judge_failed",
+    "unjudged",
+]
+"""Exactly one per recorded trial. `unjudged` is an answer that no judge has read yet; judging moves it elsewhere."""
+
+
+class Message(NamedTuple):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Messages: TypeAlias = tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is asked, before any trigger.
+
+    `id` names the scenario; `variant` tells apart wordings of one scenario that are asked alike (the two option
+    orders of a multiple-choice prompt), which are one cluster in every interval. `wordings` holds hand-written
+    messages for a condition, used in place of inserting the trigger.
+    """
+
+    id: str
+    suite: str
+    format: Format
+    messages: Messages
+    variant: str = ""
+    options: Options | None = None
+    wordings: tuple[tuple[str, Messages], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Sampling parameters as sent. `temperature` None leaves the server's default."""
+
+    temperature: float | None
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One planned draw. `position` is its place in the plan of its model, which orders the result files.
+
+    `seed` is sent with the request and is a function of the run's seed and of the trial.
+    """
+
+    id: str
+    position: int
+    suite: str
+    format: Format
+    prompt_id: str
+    variant: str
+    options: Options | None
+    model: str
+    condition: str
+    trigger: str
+    placement: Placement | None
+    repeat: int
+    messages: Messages
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A reply of the model under test. `raw` is the content field as received; reasoning and answer are read from it.
+
+    `latency_s` is the time of the successful attempt in seconds; token counts are the server's, None when not given.
+    """
+
+    raw: str
+    reasoning: str
+    answer: str
+    reasoning_state: ReasoningState
+    finish_reason: str
+    refusal: str
+    reported_model: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    latency_s: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why nothing usable came back: a closed kind for counting, one line of detail for people."""
+
+    kind: Literal["timeout", "connection", "rate_limited", "server_error", "rejected", "unparsable"]
+    detail: str
+    attempts: int
+
+
+def wire_messages(messages: Messages) -> list[dict[str, Any]]:
+    """Messages in the shape of the OpenAI chat format."""
+    return [{"role": message.role, "content": message.content} for message in messages]

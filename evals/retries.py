@@ -1,0 +1,102 @@
+"""The one retry layer: which errors pass, how long to wait, when to give up.
+
+Transient: connection errors, timeouts, a 200 whose body does not parse, 408, 409, 429 and 5xx. Everything else is
+final, exhausted quota included. Waits grow exponentially with jitter; a server's Retry-After is honoured; attempts and
+total time are both bounded. The SDK's own retries are off.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from evals.records import Failure
+
+_T = TypeVar("_T")
+
+TRANSIENT_STATUSES = frozenset({408, 409, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Bounds of one request: attempts in all, seconds in all, and the first and longest wait in seconds."""
+
+    max_attempts: int = 8
+    max_total_s: float = 600.0
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 60.0
+
+
+class Transient(Exception):
+    """One attempt failed in a way that may pass. `retry_after_s` is what the server asked for."""
+
+    def __init__(self, failure: Failure, retry_after_s: float | None = None) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
+        self.retry_after_s = retry_after_s
+
+
+def is_transient_status(status: int) -> bool:
+    return status in TRANSIENT_STATUSES or status >= 500
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from `retry-after-ms`, or from `Retry-After` as seconds or as a date; None when unsaid."""
+    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) * scale
+        except ValueError:
+            seconds = _seconds_until(value)
+        if seconds is not None and math.isfinite(seconds):
+            return max(0.0, seconds)
+    return None
+
+
+def _seconds_until(date: str) -> float | None:
+    try:
+        return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # no date at all, one without a zone, one past every calendar
+        return None
+
+
+async def with_retries(attempt: Callable[[int], Awaitable[_T]], policy: RetryPolicy) -> _T:
+    """The result of `attempt(number)`, numbers from 1, retried while it raises Transient.
+
+    Raises the last Transient when attempts or time are used up. A wait that would end past the time limit is not begun.
+    """
+    growing = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)
+
+    def wait(state: RetryCallState) -> float:
+        jittered = growing(state)
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after_s if isinstance(error, Transient) else None
+        # Jitter on top of what the server asked for: its clients must not all come back in the same moment.
+        return jittered if asked is None else asked + min(jittered, 1.0)
+
+    def out_of_time(state: RetryCallState) -> bool:
+        return (state.seconds_since_start or 0.0) + state.upcoming_sleep >= policy.max_total_s
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(Transient),
+        wait=wait,
+        stop=lambda state: stop_after_attempt(policy.max_attempts)(state) or out_of_time(state),
+        reraise=True,
+    )
+    number = 0
+
+    async def numbered() -> _T:
+        nonlocal number
+        number += 1
+        return await attempt(number)
+
+    return await retrying(numbered)

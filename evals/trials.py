@@ -1,0 +1,78 @@
+"""The plan of a run: a lazily generated grid of trials with ids that stay the same from night to night.
+
+An id hashes what can change the answer (messages, model, sampling, seed, repeat) and which cell the draw belongs to
+(suite, prompt, variant, condition): two cells that happen to send the same words are still two independent draws, and
+neither may be skipped for the other. URL, timeout and concurrency are not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from evals.conditions import Trigger, render
+from evals.records import Prompt, Sampling, Trial, wire_messages
+
+_SEED_BITS = 31  # servers take a signed 32-bit seed at least
+
+
+def stable_hash(fields: dict[str, Any]) -> str:
+    """32 hex digits that depend on the fields' names and values and not on their order."""
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def plan_trials(
+    prompts: Iterable[Prompt],
+    *,
+    model: str,
+    conditions: Sequence[str],
+    trigger: Trigger | None,
+    samples: int,
+    sampling: Sampling,
+    seed: int,
+) -> Iterator[Trial]:
+    """Every trial of one model, one at a time.
+
+    The conditions of one prompt stand next to each other, so that a run cut short is still balanced.
+    """
+    position = 0
+    for prompt in prompts:
+        for repeat in range(samples):
+            for condition in conditions:
+                rendered = render(prompt, condition, trigger, seed, repeat)
+                trial_id = stable_hash(
+                    {
+                        "suite": prompt.suite,
+                        "format": prompt.format,
+                        "prompt": prompt.id,
+                        "variant": prompt.variant,
+                        "condition": condition,
+                        "model": model,
+                        "messages": wire_messages(rendered.messages),
+                        "temperature": sampling.temperature,
+                        "max_tokens": sampling.max_tokens,
+                        "seed": seed,
+                        "repeat": repeat,
+                    }
+                )
+                yield Trial(
+                    id=trial_id,
+                    position=position,
+                    suite=prompt.suite,
+                    format=prompt.format,
+                    prompt_id=prompt.id,
+                    variant=prompt.variant,
+                    options=prompt.options,
+                    model=model,
+                    condition=condition,
+                    trigger=rendered.trigger,
+                    placement=rendered.placement,
+                    repeat=repeat,
+                    messages=rendered.messages,
+                    sampling=sampling,
+                    seed=int(trial_id, 16) & ((1 << _SEED_BITS) - 1),
+                )
+                position += 1
