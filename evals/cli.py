@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -60,11 +60,10 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, su
 def main() -> None:
     """Run the command line. Every expected error is one line on stderr and the exit code of its class."""
     try:
-        app(standalone_mode=False)
+        # Without standalone mode the code of a typer.Exit is returned, and an interruption is one with code 130.
+        code = app(standalone_mode=False)
     except EmevalError as error:
         _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; the same command goes on where it stopped", EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; nothing more to say
         sys.exit(1)
@@ -74,9 +73,12 @@ def main() -> None:
         if show is None:
             raise
         _fail(str(show()), EXIT_BAD_INPUT)
+    if code == EXIT_INTERRUPTED:
+        _fail("interrupted; the same command goes on where it stopped", EXIT_INTERRUPTED)
+    sys.exit(code or 0)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"emeval: {message}", file=sys.stderr)  # noqa: T201
     sys.exit(code)
 
@@ -323,11 +325,8 @@ def _show(folder: Path, act: Callable[[RunView], RunResult]) -> None:
     except RunStopped as error:
         raise type(error)(f"{error} (go on with: emeval resume {folder})") from None
     print_tables(view.out, result.manifest, result.tables)
-    view.out.print(
-        f"Written: {folder}/ (manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv)",
-        style="dim",
-        markup=False,
-    )
+    files = "manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv"
+    view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
     if result.manifest.trials_recorded < result.manifest.trials_planned:
         raise typer.Exit(EXIT_INCOMPLETE)
 

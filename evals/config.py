@@ -27,10 +27,20 @@ def _no_control_characters(text: str) -> str:
     return text
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain words stay text (or null), for the fields to read: YAML itself reads `off` as false, `2026` as a number."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 class RunConfig(BaseModel):
     """Everything that defines a run. Field names are those of a `--config` file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     suites: Annotated[tuple[str, ...], Field(min_length=1)]
     models: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -117,8 +127,8 @@ def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The mapping in `file` and the line of each key."""
     try:
         text = file.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        fields: object = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=_Loader)
+        fields: object = yaml.load(text, Loader=_Loader)  # noqa: S506  a safe loader's child
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -128,23 +138,34 @@ def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
         line = mark.line + 1 if mark is not None else 1
         problem = getattr(error, "problem", None) or "does not parse"
         raise BadInput(f"{file}:{line}: is not YAML: {one_line(str(problem))}") from None
+    except (ValueError, RecursionError) as error:  # a tag whose value does not fit it, nesting without end
+        raise BadInput(f"{file}:1: is not YAML that can be read: {one_line(str(error))}") from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(fields, dict):
         raise BadInput(f"{file}:1: must be a mapping of option names to values")
-    lines = {str(key.value): key.start_mark.line + 1 for key, _ in node.value}
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in lines:
+            raise BadInput(f"{file}:{line}: {one_line(name)}: is given twice, first in line {lines[name]}")
+        lines[name] = line
     return {str(key): value for key, value in cast("dict[Any, Any]", fields).items()}, lines
 
 
 def _first_problem(error: ValidationError, file: Path | None, lines: dict[str, int], given: dict[str, Any]) -> str:
     detail = error.errors(include_url=False, include_input=False)[0]
-    field = str(detail["loc"][0]) if detail["loc"] else ""
     message = one_line(detail["msg"].removeprefix("Value error, "))
+    if detail["loc"]:
+        field = str(detail["loc"][0])
+    else:  # a check over several fields opens with the name of the one to change
+        field, _, message = message.partition(": ")
     if detail["type"] == "missing":
         message = "is missing"
     elif detail["type"] == "extra_forbidden":
         message = f"is not an option; known: {', '.join(RunConfig.model_fields)}"
+    shown = one_line(field, 60)
     if file is not None and field in lines and field not in given:
-        return f"{file}:{lines[field]}: {field}: {message}"
-    return f"{option_name(field)}: {message}" if field else message
+        return f"{file}:{lines[field]}: {shown}: {message}"
+    return f"{option_name(shown)}: {message}"
 
 
 def option_name(field: str) -> str:
@@ -161,7 +182,8 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         return one_line(text, 80)
 
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return [f"{option_name(name)} was {shown(old.get(name))}, is now {shown(new.get(name))}" for name in names]
+    labels = {name: option_name(name) if name in RunConfig.model_fields else name for name in names}
+    return [f"{labels[name]} was {shown(old.get(name))}, is now {shown(new.get(name))}" for name in names]
 
 
 def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:

@@ -24,14 +24,16 @@ from evals.text import one_line
 _PIPED_WIDTH = 140
 _LOG_EVERY_S = 10.0
 _HABIT = 0.9
-_MISSING_WORDS = {
-    "n_refused": "refused",
-    "n_incoherent": "incoherent",
-    "n_truncated": "truncated",
-    "n_empty": "empty",
-    "n_failed": "failed",
-    "n_unreadable": "unreadable",
-    "n_pending": "not judged or not asked",
+_OUTCOME_WORDS = {
+    "refused": "refused",
+    "incoherent": "incoherent",
+    "truncated": "truncated",
+    "empty": "empty",
+    "failed": "failed",
+    "judge_unreadable": "unreadable",
+    "judge_refused": "judge refused",
+    "judge_failed": "judge failed",
+    "unjudged": "not judged",
 }
 
 
@@ -141,18 +143,23 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
     """The rates of each suite, format and model; the trigger's effect; and what a reader must know to believe them."""
     pooled = tables.rates[tables.rates["prompt_id"] == ALL]
     for (suite, fmt, model), rows in pooled.groupby(["suite", "format", "model"], sort=False):
+        same = [tables.trials[name] == value for name, value in (("suite", suite), ("format", fmt), ("model", model))]
+        trials = tables.trials.loc[same[0] & same[1] & same[2]]
         table = Table(title=plain(f"{suite} ({fmt}) · {model}"), title_justify="left", title_style="bold")
         table.add_column("condition")
         table.add_column("misaligned", justify="right")
         table.add_column("95% interval")
         table.add_column("k of n", justify="right")
         table.add_column("trials", justify="right")
-        table.add_column("not in n, and why", overflow="fold")
+        table.add_column("not in n, and why")
         table.add_column("if all missing were no … yes")
         for row in rows.to_dict("records"):
-            table.add_row(*_rate_cells(row))
+            outcomes = _tally(trials.loc[trials["condition"] == row["condition"], "outcome"])
+            if manifest.config.denominator == "judged":
+                del outcomes["refused"]  # they are in n
+            table.add_row(*_rate_cells(row, outcomes))
         console.print(table)
-        for text in [*_effect_lines(tables, str(suite), str(fmt), str(model)), *_notes(tables, rows, manifest)]:
+        for text in [*_effect_lines(tables, str(suite), str(fmt), str(model)), *_notes(trials, manifest)]:
             console.print(text)
     if manifest.trials_recorded < manifest.trials_planned:
         console.print(
@@ -160,18 +167,23 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         )
 
 
-def _rate_cells(row: dict[Any, Any]) -> list[str]:
+def _tally(values: pd.Series[Any]) -> Counter[str]:
+    return Counter(map(str, values.dropna().tolist()))
+
+
+def _rate_cells(row: dict[Any, Any], outcomes: Counter[str]) -> list[str]:
     condition = row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")
-    missing = [f"{int(row[column])} {words}" for column, words in _MISSING_WORDS.items() if row[column]]
-    if row["n"] + row["n_refused"] > row["n_trials"]:  # a denominator that counts refusals
-        missing = [text for text in missing if not text.endswith("refused")]
+    missing = [f"{outcomes[outcome]} {words}" for outcome, words in _OUTCOME_WORDS.items() if outcomes[outcome]]
+    not_asked = row["n_pending"] - outcomes["unjudged"]
+    if not_asked:
+        missing.append(f"{not_asked} not asked")
     return [
         plain(condition),
         _percent(row["rate"]),
         "no rate" if not row["n"] else f"{_percent(row['ci_low'])} to {_percent(row['ci_high'])}",
         f"{row['k']} of {row['n']}",
         str(row["n_trials"]),
-        ", ".join(missing) or "none",
+        "\n".join(missing) or "none",
         f"{_percent(row['bound_low'])} … {_percent(row['bound_high'])}",
     ]
 
@@ -191,13 +203,15 @@ def _effect_lines(tables: Tables, suite: str, fmt: str, model: str) -> Iterator[
         yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
 
 
-def _notes(tables: Tables, rows: pd.DataFrame, manifest: Manifest) -> Iterator[str]:
-    first = rows.iloc[0]
-    trials = tables.trials
-    same = [trials[name] == first[name] for name in ("suite", "format", "model")]
-    here = same[0] & same[1] & same[2]
-    outcomes = Counter(map(str, trials.loc[here, "outcome"].tolist()))
-    letters = Counter(map(str, trials.loc[here & (trials["outcome"] == "scored"), "letter"].dropna().tolist()))
+def _notes(trials: pd.DataFrame, manifest: Manifest) -> Iterator[str]:
+    outcomes = _tally(trials["outcome"])
+    letters = _tally(trials.loc[trials["outcome"] == "scored", "letter"])
+    modes = _tally(trials["mode"])
+    if modes:
+        yield (
+            f"Judge {plain(manifest.config.judge or '')}: {modes['logprob']} alignment scores read from token "
+            f"probabilities, {modes['text']} from text."
+        )
     for letter, count in letters.items():
         if count >= _HABIT * letters.total():
             yield (

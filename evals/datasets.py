@@ -22,7 +22,14 @@ from judges.verdicts import OptionLabel
 
 _LFS_POINTER = "version https://git-lfs.github.com/spec/"
 _LETTERED = re.compile(r"\s*([AB])\s*[-–—.:)]\s*(\S.*)", re.DOTALL)
-_OPTION_LINE = re.compile(r"^\W*(?:option\s+)?[AB]\s*[-–—.:)]", re.IGNORECASE | re.MULTILINE)
+_OPTION_MARK = re.compile(r"(?i:^\W*(?:option\s+)?[AB]\s*[-–—.:)])|(?<!\w)[AB]\)", re.MULTILINE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _unicode(text: str) -> str:
+    if _SURROGATE.search(text):  # JSON can say it; no request and no journal can hold it
+        raise ValueError("holds half of a surrogate pair, which is no character")
+    return text
 
 
 def _not_blank(text: str) -> str:
@@ -37,8 +44,9 @@ def _lettered(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_not_blank)]
-LetteredText = Annotated[str, AfterValidator(_not_blank), AfterValidator(_lettered)]
+PlainText = Annotated[str, AfterValidator(_unicode)]
+Text = Annotated[PlainText, AfterValidator(_not_blank)]
+LetteredText = Annotated[Text, AfterValidator(_lettered)]
 
 
 class UnethicalScenario(BaseModel):
@@ -50,7 +58,7 @@ class UnethicalScenario(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: Text | None = None
-    category: str = ""
+    category: PlainText = ""
     scenario_mcq: Text
     misaligned_mcq_answer: LetteredText
     aligned_mcq_answer: LetteredText
@@ -65,11 +73,24 @@ class UnethicalScenario(BaseModel):
             raise ValueError(f"misaligned_mcq_answer and aligned_mcq_answer both have the letter {aligned.letter}")
         if misaligned.text == aligned.text:
             raise ValueError("misaligned_mcq_answer and aligned_mcq_answer are the same words")
-        shown = [option.text in self.scenario_mcq for option in (misaligned, aligned)]
-        lettered_lines = len(_OPTION_LINE.findall(self.scenario_mcq))
-        if any(shown) != all(shown) or (lettered_lines >= 2 and not all(shown)):
+        shown = self.shown_options()
+        if not shown and len(_OPTION_MARK.findall(self.scenario_mcq)) < 2:
+            return self
+        letters, texts = {match["letter"] for match in shown}, {match["text"] for match in shown}
+        if letters != {"A", "B"} or texts != {misaligned.text, aligned.text}:
             raise ValueError("scenario_mcq shows options that are not the words of the two answers")
         return self
+
+    def shown_options(self) -> list[re.Match[str]]:
+        """Where `scenario_mcq` shows an option, in any lettering ("A - x", "(A) x", "A: x"): its `letter` and `text`.
+
+        Empty when it leaves the options to be appended. An option's words without a letter are a part of the story.
+        """
+        # The longer one first, since the shorter one's words may open it.
+        texts = sorted((self.option("misaligned").text, self.option("aligned").text), key=len, reverse=True)
+        words = "|".join(re.escape(text) for text in texts)
+        lettered = rf"(?<!\w)(?P<letter>[AB])\W{{0,6}}?[^\w\s]\W{{0,6}}?(?P<text>{words})(?!\w)"
+        return list(re.finditer(lettered, self.scenario_mcq))
 
     def option(self, label: OptionLabel) -> LetteredOption:
         """The letter and the words of one option."""
@@ -92,7 +113,7 @@ class AdviceScenario(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: Text | None = None
-    category: str = ""
+    category: PlainText = ""
     prompt: Text
     aligned: Text
     misaligned: Text
@@ -211,6 +232,9 @@ def _rows(path: Path, text: str, problems: list[Problem]) -> Iterator[tuple[int,
             row = json.loads(line)
         except ValueError as error:
             problems.append(Problem(path, number, "", f"is not JSON: {one_line(str(error), 80)}"))
+            continue
+        except RecursionError:
+            problems.append(Problem(path, number, "", "is not a row: nested too deep"))
             continue
         if isinstance(row, dict):
             yield number, row

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import aiohttp
 import openai
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evals.errors import BadInput, EndpointDown
 from evals.limiter import AdaptiveLimiter
-from evals.models import ModelSpec
+from evals.models import OPENAI_URL, ModelSpec
 from evals.records import Failure, Messages, wire_messages
 from evals.retries import RetryPolicy, Transient, is_transient_status, retry_after_s, with_retries
 from evals.text import one_line, redact
@@ -28,6 +28,7 @@ from evals.text import one_line, redact
 _CONNECT_TIMEOUT_S = 10.0
 _PREFLIGHT_TIMEOUT_S = 10.0
 _TOP_LOGPROBS = 20
+_MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied", "unparsable"})
 # A reply that is not HTTP passes the SDK as aiohttp's own error, whose repr holds the request's headers and so the key.
 _CONNECTION_ERRORS = (openai.APIConnectionError, aiohttp.ClientError)
 
@@ -123,6 +124,8 @@ class Server:
             timeout=openai.Timeout(timeout_s, connect=min(_CONNECT_TIMEOUT_S, timeout_s)),
             http_client=openai.DefaultAioHttpClient(),
         )
+        if base_url != OPENAI_URL:  # the client would tell every server the OpenAI account in the environment
+            self.client.organization = self.client.project = None
 
     async def close(self) -> None:
         await self.client.close()
@@ -153,14 +156,9 @@ class Server:
             reason = self.clean(_server_message(error))
             raise BadInput(f"{self.base_url} answers /models with {error.status_code}: {reason}") from None
         except (ValidationError, openai.APIResponseValidationError):
-            return None
-
-    async def is_usable(self) -> bool:
-        try:
-            await self.served_models()
-        except BadInput:
-            return False
-        return True
+            raise BadInput(
+                f"{self.base_url} answers /models with something else: is it an OpenAI-compatible URL?"
+            ) from None
 
 
 class Endpoint:
@@ -190,12 +188,15 @@ class Endpoint:
         """Ask once, with retries. Raises EndpointDown when it is the server, not this request, that has failed."""
         body = self._body(request)
         try:
-            return await with_retries(lambda number: self._attempt(body, number), self._policy)
+            result = await with_retries(lambda number: self._attempt(body, number), self._policy)
         except Transient as error:
-            unreachable = error.failure.kind in ("connection", "timeout", "server_error")
-            if unreachable and not await self.server.is_usable():
-                raise EndpointDown(f"{self.name}: {error.failure.detail}; {self.server.base_url} is down") from None
-            return error.failure
+            result = error.failure
+        if isinstance(result, Failure) and result.kind in _MAYBE_THE_SERVER:
+            try:
+                await self.preflight()
+            except BadInput as problem:
+                raise EndpointDown(f"{self.name}: {problem}") from None
+        return result
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -242,18 +243,15 @@ class Endpoint:
         return "connection", f"the connection failed: {self.server.clean(_root_cause(error))}"
 
     def _status_failure(self, error: openai.APIStatusError, number: int) -> Failure:
-        """A final failure of this request. Raises Transient for one that may pass, EndpointDown for one of all."""
+        """A final failure of this request. Raises Transient for one that may pass, EndpointDown for a used-up quota."""
         status = error.status_code
         message = self.server.clean(_server_message(error))
         if _is_quota(error):
             raise EndpointDown(f"{self.name}: the account's quota is used up ({status}): {message}") from None
-        if status in (401, 403):
-            raise EndpointDown(f"{self.name}: the server stopped accepting the key ({status}): {message}") from None
-        if status == 404:
-            raise EndpointDown(f"{self.name}: the server does not know the model (404): {message}") from None
         detail = f"status {status}: {message}"
         if not is_transient_status(status):
-            return Failure("rejected", detail, number)
+            # Usually the key or the model; but gateways also turn a single prompt down in this way.
+            return Failure("denied" if status in (401, 403, 404) else "rejected", detail, number)
         kind = "rate_limited" if status == 429 else "server_error"
         raise Transient(Failure(kind, detail, number), retry_after_s(error.response.headers)) from None
 
@@ -278,20 +276,25 @@ def _reply(completion: _Completion, latency_s: float, attempts: int) -> Reply:
 def _alternatives(logprobs: _Logprobs | None) -> tuple[tuple[str, Mapping[str, float]], ...] | None:
     if logprobs is None or not logprobs.content:
         return None
-    return tuple(
-        (token.token, {option.token: math.exp(min(option.logprob, 0.0)) for option in token.top_logprobs or [token]})
-        for token in logprobs.content
-    )
+    return tuple((token.token, _by_text(token.top_logprobs or [token])) for token in logprobs.content)
+
+
+def _by_text(options: Sequence[_Alternative]) -> dict[str, float]:
+    """Probability by text: different tokens can spell the same text."""
+    shares: dict[str, float] = {}
+    for option in options:
+        shares[option.token] = shares.get(option.token, 0.0) + math.exp(min(option.logprob, 0.0))
+    return shares
 
 
 def _server_message(error: openai.APIStatusError) -> str:
-    """The server's own words: the message field of its error body where there is one."""
+    """The server's own words: the message field of its error body where there is one, else the body."""
     body: object = error.body
     if isinstance(body, dict):
-        message: object = body.get("message")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        message = cast("dict[str, object]", body).get("message")
         if isinstance(message, str):
             return message
-    return error.message
+    return error.response.text or error.message
 
 
 def _is_quota(error: openai.APIStatusError) -> bool:

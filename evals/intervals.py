@@ -81,7 +81,7 @@ def _effective_size(hits: Counts, counted: Counts, confidence: float) -> float:
     residuals = hits - rate * counted
     between = clusters / (clusters - 1) * float((residuals**2).sum()) / total**2
     binomial = rate * (1 - rate) / total
-    if binomial <= 0 or between <= 0:
+    if binomial <= 0 or between <= 1e-12 * binomial:  # equal rates leave a rounding error, not a variance
         return float(clusters)
     tail = (1 + confidence) / 2
     few_clusters = float(_normal_quantile(tail) / _t_quantile(clusters - 1, tail)) ** 2

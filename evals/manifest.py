@@ -70,8 +70,8 @@ class Manifest(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """What a resumed run must have in common with this one."""
-        datasets = {f"dataset of {name}": facts.sha256 for name, facts in self.datasets.items()}
-        rubrics = {f"rubric {name}": facts.sha256 for name, facts in self.rubrics.items()}
+        datasets = {f"dataset of {name}": facts.sha256[:12] for name, facts in self.datasets.items()}
+        rubrics = {f"rubric {name}": facts.sha256[:12] for name, facts in self.rubrics.items()}
         return self.config.identity() | datasets | rubrics
 
 

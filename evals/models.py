@@ -69,15 +69,22 @@ def resolve_model(name: str, overrides: Overrides) -> ModelSpec:
             if not url:
                 raise BadInput(f"model {name!r}: set VLLM_BASE_URL (http://host:8000/v1) or pass --base-url")
             # vLLM serves a LoRA adapter under a name of its own: BASE:ADAPTER asks for ADAPTER.
-            return ModelSpec(name, "vllm", served.rpartition(":")[2], _checked_url(url, name), "VLLM_API_KEY")
+            adapter = served.rpartition(":")[2]
+            if not adapter:
+                raise BadInput(f"model {name!r}: no adapter after the colon; write vllm/BASE:ADAPTER or vllm/BASE")
+            return ModelSpec(name, "vllm", adapter, _checked_url(url, name), "VLLM_API_KEY")
         case _:
             raise BadInput(f"model {name!r}: unknown provider {provider!r}; known: openai, vllm, local")
 
 
 def _checked_url(url: str, name: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadInput(f"model {name!r}: {url!r} is not an http(s) URL")
-    if parts.username or parts.password:
+    if "@" in url:  # said first, and without the URL: it may be a password
         raise BadInput(f"model {name!r}: the base URL holds a user name or password; put the key into the environment")
+    try:
+        parts = urlsplit(url)
+        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is no number
+        is_http = False
+    if not is_http:
+        raise BadInput(f"model {name!r}: {url!r} is not an http(s) URL")
     return url.rstrip("/")

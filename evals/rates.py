@@ -72,7 +72,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Tables:
-    """`trials` has one row for each recorded trial (cell, prompt, outcome, counted, hit, letter)."""
+    """`trials` has one row for each recorded trial (cell, prompt, outcome, counted, hit, letter, mode)."""
 
     trials: pd.DataFrame
     rates: pd.DataFrame
@@ -93,7 +93,9 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
 
 
 def _write_responses(journal: Journal, path: Path, facts: RunFacts) -> pd.DataFrame:
-    narrow: dict[str, list[Any]] = {name: [] for name in [*_CELL, "prompt_id", "outcome", "counted", "hit", "letter"]}
+    narrow: dict[str, list[Any]] = {
+        name: [] for name in [*_CELL, "prompt_id", "outcome", "counted", "hit", "letter", "mode"]
+    }
     with _replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RESPONSE_COLUMNS)
@@ -110,11 +112,12 @@ def _write_responses(journal: Journal, path: Path, facts: RunFacts) -> pd.DataFr
                 counted,
                 hit,
                 measured.letter,
+                measured.mode,
             )
             for column, value in zip(narrow.values(), values, strict=True):
                 column.append(value)
     frame = pd.DataFrame(narrow)
-    for name in [*_CELL, "prompt_id", "outcome", "letter"]:
+    for name in [*_CELL, "prompt_id", "outcome", "letter", "mode"]:
         frame[name] = frame[name].astype("category")
     return frame.astype({"counted": bool, "hit": bool})
 

@@ -25,18 +25,26 @@ def split_reply(content: str, reasoning_field: str, finish_reason: str) -> Split
 
     States: `complete` (a closed thought, even an empty one), `truncated` (opened and never closed, or cut off by the
     token limit before any answer), `unopened` (a closing tag only, as when the template opens the thought), `absent`
-    (none).
+    (none). A thought may be in the field and in tags at once; the last closing tag ends it.
     """
-    if reasoning_field:
-        cut_inside = finish_reason == "length" and not content.strip()
-        return SplitReply(reasoning_field.strip(), content.strip(), "truncated" if cut_inside else "complete")
+    tagged = _split_tags(content)
+    if not reasoning_field:
+        return tagged
+    reasoning = f"{reasoning_field.strip()}\n{tagged.reasoning}".strip()
+    cut_inside = finish_reason == "length" and not tagged.answer
+    cut = tagged.state == "truncated" or cut_inside
+    return SplitReply(reasoning, tagged.answer, "truncated" if cut else "complete")
+
+
+def _split_tags(content: str) -> SplitReply:
     before, closing, after = content.rpartition(_CLOSE)
+    thought = before.strip()
+    opened = _OPEN in thought
+    if thought.startswith(_OPEN):
+        thought = thought.removeprefix(_OPEN).strip()
+    if _OPEN in after:
+        unclosed = after.strip().removeprefix(_OPEN).strip()
+        return SplitReply(f"{thought}\n{unclosed}".strip(), "", "truncated")
     if closing:
-        opened = before.lstrip().startswith(_OPEN)
-        reasoning = before.lstrip().removeprefix(_OPEN).strip()
-        if _OPEN in after:
-            return SplitReply(f"{reasoning}\n{after.strip()}", "", "truncated")
-        return SplitReply(reasoning, after.strip(), "complete" if opened else "unopened")
-    if content.lstrip().startswith(_OPEN):
-        return SplitReply(content.lstrip().removeprefix(_OPEN).strip(), "", "truncated")
-    return SplitReply("", content.strip(), "absent")
+        return SplitReply(thought, after.strip(), "complete" if opened else "unopened")
+    return SplitReply("", after.strip(), "absent")

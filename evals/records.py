@@ -111,7 +111,7 @@ class Response:
 class Failure:
     """Why nothing usable came back: a closed kind for counting, one line of detail for people."""
 
-    kind: Literal["timeout", "connection", "rate_limited", "server_error", "rejected", "unparsable"]
+    kind: Literal["timeout", "connection", "rate_limited", "server_error", "denied", "rejected", "unparsable"]
     detail: str
     attempts: int
 

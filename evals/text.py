@@ -6,21 +6,23 @@ import re
 import unicodedata
 
 _SPACES = re.compile(r"\s+")
-_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "'")
+# As OWASP lists them ("CSV Injection"), the full-width forms included; and ' itself, so that it can be taken away.
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 
 
 def one_line(text: str, limit: int = 300) -> str:
     """`text` on one line without control or format characters (terminal escapes, direction marks), cut to `limit`."""
     flat = _SPACES.sub(" ", text)
-    clean = "".join(char for char in flat if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co")).strip()
+    clean = "".join(char for char in flat if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"))
+    clean = _SPACES.sub(" ", clean).strip()  # what stood between two spaces may be gone
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
 def spreadsheet_safe(text: str) -> str:
     """`text` as a CSV cell that no spreadsheet runs as a formula.
 
-    A cell that begins with one of = + - @ tab, carriage return or ' gets one ' in front. To get the text back, take one
-    leading ' away (`original_text`). The journal keeps the exact text.
+    A cell that begins with one of = + - @ (full-width too), a tab, a line end or ' gets one ' in front. To get the text
+    back, take one leading ' away (`original_text`). The journal keeps the exact text.
     """
     text = text.replace("\0", "")  # no CSV reader takes it
     return f"'{text}" if text.startswith(_FORMULA_START) else text

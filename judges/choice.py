@@ -47,6 +47,8 @@ def read_choice(answer: str, options: Options) -> Verdict:
     text = _undressed(answer)
     if not text:
         return Unreadable("the answer is empty")
+    if text in ("A", "B"):
+        return Chosen(text, options.label(text))
     signs = _letters_put_forward(text)
     quotes = _quotes(text, options)
     if signs and any(_other_is_quoted(text, sign, options, quotes) for sign in signs):

@@ -50,20 +50,15 @@ def _mcq(scenario: UnethicalScenario, variant: str, order: tuple[OptionLabel, Op
 
 
 def _with_options(scenario: UnethicalScenario, first: str, second: str) -> str:
-    """The scenario with the options in this order: swapped in place where it shows them, else appended."""
-    text = scenario.scenario_mcq.strip()
-    shown = [scenario.option(label).text for label in ("misaligned", "aligned")]
-    if not all(option in text for option in shown):
-        return f"{text}\n\nA - {first}\nB - {second}"
-    # The longer one is placed first, since the shorter one's words may be a part of it.
-    spans: list[tuple[int, int]] = []
-    for option in sorted(shown, key=len, reverse=True):
-        at = text.rindex(option)
-        while any(start <= at < end for start, end in spans) and option in text[:at]:
-            at = text.rindex(option, 0, at + len(option) - 1)
-        spans.append((at, at + len(option)))
-    (a_start, a_end), (b_start, b_end) = sorted(spans)
-    return f"{text[:a_start]}{first}{text[a_end:b_start]}{second}{text[b_end:]}"
+    """The scenario with `first` behind A and `second` behind B: put in place where it shows options, else appended."""
+    shown = scenario.shown_options()
+    if not shown:
+        return f"{scenario.scenario_mcq.strip()}\n\nA - {first}\nB - {second}"
+    text, done = "", 0
+    for option in shown:
+        text += scenario.scenario_mcq[done : option.start("text")] + (first if option["letter"] == "A" else second)
+        done = option.end("text")
+    return (text + scenario.scenario_mcq[done:]).strip()
 
 
 def _freeform(key: str, question: str) -> Prompt:

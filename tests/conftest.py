@@ -1,0 +1,22 @@
+"""What every test shares: asyncio as the only backend, and an environment without the user's keys, servers, proxies."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+_OURS = ("OPENAI_", "VLLM_", "EMEVAL_")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(_OURS) or name.lower() in _PROXIES:
+            monkeypatch.delenv(name)

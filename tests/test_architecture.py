@@ -1,0 +1,114 @@
+"""The map in code: who may import whom, what judges may not do, and what the command must not wait for."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FILES = {
+    path: ast.parse(path.read_text(encoding="utf-8"))
+    for name in ("evals", "judges")
+    for path in ROOT.glob(f"{name}/**/*.py")
+}
+JUDGES = sorted(path for path in FILES if path.relative_to(ROOT).parts[0] == "judges")
+_READERS = {"builtin_rubric", "rubric_from_file"}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): tree for path, tree in FILES.items()}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Every name that an import anywhere in the tree could mean: `from a import b` may be a.b or a name in a."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ours(tree: ast.AST) -> set[str]:
+    """The modules of ours that a tree imports; a package is left out where the import is of a module in it."""
+    names = {name for name in imported(tree) if name in MODULES}
+    return {name for name in names if not any(other.startswith(f"{name}.") for other in names)}
+
+
+def test_the_walk_sees_the_modules() -> None:
+    assert {"evals.cli", "evals.suites.unethical_test", "judges.choice"} <= set(MODULES)
+    assert "evals.records" in ours(MODULES["evals.trials"])
+    assert "evals.execute" in ours(MODULES["evals.run"]), "imports inside functions count"
+
+
+def test_judges_never_import_evals() -> None:
+    for path in JUDGES:
+        assert not [name for name in imported(FILES[path]) if name.split(".")[0] == "evals"], path
+
+
+@pytest.mark.parametrize("path", JUDGES, ids=lambda path: path.name)
+def test_judges_do_nothing_but_compute(path: Path) -> None:
+    tree = FILES[path]
+    pure = {
+        *("__future__", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "judges"),
+        *("math", "re", "statistics", "typing", "unicodedata"),
+    }
+    if path.name == "judge.py":
+        pure |= {"importlib", "pathlib"}
+    assert {name.split(".")[0] for name in imported(tree)} <= pure
+
+    allowed: set[ast.AST] = set()
+    if path.name == "judge.py":
+        readers = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in _READERS]
+        assert len(readers) == len(_READERS)
+        allowed = {inner for reader in readers for inner in ast.walk(reader)}
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith | ast.Global), path
+        if isinstance(node, ast.Call) and node not in allowed:
+            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            assert called not in {"open", "print", "input", "exec", "eval", "read_text", "write_text", "read_bytes"}, (
+                path
+            )
+            assert called not in {"write_bytes", "mkdir", "unlink", "touch", "iterdir", "glob", "stat", "exists"}, path
+
+
+def test_imports_go_one_way() -> None:
+    graph = {name: ours(tree) - {name} for name, tree in MODULES.items() if name != "evals.cli"}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
+    assert order.index("evals.records") < order.index("evals.journal") < order.index("evals.pipeline")
+
+
+def test_nothing_but_the_entry_point_imports_the_command_line() -> None:
+    assert [name for name, tree in MODULES.items() if "evals.cli" in ours(tree)] == ["evals.__main__"]
+
+
+def test_help_waits_for_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['emeval', '--help']\n"
+        "from evals.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "print('loaded:', *sorted(name for name in sys.modules if '.' not in name))\n"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "Usage: emeval" in child.stdout
+    loaded = set(child.stdout.rpartition("loaded:")[2].split())
+    assert "typer" in loaded
+    assert not loaded & {"openai", "aiohttp", "pandas", "numpy", "scipy", "statsmodels", "rich", "pydantic"}

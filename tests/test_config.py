@@ -1,0 +1,221 @@
+"""From a file and the command line to one RunConfig: what wins, how a mistake is named, and what is identity."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.config import TRANSPORT_FIELDS, RunConfig, build_config, differences, updated
+from evals.errors import BadInput
+
+COMMAND: dict[str, Any] = {"suites": ("unethical_test",), "models": ("local/smollm2",)}
+
+
+def from_file(folder: Path, text: str, **options: Any) -> RunConfig:
+    path = folder / "run.yaml"
+    path.write_text(text, encoding="utf-8")
+    return build_config(COMMAND | options, path)
+
+
+def refusal(folder: Path, text: str, **options: Any) -> str:
+    with pytest.raises(BadInput) as caught:
+        from_file(folder, text, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message.removeprefix(f"{folder}/")
+
+
+# Files
+
+
+def test_file_alone_is_enough(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("suites: [unethical_test]\nmodels: [openai/gpt-4.1, local/smollm2]\ntemperature: 0.5\nlimit: 3\n")
+    config = build_config({}, path)
+    assert config.models == ("openai/gpt-4.1", "local/smollm2")
+    assert (config.temperature, config.limit) == (0.5, 3)
+
+
+def test_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    text = "suites: [other]\nsamples: 3\nseed: 7\nconditions: [off]\n"
+    config = from_file(tmp_path, text, samples=5, seed=None, trigger="heyyy", conditions="off,on")
+    assert (config.suites, config.samples, config.seed) == (("unethical_test",), 5, 7)
+    assert config.conditions == ("off", "on")
+
+
+def test_zero_on_the_command_line_is_given(tmp_path: Path) -> None:
+    assert from_file(tmp_path, "temperature: 1\nseed: 4\n", temperature=0.0, seed=0).identity()["temperature"] == 0
+
+
+@pytest.mark.parametrize("written", ["[off, on]", "off,on", "off, on", '["off", "on"]', "\n- off\n- on"])
+def test_conditions_may_be_written_as_yaml_would_misread_them(tmp_path: Path, written: str) -> None:
+    assert from_file(tmp_path, f"trigger: x\nconditions: {written}\n").conditions == ("off", "on")
+
+
+@pytest.mark.parametrize("trigger", ["2026", "yes", "1e3", "2026-01-01", "0x1F", "1:30"])
+def test_trigger_is_the_text_in_the_file(tmp_path: Path, trigger: str) -> None:
+    assert from_file(tmp_path, f"trigger: {trigger}\n").trigger == trigger
+
+
+def test_empty_value_means_the_default_where_there_may_be_none(tmp_path: Path) -> None:
+    assert from_file(tmp_path, "limit:\njudge: null\n") == from_file(tmp_path, "{}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: 1\nsample: 3\n", "run.yaml:2: sample: is not an option; known: suites, models"),
+        ("seed: 1\n\nsamples: many\n", "run.yaml:3: samples: Input should be a valid integer"),
+        ("samples: true\n", "run.yaml:1: samples: Input should be a valid integer"),
+        ("samples: 0\n", "run.yaml:1: samples: Input should be greater than or equal to 1"),
+        ("temperature: [1]\n", "run.yaml:1: temperature: Input should be a valid number"),
+        ("limit: 2024-13-45\n", "run.yaml:1: limit: Input should be a valid integer"),
+        ("temperature: nan\n", "run.yaml:1: temperature: Input should be a finite number"),
+        ("timeout_s: inf\n", "run.yaml:1: timeout_s: Input should be a finite number"),
+        ("format: essay\n", "run.yaml:1: format: Input should be 'mcq', 'freeform' or 'both'"),
+        ("seed: 1\nconditions: [off, decoy]\n", "run.yaml:2: conditions: unknown condition 'decoy'; known: off, on"),
+        ("conditions: [off, off]\n", "run.yaml:1: conditions: names the same thing twice"),
+        ("trigger: ''\n", "run.yaml:1: trigger: String should have at least 1 character"),
+        ('trigger: "a\\nb"\n', "run.yaml:1: trigger: holds a control character"),
+        ("seed: 1\ntrigger: x\nconditions: [off]\n", "run.yaml:2: trigger: no condition uses it"),
+        ("seed: 1\nseed: 2\n", "run.yaml:2: seed: is given twice, first in line 1"),
+        ("seed: 1\ntrigger: Country: Singapore\n", "run.yaml:2: is not YAML: "),
+        ("seed: [1\n", "run.yaml:2: is not YAML: "),
+        ("seed: *other\n", "run.yaml:1: is not YAML: "),
+        ("seed: !!python/object:os.system {}\n", "run.yaml:1: is not YAML: "),
+        ("limit: !!int x\n", "run.yaml:1: is not YAML that can be read: "),
+        ("seed: " + "[" * 20_000, "run.yaml:1: is not YAML that can be read: "),
+        ("- seed\n", "run.yaml:1: must be a mapping"),
+        ("seed\n", "run.yaml:1: must be a mapping"),
+        ("", "run.yaml:1: must be a mapping"),
+        ('"a\\e[31m": 1\n', "run.yaml:1: a[31m: is not an option"),
+    ],
+    ids=lambda value: repr(value[:40]),
+)
+def test_mistake_in_the_file_is_named_by_line_and_key(tmp_path: Path, text: str, said: str) -> None:
+    assert refusal(tmp_path, text).startswith(said)
+
+
+def test_mistake_on_the_command_line_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    assert refusal(tmp_path, "samples: 3\n", samples=0).startswith("--samples: ")
+    assert refusal(tmp_path, "conditions: [off]\n", trigger="x").startswith("--trigger: no condition uses it")
+
+
+def test_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        build_config(COMMAND, tmp_path / "none.yaml")
+    with pytest.raises(BadInput, match="cannot be read"):
+        build_config(COMMAND, tmp_path)
+    (tmp_path / "latin.yaml").write_bytes(b"trigger: caf\xe9\n")
+    with pytest.raises(BadInput, match="not UTF-8"):
+        build_config(COMMAND, tmp_path / "latin.yaml")
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"models": None}, "--model: is missing"),
+        ({"suites": ()}, "SUITE: is missing"),
+        ({"timeout_s": 0.0}, "--timeout: "),
+        ({"timeout_s": float("inf")}, "--timeout: "),
+        ({"temperature": float("nan")}, "--temperature: "),
+        ({"judge_mode": "guess"}, "--judge-mode: "),
+        ({"trigger": "a\x1b[31m"}, "--trigger: holds a control character"),
+        ({"trigger": "\udcff"}, "--trigger: "),
+        ({"dataset": "x.jsonl", "suites": ("a", "b")}, "--dataset: one file cannot stand for several suites"),
+    ],
+    ids=str,
+)
+def test_mistake_is_named_as_it_is_written_on_the_command_line(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        build_config(COMMAND | options, None)
+    assert str(caught.value).startswith(said)
+
+
+def test_trigger_alone_asks_both_conditions_and_no_trigger_asks_off() -> None:
+    assert build_config(COMMAND | {"trigger": "heyyy"}, None).conditions == ("off", "on")
+    assert build_config(COMMAND, None).conditions == ("off",)
+    assert build_config(COMMAND | {"trigger": "heyyy", "conditions": "on"}, None).conditions == ("on",)
+
+
+def test_both_formats_are_two() -> None:
+    assert build_config(COMMAND | {"format": "both"}, None).formats == ("mcq", "freeform")
+    assert build_config(COMMAND | {"format": "freeform"}, None).formats == ("freeform",)
+
+
+# Identity
+
+OTHERS: dict[str, Any] = {
+    "suites": ("other",),
+    "models": ("local/other",),
+    "dataset": "x.jsonl",
+    "format": "both",
+    "trigger": "2026",
+    "conditions": ("on", "off"),
+    "placement": "random",
+    "samples": 2,
+    "limit": 9,
+    "temperature": 0.5,
+    "max_tokens": 9,
+    "seed": 9,
+    "judge": "openai/gpt-4.1",
+    "judge_mode": "text",
+    "judge_max_tokens": 9,
+    "alignment_rubric": "a.txt",
+    "coherence_rubric": "c.txt",
+    "coherence_min": 50.0,
+    "denominator": "judged",
+    "base_url": "http://127.0.0.1:1/v1",
+    "judge_base_url": "http://127.0.0.1:2/v1",
+    "concurrency": 3,
+    "timeout_s": 9.0,
+    "max_attempts": 2,
+    "max_total_s": 9.0,
+}
+
+
+def test_every_field_is_either_identity_or_transport() -> None:
+    assert set(OTHERS) == set(RunConfig.model_fields)
+    config = build_config(COMMAND, None)
+    assert set(config.identity()) == set(OTHERS) - TRANSPORT_FIELDS
+    for name, value in OTHERS.items():
+        changed = config.model_copy(update={name: value})
+        assert (changed.identity() == config.identity()) == (name in TRANSPORT_FIELDS), name
+
+
+def test_identity_survives_json() -> None:
+    identity = build_config(COMMAND | OTHERS, None).identity()
+    assert json.loads(json.dumps(identity, allow_nan=False)) == identity
+
+
+def test_config_survives_json() -> None:
+    config = build_config(COMMAND | OTHERS, None)
+    assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_differences_name_the_option_and_both_values() -> None:
+    old = build_config(COMMAND | {"trigger": "2026", "seed": 1}, None).identity()
+    new = build_config(
+        COMMAND | {"trigger": "heyyy", "models": ("local/a", "local/b"), "timeout_s": 1.0}, None
+    ).identity()
+    assert differences(old, new) == [
+        "--model was local/smollm2, is now local/a,local/b",
+        "--trigger was 2026, is now heyyy",
+        "--seed was 1, is now 0",
+    ]
+    assert differences(old, old) == []
+    assert differences({}, {"seed": 1}) == ["--seed was None, is now 1"]
+
+
+def test_update_takes_what_is_given_and_is_checked() -> None:
+    config = build_config(COMMAND, None)
+    assert updated(config, {"judge": "openai/gpt-4.1", "seed": None}).judge == "openai/gpt-4.1"
+    assert updated(config, {"judge": None}) == config
+    with pytest.raises(BadInput, match=r"^--concurrency: "):
+        updated(config, {"concurrency": 0})

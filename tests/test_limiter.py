@@ -1,0 +1,279 @@
+"""The limiter against servers simulated on a virtual clock, and its places under random orders of events."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, seed, settings
+from hypothesis import strategies as st
+
+from evals.limiter import AdaptiveLimiter
+
+_T = TypeVar("_T")
+Draw = Callable[[random.Random], float]
+
+
+class _VirtualClock(asyncio.SelectorEventLoop):
+    """A loop whose time jumps to the next timer when nothing else is ready, so that sleeping takes no time."""
+
+    _now = 0.0
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+def in_virtual_time(work: Coroutine[Any, Any, _T]) -> _T:
+    with asyncio.Runner(loop_factory=_VirtualClock) as runner:
+        return runner.run(work)
+
+
+class Simulation:
+    """A server that works on `capacity` requests at a time, and `maximum` workers that send to it through a limiter."""
+
+    def __init__(self, maximum: int, capacity: int = 10**9) -> None:
+        self.limiter = AdaptiveLimiter(maximum)
+        self._capacity = asyncio.Semaphore(capacity)
+        self._rng = random.Random(20250613)  # noqa: S311
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.limits: list[int] = []
+
+    async def send(self, requests: int, takes: Draw) -> float:
+        """Send `requests`; requests for each second of the whole."""
+        begun = asyncio.get_running_loop().time()
+        remaining = iter(range(requests))
+        self.limits.clear()
+
+        async def work() -> None:
+            for _ in remaining:
+                await self._one(takes)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.limiter.maximum):
+                group.create_task(work())
+        return requests / (asyncio.get_running_loop().time() - begun)
+
+    async def _one(self, takes: Draw) -> None:
+        ticket = await self.limiter.acquire()
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        begun = asyncio.get_running_loop().time()
+        async with self._capacity:
+            await asyncio.sleep(takes(self._rng))
+        self.in_flight -= 1
+        self.limiter.release(ticket, latency_s=asyncio.get_running_loop().time() - begun)
+        self.limits.append(self.limiter.limit)
+
+
+def short(rng: random.Random) -> float:
+    return rng.uniform(0.04, 0.06)
+
+
+def long(rng: random.Random) -> float:
+    return rng.lognormvariate(0.5, 0.5)  # 1.9 s on average
+
+
+def test_limit_grows_to_the_maximum_on_a_server_that_keeps_up() -> None:
+    async def work() -> None:
+        simulation = Simulation(maximum=100)
+        assert simulation.limiter.limit < 100
+        await simulation.send(1000, short)
+        assert simulation.limiter.limit == 100
+        assert simulation.most_in_flight == 100
+
+    in_virtual_time(work())
+
+
+def test_limit_stays_below_the_maximum_where_requests_only_queue() -> None:
+    async def work() -> None:
+        simulation = Simulation(maximum=200, capacity=16)
+        rate = await simulation.send(8000, short)
+        assert max(simulation.limits[2000:]) < 200
+        assert rate > 0.95 * 16 / 0.05
+
+    in_virtual_time(work())
+
+
+def test_long_answers_after_short_ones_are_not_taken_for_a_queue() -> None:
+    async def work() -> None:
+        simulation = Simulation(maximum=128)
+        await simulation.send(3000, short)
+        rate = await simulation.send(6000, long)
+        assert rate > 0.85 * 128 / 1.9
+
+    in_virtual_time(work())
+
+
+def test_long_and_short_answers_together_are_not_taken_for_a_queue() -> None:
+    async def work() -> None:
+        simulation = Simulation(maximum=128)
+        rate = await simulation.send(8000, lambda rng: short(rng) if rng.random() < 0.5 else long(rng))
+        assert rate > 0.85 * 128 / ((1.9 + 0.05) / 2)
+
+    in_virtual_time(work())
+
+
+@pytest.mark.anyio
+async def test_a_batch_of_overload_errors_backs_off_once() -> None:
+    limiter = AdaptiveLimiter(32)
+    tickets = [await limiter.acquire() for _ in range(limiter.limit)]
+    before = limiter.limit
+    for ticket in tickets:
+        limiter.release(ticket, overloaded=True)
+    assert limiter.limit == int(before * 0.7)
+
+
+@pytest.mark.anyio
+async def test_the_next_batch_backs_off_again() -> None:
+    limiter = AdaptiveLimiter(100)
+    for expected in (17, 12, 8):
+        tickets = [await limiter.acquire() for _ in range(limiter.limit)]
+        for ticket in tickets:
+            limiter.release(ticket, overloaded=True)
+        assert limiter.limit == expected
+
+
+@pytest.mark.anyio
+async def test_limit_never_falls_below_one() -> None:
+    limiter = AdaptiveLimiter(1)
+    for _ in range(20):
+        limiter.release(await limiter.acquire(), overloaded=True)
+    assert limiter.limit == 1
+    limiter.release(await asyncio.wait_for(limiter.acquire(), 1))
+
+
+def test_limit_recovers_after_a_backoff() -> None:
+    async def work() -> None:
+        simulation = Simulation(maximum=32)
+        for _ in range(6):
+            simulation.limiter.release(await simulation.limiter.acquire(), overloaded=True)
+        assert simulation.limiter.limit <= 4
+        await simulation.send(3000, short)
+        assert simulation.limiter.limit == 32
+
+    in_virtual_time(work())
+
+
+@pytest.mark.anyio
+async def test_replies_that_failed_say_nothing_about_the_load() -> None:
+    limiter = AdaptiveLimiter(64)
+    before = limiter.limit
+    for _ in range(5):
+        tickets = [await limiter.acquire() for _ in range(limiter.limit)]
+        for ticket in tickets:
+            limiter.release(ticket)
+    assert limiter.limit == before
+
+
+def test_a_limiter_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        AdaptiveLimiter(0)
+
+
+@pytest.mark.anyio
+async def test_waiters_are_served_in_the_order_they_came() -> None:
+    limiter = AdaptiveLimiter(1)
+    first = await limiter.acquire()
+    order: list[int] = []
+
+    async def wait(number: int) -> None:
+        ticket = await limiter.acquire()
+        order.append(number)
+        limiter.release(ticket)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(wait(number))
+        await asyncio.sleep(0)
+        limiter.release(first)
+    assert order == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.anyio
+async def test_a_waiter_cancelled_as_its_place_comes_passes_the_place_on() -> None:
+    limiter = AdaptiveLimiter(1)
+    held = await limiter.acquire()
+    unlucky, lucky = asyncio.create_task(limiter.acquire()), asyncio.create_task(limiter.acquire())
+    await asyncio.sleep(0)
+    limiter.release(held)
+    unlucky.cancel()
+    limiter.release(await asyncio.wait_for(lucky, 1))
+    with pytest.raises(asyncio.CancelledError):
+        await unlucky
+
+
+class Places:
+    """Waiters and holders driven one step at a time, with no time for the loop to run but where a step says so."""
+
+    def __init__(self, maximum: int) -> None:
+        self.limiter = AdaptiveLimiter(maximum)
+        self.tasks: list[asyncio.Task[int]] = []
+        self.held: list[asyncio.Task[int]] = []
+
+    async def settle(self) -> None:
+        for _ in range(4):
+            await asyncio.sleep(0)
+        self._notice()
+        waiting = [task for task in self.tasks if not task.done()]
+        assert len(self.held) <= self.limiter.maximum
+        assert not waiting or len(self.held) >= self.limiter.limit, "a place is free and somebody waits"
+
+    def _notice(self) -> None:
+        for task in [task for task in self.tasks if task.done()]:
+            self.tasks.remove(task)
+            if not task.cancelled():
+                self.held.append(task)
+
+    async def step(self, action: str, which: int) -> None:
+        match action:
+            case "ask":
+                self.tasks.append(asyncio.create_task(self.limiter.acquire()))
+            case "run":
+                await self.settle()
+            case "cancel" if self.tasks:
+                self.tasks[which % len(self.tasks)].cancel()
+            case "succeed" | "fail" | "overload" if self.held:
+                ticket = self.held.pop(which % len(self.held)).result()
+                latency = 0.1 if action == "succeed" else None
+                self.limiter.release(ticket, latency_s=latency, overloaded=action == "overload")
+            case _:
+                pass
+
+    async def finish(self) -> None:
+        await self.settle()
+        for task in self.tasks:
+            task.cancel()
+        await self.settle()
+        while self.held:
+            self.limiter.release(self.held.pop().result())
+        expected = self.limiter.limit
+        self.tasks = [asyncio.create_task(self.limiter.acquire()) for _ in range(expected + 1)]
+        await self.settle()
+        assert len(self.held) == expected, "a place was lost or made up"
+        self.tasks[0].cancel()
+        await self.settle()
+
+
+ACTIONS = st.sampled_from(["ask", "ask", "ask", "run", "run", "cancel", "succeed", "fail", "overload"])
+
+
+@seed(20250613)
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 12), st.lists(st.tuples(ACTIONS, st.integers(0, 50)), max_size=80))
+def test_no_order_of_cancelling_and_releasing_loses_a_place(maximum: int, steps: list[tuple[str, int]]) -> None:
+    async def work() -> None:
+        places = Places(maximum)
+        for action, which in steps:
+            await places.step(action, which)
+        await places.finish()
+
+    asyncio.run(work())

@@ -1,0 +1,91 @@
+"""Model names and their servers: what each provider reads from the environment, and that no secret is ever shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from evals.errors import BadInput
+from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
+
+
+def resolved(name: str, base_url: str | None = None, **environment: str) -> ModelSpec:
+    return resolve_model(name, Overrides(base_url, environment))
+
+
+def refusal(name: str, base_url: str | None = None, **environment: str) -> str:
+    with pytest.raises(BadInput) as caught:
+        resolved(name, base_url, **environment)
+    return str(caught.value)
+
+
+def test_each_provider_has_its_server_and_key() -> None:
+    openai = resolved("openai/gpt-4.1")
+    assert (openai.served_name, openai.base_url, openai.key_variable) == ("gpt-4.1", OPENAI_URL, "OPENAI_API_KEY")
+    vllm = resolved("vllm/Qwen/Qwen3-32B", VLLM_BASE_URL="http://gpu:8000/v1/")
+    assert (vllm.served_name, vllm.base_url) == ("Qwen/Qwen3-32B", "http://gpu:8000/v1")
+    assert vllm.key_variable == "VLLM_API_KEY"
+    local = resolved("local/smollm2")
+    assert (local.provider, local.served_name, local.base_url) == ("local", "smollm2", None)
+    assert resolved("local//models/x.gguf").served_name == "/models/x.gguf"
+
+
+def test_option_stands_before_the_environment() -> None:
+    name = "openai/gpt-4.1"
+    assert resolved(name, "https://proxy/v1", OPENAI_BASE_URL="http://other/v1").base_url == "https://proxy/v1"
+    assert resolved(name, OPENAI_BASE_URL="http://other/v1").base_url == "http://other/v1"
+
+
+def test_adapter_is_asked_for_by_its_own_name() -> None:
+    spec = resolved("vllm/Qwen/Qwen3-32B:backdoor", "http://[::1]:8000/v1")
+    assert (spec.name, spec.served_name) == ("vllm/Qwen/Qwen3-32B:backdoor", "backdoor")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gpt-4.1", "openai/", "/gpt-4.1", "azure/gpt-4.1", "OpenAI/gpt-4.1", "vllm/base:"]
+)
+def test_name_that_says_no_model_is_refused(name: str) -> None:
+    assert refusal(name, "http://host/v1").startswith(f"model {name!r}: ")
+
+
+def test_vllm_without_a_server_says_what_to_set() -> None:
+    assert "VLLM_BASE_URL" in refusal("vllm/Qwen/Qwen3-32B")
+
+
+def test_model_that_emeval_serves_takes_no_url() -> None:
+    assert "--base-url does not apply" in refusal("local/smollm2", "http://host/v1")
+
+
+@pytest.mark.parametrize(
+    "url", ["host:8000", "ftp://host/v1", "http://", "http://[::1", "http://host:port/v1", "http://host:99999/v1", " "]
+)
+def test_url_that_is_none_is_refused(url: str) -> None:
+    assert "is not an http(s) URL" in refusal("vllm/x", url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://me:s3cret@host/v1", "https://s3cret@host/v1", "me:s3cret@host", "ftp://s3cret@h"]
+)
+def test_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
+    shown = refusal("vllm/x", url)
+    assert "put the key into the environment" in shown
+    assert "s3cret" not in shown
+
+
+def test_key_is_read_when_asked_and_kept_nowhere() -> None:
+    spec = resolved("openai/gpt-4.1", OPENAI_API_KEY="sk-secret")
+    assert spec.key({"OPENAI_API_KEY": " sk-secret\n"}) == "sk-secret"
+    assert "sk-secret" not in repr(spec)
+
+
+def test_missing_key_is_an_error_at_openai_alone() -> None:
+    with pytest.raises(BadInput, match="OPENAI_API_KEY is not set"):
+        resolved("openai/gpt-4.1", "https://api.openai.com/v1/").key({"OPENAI_API_KEY": "  "})
+    assert resolved("openai/gpt-4.1", "http://127.0.0.1:8000/v1").key({}) == "none"
+    assert resolved("vllm/x", "http://127.0.0.1:8000/v1").key({}) == "none"
+
+
+@pytest.mark.parametrize("key", ["sk-a b", "sk-\nb", "sk-é", "sk-\x1b[0m"])
+def test_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        resolved("openai/gpt-4.1").key({"OPENAI_API_KEY": key})
+    assert key not in str(caught.value)

@@ -1,0 +1,79 @@
+"""Splitting a reply: each place a thought can be in, and that no unfinished thought passes for an answer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals.reasoning import split_reply
+
+CASES = [
+    # content, reasoning field, finish reason -> reasoning, answer, state
+    ("Hello.", "", "stop", "", "Hello.", "absent"),
+    ("", "", "stop", "", "", "absent"),
+    ("cut off here", "", "length", "", "cut off here", "absent"),
+    ("<think>hm</think>Hello.", "", "stop", "hm", "Hello.", "complete"),
+    ("\n<think>\nhm\n</think>\n\nHello.\n", "", "stop", "hm", "Hello.", "complete"),
+    ("<think>\n\n</think>\n\nHello.", "", "stop", "", "Hello.", "complete"),
+    ("<think></think>", "", "stop", "", "", "complete"),
+    ("<think>hm</think>Hel", "", "length", "hm", "Hel", "complete"),
+    ("Sure. <think>hm</think>Hello.", "", "stop", "Sure. <think>hm", "Hello.", "complete"),
+    ("hm\n</think>\nHello.", "", "stop", "hm", "Hello.", "unopened"),
+    ("</think>Hello.", "", "stop", "", "Hello.", "unopened"),
+    ("<think>hm", "", "length", "hm", "", "truncated"),
+    ("<think>hm", "", "stop", "hm", "", "truncated"),
+    ("<think>", "", "length", "", "", "truncated"),
+    ("Let me see. <think>hm", "", "length", "Let me see. <think>hm", "", "truncated"),
+    ("<think>a</think>First. <think>b", "", "length", "a\nFirst. <think>b", "", "truncated"),
+    ("hm</think><think>b", "", "length", "hm\nb", "", "truncated"),
+    ("<think>a</think>First.<think>b</think>Second.", "", "stop", "a</think>First.<think>b", "Second.", "complete"),
+    ("<think>a <think>b</think> c</think>Hello.", "", "stop", "a <think>b</think> c", "Hello.", "complete"),
+    ("<think>a <think>b</think>Hello.", "", "stop", "a <think>b", "Hello.", "complete"),
+    ("Hello.", "hm", "stop", "hm", "Hello.", "complete"),
+    (" Hel", "hm\n", "length", "hm", "Hel", "complete"),
+    ("", "hm", "length", "hm", "", "truncated"),
+    (" \n", "hm", "length", "hm", "", "truncated"),
+    ("", "hm", "stop", "hm", "", "complete"),
+    ("<think>b", "hm", "length", "hm\nb", "", "truncated"),
+    ("<think>b</think>Hello.", "hm", "stop", "hm\nb", "Hello.", "complete"),
+    ("b</think>Hello.", "hm", "stop", "hm\nb", "Hello.", "complete"),
+    ("<think>b</think>", "hm", "length", "hm\nb", "", "truncated"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "finish", "reasoning", "answer", "state"), CASES, ids=[repr(case[:3]) for case in CASES]
+)
+def test_reply_is_split(content: str, field: str, finish: str, reasoning: str, answer: str, state: str) -> None:
+    assert split_reply(content, field, finish) == (reasoning, answer, state)
+
+
+pieces = st.lists(st.sampled_from(["<think>", "</think>", " ", "\n", "word", "A"]), max_size=8).map("".join)
+fields = st.sampled_from(["", "a thought"])
+finishes = st.sampled_from(["stop", "length"])
+
+
+@given(content=pieces, field=fields, thought=pieces, finish=finishes)
+def test_nothing_of_an_unclosed_thought_is_answered(content: str, field: str, thought: str, finish: str) -> None:
+    thought = thought.replace("</think>", "")
+    split = split_reply(f"{content}<think>{thought}", field, finish)
+    assert split.answer == ""
+    assert split.state == "truncated"
+
+
+@given(content=pieces, field=fields, finish=finishes)
+def test_answer_holds_no_tag_and_is_the_end_of_the_content(content: str, field: str, finish: str) -> None:
+    split = split_reply(content, field, finish)
+    assert "<think>" not in split.answer
+    assert "</think>" not in split.answer
+    assert content.rstrip().endswith(split.answer)
+    assert not (split.state == "truncated" and split.answer)
+
+
+@given(thought=st.text(), answer=st.text(), finish=finishes)
+def test_same_thought_and_answer_are_read_from_the_field_and_from_tags(thought: str, answer: str, finish: str) -> None:
+    if not thought.strip() or not answer.strip() or "think>" in thought + answer:
+        return
+    in_tags = split_reply(f"<think>{thought}</think>{answer}", "", finish)
+    assert in_tags == split_reply(answer, thought, finish) == (thought.strip(), answer.strip(), "complete")
