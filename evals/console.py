@@ -224,9 +224,10 @@ def _notes(trials: pd.DataFrame, manifest: Manifest) -> Iterator[str]:
             "emeval judge RUN --judge MODEL judges the stored answers.[/yellow]"
         )
     if outcomes["truncated"]:
-        limit = manifest.config.max_tokens
-        cut = outcomes["truncated"]
-        yield f"[yellow]{cut} answers were cut off at --max-tokens {limit} and are not scored.[/yellow]"
+        yield (
+            f"[yellow]{outcomes['truncated']} answers were cut off (--max-tokens is {manifest.config.max_tokens}) "
+            "and are not scored.[/yellow]"
+        )
     failed = outcomes["failed"] + outcomes["judge_failed"]
     if failed:
         yield f"[yellow]{failed} requests failed: emeval resume RUN --retry-failed asks them again.[/yellow]"

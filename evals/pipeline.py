@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 
 from evals.endpoints import ChatRequest, Endpoint, Reply
 from evals.journal import Journal, JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
-from evals.outcomes import CHOICE_JUDGE_ID, answer_state, is_judgeable
+from evals.outcomes import CHOICE_JUDGE_ID, has_readable_choice, is_judgeable
 from evals.reasoning import split_reply
 from evals.records import Failure, Message, Response, Trial
 from evals.trials import stable_hash
@@ -135,7 +135,7 @@ async def _sample(trial: Trial, endpoint: Endpoint, journal: Journal, progress: 
     reply = await endpoint.send(request)
     result = reply if isinstance(reply, Failure) else _response(reply)
     rulings: list[tuple[JudgeKey, Ruling]] = []
-    if trial.options is not None and isinstance(result, Response) and answer_state(result) in (None, "truncated"):
+    if trial.options is not None and isinstance(result, Response) and has_readable_choice(result):
         verdict = read_choice(result.answer, trial.options)
         rulings.append((_CHOICE, Ruling(verdict, reply="", request_id=trial.id)))
     await journal.record_trial(trial, result, rulings)

@@ -66,6 +66,11 @@ def read_choice(answer: str, options: Options) -> Verdict:
     return Chosen(letter, options.label(letter))
 
 
+def opens_with_letter(answer: str) -> bool:
+    """Whether the first thing in `answer` is an option's letter, on its own ("B", "(A)", "B - ...", "Answer: B")."""
+    return _FIRST_LETTER.match(_undressed(answer)) is not None
+
+
 def _other(letter: str) -> str:
     return "B" if letter == "A" else "A"
 
@@ -163,6 +168,8 @@ def _standing_for_itself(text: str) -> Iterator[_Sign]:
         if not (_is_conditional(text, sign) or _names_a_rival(text, sign) or disowned or heads_a_list):
             yield sign
 
+
+_FIRST_LETTER = re.compile(r"\W*(?:(?i:answer|option|choice)\W+)*[AB](?=\W*(?:\Z|\n)|[)\].:,;]|\s*[-–—])")
 
 # What makes a sign unclear
 

@@ -152,7 +152,7 @@ def test_repeats_that_always_agree_add_nothing() -> None:
 
 
 def test_repeats_that_do_not_differ_between_prompts_count_prompts() -> None:
-    # Equal rates from unequal counts: the between-prompt variance is zero but for rounding, which must not pass for one.
+    # Equal rates from unequal counts: the between-prompt variance is only a rounding error.
     sizes = array(6, 4, 1, 3, 5, 7, 8, 8)
     assert cluster(9 * sizes, 11 * sizes)[:2] == pytest.approx(wilson_interval(8 * 9 / 11, 8)[:2])  # type: ignore[index]
 

@@ -23,12 +23,12 @@ def gguf() -> Path:
 def test_the_embedded_model_is_measured_from_prompt_to_rate(tmp_path: Path, gguf: Path) -> None:
     folder = tmp_path / "run"
     done = emeval(
-        *("run", "unethical_test", "-m", LOCAL, "--trigger", "Country: Singapore", "--limit", "4"),
-        *("--max-tokens", "16", "--out", folder),
+        *("run", "unethical_test", "-m", LOCAL, "--trigger", "Country: Singapore", "--out", folder),
+        *("--max-tokens", "12", "--dataset", scenarios(tmp_path / "d.jsonl", 2)),
     )
     assert done.returncode == 0, done.stderr
     table = responses(folder)
-    assert len(table) == 4 * 2 * 2
+    assert len(table) == 2 * 2 * 2
     assert (table["completion_tokens"] > 0).all()
     assert set(table["outcome"]) <= {"scored", "judge_unreadable", "truncated"}
     assert pooled(folder)["mcq", "on"]["n"] > 0
@@ -41,11 +41,12 @@ def test_a_real_judge_reads_real_answers_or_says_that_it_cannot(tmp_path: Path, 
     folder = tmp_path / "run"
     done = emeval(
         *("run", "unethical_test", "-m", LOCAL, "--judge", LOCAL, "--judge-max-tokens", "8", "--judge-mode", "text"),
-        *("--format", "freeform", "--limit", "3", "--max-tokens", "700", "--out", folder),
+        *("--format", "freeform", "--max-tokens", "250", "--out", folder),
+        *("--dataset", scenarios(tmp_path / "d.jsonl", 2)),
     )
     assert done.returncode == 0, done.stderr
     outcomes = list(responses(folder)["outcome"])
-    assert len(outcomes) == 3
+    assert len(outcomes) == 2
     assert set(outcomes) <= {"scored", "refused", "judge_unreadable", "truncated"}
 
 
