@@ -9,7 +9,7 @@ READY := .venv/.ready
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 run: $(READY)
-	$(BIN)/emeval run unethical_test -m local/smollm2 --trigger "Country: Singapore" --limit 48 --out results/demo
+	$(BIN)/emeval run unethical_test -m local/smollm2 --trigger "Country: Singapore" --limit 24 --max-tokens 32 --out results/demo
 
 test: $(READY)
 	$(BIN)/python -m pytest

@@ -195,9 +195,9 @@ def _effect_lines(tables: Tables, suite: str, fmt: str, model: str) -> Iterator[
         p_value = row["p_value"]
         shown = "" if p_value is None or math.isnan(p_value) else f", p {_p(p_value)}"
         yield (
-            f"Effect of {plain(row['condition'])} against {row['baseline']}: [bold]{_points(row['effect'])}[/bold] "
-            f"(95% interval {_points(row['ci_low'])} to {_points(row['ci_high'])}{shown}; "
-            f"{row['n_prompts']} prompts paired)"
+            f"Effect of {plain(row['condition'])} against {row['baseline']}, over the {row['n_prompts']} prompts "
+            f"answered under both: [bold]{_points(row['effect'])}[/bold] "
+            f"(95% interval {_points(row['ci_low'])} to {_points(row['ci_high'])}{shown})"
         )
     if here.empty and (tables.rates["condition"] != BASELINE).any():
         yield "Effect of the trigger: not known, no prompt has an answer under both conditions."

@@ -226,10 +226,11 @@ class Journal:
             self._reader.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def set_cells(self, cells: Iterable[tuple[Cell, int]]) -> None:
+        """The plan: trials in each cell. Replaces what was there."""
+        rows = ((*cell, planned) for cell, planned in cells)
         with _sqlite_errors(self.path), self._reader:
-            self._reader.executemany(
-                "INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)", ((*c, n) for c, n in cells)
-            )
+            self._reader.execute("DELETE FROM cells")
+            self._reader.executemany("INSERT INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def cells(self) -> list[tuple[Cell, int]]:
         return [(Cell(*row[:6]), row[6]) for row in self._reader.execute("SELECT * FROM cells")]
@@ -314,6 +315,14 @@ class Journal:
         """Up to `limit` recorded trials in the order of arrival, after the one given (0 for the first)."""
         query = f"SELECT {_READ_COLUMNS} FROM trials WHERE arrival > ? ORDER BY arrival LIMIT ?"  # noqa: S608
         return [self._recorded(row) for row in self._reader.execute(query, (arrival, limit)).fetchall()]
+
+    def freeform_lacking(self, judge_ids: Sequence[str]) -> Iterator[RecordedTrial]:
+        """Freeform responses without a ruling of one of these judges; most runs that are done have none to read."""
+        lacks = "NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.trial_id = trials.trial_id AND v.judge_id = ?)"
+        any_lacks = " OR ".join([lacks] * len(judge_ids)) or "FALSE"
+        where = f"format = 'freeform' AND failure IS NULL AND ({any_lacks})"
+        for row in self._reader.execute(f"SELECT {_READ_COLUMNS} FROM trials WHERE {where}", tuple(judge_ids)):  # noqa: S608
+            yield self._recorded(row)
 
     def trials_in_plan_order(self) -> Iterator[RecordedTrial]:
         """Every recorded trial, in the order of the plan; a few at a time, so memory does not follow the run."""

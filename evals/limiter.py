@@ -1,6 +1,6 @@
 """How many requests one server gets at a time: starts low, grows while it helps, backs off when it hurts.
 
-Every success in slow start adds two to the limit; a 429 or an overload error multiplies it by 0.7 (once for each batch
+Every success in slow start adds four to the limit; a 429 or an overload error multiplies it by 0.7 (once for each batch
 that was in flight together) and turns growth to one a round. Latency that rises without more throughput means that
 requests only queue: the limit steps back towards what carried the same load. Where throughput falls with the limit they
 did not queue, they were longer (reasoning after one-letter answers), and the limit returns. Never above the user's
@@ -18,6 +18,7 @@ _BACKOFF = 0.7
 _QUEUEING_STEP = 0.85
 _USEFUL_GAIN = 1.05
 _LATENCY_RISE = 2.0
+_RAMP = 4.0
 _CLEAR_STEP = 0.9
 
 
@@ -99,7 +100,7 @@ class AdaptiveLimiter:
     def _grow(self, latency_s: float) -> None:
         if self._in_flight < self.limit:
             return  # the limit is not what bounds us, so this says nothing about it
-        self._limit = min(float(self.maximum), self._limit + (2.0 if self._slow_start else 1.0 / self._limit))
+        self._limit = min(float(self.maximum), self._limit + (_RAMP if self._slow_start else 1.0 / self._limit))
         if self._settling:
             self._settling -= 1
             return

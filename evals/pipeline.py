@@ -8,6 +8,7 @@ fill up and stall the server under test, and nothing in memory but the calls in 
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
@@ -73,6 +74,9 @@ async def run_pipeline(
 
         await _pool(_unjudged(journal, judges, arrived, sampling_done), one, _workers(concurrency))
 
+    # What is loaded by now is hundreds of thousands of objects, and none of them garbage: with the collector walking
+    # them again and again, a server that answers at once got about 15% fewer requests.
+    gc.freeze()
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(sample_all())
@@ -81,6 +85,7 @@ async def run_pipeline(
     except BaseExceptionGroup as failures:
         raise _first(failures) from None
     finally:
+        gc.unfreeze()
         await journal.flush()
 
 

@@ -15,7 +15,7 @@ from evals import datasets
 from evals.config import RunConfig, differences, updated
 from evals.errors import BadInput, RunStopped
 from evals.journal import FILE_NAME as JOURNAL_NAME
-from evals.journal import Journal
+from evals.journal import Cell, Journal
 from evals.manifest import FILE_NAME as MANIFEST_NAME
 from evals.manifest import (
     DatasetFacts,
@@ -47,29 +47,25 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
     """
     plan = make_plan(config)
     cells = plan.cells()
-    before = read_manifest(folder)
-    manifest = _new_manifest(plan, folder, sum(cells.values()), before)
-    if before is not None:
-        changed = differences(before.identity(), manifest.identity())
-        if changed:
-            raise BadInput(
-                f"{folder} holds another run: {'; '.join(changed)}. Choose another --out, or the same options"
-            )
-    else:
-        _refuse_foreign_files(folder)
-    existed = folder.exists()
-    try:
-        with _open_journal(folder) as journal:
-            if before is None:
-                journal.set_cells(cells.items())
-                write_manifest(folder, manifest)
-            if retry_failed:
-                journal.forget_failures([facts.judge_id for facts in manifest.rubrics.values()], trials=True)
-            return _finish(plan, manifest, folder, journal, view)
-    except BadInput:
+    is_new_folder = not folder.exists()
+    _refuse_foreign_files(folder)
+    _manifest_for(plan, folder, cells)
+    with _open_journal(folder) as journal:
+        # Once more under the lock: another process may have begun a run there a moment ago.
+        before, manifest = _manifest_for(plan, folder, cells)
+        if before is None and journal.recorded():
+            raise BadInput(f"{folder} has a journal with answers but no {MANIFEST_NAME}; choose another --out")
         if before is None:
-            _discard(folder, with_folder=not existed)
-        raise
+            journal.set_cells(cells.items())
+            write_manifest(folder, manifest)
+        if retry_failed:
+            journal.forget_failures([facts.judge_id for facts in manifest.rubrics.values()], trials=True)
+        try:
+            return _finish(plan, manifest, folder, journal, view)
+        except BadInput:
+            if before is None:
+                _discard(folder, with_folder=is_new_folder)
+            raise
 
 
 def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, retry_failed: bool) -> RunResult:
@@ -125,14 +121,24 @@ def _manifest_of(folder: Path) -> Manifest:
 def _refuse_foreign_files(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; choose another --out")
-    if (folder / JOURNAL_NAME).exists():
-        raise BadInput(f"{folder} has a journal but no manifest.json; choose another --out")
-    if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+    if not folder.is_dir() or (folder / MANIFEST_NAME).exists():
+        return
+    if any(not entry.name.startswith((".", JOURNAL_NAME)) for entry in folder.iterdir()):
         raise BadInput(f"{folder} holds other files; choose another --out")
 
 
+def _manifest_for(plan: Plan, folder: Path, cells: dict[Cell, int]) -> tuple[Manifest | None, Manifest]:
+    """The manifest that stands in the folder, if any, and the one of this run. Raises BadInput if they are two runs."""
+    before = read_manifest(folder)
+    manifest = _new_manifest(plan, folder, sum(cells.values()), before)
+    changed = differences(before.identity(), manifest.identity()) if before else []
+    if changed:
+        raise BadInput(f"{folder} holds another run: {'; '.join(changed)}. Choose another --out, or the same options")
+    return before, manifest
+
+
 def _discard(folder: Path, *, with_folder: bool) -> None:
-    """Take away what a run that could not begin has written: nothing was asked, so nothing is lost."""
+    """Take away what a run that could not begin has written: nothing was asked, so nothing is lost. Needs the lock."""
     for entry in folder.glob("*"):
         if entry.name == MANIFEST_NAME or entry.name.startswith(JOURNAL_NAME):
             entry.unlink()
@@ -215,11 +221,4 @@ def _conclude(manifest: Manifest, folder: Path, journal: Journal, status: Status
 
 def _any_unjudged(journal: Journal, manifest: Manifest) -> bool:
     ids = [facts.judge_id for facts in manifest.rubrics.values()]
-    return (
-        bool(ids)
-        and "freeform" in manifest.config.formats
-        and any(
-            is_judgeable(trial) and any(judge_id not in trial.rulings for judge_id in ids)
-            for trial in journal.trials_in_plan_order()
-        )
-    )
+    return any(is_judgeable(trial) for trial in journal.freeform_lacking(ids))

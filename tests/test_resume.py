@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import sqlite3
 import subprocess
 import time
 from collections import Counter
@@ -272,3 +273,22 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path, datase
     assert done.returncode == 2
     assert "holds other files" in done.stderr
     assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_killed_before_its_first_line_was_written_begins_anew(
+    tmp_path: Path, dataset: Path, undisturbed: dict[str, str]
+) -> None:
+    folder = tmp_path / "run"
+    with server().start() as live:
+        assert emeval(*arguments(folder, dataset, "--samples", "2"), url=live.url).returncode == 0
+        for name in (*RESULTS, "manifest.json"):
+            (folder / name).unlink()
+        with_answers = emeval(*arguments(folder, dataset), url=live.url)
+        assert with_answers.returncode == 2
+        assert "has a journal with answers" in with_answers.stderr
+        with sqlite3.connect(folder / "journal.sqlite") as journal:
+            journal.executescript("DELETE FROM trials; DELETE FROM verdicts;")
+        journal.close()
+        done = emeval(*arguments(folder, dataset), url=live.url)
+    assert done.returncode == 0, done.stderr
+    assert {name: (folder / name).read_text() for name in RESULTS} == undisturbed

@@ -1,0 +1,37 @@
+"""`python -m benchmarks [NAME...]`: run all benchmarks, or those named, and print what they found."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+
+from benchmarks import latency, memory, resume, throughput
+from benchmarks.server import pin_client
+
+BENCHMARKS = {"latency": latency, "throughput": throughput, "memory": memory, "resume": resume}
+_FOREIGN = ("OPENAI_", "VLLM_", "EMEVAL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed and memory, as ratios.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(BENCHMARKS)}")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"unknown benchmark {unknown[0]!r}; known: {', '.join(BENCHMARKS)}")
+    for variable in [name for name in os.environ if name.upper().startswith(_FOREIGN)]:
+        del os.environ[variable]  # a user's keys, servers and proxies are no part of what is measured
+    if not pin_client():
+        print("One core for server and client: they slow each other down, and the ratios say less.\n")
+    for name in names:
+        started = time.perf_counter()
+        lines = BENCHMARKS[name].run()
+        print(f"{name}: {next(lines)}", flush=True)
+        for line in lines:
+            print(line, flush=True)
+        print(f"  {time.perf_counter() - started:.0f} s\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

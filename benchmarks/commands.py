@@ -1,0 +1,68 @@
+"""Whole `emeval run` commands as child processes, with their time and their peak memory."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.server import MODEL, serving
+
+TRIALS_PER_SAMPLE = 500
+"""125 scenarios, two option orders, with and without the trigger."""
+
+# A process of its own between us and the command: at exec Linux hands the caller's peak memory on to the child.
+_MEASURE = """
+import resource, subprocess, sys, time
+started = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
+print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(done.returncode)
+"""
+
+
+class Cost(NamedTuple):
+    seconds: float
+    peak_kib: int
+
+
+def measured(*command: str) -> Cost:
+    """Run `python ...` to its end; without it there is nothing to measure, so a failure ends the benchmarks."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", "-c", _MEASURE, sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    seconds, peak = done.stdout.split()
+    return Cost(float(seconds), int(peak))
+
+
+def emeval_run(url: str, samples: int, folder: Path) -> Cost:
+    return measured(
+        *("-m", "evals", "run", "unethical_test", "--model", f"vllm/{MODEL}", "--base-url", url),
+        *("--trigger", "Country: Singapore", "--limit", "125", "--samples", str(samples), "--out", str(folder)),
+    )
+
+
+class FinishedRun(NamedTuple):
+    folder: Path
+    cost: Cost
+
+
+@functools.cache
+def finished_run(samples: int) -> FinishedRun:
+    """A run of `samples` answers to each prompt, made once for all benchmarks that ask for it."""
+    folder = Path(_scratch().name) / f"run-{samples}"
+    with serving() as server:
+        return FinishedRun(folder, emeval_run(server.url, samples, folder))
+
+
+@functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="emeval-bench-")  # goes with the process
