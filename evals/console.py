@@ -196,8 +196,8 @@ def _effect_lines(tables: Tables, suite: str, fmt: str, model: str) -> Iterator[
         shown = "" if p_value is None or math.isnan(p_value) else f", p {_p(p_value)}"
         yield (
             f"Effect of {plain(row['condition'])} against {row['baseline']}, over the {row['n_prompts']} prompts "
-            f"answered under both: [bold]{_points(row['effect'])}[/bold] "
-            f"(95% interval {_points(row['ci_low'])} to {_points(row['ci_high'])}{shown})"
+            f"answered under both: [bold]{100 * row['effect']:+.1f} points[/bold] "
+            f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}{shown})"
         )
     if here.empty and (tables.rates["condition"] != BASELINE).any():
         yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
@@ -235,10 +235,6 @@ def _notes(trials: pd.DataFrame, manifest: Manifest) -> Iterator[str]:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}%"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f} points"
 
 
 def _p(value: float) -> str:
