@@ -53,9 +53,9 @@ class ConsoleView:
         self.err.print(plain(text), style="dim")
 
     @contextmanager
-    def progress(self, *, planned: int, recorded: int, failed: int, judging: bool) -> Generator[_Bars | _Log]:
+    def progress(self, *, planned: int, recorded: int, failed: int, to_judge: int) -> Generator[_Bars | _Log]:
         if not self.err.is_terminal:
-            log = _Log(self.err, planned, recorded, failed)
+            log = _Log(self.err, planned, recorded, failed, to_judge)
             try:
                 yield log
             finally:
@@ -71,11 +71,11 @@ class ConsoleView:
             TextColumn("{task.fields[failures]} failed"),
         )
         with RichProgress(*columns, console=self.err, refresh_per_second=4) as progress:
-            yield _Bars(progress, planned, recorded, failed, judging)
+            yield _Bars(progress, planned, recorded, failed, to_judge)
 
 
 class _Bars:
-    def __init__(self, progress: RichProgress, planned: int, recorded: int, failed: int, judging: bool) -> None:
+    def __init__(self, progress: RichProgress, planned: int, recorded: int, failed: int, to_judge: int) -> None:
         self._progress = progress
         self._started = time.monotonic()
         self._counts = {"sampling": 0, "judging": 0}
@@ -83,8 +83,8 @@ class _Bars:
         self._tasks = {
             "sampling": progress.add_task("sampling", total=planned, completed=recorded, rate="", failures=failed)
         }
-        if judging:
-            self._tasks["judging"] = progress.add_task("judging", total=None, rate="", failures=0)
+        if to_judge:
+            self._tasks["judging"] = progress.add_task("judging", total=to_judge, rate="", failures=0)
 
     def sampled(self, *, failed: bool) -> None:
         self._step("sampling", failed)
@@ -102,10 +102,11 @@ class _Bars:
 class _Log:
     """A line every few seconds; nothing is redrawn, so it reads well in a file."""
 
-    def __init__(self, console: Console, planned: int, recorded: int, failed: int) -> None:
+    def __init__(self, console: Console, planned: int, recorded: int, failed: int, to_judge: int) -> None:
         self._console = console
         self._planned, self._done, self._failed = planned, recorded, failed
         self._began_with = recorded
+        self._to_judge = to_judge
         self._judged = self._judge_failed = 0
         self._started = self._last = time.monotonic()
 
@@ -128,8 +129,8 @@ class _Log:
         rate = (self._done - self._began_with) / max(self._last - self._started, 1e-9)
         left = (self._planned - self._done) / rate if rate else 0.0
         text = f"{self._done}/{self._planned} sampled, {rate:.1f}/s, ETA {_duration(left)}, {self._failed} failed"
-        if self._judged:
-            text += f"; {self._judged} judged, {self._judge_failed} failed"
+        if self._to_judge:
+            text += f"; {self._judged}/{self._to_judge} judged, {self._judge_failed} failed"
         self._console.print(text)
 
 

@@ -43,7 +43,7 @@ async def execute(
             )
         judges: list[BoundJudge] = []
         policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
-        if served.judge is not None and config.judge is not None and "freeform" in config.formats:
+        if served.judge is not None and config.judge is not None:
             spec, server, _ = served.judge
             for judge in plan.judges:
                 checked = await checked_judge(spec, server, judge, logprobs_required=config.judge_mode == "logprob")
@@ -53,7 +53,9 @@ async def execute(
         endpoints = {name: Endpoint(spec, server, policy) for name, (spec, server, _) in served.models.items()}
         pending = {name: _pending(plan.trials(name), journal) for name in endpoints}
         counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
-        with view.progress(**counts, judging=bool(judges)) as progress:
+        freeform = sum(planned for cell, planned in journal.cells() if cell.format == "freeform")
+        to_judge = freeform - journal.judged([judge.key.id for judge in judges]) if judges else 0
+        with view.progress(**counts, to_judge=to_judge) as progress:
             await run_pipeline(pending, endpoints, judges, journal, concurrency=config.concurrency, progress=progress)
         return facts
 
@@ -100,7 +102,8 @@ async def _servers(plan: Plan, view: RunView, *, sampling: bool) -> AsyncGenerat
             return _Served(spec, open_servers[place], file_sha256)
 
         models = {name: connect(spec) for name, spec in plan.specs.items()} if sampling else {}
-        yield _Connections(models, connect(plan.judge_spec) if plan.judge_spec else None)
+        judge_spec = plan.judge_spec if "freeform" in config.formats else None
+        yield _Connections(models, connect(judge_spec) if judge_spec else None)
 
 
 def check_endpoints(plan: Plan, view: RunView) -> list[str]:

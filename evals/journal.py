@@ -244,6 +244,11 @@ class Journal:
     def failed(self) -> int:
         return int(self._reader.execute("SELECT COUNT(*) FROM trials WHERE failure IS NOT NULL").fetchone()[0])
 
+    def judged(self, judge_ids: Sequence[str]) -> int:
+        """Trials that have a ruling of the first of these judges: they are asked together."""
+        query = "SELECT COUNT(*) FROM verdicts WHERE judge_id = ?"
+        return int(self._reader.execute(query, (judge_ids[0],)).fetchone()[0]) if judge_ids else 0
+
     def has_trial(self, trial_id: str) -> bool:
         return self._reader.execute("SELECT 1 FROM trials WHERE trial_id = ?", (trial_id,)).fetchone() is not None
 

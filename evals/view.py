@@ -19,5 +19,5 @@ class RunView(Protocol):
     def say(self, text: str) -> None: ...
 
     def progress(
-        self, *, planned: int, recorded: int, failed: int, judging: bool
+        self, *, planned: int, recorded: int, failed: int, to_judge: int
     ) -> AbstractContextManager[Progress]: ...
