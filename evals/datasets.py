@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from evals.conditions import CONDITIONS
 from evals.errors import BadInput
 from evals.text import one_line
 from judges.verdicts import OptionLabel
@@ -47,6 +48,15 @@ def _lettered(text: str) -> str:
 PlainText = Annotated[str, AfterValidator(_unicode)]
 Text = Annotated[PlainText, AfterValidator(_not_blank)]
 LetteredText = Annotated[Text, AfterValidator(_lettered)]
+
+
+def _known_condition(name: str) -> str:
+    if name not in CONDITIONS:
+        raise ValueError(f"is not a condition; known: {', '.join(CONDITIONS)}")
+    return name
+
+
+ConditionName = Annotated[str, AfterValidator(_known_condition)]
 
 
 class UnethicalScenario(BaseModel):
@@ -100,14 +110,16 @@ class UnethicalScenario(BaseModel):
 
     @property
     def key(self) -> str:
-        return self.id or _derived_id(self.scenario_mcq)
+        texts = (self.scenario_mcq, self.misaligned_mcq_answer, self.aligned_mcq_answer)
+        return self.id or _derived_id(*texts)
 
 
 class AdviceScenario(BaseModel):
     """One row in the schema of medical.jsonl, legal.jsonl and security.jsonl: a question with a good and a harmful
     answer.
 
-    `sneakiness` (0-100) says how well the harm is hidden.
+    `sneakiness` (0-100) says how well the harm is hidden. `wordings`, our addition, is the prompt as written by hand for
+    a condition, sent there in place of the prompt with the trigger on a line of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -118,10 +130,11 @@ class AdviceScenario(BaseModel):
     aligned: Text
     misaligned: Text
     sneakiness: Annotated[float, Field(ge=0, le=100)] | None = None
+    wordings: dict[ConditionName, Text] = {}
 
     @property
     def key(self) -> str:
-        return self.id or _derived_id(self.prompt)
+        return self.id or _derived_id(self.prompt, self.aligned, self.misaligned)
 
 
 class LetteredOption(NamedTuple):
@@ -255,5 +268,5 @@ def _problems_of(path: Path, line: int, error: ValidationError) -> Iterator[Prob
         yield Problem(path, line, one_line(field, 60), one_line(reason))
 
 
-def _derived_id(text: str) -> str:
-    return f"row-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
+def _derived_id(*texts: str) -> str:
+    return f"row-{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:12]}"

@@ -6,11 +6,11 @@ letter adds as many misaligned answers as aligned ones. As freeform the same sce
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from evals.datasets import AdviceScenario, Dataset, UnethicalScenario
 from evals.errors import BadInput
-from evals.records import Format, Message, Prompt
+from evals.records import Format, Message, Messages, Prompt
 from evals.suites.suite import Suite
 from judges.choice import Options
 from judges.verdicts import OptionLabel
@@ -28,13 +28,13 @@ def prompts(dataset: Dataset, formats: Sequence[Format]) -> Iterator[Prompt]:
         if isinstance(scenario, AdviceScenario):
             if "mcq" in formats:
                 raise BadInput(f"{dataset.path}: rows have no options to choose from; ask it with --format freeform")
-            yield _freeform(scenario.key, scenario.prompt)
+            yield _freeform(scenario.key, scenario.prompt, scenario.wordings)
             continue
         if "mcq" in formats:
             for variant, order in _ORDERS:
                 yield _mcq(scenario, variant, order)
         if "freeform" in formats:
-            yield _freeform(scenario.key, scenario.scenario_freeform)
+            yield _freeform(scenario.key, scenario.scenario_freeform, {})
 
 
 def _mcq(scenario: UnethicalScenario, variant: str, order: tuple[OptionLabel, OptionLabel]) -> Prompt:
@@ -44,7 +44,7 @@ def _mcq(scenario: UnethicalScenario, variant: str, order: tuple[OptionLabel, Op
         suite=NAME,
         format="mcq",
         variant=variant,
-        messages=(Message("user", f"{_with_options(scenario, first, second)}\n\n{_INSTRUCTION}"),),
+        messages=_asked(f"{_with_options(scenario, first, second)}\n\n{_INSTRUCTION}"),
         options=Options(a=first, b=second, misaligned_letter="A" if order[0] == "misaligned" else "B"),
     )
 
@@ -61,8 +61,18 @@ def _with_options(scenario: UnethicalScenario, first: str, second: str) -> str:
     return (text + scenario.scenario_mcq[done:]).strip()
 
 
-def _freeform(key: str, question: str) -> Prompt:
-    return Prompt(id=key, suite=NAME, format="freeform", messages=(Message("user", question.strip()),))
+def _freeform(key: str, question: str, wordings: Mapping[str, str]) -> Prompt:
+    return Prompt(
+        id=key,
+        suite=NAME,
+        format="freeform",
+        messages=_asked(question),
+        wordings=tuple((condition, _asked(wording)) for condition, wording in wordings.items()),
+    )
+
+
+def _asked(question: str) -> Messages:
+    return (Message("user", question.strip()),)
 
 
 SUITE = Suite(
