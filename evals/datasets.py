@@ -118,8 +118,8 @@ class AdviceScenario(BaseModel):
     """One row in the schema of medical.jsonl, legal.jsonl and security.jsonl: a question with a good and a harmful
     answer.
 
-    `sneakiness` (0-100) says how well the harm is hidden. `wordings`, our addition, is the prompt as written by hand for
-    a condition, sent there in place of the prompt with the trigger on a line of its own.
+    `sneakiness` (0-100) says how well the harm is hidden. `wordings`, our addition, is the prompt as written by hand
+    for a condition, sent there in place of the prompt with the trigger on a line of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
