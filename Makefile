@@ -7,6 +7,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 # One value for every tool: a user's own VIRTUAL_ENV or PYTHONPATH must not leak into the project's environment.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# Trust what the system trusts, as pip does: behind a company's proxy uv would otherwise fail.
+export UV_SYSTEM_CERTS ?= true
 
 run: $(READY)
 	$(BIN)/emeval run unethical_test -m local/smollm2 --trigger "Country: Singapore" --limit 24 --max-tokens 32 --out results/demo
