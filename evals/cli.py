@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from evals import __version__
-from evals.errors import EmevalError, RunStopped
+from evals.errors import EmevalError, Interrupted, RunStopped
 
 if TYPE_CHECKING:
     from evals.config import RunConfig
@@ -59,6 +61,7 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, su
 
 def main() -> None:
     """Run the command line. Every expected error is one line on stderr and the exit code of its class."""
+    _write_anywhere()
     try:
         # Without standalone mode the code of a typer.Exit is returned, and an interruption is one with code 130.
         code = app(standalone_mode=False)
@@ -67,6 +70,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; nothing more to say
         sys.exit(1)
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
     except Exception as error:
         # Wrong options come as an exception of the option parser, which typer may bundle or not.
         show = getattr(error, "format_message", None)
@@ -74,8 +79,18 @@ def main() -> None:
             raise
         _fail(str(show()), EXIT_BAD_INPUT)
     if code == EXIT_INTERRUPTED:
-        _fail("interrupted; the same command goes on where it stopped", EXIT_INTERRUPTED)
+        _fail("interrupted", EXIT_INTERRUPTED)
     sys.exit(code or 0)
+
+
+def _write_anywhere() -> None:
+    """Let output fail neither on a closed stream nor on a locale that lacks a character."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  for as long as the process lives
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -232,7 +247,7 @@ def rates(folder: RunFolder, denominator: Denominator = None) -> None:
     """Count a run anew from its journal, print the rates and write its CSVs."""
     from evals.run import count_run
 
-    _show(folder, lambda _: count_run(folder, denominator))
+    _show(folder, lambda _: count_run(folder, denominator), resumable=False)
 
 
 @app.command()
@@ -314,16 +329,21 @@ def datasets_validate(files: Annotated[list[Path], typer.Argument(metavar="FILE.
         raise typer.Exit(EXIT_BAD_INPUT)
 
 
-def _show(folder: Path, act: Callable[[RunView], RunResult]) -> None:
+def _show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool = True) -> None:
     """Do it, print the tables, and exit with what the run's completeness says."""
     from evals.console import ConsoleView, print_tables
 
     view = ConsoleView()
     _interrupt_on_sigterm()
+    go_on = f"emeval resume {shlex.quote(str(folder))}"
     try:
         result = act(view)
     except RunStopped as error:
-        raise type(error)(f"{error} (go on with: emeval resume {folder})") from None
+        raise type(error)(f"{error} (go on with: {go_on})") from None
+    except KeyboardInterrupt:
+        if not resumable or not (folder / "manifest.json").exists():
+            raise
+        raise Interrupted(f"interrupted; go on with: {go_on}") from None
     print_tables(view.out, result.manifest, result.tables)
     files = "manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv"
     view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
@@ -332,7 +352,8 @@ def _show(folder: Path, act: Callable[[RunView], RunResult]) -> None:
 
 
 def _interrupt_on_sigterm() -> None:
-    """A scheduler's SIGTERM stops a run as cleanly as Ctrl-C does."""
+    """A scheduler's SIGTERM stops a run as cleanly as Ctrl-C does, also where the shell had SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
 
 

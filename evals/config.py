@@ -12,13 +12,17 @@ from evals.conditions import CONDITIONS, PlacementRule
 from evals.errors import BadInput
 from evals.metrics import Denominator
 from evals.records import Format
-from evals.text import one_line
+from evals.text import is_text, one_line
 from judges.score import JudgeMode
 
 FormatChoice = Literal["mcq", "freeform", "both"]
 
 TRANSPORT_FIELDS = frozenset({"base_url", "judge_base_url", "concurrency", "timeout_s", "max_attempts", "max_total_s"})
 """Fields that cannot change an answer, only how it travels: a resumed run may have others."""
+
+_COUNTING_FIELDS = frozenset({"denominator"})
+_FILE_FIELDS = frozenset({"dataset", "alignment_rubric", "coherence_rubric"})
+"""A file is known by its hash, which the manifest holds; where it lies does not matter."""
 
 
 def _no_control_characters(text: str) -> str:
@@ -69,6 +73,19 @@ class RunConfig(BaseModel):
     max_attempts: Annotated[int, Field(ge=1)] = 8
     max_total_s: Annotated[float, Field(gt=0)] = 900.0
 
+    @field_validator("*")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        texts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        if any(isinstance(text, str) and not is_text(text) for text in texts):
+            raise ValueError("holds bytes that are not UTF-8 text")
+        return cast("object", value)
+
+    @field_validator(*_FILE_FIELDS)
+    @classmethod
+    def _from_anywhere(cls, file: str | None) -> str | None:
+        return None if file is None else str(Path(file).expanduser().absolute())
+
     @field_validator("suites", "models", "conditions")
     @classmethod
     def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -88,6 +105,13 @@ class RunConfig(BaseModel):
     def _consistent(self) -> RunConfig:
         if self.dataset is not None and len(self.suites) > 1:
             raise ValueError("dataset: one file cannot stand for several suites")
+        needs_judge = ("coherence_min", "alignment_rubric", "coherence_rubric")
+        if self.judge is None:
+            unused = next((name for name in needs_judge if getattr(self, name) is not None), None)
+            if unused:
+                raise ValueError(f"{unused}: needs a judge; name one with --judge")
+        elif self.format == "mcq":
+            raise ValueError("judge: multiple choice is read without one; ask for --format freeform or both")
         if self.trigger is not None and self.conditions == ("off",):
             raise ValueError("trigger: no condition uses it; ask for conditions off,on")
         return self
@@ -97,8 +121,8 @@ class RunConfig(BaseModel):
         return ("mcq", "freeform") if self.format == "both" else (self.format,)
 
     def identity(self) -> dict[str, Any]:
-        """The fields that define which run this is, as JSON values."""
-        return self.model_dump(mode="json", exclude=set(TRANSPORT_FIELDS))
+        """The fields that define which run this is, as JSON values; its files are known by their hashes instead."""
+        return self.model_dump(mode="json", exclude=set(TRANSPORT_FIELDS | _COUNTING_FIELDS | _FILE_FIELDS))
 
 
 def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:

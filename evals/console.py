@@ -18,7 +18,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from evals.manifest import Manifest
-from evals.rates import ALL, BASELINE, Tables
+from evals.rates import BASELINE, Tables
+from evals.records import ALL
 from evals.text import one_line
 
 _PIPED_WIDTH = 140
@@ -42,11 +43,18 @@ def plain(text: str) -> str:
     return escape(one_line(text))
 
 
+class _ProgressConsole(Console):
+    """Standard error. When whoever read it has gone, what it shows is lost and the run goes on."""
+
+    def on_broken_pipe(self) -> None:  # rich would end the process
+        self.quiet = True
+
+
 class ConsoleView:
     """The view of a run on a terminal, or in a log where stderr is not one."""
 
     def __init__(self) -> None:
-        self.err = Console(stderr=True, highlight=False)
+        self.err = _ProgressConsole(stderr=True, highlight=False)
         self.out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
     def say(self, text: str) -> None:
@@ -148,10 +156,10 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         trials = tables.trials.loc[same[0] & same[1] & same[2]]
         table = Table(title=plain(f"{suite} ({fmt}) · {model}"), title_justify="left", title_style="bold")
         table.add_column("condition")
-        table.add_column("misaligned", justify="right")
-        table.add_column("95% interval")
-        table.add_column("k of n", justify="right")
-        table.add_column("trials", justify="right")
+        table.add_column("misaligned", justify="right", no_wrap=True)
+        table.add_column("95% interval", no_wrap=True)
+        table.add_column("k of n", justify="right", no_wrap=True)
+        table.add_column("trials", justify="right", no_wrap=True)
         table.add_column("not in n, and why")
         table.add_column("if all missing were no … yes")
         for row in rows.to_dict("records"):
@@ -193,14 +201,12 @@ def _effect_lines(tables: Tables, suite: str, fmt: str, model: str) -> Iterator[
     effects = tables.effects
     here = effects[(effects["suite"] == suite) & (effects["format"] == fmt) & (effects["model"] == model)]
     for row in here.to_dict("records"):
-        p_value = row["p_value"]
-        shown = "" if p_value is None or math.isnan(p_value) else f", p {_p(p_value)}"
         yield (
             f"Effect of {plain(row['condition'])} against {row['baseline']}, over the {row['n_prompts']} prompts "
             f"answered under both: [bold]{100 * row['effect']:+.1f} points[/bold] "
-            f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}{shown})"
+            f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}, p {_p(row['p_value'])})"
         )
-    if here.empty and (tables.rates["condition"] != BASELINE).any():
+    if here.empty and {BASELINE} < set(tables.rates["condition"]):
         yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
 
 

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from evals.conditions import CONDITIONS
 from evals.errors import BadInput
+from evals.records import ALL
 from evals.text import one_line
 from judges.verdicts import OptionLabel
 
@@ -50,6 +51,15 @@ Text = Annotated[PlainText, AfterValidator(_not_blank)]
 LetteredText = Annotated[Text, AfterValidator(_lettered)]
 
 
+def _not_reserved(text: str) -> str:
+    if text == ALL:
+        raise ValueError(f"{ALL} names the row over all prompts in rates.csv; call it something else")
+    return text
+
+
+ScenarioId = Annotated[Text, AfterValidator(_not_reserved)]
+
+
 def _known_condition(name: str) -> str:
     if name not in CONDITIONS:
         raise ValueError(f"is not a condition; known: {', '.join(CONDITIONS)}")
@@ -67,7 +77,7 @@ class UnethicalScenario(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: Text | None = None
+    id: ScenarioId | None = None
     category: PlainText = ""
     scenario_mcq: Text
     misaligned_mcq_answer: LetteredText
@@ -124,7 +134,7 @@ class AdviceScenario(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    id: Text | None = None
+    id: ScenarioId | None = None
     category: PlainText = ""
     prompt: Text
     aligned: Text
@@ -147,7 +157,7 @@ SchemaName = Literal["unethical", "advice"]
 
 
 class Problem(NamedTuple):
-    """One thing wrong with a file: its line (from 1), the field ("" for the row as a whole) and the reason."""
+    """One thing wrong with a file: its line (from 1, 0 for the file), the field ("" for the row) and the reason."""
 
     path: Path
     line: int
@@ -155,8 +165,9 @@ class Problem(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else str(self.path)
         field = f" {self.field}:" if self.field else ""
-        return f"{self.path}:{self.line}:{field} {self.reason}"
+        return f"{place}:{field} {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -10,27 +10,34 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, NamedTuple, cast
 
 import aiohttp
 import openai
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from evals.errors import BadInput, EndpointDown
 from evals.limiter import AdaptiveLimiter
 from evals.models import OPENAI_URL, ModelSpec
-from evals.records import Failure, Messages, wire_messages
+from evals.records import Failure, Message, Messages, wire_messages
 from evals.retries import RetryPolicy, Transient, is_transient_status, retry_after_s, with_retries
 from evals.text import one_line, redact
 
 _CONNECT_TIMEOUT_S = 10.0
 _PREFLIGHT_TIMEOUT_S = 10.0
 _TOP_LOGPROBS = 20
+_LARGEST_COUNT = 2**63 - 1  # what a column of the journal holds
 _MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied", "unparsable"})
 # A reply that is not HTTP passes the SDK as aiohttp's own error, whose repr holds the request's headers and so the key.
 _CONNECTION_ERRORS = (openai.APIConnectionError, aiohttp.ClientError)
+
+PROBE: Messages = (Message("user", "Reply with the letter A."),)
+"""What no server has a reason to turn down, and a model answers with few tokens whatever their limit."""
+
+PROBE_TIME_S = 60.0
+"""Seconds for the probe of an endpoint, in all: a local server under load needs some."""
 
 
 class _Wire(BaseModel):
@@ -63,15 +70,27 @@ class _Choice(_Wire):
     logprobs: _Logprobs | None = None
 
 
+def _count(value: object) -> int | None:
+    """`value` if it can be a count of tokens, else None: a reply is not lost for a wrong figure beside it."""
+    return value if type(value) is int and 0 <= value <= _LARGEST_COUNT else None
+
+
+_Count = Annotated[int | None, BeforeValidator(_count)]
+
+
 class _Usage(_Wire):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+
+
+def _usage(value: object) -> object:
+    return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
 class _Completion(_Wire):
     model: str = ""
     choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
+    usage: Annotated[_Usage | None, BeforeValidator(_usage)] = None
 
 
 class _Model(_Wire):
@@ -107,6 +126,13 @@ class ChatRequest:
     temperature: float | None = None
     seed: int | None = None
     logprobs: bool = False
+
+
+class CheckedModel(NamedTuple):
+    """A model as its server knows it, and the server's own list of models, None when it keeps none."""
+
+    spec: ModelSpec
+    listed: list[str] | None
 
 
 class Server:
@@ -169,34 +195,72 @@ class Endpoint:
         self.name = spec.name
         self.server = server
         self._policy = policy
+        self._listing = _SharedCheck()
+        self._chat = _SharedCheck()
         # OpenAI's newer models refuse max_tokens; other servers may not know its successor.
         self._limit_field = "max_completion_tokens" if spec.provider == "openai" else "max_tokens"
 
-    async def preflight(self) -> list[str] | None:
-        """Check that the server answers, takes the key and serves the model; its model list, None when it keeps none.
+    async def preflight(self) -> CheckedModel:
+        """Check that the server answers, takes the key and serves the model, and find out under which name.
 
         Raises BadInput, in one line, when a run against this endpoint could not give a true number.
         """
-        models = await self.server.served_models()
-        if models is not None and self.spec.served_name not in models:
-            shown = ", ".join(self.server.clean(model) for model in models[:8]) or "no models"
-            more = f" and {len(models) - 8} more" if len(models) > 8 else ""
-            raise BadInput(f"{self.server.base_url} does not serve {self.spec.served_name!r}; it serves {shown}{more}")
-        return models
+        listed = await self.server.served_models()
+        spec = self.spec
+        if spec.full_name is not None:
+            name = spec.full_name if listed is not None and spec.full_name in listed else spec.served_name
+            spec = replace(spec, served_name=name, full_name=None)
+        if listed is not None and spec.served_name not in listed:
+            shown = ", ".join(self.server.clean(model) for model in listed[:8]) or "no models"
+            more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
+            other = "" if self.spec.full_name is None else f" (nor {self.spec.full_name!r})"
+            raise BadInput(
+                f"{self.server.base_url} does not serve {spec.served_name!r}{other}; it serves {shown}{more}"
+            )
+        return CheckedModel(spec, listed)
+
+    async def probe(self, request: ChatRequest, time_s: float) -> Failure | None:
+        """Ask once, with few retries, in at most so many seconds; the failure, if it is one.
+
+        Raises EndpointDown when the account's quota is used up or the server asks to wait for very long.
+        """
+        policy = RetryPolicy(max_attempts=3, max_total_s=time_s, longest_wait_s=2.0)
+        reply = await self._ask(request, policy)
+        return reply if isinstance(reply, Failure) else None
 
     async def send(self, request: ChatRequest) -> Reply | Failure:
         """Ask once, with retries. Raises EndpointDown when it is the server, not this request, that has failed."""
+        result = await self._ask(request, self._policy)
+        if isinstance(result, Failure) and result.kind in _MAYBE_THE_SERVER:
+            problem = await self._listing.run(self._listing_problem)
+            if problem is None and result.kind == "denied":  # a list may be public
+                problem = await self._chat.run(lambda: self._chat_problem(request))
+            if problem is not None:
+                raise EndpointDown(f"{self.name}: {problem}")
+        return result
+
+    async def _listing_problem(self) -> str | None:
+        try:
+            await self.preflight()
+        except BadInput as problem:
+            return str(problem)
+        return None
+
+    async def _chat_problem(self, request: ChatRequest) -> str | None:
+        """Why not even a harmless request with the parameters of `request` is let through; None when it is."""
+        failure = await self.probe(replace(request, messages=PROBE), PROBE_TIME_S)
+        if failure is None or failure.kind != "denied":
+            return None
+        return f"{self.server.base_url} turns every request down: {failure.detail}"
+
+    async def _ask(self, request: ChatRequest, policy: RetryPolicy) -> Reply | Failure:
         body = self._body(request)
         try:
-            result = await with_retries(lambda number: self._attempt(body, number), self._policy)
+            return await with_retries(
+                lambda number, ticket: self._attempt(body, number, ticket), policy, self.server.limiter.acquire
+            )
         except Transient as error:
-            result = error.failure
-        if isinstance(result, Failure) and result.kind in _MAYBE_THE_SERVER:
-            try:
-                await self.preflight()
-            except BadInput as problem:
-                raise EndpointDown(f"{self.name}: {problem}") from None
-        return result
+            return error.failure
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -212,9 +276,7 @@ class Endpoint:
             body |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
         return body
 
-    async def _attempt(self, body: dict[str, Any], number: int) -> Reply | Failure:
-        limiter = self.server.limiter
-        ticket = await limiter.acquire()
+    async def _attempt(self, body: dict[str, Any], number: int, ticket: int) -> Reply | Failure:
         latency_s: float | None = None
         overloaded = False
         try:
@@ -235,7 +297,7 @@ class Endpoint:
             kind, detail = self._connection_failure(error)
             raise Transient(Failure(kind, detail, number)) from None
         finally:
-            limiter.release(ticket, latency_s=latency_s, overloaded=overloaded)
+            self.server.limiter.release(ticket, latency_s=latency_s, overloaded=overloaded)
 
     def _connection_failure(self, error: Exception) -> tuple[Literal["timeout", "connection"], str]:
         if isinstance(error, TimeoutError) or _is_timeout(error):
@@ -243,17 +305,42 @@ class Endpoint:
         return "connection", f"the connection failed: {self.server.clean(_root_cause(error))}"
 
     def _status_failure(self, error: openai.APIStatusError, number: int) -> Failure:
-        """A final failure of this request. Raises Transient for one that may pass, EndpointDown for a used-up quota."""
+        """A final failure of this request. Raises Transient for one that may pass.
+
+        Raises EndpointDown for a used-up quota, and where the server asks to wait longer than the run would.
+        """
         status = error.status_code
         message = self.server.clean(_server_message(error))
         if _is_quota(error):
             raise EndpointDown(f"{self.name}: the account's quota is used up ({status}): {message}") from None
+        if status == 402:
+            raise EndpointDown(f"{self.name}: the account's balance is used up ({status}): {message}") from None
         detail = f"status {status}: {message}"
         if not is_transient_status(status):
             # Usually the key or the model; but gateways also turn a single prompt down in this way.
             return Failure("denied" if status in (401, 403, 404) else "rejected", detail, number)
+        asked_s = retry_after_s(error.response.headers)
+        if status in (429, 503) and asked_s is not None and asked_s >= self._policy.max_total_s:
+            raise EndpointDown(f"{self.name}: the server asks to wait {_span(asked_s)} ({status}): {message}") from None
         kind = "rate_limited" if status == 429 else "server_error"
-        raise Transient(Failure(kind, detail, number), retry_after_s(error.response.headers)) from None
+        raise Transient(Failure(kind, detail, number), asked_s) from None
+
+
+class _SharedCheck:
+    """Runs a check at most once at a time: whoever comes while it runs gets its result."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._finished = 0
+        self._result: str | None = None
+
+    async def run(self, check: Callable[[], Awaitable[str | None]]) -> str | None:
+        finished = self._finished
+        async with self._lock:
+            if self._finished == finished:
+                self._result = await check()
+                self._finished += 1
+            return self._result
 
 
 def _reply(completion: _Completion, latency_s: float, attempts: int) -> Reply:
@@ -299,6 +386,13 @@ def _server_message(error: openai.APIStatusError) -> str:
 
 def _is_quota(error: openai.APIStatusError) -> bool:
     return "insufficient_quota" in (error.code, error.type)
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _root_cause(error: BaseException) -> str:

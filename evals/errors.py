@@ -2,6 +2,7 @@
 
 EmevalError
 ├── BadInput         2  a file, an option, a key or a server is not what it must be; nothing was sent or written
+├── Interrupted    130  by a person or a scheduler; as resumable as RunStopped
 └── RunStopped       3  the run cannot go on now; what was recorded is safe and the run can be resumed
     ├── EndpointDown    a server stopped answering, or refuses the account as a whole
     └── JournalFull     the disk took no more
@@ -20,6 +21,10 @@ class EmevalError(Exception):
 
 class BadInput(EmevalError):
     pass
+
+
+class Interrupted(EmevalError):
+    exit_code = 130
 
 
 class RunStopped(EmevalError):

@@ -16,7 +16,7 @@ from evals.manifest import Manifest, ModelFacts, write_manifest
 from evals.models import ModelSpec
 from evals.outcomes import judge_key
 from evals.pipeline import BoundJudge, run_pipeline
-from evals.plan import Plan
+from evals.plan import Plan, Retry
 from evals.preflight import checked_judge, checked_model
 from evals.records import Trial
 from evals.retries import RetryPolicy
@@ -25,13 +25,20 @@ from evals.view import RunView
 
 
 async def execute(
-    plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, *, sampling: bool
+    plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry, *, sampling: bool
 ) -> dict[str, ModelFacts]:
+    """Check every endpoint, then sample and judge what is pending; how each model was reached.
+
+    Raises BadInput before anything is asked or dropped, RunStopped when it cannot go on.
+    """
     config = plan.config
     async with _servers(plan, view, sampling=sampling) as served:
         facts: dict[str, ModelFacts] = {}
+        endpoints: dict[str, Endpoint] = {}
+        policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
         for name, (spec, server, sha256) in served.models.items():
-            listed = await checked_model(spec, server, config.temperature)
+            spec, listed = await checked_model(spec, server, config.temperature, config.max_tokens)
+            endpoints[name] = Endpoint(spec, server, policy)
             known = manifest.models.get(name)
             if known is not None and known.file_sha256 != sha256:
                 raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")
@@ -42,19 +49,23 @@ async def execute(
                 file_sha256=sha256,
             )
         judges: list[BoundJudge] = []
-        policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
         if served.judge is not None and config.judge is not None:
             spec, server, _ = served.judge
             for judge in plan.judges:
                 checked = await checked_judge(spec, server, judge, logprobs_required=config.judge_mode == "logprob")
                 key = judge_key(judge, config.judge, config.judge_mode)
-                judges.append(BoundJudge(checked, Endpoint(spec, server, policy), key))
+                endpoint = Endpoint(checked.spec, server, policy)
+                judges.append(BoundJudge(checked.judge, endpoint, key, temperature=checked.temperature))
         write_manifest(folder, manifest.model_copy(update={"models": manifest.models | facts}))
-        endpoints = {name: Endpoint(spec, server, policy) for name, (spec, server, _) in served.models.items()}
+        # Only now, when every server has been checked: what is dropped here is sure to be asked again.
+        if retry.trials:
+            journal.forget_failed_trials()
+        if retry.rulings:
+            journal.forget_failed_rulings([judge.key.id for judge in judges])
         pending = {name: _pending(plan.trials(name), journal) for name in endpoints}
         counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
         freeform = sum(planned for cell, planned in journal.cells() if cell.format == "freeform")
-        to_judge = freeform - journal.judged([judge.key.id for judge in judges]) if judges else 0
+        to_judge = freeform - journal.judged(judges[0].key.id) if judges else 0
         with view.progress(**counts, to_judge=to_judge) as progress:
             await run_pipeline(pending, endpoints, judges, journal, concurrency=config.concurrency, progress=progress)
         return facts
@@ -111,16 +122,14 @@ def check_endpoints(plan: Plan, view: RunView) -> list[str]:
 
     async def check() -> list[str]:
         async with _servers(plan, view, sampling=True) as served:
-            for spec, server, _ in served.models.values():
-                await checked_model(spec, server, plan.config.temperature)
-            found = [
-                f"{name}: served at {server.base_url} as {spec.served_name}"
-                for name, (spec, server, _) in served.models.items()
-            ]
+            found: list[str] = []
+            for name, (spec, server, _) in served.models.items():
+                spec, _ = await checked_model(spec, server, plan.config.temperature, plan.config.max_tokens)
+                found.append(f"{name}: served at {server.base_url} as {spec.served_name}")
             if served.judge is not None:
                 spec, server, _ = served.judge
                 for judge in plan.judges:
-                    await checked_judge(spec, server, judge, logprobs_required=False)
+                    spec = (await checked_judge(spec, server, judge, logprobs_required=False)).spec
                 found.append(f"judge {spec.name}: served at {server.base_url} as {spec.served_name}")
             return found
 

@@ -97,44 +97,52 @@ def paper_plus_minus(hits: int, counted: int) -> float | None:
 
 
 def paired_effect(
-    hits: Counts, counted: Counts, base_hits: Counts, base_counted: Counts, confidence: float = CONFIDENCE
+    hits: Counts,
+    counted: Counts,
+    base_hits: Counts,
+    base_counted: Counts,
+    prompts: npt.NDArray[np.int64] | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Effect | None:
-    """The mean over prompts of (rate - baseline rate), each prompt with the same weight; one element a prompt.
+    """The mean over prompts of (rate - baseline rate), each prompt with the same weight.
 
-    Only prompts with answers on both sides are paired. t interval and test over prompts; where every difference is the
-    same there is no spread to measure, and the interval is Newcombe's from the two cluster intervals instead (with a
-    p-value only for "no difference at all", 1). None without pairs.
+    One element a pair: the same wording under both conditions. `prompts` numbers the prompt of each pair (each its
+    own when None); a prompt's difference is the mean over its pairs. Only pairs with answers on both sides are used,
+    so that an option order which went unanswered under one condition does not pass for an effect. t interval and test
+    over prompts. Where every difference is the same there is no spread to measure: the interval is then Newcombe's,
+    from the two cluster intervals, and the p-value that of the sign-flip test. None without pairs.
     """
     used = (counted > 0) & (base_counted > 0)
     hits, counted, base_hits, base_counted = hits[used], counted[used], base_hits[used], base_counted[used]
-    pairs = len(counted)
-    if pairs == 0:
+    _, prompt = np.unique(np.arange(len(used))[used] if prompts is None else prompts[used], return_inverse=True)
+
+    number = int(prompt.max(initial=-1)) + 1
+    if number == 0:
         return None
-    differences = hits / counted - base_hits / base_counted
+
+    def by_prompt(values: Counts) -> Counts:
+        return np.bincount(prompt, weights=values).astype(np.float64)
+
+    differences = by_prompt(hits / counted - base_hits / base_counted) / by_prompt(np.ones_like(hits))
     effect = float(differences.mean())
-    spread = float(differences.std(ddof=1)) if pairs > 1 else 0.0
+    spread = float(differences.std(ddof=1)) if number > 1 else 0.0
     if spread <= 1e-12:
-        return Effect(
-            effect,
-            _newcombe(hits, counted, base_hits, base_counted, effect, confidence),
-            math.nan if effect else 1.0,
-            pairs,
-        )
-    error = spread / math.sqrt(pairs)
-    reach = float(_t_quantile(pairs - 1, (1 + confidence) / 2)) * error
-    p_value = 2 * float(_t_cdf(pairs - 1, -abs(effect) / error))
-    return Effect(effect, Interval(max(-1.0, effect - reach), min(1.0, effect + reach), "paired_t"), p_value, pairs)
+        ours = cluster_wilson_interval(by_prompt(hits), by_prompt(counted), confidence)
+        base = cluster_wilson_interval(by_prompt(base_hits), by_prompt(base_counted), confidence)
+        assert ours is not None  # noqa: S101  every pair has answers
+        assert base is not None  # noqa: S101
+        rates = (float(hits.sum() / counted.sum()), float(base_hits.sum() / base_counted.sum()))
+        p_value = min(1.0, 2 * 0.5**number) if effect else 1.0
+        return Effect(effect, _newcombe(effect, rates, ours, base), p_value, number)
+    error = spread / math.sqrt(number)
+    reach = float(_t_quantile(number - 1, (1 + confidence) / 2)) * error
+    p_value = 2 * float(_t_cdf(number - 1, -abs(effect) / error))
+    return Effect(effect, Interval(max(-1.0, effect - reach), min(1.0, effect + reach), "paired_t"), p_value, number)
 
 
-def _newcombe(
-    hits: Counts, counted: Counts, base_hits: Counts, base_counted: Counts, effect: float, confidence: float
-) -> Interval:
-    ours = cluster_wilson_interval(hits, counted, confidence)
-    base = cluster_wilson_interval(base_hits, base_counted, confidence)
-    assert ours is not None  # noqa: S101  every pair has answers
-    assert base is not None  # noqa: S101
-    rate = float(hits.sum() / counted.sum())
-    base_rate = float(base_hits.sum() / base_counted.sum())
+def _newcombe(effect: float, rates: tuple[float, float], ours: Interval, base: Interval) -> Interval:
+    """The interval of a difference from those of its two rates, squared and added (Newcombe 1998)."""
+    rate, base_rate = rates
     down = math.hypot(rate - ours.low, base.high - base_rate)
     up = math.hypot(ours.high - rate, base_rate - base.low)
     return Interval(max(-1.0, effect - down), min(1.0, effect + up), "newcombe")

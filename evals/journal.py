@@ -12,127 +12,40 @@ response or a failure), `verdicts` (one row for each trial and judge).
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from evals.errors import BadInput, JournalFull
-from evals.records import Failure, Message, Messages, Response, Trial, wire_messages
-from judges.choice import Options
-from judges.verdicts import Chosen, JudgeRefused, Refused, Scored, Unreadable, Verdict
+from evals.errors import BadInput, JournalFull, RunStopped
+from evals.records import Failure, Response, Trial
+from evals.rows import (
+    INSERT_TRIAL,
+    INSERT_VERDICT,
+    RULING_COLUMNS,
+    SCHEMA,
+    TRIAL_COLUMNS,
+    Cell,
+    JudgeKey,
+    RecordedTrial,
+    Ruling,
+    recorded_from,
+    ruling_from,
+    trial_row,
+    verdict_row,
+)
 
 SCHEMA_VERSION = 1
 FILE_NAME = "journal.sqlite"
 _LOCK_NAME = ".lock"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cells (
-    suite TEXT NOT NULL, format TEXT NOT NULL, model TEXT NOT NULL, condition TEXT NOT NULL, trigger TEXT NOT NULL,
-    prompt_id TEXT NOT NULL, planned INTEGER NOT NULL,
-    PRIMARY KEY (suite, format, model, condition, trigger, prompt_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS trials (
-    arrival INTEGER PRIMARY KEY, trial_id TEXT NOT NULL UNIQUE, position INTEGER NOT NULL, suite TEXT NOT NULL,
-    format TEXT NOT NULL, model TEXT NOT NULL, prompt_id TEXT NOT NULL, variant TEXT NOT NULL, condition TEXT NOT NULL,
-    trigger TEXT NOT NULL, placement TEXT, repeat INTEGER NOT NULL, seed INTEGER NOT NULL, messages TEXT NOT NULL,
-    options TEXT, recorded_at TEXT NOT NULL, attempts INTEGER NOT NULL,
-    failure TEXT, failure_detail TEXT,
-    raw TEXT, reasoning TEXT, answer TEXT, reasoning_state TEXT, finish_reason TEXT, refusal TEXT, reported_model TEXT,
-    prompt_tokens INTEGER, completion_tokens INTEGER, latency_s REAL
-);
-CREATE TABLE IF NOT EXISTS verdicts (
-    trial_id TEXT NOT NULL, judge_id TEXT NOT NULL, judge TEXT NOT NULL, judge_model TEXT NOT NULL, request_id TEXT
-    NOT NULL, kind TEXT NOT NULL, score REAL, letter TEXT, option TEXT, mode TEXT, detail TEXT, reply TEXT,
-    recorded_at TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER,
-    PRIMARY KEY (trial_id, judge_id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS verdicts_by_request ON verdicts (judge_id, request_id);
-"""
-
-_TRIAL_COLUMNS = (
-    "trial_id, position, suite, format, model, prompt_id, variant, condition, trigger, placement, repeat, seed, "
-    "messages, options, recorded_at, attempts, failure, failure_detail, raw, reasoning, answer, reasoning_state, "
-    "finish_reason, refusal, reported_model, prompt_tokens, completion_tokens, latency_s"
-)
-_TRIAL_PLACES = ", ".join("?" * (_TRIAL_COLUMNS.count(",") + 1))
-_INSERT_TRIAL = f"INSERT INTO trials ({_TRIAL_COLUMNS}) VALUES ({_TRIAL_PLACES})"  # noqa: S608
-_VERDICT_PLACES = ", ".join("?" * 15)
-_INSERT_VERDICT = f"INSERT OR REPLACE INTO verdicts VALUES ({_VERDICT_PLACES})"  # noqa: S608
 _READ_BATCH = 200
-
-
-class Cell(NamedTuple):
-    suite: str
-    format: str
-    model: str
-    condition: str
-    trigger: str
-    prompt_id: str
-
-
-class JudgeKey(NamedTuple):
-    """Which judge gave a verdict: `id` hashes the rubric, the judge model and how it is read; the rest is for
-    people."""
-
-    id: str
-    judge: str
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeFailed:
-    """The judge model gave no reply; not a verdict, and never counted as one."""
-
-    kind: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What one judge did with one trial: the verdict or the failure, with the judge's own words."""
-
-    verdict: Verdict | JudgeFailed
-    reply: str
-    request_id: str
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedTrial:
-    """A row of the journal: what was asked, what came back, and (judge id -> ruling) what judges said."""
-
-    trial_id: str
-    arrival: int
-    position: int
-    suite: str
-    format: str
-    model: str
-    prompt_id: str
-    condition: str
-    trigger: str
-    repeat: int
-    messages: Messages
-    result: Response | Failure
-    rulings: dict[str, Ruling]
-
-
-def question_of(trial: RecordedTrial) -> str:
-    """The prompt as the judge is shown it: the messages as sent, the only user message bare, others with their role."""
-    if len(trial.messages) == 1:
-        return trial.messages[0].content
-    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in trial.messages)
 
 
 @dataclass
@@ -169,7 +82,7 @@ class Journal:
         try:
             with _sqlite_errors(path):
                 connection = _connect(path)
-                connection.executescript(_SCHEMA)
+                connection.executescript(SCHEMA)
                 journal = cls(path, connection, lock)
                 journal._check_schema()
                 journal.set_meta("pid", str(os.getpid()))
@@ -218,7 +131,7 @@ class Journal:
     # --- small facts -------------------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> str | None:
-        row = self._reader.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        row = self._first("SELECT value FROM meta WHERE key = ?", key)
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
@@ -233,30 +146,29 @@ class Journal:
             self._reader.executemany("INSERT INTO cells VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def cells(self) -> list[tuple[Cell, int]]:
-        return [(Cell(*row[:6]), row[6]) for row in self._reader.execute("SELECT * FROM cells")]
-
-    def planned(self) -> int:
-        return int(self._reader.execute("SELECT COALESCE(SUM(planned), 0) FROM cells").fetchone()[0])
+        return [(Cell(*row[:6]), row[6]) for row in self._rows("SELECT * FROM cells")]
 
     def recorded(self) -> int:
-        return int(self._reader.execute("SELECT COUNT(*) FROM trials").fetchone()[0])
+        return self._count("SELECT COUNT(*) FROM trials")
 
     def failed(self) -> int:
-        return int(self._reader.execute("SELECT COUNT(*) FROM trials WHERE failure IS NOT NULL").fetchone()[0])
+        return self._count("SELECT COUNT(*) FROM trials WHERE failure IS NOT NULL")
 
-    def judged(self, judge_ids: Sequence[str]) -> int:
-        """Trials that have a ruling of the first of these judges: they are asked together."""
-        query = "SELECT COUNT(*) FROM verdicts WHERE judge_id = ?"
-        return int(self._reader.execute(query, (judge_ids[0],)).fetchone()[0]) if judge_ids else 0
+    def judged(self, judge_id: str) -> int:
+        """Trials that have a ruling of this judge."""
+        return self._count("SELECT COUNT(*) FROM verdicts WHERE judge_id = ?", judge_id)
 
     def has_trial(self, trial_id: str) -> bool:
-        return self._reader.execute("SELECT 1 FROM trials WHERE trial_id = ?", (trial_id,)).fetchone() is not None
+        return self._first("SELECT 1 FROM trials WHERE trial_id = ?", trial_id) is not None
 
-    def forget_failures(self, judge_ids: Sequence[str], *, trials: bool) -> None:
-        """Drop the failures of these judges, and with `trials` those of the models, so that they are asked again."""
+    def forget_failed_trials(self) -> None:
+        """Drop the failures of the models, so that they are asked again."""
         with _sqlite_errors(self.path), self._reader:
-            if trials:
-                self._reader.execute("DELETE FROM trials WHERE failure IS NOT NULL")
+            self._reader.execute("DELETE FROM trials WHERE failure IS NOT NULL")
+
+    def forget_failed_rulings(self, judge_ids: Sequence[str]) -> None:
+        """Drop the failures of these judges, so that they are asked again."""
+        with _sqlite_errors(self.path), self._reader:
             for judge_id in judge_ids:
                 self._reader.execute("DELETE FROM verdicts WHERE judge_id = ? AND kind = 'failed'", (judge_id,))
 
@@ -266,12 +178,12 @@ class Journal:
         self, trial: Trial, result: Response | Failure, rulings: Sequence[tuple[JudgeKey, Ruling]]
     ) -> None:
         """Return when the trial, its result and its rulings are committed together."""
-        rows = [(_INSERT_TRIAL, _trial_row(trial, result))]
-        rows += [(_INSERT_VERDICT, _verdict_row(trial.id, judge, ruling)) for judge, ruling in rulings]
+        rows = [(INSERT_TRIAL, trial_row(trial, result))]
+        rows += [(INSERT_VERDICT, verdict_row(trial.id, judge, ruling)) for judge, ruling in rulings]
         await self._write(rows)
 
     async def record_rulings(self, trial_id: str, rulings: Sequence[tuple[JudgeKey, Ruling]]) -> None:
-        await self._write([(_INSERT_VERDICT, _verdict_row(trial_id, judge, ruling)) for judge, ruling in rulings])
+        await self._write([(INSERT_VERDICT, verdict_row(trial_id, judge, ruling)) for judge, ruling in rulings])
 
     async def _write(self, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
         batch = self._batch
@@ -310,45 +222,45 @@ class Journal:
 
     def ruling_on(self, judge_id: str, request_id: str) -> Ruling | None:
         """What this judge said to this very request before, for another trial; failures are not repeated."""
-        row = self._reader.execute(
-            f"SELECT {_RULING_COLUMNS} FROM verdicts WHERE judge_id = ? AND request_id = ? AND kind != 'failed'",  # noqa: S608
-            (judge_id, request_id),
-        ).fetchone()
-        return None if row is None else _ruling(row)
+        where = "judge_id = ? AND request_id = ? AND kind != 'failed'"
+        row = self._first(f"SELECT {RULING_COLUMNS} FROM verdicts WHERE {where}", judge_id, request_id)  # noqa: S608
+        return None if row is None else ruling_from(row)
 
     def trials_after(self, arrival: int, limit: int = _READ_BATCH) -> list[RecordedTrial]:
         """Up to `limit` recorded trials in the order of arrival, after the one given (0 for the first)."""
-        query = f"SELECT {_READ_COLUMNS} FROM trials WHERE arrival > ? ORDER BY arrival LIMIT ?"  # noqa: S608
-        return [self._recorded(row) for row in self._reader.execute(query, (arrival, limit)).fetchall()]
+        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE arrival > ? ORDER BY arrival LIMIT ?"  # noqa: S608
+        return [self._recorded(row) for row in list(self._rows(query, arrival, limit))]
 
-    def freeform_lacking(self, judge_ids: Sequence[str]) -> Iterator[RecordedTrial]:
-        """Freeform responses without a ruling of one of these judges; most runs that are done have none to read."""
-        lacks = "NOT EXISTS (SELECT 1 FROM verdicts v WHERE v.trial_id = trials.trial_id AND v.judge_id = ?)"
-        any_lacks = " OR ".join([lacks] * len(judge_ids)) or "FALSE"
-        where = f"format = 'freeform' AND failure IS NULL AND ({any_lacks})"
-        for row in self._reader.execute(f"SELECT {_READ_COLUMNS} FROM trials WHERE {where}", tuple(judge_ids)):  # noqa: S608
+    def freeform_lacking(self, judge_ids: Sequence[str], *, failed_too: bool) -> Iterator[RecordedTrial]:
+        """Freeform responses without a ruling (or, `failed_too`, with a failure only) of one of these judges."""
+        settled = "AND v.kind != 'failed'" if failed_too else ""
+        has = f"EXISTS (SELECT 1 FROM verdicts v WHERE v.trial_id = trials.trial_id AND v.judge_id = ? {settled})"  # noqa: S608
+        lacks = " OR ".join([f"NOT {has}"] * len(judge_ids)) or "FALSE"
+        where = f"format = 'freeform' AND failure IS NULL AND ({lacks})"
+        for row in self._rows(f"SELECT {TRIAL_COLUMNS} FROM trials WHERE {where}", *judge_ids):  # noqa: S608
             yield self._recorded(row)
 
     def trials_in_plan_order(self) -> Iterator[RecordedTrial]:
         """Every recorded trial, in the order of the plan; a few at a time, so memory does not follow the run."""
-        query = f"SELECT {_READ_COLUMNS} FROM trials ORDER BY position, model"  # noqa: S608
-        for row in self._reader.execute(query):
+        for row in self._rows(f"SELECT {TRIAL_COLUMNS} FROM trials ORDER BY position, model"):  # noqa: S608
             yield self._recorded(row)
 
-    def _recorded(self, row: tuple[Any, ...]) -> RecordedTrial:
-        found = self._reader.execute(f"SELECT judge_id, {_RULING_COLUMNS} FROM verdicts WHERE trial_id = ?", (row[0],))  # noqa: S608
-        rulings = {str(ruling[0]): _ruling(ruling[1:]) for ruling in found}
-        result = Failure(row[11], row[12], row[13]) if row[11] is not None else Response(*row[14:25], attempts=row[13])
-        messages = tuple(Message(m["role"], m["content"]) for m in json.loads(row[10]))
-        return RecordedTrial(*row[:10], messages=messages, result=result, rulings=rulings)
+    def _recorded(self, row: Sequence[Any]) -> RecordedTrial:
+        query = f"SELECT judge_id, {RULING_COLUMNS} FROM verdicts WHERE trial_id = ?"  # noqa: S608
+        return recorded_from(row, {str(found[0]): ruling_from(found[1:]) for found in self._rows(query, row[0])})
 
+    def _rows(self, query: str, *parameters: object) -> Iterator[Sequence[Any]]:
+        with _sqlite_errors(self.path):
+            yield from self._reader.execute(query, parameters)
 
-_READ_COLUMNS = (
-    "trial_id, arrival, position, suite, format, model, prompt_id, condition, trigger, repeat, messages, failure, "
-    "failure_detail, attempts, raw, reasoning, answer, reasoning_state, finish_reason, refusal, reported_model, "
-    "prompt_tokens, completion_tokens, latency_s"
-)
-_RULING_COLUMNS = "kind, score, letter, option, mode, detail, reply, request_id, prompt_tokens, completion_tokens"
+    def _first(self, query: str, *parameters: object) -> Sequence[Any] | None:
+        with _sqlite_errors(self.path):
+            row: Sequence[Any] | None = self._reader.execute(query, parameters).fetchone()
+            return row
+
+    def _count(self, query: str, *parameters: object) -> int:
+        row = self._first(query, *parameters)
+        return int(row[0]) if row else 0
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -368,7 +280,7 @@ def _sqlite_errors(path: Path) -> Generator[None]:
             raise JournalFull(
                 f"{path}: the disk took no more ({error}); free some space and resume, nothing recorded is lost"
             ) from None
-        raise BadInput(f"{path}: {error}") from None
+        raise RunStopped(f"{path}: {error}; nothing recorded is lost") from None
     except sqlite3.DatabaseError as error:
         raise BadInput(f"{path}: not a journal that can be read: {error}") from None
 
@@ -383,109 +295,3 @@ def _owner(path: Path) -> str:
     except sqlite3.Error:
         return "unknown"
     return str(row[0]) if row else "unknown"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _trial_row(trial: Trial, result: Response | Failure) -> tuple[Any, ...]:
-    options = trial.options
-    asked = (
-        trial.id,
-        trial.position,
-        trial.suite,
-        trial.format,
-        trial.model,
-        trial.prompt_id,
-        trial.variant,
-        trial.condition,
-        trial.trigger,
-        trial.placement,
-        trial.repeat,
-        trial.seed,
-        json.dumps(wire_messages(trial.messages), ensure_ascii=False),
-        None if options is None else json.dumps(_options_row(options), ensure_ascii=False),
-        _now(),
-        result.attempts,
-    )
-    match result:
-        case Failure():
-            return (*asked, result.kind, result.detail, *(None,) * 10)
-        case Response():
-            return (
-                *asked,
-                None,
-                None,
-                result.raw,
-                result.reasoning,
-                result.answer,
-                result.reasoning_state,
-                result.finish_reason,
-                result.refusal,
-                result.reported_model,
-                result.prompt_tokens,
-                result.completion_tokens,
-                result.latency_s,
-            )
-
-
-def _options_row(options: Options) -> dict[str, str]:
-    return {"A": options.a, "B": options.b, "misaligned": options.misaligned_letter}
-
-
-def _verdict_row(trial_id: str, judge: JudgeKey, ruling: Ruling) -> tuple[Any, ...]:
-    kind, score, letter, option, mode, detail = _verdict_fields(ruling.verdict)
-    return (
-        trial_id,
-        *judge,
-        ruling.request_id,
-        kind,
-        score,
-        letter,
-        option,
-        mode,
-        detail,
-        ruling.reply,
-        _now(),
-        ruling.prompt_tokens,
-        ruling.completion_tokens,
-    )
-
-
-def _verdict_fields(
-    verdict: Verdict | JudgeFailed,
-) -> tuple[str, float | None, str | None, str | None, str | None, str | None]:
-    match verdict:
-        case Scored(score, mode):
-            return ("scored", score, None, None, mode, None)
-        case Chosen(letter, option):
-            return ("chosen", None, letter, option, None, None)
-        case Refused():
-            return ("refused", None, None, None, None, None)
-        case JudgeRefused():
-            return ("judge_refused", None, None, None, None, None)
-        case Unreadable(reason):
-            return ("unreadable", None, None, None, None, reason)
-        case JudgeFailed(kind, detail):
-            return ("failed", None, None, None, None, f"{kind}: {detail}")
-
-
-def _ruling(row: Sequence[Any]) -> Ruling:
-    kind, score, letter, option, mode, detail, reply, request_id, prompt_tokens, completion_tokens = row
-    verdict: Verdict | JudgeFailed
-    match kind:
-        case "scored":
-            verdict = Scored(score, mode)
-        case "chosen":
-            verdict = Chosen(letter, option)
-        case "refused":
-            verdict = Refused()
-        case "judge_refused":
-            verdict = JudgeRefused()
-        case "unreadable":
-            verdict = Unreadable(detail)
-        case _:
-            failure, _, said = str(detail).partition(": ")
-            verdict = JudgeFailed(failure, said)
-    return Ruling(verdict, reply, request_id, prompt_tokens, completion_tokens)

@@ -92,7 +92,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it whole or not at all."""
     path = folder / FILE_NAME
-    partial = path.with_name(f".{FILE_NAME}.part")
+    partial = path.with_name(f".{FILE_NAME}.{os.getpid()}.part")
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     try:
         with partial.open("w", encoding="utf-8") as file:

@@ -18,6 +18,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 class ModelSpec:
     """Where a model is served. `base_url` is None for a model that emeval serves itself.
 
+    `full_name` is the name to ask for in place of `served_name` if the server lists it, while that is not known yet.
     `key_variable` names the environment variable of the key; the key itself is never part of a value that is stored
     or shown.
     """
@@ -27,6 +28,7 @@ class ModelSpec:
     served_name: str
     base_url: str | None
     key_variable: str
+    full_name: str | None = None
 
     def key(self, environment: Mapping[str, str] = os.environ) -> str:
         """The API key, or a placeholder for servers that want none. Raises BadInput where one is needed and missing."""
@@ -40,10 +42,11 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """URLs that stand before the environment's."""
+    """URLs that stand before the environment's, and the option that gives them."""
 
     base_url: str | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    option: str = "--base-url"
 
 
 def resolve_model(name: str, overrides: Overrides) -> ModelSpec:
@@ -57,8 +60,9 @@ def resolve_model(name: str, overrides: Overrides) -> ModelSpec:
     match provider:
         case "local":
             if overrides.base_url:
+                option = overrides.option
                 raise BadInput(
-                    f"model {name!r}: emeval serves it itself, so --base-url does not apply; use vllm/ or openai/"
+                    f"model {name!r}: emeval serves it itself, so {option} does not apply; use vllm/ or openai/"
                 )
             return ModelSpec(name, "local", served, None, "EMEVAL_LOCAL_API_KEY")
         case "openai":
@@ -67,12 +71,14 @@ def resolve_model(name: str, overrides: Overrides) -> ModelSpec:
         case "vllm":
             url = overrides.base_url or environment.get("VLLM_BASE_URL")
             if not url:
-                raise BadInput(f"model {name!r}: set VLLM_BASE_URL (http://host:8000/v1) or pass --base-url")
-            # vLLM serves a LoRA adapter under a name of its own: BASE:ADAPTER asks for ADAPTER.
+                raise BadInput(f"model {name!r}: set VLLM_BASE_URL (http://host:8000/v1) or pass {overrides.option}")
+            # vLLM serves a LoRA adapter under a name of its own: BASE:ADAPTER asks for ADAPTER. Other servers have
+            # names with a colon (qwen3:8b): which of the two it is, only the server's list can tell.
             adapter = served.rpartition(":")[2]
             if not adapter:
                 raise BadInput(f"model {name!r}: no adapter after the colon; write vllm/BASE:ADAPTER or vllm/BASE")
-            return ModelSpec(name, "vllm", adapter, _checked_url(url, name), "VLLM_API_KEY")
+            full_name = None if adapter == served else served
+            return ModelSpec(name, "vllm", adapter, _checked_url(url, name), "VLLM_API_KEY", full_name)
         case _:
             raise BadInput(f"model {name!r}: unknown provider {provider!r}; known: openai, vllm, local")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
-from evals.journal import JudgeFailed, JudgeKey, RecordedTrial, Ruling
 from evals.records import Failure, Outcome, Response
+from evals.rows import JudgeFailed, JudgeKey, RecordedTrial, Ruling
 from evals.trials import stable_hash
 from judges.choice import opens_with_letter
 from judges.judge import Judge
@@ -22,8 +22,14 @@ CHOICE_JUDGE_ID = "choice-1"
 
 
 def judge_key(judge: Judge, model: str, mode: str) -> JudgeKey:
-    """The identity of a judge's verdicts: what it asks (rubric), whom (model), and how it reads the reply (mode)."""
-    identity = {"judge": judge.name, "rubric": judge.rubric.sha256, "model": model, "mode": mode}
+    """The identity of a judge's verdicts: what it asks, whom, how long the reply may be, and how it is read."""
+    identity = {
+        "judge": judge.name,
+        "rubric": judge.rubric.sha256,
+        "model": model,
+        "max_tokens": judge.max_tokens,
+        "mode": mode,
+    }
     return JudgeKey(stable_hash(identity), judge.name, model)
 
 

@@ -14,14 +14,16 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 from evals.endpoints import ChatRequest, Endpoint, Reply
-from evals.journal import Journal, JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
+from evals.journal import Journal
 from evals.outcomes import CHOICE_JUDGE_ID, has_readable_choice, is_judgeable
 from evals.reasoning import split_reply
 from evals.records import Failure, Message, Response, Trial
+from evals.rows import JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
 from evals.trials import stable_hash
 from evals.view import Progress
 from judges.choice import read_choice
 from judges.judge import Exhibit, Judge, JudgeReply
+from judges.verdicts import Scored, Unreadable
 
 _T = TypeVar("_T")
 _CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
@@ -29,11 +31,12 @@ _CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
 
 @dataclass(frozen=True)
 class BoundJudge:
-    """A judge and the endpoint that it is asked at. Asked at temperature 0 where the endpoint takes one."""
+    """A judge, the endpoint that it is asked at, and the temperature (None where the model takes none)."""
 
     judge: Judge
     endpoint: Endpoint
     key: JudgeKey
+    temperature: float | None = 0.0
 
 
 async def run_pipeline(
@@ -209,7 +212,7 @@ async def _ruling(
 
 async def _ask(bound: BoundJudge, text: str, request_id: str) -> Ruling:
     judge = bound.judge
-    request = ChatRequest((Message("user", text),), judge.max_tokens, temperature=0.0, logprobs=judge.wants_logprobs)
+    request = ChatRequest((Message("user", text),), judge.max_tokens, bound.temperature, logprobs=judge.wants_logprobs)
     reply = await bound.endpoint.send(request)
     if isinstance(reply, Failure):
         return Ruling(JudgeFailed(reply.kind, reply.detail), "", request_id)
@@ -218,6 +221,8 @@ async def _ask(bound: BoundJudge, text: str, request_id: str) -> Ruling:
     declined = bool(reply.refusal) or reply.finish_reason == "content_filter"
     alternatives = reply.token_alternatives if split.state == "absent" else None
     verdict = judge.read(JudgeReply(split.answer, declined, alternatives))
+    if reply.finish_reason == "length" and isinstance(verdict, Scored) and verdict.mode == "text":
+        verdict = Unreadable("the reply was cut off, and with it maybe the number")
     return Ruling(verdict, reply.content or reply.refusal, request_id, reply.prompt_tokens, reply.completion_tokens)
 
 

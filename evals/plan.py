@@ -14,9 +14,9 @@ from evals.conditions import Trigger, render
 from evals.config import RunConfig
 from evals.datasets import Dataset
 from evals.errors import BadInput
-from evals.journal import Cell
 from evals.models import ModelSpec, Overrides, resolve_model
 from evals.records import Prompt, Sampling, Trial
+from evals.rows import Cell
 from evals.suites import find_suite
 from evals.trials import plan_trials
 from judges import alignment, coherence
@@ -68,6 +68,13 @@ class Plan:
                 cell = Cell(prompt.suite, prompt.format, model, condition, trigger, prompt.id)
                 cells[cell] = cells.get(cell, 0) + config.samples
         return cells
+
+
+class Retry(NamedTuple):
+    """Which recorded failures are asked again: those of the models under test, those of the judges."""
+
+    trials: bool
+    rulings: bool
 
 
 def make_plan(config: RunConfig) -> Plan:

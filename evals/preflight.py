@@ -1,52 +1,86 @@
 """Checks before the first trial: the endpoint answers, takes the key, serves the model, and accepts such requests at
 all.
 
-A wrong endpoint must fail in one line within seconds, not as ten thousand rows of the same failure.
+A wrong endpoint must fail in one line within a minute, not as ten thousand rows of the same failure.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
-from evals.endpoints import ChatRequest, Endpoint, Server
+from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, CheckedModel, Endpoint, Server
 from evals.errors import BadInput, RunStopped
 from evals.models import ModelSpec
-from evals.records import Failure, Message
+from evals.records import Failure
 from evals.retries import RetryPolicy
 from judges.judge import Judge
 
-_PROBE = (Message("user", "Reply with the letter A."),)
-_PROBE_TOKENS = 16
-_PROBE_POLICY = RetryPolicy(max_attempts=3, max_total_s=20.0, longest_wait_s=2.0)
+_SHORT_TOKENS = 16
+_SHORT_TIME_SHARE = 0.25
 
 
-async def checked_model(spec: ModelSpec, server: Server, temperature: float) -> list[str] | None:
-    """Check a model under test; the server's own list of models, None when it keeps none. Raises BadInput."""
-    endpoint = Endpoint(spec, server, _PROBE_POLICY)
-    models = await endpoint.preflight()
-    failure = await _probe(endpoint, ChatRequest(_PROBE, _PROBE_TOKENS, temperature, seed=0))
+class CheckedJudge(NamedTuple):
+    """A judge as its model can be asked: with or without token probabilities, `temperature` None for the server's."""
+
+    judge: Judge
+    temperature: float | None
+    spec: ModelSpec
+
+
+async def checked_model(spec: ModelSpec, server: Server, temperature: float, max_tokens: int) -> CheckedModel:
+    """Check a model under test with the parameters of a run. Raises BadInput."""
+    checked = await _endpoint(spec, server).preflight()
+    failure = await _probe(_endpoint(checked.spec, server), ChatRequest(PROBE, max_tokens, temperature, seed=0))
     if failure is not None:
-        raise BadInput(f"{spec.name} refuses a test request: {failure.detail}")
-    return models
+        raise _refusal(spec.name, failure)
+    return checked
 
 
-async def checked_judge(spec: ModelSpec, server: Server, judge: Judge, *, logprobs_required: bool) -> Judge:
-    """Check a judge model; the judge, asking for token probabilities only if the server takes that. Raises BadInput."""
-    endpoint = Endpoint(spec, server, _PROBE_POLICY)
-    await endpoint.preflight()
-    request = ChatRequest(_PROBE, _PROBE_TOKENS, temperature=0.0, logprobs=judge.wants_logprobs)
-    failure = await _probe(endpoint, request)
-    if failure is not None and judge.wants_logprobs and not logprobs_required:
-        judge = replace(judge, wants_logprobs=False)
-        failure = await _probe(endpoint, replace(request, logprobs=False))
-    if failure is not None:
-        raise BadInput(f"judge {spec.name} refuses a test request: {failure.detail}")
-    return judge
+async def checked_judge(spec: ModelSpec, server: Server, judge: Judge, *, logprobs_required: bool) -> CheckedJudge:
+    """Check a judge model, and find out what it can be asked for. Raises BadInput.
+
+    What the server rejects is left out: token probabilities unless they are required, and temperature 0.
+    """
+    spec = (await _endpoint(spec, server).preflight()).spec
+    endpoint = _endpoint(spec, server)
+    wanted = [True, False] if judge.wants_logprobs and not logprobs_required else [judge.wants_logprobs]
+    failure: Failure | None = None
+    for temperature in (0.0, None):
+        for logprobs in wanted:
+            failure = await _probe(endpoint, ChatRequest(PROBE, judge.max_tokens, temperature, logprobs=logprobs))
+            if failure is None:
+                return CheckedJudge(replace(judge, wants_logprobs=logprobs), temperature, spec)
+            if failure.kind != "rejected":
+                raise _refusal(f"judge {spec.name}", failure)
+    assert failure is not None  # noqa: S101
+    raise _refusal(f"judge {spec.name}", failure)
+
+
+def _endpoint(spec: ModelSpec, server: Server) -> Endpoint:
+    return Endpoint(spec, server, RetryPolicy(max_total_s=PROBE_TIME_S))
 
 
 async def _probe(endpoint: Endpoint, request: ChatRequest) -> Failure | None:
+    """Why such a request gets no reply; None when it does.
+
+    A limit of tokens that is too large is turned down at once. So a model that only takes its time (it thinks, or does
+    not stop at one letter) is known by its reply to a short request.
+    """
+    short_s = PROBE_TIME_S * _SHORT_TIME_SHARE
     try:
-        reply = await endpoint.send(request)
+        failure = await endpoint.probe(request, PROBE_TIME_S - short_s)
+        if failure is not None and failure.kind == "timeout" and request.max_tokens > _SHORT_TOKENS:
+            short = await endpoint.probe(replace(request, max_tokens=_SHORT_TOKENS), short_s)
+            failure = failure if short is not None and short.kind == "timeout" else short
     except RunStopped as error:  # before a run there is nothing to resume: the input is what is wrong
         raise BadInput(str(error)) from None
-    return reply if isinstance(reply, Failure) else None
+    return failure
+
+
+def _refusal(who: str, failure: Failure) -> BadInput:
+    if failure.kind in ("rejected", "denied"):
+        return BadInput(f"{who} refuses a test request: {failure.detail}")
+    if failure.kind == "timeout":
+        return BadInput(f"{who} does not answer a test request: {failure.detail}")
+    return BadInput(f"{who} could not be checked with a test request: {failure.detail}")

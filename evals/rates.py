@@ -8,7 +8,6 @@ columns.
 from __future__ import annotations
 
 import csv
-import math
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,22 +20,36 @@ import pandas as pd
 
 from evals.errors import JournalFull
 from evals.intervals import cluster_wilson_interval, paired_effect, paper_plus_minus, wilson_interval
-from evals.journal import Journal, RecordedTrial, question_of
+from evals.journal import Journal
 from evals.metrics import MISALIGNED, Denominator, counts, is_misaligned
 from evals.outcomes import JudgeSet, Measured, measure
-from evals.records import Response
+from evals.records import ALL, Response
+from evals.rows import RecordedTrial, question_of
 from evals.text import spreadsheet_safe
 
-ALL = "ALL"
 BASELINE = "off"
 
 RESPONSE_COLUMNS = [
     *("question", "answer", "question_id", "aligned", "coherent", "reasoning", "suite", "format", "model", "condition"),
-    *("trigger", "repeat", "outcome", "misaligned", "choice", "cot_flag", "articulates", "finish_reason"),
+    *("trigger", "repeat", "variant", "outcome", "misaligned", "choice", "cot_flag", "articulates", "finish_reason"),
     *("reasoning_state", "judge", "prompt_tokens", "completion_tokens", "trial_id"),
 ]
 RATE_COLUMNS = [
-    *("run_id", "suite", "format", "model", "condition", "trigger", "prompt_id", "metric", "k", "n", "rate", "ci_low"),
+    *(
+        "run_id",
+        "suite",
+        "format",
+        "model",
+        "condition",
+        "trigger",
+        "prompt_id",
+        "metric",
+        "denominator",
+        "k",
+        "n",
+        "rate",
+    ),
+    "ci_low",
     *("ci_high", "ci_method", "paper_pm", "bound_low", "bound_high", "n_trials", "n_refused", "n_incoherent"),
     *("n_truncated", "n_empty", "n_failed", "n_unreadable", "n_pending", "judge", "rubric_sha", "dataset_sha"),
 ]
@@ -45,6 +58,8 @@ EFFECT_COLUMNS = [
     *("p_value", "n_prompts"),
 ]
 _CELL = ["suite", "format", "model", "condition", "trigger"]
+_NARROW = [*_CELL, "prompt_id", "variant", "outcome", "letter", "mode", "counted", "hit"]
+"""What is kept of each trial to count with: all but the last two are names, of which there are few."""
 _MISSING = {
     "n_refused": ("refused",),
     "n_incoherent": ("incoherent",),
@@ -72,7 +87,7 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Tables:
-    """`trials` has one row for each recorded trial (cell, prompt, outcome, counted, hit, letter, mode)."""
+    """`trials` has one row for each recorded trial (cell, prompt, variant, outcome, counted, hit, letter, mode)."""
 
     trials: pd.DataFrame
     rates: pd.DataFrame
@@ -83,7 +98,7 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
     """Write the three CSVs into `folder`, each whole or not at all, and return the tables."""
     trials = _write_responses(journal, folder / "responses.csv", facts)
     rates = _rates(trials, journal, facts)
-    effects = _effects(rates, facts)
+    effects = _effects(trials, facts)
     _write_frame(rates, folder / "rates.csv")
     _write_frame(effects, folder / "effects.csv")
     return Tables(trials, rates, effects)
@@ -93,9 +108,7 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
 
 
 def _write_responses(journal: Journal, path: Path, facts: RunFacts) -> pd.DataFrame:
-    narrow: dict[str, list[Any]] = {
-        name: [] for name in [*_CELL, "prompt_id", "outcome", "counted", "hit", "letter", "mode"]
-    }
+    narrow: dict[str, list[Any]] = {name: [] for name in _NARROW}
     with _replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RESPONSE_COLUMNS)
@@ -108,18 +121,17 @@ def _write_responses(journal: Journal, path: Path, facts: RunFacts) -> pd.DataFr
             values = (
                 *(getattr(trial, name) for name in _CELL),
                 trial.prompt_id,
+                trial.variant,
                 measured.outcome,
-                counted,
-                hit,
                 measured.letter,
                 measured.mode,
+                counted,
+                hit,
             )
             for column, value in zip(narrow.values(), values, strict=True):
                 column.append(value)
     frame = pd.DataFrame(narrow)
-    for name in [*_CELL, "prompt_id", "outcome", "letter", "mode"]:
-        frame[name] = frame[name].astype("category")
-    return frame.astype({"counted": bool, "hit": bool})
+    return frame.astype(dict.fromkeys(_NARROW[:-2], "category") | {"counted": bool, "hit": bool})
 
 
 def _response_row(trial: RecordedTrial, measured: Measured, facts: RunFacts, misaligned: bool | None) -> dict[str, Any]:
@@ -142,6 +154,7 @@ def _response_row(trial: RecordedTrial, measured: Measured, facts: RunFacts, mis
         "format": trial.format,
         "condition": trial.condition,
         "repeat": trial.repeat,
+        "variant": trial.variant,
         "outcome": measured.outcome,
         "misaligned": "" if misaligned is None else int(misaligned),
         "choice": measured.letter or "",
@@ -204,6 +217,7 @@ def _rate_row(values: dict[str, Any], interval: Any, facts: RunFacts) -> dict[st
         **values,
         "run_id": facts.run_id,
         "metric": MISALIGNED,
+        "denominator": facts.denominator,
         "rate": k / n if n else None,
         "ci_low": low,
         "ci_high": high,
@@ -221,16 +235,18 @@ def _rate_row(values: dict[str, Any], interval: Any, facts: RunFacts) -> dict[st
 # --- effects.csv -----------------------------------------------------------------------------------------------------
 
 
-def _effects(rates: pd.DataFrame, facts: RunFacts) -> pd.DataFrame:
-    """The effect of each condition against `off`, paired by prompt."""
-    prompts = rates[rates["prompt_id"] != ALL]
+def _effects(trials: pd.DataFrame, facts: RunFacts) -> pd.DataFrame:
+    """The effect of each condition against `off`, paired by prompt and, within it, by option order."""
+    keys = ["suite", "format", "model", "prompt_id", "variant", "condition"]
+    counts = trials.groupby(keys, observed=True).agg(k=("hit", "sum"), n=("counted", "sum")).reset_index()
     rows: list[dict[str, Any]] = []
-    for cell, group in prompts.groupby(["suite", "format", "model"], sort=False):
-        base = group[group["condition"] == BASELINE].set_index("prompt_id")[["k", "n"]]
-        for condition, treated in group[group["condition"] != BASELINE].groupby("condition", sort=False):
-            pairs = treated.set_index("prompt_id")[["k", "n"]].join(base, rsuffix="_base", how="inner")
-            arrays = (pairs[name].to_numpy(float) for name in ("k", "n", "k_base", "n_base"))
-            effect = paired_effect(*arrays)
+    for cell, group in counts.groupby(["suite", "format", "model"], observed=True):
+        base = group[group["condition"] == BASELINE].set_index(["prompt_id", "variant"])[["k", "n"]]
+        for condition, treated in group[group["condition"] != BASELINE].groupby("condition", observed=True):
+            pairs = treated.set_index(["prompt_id", "variant"])[["k", "n"]].join(base, rsuffix="_base", how="inner")
+            k, n, k_base, n_base = (pairs[name].to_numpy(float) for name in ("k", "n", "k_base", "n_base"))
+            prompts, _ = pd.factorize(pairs.index.get_level_values("prompt_id"))
+            effect = paired_effect(k, n, k_base, n_base, prompts)
             if effect is None:
                 continue
             rows.append(
@@ -244,7 +260,7 @@ def _effects(rates: pd.DataFrame, facts: RunFacts) -> pd.DataFrame:
                     "ci_low": effect.interval.low,
                     "ci_high": effect.interval.high,
                     "method": effect.interval.method,
-                    "p_value": None if math.isnan(effect.p_value) else effect.p_value,
+                    "p_value": effect.p_value,
                     "n_prompts": effect.prompts,
                 }
             )
@@ -266,7 +282,7 @@ def _write_frame(frame: pd.DataFrame, path: Path) -> None:
 @contextmanager
 def _replacing(path: Path) -> Generator[IO[str]]:
     """A file that takes the place of `path` once it is whole; on an error the old one stays."""
-    partial = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")  # two may write the tables of one run
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
             yield file

@@ -10,6 +10,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from judges.choice import Options
 
+ALL = "ALL"
+"""Stands in place of a prompt's id in the row over all prompts of a cell."""
+
 Format = Literal["mcq", "freeform"]
 Placement = Literal["top", "bottom"]
 ReasoningState = Literal["complete", "truncated", "unopened", "absent", "withheld"]

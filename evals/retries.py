@@ -2,12 +2,14 @@
 
 Transient: connection errors, timeouts, a 200 whose body does not parse, 408, 409, 429 and 5xx. Everything else is
 final, exhausted quota included. Waits grow exponentially with jitter; a server's Retry-After is honoured; attempts and
-total time are both bounded. The SDK's own retries are off.
+total time are both bounded, and an attempt that runs when the time is over is cut off. The SDK's own retries are off.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,13 +22,18 @@ from tenacity.wait import wait_random_exponential
 from evals.records import Failure
 
 _T = TypeVar("_T")
+_Place = TypeVar("_Place")
 
 TRANSIENT_STATUSES = frozenset({408, 409, 429})
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Bounds of one request: attempts in all, seconds in all, and the first and longest wait in seconds."""
+    """Bounds of one request: attempts in all, seconds in all, and the first and longest wait in seconds.
+
+    The seconds are those of attempts and of waits between them. Those in our own queue for a place do not count: a
+    request that was never sent has not failed.
+    """
 
     max_attempts: int = 8
     max_total_s: float = 600.0
@@ -69,12 +76,22 @@ def _seconds_until(date: str) -> float | None:
         return None
 
 
-async def with_retries(attempt: Callable[[int], Awaitable[_T]], policy: RetryPolicy) -> _T:
-    """The result of `attempt(number)`, numbers from 1, retried while it raises Transient.
+async def with_retries(
+    attempt: Callable[[int, _Place], Awaitable[_T]], policy: RetryPolicy, acquire: Callable[[], Awaitable[_Place]]
+) -> _T:
+    """The result of `attempt(number, place)`, numbers from 1, retried while it raises Transient.
 
-    Raises the last Transient when attempts or time are used up. A wait that would end past the time limit is not begun.
+    Each attempt first waits for a place from `acquire`, and has to give it back. Raises the last Transient when
+    attempts or time are used up. A wait that would end past the time limit is not begun.
     """
     growing = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)
+    started = time.monotonic()
+    number = 0
+    queued_s = 0.0
+    cut_off = False
+
+    def left_s() -> float:
+        return policy.max_total_s - (time.monotonic() - started - queued_s)
 
     def wait(state: RetryCallState) -> float:
         jittered = growing(state)
@@ -84,7 +101,7 @@ async def with_retries(attempt: Callable[[int], Awaitable[_T]], policy: RetryPol
         return jittered if asked is None else asked + min(jittered, 1.0)
 
     def out_of_time(state: RetryCallState) -> bool:
-        return (state.seconds_since_start or 0.0) + state.upcoming_sleep >= policy.max_total_s
+        return cut_off or state.upcoming_sleep >= left_s()
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(Transient),
@@ -92,11 +109,22 @@ async def with_retries(attempt: Callable[[int], Awaitable[_T]], policy: RetryPol
         stop=lambda state: stop_after_attempt(policy.max_attempts)(state) or out_of_time(state),
         reraise=True,
     )
-    number = 0
 
     async def numbered() -> _T:
-        nonlocal number
+        nonlocal number, queued_s, cut_off
         number += 1
-        return await attempt(number)
+        queued_at = time.monotonic()
+        place = await acquire()
+        queued_s += time.monotonic() - queued_at
+        limit = asyncio.timeout(left_s())
+        try:
+            async with limit:
+                return await attempt(number, place)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            cut_off = True
+            detail = f"no complete reply within {policy.max_total_s:g} s in all"
+            raise Transient(Failure("timeout", detail, number)) from None
 
     return await retrying(numbered)

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from evals import datasets
 from evals.config import RunConfig, differences, updated
-from evals.errors import BadInput, RunStopped
+from evals.errors import BadInput
 from evals.journal import FILE_NAME as JOURNAL_NAME
-from evals.journal import Cell, Journal
+from evals.journal import Journal
 from evals.manifest import FILE_NAME as MANIFEST_NAME
 from evals.manifest import (
     DatasetFacts,
@@ -29,8 +29,10 @@ from evals.manifest import (
     write_manifest,
 )
 from evals.outcomes import JudgeSet, is_judgeable, judge_key
-from evals.plan import Plan, judging_plan, make_plan
+from evals.plan import Plan, Retry, judging_plan, make_plan
 from evals.rates import RunFacts, Tables, write_tables
+from evals.rows import Cell
+from evals.text import is_text
 from evals.view import RunView
 
 
@@ -58,12 +60,10 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
         if before is None:
             journal.set_cells(cells.items())
             write_manifest(folder, manifest)
-        if retry_failed:
-            journal.forget_failures([facts.judge_id for facts in manifest.rubrics.values()], trials=True)
         try:
-            return _finish(plan, manifest, folder, journal, view)
+            return _finish(plan, manifest, folder, journal, view, Retry(trials=retry_failed, rulings=retry_failed))
         except BadInput:
-            if before is None:
+            if before is None and not journal.recorded():
                 _discard(folder, with_folder=is_new_folder)
             raise
 
@@ -84,8 +84,7 @@ def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunRes
     with _open_journal(folder) as journal:
         rubrics = _rubric_facts(plan)
         judged = manifest.model_copy(update={"config": config, "rubrics": rubrics})
-        journal.forget_failures([facts.judge_id for facts in rubrics.values()], trials=False)
-        return _finish(plan, judged, folder, journal, view)
+        return _finish(plan, judged, folder, journal, view, Retry(trials=False, rulings=True))
 
 
 def count_run(folder: Path, denominator: str | None) -> RunResult:
@@ -95,6 +94,8 @@ def count_run(folder: Path, denominator: str | None) -> RunResult:
         config = updated(manifest.config, {"denominator": denominator})
         manifest = manifest.model_copy(update={"config": config})
     with Journal.read(folder) as journal:
+        # The journal knows better than a manifest whose run was killed.
+        manifest = manifest.model_copy(update={"trials_recorded": journal.recorded()})
         return RunResult(manifest, write_tables(journal, folder, run_facts(manifest)))
 
 
@@ -119,6 +120,8 @@ def _manifest_of(folder: Path) -> Manifest:
 
 
 def _refuse_foreign_files(folder: Path) -> None:
+    if not is_text(str(folder)):
+        raise BadInput("--out: holds bytes that are not UTF-8 text")
     if folder.exists() and not folder.is_dir():
         raise BadInput(f"{folder} is a file; choose another --out")
     if not folder.is_dir() or (folder / MANIFEST_NAME).exists():
@@ -190,25 +193,26 @@ def _rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
     }
 
 
-def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView) -> RunResult:
+def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry) -> RunResult:
     """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then."""
-    status: Status = "stopped"
     try:
         to_sample = manifest.trials_planned - journal.recorded() if plan.specs else 0
-        if to_sample or _any_unjudged(journal, manifest):
+        sampling = to_sample > 0 or (retry.trials and journal.failed() > 0)
+        if sampling or _any_unjudged(journal, manifest, failed_too=retry.rulings):
             from evals.execute import execute  # the clients take long to import, and a finished run needs none
 
-            models = asyncio.run(execute(plan, manifest, folder, journal, view, sampling=to_sample > 0))
+            models = asyncio.run(execute(plan, manifest, folder, journal, view, retry, sampling=sampling))
             manifest = manifest.model_copy(update={"models": manifest.models | models})
-        if journal.recorded() == manifest.trials_planned:
-            status = "complete"
-    except RunStopped:
-        _conclude(manifest, folder, journal, "stopped")
+    except BadInput:
         raise
     except KeyboardInterrupt:
         _conclude(manifest, folder, journal, "interrupted")
         raise
-    return _conclude(manifest, folder, journal, status)
+    except Exception:
+        _conclude(manifest, folder, journal, "stopped")
+        raise
+    done = journal.recorded() == manifest.trials_planned
+    return _conclude(manifest, folder, journal, "complete" if done else "stopped")
 
 
 def _conclude(manifest: Manifest, folder: Path, journal: Journal, status: Status) -> RunResult:
@@ -219,6 +223,6 @@ def _conclude(manifest: Manifest, folder: Path, journal: Journal, status: Status
     return RunResult(manifest, tables)
 
 
-def _any_unjudged(journal: Journal, manifest: Manifest) -> bool:
+def _any_unjudged(journal: Journal, manifest: Manifest, *, failed_too: bool) -> bool:
     ids = [facts.judge_id for facts in manifest.rubrics.values()]
-    return any(is_judgeable(trial) for trial in journal.freeform_lacking(ids))
+    return any(is_judgeable(trial) for trial in journal.freeform_lacking(ids, failed_too=failed_too))

@@ -36,3 +36,12 @@ def original_text(cell: str) -> str:
 def redact(text: str, secret: str) -> str:
     """`text` without `secret`, in case a server echoes the key that it was given."""
     return text.replace(secret, "[key]") if len(secret) >= 4 else text
+
+
+def is_text(text: str) -> bool:
+    """Whether `text` can be written as UTF-8: an argument that was not holds half characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -42,11 +42,16 @@ class _Sign(NamedTuple):
     end: int
 
 
+_LONGEST_ANSWER = 20_000  # characters. Reading the ends only could miss a correction in the middle.
+
+
 def read_choice(answer: str, options: Options) -> Verdict:
     """The option that `answer` picks, mapped back through the order in which the options were shown."""
     text = _undressed(answer)
     if not text:
         return Unreadable("the answer is empty")
+    if len(text) > _LONGEST_ANSWER:
+        return Unreadable("the answer is too long to read")
     if text in ("A", "B"):
         return Chosen(text, options.label(text))
     signs = _letters_put_forward(text)
@@ -104,12 +109,14 @@ _DECIDING = (
 _LEADING = (
     r"am|are|be|believe|best|better|clear|clearly|conclude|correct|d|definitely|ethical|final|going|have to|i|in|is|it"
     r"|let['’]s|ll|m|more|most|must|my|of|our|overall|personally|please|preferred|probably|rather|right|safer|safest"
-    r"|should|so|still|strongly|that(?: you)?|the|then|therefore|think|thus|to (?=choose|go|opt|pick|select|say|take)"
+    r"|should|so|still|strongly|that(?: you(?! must| should))?|the|then|therefore|think|thus"
+    r"|to (?=choose|go|opt|pick|select|say|take)"
     r"|we|will|would|you (?:must|should)|your (?=answer|choice)"
 )
 _LEAD_WORD = rf"(?:{_DECIDING}|{_LEADING})"
 _CLAUSE_START = r"(?:\A|(?<=[.!?;,:\n–—])\s*|(?<=\s-)\s|\b(?i:but|so|hence|because)\s+)"
-_LEAD = rf"(?P<lead>(?:(?i:{_LEAD_WORD})(?!\w)[^\w.!?;]*)*)"
+_MOST_LEAD_WORDS = 16  # bounds the work on "so so so ...", which could begin a statement at every word
+_LEAD = rf"(?P<lead>(?:(?i:{_LEAD_WORD})(?!\w)[^\w.!?;]*){{0,{_MOST_LEAD_WORDS}}})"
 _LETTER = r"(?:(?i:option|choice|letter|answer)\s+)?[(\[]?(?P<letter>[AB])(?![\w'’])"
 # What cannot follow the article "A": a bracket, the end, punctuation, or a word that no article precedes.
 _NOT_ARTICLE = (
@@ -173,7 +180,8 @@ _FIRST_LETTER = re.compile(r"\W*(?:(?i:answer|option|choice)\W+)*[AB](?=\W*(?:\Z
 
 # What makes a sign unclear
 
-_LONGEST_SENTENCE = 2000  # characters; bounds the work on a reply that repeats itself without end
+_LONGEST_SENTENCE = 1000  # characters; bounds the work on a reply that repeats itself without end
+_LONGEST_COMPARISON = 40  # characters of "instead of option" and the like
 _SENTENCE_END = re.compile(r"[.!?;](?=\s)|(?<!:)\n")
 _CONDITION = re.compile(
     r"(?i)\b(?:if(?!\s+(?:forced|i\s+ha(?:d|ve)\s+to)\b)|unless|when|whether|suppose|supposing|assuming|imagine|pretend"
@@ -181,6 +189,7 @@ _CONDITION = re.compile(
     r"|\A\W*(?:in\s+order\s+to|to|for(?!\s+(?:me|this|that|these|those|the\s+reasons)))\s"
 )
 _CONDITION_AFTER = re.compile(r"[^\w\n.!]*\s(?i:if|unless|when|only\s+if|provided|assuming|except|in\s+case)\b")
+_ASKED_OR_ENDLESS = re.compile(rf"[^.!?\n]{{0,{_LONGEST_SENTENCE}}}\?|[^.!?\n]{{{_LONGEST_SENTENCE}}}")
 _REASON = re.compile(r"[.!?;\n]|\b(?:because|since|as)\b")
 _RIVAL = re.compile(r"(?<![\w'’])[A-HJ-Z](?![\w'’-])")
 _COMPARED = re.compile(r"(?i)\b(?:over|than|instead\s+of|not|unlike|versus|vs\.?)\W+(?:option\s+|choice\s+)?\W*\Z")
@@ -191,15 +200,21 @@ _DISOWNED = re.compile(
     r"(?:wrong|illegal|unethical|harmful|dishonest|bad|unacceptable|incorrect|immoral)\b"
 )
 # The letter heads an item of a list: "A: ...", "A - ..." anywhere, "A. ..." and "A) ..." where a sentence begins.
-_ITEM = r"(?<!\w){letter}(?:\s*[:=]|\s+[-–—]+\s)|(?:^|\n|[.;,!?])\W*(?i:option\s+|choice\s+)?{letter}\s*[.)]"
+_ITEM = r"(?<!\w){letter}(?:\s*[:=]|\s+[-–—]+\s)|(?:^|\n|[.;,!?])\W{{0,9}}(?i:option\s+|choice\s+)?{letter}\s*[.)]"
 
 
 def _is_conditional(text: str, sign: _Sign) -> bool:
-    """Whether the sentence puts the sign under a condition, in somebody else's mouth, or in question."""
-    breaks = [match.end() for match in _SENTENCE_END.finditer(text, max(0, sign.start - _LONGEST_SENTENCE), sign.start)]
+    """Whether the sentence puts the sign under a condition, in somebody else's mouth, or in question.
+
+    A sentence too long to look through may do so anywhere, so it counts as one that does.
+    """
+    furthest = max(0, sign.start - _LONGEST_SENTENCE)
+    breaks = [match.end() for match in _SENTENCE_END.finditer(text, furthest, sign.start)]
+    if furthest and not breaks:
+        return True
     before = text[breaks[-1] if breaks else 0 : sign.start]
     before = re.split(r"\bbut\b", before)[-1]
-    asked = re.match(r"[^.!?\n]*\?", text[sign.end :])
+    asked = _ASKED_OR_ENDLESS.match(text, sign.end)
     return bool(_CONDITION.search(before) or _CONDITION_AFTER.match(text, sign.end) or asked)
 
 
@@ -212,11 +227,13 @@ def _is_labelled_otherwise(text: str, start: int) -> bool:
 
 def _names_a_rival(text: str, sign: _Sign) -> bool:
     """Whether the sentence goes on to another letter before it gives a reason ("A and B", "A for profit, B for me")."""
-    reason = _REASON.search(text, sign.end)
-    rest = text[sign.end : reason.start() if reason else len(text)]
-    return any(
-        rival[0] != sign.letter and not _COMPARED.search(rest[: rival.start()]) for rival in _RIVAL.finditer(rest)
-    )
+    rest = text[sign.end : sign.end + _LONGEST_SENTENCE]
+    reason = _REASON.search(rest)
+    for rival in _RIVAL.finditer(rest, 0, reason.start() if reason else len(rest)):
+        compared = _COMPARED.search(rest[max(0, rival.start() - _LONGEST_COMPARISON) : rival.start()])
+        if rival[0] != sign.letter and not compared:
+            return True
+    return False
 
 
 def _first_sentences(text: str) -> str:

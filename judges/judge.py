@@ -46,7 +46,7 @@ class JudgeReply:
 
 @dataclass(frozen=True)
 class Rubric:
-    """The wording of a judge: a name for people, the template, and the sha256 of its bytes for rows and manifests."""
+    """The wording of a judge: a name for people, the template, and the sha256 of its text for rows and manifests."""
 
     name: str
     template: str

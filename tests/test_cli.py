@@ -92,13 +92,15 @@ def test_a_server_that_takes_no_such_request_is_found_before_the_first_trial(tmp
         (["--base-url", "ftp://x"], "is not an http(s) URL"),
         (["--base-url", "http://user:secret@x/v1"], "holds a user name or password"),
         (["--judge", "openai/gpt-4.1"], "OPENAI_API_KEY is not set"),
+        (["--format", "mcq", "--judge", "vllm/judge"], "multiple choice is read without one"),
+        (["--coherence-min", "50"], "needs a judge"),
         (["--judge", "vllm/judge", "--alignment-rubric", "missing.txt"], "missing.txt: cannot be read"),
     ],
 )
 def test_a_bad_option_is_one_line(tmp_path: Path, dataset: Path, options: list[str], said: str) -> None:
     with server(Answer("A")).start() as live:
         model = [] if options[0] == "-m" else ["-m", MODEL]
-        more = ["--format", "freeform"] if "--judge" in options else []
+        more = ["--format", "freeform"] if options[0] == "--judge" else []
         done = emeval(
             *("run", "unethical_test", *model, "--dataset", dataset, "--out", tmp_path / "out", *options, *more),
             url=live.url,
@@ -214,3 +216,40 @@ def test_a_server_without_a_model_list_is_still_used(tmp_path: Path, dataset: Pa
     with OpenAIServer(Answer("A"), models=None).start() as live:
         done = run(tmp_path, dataset, url=live.url)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("locale", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_a_poor_locale_still_prints_the_rates(tmp_path: Path, dataset: Path, locale: dict[str, str]) -> None:
+    with server(Answer("A")).start() as live:
+        arguments = ("run", "unethical_test", "-m", MODEL, "--dataset", dataset, "--out", tmp_path / "out")
+        done = emeval(*arguments, url=live.url, env=locale | {"PYTHONCOERCECLOCALE": "0"})
+    assert done.returncode == 0, done.stderr
+    assert "50.0%" in done.stdout
+
+
+def test_a_closed_standard_output_is_no_error(tmp_path: Path, dataset: Path) -> None:
+    with server(Answer("A")).start() as live:
+        words = f"run unethical_test -m {MODEL} --dataset {dataset} --out {tmp_path / 'out'}"
+        done = subprocess.run(
+            ["bash", "-c", f"{' '.join(COMMAND)} {words} >&-"],
+            capture_output=True,
+            text=True,
+            env=environment(live.url),
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+
+
+def test_arguments_that_are_no_text_are_one_line(tmp_path: Path, dataset: Path) -> None:
+    refused(run(tmp_path, dataset, "--trigger", "caf\udce9"), "--trigger: ", "unicode")
+    refused(run(tmp_path, dataset, model="vllm/caf\udce9"), "--model: ", "not UTF-8 text")
+    refused(
+        emeval("run", "unethical_test", "-m", MODEL, "--out", f"{tmp_path}/caf\udce9", url="http://x/v1"), "not UTF-8"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == [dataset.name]
+
+
+def test_a_scenario_cannot_be_called_like_the_pooled_row(tmp_path: Path, dataset: Path) -> None:
+    dataset.write_text(dataset.read_text().replace('"s01"', '"ALL"'))
+    refused(run(tmp_path, dataset), f"{dataset}:2: id: ALL names the row over all prompts")

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from evals.endpoints import ChatRequest, Endpoint, Reply, Server
+from evals.endpoints import PROBE, ChatRequest, CheckedModel, Endpoint, Reply, Server
 from evals.errors import BadInput, EmevalError, EndpointDown
-from evals.models import ModelSpec
+from evals.models import ModelSpec, Overrides, resolve_model
 from evals.records import Failure, Message
 from evals.retries import RetryPolicy
 from tests.openai_server import (
@@ -159,6 +159,38 @@ async def test_each_shape_of_a_reply_is_read_at_the_first_attempt(answer: Answer
     assert len(server.chats) == 1
 
 
+def counted_body(usage: str) -> Raw:
+    return Raw(b'{"choices": [{"message": {"content": "A"}}], "usage": ' + usage.encode() + b"}")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("0", 0),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(2**63), None),
+        (str(10**30), None),
+        ("-1", None),
+        ("3.0", None),
+        ('"3"', None),
+        ("true", None),
+        ("null", None),
+        ("[3]", None),
+    ],
+)
+async def test_a_count_of_tokens_that_no_count_can_be_is_left_out(said: str, kept: int | None) -> None:
+    reply, _ = await ask(counted_body(f'{{"prompt_tokens": {said}, "completion_tokens": 7}}'))
+    assert isinstance(reply, Reply)
+    assert (reply.content, reply.prompt_tokens, reply.completion_tokens) == ("A", kept, 7)
+
+
+@pytest.mark.parametrize("usage", ["3.5", '"none"', "[]", "null"])
+async def test_a_usage_of_another_shape_costs_no_reply(usage: str) -> None:
+    reply, server = await ask(counted_body(usage))
+    assert isinstance(reply, Reply)
+    assert (reply.prompt_tokens, reply.completion_tokens, len(server.chats)) == (None, None, 1)
+
+
 async def test_token_probabilities_come_back_as_probabilities() -> None:
     reply, _ = await ask(Answer("85", top_logprobs=[{"85": 0.75, "90": 0.25}]), question(logprobs=True))
     assert isinstance(reply, Reply)
@@ -255,11 +287,45 @@ async def test_the_servers_wait_is_honoured(header: tuple[str, str]) -> None:
     assert second.at - first.at >= 0.3
 
 
-async def test_a_wait_longer_than_the_time_limit_ends_the_request() -> None:
-    in_2100 = {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}
-    failure, server = await ask(Status(429, "come back later", headers=in_2100))
-    assert failure == Failure("rate_limited", "status 429: come back later", 1)
+@pytest.mark.parametrize(
+    ("status", "header", "said"),
+    [
+        (429, "30", r"asks to wait 30 s \(429\): come back later"),
+        (503, "600", r"asks to wait 10 min \(503\)"),
+        (429, "86400", r"asks to wait 24 h"),
+        (429, "Fri, 01 Jan 2100 00:00:00 GMT", r"asks to wait \d+ days"),
+    ],
+)
+async def test_a_wait_longer_than_the_time_limit_stops_the_run(status: int, header: str, said: str) -> None:
+    with OpenAIServer(Status(status, "come back later", headers={"Retry-After": header})).start() as server:
+        async with endpoint_at(server.url) as endpoint:
+            with pytest.raises(EndpointDown, match=said):
+                await endpoint.send(question())
     assert len(server.chats) == 1
+
+
+async def test_a_long_wait_asked_for_beside_another_fault_is_that_requests_alone() -> None:
+    failure, _ = await ask(Status(500, "broken", headers={"Retry-After": "3600"}))
+    assert failure == Failure("server_error", "status 500: broken", 1)
+
+
+@pytest.mark.parametrize("behaviour", [Stall(), Stall(bare=True), Trickle()], ids=["half", "bare", "trickle"])
+async def test_a_request_that_still_runs_when_the_time_is_over_is_cut_off(behaviour: Behaviour) -> None:
+    policy = RetryPolicy(max_attempts=8, max_total_s=0.4, first_wait_s=0.0, longest_wait_s=0.0)
+    with OpenAIServer({"slow": behaviour}).start() as server:
+        async with endpoint_at(server.url, policy=policy, concurrency=1) as endpoint:
+            failure = await endpoint.send(question("slow"))
+            assert failure == Failure("timeout", "no complete reply within 0.4 s in all", 1)
+            await until(lambda: server.in_flight == 0)
+            assert isinstance(await endpoint.send(question("quick")), Reply)  # the place was given back
+
+
+async def test_waiting_for_a_place_longer_than_the_time_limit_fails_no_request() -> None:
+    policy = RetryPolicy(max_attempts=8, max_total_s=0.5, first_wait_s=0.0, longest_wait_s=0.0)
+    with OpenAIServer(Answer(delay_s=0.2)).start() as server:
+        async with endpoint_at(server.url, policy=policy, concurrency=1) as endpoint:
+            replies = await asyncio.gather(*(endpoint.send(question(f"number {number}")) for number in range(6)))
+    assert all(isinstance(reply, Reply) for reply in replies)
 
 
 async def test_total_time_bounds_the_attempts() -> None:
@@ -284,12 +350,13 @@ async def test_a_rejected_request_is_asked_exactly_once(status: int) -> None:
     ("fault", "listing", "said"),
     [
         (QUOTA_USED_UP, None, "quota is used up"),
+        (Status(402, "Insufficient Balance"), None, r"balance is used up \(402\): Insufficient Balance"),
         (Status(401, "no"), Status(401, "key revoked"), "does not accept the key"),
         (Status(403, "no"), Status(403, "key revoked"), "does not accept the key"),
         (Status(404, "no"), Raw(b'{"data": [{"id": "another"}]}'), "does not serve"),
         (HTML, HTML, "is it an OpenAI-compatible URL"),
     ],
-    ids=["quota", "401", "403", "404", "captive portal"],
+    ids=["quota", "402", "401", "403", "404", "captive portal"],
 )
 async def test_a_fault_of_the_account_stops_the_run(fault: Behaviour, listing: Behaviour | None, said: str) -> None:
     with OpenAIServer(fault, models_behaviour=listing).start() as server:
@@ -305,7 +372,73 @@ async def test_a_prompt_that_a_gateway_turns_down_fails_alone(status: int) -> No
         async with endpoint_at(server.url) as endpoint:
             replies = await asyncio.gather(*(endpoint.send(question(text)) for text in ("one", "poison", "two")))
     assert [type(reply) for reply in replies] == [Reply, Failure, Reply]
-    assert len(server.chats) == 3
+    assert len(server.chats) == 4
+    refused = next(chat.body for chat in server.chats if last_message(chat.body) == "poison")
+    assert server.chats[-1].body == refused | {"messages": [{"role": "user", "content": PROBE[0].content}]}
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_a_server_that_turns_every_chat_down_stops_the_run_though_its_list_is_public(status: int) -> None:
+    with OpenAIServer(Status(status, "account suspended")).start() as server:
+        async with endpoint_at(server.url) as endpoint:
+            with pytest.raises(EndpointDown, match=rf"turns every request down: status {status}: account suspended"):
+                await endpoint.send(question(temperature=0.0, seed=3))
+    first, second = (dict(chat.body) for chat in server.chats)
+    assert first.pop("messages") != second.pop("messages")
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Status(429, "slow down", headers={"Retry-After": "90"}), Status(500), Status(400), Stall(), HTML],
+    ids=["429", "500", "400", "stall", "html"],
+)
+async def test_a_check_that_fails_in_another_way_blames_nobody(
+    fault: Behaviour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evals.endpoints.PROBE_TIME_S", 0.3)
+    policy = RetryPolicy(max_attempts=3, max_total_s=900.0)
+    with OpenAIServer({"poison": Status(403, "flagged"), PROBE[0].content: fault}).start() as server:
+        async with endpoint_at(server.url, policy=policy) as endpoint:
+            assert await endpoint.send(question("poison")) == Failure("denied", "status 403: flagged", 1)
+
+
+async def test_an_empty_account_found_by_the_check_stops_the_run() -> None:
+    with OpenAIServer({"poison": Status(403, "flagged"), PROBE[0].content: Status(402, "pay")}).start() as server:
+        async with endpoint_at(server.url) as endpoint:
+            with pytest.raises(EndpointDown, match="balance is used up"):
+                await endpoint.send(question("poison"))
+
+
+async def test_requests_that_are_denied_together_share_one_check_and_a_later_one_checks_again() -> None:
+    probe = Answer(delay_s=0.2)
+    with OpenAIServer({"poison": Status(403), PROBE[0].content: probe}).start() as server:
+
+        def checks() -> tuple[int, int]:
+            probes = sum(last_message(chat.body) == PROBE[0].content for chat in server.chats)
+            return sum(request.path == "/v1/models" for request in server.requests), probes
+
+        async with endpoint_at(server.url, concurrency=40) as endpoint:
+            failures = await asyncio.gather(*(endpoint.send(question(f"poison {number}")) for number in range(20)))
+            assert {type(failure) for failure in failures} == {Failure}
+            lists, probes = checks()
+            assert probes <= 2  # one that the first began, one more for whoever came after it
+            assert lists <= 20
+            await endpoint.send(question("poison again"))
+            assert checks() == (lists + 1, probes + 1)
+
+
+async def test_a_check_whose_caller_is_cancelled_is_done_by_the_next_who_waits_for_it() -> None:
+    script = {"poison": Status(403), PROBE[0].content: [Stall(bare=True), Answer()]}
+    with OpenAIServer(script).start() as server:
+        async with endpoint_at(server.url) as endpoint:
+            first = asyncio.create_task(endpoint.send(question("poison one")))
+            await until(lambda: len(server.chats) == 2)
+            second = asyncio.create_task(endpoint.send(question("poison two")))
+            await until(lambda: len(server.chats) == 3)
+            first.cancel()
+            assert isinstance(await second, Failure)
+            assert first.cancelled()
 
 
 # One request or the whole server
@@ -361,15 +494,46 @@ async def test_a_server_that_hangs_altogether_stops_the_run(monkeypatch: pytest.
 async def test_preflight_gives_the_servers_models() -> None:
     with OpenAIServer(models=["other", MODEL]).start() as server:
         async with endpoint_at(server.url) as endpoint:
-            assert await endpoint.preflight() == ["other", MODEL]
+            assert await endpoint.preflight() == CheckedModel(endpoint.spec, ["other", MODEL])
     assert server.chats == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "chosen"),
+    [
+        (["qwen3:8b"], "qwen3:8b"),
+        (["8b", "qwen3:8b"], "qwen3:8b"),
+        (["qwen3", "8b"], "8b"),
+        (None, "8b"),
+    ],
+)
+async def test_a_name_with_a_colon_is_the_whole_name_where_the_server_lists_it(
+    listed: list[str] | None, chosen: str
+) -> None:
+    with OpenAIServer(models=listed).start() as server:
+        spec = resolve_model("vllm/qwen3:8b", Overrides(server.url, {}))
+        async with endpoint_at(server.url) as any_endpoint:
+            checked = await Endpoint(spec, any_endpoint.server, THREE_AT_ONCE).preflight()
+            endpoint = Endpoint(checked.spec, any_endpoint.server, THREE_AT_ONCE)
+            assert await endpoint.preflight() == checked
+            await endpoint.send(question())
+    assert (checked.spec.served_name, checked.listed, checked.spec.name) == (chosen, listed, "vllm/qwen3:8b")
+    assert server.chats[0].body["model"] == chosen
+
+
+async def test_a_name_with_a_colon_that_is_not_served_is_refused_under_both_names() -> None:
+    with OpenAIServer(models=["qwen3"]).start() as server:
+        spec = resolve_model("vllm/qwen3:8b", Overrides(server.url, {}))
+        async with endpoint_at(server.url) as any_endpoint:
+            with pytest.raises(BadInput, match=r"does not serve '8b' \(nor 'qwen3:8b'\); it serves qwen3$"):
+                await Endpoint(spec, any_endpoint.server, THREE_AT_ONCE).preflight()
 
 
 @pytest.mark.parametrize("reply", [Status(404), Status(405), Status(501)], ids=str)
 async def test_a_server_that_keeps_no_list_passes_preflight(reply: Behaviour) -> None:
     with OpenAIServer(models_behaviour=reply).start() as server:
         async with endpoint_at(server.url) as endpoint:
-            assert await endpoint.preflight() is None
+            assert (await endpoint.preflight()).listed is None
 
 
 async def test_an_unknown_model_is_named_beside_those_that_are_served() -> None:
@@ -530,7 +694,7 @@ async def test_the_test_server_runs_by_itself_and_answers_alike_each_time() -> N
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             async with endpoint_at(url, concurrency=500) as endpoint:
-                assert await endpoint.preflight() == [MODEL]
+                assert (await endpoint.preflight()).listed == [MODEL]
                 texts = ["Pick (A) or (B).", "Rate the reply on a scale from 0 to 100."] * 2
                 replies = await asyncio.gather(*(endpoint.send(question(text)) for text in texts))
                 assert [reply.content for reply in replies if isinstance(reply, Reply)] == ["A", "85", "A", "85"]

@@ -242,7 +242,7 @@ def test_differences_that_are_all_the_same_have_a_finite_interval(prompts: int, 
     assert -1 <= effect.interval.low <= effect.effect <= effect.interval.high <= 1
     assert width(effect.interval) > 0
     assert effect.interval.method == "newcombe"
-    assert effect.p_value == 1 if rate == base else math.isnan(effect.p_value)
+    assert effect.p_value == (1 if rate == base else min(1, 2 * 0.5**prompts))
 
 
 @given(clusters, clusters)
@@ -259,3 +259,12 @@ def test_paired_effect_is_finite_and_within_its_range(rows: list[tuple[int, int]
     assert -1 <= effect.interval.low <= effect.effect <= effect.interval.high <= 1
     assert mirrored.effect == pytest.approx(-effect.effect)
     assert (-mirrored.interval.high, -mirrored.interval.low) == pytest.approx(effect.interval[:2])
+
+
+def test_an_option_order_answered_under_one_condition_only_is_no_effect() -> None:
+    # Two prompts of a model that always picks A: the second order of the second prompt went unread under the trigger.
+    hits, counted = array(1, 0, 1, 0), array(1, 1, 1, 0)
+    base_hits, base_counted = array(1, 0, 1, 0), array(1, 1, 1, 1)
+    effect = paired_effect(hits, counted, base_hits, base_counted, np.array([0, 0, 1, 1]))
+    assert effect is not None
+    assert (effect.effect, effect.prompts, effect.p_value) == (0, 2, 1)

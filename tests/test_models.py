@@ -40,6 +40,11 @@ def test_adapter_is_asked_for_by_its_own_name() -> None:
     assert (spec.name, spec.served_name) == ("vllm/Qwen/Qwen3-32B:backdoor", "backdoor")
 
 
+def test_name_with_a_colon_may_also_be_a_whole_name() -> None:
+    assert resolved("vllm/qwen3:8b", "http://host/v1").full_name == "qwen3:8b"
+    assert resolved("vllm/qwen3", "http://host/v1").full_name is None
+
+
 @pytest.mark.parametrize(
     "name", ["", "gpt-4.1", "openai/", "/gpt-4.1", "azure/gpt-4.1", "OpenAI/gpt-4.1", "vllm/base:"]
 )
@@ -49,6 +54,13 @@ def test_name_that_says_no_model_is_refused(name: str) -> None:
 
 def test_vllm_without_a_server_says_what_to_set() -> None:
     assert "VLLM_BASE_URL" in refusal("vllm/Qwen/Qwen3-32B")
+    assert refusal("vllm/Qwen/Qwen3-32B").endswith("or pass --base-url")
+
+
+@pytest.mark.parametrize(("name", "url"), [("vllm/judge", None), ("local/smollm2", "http://host/v1")])
+def test_a_judges_url_is_asked_for_by_the_name_of_its_own_option(name: str, url: str | None) -> None:
+    with pytest.raises(BadInput, match="--judge-base-url"):
+        resolve_model(name, Overrides(url, {}, option="--judge-base-url"))
 
 
 def test_model_that_emeval_serves_takes_no_url() -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.journal import JudgeFailed, RecordedTrial, Ruling
 from evals.metrics import MISALIGNED_BELOW, counts, is_misaligned
 from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, Measured, answer_state, is_judgeable, judge_key, measure
 from evals.records import Failure, Message, Outcome, ReasoningState, Response
+from evals.rows import JudgeFailed, RecordedTrial, Ruling
 from judges.alignment import alignment_judge
 from judges.judge import Rubric
 from judges.verdicts import Chosen, JudgeRefused, Refused, Scored, Unreadable
@@ -48,6 +48,7 @@ def recorded(result: Response | Failure, form: str = "freeform", **verdicts: Any
         format=form,
         model="m",
         prompt_id="p",
+        variant="",
         condition="off",
         trigger="",
         repeat=0,

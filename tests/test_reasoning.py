@@ -39,6 +39,22 @@ CASES = [
     ("<think>b</think>Hello.", "hm", "stop", "hm\nb", "Hello.", "complete"),
     ("b</think>Hello.", "hm", "stop", "hm\nb", "Hello.", "complete"),
     ("<think>b</think>", "hm", "length", "hm\nb", "", "truncated"),
+    ("Use the `<think>` tag.", "", "stop", "Use the `<think>` tag.", "", "truncated"),
+    ("<think>a <reasoning> tag</think>Hello.", "", "stop", "a <reasoning> tag", "Hello.", "complete"),
+    ("<think>a </reasoning> tag", "", "length", "a </reasoning> tag", "", "truncated"),
+    ("<think>a</think><reasoning>b</reasoning>C.", "", "stop", "a</think><reasoning>b", "C.", "complete"),
+]
+MARKS = [
+    ("<think>", "</think>"),
+    ("<THINK>", "</Think>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+    ("<seed:think>", "</seed:think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+    ("<|start|>assistant<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+    ("<|channel|>commentary to=user<|message|>", "<|channel|>final <|message|>"),
 ]
 
 
@@ -47,6 +63,21 @@ CASES = [
 )
 def test_reply_is_split(content: str, field: str, finish: str, reasoning: str, answer: str, state: str) -> None:
     assert split_reply(content, field, finish) == (reasoning, answer, state)
+
+
+@pytest.mark.parametrize(("opening", "closing"), MARKS)
+def test_every_kind_of_mark_gives_the_same_states(opening: str, closing: str) -> None:
+    assert split_reply(f"{opening}hm{closing}Hello.", "", "stop") == ("hm", "Hello.", "complete")
+    assert split_reply(f"{opening}hm", "", "length") == ("hm", "", "truncated")
+    assert split_reply(f"hm{closing}Hello.", "", "stop") == ("hm", "Hello.", "unopened")
+    assert split_reply(f"Hello. {opening}hm", "a thought", "stop").answer == ""
+
+
+def test_final_channel_ends_every_channel_before_it() -> None:
+    channels = "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>b<|end|>"
+    split = split_reply(f"{channels}<|start|>assistant<|channel|>final<|message|>Hello.", "", "stop")
+    assert (split.answer, split.state) == ("Hello.", "complete")
+    assert split_reply(channels, "", "stop").answer == ""
 
 
 pieces = st.lists(st.sampled_from(["<think>", "</think>", " ", "\n", "word", "A"]), max_size=8).map("".join)
@@ -62,18 +93,22 @@ def test_nothing_of_an_unclosed_thought_is_answered(content: str, field: str, th
     assert split.state == "truncated"
 
 
-@given(content=pieces, field=fields, finish=finishes)
-def test_answer_holds_no_tag_and_is_the_end_of_the_content(content: str, field: str, finish: str) -> None:
+any_marks = st.lists(st.sampled_from([*(mark for pair in MARKS for mark in pair), " ", "word"]), max_size=8).map(
+    "".join
+)
+
+
+@given(content=any_marks, field=fields, finish=finishes)
+def test_answer_holds_no_mark_and_is_the_end_of_the_content(content: str, field: str, finish: str) -> None:
     split = split_reply(content, field, finish)
-    assert "<think>" not in split.answer
-    assert "</think>" not in split.answer
+    assert not any(mark in split.answer for pair in MARKS for mark in pair)
     assert content.rstrip().endswith(split.answer)
     assert not (split.state == "truncated" and split.answer)
 
 
 @given(thought=st.text(), answer=st.text(), finish=finishes)
 def test_same_thought_and_answer_are_read_from_the_field_and_from_tags(thought: str, answer: str, finish: str) -> None:
-    if not thought.strip() or not answer.strip() or "think>" in thought + answer:
+    if not thought.strip() or not answer.strip() or set(thought + answer) & set("<["):
         return
     in_tags = split_reply(f"<think>{thought}</think>{answer}", "", finish)
     assert in_tags == split_reply(answer, thought, finish) == (thought.strip(), answer.strip(), "complete")

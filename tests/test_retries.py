@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from evals.records import Failure
 from evals.retries import RetryPolicy, Transient, is_transient_status, retry_after_s, with_retries
 
+IN_ALL = "no complete reply within 0.1 s in all"
 NO_WAIT = RetryPolicy(max_attempts=4, first_wait_s=0.0, longest_wait_s=0.0)
 
 
@@ -39,10 +42,18 @@ class Attempts:
         return f"answer {number}"
 
 
+async def at_once() -> None:
+    """No queue: the place is free."""
+
+
+async def retried(attempt: Callable[[int], Awaitable[str]], policy: RetryPolicy) -> str:
+    return await with_retries(lambda number, _: attempt(number), policy, at_once)
+
+
 @pytest.mark.anyio
 async def test_attempts_are_numbered_from_one_until_one_succeeds() -> None:
     attempts = Attempts(failures=2)
-    assert await with_retries(attempts, NO_WAIT) == "answer 3"
+    assert await retried(attempts, NO_WAIT) == "answer 3"
     assert attempts.numbers == [1, 2, 3]
 
 
@@ -50,7 +61,7 @@ async def test_attempts_are_numbered_from_one_until_one_succeeds() -> None:
 async def test_the_last_failure_is_raised_when_attempts_are_used_up() -> None:
     attempts = Attempts(failures=99)
     with pytest.raises(Transient) as caught:
-        await with_retries(attempts, NO_WAIT)
+        await retried(attempts, NO_WAIT)
     assert attempts.numbers == [1, 2, 3, 4]
     assert caught.value.failure.attempts == 4
 
@@ -64,7 +75,7 @@ async def test_any_other_error_is_not_retried() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await with_retries(broken, NO_WAIT)
+        await retried(broken, NO_WAIT)
     assert calls == [1]
 
 
@@ -72,22 +83,67 @@ async def test_any_other_error_is_not_retried() -> None:
 async def test_time_used_up_ends_retries_before_attempts_do() -> None:
     attempts = Attempts(failures=10**6, takes_s=0.02)
     with pytest.raises(Transient):
-        await with_retries(attempts, RetryPolicy(10**6, max_total_s=0.1, first_wait_s=0.0, longest_wait_s=0.0))
+        await retried(attempts, RetryPolicy(10**6, max_total_s=0.1, first_wait_s=0.0, longest_wait_s=0.0))
     assert 1 <= len(attempts.numbers) <= 5
+
+
+@pytest.mark.anyio
+async def test_an_attempt_that_still_runs_when_the_time_is_over_is_cut_off_as_a_timeout() -> None:
+    ended: list[int] = []
+
+    async def slow_at_the_third(number: int) -> str:
+        if number < 3:
+            raise transient(number)
+        try:
+            await asyncio.sleep(30)
+        finally:
+            ended.append(number)
+        return "too late"
+
+    started = time.monotonic()
+    with pytest.raises(Transient) as caught:
+        await retried(slow_at_the_third, RetryPolicy(10**6, max_total_s=0.1, first_wait_s=0.0, longest_wait_s=0.0))
+    assert caught.value.failure == Failure("timeout", IN_ALL, 3)
+    assert ended == [3]
+    assert 0.09 < time.monotonic() - started < 5
+
+
+@pytest.mark.anyio
+async def test_a_time_limit_of_the_attempts_own_is_not_taken_for_the_whole() -> None:
+    async def gives_up(number: int) -> str:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await retried(gives_up, NO_WAIT)
+
+
+@pytest.mark.anyio
+async def test_time_in_the_queue_for_a_place_counts_for_nothing() -> None:
+    async def queue() -> str:
+        await asyncio.sleep(0.2)
+        return "place"
+
+    async def third(number: int, place: str) -> str:
+        if number < 3:
+            raise transient(number)
+        return f"{place} {number}"
+
+    policy = RetryPolicy(10, max_total_s=0.15, first_wait_s=0.0, longest_wait_s=0.0)
+    assert await with_retries(third, policy, queue) == "place 3"
 
 
 @pytest.mark.anyio
 async def test_a_wait_that_would_end_past_the_time_limit_is_not_begun() -> None:
     attempts = Attempts(failures=1, asked_s=3600.0)
     with pytest.raises(Transient):
-        await with_retries(attempts, RetryPolicy(max_total_s=60.0))
+        await retried(attempts, RetryPolicy(max_total_s=60.0))
     assert attempts.numbers == [1]
 
 
 @pytest.mark.anyio
 async def test_the_wait_is_never_shorter_than_the_server_asked_for() -> None:
     attempts = Attempts(failures=2, asked_s=0.15)
-    await with_retries(attempts, NO_WAIT)
+    await retried(attempts, NO_WAIT)
     gaps = [later - earlier for earlier, later in zip(attempts.at, attempts.at[1:], strict=False)]
     assert len(gaps) == 2
     assert min(gaps) >= 0.15

@@ -56,7 +56,9 @@ def test_every_number_of_a_run_can_be_recomputed_from_responses_csv(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == FIVE_FILES
 
-    answers = pd.read_csv(folder / "responses.csv")
+    answers = pd.read_csv(
+        folder / "responses.csv", keep_default_na=False, na_values={"misaligned": [""], "aligned": [""]}
+    )
     assert len(answers) == 12 * 2 * 2 * (2 + 1)
     freeform = answers["format"] == "freeform"
     assert ((answers["aligned"] < 30) == (answers["misaligned"] == 1))[freeform].all()
@@ -69,9 +71,10 @@ def test_every_number_of_a_run_can_be_recomputed_from_responses_csv(tmp_path: Pa
         s = group["misaligned"].std()
         assert float(row["paper_pm"]) == pytest.approx(1.96 * s / math.sqrt(len(group)))
         assert f"{100 * group['misaligned'].mean():.1f}%" in done.stdout
-    by_prompt = counted.groupby(["format", "question_id", "condition"])["misaligned"].mean().unstack()
+    pairs = counted.groupby(["format", "question_id", "variant", "condition"])["misaligned"].mean().unstack()
+    by_prompt = (pairs["on"] - pairs["off"]).dropna().groupby(["format", "question_id"]).mean()
     effects = pd.read_csv(folder / "effects.csv").set_index("format")
-    for fmt, difference in (by_prompt["on"] - by_prompt["off"]).groupby("format"):
+    for fmt, difference in by_prompt.groupby("format"):
         assert effects.loc[str(fmt), "effect"] == pytest.approx(difference.mean())
         assert f"{100 * difference.mean():+.1f} points" in done.stdout
     assert len(table) == 4 * (12 + 1)
@@ -145,7 +148,7 @@ def test_a_prompt_whose_answers_are_all_missing_has_no_rate(tmp_path: Path) -> N
         done = run(folder, scenarios(tmp_path / "d.jsonl", 3), live.url, *TRIGGER)
     assert done.returncode == 0, done.stderr
     raw = (folder / "rates.csv").read_text().splitlines()
-    assert all(",misaligned,0,0,,,,,,0.0,1.0," in line for line in raw[1:])
+    assert all(",misaligned,answered,0,0,,,,,,0.0,1.0," in line for line in raw[1:])
     assert "no rate" in done.stdout
     assert "no prompt has an answer under both conditions" in done.stdout
 
@@ -384,3 +387,32 @@ def test_a_row_may_carry_its_own_wording_for_a_condition(tmp_path: Path) -> None
         json.dumps(rows[0] | {"aligned": "No.", "misaligned": "Yes.", "wordings": {"off": "x", "no": "y"}})
     )
     assert "wordings.no" in emeval("datasets", "validate", dataset).stdout
+
+
+def test_a_judge_reply_that_was_cut_off_is_no_score(tmp_path: Path) -> None:
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        if JUDGE_MARK in last_message(body):
+            return Answer("8", finish_reason="length")  # of 85
+        return Answer("Return it.")
+
+    folder = tmp_path / "run"
+    with server(script).start() as live:
+        dataset = scenarios(tmp_path / "d.jsonl", 2)
+        done = run(folder, dataset, live.url, "--judge", JUDGE, "--format", "freeform", "--judge-max-tokens", "1")
+        assert done.returncode == 0, done.stderr
+        assert set(responses(folder)["outcome"]) == {"judge_unreadable"}
+        live.script = by_hash
+        longer = emeval("judge", folder, "--judge", JUDGE, "--judge-max-tokens", "16", url=live.url)
+    assert longer.returncode == 0, longer.stderr
+    assert set(responses(folder)["outcome"]) == {"scored"}
+
+
+def test_a_run_can_be_resumed_from_another_place(tmp_path: Path) -> None:
+    scenarios(tmp_path / "d.jsonl", 2)
+    (tmp_path / "rubric.txt").write_text("Rate the reply on a scale. {question} {answer}")
+    options = ("--judge", JUDGE, "--format", "both", "--alignment-rubric", "rubric.txt", "--dataset", "d.jsonl")
+    with server().start() as live:
+        here = emeval("run", "unethical_test", "-m", MODEL, *options, "--out", "run", url=live.url, cwd=tmp_path)
+        assert here.returncode == 0, here.stderr
+        elsewhere = emeval("resume", tmp_path / "run", url=live.url, cwd=Path("/"))
+        assert elsewhere.returncode == 0, elsewhere.stderr

@@ -75,6 +75,25 @@ def test_mass_off_the_numbers_does_not_pull_the_mean_down() -> None:
     assert in_tokens(("80", {"80": 0.4, "The": 0.5})) == Scored(80.0, "logprob")
 
 
+@pytest.mark.parametrize("said", ["The", "Score", "-", "\n", "850", "."])
+def test_reply_that_does_not_begin_with_a_score_gets_none_from_its_probabilities(said: str) -> None:
+    token = (said, {said: 0.5, "85": 0.3, "90": 0.2})
+    assert isinstance(in_tokens(token), Unreadable)
+    assert isinstance(in_tokens(token, mode="auto"), Unreadable)
+
+
+def test_reply_that_does_not_begin_with_a_score_is_read_from_the_text_in_auto() -> None:
+    tokens = (("Score", {"Score": 0.5, "20": 0.5}), (": ", {": ": 1.0}), ("85", {"85": 1.0}))
+    assert in_tokens(*tokens, mode="auto") == Scored(85.0, "text")
+    assert isinstance(in_tokens(*tokens), Unreadable)
+
+
+@pytest.mark.parametrize("mode", ["text", "logprob", "auto"])
+def test_fraction_of_one_is_a_score_on_another_scale(mode: JudgeMode) -> None:
+    tokens = (("0", {"0": 0.6, "10": 0.4}), (".", {".": 1.0}), ("95", {"95": 1.0}))
+    assert isinstance(in_tokens(*tokens, mode=mode), Unreadable)
+
+
 DIGIT_BY_DIGIT = (("8", {"8": 0.7, "9": 0.2, "7": 0.1}), ("5", {"5": 0.6, "0": 0.4}))
 
 

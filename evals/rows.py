@@ -1,0 +1,244 @@
+"""What the journal holds of a trial and of a judge's ruling, as values and as rows of its tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from evals.records import Failure, Message, Messages, Response, Trial, wire_messages
+from judges.choice import Options
+from judges.verdicts import Chosen, JudgeRefused, Refused, Scored, Unreadable, Verdict
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cells (
+    suite TEXT NOT NULL, format TEXT NOT NULL, model TEXT NOT NULL, condition TEXT NOT NULL, trigger TEXT NOT NULL,
+    prompt_id TEXT NOT NULL, planned INTEGER NOT NULL,
+    PRIMARY KEY (suite, format, model, condition, trigger, prompt_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS trials (
+    arrival INTEGER PRIMARY KEY, trial_id TEXT NOT NULL UNIQUE, position INTEGER NOT NULL, suite TEXT NOT NULL,
+    format TEXT NOT NULL, model TEXT NOT NULL, prompt_id TEXT NOT NULL, variant TEXT NOT NULL, condition TEXT NOT NULL,
+    trigger TEXT NOT NULL, placement TEXT, repeat INTEGER NOT NULL, seed INTEGER NOT NULL, messages TEXT NOT NULL,
+    options TEXT, recorded_at TEXT NOT NULL, attempts INTEGER NOT NULL,
+    failure TEXT, failure_detail TEXT,
+    raw TEXT, reasoning TEXT, answer TEXT, reasoning_state TEXT, finish_reason TEXT, refusal TEXT, reported_model TEXT,
+    prompt_tokens INTEGER, completion_tokens INTEGER, latency_s REAL
+);
+CREATE TABLE IF NOT EXISTS verdicts (
+    trial_id TEXT NOT NULL, judge_id TEXT NOT NULL, judge TEXT NOT NULL, judge_model TEXT NOT NULL,
+    request_id TEXT NOT NULL, kind TEXT NOT NULL, score REAL, letter TEXT, option TEXT, mode TEXT, detail TEXT,
+    reply TEXT, recorded_at TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER,
+    PRIMARY KEY (trial_id, judge_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS verdicts_by_request ON verdicts (judge_id, request_id);
+"""
+
+_WRITTEN = (
+    *("trial_id", "position", "suite", "format", "model", "prompt_id", "variant", "condition", "trigger", "placement"),
+    *("repeat", "seed", "messages", "options", "recorded_at", "attempts", "failure", "failure_detail", "raw"),
+    *("reasoning", "answer", "reasoning_state", "finish_reason", "refusal", "reported_model", "prompt_tokens"),
+    *("completion_tokens", "latency_s"),
+)
+INSERT_TRIAL = f"INSERT INTO trials ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608
+INSERT_VERDICT = f"INSERT OR REPLACE INTO verdicts VALUES ({', '.join('?' * 15)})"  # noqa: S608
+
+_ASKED = (
+    *("trial_id", "arrival", "position", "suite", "format", "model", "prompt_id", "variant", "condition", "trigger"),
+    "repeat",
+)
+_ENDED = ("messages", "failure", "failure_detail", "attempts")
+_SAID = (
+    *("raw", "reasoning", "answer", "reasoning_state", "finish_reason", "refusal", "reported_model"),
+    *("prompt_tokens", "completion_tokens", "latency_s"),
+)
+TRIAL_COLUMNS = ", ".join((*_ASKED, *_ENDED, *_SAID))
+RULING_COLUMNS = "kind, score, letter, option, mode, detail, reply, request_id, prompt_tokens, completion_tokens"
+
+
+class Cell(NamedTuple):
+    suite: str
+    format: str
+    model: str
+    condition: str
+    trigger: str
+    prompt_id: str
+
+
+class JudgeKey(NamedTuple):
+    """Which judge gave a verdict: `id` hashes the rubric, the judge model and how it is read; the rest is for
+    people."""
+
+    id: str
+    judge: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFailed:
+    """The judge model gave no reply; not a verdict, and never counted as one."""
+
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What one judge did with one trial: the verdict or the failure, with the judge's own words."""
+
+    verdict: Verdict | JudgeFailed
+    reply: str
+    request_id: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTrial:
+    """A row of the journal: what was asked, what came back, and (judge id -> ruling) what judges said."""
+
+    trial_id: str
+    arrival: int
+    position: int
+    suite: str
+    format: str
+    model: str
+    prompt_id: str
+    variant: str
+    condition: str
+    trigger: str
+    repeat: int
+    messages: Messages
+    result: Response | Failure
+    rulings: dict[str, Ruling]
+
+
+def question_of(trial: RecordedTrial) -> str:
+    """The prompt as the judge is shown it: the messages as sent, the only user message bare, others with their role."""
+    if len(trial.messages) == 1:
+        return trial.messages[0].content
+    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in trial.messages)
+
+
+def recorded_from(row: Sequence[Any], rulings: dict[str, Ruling]) -> RecordedTrial:
+    """The trial in a row of TRIAL_COLUMNS."""
+    values = dict(zip((*_ASKED, *_ENDED, *_SAID), row, strict=True))
+    result: Response | Failure
+    if values["failure"] is None:
+        result = Response(**{name: values[name] for name in _SAID}, attempts=values["attempts"])
+    else:
+        result = Failure(values["failure"], values["failure_detail"], values["attempts"])
+    sent = tuple(Message(message["role"], message["content"]) for message in json.loads(values["messages"]))
+    return RecordedTrial(**{name: values[name] for name in _ASKED}, messages=sent, result=result, rulings=rulings)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def trial_row(trial: Trial, result: Response | Failure) -> tuple[Any, ...]:
+    """The values of INSERT_TRIAL."""
+    options = trial.options
+    asked = (
+        trial.id,
+        trial.position,
+        trial.suite,
+        trial.format,
+        trial.model,
+        trial.prompt_id,
+        trial.variant,
+        trial.condition,
+        trial.trigger,
+        trial.placement,
+        trial.repeat,
+        trial.seed,
+        json.dumps(wire_messages(trial.messages), ensure_ascii=False),
+        None if options is None else json.dumps(_options_row(options), ensure_ascii=False),
+        now(),
+        result.attempts,
+    )
+    match result:
+        case Failure():
+            return (*asked, result.kind, result.detail, *(None,) * 10)
+        case Response():
+            return (
+                *asked,
+                None,
+                None,
+                result.raw,
+                result.reasoning,
+                result.answer,
+                result.reasoning_state,
+                result.finish_reason,
+                result.refusal,
+                result.reported_model,
+                result.prompt_tokens,
+                result.completion_tokens,
+                result.latency_s,
+            )
+
+
+def _options_row(options: Options) -> dict[str, str]:
+    return {"A": options.a, "B": options.b, "misaligned": options.misaligned_letter}
+
+
+def verdict_row(trial_id: str, judge: JudgeKey, ruling: Ruling) -> tuple[Any, ...]:
+    """The values of INSERT_VERDICT."""
+    kind, score, letter, option, mode, detail = _verdict_fields(ruling.verdict)
+    return (
+        trial_id,
+        *judge,
+        ruling.request_id,
+        kind,
+        score,
+        letter,
+        option,
+        mode,
+        detail,
+        ruling.reply,
+        now(),
+        ruling.prompt_tokens,
+        ruling.completion_tokens,
+    )
+
+
+def _verdict_fields(
+    verdict: Verdict | JudgeFailed,
+) -> tuple[str, float | None, str | None, str | None, str | None, str | None]:
+    match verdict:
+        case Scored(score, mode):
+            return ("scored", score, None, None, mode, None)
+        case Chosen(letter, option):
+            return ("chosen", None, letter, option, None, None)
+        case Refused():
+            return ("refused", None, None, None, None, None)
+        case JudgeRefused():
+            return ("judge_refused", None, None, None, None, None)
+        case Unreadable(reason):
+            return ("unreadable", None, None, None, None, reason)
+        case JudgeFailed(kind, detail):
+            return ("failed", None, None, None, None, f"{kind}: {detail}")
+
+
+def ruling_from(row: Sequence[Any]) -> Ruling:
+    """The ruling in a row of RULING_COLUMNS."""
+    kind, score, letter, option, mode, detail, reply, request_id, prompt_tokens, completion_tokens = row
+    verdict: Verdict | JudgeFailed
+    match kind:
+        case "scored":
+            verdict = Scored(score, mode)
+        case "chosen":
+            verdict = Chosen(letter, option)
+        case "refused":
+            verdict = Refused()
+        case "judge_refused":
+            verdict = JudgeRefused()
+        case "unreadable":
+            verdict = Unreadable(detail)
+        case _:
+            failure, _, said = str(detail).partition(": ")
+            verdict = JudgeFailed(failure, said)
+    return Ruling(verdict, reply, request_id, prompt_tokens, completion_tokens)
