@@ -119,7 +119,9 @@ def _rubric(file: str | None, places: frozenset[str]) -> Rubric | None:
 
 
 def _judge_spec(config: RunConfig) -> ModelSpec | None:
-    return None if config.judge is None else resolve_model(config.judge, Overrides(config.judge_base_url))
+    if config.judge is None:
+        return None
+    return resolve_model(config.judge, Overrides(config.judge_base_url, option="--judge-base-url"))
 
 
 def _load_dataset(suite_name: str, config: RunConfig) -> Dataset:

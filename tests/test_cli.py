@@ -94,6 +94,7 @@ def test_a_server_that_takes_no_such_request_is_found_before_the_first_trial(tmp
         (["--judge", "openai/gpt-4.1"], "OPENAI_API_KEY is not set"),
         (["--format", "mcq", "--judge", "vllm/judge"], "multiple choice is read without one"),
         (["--coherence-min", "50"], "needs a judge"),
+        (["--judge", "local/smollm2", "--judge-base-url", "http://x/v1"], "--judge-base-url does not apply"),
         (["--judge", "vllm/judge", "--alignment-rubric", "missing.txt"], "missing.txt: cannot be read"),
     ],
 )
