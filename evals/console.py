@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections import Counter
@@ -48,6 +49,10 @@ class _ProgressConsole(Console):
 
     def on_broken_pipe(self) -> None:  # rich would end the process
         self.quiet = True
+        # What is still buffered must have somewhere to go, or the interpreter ends with an error of its own.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
 
 
 class ConsoleView:
