@@ -7,9 +7,9 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -34,6 +34,7 @@ datasets_app = typer.Typer(no_args_is_help=True, help="Question sets: what there
 app.add_typer(datasets_app, name="datasets")
 
 EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 2, 3, 130
+_FIELD_OF = {"model": "models", "timeout": "timeout_s", "max_retry_time": "max_total_s"}
 
 Judge = Annotated[str | None, typer.Option("--judge", help="Judge of freeform answers, as provider/name.")]
 JudgeMode = Annotated[
@@ -145,38 +146,12 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what it costs; send nothing.")] = False,
 ) -> None:
     """Ask models, judge their answers, and print misalignment rates per condition."""
+    options = _fields(locals())
     from evals.config import build_config
     from evals.plan import make_plan
     from evals.run import start_run
 
     _read_dotenv()
-    options: dict[str, Any] = {
-        "suites": tuple(suites or ()),
-        "models": tuple(model or ()),
-        "trigger": trigger,
-        "conditions": conditions,
-        "placement": placement,
-        "format": format,
-        "samples": samples,
-        "limit": limit,
-        "dataset": dataset,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "seed": seed,
-        "judge": judge,
-        "judge_mode": judge_mode,
-        "judge_max_tokens": judge_max_tokens,
-        "alignment_rubric": alignment_rubric,
-        "coherence_rubric": coherence_rubric,
-        "coherence_min": coherence_min,
-        "denominator": denominator,
-        "base_url": base_url,
-        "judge_base_url": judge_base_url,
-        "concurrency": concurrency,
-        "timeout_s": timeout,
-        "max_attempts": max_attempts,
-        "max_total_s": max_retry_time,
-    }
     settings = build_config(options, config)
     if dry_run:
         _print_plan(make_plan(settings))
@@ -197,17 +172,10 @@ def resume(
     max_retry_time: MaxRetryTime = None,
 ) -> None:
     """Go on with a run where it stopped."""
+    transport = _fields(locals())
     from evals.run import resume_run
 
     _read_dotenv()
-    transport: dict[str, object] = {
-        "base_url": base_url,
-        "judge_base_url": judge_base_url,
-        "concurrency": concurrency,
-        "timeout_s": timeout,
-        "max_attempts": max_attempts,
-        "max_total_s": max_retry_time,
-    }
     _show(folder, lambda view: resume_run(folder, transport, view, retry_failed=retry_failed))
 
 
@@ -225,20 +193,10 @@ def judge_command(
     timeout: Timeout = None,
 ) -> None:
     """Judge the stored answers of a run; the models under test are not asked again."""
+    judging = _fields(locals())
     from evals.run import judge_run
 
     _read_dotenv()
-    judging: dict[str, object] = {
-        "judge": judge,
-        "judge_mode": judge_mode,
-        "judge_max_tokens": judge_max_tokens,
-        "alignment_rubric": alignment_rubric,
-        "coherence_rubric": coherence_rubric,
-        "coherence_min": coherence_min,
-        "judge_base_url": judge_base_url,
-        "concurrency": concurrency,
-        "timeout_s": timeout,
-    }
     _show(folder, lambda view: judge_run(folder, judging, view))
 
 
@@ -327,6 +285,18 @@ def datasets_validate(files: Annotated[list[Path], typer.Argument(metavar="FILE.
             typer.echo(f"{path}: {len(report.dataset.scenarios)} rows, schema {report.dataset.schema}, no problems")
     if bad:
         raise typer.Exit(EXIT_BAD_INPUT)
+
+
+def _fields(arguments: Mapping[str, object]) -> dict[str, Any]:
+    """Those of a command's arguments that are fields of a RunConfig, by the names that they have there."""
+    from evals.config import RunConfig
+
+    named = {_FIELD_OF.get(name, name): value for name, value in arguments.items()}
+    return {
+        name: tuple(cast("list[str]", value)) if isinstance(value, list) else value
+        for name, value in named.items()
+        if name in RunConfig.model_fields
+    }
 
 
 def _show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool = True) -> None:
