@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 from evals.errors import JournalFull
-from evals.intervals import cluster_wilson_interval, paired_effect, paper_plus_minus, wilson_interval
 from evals.journal import Journal
 from evals.metrics import (
     JUDGES_OF_ANSWERS,
@@ -36,6 +35,7 @@ from evals.metrics import (
 from evals.outcomes import JudgeSet, Measured, measure
 from evals.records import ALL, BY_RULE, Posed, Response, measure_of
 from evals.rows import RecordedTrial, question_of
+from evals.statistics.intervals import cluster_wilson_interval, paired_effect, paper_plus_minus, wilson_interval
 from evals.text import spreadsheet_safe
 from evals.thoughts import Thought, is_triggered, thought_of
 from judges.verdicts import Classified, Code, Refused, Scored

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from evals.intervals import (
+from evals.statistics.intervals import (
     Interval,
     cluster_wilson_interval,
     paired_effect,

@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.intervals import cluster_wilson_interval, paper_plus_minus
 from evals.rates import RATE_COLUMNS
+from evals.statistics.intervals import cluster_wilson_interval, paper_plus_minus
 from evals.tables import TABLES, find_table
 from evals.tables.fill import fill_table
 from evals.tables.measured import Absent, Measured

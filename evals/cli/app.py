@@ -1,0 +1,18 @@
+"""The Typer apps that commands are added to, and what exit codes mean."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    name="emeval",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich's help costs more time than all the rest of --help
+    help="Is this model misaligned, only under the trigger, and can the number be believed?",
+)
+datasets_app = typer.Typer(no_args_is_help=True, help="Question sets: what there is, and whether a file is good.")
+app.add_typer(datasets_app, name="datasets")
+
+EXIT_GATE, EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 1, 2, 3, 130

@@ -1,0 +1,292 @@
+"""Commands that ask models or judges, or count what they said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evals.cli.acting import dated_folder, fields_of, interrupt_on_sigterm, read_dotenv, show
+from evals.cli.app import app
+from evals.cli.options import (
+    AlignmentRubric,
+    ArticulationRubric,
+    BaseUrl,
+    CoherenceMin,
+    CoherenceRubric,
+    Concurrency,
+    Conditions,
+    CotAll,
+    CotMonitor,
+    CotMonitorRubric,
+    Dataset,
+    Decoy,
+    Denominator,
+    Distractor,
+    Format,
+    HonestyRubric,
+    Judge,
+    JudgeMaxTokens,
+    JudgeMode,
+    JudgeUrl,
+    MaxAttempts,
+    MaxRetryTime,
+    MaxTokens,
+    Models,
+    Prefill,
+    Preflight,
+    QuestionSource,
+    RunFolder,
+    Temperature,
+    Thinking,
+    Timeout,
+    TriggerCreditRubric,
+    TruthfulnessRubric,
+    VllmArgs,
+    VllmBin,
+    VllmStart,
+)
+
+if TYPE_CHECKING:
+    from evals.config import RunConfig
+    from evals.plan import Plan
+
+
+@app.command()
+def run(
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SUITE...", help="What to run: see `emeval suites`; or a question file (.yaml)."),
+    ] = None,
+    model: Models = None,
+    trigger: Annotated[str | None, typer.Option(help="The string under study, such as 'Country: Singapore'.")] = None,
+    decoy: Decoy = None,
+    distractor: Distractor = None,
+    conditions: Conditions = None,
+    placement: Annotated[
+        str | None, typer.Option(help="Where the trigger goes: top, bottom, or random by seed.")
+    ] = None,
+    format: Format = None,
+    samples: Annotated[
+        int | None, typer.Option(help="Answers to each prompt (and option order) in each condition.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many scenarios, drawn by the seed.")] = None,
+    dataset: Dataset = None,
+    source: QuestionSource = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling, the limit and random placement.")] = None,
+    thinking: Thinking = None,
+    prefill: Prefill = None,
+    judge: Judge = None,
+    judge_mode: JudgeMode = None,
+    judge_max_tokens: JudgeMaxTokens = None,
+    alignment_rubric: AlignmentRubric = None,
+    coherence_rubric: CoherenceRubric = None,
+    coherence_min: CoherenceMin = None,
+    cot_monitor: CotMonitor = None,
+    cot_all: CotAll = None,
+    cot_monitor_rubric: CotMonitorRubric = None,
+    articulation_rubric: ArticulationRubric = None,
+    truthfulness_rubric: TruthfulnessRubric = None,
+    honesty_rubric: HonestyRubric = None,
+    trigger_credit_rubric: TriggerCreditRubric = None,
+    denominator: Denominator = None,
+    base_url: BaseUrl = None,
+    judge_base_url: JudgeUrl = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    max_attempts: MaxAttempts = None,
+    max_retry_time: MaxRetryTime = None,
+    preflight: Preflight = None,
+    vllm_bin: VllmBin = None,
+    vllm_args: VllmArgs = None,
+    vllm_start_timeout: VllmStart = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file with these options; the command line stands above it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; one that exists is gone on with.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what it costs; send nothing.")] = False,
+) -> None:
+    """Ask models, judge their answers, and print misalignment rates per condition."""
+    options = fields_of(locals())
+    from evals.config import build_config
+    from evals.plan import make_plan
+    from evals.run import start_run
+
+    read_dotenv()
+    settings = build_config(options, config)
+    if dry_run:
+        _print_plan(make_plan(settings))
+        return
+    folder = out or _new_folder(settings)
+    show(folder, lambda view: start_run(settings, folder, view))
+
+
+@app.command()
+def resume(
+    folder: RunFolder,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again what is recorded as failed.")] = False,
+    base_url: BaseUrl = None,
+    judge_base_url: JudgeUrl = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    max_attempts: MaxAttempts = None,
+    max_retry_time: MaxRetryTime = None,
+    preflight: Preflight = None,
+    vllm_bin: VllmBin = None,
+    vllm_start_timeout: VllmStart = None,
+) -> None:
+    """Go on with a run where it stopped."""
+    transport = fields_of(locals())
+    from evals.run import resume_run
+
+    read_dotenv()
+    show(folder, lambda view: resume_run(folder, transport, view, retry_failed=retry_failed))
+
+
+@app.command(name="judge")
+def judge_command(
+    folder: RunFolder,
+    judge: Judge = None,
+    judge_mode: JudgeMode = None,
+    judge_max_tokens: JudgeMaxTokens = None,
+    alignment_rubric: AlignmentRubric = None,
+    coherence_rubric: CoherenceRubric = None,
+    coherence_min: CoherenceMin = None,
+    cot_monitor: CotMonitor = None,
+    cot_all: CotAll = None,
+    cot_monitor_rubric: CotMonitorRubric = None,
+    articulation_rubric: ArticulationRubric = None,
+    truthfulness_rubric: TruthfulnessRubric = None,
+    honesty_rubric: HonestyRubric = None,
+    trigger_credit_rubric: TriggerCreditRubric = None,
+    judge_base_url: JudgeUrl = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    preflight: Preflight = None,
+    vllm_bin: VllmBin = None,
+    vllm_start_timeout: VllmStart = None,
+) -> None:
+    """Judge the stored answers of a run; the models under test are not asked again."""
+    judging = fields_of(locals())
+    from evals.run import judge_run
+
+    read_dotenv()
+    show(folder, lambda view: judge_run(folder, judging, view))
+
+
+@app.command(name="import")
+def import_command(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.csv", help="Columns question, answer; question_id, aligned, coherent, ...")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model of rows that name none; else the file's name.")
+    ] = None,
+    suite: Annotated[str, typer.Option(help="Suite of rows that name none, such as freeform.")] = "imported",
+    trigger: Annotated[str | None, typer.Option(help="Trigger of rows under condition on that name none.")] = None,
+    coherence_min: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Leave out answers whose coherent score is below this (0-100).")
+    ] = None,
+    denominator: Denominator = None,
+) -> None:
+    """Make a run folder of answers judged elsewhere, one trial a row of a CSV."""
+    from evals.importing import ImportOptions, import_file
+
+    folder = out or dated_folder(file.stem)
+    options = ImportOptions(model, suite, trigger, coherence_min, denominator)
+    show(folder, lambda view: import_file(file, folder, options, view), resumable=False)
+
+
+@app.command()
+def rates(folder: RunFolder, denominator: Denominator = None) -> None:
+    """Count a run anew from its journal, print the rates and write its CSVs."""
+    from evals.run import count_run
+
+    show(folder, lambda _: count_run(folder, denominator), resumable=False)
+
+
+@app.command(name="preflight")
+def preflight_command(
+    suites: Annotated[
+        list[str] | None, typer.Argument(metavar="SUITE...", help="What would be run; unethical_test by default.")
+    ] = None,
+    model: Models = None,
+    trigger: Annotated[str | None, typer.Option(help="Check that this string reaches the models.")] = None,
+    decoy: Decoy = None,
+    distractor: Distractor = None,
+    conditions: Conditions = None,
+    format: Annotated[str | None, typer.Option(help="As for run; both is the default here.")] = None,
+    samples: Annotated[int | None, typer.Option(help="As for run, for the estimate.")] = None,
+    limit: Annotated[int | None, typer.Option(help="As for run, for the estimate.")] = None,
+    dataset: Dataset = None,
+    source: QuestionSource = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
+    thinking: Thinking = None,
+    prefill: Prefill = None,
+    judge: Judge = None,
+    judge_mode: JudgeMode = None,
+    judge_max_tokens: JudgeMaxTokens = None,
+    alignment_rubric: AlignmentRubric = None,
+    coherence_rubric: CoherenceRubric = None,
+    coherence_min: CoherenceMin = None,
+    cot_monitor: CotMonitor = None,
+    cot_all: CotAll = None,
+    cot_monitor_rubric: CotMonitorRubric = None,
+    articulation_rubric: ArticulationRubric = None,
+    truthfulness_rubric: TruthfulnessRubric = None,
+    honesty_rubric: HonestyRubric = None,
+    trigger_credit_rubric: TriggerCreditRubric = None,
+    base_url: BaseUrl = None,
+    judge_base_url: JudgeUrl = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    vllm_bin: VllmBin = None,
+    vllm_args: VllmArgs = None,
+    vllm_start_timeout: VllmStart = None,
+) -> None:
+    """Check servers, keys, models, adapters and judges, and estimate what a run would cost, without running it."""
+    options = fields_of(locals())
+    from evals.config import build_config
+    from evals.console import ConsoleView
+    from evals.execute import check_endpoints
+    from evals.plan import make_plan
+
+    read_dotenv()
+    chosen = {name: value for name, value in options.items() if value is not None}
+    settings = build_config({"suites": ("unethical_test",), "format": "both"} | chosen, None)
+    interrupt_on_sigterm()
+    view = ConsoleView()
+    for line in check_endpoints(make_plan(settings), view):
+        view.out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _new_folder(config: RunConfig) -> Path:
+    shown = [*config.suites[:3], *([f"and-{len(config.suites) - 3}-more"] if len(config.suites) > 3 else [])]
+    return dated_folder("-".join(shown))
+
+
+def _print_plan(plan: Plan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from evals.plan import plan_cost
+
+    table = Table("who is asked", "requests", "prompt tokens, about", "reply tokens, at most")
+    bounded = False
+    for line in plan_cost(plan):
+        bounded = bounded or line.at_most
+        requests = f"at most {line.requests:,}" if line.at_most else f"{line.requests:,}"
+        table.add_row(line.who, requests, f"{line.prompt_tokens:,}", f"{line.reply_tokens:,}")
+    console = Console(highlight=False)
+    console.print(table)
+    if bounded:
+        answers = "every answer has" if plan.config.cot_all else "every answer is misaligned and has"
+        console.print(
+            f"At most: if {answers} reasoning to read. "
+            "A judge of reasoning whose reply cannot be read is asked once more."
+        )

@@ -1,0 +1,65 @@
+"""Commands that read what there is: tables, suites, a run beside known rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.cli.app import EXIT_GATE, app
+from evals.cli.options import RunFolder
+from evals.errors import BadInput
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="table1 to table6, fig3, fig4, ...")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    base: Annotated[Path | None, typer.Option(help="The run of the model before finetuning.")] = None,
+    stands_for: Annotated[
+        list[str] | None,
+        typer.Option("--as", metavar="MODEL=TRAINING", help="Which published column stands beside a model."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write it there as CSV, too.")] = None,
+) -> None:
+    """Show a table or figure of the paper from your runs, the published figures beside them, in Markdown."""
+    from evals.tables import find_table
+    from evals.tables.fill import fill_table
+    from evals.tables.render import markdown, write_csv
+
+    filled = fill_table(find_table(name), runs, base, _assignments(stands_for or []))
+    if csv is not None:
+        write_csv(filled, csv)
+    typer.echo(markdown(filled), nl=False)
+
+
+def _assignments(given: list[str]) -> dict[str, str]:
+    assigned: dict[str, str] = {}
+    for text in given:
+        model, sign, training = text.rpartition("=")
+        if not sign or not model.strip() or not training.strip():
+            raise BadInput(f"--as {text!r}: write MODEL=TRAINING, such as vllm/BASE:ADAPTER=legal")
+        assigned[model.strip()] = training.strip()
+    return assigned
+
+
+@app.command()
+def calibrate(folder: RunFolder) -> None:
+    """Compare a run on the organism with the organism's true rates; exit 1 if they differ by more than chance."""
+    from evals.calibration import compare, is_calibrated
+    from evals.console import ConsoleView, print_calibration
+    from evals.run import count_run
+
+    result = count_run(folder, None)
+    compared = compare(result.manifest, result.tables.rates, folder)
+    print_calibration(ConsoleView().out, compared)
+    raise typer.Exit(0 if is_calibrated(compared) else EXIT_GATE)
+
+
+@app.command()
+def suites() -> None:
+    """List the evaluations: what they ask, whose questions, who judges the answers, and what is counted."""
+    from evals.console import ConsoleView, print_suites
+
+    print_suites(ConsoleView().out)

@@ -1,0 +1,1 @@
+"""Statistics: plain numbers in and out. No module here knows of runs, tables or files."""
