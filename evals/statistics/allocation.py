@@ -10,7 +10,7 @@ from math import sqrt
 def allocate(populations: Sequence[int], weights: Sequence[float], total: int, least: int) -> list[int]:
     """Whole numbers of draws, one a stratum, that add up to `total`, or to the whole population where that is fewer.
 
-    Draws are in proportion to `weights`, as nearly as whole numbers go, but every stratum gets at least `least` and none
+    Draws are in proportion to `weights`, as nearly as whole numbers go, but every stratum gets at least `least`, none
     more than it has members. Each further draw goes where weight / sqrt(m (m + 1)) is greatest, m being its draws by
     then. With weights N S (size and standard deviation of the stratum) that is the exact whole-number form of Neyman's
     allocation, which gives the stratified estimate of a total the least variance (Wright 2012, The American
