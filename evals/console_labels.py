@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from evals.console import plain
 from evals.labelling.files import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
 from evals.labelling.importing import Agreement, Imported
 from evals.labelling.sample import Sampled
+from evals.text import one_line
+
+_PIPED_WIDTH = 140
 
 
-def print_sampled(out: Console, run: Path, sampled: Sampled) -> None:
+def print_sampled(run: Path, sampled: Sampled) -> None:
     strata = sampled.drawn.strata
     fields = [("metric", "metric"), ("condition", "condition"), ("model", "model"), ("suite", "suite")]
     fields += [("format", "format")]
@@ -25,7 +29,8 @@ def print_sampled(out: Console, run: Path, sampled: Sampled) -> None:
         table.add_column(title, justify="right")
     for stratum, facts in strata:
         counts = (f"{facts.population:,}", f"{facts.drawn:,}", f"{facts.drawn / facts.population:.0%}")
-        table.add_row(*(plain(getattr(stratum, name)) for name, _ in shown), stratum.band.name, *counts)
+        cells = (Text(one_line(getattr(stratum, name))) for name, _ in shown)
+        table.add_row(*cells, stratum.band.name, *counts)
     folder = run / FOLDER
     drawn = len(sampled.sample.rows)
     lines = [
@@ -42,12 +47,12 @@ def print_sampled(out: Console, run: Path, sampled: Sampled) -> None:
         f"Then: emeval label import {shlex.quote(str(run))} FILE.csv --labeller NAME",
         f"Whoever labels should not open {folder / SAMPLE_NAME}: it says where each answer comes from.",
     ]
+    out = _console()
     out.print(table)
-    for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+    _print(out, lines)
 
 
-def print_imported(out: Console, run: Path, imported: Imported, labeller: str) -> None:
+def print_imported(run: Path, imported: Imported, labeller: str) -> None:
     done = sum(imported.by_label.values())
     lines = [f"{imported.taken:,} labels of {labeller} taken{_own(imported)}."]
     if imported.blank:
@@ -57,8 +62,16 @@ def print_imported(out: Console, run: Path, imported: Imported, labeller: str) -
     lines.append(f"{done:,} of {imported.sampled:,} sampled answers are labelled: {by_label}.")
     lines += [_agreement(agreement) for agreement in imported.agreements]
     lines.append(f"Written: {run / FOLDER / LABELS_NAME}" if imported.taken else "Nothing to write.")
+    _print(_console(), lines)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+
+
+def _print(out: Console, lines: list[str]) -> None:
     for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 def _own(imported: Imported) -> str:

@@ -30,7 +30,6 @@ from evals.labelling.files import (
     write_label_rows,
 )
 from evals.manifest import now, read_manifest
-from evals.statistics.kappa import cohen_kappa
 from evals.text import has_control_character, one_line, original_text
 
 _COLUMNS = ("label_id", "label", "note")
@@ -84,7 +83,7 @@ def _import(run: Path, path: Path, labeller: str, sample: LabelSample) -> Import
     before = read_label_rows(run)
     new = {row.label_id for row in found.rows}
     own = [row for row in before if row.labeller == labeller]
-    replaced = [row for row in own if row.label_id in new]
+    replaced = {row for row in own if row.label_id in new}
     rows = [row for row in before if row not in replaced] + found.rows
     place = {row.label_id: number for number, row in enumerate(sample.rows)}
     labellers = list(dict.fromkeys(row.labeller for row in rows))
@@ -168,6 +167,10 @@ def _agreements(rows: Sequence[LabelRow]) -> list[Agreement]:
     by_labeller: dict[str, dict[str, LabelWord]] = {}
     for row in rows:
         by_labeller.setdefault(row.labeller, {})[row.label_id] = row.label
+    if len(by_labeller) < 2:
+        return []
+    from evals.statistics.kappa import cohen_kappa  # its library takes seconds to import
+
     found: list[Agreement] = []
     for (first, one), (second, other) in combinations(by_labeller.items(), 2):
         shared = [label_id for label_id in one if label_id in other]
