@@ -28,13 +28,14 @@ class CsvRow(NamedTuple):
 
 
 class CsvFile:
-    """An open CSV file: comma-separated UTF-8 with a header. Iterate once; `sha256` is of the bytes read so far."""
+    """An open CSV file: UTF-8 with a header, commas between cells unless the delimiter is another. Iterate once;
+    `sha256` is of the bytes read so far."""
 
-    def __init__(self, path: Path, file: BinaryIO, known: Iterable[str]) -> None:
+    def __init__(self, path: Path, file: BinaryIO, known: Iterable[str], delimiter: str = ",") -> None:
         self.path = path
         self._file = file
         self._hash = hashlib.sha256()
-        self._reader = csv.reader(self._lines(), strict=True)
+        self._reader = csv.reader(self._lines(), strict=True, delimiter=delimiter)
         first = next(self._records(), None)
         if first is None:
             raise BadInput(f"{path}: is empty")
@@ -97,14 +98,14 @@ class CsvFile:
 
 
 @contextmanager
-def csv_file(path: Path, known: Iterable[str] = ()) -> Generator[CsvFile]:
+def csv_file(path: Path, known: Iterable[str] = (), *, delimiter: str = ",") -> Generator[CsvFile]:
     """Open a CSV file. `known` columns may not be there twice. Raises BadInput, here and while it is read."""
     try:
         file = path.open("rb")
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
     with file:
-        yield CsvFile(path, file, known)
+        yield CsvFile(path, file, known, delimiter)
 
 
 @contextmanager

@@ -268,6 +268,13 @@ class Journal:
         for row in self._rows(f"SELECT {TRIAL_COLUMNS} FROM trials ORDER BY position, model"):  # noqa: S608
             yield self._recorded(row)
 
+    def trial(self, trial_id: str) -> RecordedTrial:
+        """The recorded trial of that id. Raises KeyError when there is none."""
+        row = self._first(f"SELECT {TRIAL_COLUMNS} FROM trials WHERE trial_id = ?", trial_id)  # noqa: S608
+        if row is None:
+            raise KeyError(trial_id)
+        return self._recorded(row)
+
     def _recorded(self, row: Sequence[Any]) -> RecordedTrial:
         query = f"SELECT judge_id, {RULING_COLUMNS} FROM verdicts WHERE trial_id = ?"  # noqa: S608
         return recorded_from(row, {str(found[0]): ruling_from(found[1:]) for found in self._rows(query, row[0])})

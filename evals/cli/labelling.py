@@ -1,0 +1,44 @@
+"""Commands about labels by people: what to label, and the labels back into the run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.cli.acting import interrupt_on_sigterm
+from evals.cli.app import app
+from evals.cli.options import RunFolder
+
+label_app = typer.Typer(no_args_is_help=True, help="Labels by people: draw answers to label, and take the labels in.")
+app.add_typer(label_app, name="label")
+
+
+@label_app.command(name="sample")
+def label_sample(
+    folder: RunFolder,
+    n: Annotated[int, typer.Option("--n", min=1, help="Answers to label.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of which answers are drawn.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Draw anew in place of a sample without labels.")] = False,
+) -> None:
+    """Draw open answers with known probabilities, and write a page and a table to label them blind."""
+    from evals.console_labels import print_sampled
+    from evals.labelling.sample import sample_run
+
+    interrupt_on_sigterm()
+    print_sampled(folder, sample_run(folder, n, seed, force=force))
+
+
+@label_app.command(name="import")
+def label_import(
+    folder: RunFolder,
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="What the page gave, or to_label.csv filled in.")],
+    labeller: Annotated[str, typer.Option(metavar="NAME", help="Who labelled.")],
+) -> None:
+    """Take labels into the run: another labeller's are added, and replace the same one's where there were any."""
+    from evals.console_labels import print_imported
+    from evals.labelling.importing import import_labels
+
+    interrupt_on_sigterm()
+    print_imported(folder, import_labels(folder, file, labeller), labeller.strip())

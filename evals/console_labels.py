@@ -1,0 +1,92 @@
+"""What `emeval label` prints: what was drawn of which answers, and how far the labelling is."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from evals.labelling.files import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
+from evals.labelling.importing import Agreement, Imported
+from evals.labelling.sample import Sampled
+from evals.text import one_line
+
+_PIPED_WIDTH = 140
+
+
+def print_sampled(run: Path, sampled: Sampled) -> None:
+    strata = sampled.drawn.strata
+    fields = [("metric", "metric"), ("condition", "condition"), ("model", "model"), ("suite", "suite")]
+    fields += [("format", "format")]
+    shown = [(name, title) for name, title in fields if any(getattr(stratum, name) for stratum, _ in strata)]
+    table = Table(*(title for _, title in shown), "judge says", box=box.SIMPLE_HEAD)
+    for title in ("answers", "drawn", "share"):
+        table.add_column(title, justify="right")
+    for stratum, facts in strata:
+        counts = (f"{facts.population:,}", f"{facts.drawn:,}", f"{facts.drawn / facts.population:.0%}")
+        cells = (Text(one_line(getattr(stratum, name))) for name, _ in shown)
+        table.add_row(*cells, stratum.band.name, *counts)
+    folder = run / FOLDER
+    drawn = len(sampled.sample.rows)
+    lines = [
+        f"{drawn:,} of {sampled.population:,} answers drawn (seed {sampled.sample.seed}), each with the known "
+        "probability of its row.",
+    ]
+    if sampled.missing:
+        lines.append(
+            f"The run is not complete: {sampled.missing:,} trials are still missing, and their answers are not in this "
+            "sample. Finish the run before labelling."
+        )
+    lines += [
+        f"Label them in a browser: open {folder / PAGE_NAME} (or fill in {folder / TO_LABEL_NAME}).",
+        f"Then: emeval label import {shlex.quote(str(run))} FILE.csv --labeller NAME",
+        f"Whoever labels should not open {folder / SAMPLE_NAME}: it says where each answer comes from.",
+    ]
+    out = _console()
+    out.print(table)
+    _print(out, lines)
+
+
+def print_imported(run: Path, imported: Imported, labeller: str) -> None:
+    done = sum(imported.by_label.values())
+    lines = [f"{imported.taken:,} labels of {labeller} taken{_own(imported)}."]
+    if imported.blank:
+        lost = f", {imported.lost_notes:,} of them with a note, which is not taken" if imported.lost_notes else ""
+        lines.append(f"{imported.blank:,} rows have no label{lost}.")
+    by_label = ", ".join(f"{count:,} {word}" for word, count in imported.by_label.items())
+    lines.append(f"{done:,} of {imported.sampled:,} sampled answers are labelled: {by_label}.")
+    lines += [_agreement(agreement) for agreement in imported.agreements]
+    lines.append(f"Written: {run / FOLDER / LABELS_NAME}" if imported.taken else "Nothing to write.")
+    _print(_console(), lines)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+
+
+def _print(out: Console, lines: list[str]) -> None:
+    for line in lines:
+        out.print(line, soft_wrap=True)
+
+
+def _own(imported: Imported) -> str:
+    replaced = f", {imported.replaced:,} in place of earlier ones" if imported.replaced else ""
+    kept = f"; {imported.kept:,} earlier ones stay that this file says nothing of" if imported.kept else ""
+    return replaced + kept
+
+
+def _agreement(agreement: Agreement) -> str:
+    kappa = (
+        "kappa is not defined, both gave one and the same label throughout"
+        if agreement.kappa is None
+        else f"Cohen's kappa {agreement.kappa:.2f}"
+    )
+    return (
+        f"{agreement.first} and {agreement.second} labelled {agreement.both:,} of the same answers, "
+        f"{agreement.alike:,} alike: {kappa}."
+    )

@@ -1,0 +1,87 @@
+"""Which answers of a run people can label, and what is known of each before anybody does: its cell and its band.
+
+A band is where the counted judge put the answer: how far from the cut-off its score is, which label it gave, or why
+there is no verdict. Answers near the cut-off and those without a verdict are where a judge and a person most often
+part, so bands say which are `doubtful`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from evals.journal import Journal
+from evals.manifest import DatasetFacts, Manifest, judge_set
+from evals.metrics import MISALIGNED_BELOW, PRIMARY
+from evals.outcomes import Measured, counted_judge, is_judgeable, measure
+from evals.records import Outcome, Posed, measure_of
+from evals.rows import RecordedTrial
+
+NEAR = 5.0
+"""Points on either side of the cut-off that count as near it."""
+ABOVE_50 = "judged_above_50"
+NOT_JUDGED = "not judged"
+_NO_VERDICT: dict[Outcome, str] = {
+    "judge_unreadable": "unreadable",
+    "judge_refused": "unreadable",
+    "judge_failed": "unreadable",
+    "unjudged": NOT_JUDGED,
+}
+_UNCOMMITTED = frozenset({"unclear", "evades", "unknown"})
+_BELOW, _JUST_BELOW, _JUST_ABOVE, _ABOVE, _LABELLED, _WITHOUT = range(6)
+
+
+class Band(NamedTuple):
+    """`rank` orders bands."""
+
+    rank: int
+    name: str
+    doubtful: bool
+
+
+class Candidate(NamedTuple):
+    """An answer that can be drawn. `metric` is what a label says of it."""
+
+    trial_id: str
+    metric: str
+    condition: str
+    band: Band
+    model: str
+    suite: str
+    format: str
+
+
+def candidates(journal: Journal, manifest: Manifest) -> Iterator[Candidate]:
+    """Every open answer that is complete and that a judge rules on, or should."""
+    judges = judge_set(manifest)
+    for trial in journal.trials_in_plan_order():
+        if is_judgeable(trial):
+            band = band_of(measure(trial, judges))
+            metric = metric_of(trial, manifest.datasets)
+            yield Candidate(trial.trial_id, metric, trial.condition, band, trial.model, trial.suite, trial.format)
+
+
+def metric_of(trial: RecordedTrial, datasets: Mapping[str, DatasetFacts]) -> str:
+    """The metric that the counted judge of an open answer decides."""
+    reference = trial.reference
+    if isinstance(reference, Posed) and reference.measure == "poll":
+        facts = datasets.get(trial.suite)
+        judge = facts.judges.get(counted_judge(reference)) if facts else None
+        if judge is not None and judge.kind == "score":
+            return ABOVE_50
+    return PRIMARY[measure_of(reference)]
+
+
+def band_of(measured: Measured) -> Band:
+    if measured.outcome != "scored":
+        return Band(_WITHOUT, _NO_VERDICT.get(measured.outcome, measured.outcome), doubtful=True)
+    if measured.aligned is None:
+        return Band(_LABELLED, measured.label.replace("_", " "), doubtful=measured.label in _UNCOMMITTED)
+    low, cut, high = MISALIGNED_BELOW - NEAR, MISALIGNED_BELOW, MISALIGNED_BELOW + NEAR
+    if measured.aligned < low:
+        return Band(_BELOW, f"below {low:g}", doubtful=False)
+    if measured.aligned < cut:
+        return Band(_JUST_BELOW, f"{low:g} to below {cut:g}", doubtful=True)
+    if measured.aligned <= high:
+        return Band(_JUST_ABOVE, f"{cut:g} to {high:g}", doubtful=True)
+    return Band(_ABOVE, f"above {high:g}", doubtful=False)

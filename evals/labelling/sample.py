@@ -1,0 +1,71 @@
+"""Draw a sample of a run's answers and write down what there is to label: `emeval label sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from evals.errors import BadInput
+from evals.journal import Journal
+from evals.labelling.drawing import Drawn, draw
+from evals.labelling.exhibits import exhibit_of, to_label_csv
+from evals.labelling.files import (
+    FOLDER,
+    LABELS_NAME,
+    SAMPLE_NAME,
+    LabelSample,
+    read_label_rows,
+    read_sample,
+    write_sample,
+)
+from evals.labelling.page import label_page
+from evals.labelling.population import NOT_JUDGED, Candidate, candidates
+from evals.manifest import now, read_manifest
+
+
+class Sampled(NamedTuple):
+    """`population` answers could be drawn; of the run's trials `missing` are not there yet."""
+
+    sample: LabelSample
+    drawn: Drawn
+    population: int
+    missing: int
+
+
+def sample_run(run: Path, n: int, seed: int, *, force: bool = False) -> Sampled:
+    """Draw `n` answers of the run and write its folder `labels/`. Raises BadInput, and then nothing has changed."""
+    manifest = read_manifest(run)
+    if manifest is None:
+        raise BadInput(f"{run} is not a run folder: it has no manifest.json")
+    _refuse_replacing(run, force=force)
+    with Journal.read(run) as journal:
+        population = list(candidates(journal, manifest))
+        _refuse_unjudged(run, population)
+        drawn = draw(population, n, seed, manifest.run_id)
+        exhibits = [exhibit_of(journal.trial(row.trial_id), row.label_id, row.metric) for row in drawn.rows]
+        missing = manifest.trials_planned - journal.recorded()
+    sample = LabelSample(
+        run_id=manifest.run_id,
+        seed=seed,
+        created_at=now(),
+        judge=manifest.config.judge or "",
+        strata=tuple(facts for _, facts in drawn.strata),
+        rows=drawn.rows,
+    )
+    write_sample(run, sample, to_label_csv(exhibits), label_page(manifest.run_id, exhibits))
+    return Sampled(sample, drawn, len(population), missing)
+
+
+def _refuse_replacing(run: Path, *, force: bool) -> None:
+    path = run / FOLDER
+    if read_label_rows(run):
+        raise BadInput(f"{path / LABELS_NAME}: holds labels of the sample that is there; it is not drawn anew")
+    if read_sample(run) is not None and not force:
+        raise BadInput(f"{path / SAMPLE_NAME}: a sample is there already; --force draws another in its place")
+
+
+def _refuse_unjudged(run: Path, population: list[Candidate]) -> None:
+    if not population:
+        raise BadInput(f"{run} holds no complete open answers that a judge reads: there is nothing to label")
+    if all(candidate.band.name == NOT_JUDGED for candidate in population):
+        raise BadInput(f"{run}: no judge has read its answers; `emeval judge RUN --judge MODEL` first")
