@@ -96,7 +96,7 @@ def rate_components(hits: Counts, counted: Counts, questions: Labels) -> Compone
     within, freedom = _within(hits, counted)
     separable = freedom > 0
     if not separable:
-        within = min(usual * mean_square, rate * (1 - rate))
+        within = min(usual * mean_square, _binomial(rate, total))
     between = (mean_square - within) / usual
     if rate in (0.0, 1.0):
         likely = _towards_half(_interval(k, n, CONFIDENCE))
@@ -136,7 +136,8 @@ def effect_components(
         between = spread - weights[0] * treated_within - weights[1] * base_within
     else:
         weight = sum(weights) / 2
-        within = min(spread / weight, rate * (1 - rate) + base * (1 - base))
+        binomial = _binomial(rate, float(counted.sum())) + _binomial(base, float(base_counted.sum()))
+        within = min(spread / weight, binomial)
         between = spread - weight * within
     clusters = [(_sums(label, k), _sums(label, n)) for k, n in sides]
     if rate in (0.0, 1.0) and base in (0.0, 1.0):
@@ -150,8 +151,8 @@ def effect_components(
     usual = 2 / sum(weights)
     share = _share_bound(usual * spread, within, number - 1, min(freedom, base_freedom), usual) if separable else 1.0
     bounds = (
-        Parts(total * share, total * (1 - share)),
-        Parts(found.between * chi_square, within * chi_square),
+        _at_most_one(Parts(total * share, total * (1 - share))),
+        _at_most_one(Parts(found.between * chi_square, within * chi_square)),
     )
     return Components(effect, base, rate, number, between, within, separable, False, bounds)
 
@@ -164,6 +165,17 @@ def _within(hits: Counts, counted: Counts) -> tuple[float, float]:
     """The pooled variance of one draw about the rate of its wording, and its degrees of freedom (0: not known)."""
     freedom = float((counted - 1).sum())
     return (float((hits * (counted - hits) / counted).sum()) / freedom if freedom else 0.0), freedom
+
+
+def _binomial(rate: float, draws: float) -> float:
+    """The variance of one draw, estimated from independent ones without bias."""
+    return rate * (1 - rate) * draws / (draws - 1)
+
+
+def _at_most_one(parts: Parts) -> Parts:
+    """`parts`, scaled down to the largest variance that a difference of two answers, from -1 to 1, can have."""
+    factor = min(1.0, 1 / (parts.between + parts.within)) if parts.between + parts.within > 0 else 1.0
+    return Parts(parts.between * factor, parts.within * factor)
 
 
 def _interval(hits: Counts, counted: Counts, confidence: float) -> Interval:
