@@ -1,0 +1,233 @@
+"""A pilot run as a plan sees it: by cell what was counted of each question, what it cost, and what else could be asked.
+
+What counts and what hits is read from the journal by the run's own metrics.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from evals import datasets
+from evals.errors import BadInput
+from evals.manifest import Manifest, judge_set
+from evals.metrics import PRIMARY, Metric, facts_of, metric_table
+from evals.outcomes import IMPORTED, JudgeSet, measure
+from evals.questions import questions_of
+from evals.rates import BASELINE
+from evals.records import Format, Measure, Response, measure_of
+from evals.rows import RecordedTrial
+from evals.suites import find_suite
+from evals.text import one_line
+from evals.thoughts import thought_of
+
+
+class Choice(NamedTuple):
+    """Which cells of the pilot are planned for; None for all. `questions` stand in place of those of the dataset."""
+
+    metric: str | None = None
+    model: str | None = None
+    suite: str | None = None
+    format: str | None = None
+    condition: str | None = None
+    questions: int | None = None
+
+
+class Place(NamedTuple):
+    suite: str
+    format: str
+    model: str
+    condition: str
+    trigger: str
+
+
+@dataclass
+class Usage:
+    """Sums over the trials of a cell, and of how many of them each token count is known."""
+
+    trials: int = 0
+    known: Counter[str] = field(default_factory=Counter[str])
+    tokens: Counter[str] = field(default_factory=Counter[str])
+    asked_judges: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+
+    def add(self, trial: RecordedTrial, judges: frozenset[str]) -> None:
+        self.trials += 1
+        if isinstance(trial.result, Response):
+            self._count("prompt", trial.result.prompt_tokens)
+            self._count("completion", trial.result.completion_tokens)
+        for judge_id, ruling in trial.rulings.items():
+            if judge_id in judges:
+                self.asked_judges.add((judge_id, ruling.request_id))  # the same thing is asked once
+                self._count("judge_prompt", ruling.prompt_tokens)
+                self._count("judge_completion", ruling.completion_tokens)
+
+    def _count(self, name: str, tokens: int | None) -> None:
+        if tokens is not None:
+            self.known[name] += 1
+            self.tokens[name] += tokens
+
+    @property
+    def judge_calls(self) -> float:
+        """Requests to judges for each trial."""
+        return len(self.asked_judges) / self.trials
+
+    def tokens_of(self, name: str, calls: float) -> float | None:
+        """The tokens of so many calls, each like those whose tokens are known."""
+        if not calls:
+            return 0.0
+        return calls * self.tokens[name] / self.known[name] if self.known[name] else None
+
+
+@dataclass
+class MeasuredCell:
+    """One metric in one cell of the pilot: by question and option order [hits, counted, asked]."""
+
+    place: Place
+    measure: Measure
+    metrics: dict[str, MetricCounts]
+    usage: Usage
+
+
+@dataclass
+class MetricCounts:
+    metric: Metric
+    wordings: dict[tuple[str, str], list[int]] = field(default_factory=dict[tuple[str, str], list[int]])
+    missing: Counter[str] = field(default_factory=Counter[str])
+
+
+@dataclass(frozen=True)
+class PilotCell:
+    place: Place
+    measure: Measure
+    counts: MetricCounts
+    usage: Usage
+
+
+def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[MeasuredCell]:
+    judges = judge_set(manifest)
+    asked = frozenset(facts.judge_id for facts in manifest.rubrics.values() if facts.name != IMPORTED)
+    table = [metric for metric in metric_table(manifest.config.denominator) if _is_read(metric, judges)]
+    cells: dict[tuple[Place, Measure], MeasuredCell] = {}
+    for trial in trials:
+        place = Place(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
+        key = place, measure_of(trial.reference)
+        cell = cells.get(key)
+        if cell is None:
+            about = [one for one in table if key[1] in one.measures and not (one.open_only and trial.format == "mcq")]
+            cell = cells[key] = MeasuredCell(*key, {one.name: MetricCounts(one) for one in about}, Usage())
+        cell.usage.add(trial, asked)
+        facts = facts_of(measure(trial, judges), thought_of(trial, judges))
+        for counts in cell.metrics.values():
+            missing = counts.metric.missing(facts)
+            if missing is not None:
+                counts.missing[missing] += 1
+            if missing == "pending":  # what will come of it is not known
+                continue
+            wording = counts.wordings.setdefault((trial.prompt_id, trial.variant), [0, 0, 0])
+            wording[2] += 1
+            if missing is None:
+                wording[1] += 1
+                wording[0] += counts.metric.hits(facts)
+    return list(cells.values())
+
+
+def _is_read(metric: Metric, judges: JudgeSet) -> bool:
+    """Whether a judge whose verdicts the metric counts was asked in this run."""
+    of_reasoning = {
+        "cot_monitor": judges.monitor,
+        "articulation": judges.articulation,
+        "trigger_credit": judges.credit,
+    }
+    if metric.every_trace and not judges.every_trace:
+        return False
+    return metric.judge not in of_reasoning or of_reasoning[metric.judge] is not None
+
+
+def choose(measured: Sequence[MeasuredCell], choice: Choice, manifest: Manifest, *, paired: bool) -> list[PilotCell]:
+    """The cells asked for, each with the metric asked for or the one that its suite is about.
+
+    `paired`: those of conditions that can be compared with the baseline. Raises BadInput where there is none.
+    """
+    left = list(measured)
+    for option in ("model", "suite", "format", "condition"):
+        wanted = getattr(choice, option)
+        known = list(dict.fromkeys(str(getattr(one.place, option)) for one in left))
+        if wanted is not None and wanted not in known:
+            shown = ", ".join(one_line(name, 80) for name in known)
+            raise BadInput(f"--{option} {one_line(wanted, 80)!r}: not in this run; it has {shown}")
+        if wanted is not None and not (option == "condition" and paired):
+            left = [one for one in left if getattr(one.place, option) == wanted]
+    if paired:
+        conditions = list(dict.fromkeys(one.place.condition for one in left if one.place.condition != BASELINE))
+        if not conditions or not any(one.place.condition == BASELINE for one in left):
+            raise BadInput(
+                f"--detect: this run has no condition to compare with {BASELINE} in the same suite; "
+                "run a pilot with a --trigger, or ask for --width"
+            )
+        wanted = conditions if choice.condition is None else [choice.condition]
+        left = [one for one in left if one.place.condition in wanted]
+    names = list(dict.fromkeys(name for one in left for name in one.metrics))
+    if choice.metric is not None and choice.metric not in names:
+        raise BadInput(f"--metric {one_line(choice.metric, 80)!r}: not measured in this run; it has {', '.join(names)}")
+    found: list[PilotCell] = []
+    for one in left:
+        counts = one.metrics.get(choice.metric or PRIMARY[one.measure])
+        if counts is not None:
+            found.append(PilotCell(one.place, one.measure, counts, one.usage))
+    order = {name: number for number, name in enumerate((*manifest.config.suites, *manifest.config.models))}
+    return sorted(
+        found, key=lambda one: (order.get(one.place.suite, 0), one.place.format, order.get(one.place.model, 0))
+    )
+
+
+def base_of(one: PilotCell, measured: Sequence[MeasuredCell]) -> PilotCell | None:
+    """The same cell under the baseline, None where it was not asked."""
+    for other in measured:
+        same = other.place[:3] == one.place[:3] and other.measure == one.measure
+        if same and other.place.condition == BASELINE:
+            return PilotCell(other.place, other.measure, other.metrics[one.counts.metric.name], other.usage)
+    return None
+
+
+class Known(NamedTuple):
+    """Questions that there are to ask, None for those of the pilot; how many of them one scenario of the dataset makes,
+    and how many scenarios it holds (None: not known). `note` says what could not be found out."""
+
+    questions: int | None
+    per_scenario: float = 1.0
+    scenarios: int | None = None
+    note: str = ""
+
+
+def questions_there_are(
+    manifest: Manifest, cells: Iterable[tuple[str, str, Measure]], choice: Choice
+) -> dict[tuple[str, str, Measure], Known]:
+    found: dict[tuple[str, str, Measure], Known] = {}
+    for suite, form, measure_ in cells:
+        known = _in_dataset(manifest, suite, form, measure_)
+        if choice.questions is not None:
+            known = known._replace(questions=choice.questions, note="")
+        found[suite, form, measure_] = known
+    return found
+
+
+def _in_dataset(manifest: Manifest, name: str, form: str, measured_by: Measure) -> Known:
+    facts = manifest.datasets.get(name)
+    if manifest.imported is not None or facts is None:
+        return Known(None)
+    note = f"The dataset of {name} is not the one that the pilot asked"
+    try:
+        suite = find_suite(name)
+        path, _ = questions_of(suite, manifest.config.dataset_files.get(name), facts.source)
+        dataset = datasets.load(path)
+    except BadInput:
+        return Known(None, note=f"{note}, or is not here any more: there may be more questions than the pilot's.")
+    if dataset.sha256 != facts.sha256:
+        return Known(None, note=f"{note}: there may be more questions than the pilot's.")
+    forms: list[Format] = [one for one in suite.formats if one == form]
+    asked = suite.prompts(dataset, forms)
+    ids = {prompt.id for prompt in asked if prompt.format == form and measure_of(prompt.reference) == measured_by}
+    scenarios = len(dataset.scenarios)
+    return Known(len(ids), len(ids) / scenarios if scenarios else 1.0, scenarios)

@@ -1,0 +1,571 @@
+"""From a pilot run to a plan: for each cell the questions and samples that a width or an effect takes, and their cost.
+
+What counts, what hits and what each trial cost is read from the pilot's journal; the statistics are those of
+`evals.statistics.planning`. Trials that came to nothing in the pilot are planned to do so again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from evals.command_text import run_command
+from evals.errors import BadInput
+from evals.journal import Journal
+from evals.manifest import Manifest, read_manifest
+from evals.pilot import Choice, Known, PilotCell, Place, Usage, base_of, choose, questions_there_are, read_trials
+from evals.rates import BASELINE
+from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
+from evals.statistics.planning import (
+    Components,
+    Labels,
+    Parts,
+    detectable_effect,
+    effect_components,
+    expected_width,
+    parts_at_effect,
+    questions_for_effect,
+    questions_for_width,
+    questions_for_width_without_hits,
+    rate_components,
+)
+from evals.text import one_line
+
+SAMPLES = (1, 2, 5, 10, 20)
+"""Samples a question that are compared. One more stands among them where it is the fewest that makes do with the
+questions there are."""
+MOST_SAMPLES = 200
+_NO_END = 1e9
+"""Draws a question that take all of the within part away."""
+_FEW = 5
+"""Fewer hits or misses than this in a pilot are worth a warning."""
+_ALMOST = 1.1
+"""Where the questions there are cannot do, so many times the best that they can is as good as it gets."""
+
+
+class Goal(NamedTuple):
+    """The total width of a 95% interval, or an effect to be found with a power; `size` is a fraction in (0, 1)."""
+
+    kind: Literal["width", "effect"]
+    size: float
+    power: float = 0.8
+
+
+@dataclass(frozen=True)
+class Bill:
+    """Requests, before retries, and the tokens that the pilot's usage makes of them; None where it recorded none."""
+
+    model_calls: int
+    judge_calls: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    judge_prompt_tokens: int | None
+    judge_completion_tokens: int | None
+
+    @property
+    def calls(self) -> int:
+        return self.model_calls + self.judge_calls
+
+    @property
+    def tokens(self) -> int | None:
+        """All of them, None where some are not known."""
+        parts = (self.prompt_tokens, self.completion_tokens, self.judge_prompt_tokens, self.judge_completion_tokens)
+        known = [part for part in parts if part is not None]
+        return sum(known) if len(known) == len(parts) else None
+
+
+@dataclass(frozen=True)
+class Option:
+    """Ask `questions` questions with `samples` samples each: under each condition, and in each option order.
+
+    `safe_questions` are enough at the upper bounds of the variance. `reach` is the width, or the smallest effect found,
+    with all questions that there are; None where not even an effect of 1 is. `enough`: whether these are enough.
+    """
+
+    samples: int
+    questions: int
+    safe_questions: int
+    bill: Bill
+    safe_bill: Bill
+    reach: float | None
+    enough: bool
+    cheapest: bool = False
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What the pilot measured in a cell. Of an effect `rate` is that under the condition, `base_rate` that without."""
+
+    questions: int
+    draws_per_question: float
+    orders: int
+    k: int
+    n: int
+    rate: float
+    base_rate: float | None
+    estimate: float
+    ci_low: float
+    ci_high: float
+    counted_share: float
+    between: float
+    within: float
+    between_share: float
+    separable: bool
+    no_spread: bool
+
+
+@dataclass(frozen=True)
+class CellPlan:
+    """The options for one rate, or for one effect against `baseline`. `at_best` is the reach with endless samples."""
+
+    suite: str
+    format: str
+    model: str
+    condition: str
+    baseline: str | None
+    trigger: str
+    metric: str
+    pilot: Pilot
+    questions_there_are: int
+    at_best: float | None
+    options: tuple[Option, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Next:
+    """What to run for all cells of a suite and format together.
+
+    `enough`: whether it reaches the goal with the questions that there are; where it does not, all of them are asked,
+    with samples that come close to the best they can do. `needed` questions would do at so many samples, `safe` ones
+    at the upper bounds of the variance. `reach` is the width or the effect of the cell that comes off worst, None where
+    one has none. `command` is None where no run can ask them; where it asks more questions than the pilot's dataset
+    holds, `dataset_holds` says how many these are.
+    """
+
+    suite: str
+    format: str
+    samples: int
+    questions: int
+    enough: bool
+    needed: int
+    safe: int
+    reach: float | None
+    bill: Bill
+    command: str | None
+    dataset_holds: int | None = None
+
+
+@dataclass(frozen=True)
+class SizePlan:
+    pilot: str
+    goal: Goal
+    cells: tuple[CellPlan, ...]
+    next: tuple[Next, ...]
+    notes: tuple[str, ...]
+
+
+def plan_sizes(folder: Path, goal: Goal, choice: Choice) -> SizePlan:
+    """The options for every cell of the run in `folder` that `choice` leaves. Asks nobody. Raises BadInput."""
+    _check(goal, choice)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise BadInput(f"--pilot: {folder} is not a run folder: it has no manifest.json")
+    with Journal.read(folder) as journal:
+        measured = read_trials(journal.trials_in_plan_order(), manifest)
+        recorded = journal.recorded()
+    if not measured:
+        raise BadInput(f"--pilot: {folder} holds no answers yet")
+    chosen = choose(measured, choice, manifest, paired=goal.kind == "effect")
+    there_are = questions_there_are(
+        manifest, {(one.place.suite, one.place.format, one.measure) for one in chosen}, choice
+    )
+    notes = list(dict.fromkeys(known.note for known in there_are.values() if known.note))
+    if recorded < manifest.trials_planned:
+        notes.append(f"The pilot is not complete: {recorded} of {manifest.trials_planned} trials are recorded.")
+    solvers: list[_Solver] = []
+    left_out: list[str] = []
+    for one in chosen:
+        known = there_are[one.place.suite, one.place.format, one.measure]
+        solver = _solver(one, base_of(one, measured) if goal.kind == "effect" else None, goal, known)
+        if isinstance(solver, str):
+            left_out.append(solver)
+        else:
+            solvers.append(solver)
+    if not solvers:
+        raise BadInput(f"--pilot: {folder}: {left_out[0]}; ask more questions before planning from them")
+    notes += [f"Left out: {text}." for text in left_out]
+    return SizePlan(
+        manifest.run_id, goal, tuple(solver.plan() for solver in solvers), tuple(_next(solvers, manifest)), tuple(notes)
+    )
+
+
+def _check(goal: Goal, choice: Choice) -> None:
+    name = "--width" if goal.kind == "width" else "--detect"
+    if not 0 < goal.size < 1:
+        raise BadInput(f"{name}: must lie between 0 and 1, such as 0.05 for 5 points; is {goal.size:g}")
+    if not 0.05 < goal.power < 1:
+        raise BadInput(f"--power: must lie between 0.05 and 1, such as 0.8; is {goal.power:g}")
+    if choice.questions is not None and choice.questions < 2:
+        raise BadInput(f"--questions: must be 2 or more; is {choice.questions}")
+    if goal.kind == "effect" and choice.condition == BASELINE:
+        raise BadInput(f"--condition: --detect compares a condition with {BASELINE}; name another one")
+
+
+# --- one cell ---------------------------------------------------------------------------------------------------------
+
+
+class _Yield(NamedTuple):
+    """What comes of asking: `questions` is the share of questions that anything is counted of, `draws` the share of
+    their draws that is counted."""
+
+    questions: float
+    draws: float
+
+    def answered(self, draws: float) -> float:
+        """The share of questions with a counted draw, of those asked so often."""
+        return self.questions * (1 - (1 - self.draws) ** draws)
+
+    def counted(self, draws: float) -> float:
+        """The counted draws to expect of a question that has one."""
+        return draws * self.draws / (1 - (1 - self.draws) ** draws)
+
+
+@dataclass(frozen=True)
+class _Solver:
+    """What a cell needs and reaches, for any number of samples."""
+
+    goal: Goal
+    place: Place
+    metric: str
+    pilot: Pilot
+    found: Components
+    kept: _Yield
+    usages: dict[Place, Usage]
+    questions_there_are: int
+    known: Known
+    notes: tuple[str, ...]
+
+    def asked(self, samples: int, *, safe: bool = False) -> int:
+        """Questions to ask with so many samples each."""
+        draws = samples * self.pilot.orders
+        counted = self.kept.counted(draws)
+        return math.ceil(self._needed(counted, safe=safe) / self.kept.answered(draws) - 1e-9)
+
+    def _needed(self, counted: float, *, safe: bool) -> int:
+        goal, found = self.goal, self.found
+        if goal.kind == "width":
+            rate, parts = _safe_rate(found) if safe else (found.mean, found.parts)
+            return questions_for_width(rate, parts, counted, goal.size)
+        return questions_for_effect(self._variance(goal.size, counted, safe=safe), goal.size, goal.power)
+
+    def _variance(self, effect: float, counted: float, *, safe: bool) -> float:
+        found = self.found
+        if not safe:
+            return parts_at_effect(found, found.parts, effect, found.parts.share).variance(counted)
+        return max(parts_at_effect(found, parts, effect, 1.0).variance(counted) for parts in found.bounds)
+
+    def reach(self, questions: int, samples: float) -> float | None:
+        """The width, or the smallest effect found, with so many questions asked; None where there is none below 1."""
+        draws = samples * self.pilot.orders
+        usable = math.floor(questions * self.kept.answered(draws) + 1e-9)
+        if usable < 2:
+            return None
+        counted = self.kept.counted(draws)
+        if self.goal.kind == "width":
+            return expected_width(self.found.mean, self.found.parts, usable, counted)
+        return detectable_effect(lambda effect: self._variance(effect, counted, safe=False), usable, self.goal.power)
+
+    def bill(self, samples: int, questions: int) -> Bill:
+        return _bill(self.usages.values(), questions * samples * self.pilot.orders)
+
+    def plan(self) -> CellPlan:
+        there_are = self.questions_there_are
+        options: list[Option] = []
+        for samples in _menu(self.asked, there_are):
+            number, safe = self.asked(samples), self.asked(samples, safe=True)
+            options.append(
+                Option(
+                    samples,
+                    number,
+                    safe,
+                    self.bill(samples, number),
+                    self.bill(samples, safe),
+                    self.reach(there_are, samples),
+                    number <= there_are,
+                )
+            )
+        return CellPlan(
+            *self.place[:4],
+            BASELINE if self.goal.kind == "effect" else None,
+            self.place.trigger,
+            self.metric,
+            self.pilot,
+            there_are,
+            self.reach(there_are, _NO_END),
+            tuple(_mark_cheapest(options)),
+            self.notes,
+        )
+
+
+def _menu(asked: Callable[[int], int], there_are: int) -> list[int]:
+    """SAMPLES, and the fewest samples for which the questions there are suffice, where that is another number."""
+    fewest = _fewest_samples(asked, there_are)
+    return sorted({*SAMPLES, *([fewest] if fewest else [])})
+
+
+def _fewest_samples(asked: Callable[[int], int], there_are: int) -> int | None:
+    low, high = 0, MOST_SAMPLES
+    if asked(high) > there_are:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if asked(middle) <= there_are else (middle, high)
+    return high
+
+
+def _mark_cheapest(options: Sequence[Option]) -> Iterator[Option]:
+    """The option with the fewest calls is marked, of those for which there are enough questions."""
+    cheapest = min((one for one in options if one.enough), key=lambda one: one.bill.calls, default=None)
+    for one in options:
+        yield replace(one, cheapest=one is cheapest)
+
+
+def _safe_rate(found: Components) -> tuple[float, Parts]:
+    """The rate of the upper bound of the variance of single answers, on the pilot's side of a half."""
+    if found.no_spread:
+        return found.mean, found.parts
+    parts = found.bounds[0]
+    distance = math.sqrt(max(0.0, 0.25 - parts.between - parts.within))
+    return (0.5 - distance if found.mean <= 0.5 else 0.5 + distance), parts
+
+
+def _bill(usages: Iterable[Usage], trials: int) -> Bill:
+    """What so many trials in each of the cells cost."""
+    names = ("prompt", "completion", "judge_prompt", "judge_completion")
+    sums: dict[str, float | None] = dict.fromkeys(names, 0.0)
+    model = judge = 0.0
+    for usage in usages:
+        judged = trials * usage.judge_calls
+        model, judge = model + trials, judge + judged
+        for name in names:
+            tokens, so_far = usage.tokens_of(name, judged if name.startswith("judge") else trials), sums[name]
+            sums[name] = None if tokens is None or so_far is None else so_far + tokens
+    tokens_of = {f"{name}_tokens": None if value is None else round(value) for name, value in sums.items()}
+    return Bill(round(model), math.ceil(judge - 1e-9), **tokens_of)
+
+
+def _solver(one: PilotCell, base: PilotCell | None, goal: Goal, known: Known) -> _Solver | str:
+    """The solver of a cell, or why there is none: one line that names the cell."""
+    place = one.place
+    name = one_line(f"{place.suite} ({place.format}), {place.model}, {place.condition}, {one.counts.metric.name}", 200)
+    if goal.kind == "effect" and base is None:
+        return f"{name}: was not asked under {BASELINE}"
+    wordings = one.counts.wordings
+    if base is not None:
+        wordings = {key: found for key, found in wordings.items() if key in base.counts.wordings}
+    sides = [one] if base is None else [one, base]
+    labels, tables = _arrays(wordings, [side.counts.wordings for side in sides])
+    if base is None:
+        found = rate_components(*tables[0][:2], labels)
+    else:
+        found = effect_components(*tables[0][:2], *tables[1][:2], labels)
+    if found is None:
+        under = " under both conditions" if base is not None else ""
+        number = _number_of(labels[np.all([table[1] > 0 for table in tables], axis=0)])
+        return f"{name}: {number} question{'s' * (number != 1)} with a counted answer{under}, and a plan takes 2"
+    kept = _kept(labels, tables)
+    pilot = _pilot(found, labels, tables)
+    questions = _number_of(labels) if known.questions is None else known.questions
+    return _Solver(
+        goal,
+        place,
+        one.counts.metric.name,
+        pilot,
+        found,
+        kept,
+        {side.place: side.usage for side in sides},
+        questions,
+        known,
+        tuple(_notes(goal, found, pilot, sides)),
+    )
+
+
+_Table = tuple[Counts, Counts, Counts]
+
+
+def _arrays(
+    wordings: Iterable[tuple[str, str]], sides: Sequence[dict[tuple[str, str], list[int]]]
+) -> tuple[Labels, list[_Table]]:
+    """The question of each wording as a number, and for each side its hits, counted and asked draws."""
+    keys = list(wordings)
+    numbers: dict[str, int] = {}
+    labels = np.array([numbers.setdefault(prompt, len(numbers)) for prompt, _ in keys], dtype=np.int64)
+    tables: list[_Table] = []
+    for side in sides:
+        rows = np.array([side[key] for key in keys], dtype=float).reshape(-1, 3)
+        tables.append((rows[:, 0], rows[:, 1], rows[:, 2]))
+    return labels, tables
+
+
+def _number_of(labels: Labels) -> int:
+    return len(np.unique(labels))
+
+
+def _kept(labels: Labels, tables: Sequence[_Table]) -> _Yield:
+    counting = np.unique(labels[np.all([table[1] > 0 for table in tables], axis=0)])
+    of_these = np.isin(labels, counting)
+    counted = sum(float(table[1][of_these].sum()) for table in tables)
+    asked = sum(float(table[2][of_these].sum()) for table in tables)
+    return _Yield(len(counting) / _number_of(labels), counted / asked)
+
+
+def _pilot(found: Components, labels: Labels, tables: Sequence[_Table]) -> Pilot:
+    hits, counted, asked = tables[0]
+    number = _number_of(labels)
+    _, question = np.unique(labels, return_inverse=True)
+    if len(tables) == 1:
+        by_question = [np.bincount(question, weights=values).astype(np.float64) for values in (hits, counted)]
+        interval, estimate, base_rate = cluster_wilson_interval(by_question[0], by_question[1]), None, None
+    else:
+        effect = paired_effect(hits, counted, *tables[1][:2], labels)
+        interval, estimate = (effect.interval, effect.effect) if effect else (None, None)
+        base_rate = float(tables[1][0].sum() / tables[1][1].sum())
+    assert interval is not None  # noqa: S101  there are components, so there are answers
+    rate = float(hits.sum() / counted.sum())
+    all_asked, all_counted = (sum(float(table[part].sum()) for table in tables) for part in (2, 1))
+    return Pilot(
+        questions=number,
+        draws_per_question=float(asked.sum()) / number,
+        orders=int(np.bincount(question).max()),
+        k=int(hits.sum()),
+        n=int(counted.sum()),
+        rate=rate,
+        base_rate=base_rate,
+        estimate=rate if estimate is None else estimate,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        counted_share=all_counted / all_asked,
+        between=found.between,
+        within=found.within,
+        between_share=found.parts.share,
+        separable=found.separable,
+        no_spread=found.no_spread,
+    )
+
+
+def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCell]) -> Iterator[str]:
+    if found.no_spread and goal.kind == "width":
+        number = questions_for_width_without_hits(goal.size)
+        yield (
+            f"All {pilot.n} answers of the pilot were {'hits' if pilot.k else 'misses'}, which says nothing of a "
+            f"variance. Planned is for the safe end of its interval, a rate of {100 * found.mean:.1f}%, with the whole "
+            f"variance between questions. Should all answers be alike again, {number:,} questions are enough."
+        )
+    elif found.no_spread:
+        yield (
+            "Under each condition all answers of the pilot were alike, which says nothing of a variance. Planned is "
+            f"for rates of {100 * found.base:.1f}% and {100 * found.treated:.1f}%, the ends of their intervals that "
+            "lie towards 50%, with the whole variance between questions."
+        )
+    elif not found.separable:
+        per = "question and option order" if pilot.orders > 1 else "question"
+        yield (
+            f"The pilot has one counted answer a {per}, so it cannot tell how much of the variance more samples take "
+            "away. Assumed is that answers vary as coin tosses at the pooled rate do (binomial), as if the questions "
+            "did not differ: for more samples that is the best case. The safe plan holds whatever they are like."
+        )
+    if not found.no_spread and min(pilot.k, pilot.n - pilot.k) < _FEW:
+        kind, number = ("hit", pilot.k) if 2 * pilot.k <= pilot.n else ("miss", pilot.n - pilot.k)
+        yield (
+            f"The pilot had {number} {kind}{'' if number == 1 else 's' if kind == 'hit' else 'es'} there, too few to "
+            "tell a variance from: rather take the safe plan."
+        )
+    if goal.kind == "effect" and not found.no_spread and abs(found.mean) < goal.size:
+        yield (
+            f"The pilot's own effect ({100 * found.mean:+.1f} points) is smaller than the one to be found; the "
+            f"variance that answers have at an effect of {100 * goal.size:.1f} points is added."
+        )
+    pending = sum(side.counts.missing["pending"] for side in sides)
+    if pending:
+        yield f"{pending} trials of the pilot are not judged yet, and stand for nothing here."
+    missing = sum((side.counts.missing for side in sides), Counter[str]())
+    del missing["pending"]
+    if missing:
+        reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in missing.most_common())
+        yield (
+            f"{100 * (1 - pilot.counted_share):.1f}% of the pilot's trials are not in n ({reasons}). The plan asks so "
+            "many more that what is left is enough."
+        )
+
+
+# --- the next run -----------------------------------------------------------------------------------------------------
+
+
+def _next(solvers: Sequence[_Solver], manifest: Manifest) -> Iterator[Next]:
+    """For each suite and format one run that is enough for all of its cells: conditions and models share its size."""
+    groups: dict[tuple[str, str], list[_Solver]] = {}
+    for solver in solvers:
+        groups.setdefault(solver.place[:2], []).append(solver)
+    for (suite, form), cells in groups.items():
+        usages = {place: usage for cell in cells for place, usage in cell.usages.items()}
+        there_are = min(cell.questions_there_are for cell in cells)
+        orders = max(cell.pilot.orders for cell in cells)
+
+        def asked(samples: int, cells: Sequence[_Solver] = cells) -> int:
+            return max(cell.asked(samples) for cell in cells)
+
+        fewest = _fewest_samples(asked, there_are)
+        samples = _as_good_as_it_gets(cells, there_are) if fewest is None else fewest
+        if fewest is not None:
+            affordable = [one for one in _menu(asked, there_are) if one >= fewest]
+            samples = min(affordable, key=lambda one: one * asked(one))
+        needed = asked(samples)
+        questions = min(needed, there_are)
+        bill = _bill(usages.values(), questions * samples * orders)
+        command, holds = _command(manifest, cells, samples, questions)
+        safe = max(cell.asked(samples, safe=True) for cell in cells)
+        reached = [cell.reach(questions, samples) for cell in cells]
+        reach = None if None in reached else max(one for one in reached if one is not None)
+        yield Next(suite, form, samples, questions, fewest is not None, needed, safe, reach, bill, command, holds)
+
+
+def _as_good_as_it_gets(cells: Sequence[_Solver], there_are: int) -> int:
+    """The fewest samples with which every cell comes close to what the questions there are can reach at best."""
+
+    def close(cell: _Solver, samples: int) -> bool:
+        reached, best = cell.reach(there_are, samples), cell.reach(there_are, _NO_END)
+        return best is None or (reached is not None and reached <= _ALMOST * best)
+
+    return next((one for one in SAMPLES if all(close(cell, one) for cell in cells)), SAMPLES[-1])
+
+
+def _command(
+    manifest: Manifest, cells: Sequence[_Solver], samples: int, questions: int
+) -> tuple[str | None, int | None]:
+    """The command that asks so much, and the questions in the dataset where these are fewer."""
+    if manifest.imported is not None:
+        return None, None
+    config, places = manifest.config, [place for cell in cells for place in cell.usages]
+    known = cells[0].known
+    limit: int | None = math.ceil(questions / known.per_scenario)
+    holds = None
+    if known.scenarios is not None and limit >= known.scenarios:
+        holds = round(known.scenarios * known.per_scenario) if limit > known.scenarios else None
+        limit = limit if limit > known.scenarios else None
+    command = run_command(
+        config,
+        suite=cells[0].place.suite,
+        form=cells[0].place.format,
+        models=tuple(name for name in config.models if name in {place.model for place in places}),
+        conditions=tuple(name for name in config.conditions if name in {place.condition for place in places}),
+        samples=samples,
+        limit=limit,
+    )
+    return command, holds
