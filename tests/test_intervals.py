@@ -19,6 +19,7 @@ from evals.statistics.intervals import (
     cluster_wilson_interval,
     paired_effect,
     paper_plus_minus,
+    stratified_wilson_interval,
     wilson_interval,
 )
 
@@ -31,6 +32,21 @@ def array(*values: float) -> np.ndarray:
 
 def cluster(hits: np.ndarray, counted: np.ndarray) -> Interval:
     interval = cluster_wilson_interval(hits, counted)
+    assert interval is not None
+    return interval
+
+
+def drawn_out(hits: float, counted: float) -> tuple[float, float]:
+    """Wilson's ends, or the exact one-sided bounds at 95% where they lie further out."""
+    wilson = wilson_interval(hits, counted)
+    assert wilson is not None
+    low = stats.beta.ppf(0.05, hits, counted - hits + 1) if hits > 0 else 0.0
+    high = stats.beta.ppf(0.95, hits + 1, counted - hits) if hits < counted else 1.0
+    return min(wilson.low, float(low)), max(wilson.high, float(high))
+
+
+def strata(hits: np.ndarray, counted: np.ndarray) -> Interval:
+    interval = stratified_wilson_interval(hits, counted)
     assert interval is not None
     return interval
 
@@ -108,6 +124,8 @@ def test_nothing_counted_has_no_interval() -> None:
     assert wilson_interval(0, 0) is None
     assert cluster_wilson_interval(array(), array()) is None
     assert cluster_wilson_interval(array(0, 0), array(0, 0)) is None
+    assert stratified_wilson_interval(array(), array()) is None
+    assert stratified_wilson_interval(array(0, 0), array(0, 0)) is None
     assert paired_effect(array(), array(), array(), array()) is None
     assert paired_effect(array(1, 0), array(1, 0), array(0, 1), array(0, 1)) is None
 
@@ -135,6 +153,26 @@ def test_cluster_interval_holds_the_rate_and_is_never_narrower_than_wilson(rows:
     assert width(interval) >= width(wilson_interval(hits.sum(), counted.sum())) - 1e-12
 
 
+@given(clusters)
+def test_answers_to_these_questions_are_told_no_less_surely_than_those_to_others(rows: list[tuple[int, int]]) -> None:
+    hits, counted = np.array(rows, dtype=float).T
+    these, others = strata(hits, counted), cluster(hits, counted)
+    rate = hits.sum() / counted.sum()
+    assert others.low - 1e-12 <= these.low <= rate <= these.high <= others.high + 1e-12
+    assert width(these) <= width(cluster(hits.sum(keepdims=True), counted.sum(keepdims=True))) + 1e-12
+
+
+def test_questions_that_are_seen_to_differ_need_fewer_answers_for_the_rate_of_just_these() -> None:
+    settled, mixed = array(*[10] * 10, *[0] * 10), np.full(20, 5.0)
+    counted = np.full(20, 10.0)
+    assert width(strata(settled, counted)) < 0.6 * width(strata(mixed, counted))
+    assert strata(settled, counted).method == "wilson_strata"
+    assert strata(mixed, counted).method == "wilson_exact"
+    assert width(strata(settled, counted)) > 0.05
+    once = array(*[1] * 10, *[0] * 10)
+    assert strata(once, np.ones(20))[:2] == pytest.approx(drawn_out(10, 20))
+
+
 @given(clusters, st.randoms())
 def test_cluster_interval_ignores_the_order_and_the_empty_clusters(rows: list[tuple[int, int]], random: object) -> None:
     hits, counted = np.array(rows, dtype=float).T
@@ -142,6 +180,7 @@ def test_cluster_interval_ignores_the_order_and_the_empty_clusters(rows: list[tu
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     other_hits, other_counted = np.array(shuffled, dtype=float).T
     assert cluster(other_hits, other_counted)[:2] == pytest.approx(cluster(hits, counted)[:2])
+    assert strata(other_hits, other_counted)[:2] == pytest.approx(strata(hits, counted)[:2])
 
 
 def test_repeats_that_always_agree_add_nothing() -> None:
@@ -154,19 +193,42 @@ def test_repeats_that_always_agree_add_nothing() -> None:
 def test_repeats_that_do_not_differ_between_prompts_count_prompts() -> None:
     # Equal rates from unequal counts: the between-prompt variance is only a rounding error.
     sizes = array(6, 4, 1, 3, 5, 7, 8, 8)
-    assert cluster(9 * sizes, 11 * sizes)[:2] == pytest.approx(wilson_interval(8 * 9 / 11, 8)[:2])  # type: ignore[index]
+    assert cluster(9 * sizes, 11 * sizes)[:2] == pytest.approx(drawn_out(8 * 9 / 11, 8))
 
 
 @pytest.mark.parametrize("prompts", [2, 5, 100])
 def test_at_none_or_all_the_prompts_are_the_sample_size(prompts: int) -> None:
     counted = np.full(prompts, 10.0)
-    assert cluster(0 * counted, counted)[:2] == wilson_interval(0, prompts)[:2]  # type: ignore[index]
-    assert cluster(counted, counted)[:2] == wilson_interval(prompts, prompts)[:2]  # type: ignore[index]
+    assert cluster(0 * counted, counted)[:2] == pytest.approx(drawn_out(0, prompts))
+    assert cluster(counted, counted)[:2] == pytest.approx(drawn_out(prompts, prompts))
 
 
-def test_one_cluster_is_plain_wilson_and_says_so() -> None:
-    assert cluster_wilson_interval(array(3, 0), array(10, 0)) == wilson_interval(3, 10)
+def test_one_cluster_is_one_binomial_rate_and_says_so() -> None:
+    assert cluster(array(3, 0), array(10, 0))[:2] == pytest.approx(drawn_out(3, 10))
+    assert cluster(array(3, 0), array(10, 0)).method == "wilson_exact"
     assert cluster(array(3, 4), array(10, 10)).method == "wilson_cluster"
+    assert strata(array(3, 0), array(10, 0)) == cluster(array(3, 0), array(10, 0))
+
+
+@given(st.integers(1, 2000))
+def test_at_none_or_all_no_end_is_nearer_than_the_rule_of_three_allows(counted: int) -> None:
+    none, every = cluster(array(0), array(counted)), cluster(array(counted), array(counted))
+    assert none.low == 0 == 1 - every.high
+    assert none.high == pytest.approx(1 - every.low)
+    assert (1 - none.high) ** counted <= 0.05 + 1e-12
+    assert none.high <= max(0.96, 4 / counted)
+
+
+def test_two_hits_of_a_hundred_prompts_are_worth_no_less_than_two_of_a_hundred_answers() -> None:
+    hits = array(10, 10, *np.zeros(98))
+    alone = cluster(hits, np.full(100, 10.0))
+    assert alone[:2] == pytest.approx(drawn_out(0.02 * alone_size(100), alone_size(100)))
+    assert width(alone) < 1.05 * width(cluster(hits / 10, np.ones(100)))
+
+
+def alone_size(prompts: int) -> float:
+    """So many prompts, less what the t correction for their number takes."""
+    return prompts * float(stats.norm.ppf(0.975) / stats.t.ppf(0.975, prompts - 1)) ** 2
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3])
