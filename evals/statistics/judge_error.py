@@ -370,7 +370,7 @@ def prediction_powered(judged: Judged, confidence: float = CONFIDENCE) -> Correc
     answers_down = answers_up = 0.0
     if rate * (1 - rate) > 0 and variance > 1e-12 * rate * (1 - rate):
         size = rate * (1 - rate) / variance * _few_clusters(_clusters(judged.prompts), confidence)
-        interval = _wilson(rate, min(float(len(judged.said)), size), confidence)
+        interval = _wilson(rate, size, confidence)
         answers_down, answers_up = (rate - interval.low) ** 2, (interval.high - rate) ** 2
     low, high = rate - math.sqrt(down + answers_down), rate + math.sqrt(up + answers_up)
     return Corrected(rate, max(0.0, low), min(1.0, high), (down + up) / 2, (answers_down + answers_up) / 2)
