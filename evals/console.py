@@ -21,6 +21,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
+from evals.console_corrected import corrected_lines
 from evals.datasets import check
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table, metrics_of
@@ -224,6 +225,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             console.print(f"{row['metric'].capitalize()}, {plain(_with_trigger(row))}: {_share(row)}")
         effects = tables.effects
         effects = effects[(effects["suite"] == suite) & (effects["format"] == fmt) & (effects["model"] == model)]
+        for text in corrected_lines(tables.corrected, str(suite), str(fmt), str(model)):
+            console.print(text)
         for text in _effect_lines(effects[effects["metric"] == primary], tables):
             console.print(text)
         if _has_reasoning(measured):

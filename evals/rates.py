@@ -102,11 +102,12 @@ class RunFacts:
 @dataclass(frozen=True)
 class Tables:
     """`trials` has one row for each recorded trial: cell, prompt, variant, letter, mode, its Facts, and of `misaligned`
-    whether it is `counted` and a `hit`."""
+    whether it is `counted` and a `hit`. `corrected` is None where nobody has labelled answers."""
 
     trials: pd.DataFrame
     rates: pd.DataFrame
     effects: pd.DataFrame
+    corrected: pd.DataFrame | None = None
 
 
 def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
@@ -115,8 +116,8 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
     tally = _tally(trials)
     rates = _rates(tally, journal, facts)
     effects = _effects(tally, facts)
-    _write_frame(rates, folder / "rates.csv")
-    _write_frame(effects, folder / "effects.csv")
+    write_frame(rates, folder / "rates.csv")
+    write_frame(effects, folder / "effects.csv")
     return Tables(trials, rates, effects)
 
 
@@ -422,7 +423,8 @@ def _metric_effects(metric: Metric, counts: pd.DataFrame, facts: RunFacts) -> It
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _write_frame(frame: pd.DataFrame, path: Path) -> None:
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV whose texts no spreadsheet runs, whole or not at all."""
     texts = frame.select_dtypes(exclude=[np.number]).columns
     safe = frame.assign(
         **{name: frame[name].map(lambda v: spreadsheet_safe(v) if isinstance(v, str) else v) for name in texts}

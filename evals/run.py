@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from evals.config import TRANSPORT_FIELDS, RunConfig, differences, option_name, updated
+from evals.corrected import write_corrected
 from evals.errors import BadInput
 from evals.journal import FILE_NAME as JOURNAL_NAME
 from evals.journal import Journal
@@ -140,7 +142,12 @@ def count_run(folder: Path, denominator: str | None) -> RunResult:
     with Journal.read(folder) as journal:
         # The journal knows better than a manifest whose run was killed.
         manifest = manifest.model_copy(update={"trials_recorded": journal.recorded()})
-        return RunResult(manifest, write_tables(journal, folder, run_facts(manifest)))
+        return RunResult(manifest, _write_tables(journal, folder, run_facts(manifest)))
+
+
+def _write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
+    tables = write_tables(journal, folder, facts)
+    return replace(tables, corrected=write_corrected(journal, folder, facts, tables.rates))
 
 
 def run_facts(manifest: Manifest) -> RunFacts:
@@ -272,7 +279,7 @@ def _conclude(manifest: Manifest, folder: Path, journal: Journal, status: Status
     models = manifest.models | (written.models if written else {})
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
     manifest = manifest.model_copy(update=facts)
-    tables = write_tables(journal, folder, run_facts(manifest))
+    tables = _write_tables(journal, folder, run_facts(manifest))
     write_manifest(folder, manifest)
     return RunResult(manifest, tables)
 
