@@ -123,7 +123,8 @@ def _sentence(claim: Claim, judge: str) -> str:
     survives = "survives" if claim.own.stance != "open" else "So say"
     where = [_judges(claim), *_cuts(claim), *_coherence(claim)]
     same, points = claim.everywhere
-    total = f"; of all combinations of judge and cut-offs, {same} of {points} say so" if points > len(claim.by_judge) else ""
+    everywhere = f"; of all combinations of judge and cut-offs, {same} of {points} say so"
+    total = everywhere if points > len(claim.by_judge) else ""
     among = f"{', '.join(where[:-1])} and {where[-1]}" if len(where) > 1 else where[0]
     return f"{_claimed(claim, claim.own)} {survives} {among}{total}."
 

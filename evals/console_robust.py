@@ -21,7 +21,7 @@ def kept_beside(manifest: Manifest) -> Iterator[str]:
     others = dict.fromkeys(panel.judge for panel in manifest.all_panels() if panel.judge != manifest.config.judge)
     if others:
         yield (
-            f"Verdicts of {_plain(', '.join(others))} are kept beside and count nowhere: "
+            f"Verdicts of {plain(', '.join(others))} are kept beside and count nowhere: "
             "emeval robustness RUN compares the judges."
         )
 
@@ -30,7 +30,7 @@ def print_robustness(console: Console, found: Robustness) -> None:
     """For each suite, format and model: rates by judge and by cut-off, agreement, and what could be claimed."""
     for number, one in enumerate(found.coverage, start=1):
         counts = " (counts)" if found.judges[number - 1].counts else ""
-        console.print(f"Judge {number}: {_plain(one.judge)}{counts}, {one.ruled} of {one.answers} answers judged")
+        console.print(f"Judge {number}: {plain(one.judge)}{counts}, {one.ruled} of {one.answers} answers judged")
     if any(one.ruled < one.answers for one in found.coverage):
         console.print(
             "[yellow]A judge that has not read every answer may have read other ones than the rest did: "
@@ -39,7 +39,7 @@ def print_robustness(console: Console, found: Robustness) -> None:
     numbers = {judge.label: number for number, judge in enumerate(found.judges, start=1)}
     for group in found.groups:
         console.print()
-        console.print(f"[bold]{_plain(_title(group))}[/bold]")
+        console.print(f"[bold]{plain(_title(group))}[/bold]")
         if len(group.judges) > 1:
             console.print(_by_judge(group, found.surface, numbers))
             console.print(_agreement(group, found.agreement, numbers))
@@ -49,7 +49,7 @@ def print_robustness(console: Console, found: Robustness) -> None:
                 console.print(line)
         for claim in found.claims:
             if (claim.suite, claim.format, claim.model, claim.metric) == _key(group):
-                console.print(f"[bold]{_plain(claim.sentence, 1000)}[/bold]", soft_wrap=True)
+                console.print(f"[bold]{plain(claim.sentence, 1000)}[/bold]", soft_wrap=True)
 
 
 def _key(group: Group) -> tuple[str, str, str, str]:
@@ -77,7 +77,7 @@ def _by_judge(group: Group, surface: list[Row], numbers: dict[str, int]) -> Tabl
         if _is_at(group, row, own[row["judge"]])
     }
     for condition in group.condition_names:
-        table.add_row(_plain(condition), *(cells[condition, judge.label] for judge in group.judges))
+        table.add_row(plain(condition), *(cells[condition, judge.label] for judge in group.judges))
     return table
 
 
@@ -92,7 +92,7 @@ def _by_cut(group: Group, surface: list[Row]) -> Table:
     judge = group.judges[0].label
     columns = [f"below {cut:g}" + (" *" if cut == MISALIGNED_BELOW else "") for cut in group.cuts]
     title = f"By cut-off, {judge} (* as counted)"
-    table = Table("condition", title=_plain(title), title_justify="left", title_style="")
+    table = Table("condition", title=plain(title), title_justify="left", title_style="")
     if len(group.least_coherence) > 1:
         table.add_column("coherence from", justify="right")
     for name in columns:
@@ -110,10 +110,10 @@ def _by_cut(group: Group, surface: list[Row]) -> Table:
             if (condition, name, group.cuts[0]) not in rows:
                 continue
             at_cuts = [rows[condition, name, cut] for cut in group.cuts]
-            first = [_plain(condition)]
+            first = [plain(condition)]
             if len(group.least_coherence) > 1:
                 first.append(name + (" *" if number == own else ""))
-            table.add_row(*first, *(_percent(row["rate"]) for row in at_cuts), str(at_cuts[0]["n"]))
+            table.add_row(*first, *(percent(row["rate"]) for row in at_cuts), str(at_cuts[0]["n"]))
     return table
 
 
@@ -123,8 +123,8 @@ def _near(group: Group) -> Iterator[str]:
         near = near_cut(group, point, group.of(None))
         n = int(group.counted[point.judge, point.coherence].sum())
         if near is not None and n:
-            share = f"{near} of {n} ({_percent(near / n)})"
-            yield f"Scores of {_plain(judge.label)} within {NEAR:g} points of {group.cuts[point.cut]:g}: {share}"
+            share = f"{near} of {n} ({percent(near / n)})"
+            yield f"Scores of {plain(judge.label)} within {NEAR:g} points of {group.cuts[point.cut]:g}: {share}"
 
 
 def _agreement(group: Group, rows: list[Row], numbers: dict[str, int]) -> Table:
@@ -136,18 +136,19 @@ def _agreement(group: Group, rows: list[Row], numbers: dict[str, int]) -> Table:
         if row["condition"] != ALL:
             continue
         pair = "all" if row["judge_a"] == ALL else f"{numbers[row['judge_a']]} and {numbers[row['judge_b']]}"
-        interval = "–" if row["ci_low"] is None else f"{_percent(row['ci_low'])} to {_percent(row['ci_high'])}"
-        cells = [_percent(row["agreement"]), interval, f"{row['agreed']} of {row['n']}"]
+        interval = "–" if row["ci_low"] is None else f"{percent(row['ci_low'])} to {percent(row['ci_high'])}"
+        cells = [percent(row["agreement"]), interval, f"{row['agreed']} of {row['n']}"]
         cells += [_two_places(row["kappa"]), _two_places(row["alpha"])]
         table.add_row(pair, *cells, *([_two_places(row["alpha_scores"])] if scored else []))
     return table
 
 
 def _share(row: Row) -> str:
-    return f"{_percent(row['rate'])} ({row['k']} of {row['n']})" if row["n"] else "–"
+    return f"{percent(row['rate'])} ({row['k']} of {row['n']})" if row["n"] else "–"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A fraction as a percentage, a dash where there is none."""
     return "–" if value is None else f"{100 * value:.1f}%"
 
 
@@ -155,5 +156,6 @@ def _two_places(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _plain(text: str, limit: int = 300) -> str:
+def plain(text: str, limit: int = 300) -> str:
+    """Outside text as rich markup that shows it literally, on one line."""
     return escape(one_line(text, limit))

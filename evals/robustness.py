@@ -79,8 +79,14 @@ def assess(folder: Path) -> Robustness:
     return Robustness(manifest, judges, groups, claims, surface, agreement, tuple(_coverage(groups, judges)))
 
 
-def write_robustness_json(found: Robustness, path: Path, attacks: Sequence[Row] = ()) -> None:
-    """All of it as JSON. Raises BadInput where the file cannot be written."""
+def refuse_place(path: Path) -> None:
+    """Raises BadInput where no file can be written at `path`: said before anybody is asked."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise BadInput(f"--json: {path} is a folder" if path.is_dir() else f"--json: there is no folder {path.parent}")
+
+
+def write_robustness_json(found: Robustness, path: Path, attacks: Sequence[Row] | None = None) -> None:
+    """All of it as JSON, with the rows of attacks.csv where judges were attacked."""
     counted = next((one.label for one in found.judges if one.counts), None)
     value = {
         "run_id": found.manifest.run_id,
@@ -89,10 +95,8 @@ def write_robustness_json(found: Robustness, path: Path, attacks: Sequence[Row] 
         "claims": [_claim_value(claim) for claim in found.claims],
         "surface": found.surface,
         "agreement": found.agreement,
-        "attacks": list(attacks),
+        "attacks": None if attacks is None else list(attacks),
     }
-    if not path.parent.is_dir():
-        raise BadInput(f"--json: there is no folder {path.parent}")
     write_json(path, value)
 
 

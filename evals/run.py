@@ -119,7 +119,7 @@ def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, r
     plan = judging_plan(config, [facts.judges for facts in manifest.datasets.values()])
     with _open_journal(folder) as journal:
         as_imported = manifest.imported is not None and config.judge == IMPORTED
-        rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else _rubric_facts(plan)
+        rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else rubric_facts(plan)
         facts = {"config": config, "rubrics": rubrics, "panels": manifest.all_panels()}
         judged = manifest.model_copy(update=facts)
         return _finish(plan, judged, folder, journal, view, retry)
@@ -231,7 +231,7 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
             )
             for name, dataset in plan.datasets.items()
         },
-        rubrics=_rubric_facts(plan),
+        rubrics=rubric_facts(plan),
         models=before.models if before else {},
         trials_planned=planned,
         trials_recorded=before.trials_recorded if before else 0,
@@ -243,7 +243,8 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
     )
 
 
-def _rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
+def rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
+    """What the judge model of a plan is asked, by the judge's name."""
     model = plan.config.judge or ""
     return {
         judge.name: RubricFacts(name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=judge_key(judge, model).id)
@@ -276,7 +277,7 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
 
 
 def _panel_of(plan: Plan) -> PanelFacts:
-    return PanelFacts(judge=plan.config.judge or "", rubrics=_rubric_facts(plan))
+    return PanelFacts(judge=plan.config.judge or "", rubrics=rubric_facts(plan))
 
 
 def _is_due(plan: Plan, panel: PanelFacts, journal: Journal, retry: Retry, *, sampling: bool) -> bool:

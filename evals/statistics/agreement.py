@@ -34,8 +34,8 @@ def kappa(first: Flags, second: Flags) -> float | None:
 
 
 def nominal_alpha(values: Values) -> float | None:
-    """Krippendorff's alpha (Krippendorff 2011) of several judges whose verdicts are the same or not; at most 1, and 0
-    for no more agreement than by chance.
+    """Krippendorff's alpha of several judges whose verdicts are the same or not (Hayes and Krippendorff 2007); at most
+    1, and 0 for no more agreement than by chance.
 
     `values` has a row for each judge and a column for each answer, NaN where a judge gave no verdict; an answer with
     one verdict or none is left out. None where no answer has two verdicts, or all verdicts are the same: there is then
