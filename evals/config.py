@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -21,6 +22,7 @@ from evals.conditions import CONDITIONS, PlacementRule
 from evals.datasets import load
 from evals.errors import BadInput
 from evals.metrics import Denominator
+from evals.models import name_and_url
 from evals.question_files import QuestionScenario, is_question_file, models_named
 from evals.reasoning import PAPER_PREFILL
 from evals.records import BY_RULE, Format, Measure
@@ -43,6 +45,8 @@ TRANSPORT_FIELDS = frozenset(
 """
 
 _COUNTING_FIELDS = frozenset({"denominator"})
+_BESIDE_FIELDS = frozenset({"also_judges"})
+"""What is done beside a run, and changes none of its numbers."""
 _FILE_FIELDS = frozenset(
     {
         *("dataset", "source", "alignment_rubric", "coherence_rubric", "cot_monitor_rubric", "articulation_rubric"),
@@ -52,6 +56,8 @@ _FILE_FIELDS = frozenset(
 _RUBRIC_FIELDS = frozenset(name for name in _FILE_FIELDS if name.endswith("_rubric"))
 """A file is known by its hash, which the manifest holds; where it lies does not matter."""
 
+
+_NO_IDENTITY = TRANSPORT_FIELDS | _COUNTING_FIELDS | _BESIDE_FIELDS | _FILE_FIELDS
 
 _OF_MEASURE: dict[Measure, tuple[str, ...]] = {
     "alignment": ("coherence_min", "alignment_rubric", "coherence_rubric"),
@@ -110,6 +116,9 @@ class RunConfig(BaseModel):
     prefill: str | None = None
     imported: bool = False
     judge: str | None = None
+    also_judges: tuple[str, ...] = ()
+    """Judges whose verdicts are kept and never counted, each as `provider/name` or `provider/name@URL`."""
+
     judge_mode: JudgeMode = "auto"
     judge_max_tokens: Annotated[int, Field(ge=1)] = 1024
     alignment_rubric: str | None = None
@@ -236,6 +245,20 @@ class RunConfig(BaseModel):
             raise ValueError("distractor: is a part of the trigger or holds it; give another string")
         return self
 
+    @model_validator(mode="after")
+    def _judges(self) -> RunConfig:
+        if not self.also_judges:
+            return self
+        if self.judge is None:
+            raise ValueError("also_judges: need a judge that counts; name it with --judge")
+        names = [self.judge, *(name_and_url(one)[0] for one in self.also_judges)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"judge: {one_line(twice, 60)} is named twice")
+        if not self.imported and len(self.formats) == len(self.suites) and self.open_measures <= BY_RULE:
+            raise ValueError("judge: a second one reads open answers alone, and there are none; see --format")
+        return self
+
     def _first_given(self, *names: str) -> str | None:
         return next((name for name in names if getattr(self, name) not in (None, False)), None)
 
@@ -283,9 +306,15 @@ class RunConfig(BaseModel):
             return self.prefill
         return PAPER_PREFILL if self.thinking == "on" else ""
 
+    def other_judgings(self) -> tuple[RunConfig, ...]:
+        """This config once for each judge that is not counted, as what it is asked: the answers, and no reasoning."""
+        none = {"also_judges": (), "cot_monitor": False, "cot_all": False}
+        asked = map(name_and_url, self.also_judges)
+        return tuple(self.model_copy(update={"judge": name, "judge_base_url": url, **none}) for name, url in asked)
+
     def identity(self) -> dict[str, Any]:
         """The fields that define which run this is, as JSON values; its files are known by their hashes instead."""
-        fields = self.model_dump(mode="json", exclude=set(TRANSPORT_FIELDS | _COUNTING_FIELDS | _FILE_FIELDS))
+        fields = self.model_dump(mode="json", exclude=set(_NO_IDENTITY))
         # Who named the judge does not matter, as long as it is the same one.
         return fields | {"over_questions": [name for name in self.over_questions if name != "judge"]}
 
@@ -301,7 +330,9 @@ def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
     if file is not None:
         fields, lines = _read_yaml(file)
     given = {name: value for name, value in options.items() if value not in (None, ())}
-    fields = {**fields, **given}
+    if "judge" in given:  # who is named on the command line takes the place of all that the file names
+        fields.pop("also_judges", None)
+    fields = _with_judges({**fields, **given}, given)
     fields = _with_question_files(fields)
     if fields.get("trigger") and "conditions" not in fields:
         fields["conditions"] = ("off", "on", *(name for name in ("decoy", "distractor") if fields.get(name)))
@@ -312,6 +343,27 @@ def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
         return RunConfig.model_validate(fields)
     except ValidationError as error:
         raise BadInput(_first_problem(error, file, lines, given)) from None
+
+
+def _with_judges(fields: dict[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
+    """`fields` with the first of several judges as the one that counts, and its URL where that is written with it.
+
+    `given` are those of the fields that come from the command line. Raises BadInput for two URLs of one judge, and for
+    judges in both of their fields.
+    """
+    judge: object = fields.get("judge")
+    if isinstance(judge, list | tuple):
+        first, *others = cast("list[object] | tuple[object, ...]", judge) or (None,)
+        if fields.get("also_judges"):
+            raise BadInput("also_judges: name further judges there or in judge, not in both")
+        fields = fields | {"judge": first, "also_judges": tuple(others)}
+        judge = first
+    name, url = name_and_url(judge) if isinstance(judge, str) else (judge, None)
+    if url is None:
+        return fields
+    if given.get("judge_base_url") is not None:
+        raise BadInput("--judge-base-url: the URL of the judge is written with its name already; give it once")
+    return fields | {"judge": name, "judge_base_url": url}
 
 
 def _with_question_files(fields: dict[str, Any]) -> dict[str, Any]:
@@ -398,6 +450,7 @@ def option_name(field: str) -> str:
     """A field as it is written on the command line."""
     named = {
         "suites": "SUITE",
+        "also_judges": "--judge",
         "models": "--model",
         "timeout_s": "--timeout",
         "max_total_s": "--max-retry-time",
@@ -421,6 +474,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:
     """`config` with other values for the fields in `changes` that are not None. Raises BadInput."""
     given = {name: value for name, value in changes.items() if value is not None}
+    given = _with_judges(given, given)
     try:
         return RunConfig.model_validate(config.model_dump() | given)
     except ValidationError as error:

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
 from evals.console_corrected import corrected_lines
+from evals.console_robust import kept_beside
 from evals.datasets import check
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table, metrics_of
@@ -233,6 +234,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             console.print(_reasoning_table(measured))
         for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, manifest)]:
             console.print(text)
+    for text in kept_beside(manifest):
+        console.print(text, soft_wrap=True)
     if manifest.trials_recorded < manifest.trials_planned:
         console.print(
             f"[bold]Not complete[/bold]: {manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."

@@ -53,7 +53,7 @@ def estimate(plan: Plan, paces: Mapping[str, Pace]) -> Iterator[str]:
             f"{cost.who}: {most}{cost.requests:,} requests, about {cost.prompt_tokens:,} prompt tokens, "
             f"at most {cost.reply_tokens:,} reply tokens"
         )
-        name = cost.who if cost.who in plan.specs else plan.config.judge or ""
+        name = cost.who if cost.who in plan.specs else cost.who.rpartition(" (")[0]
         span = _span(cost, paces.get(name, Pace()), plan.config.concurrency)
         if span is None:
             unknown[name] = None

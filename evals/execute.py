@@ -10,24 +10,23 @@ from typing import NamedTuple
 
 from evals.applied import NAME as ADAPTER_CHECK
 from evals.applied import check_adapter
+from evals.bound import bound_judges, judge_at, line_of, say_checks, together
 from evals.connections import Connections, Served, base_of_local, connections
-from evals.endpoints import PROBE_TIME_S, Endpoint, Server
+from evals.endpoints import Endpoint, Server
 from evals.errors import BadInput
 from evals.estimate import Pace, estimate, measure_pace
 from evals.journal import Journal
 from evals.judge_check import check_judges
 from evals.loading import load_adapter
-from evals.manifest import Manifest, ModelFacts, judge_set, write_manifest
+from evals.manifest import Manifest, ModelFacts, write_manifest
 from evals.models import ModelSpec
 from evals.outcomes import JudgeSet, judge_key
-from evals.pipeline import BoundJudge, run_pipeline
+from evals.pipeline import run_pipeline
 from evals.plan import Plan, Retry
 from evals.preflight import (
     Check,
-    CheckedJudge,
     check_asking,
     check_transcript,
-    checked_judge,
     checked_model,
     has_checks,
     template_endpoint,
@@ -35,15 +34,23 @@ from evals.preflight import (
 from evals.records import Trial
 from evals.replicas import Replicas
 from evals.retries import RetryPolicy
-from evals.rows import JudgeKey
 from evals.view import RunView
-from judges.judge import Judge
 
 
 async def execute(
-    plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry, *, sampling: bool
+    plan: Plan,
+    manifest: Manifest,
+    folder: Path,
+    journal: Journal,
+    view: RunView,
+    retry: Retry,
+    panel: JudgeSet,
+    *,
+    sampling: bool,
 ) -> dict[str, ModelFacts]:
     """Check every endpoint, then sample and judge what is pending; how each model was reached.
+
+    `panel` are the judges of `plan`, whose verdicts may be other ones than those that count in the run of `manifest`.
 
     Raises BadInput before anything is asked or dropped, RunStopped when it cannot go on.
     """
@@ -54,30 +61,13 @@ async def execute(
         policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
         for name, model in served.models.items():
             checked = [await _check_model(plan, served, model, server, policy, view) for server in model.servers]
-            _say(view, name, [check for one in checked for check in one.checks])
+            say_checks(view, name, [check for one in checked for check in one.checks])
             known, new = manifest.models.get(name), _facts(model, checked)
             if known is not None and _is_another(known, new):
                 raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")
             facts[name] = new
-            endpoints[name] = _together([one.endpoint for one in checked], policy, view)
-        judges: list[BoundJudge] = []
-        to_check: list[BoundJudge] = []
-        if served.judge is not None and config.judge is not None:
-            for judge in plan.judges:
-                required = config.judge_mode == "logprob"
-                asked = [
-                    await _check_judge(served.judge, server, judge, view, logprobs_required=required)
-                    for server in served.judge.servers
-                ]
-                first = asked[0].checked
-                if any((one.judge, one.temperature) != (first.judge, first.temperature) for one, _ in asked):
-                    raise BadInput(f"judge {config.judge}: its servers do not take the same requests; give one of them")
-                key = judge_key(judge, config.judge)
-                endpoint = _together([Endpoint(one.spec, server, policy) for one, server in asked], policy, view)
-                judges.append(BoundJudge(first.judge, endpoint, key, temperature=first.temperature))
-                to_check += [one.for_check(key) for one in asked]
-            if config.preflight:
-                _say(view, f"judge {config.judge}", await check_judges(to_check))
+            endpoints[name] = together([one.endpoint for one in checked], policy, view)
+        judges = await bound_judges(plan, served, view)
         write_manifest(folder, manifest.model_copy(update={"models": manifest.models | facts}))
         # Only now, when every server has been checked: what is dropped here is sure to be asked again.
         if retry.trials:
@@ -86,7 +76,6 @@ async def execute(
             journal.forget_failed_rulings([judge.key.id for judge in judges])
         pending = {name: _pending(plan.trials(name), journal) for name in endpoints}
         counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
-        panel = judge_set(manifest)
         to_judge = _to_judge(journal, panel)
         with view.progress(**counts, to_judge=to_judge) as progress:
             await run_pipeline(
@@ -118,24 +107,6 @@ class _CheckedAt(NamedTuple):
     listed: list[str] | None
     adapter_sha256: str | None
     checks: list[Check]
-
-
-class _JudgeAt(NamedTuple):
-    checked: CheckedJudge
-    server: Server
-
-    def for_check(self, key: JudgeKey) -> BoundJudge:
-        """The judge at this server as it is asked before a run: without the patience of one."""
-        policy = RetryPolicy(max_attempts=3, max_total_s=PROBE_TIME_S, longest_wait_s=2.0)
-        endpoint = Endpoint(self.checked.spec, self.server, policy)
-        return BoundJudge(self.checked.judge, endpoint, key, temperature=self.checked.temperature)
-
-
-def _say(view: RunView, who: str, checks: list[Check]) -> None:
-    """What is worth a look before a run begins."""
-    for check in checks:
-        if check.result != "ok":
-            view.say(_line(who, check))
 
 
 async def _check_model(
@@ -185,17 +156,6 @@ def _written_base(written: ModelSpec, asked: ModelSpec) -> str | None:
     return written.full_name.rpartition(":")[0]
 
 
-async def _check_judge(
-    model: Served, server: Server, judge: Judge, view: RunView, *, logprobs_required: bool
-) -> _JudgeAt:
-    loaded = await load_adapter(model.spec, server, view.say)
-    return _JudgeAt(await checked_judge(loaded.spec, server, judge, logprobs_required=logprobs_required), server)
-
-
-def _together(endpoints: list[Endpoint], policy: RetryPolicy, view: RunView) -> Endpoint | Replicas:
-    return endpoints[0] if len(endpoints) == 1 else Replicas(endpoints, policy, view.say)
-
-
 def _facts(model: Served, checked: list[_CheckedAt]) -> ModelFacts:
     """How a model is reached. Raises BadInput when its servers do not have the same adapter."""
     first = checked[0]
@@ -223,39 +183,41 @@ def _is_another(known: ModelFacts, new: ModelFacts) -> bool:
 def check_endpoints(plan: Plan, view: RunView) -> list[str]:
     """Check every endpoint of a plan; what was found, a line each, and what a run would cost. Raises BadInput."""
 
+    found: list[str] = []
+    paces: dict[str, Pace] = {}
+
+    async def check_panel(plan: Plan, served: Connections) -> None:
+        if served.judge is None or plan.config.judge is None:
+            return
+        who = f"judge {plan.config.judge}"
+        required = plan.config.judge_mode == "logprob"
+        for server in served.judge.servers:
+            asked = [
+                await judge_at(served.judge, server, judge, view, logprobs_required=required) for judge in plan.judges
+            ]
+            found.extend(_reached(who, one.checked.spec, server) for one in asked[:1])
+            to_check = [one.for_check(judge_key(one.checked.judge, plan.config.judge)) for one in asked]
+            found.extend(line_of(who, check) for check in await check_judges(to_check))
+            if asked:
+                endpoint = Endpoint(asked[0].checked.spec, server, RetryPolicy())
+                paces[plan.config.judge] = await measure_pace(endpoint)
+
     async def check() -> list[str]:
         async with connections(plan, view, sampling=True) as served:
-            found: list[str] = []
-            paces: dict[str, Pace] = {}
             for name, model in served.models.items():
                 for server in model.servers:
                     checked = await _check_model(plan, served, model, server, RetryPolicy(), view)
                     found.append(_reached(name, checked.endpoint.spec, server))
-                    found += [_line(name, check) for check in checked.checks]
+                    found.extend(line_of(name, check) for check in checked.checks)
                     paces[name] = await measure_pace(checked.endpoint, plan.sampling.thinking)
-            if served.judge is not None and plan.config.judge is not None:
-                who = f"judge {plan.config.judge}"
-                required = plan.config.judge_mode == "logprob"
-                for server in served.judge.servers:
-                    asked = [
-                        await _check_judge(served.judge, server, judge, view, logprobs_required=required)
-                        for judge in plan.judges
-                    ]
-                    found += [_reached(who, one.checked.spec, server) for one in asked[:1]]
-                    to_check = [one.for_check(judge_key(one.checked.judge, plan.config.judge)) for one in asked]
-                    found += [_line(who, check) for check in await check_judges(to_check)]
-                    if asked:
-                        paces[plan.config.judge] = await measure_pace(
-                            Endpoint(asked[0].checked.spec, server, RetryPolicy())
-                        )
-            return [*found, *estimate(plan, paces)]
+            await check_panel(plan, served)
+        for other in plan.also:
+            async with connections(other, view, sampling=False) as served:
+                await check_panel(other, served)
+        return [*found, *estimate(plan, paces)]
 
     return asyncio.run(check())
 
 
 def _reached(who: str, spec: ModelSpec, server: Server) -> str:
     return f"{who}: served at {server.base_url} as {spec.served_name}"
-
-
-def _line(who: str, check: Check) -> str:
-    return f"{who}: {check.name}: {check.result}: {check.detail}"

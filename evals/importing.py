@@ -23,7 +23,7 @@ from evals.config import RunConfig, build_config
 from evals.csv_files import CsvFile, CsvRow, csv_file
 from evals.errors import BadInput, RunStopped
 from evals.journal import Journal
-from evals.manifest import DatasetFacts, ImportFacts, Manifest, git_revision, now, versions, write_manifest
+from evals.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts, git_revision, now, versions, write_manifest
 from evals.outcomes import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, answer_state, imported_key
 from evals.rates import write_tables
 from evals.reasoning import split_reply
@@ -496,6 +496,7 @@ def _manifest(rows: _Rows, run_id: str) -> Manifest:
         versions=versions(),
         git_revision=git_revision(),
         imported=imported,
+        panels=(PanelFacts(judge=IMPORTED, rubrics=imported.rubrics()),) if judges else (),
     )
 
 

@@ -233,6 +233,12 @@ class Journal:
         row = self._first(f"SELECT {RULING_COLUMNS} FROM verdicts WHERE {where}", judge_id, request_id)  # noqa: S608
         return None if row is None else ruling_from(row)
 
+    def ruling_of(self, trial_id: str, judge_id: str) -> Ruling | None:
+        """What this judge said about this trial."""
+        where = "trial_id = ? AND judge_id = ?"
+        row = self._first(f"SELECT {RULING_COLUMNS} FROM verdicts WHERE {where}", trial_id, judge_id)  # noqa: S608
+        return None if row is None else ruling_from(row)
+
     def trials_after(self, arrival: int, limit: int = _READ_BATCH) -> list[RecordedTrial]:
         """Up to `limit` recorded trials in the order of arrival, after the one given (0 for the first)."""
         query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE arrival > ? ORDER BY arrival LIMIT ?"  # noqa: S608

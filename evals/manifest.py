@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -76,7 +77,23 @@ class ImportFacts(BaseModel):
         return {name: RubricFacts(name=IMPORTED, sha256="", judge_id=imported_key(name).id) for name in self.judges}
 
 
+class PanelFacts(BaseModel):
+    """A judge model that has ruled on the answers of a run, and what it was asked, by the judge's name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judge: str
+    rubrics: dict[str, RubricFacts]
+
+    @property
+    def judge_ids(self) -> tuple[str, ...]:
+        return tuple(facts.judge_id for facts in self.rubrics.values())
+
+
 class Manifest(BaseModel):
+    """`panels` are all that have ruled on the run, in the order in which they were first asked; the one that counts is
+    `config.judge` with `rubrics`."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = SCHEMA_VERSION
@@ -93,6 +110,11 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     git_revision: str | None
     imported: ImportFacts | None = None
+    panels: tuple[PanelFacts, ...] = ()
+
+    def all_panels(self) -> tuple[PanelFacts, ...]:
+        """`panels`, with the one that counts in it also where the manifest is older than the field."""
+        return with_panel(self.panels, PanelFacts(judge=self.config.judge or "", rubrics=self.rubrics))
 
     def identity(self) -> dict[str, Any]:
         """What a resumed run must have in common with this one."""
@@ -104,19 +126,36 @@ class Manifest(BaseModel):
 
 def judge_set(manifest: Manifest) -> JudgeSet:
     """The judges whose verdicts count in this run."""
-    ids = {name: facts.judge_id for name, facts in manifest.rubrics.items()}
+    return judges_in(manifest.rubrics, manifest.config)
+
+
+def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgeSet:
+    """The judges of one judge model, by what it was asked, as they would count in a run of this config."""
+    ids = {name: facts.judge_id for name, facts in rubrics.items()}
     return JudgeSet(
         alignment=ids.get("alignment"),
         coherence=ids.get("coherence"),
-        coherence_min=manifest.config.coherence_min,
+        coherence_min=config.coherence_min,
         monitor=ids.get("cot_monitor"),
         articulation=ids.get("articulation"),
-        every_trace=manifest.config.cot_all,
+        every_trace=config.cot_all,
         truthfulness=ids.get("truthfulness"),
         honesty=ids.get("honesty"),
         credit=ids.get("trigger_credit"),
         of_files={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},
     )
+
+
+def with_panel(panels: tuple[PanelFacts, ...], panel: PanelFacts) -> tuple[PanelFacts, ...]:
+    """`panels` and one more. What the same judge model was asked besides, with the same wording, joins it."""
+    if not panel.rubrics:
+        return panels
+    for place, known in enumerate(panels):
+        shared = known.rubrics.keys() & panel.rubrics.keys()
+        if known.judge == panel.judge and all(known.rubrics[name] == panel.rubrics[name] for name in shared):
+            joined = PanelFacts(judge=known.judge, rubrics=known.rubrics | panel.rubrics)
+            return (*panels[:place], joined, *panels[place + 1 :])
+    return (*panels, panel)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

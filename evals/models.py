@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +13,7 @@ from evals.errors import BadInput
 
 Provider = Literal["openai", "vllm", "local"]
 OPENAI_URL = "https://api.openai.com/v1"
+_AT_A_URL = re.compile(r"@(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class Overrides:
     base_url: str | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     option: str = "--base-url"
+
+
+def name_and_url(written: str) -> tuple[str, str | None]:
+    """The two parts of `NAME@URL`; no URL where only a name is written, which may hold an @ of its own."""
+    name, *url = _AT_A_URL.split(written, maxsplit=1)
+    return name, url[0] if url else None
 
 
 def resolve_model(name: str, overrides: Overrides) -> ModelSpec:

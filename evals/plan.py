@@ -14,6 +14,7 @@ from evals.config import RunConfig
 from evals.datasets import Dataset, Source
 from evals.errors import BadInput
 from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
+from evals.outcomes import IMPORTED
 from evals.question_files import FileJudge, QuestionScenario, judges_of
 from evals.questions import questions_of
 from evals.records import BY_RULE, Measure, Posed, Prompt, Sampling, Trial, measure_of
@@ -44,6 +45,8 @@ class Plan:
     judges: tuple[Judge, ...]
     specs: dict[str, ModelSpec]
     judge_spec: ModelSpec | None
+    also: tuple[Plan, ...] = ()
+    """For each judge that is not counted the plan to have it judge what is stored."""
 
     @property
     def trigger(self) -> Trigger | None:
@@ -143,13 +146,15 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
     if config.imported:
         raise BadInput("imported: answers that were imported cannot be asked for; leave it out")
     loaded = {name: _load_dataset(name, config, (sources or {}).get(name)) for name in config.suites}
+    of_files = [file_judges(dataset) for dataset in loaded.values()]
     models = Overrides(config.base_url)
     return Plan(
         config=config,
         datasets=loaded,
-        judges=make_judges(config, [file_judges(dataset) for dataset in loaded.values()]),
+        judges=make_judges(config, of_files),
         specs={name: _model_spec(name, models, config) for name in config.models},
         judge_spec=_judge_spec(config),
+        also=_other_plans(config, of_files),
     )
 
 
@@ -164,8 +169,15 @@ def _model_spec(name: str, overrides: Overrides, config: RunConfig) -> ModelSpec
 
 
 def judging_plan(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] = ()) -> Plan:
-    """A plan that samples nothing and judges what is stored."""
-    return Plan(config, {}, make_judges(config, of_files), {}, _judge_spec(config))
+    """A plan that samples nothing and judges what is stored. Of verdicts that were imported nobody is asked."""
+    also = _other_plans(config, of_files)
+    if config.judge == IMPORTED:
+        return Plan(config, {}, (), {}, None, also)
+    return Plan(config, {}, make_judges(config, of_files), {}, _judge_spec(config), also)
+
+
+def _other_plans(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> tuple[Plan, ...]:
+    return tuple(judging_plan(other, of_files) for other in config.other_judgings())
 
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
@@ -283,12 +295,12 @@ def plan_cost(plan: Plan) -> Iterator[Cost]:
                     shown[judge.name][0] += 1
                     shown[judge.name][1] += length
         yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, replies)
-    for judge in plan.judges:
+    for model, judge in ((one.config.judge, judge) for one in (plan, *plan.also) for judge in one.judges):
         requests, characters = shown[judge.name]
         characters += requests * len(judge.rubric.template)
         prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * config.max_tokens
         at_most = judge.name not in _MEASURED_BY and not judge.name.startswith(PREFIX)
-        who = f"{config.judge} ({judge.name})"
+        who = f"{model} ({judge.name})"
         yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most)
 
 

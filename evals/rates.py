@@ -399,7 +399,7 @@ def _metric_effects(metric: Metric, counts: pd.DataFrame, facts: RunFacts) -> It
     for cell, group in counts.groupby(["suite", "format", "model"]):
         base = group[group["condition"] == BASELINE].set_index(["prompt_id", "variant"])[["k", "n"]]
         for condition, treated in group[group["condition"] != BASELINE].groupby("condition"):
-            pairs = treated.set_index(["prompt_id", "variant"])[["k", "n"]].join(base, rsuffix="_base", how="inner")
+            pairs = treated.set_index(["prompt_id", "variant"])[["k", "n"]].join(base.add_suffix("_base"), how="inner")
             k, n, k_base, n_base = (pairs[name].to_numpy(float) for name in ("k", "n", "k_base", "n_base"))
             prompts, _ = pd.factorize(pairs.index.get_level_values("prompt_id"))
             effect = paired_effect(k, n, k_base, n_base, prompts)

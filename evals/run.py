@@ -7,14 +7,16 @@ ask.
 from __future__ import annotations
 
 import asyncio
+import functools
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from evals.config import TRANSPORT_FIELDS, RunConfig, differences, option_name, updated
 from evals.corrected import write_corrected
-from evals.errors import BadInput
+from evals.errors import BadInput, RunStopped
 from evals.journal import FILE_NAME as JOURNAL_NAME
 from evals.journal import Journal
 from evals.judging import due_judges
@@ -23,16 +25,20 @@ from evals.manifest import (
     DatasetFacts,
     ImportFacts,
     Manifest,
+    ModelFacts,
+    PanelFacts,
     RubricFacts,
     Status,
     git_revision,
     judge_set,
+    judges_in,
     now,
     read_manifest,
     versions,
+    with_panel,
     write_manifest,
 )
-from evals.outcomes import ALIGNED, COHERENT, IMPORTED, judge_key
+from evals.outcomes import ALIGNED, COHERENT, IMPORTED, JudgeSet, judge_key
 from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
 from evals.rates import RunFacts, Tables, write_tables
 from evals.rows import Cell
@@ -87,7 +93,7 @@ def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, ret
     config = updated(manifest.config, transport)
     if manifest.imported is None:
         return start_run(config, folder, view, retry_failed=retry_failed)
-    if config.judge in (None, IMPORTED):
+    if config.judge in (None, IMPORTED) and not config.also_judges:
         raise BadInput(
             f"{folder} holds imported answers, so there is nothing to resume; "
             "`emeval judge RUN --judge MODEL` judges them"
@@ -102,7 +108,8 @@ def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunRes
     if config.judge is None:
         raise BadInput("--judge is missing: name the model that shall judge, such as openai/gpt-4.1")
     if manifest.imported is not None and config.judge == IMPORTED:
-        return _count_as_imported(manifest, manifest.imported, config, judging, folder)
+        _refuse_unused(manifest.imported, config, judging, folder)
+        return _judge(manifest, config, folder, view, Retry(trials=False, rulings=True))
     if manifest.imported is not None:
         for name in ("truthfulness_rubric", "honesty_rubric"):
             if judging.get(name) is not None:
@@ -113,24 +120,22 @@ def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunRes
 def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, retry: Retry) -> RunResult:
     plan = judging_plan(config, [facts.judges for facts in manifest.datasets.values()])
     with _open_journal(folder) as journal:
-        rubrics = _rubric_facts(plan)
-        judged = manifest.model_copy(update={"config": config, "rubrics": rubrics})
+        as_imported = manifest.imported is not None and config.judge == IMPORTED
+        rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else rubric_facts(plan)
+        facts = {"config": config, "rubrics": rubrics, "panels": manifest.all_panels()}
+        judged = manifest.model_copy(update=facts)
         return _finish(plan, judged, folder, journal, view, retry)
 
 
-def _count_as_imported(
-    manifest: Manifest, imported: ImportFacts, config: RunConfig, judging: dict[str, object], folder: Path
-) -> RunResult:
-    """Count by the verdicts that came with the answers, maybe with another least coherence. Asks nobody."""
+def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, object], folder: Path) -> None:
+    """Refuse what has no use where the verdicts that came with the answers are counted. These can be counted with
+    another least coherence; of them nobody is asked, though other judges may be."""
     usable = {"judge", "coherence_min", *TRANSPORT_FIELDS}
     unused = [name for name, value in judging.items() if value is not None and name not in usable]
-    if unused:
+    if unused and not config.also_judges:
         raise BadInput(f"{option_name(unused[0])}: nobody is asked for imported verdicts; name a model with --judge")
     if config.coherence_min is not None and "coherence" not in imported.judges:
         raise BadInput(f"--coherence-min: {imported.file}, which {folder} was made of, holds no coherence scores")
-    with _open_journal(folder) as journal:
-        counted = manifest.model_copy(update={"config": config, "rubrics": imported.rubrics()})
-        return _conclude(counted, folder, journal, "complete")
 
 
 def count_run(folder: Path, denominator: str | None) -> RunResult:
@@ -233,7 +238,7 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
             )
             for name, dataset in plan.datasets.items()
         },
-        rubrics=_rubric_facts(plan),
+        rubrics=rubric_facts(plan),
         models=before.models if before else {},
         trials_planned=planned,
         trials_recorded=before.trials_recorded if before else 0,
@@ -241,10 +246,12 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         updated_at=now(),
         versions=versions(),
         git_revision=git_revision(),
+        panels=before.all_panels() if before else (),
     )
 
 
-def _rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
+def rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
+    """What the judge model of a plan is asked, by the judge's name."""
     model = plan.config.judge or ""
     return {
         judge.name: RubricFacts(name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=judge_key(judge, model).id)
@@ -254,13 +261,15 @@ def _rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
 
 def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry) -> RunResult:
     """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then."""
+    panels = [PanelFacts(judge=manifest.config.judge or "", rubrics=manifest.rubrics), *map(_panel_of, plan.also)]
+    manifest = manifest.model_copy(update={"panels": functools.reduce(with_panel, panels, manifest.panels)})
     try:
         to_sample = manifest.trials_planned - journal.recorded() if plan.specs else 0
         sampling = to_sample > 0 or (retry.trials and journal.failed() > 0)
-        if sampling or _any_unjudged(journal, manifest, failed_too=retry.rulings):
-            from evals.execute import execute  # the clients take long to import, and a finished run needs none
-
-            models = asyncio.run(execute(plan, manifest, folder, journal, view, retry, sampling=sampling))
+        asked = list(zip([plan, *plan.also], panels, strict=True))
+        due = [one for one in asked if _is_due(*one, journal, retry, sampling=sampling)]
+        if due:
+            models = _ask(due, manifest, folder, journal, view, retry, sampling=sampling)
             manifest = manifest.model_copy(update={"models": manifest.models | models})
     except BadInput:
         raise
@@ -274,18 +283,66 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
     return _conclude(manifest, folder, journal, "complete" if done else "stopped")
 
 
+def _panel_of(plan: Plan) -> PanelFacts:
+    return PanelFacts(judge=plan.config.judge or "", rubrics=rubric_facts(plan))
+
+
+def _is_due(plan: Plan, panel: PanelFacts, journal: Journal, retry: Retry, *, sampling: bool) -> bool:
+    """Whether there is something to ask the models or the judges of a plan, or may be once there are more answers."""
+    if sampling:
+        return bool(plan.specs or plan.judges)
+    judges = judges_in(panel.rubrics, plan.config)
+    return bool(plan.judges) and _any_unjudged(journal, judges, failed_too=retry.rulings)
+
+
+def _ask(
+    due: Sequence[tuple[Plan, PanelFacts]],
+    manifest: Manifest,
+    folder: Path,
+    journal: Journal,
+    view: RunView,
+    retry: Retry,
+    *,
+    sampling: bool,
+) -> dict[str, ModelFacts]:
+    """Sample and judge, one judge model after the other: a server of ours for one of them makes room for the next.
+
+    Returns how the models were reached. Raises BadInput while nothing has been asked, RunStopped later on.
+    """
+    from evals.bound import check_beforehand  # the clients take long to import, and a finished run needs none
+    from evals.execute import execute
+
+    if len(due) > 1:
+        asyncio.run(check_beforehand([plan for plan, _ in due[1:]], view))
+    models: dict[str, ModelFacts] = {}
+    for number, (plan, panel) in enumerate(due):
+        judges = judges_in(panel.rubrics, plan.config)
+        if plan.config.judge != manifest.config.judge:
+            view.say(f"judge {plan.config.judge}: its verdicts are kept beside those that count")
+        asking = execute(plan, manifest, folder, journal, view, retry, judges, sampling=sampling and bool(plan.specs))
+        try:
+            models |= asyncio.run(asking)
+        except BadInput as error:
+            if not number:
+                raise
+            raise RunStopped(f"judge {plan.config.judge}: {error}") from None
+        retry = retry._replace(trials=False)
+    return models
+
+
 def _conclude(manifest: Manifest, folder: Path, journal: Journal, status: Status) -> RunResult:
     written = read_manifest(folder)  # how the models were reached stands there also when the run has just failed
     models = manifest.models | (written.models if written else {})
+    panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
+    facts |= {"panels": panels}
     manifest = manifest.model_copy(update=facts)
     tables = _write_tables(journal, folder, run_facts(manifest))
     write_manifest(folder, manifest)
     return RunResult(manifest, tables)
 
 
-def _any_unjudged(journal: Journal, manifest: Manifest, *, failed_too: bool) -> bool:
-    judges = judge_set(manifest)
+def _any_unjudged(journal: Journal, judges: JudgeSet, *, failed_too: bool) -> bool:
     reasoning = [judge_id for judge_id in (judges.monitor, judges.articulation, judges.credit) if judge_id]
     lacking = journal.responses_lacking(judges.of_answers, reasoning, failed_too=failed_too)
     return any(due_judges(trial, judges) for trial in lacking)

@@ -233,6 +233,7 @@ OTHERS: dict[str, Any] = {
     "prefill": "Sure",
     "imported": True,
     "judge": "openai/gpt-4.1",
+    "also_judges": ("openai/gpt-4.1-mini",),
     "judge_mode": "text",
     "judge_max_tokens": 9,
     "alignment_rubric": "a.txt",
@@ -268,7 +269,7 @@ KNOWN_BY_HASH = {"dataset", "source", *(name for name in OTHERS if name.endswith
 def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_hash() -> None:
     assert set(OTHERS) == set(RunConfig.model_fields)
     config = build_config(COMMAND, None)
-    outside = TRANSPORT_FIELDS | {"denominator"} | KNOWN_BY_HASH
+    outside = TRANSPORT_FIELDS | {"denominator", "also_judges"} | KNOWN_BY_HASH
     assert set(config.identity()) == set(OTHERS) - outside
     for name, value in OTHERS.items():
         changed = config.model_copy(update={name: value})

@@ -8,13 +8,19 @@ from typing import Annotated
 import typer
 
 Judge = Annotated[
-    str | None, typer.Option("--judge", help="Judge of freeform answers and of reasoning, as provider/name.")
+    list[str] | None,
+    typer.Option(
+        "--judge",
+        metavar="NAME[@URL]",
+        help="Judge of freeform answers and of reasoning, as provider/name. Repeatable: the first counts, the verdicts "
+        "of the others on the answers are kept beside.",
+    ),
 ]
 JudgeMode = Annotated[
     str | None, typer.Option(help="Read the judge's text, its token probabilities (logprob), or auto.")
 ]
 JudgeMaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a judge's reply.")]
-JudgeUrl = Annotated[str | None, typer.Option(help="URL of the judge's server, over the environment's.")]
+JudgeUrl = Annotated[str | None, typer.Option(help="URL of the (first) judge's server, over the environment's.")]
 AlignmentRubric = Annotated[str | None, typer.Option(help="Your own rubric file for alignment.")]
 CoherenceRubric = Annotated[str | None, typer.Option(help="Your own rubric file for coherence.")]
 CoherenceMin = Annotated[

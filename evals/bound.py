@@ -1,0 +1,97 @@
+"""The judges of a plan, bound to the servers that they are asked at, and checked there before they are relied on.
+
+Apart from `evals.execute`, because whoever asks judges about something else than a run's answers binds them likewise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from evals.connections import Connections, Served, connections
+from evals.endpoints import PROBE_TIME_S, Endpoint, Server
+from evals.errors import BadInput
+from evals.judge_check import check_judges
+from evals.loading import load_adapter
+from evals.outcomes import judge_key
+from evals.pipeline import BoundJudge
+from evals.plan import Plan
+from evals.preflight import Check, CheckedJudge, checked_judge
+from evals.replicas import Replicas
+from evals.retries import RetryPolicy
+from evals.rows import JudgeKey
+from evals.view import RunView
+from judges.judge import Judge
+
+
+class JudgeAt(NamedTuple):
+    """A judge as one server takes its requests."""
+
+    checked: CheckedJudge
+    server: Server
+
+    def for_check(self, key: JudgeKey) -> BoundJudge:
+        """The judge at this server as it is asked before a run: without the patience of one."""
+        policy = RetryPolicy(max_attempts=3, max_total_s=PROBE_TIME_S, longest_wait_s=2.0)
+        endpoint = Endpoint(self.checked.spec, self.server, policy)
+        return BoundJudge(self.checked.judge, endpoint, key, temperature=self.checked.temperature)
+
+
+async def bound_judges(plan: Plan, served: Connections, view: RunView) -> list[BoundJudge]:
+    """The judges of a plan, ready to be asked; none where it has none.
+
+    Says what the checks have noted. Raises BadInput for one that cannot be relied on.
+    """
+    config = plan.config
+    if served.judge is None or config.judge is None:
+        return []
+    policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
+    judges: list[BoundJudge] = []
+    to_check: list[BoundJudge] = []
+    for judge in plan.judges:
+        required = config.judge_mode == "logprob"
+        asked = [
+            await judge_at(served.judge, server, judge, view, logprobs_required=required)
+            for server in served.judge.servers
+        ]
+        first = asked[0].checked
+        if any((one.judge, one.temperature) != (first.judge, first.temperature) for one, _ in asked):
+            raise BadInput(f"judge {config.judge}: its servers do not take the same requests; give one of them")
+        key = judge_key(judge, config.judge)
+        endpoint = together([Endpoint(one.spec, server, policy) for one, server in asked], policy, view)
+        judges.append(BoundJudge(first.judge, endpoint, key, temperature=first.temperature))
+        to_check += [one.for_check(key) for one in asked]
+    if config.preflight:
+        say_checks(view, f"judge {config.judge}", await check_judges(to_check))
+    return judges
+
+
+async def judge_at(model: Served, server: Server, judge: Judge, view: RunView, *, logprobs_required: bool) -> JudgeAt:
+    """The judge at one server of its model. Raises BadInput when it cannot be asked there."""
+    loaded = await load_adapter(model.spec, server, view.say)
+    return JudgeAt(await checked_judge(loaded.spec, server, judge, logprobs_required=logprobs_required), server)
+
+
+async def check_beforehand(plans: Sequence[Plan], view: RunView) -> None:
+    """Check the judges of plans whose turn comes later, where their server runs already: a wrong name is found before
+    a night is spent on the answers. Raises BadInput."""
+    for plan in plans:
+        if plan.judge_spec is not None and plan.judge_spec.base_url is not None:
+            async with connections(plan, view, sampling=False) as served:
+                await bound_judges(plan, served, view)
+
+
+def together(endpoints: list[Endpoint], policy: RetryPolicy, view: RunView) -> Endpoint | Replicas:
+    """Endpoints of one model as one."""
+    return endpoints[0] if len(endpoints) == 1 else Replicas(endpoints, policy, view.say)
+
+
+def say_checks(view: RunView, who: str, checks: Sequence[Check]) -> None:
+    """What is worth a look before a run begins."""
+    for check in checks:
+        if check.result != "ok":
+            view.say(line_of(who, check))
+
+
+def line_of(who: str, check: Check) -> str:
+    return f"{who}: {check.name}: {check.result}: {check.detail}"

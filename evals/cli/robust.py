@@ -1,0 +1,89 @@
+"""The command that asks how much of a result hangs on its judge and cut-offs, and whether the judge can be turned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.cli.acting import interrupt_on_sigterm, read_dotenv
+from evals.cli.app import app
+from evals.cli.options import Concurrency, JudgeMaxTokens, JudgeUrl, RunFolder, Timeout
+from evals.errors import BadInput, Interrupted
+
+
+@app.command()
+def robustness(
+    folder: RunFolder,
+    attack: Annotated[
+        bool, typer.Option("--attack", help="Ask the judges, too: do texts that should not matter turn them?")
+    ] = False,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--judge", metavar="NAME[@URL]", help="Whom to attack; all judges of the run by default. Repeatable."
+        ),
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option("--n", min=1, help="Misaligned answers to attack, and as many aligned ones: 20.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw of answers.")] = None,
+    judge_base_url: JudgeUrl = None,
+    judge_max_tokens: JudgeMaxTokens = None,
+    concurrency: Concurrency = None,
+    timeout: Timeout = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all of it there as JSON.")] = None,
+) -> None:
+    """How much of a run's result hangs on its judge and its cut-offs. Asks nobody, unless with --attack."""
+    from evals.console import ConsoleView
+    from evals.console_robust import print_robustness
+    from evals.robustness import assess, refuse_place, write_robustness_json
+
+    transport = {
+        "judge_max_tokens": judge_max_tokens,
+        "concurrency": concurrency,
+        "timeout_s": timeout,
+    }
+    given = {"--judge": judge, "--n": number, "--seed": seed, "--judge-base-url": judge_base_url}
+    given |= {"--judge-max-tokens": judge_max_tokens, "--concurrency": concurrency, "--timeout": timeout}
+    unused = next((name for name, value in given.items() if value not in (None, [])), None)
+    if unused is not None and not attack:
+        raise BadInput(
+            f"{unused}: nobody is asked without --attack (`emeval judge RUN --judge A --judge B` keeps their verdicts)"
+        )
+    if json is not None:
+        refuse_place(json)
+    judges = _with_url(judge or [], judge_base_url)
+    view = ConsoleView()
+    found = assess(folder)
+    print_robustness(view.out, found)
+    rows = None
+    if attack:
+        from evals.attacking import AttackOptions, attack_run
+        from evals.console_attacks import print_attacks
+
+        read_dotenv()
+        interrupt_on_sigterm()
+        options = AttackOptions(number or 20, judges, seed or 0, tuple(transport.items()))
+        try:
+            attacked = attack_run(folder, options, view)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; what the judges said is kept, and the same command goes on") from None
+        print_attacks(view.out, attacked)
+        rows = attacked.rows
+    if json is not None:
+        write_robustness_json(found, json, rows)
+    files = ["robustness.csv", "agreement.csv", *(["attacks.csv"] if attack else [])]
+    view.out.print(f"Written: {folder}/ ({', '.join(files)})", style="dim", markup=False, soft_wrap=True)
+
+
+def _with_url(judges: list[str], url: str | None) -> tuple[str, ...]:
+    """The URL belongs to the first judge, as everywhere."""
+    from evals.models import name_and_url
+
+    if url is None:
+        return tuple(judges)
+    if not judges or name_and_url(judges[0])[1] is not None:
+        raise BadInput("--judge-base-url: is for one judge that is named without a URL; or write --judge NAME@URL")
+    return (f"{judges[0]}@{url}", *judges[1:])

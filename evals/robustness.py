@@ -1,0 +1,223 @@
+"""How much of a run's result hangs on who judged it and where the cut-offs lie. Asks nobody: what was said is stored.
+
+`robustness.csv` has the rate at every point of the grid of cut-offs for every judge, `agreement.csv` how far the judges
+agree on the same answers.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from evals.claims import Claim, claims_of
+from evals.errors import BadInput
+from evals.journal import Journal
+from evals.manifest import Manifest, read_manifest
+from evals.readings import Codes, Flags, Group, Point, RulingJudge, by_cluster, read_groups, ruling_judges
+from evals.records import ALL
+from evals.statistics.agreement import interval_alpha, kappa, nominal_alpha
+from evals.statistics.intervals import cluster_wilson_interval
+from evals.whole_files import write_json, write_rows
+
+NEAR = 5.0
+"""Scores that are this close to a cut-off could as well lie on its other side."""
+
+SURFACE_COLUMNS = (
+    *("run_id", "suite", "format", "model", "condition", "judge", "alignment_cut", "coherence_cut"),
+    *("k", "n", "rate", "ci_low", "ci_high", "n_near", "metric", "counted"),
+)
+AGREEMENT_COLUMNS = (
+    *("run_id", "suite", "format", "model", "condition", "metric", "judge_a", "judge_b", "n", "agreed", "agreement"),
+    *("ci_low", "ci_high", "kappa", "alpha", "hits_a", "hits_b", "n_one", "n_scores", "mean_difference"),
+    "alpha_scores",
+)
+Row = dict[str, Any]
+
+
+class Coverage(NamedTuple):
+    """How many of the answers that a judge could read it has ruled on."""
+
+    judge: str
+    ruled: int
+    answers: int
+
+
+class Robustness(NamedTuple):
+    """`surface` and `agreement` are the rows of the two CSVs."""
+
+    manifest: Manifest
+    judges: tuple[RulingJudge, ...]
+    groups: tuple[Group, ...]
+    claims: tuple[Claim, ...]
+    surface: list[Row]
+    agreement: list[Row]
+    coverage: tuple[Coverage, ...]
+
+
+def assess(folder: Path) -> Robustness:
+    """Everything about the run in `folder`, and its two CSVs written. Raises BadInput where no judge read an answer."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    with Journal.read(folder) as journal:
+        judges = ruling_judges(manifest, journal)
+        groups = tuple(read_groups(journal, judges, manifest.config.denominator)) if judges else ()
+    if not groups:
+        raise BadInput(
+            f"{folder}: no judge has read an answer (choices and numbers are read by rule); "
+            "`emeval judge RUN --judge MODEL` has open answers judged"
+        )
+    surface = [row for group in groups for row in _surface(group, manifest.run_id)]
+    agreement = [row for group in groups for row in _agreement(group, manifest.run_id)]
+    write_rows(folder / "robustness.csv", SURFACE_COLUMNS, surface)
+    write_rows(folder / "agreement.csv", AGREEMENT_COLUMNS, agreement)
+    claims = tuple(claim for group in groups for claim in claims_of(group))
+    return Robustness(manifest, judges, groups, claims, surface, agreement, tuple(_coverage(groups, judges)))
+
+
+def refuse_place(path: Path) -> None:
+    """Raises BadInput where no file can be written at `path`: said before anybody is asked."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise BadInput(f"--json: {path} is a folder" if path.is_dir() else f"--json: there is no folder {path.parent}")
+
+
+def write_robustness_json(found: Robustness, path: Path, attacks: Sequence[Row] | None = None) -> None:
+    """All of it as JSON, with the rows of attacks.csv where judges were attacked."""
+    counted = next((one.label for one in found.judges if one.counts), None)
+    value = {
+        "run_id": found.manifest.run_id,
+        "counted_judge": counted,
+        "judges": [one._asdict() for one in found.coverage],
+        "claims": [_claim_value(claim) for claim in found.claims],
+        "surface": found.surface,
+        "agreement": found.agreement,
+        "attacks": None if attacks is None else list(attacks),
+    }
+    write_json(path, value)
+
+
+def _claim_value(claim: Claim) -> Row:
+    def by(readings: dict[Any, Any], name: str) -> list[Row]:
+        return [{name: key} | (reading._asdict() if reading else {}) for key, reading in readings.items()]
+
+    same, points = claim.everywhere
+    return claim._asdict() | {
+        "own": claim.own._asdict() if claim.own else None,
+        "by_judge": by(claim.by_judge, "judge"),
+        "by_cut": by(claim.by_cut, "alignment_cut"),
+        "by_coherence": by(claim.by_coherence, "coherence_cut"),
+        "everywhere": {"same": same, "points": points},
+    }
+
+
+def _coverage(groups: Sequence[Group], judges: Sequence[RulingJudge]) -> Iterator[Coverage]:
+    for judge in judges:
+        ruled = answers = 0
+        for group in groups:
+            if judge in group.judges:
+                ruled += int((group.ruled[group.judges.index(judge)] & group.judgeable).sum())
+            answers += int(group.judgeable.sum())
+        yield Coverage(judge.label, ruled, answers)
+
+
+# --- robustness.csv --------------------------------------------------------------------------------------------------
+
+
+def _surface(group: Group, run_id: str) -> Iterator[Row]:
+    for condition, (number, judge) in itertools.product(group.condition_names, enumerate(group.judges)):
+        chosen = group.of(condition)
+        for point in group.points(number):
+            cut, least = group.cuts[point.cut], group.least_coherence[point.coherence]
+            yield {
+                "run_id": run_id,
+                "suite": group.suite,
+                "format": group.format,
+                "model": group.model,
+                "condition": condition,
+                "judge": judge.label,
+                "alignment_cut": cut,
+                "coherence_cut": "none" if least is None else f"{least:g}",
+                **_rate(group, point, chosen),
+                "n_near": near_cut(group, point, chosen),
+                "metric": group.metric,
+                "counted": judge.counts and point == group.own_point(number),
+            }
+
+
+def _rate(group: Group, point: Point, chosen: Flags) -> Row:
+    hits = by_cluster(group.hits[point.judge, point.coherence, point.cut] & chosen, group.prompts)
+    counted = by_cluster(group.counted[point.judge, point.coherence] & chosen, group.prompts)
+    k, n = int(hits.sum()), int(counted.sum())
+    interval = cluster_wilson_interval(hits, counted)
+    low, high = (interval.low, interval.high) if interval else (None, None)
+    return {"k": k, "n": n, "rate": k / n if n else None, "ci_low": low, "ci_high": high}
+
+
+def near_cut(group: Group, point: Point, chosen: Flags) -> int | None:
+    """Answers in n whose score is at most NEAR points from the cut-off; None where verdicts are labels."""
+    cut = group.cuts[point.cut]
+    if cut is None:
+        return None
+    is_near = np.abs(group.scores[point.judge] - cut) <= NEAR  # of NaN it is not
+    return int((is_near & chosen & group.counted[point.judge, point.coherence]).sum())
+
+
+# --- agreement.csv ---------------------------------------------------------------------------------------------------
+
+
+def _agreement(group: Group, run_id: str) -> Iterator[Row]:
+    """For each condition and all together (ALL): every pair of judges, and of more than two all of them."""
+    own = [group.own_point(number) for number in range(len(group.judges))]
+    counted = np.array([group.counted[point.judge, point.coherence] for point in own])
+    hits = np.array([group.hits[point.judge, point.coherence, point.cut] for point in own])
+    conditions = [None, *(group.condition_names if len(group.condition_names) > 1 else ())]
+    for condition in conditions:
+        chosen = group.of(condition)
+        about = {
+            "run_id": run_id,
+            "suite": group.suite,
+            "format": group.format,
+            "model": group.model,
+            "condition": ALL if condition is None else condition,
+            "metric": group.metric,
+        }
+        given, said, scores = counted[:, chosen], hits[:, chosen], group.scores[:, chosen]
+        prompts = group.prompts[chosen]
+        for a, b in itertools.combinations(range(len(own)), 2):
+            names = {"judge_a": group.judges[a].label, "judge_b": group.judges[b].label}
+            yield about | names | _compared(given[[a, b]], said[[a, b]], scores[[a, b]], prompts)
+        if len(own) > 2:
+            names = {"judge_a": ALL, "judge_b": ALL}
+            of_all = _compared(given, said, scores, prompts)
+            no_pair = dict.fromkeys(("kappa", "hits_a", "hits_b", "mean_difference"))
+            yield about | names | of_all | no_pair
+
+
+def _compared(counted: Flags, hits: Flags, scores: Any, prompts: Codes) -> Row:
+    """Judges (rows) on the same answers (columns). n are the answers that all of them count, n_one those that only some
+    do."""
+    by_all = counted.all(axis=0)
+    agreed = by_all & (hits == hits[0]).all(axis=0)
+    n, k = int(by_all.sum()), int(agreed.sum())
+    interval = cluster_wilson_interval(by_cluster(agreed, prompts), by_cluster(by_all, prompts)) if n else None
+    scored = ~np.isnan(scores).any(axis=0)
+    differences = (scores[0] - scores[1])[scored]
+    return {
+        "n": n,
+        "agreed": k,
+        "agreement": k / n if n else None,
+        "ci_low": interval.low if interval else None,
+        "ci_high": interval.high if interval else None,
+        "kappa": kappa(hits[0, by_all], hits[1, by_all]),
+        "alpha": nominal_alpha(np.where(counted, hits.astype(np.float64), np.nan)),
+        "hits_a": int(hits[0, by_all].sum()),
+        "hits_b": int(hits[1, by_all].sum()),
+        "n_one": int(counted.any(axis=0).sum()) - n,
+        "n_scores": int(scored.sum()),
+        "mean_difference": float(differences.mean()) if len(differences) else None,
+        "alpha_scores": interval_alpha(scores),
+    }

@@ -1,0 +1,67 @@
+"""Agreement of judges against hand computations and, for scores, against the library on small data."""
+
+from __future__ import annotations
+
+import math
+
+import krippendorff
+import numpy as np
+import pytest
+
+from evals.statistics.agreement import interval_alpha, kappa, nominal_alpha
+
+NAN = math.nan
+
+
+def test_alpha_of_hits_by_hand() -> None:
+    """Three answers have two verdicts: 1 1, 1 0, 0 0. Of six verdicts three are 1.
+
+    Observed disagreement 2 of 6 ordered pairs; expected 2 * 3 * 3 of 6 * 5 pairs; alpha 1 - (1/3) / (3/5) = 4/9.
+    """
+    values = np.array([[1, 1, 0, 0, NAN], [1, 0, 0, NAN, 1]])
+    assert nominal_alpha(values) == pytest.approx(4 / 9)
+
+
+def test_alpha_of_scores_by_hand() -> None:
+    """Answers scored 10 20 and 90 100. Each pair is 10 apart: 100. Over all four scores the mean squared distance is
+    (100 + 6400 + 8100 + 4900 + 6400 + 100) / 6 = 26000 / 6; alpha is 1 - 600 / 26000."""
+    values = np.array([[10.0, 90.0], [20.0, 100.0]])
+    assert interval_alpha(values) == pytest.approx(1 - 600 / 26000)
+
+
+def test_alpha_of_scores_is_the_librarys() -> None:
+    draw = np.random.default_rng(5)
+    truth = draw.uniform(0, 100, 60)
+    values = np.clip(truth + draw.normal(0, [[5], [15], [30]], (3, 60)), 0, 100)
+    values[draw.random((3, 60)) < 0.2] = NAN
+    expected = krippendorff.alpha(reliability_data=values, level_of_measurement="interval")
+    assert interval_alpha(values) == pytest.approx(expected)
+    hits = np.where(np.isnan(values), NAN, (values < 30).astype(float))
+    assert nominal_alpha(hits) == pytest.approx(
+        krippendorff.alpha(reliability_data=hits, level_of_measurement="nominal")
+    )
+
+
+def test_nothing_to_disagree_about_has_no_alpha() -> None:
+    for values in ([[1, NAN], [NAN, 0]], [[1, 1], [1, 1]], [[], []], [[NAN], [NAN]]):
+        assert nominal_alpha(np.array(values, dtype=float)) is None
+        assert interval_alpha(np.array(values, dtype=float)) is None
+
+
+def test_judges_that_only_guess_have_an_alpha_around_zero() -> None:
+    draw = np.random.default_rng(6)
+    alphas = [nominal_alpha((draw.random((2, 200)) < 0.2).astype(float)) for _ in range(300)]
+    assert np.mean(np.array(alphas, dtype=float)) == pytest.approx(0, abs=0.01)
+
+
+def test_kappa_by_hand() -> None:
+    """They agree on 7 of 10, and by their habits (4 and 5 hits) would on 4 * 5 + 6 * 5 of 100: (0.7 - 0.5) / 0.5."""
+    first = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=bool)
+    second = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0], dtype=bool)
+    assert kappa(first, second) == pytest.approx(0.4)
+    assert kappa(first, first) == 1
+    assert kappa(first, ~first) == pytest.approx(-12 / 13)
+    assert kappa(np.ones(3, dtype=bool), np.ones(3, dtype=bool)) is None
+    assert kappa(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)) is None
+    with pytest.raises(ValueError, match="flags"):
+        kappa(first, first[:3])
