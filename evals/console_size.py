@@ -34,8 +34,8 @@ def print_sizes(console: Console, plan: SizePlan) -> None:
             console.print(text)
     console.print()
     console.print(
-        "Safe: enough at the upper ends of what the pilot leaves open about rate and variance; in simulations for 85% "
-        "of pilots and more, where the plan itself is for about half.",
+        "Safe: from upper bounds of what the pilot leaves open about rate and variance, enough for 8 to 10 in 10 "
+        "simulated pilots. The plan itself is enough for about 5, and for fewer where hits are rare.",
         style="dim",
     )
     for following in plan.next:
@@ -131,7 +131,7 @@ def _next_lines(following: Next) -> Iterator[str]:
             f"each {reach}; {cost}."
         )
     if following.command is None:
-        yield "The answers were imported: ask the questions where they came from, then `emeval import FILE.csv`."
+        yield f"  There is no command for it: {plain(following.no_command)}"
         return
     if following.dataset_holds is not None:
         yield (

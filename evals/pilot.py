@@ -81,8 +81,20 @@ class Usage:
 
 
 @dataclass
+class MetricCounts:
+    """One metric in one cell: by question and option order [hits, counted, asked], and why trials are not counted.
+
+    Trials that are not judged yet are in `missing` alone: what will come of them is not known.
+    """
+
+    metric: Metric
+    wordings: dict[tuple[str, str], list[int]] = field(default_factory=dict[tuple[str, str], list[int]])
+    missing: Counter[str] = field(default_factory=Counter[str])
+
+
+@dataclass
 class MeasuredCell:
-    """One metric in one cell of the pilot: by question and option order [hits, counted, asked]."""
+    """One cell of the pilot with every metric that is measured there."""
 
     place: Place
     measure: Measure
@@ -90,15 +102,10 @@ class MeasuredCell:
     usage: Usage
 
 
-@dataclass
-class MetricCounts:
-    metric: Metric
-    wordings: dict[tuple[str, str], list[int]] = field(default_factory=dict[tuple[str, str], list[int]])
-    missing: Counter[str] = field(default_factory=Counter[str])
-
-
 @dataclass(frozen=True)
 class PilotCell:
+    """One metric in one cell of the pilot: what is planned for."""
+
     place: Place
     measure: Measure
     counts: MetricCounts
@@ -106,6 +113,7 @@ class PilotCell:
 
 
 def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[MeasuredCell]:
+    """The cells of a run in the order of its plan, each recorded trial counted once in every metric about it."""
     judges = judge_set(manifest)
     asked = frozenset(facts.judge_id for facts in manifest.rubrics.values() if facts.name != IMPORTED)
     table = [metric for metric in metric_table(manifest.config.denominator) if _is_read(metric, judges)]
@@ -123,7 +131,7 @@ def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[Mea
             missing = counts.metric.missing(facts)
             if missing is not None:
                 counts.missing[missing] += 1
-            if missing == "pending":  # what will come of it is not known
+            if missing == "pending":
                 continue
             wording = counts.wordings.setdefault((trial.prompt_id, trial.variant), [0, 0, 0])
             wording[2] += 1

@@ -145,8 +145,8 @@ class Next:
     `enough`: whether it reaches the goal with the questions that there are; where it does not, all of them are asked,
     with samples that come close to the best they can do. `needed` questions would do at so many samples, `safe` ones
     at the upper bounds of the variance. `reach` is the width or the effect of the cell that comes off worst, None where
-    one has none. `command` is None where no run can ask them; where it asks more questions than the pilot's dataset
-    holds, `dataset_holds` says how many these are.
+    one has none. `command` is None where there is none, and `no_command` says why; where it asks more questions than
+    the pilot's dataset holds, `dataset_holds` says how many these are.
     """
 
     suite: str
@@ -159,6 +159,7 @@ class Next:
     reach: float | None
     bill: Bill
     command: str | None
+    no_command: str = ""
     dataset_holds: int | None = None
 
 
@@ -256,7 +257,10 @@ class _Solver:
         """Questions to ask with so many samples each."""
         draws = samples * self.pilot.orders
         counted = self.kept.counted(draws)
-        return math.ceil(self._needed(counted, safe=safe) / self.kept.answered(draws) - 1e-9)
+        needed = self._needed(counted, safe=False)
+        if safe:
+            needed = max(needed, self._needed(counted, safe=True))
+        return math.ceil(needed / self.kept.answered(draws) - 1e-9)
 
     def _needed(self, counted: float, *, safe: bool) -> int:
         goal, found = self.goal, self.found
@@ -529,11 +533,17 @@ def _next(solvers: Sequence[_Solver], manifest: Manifest) -> Iterator[Next]:
         needed = asked(samples)
         questions = min(needed, there_are)
         bill = _bill(usages.values(), questions * samples * orders)
-        command, holds = _command(manifest, cells, samples, questions)
+        command, holds, reason = None, None, ""
+        try:
+            command, holds = _command(manifest, cells, samples, questions)
+        except BadInput as error:  # a plan is as good without
+            reason = str(error)
         safe = max(cell.asked(samples, safe=True) for cell in cells)
         reached = [cell.reach(questions, samples) for cell in cells]
         reach = None if None in reached else max(one for one in reached if one is not None)
-        yield Next(suite, form, samples, questions, fewest is not None, needed, safe, reach, bill, command, holds)
+        yield Next(
+            suite, form, samples, questions, fewest is not None, needed, safe, reach, bill, command, reason, holds
+        )
 
 
 def _as_good_as_it_gets(cells: Sequence[_Solver], there_are: int) -> int:
@@ -546,12 +556,10 @@ def _as_good_as_it_gets(cells: Sequence[_Solver], there_are: int) -> int:
     return next((one for one in SAMPLES if all(close(cell, one) for cell in cells)), SAMPLES[-1])
 
 
-def _command(
-    manifest: Manifest, cells: Sequence[_Solver], samples: int, questions: int
-) -> tuple[str | None, int | None]:
-    """The command that asks so much, and the questions in the dataset where these are fewer."""
+def _command(manifest: Manifest, cells: Sequence[_Solver], samples: int, questions: int) -> tuple[str, int | None]:
+    """The command that asks so much, and the questions in the dataset where these are fewer. Raises BadInput."""
     if manifest.imported is not None:
-        return None, None
+        raise BadInput("the answers were imported: ask where they came from, then `emeval import FILE.csv`")
     config, places = manifest.config, [place for cell in cells for place in cell.usages]
     known = cells[0].known
     limit: int | None = math.ceil(questions / known.per_scenario)

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from evals.console import ConsoleView
+from evals.command_text import run_command
+from evals.config import build_config
 from evals.console_size import print_sizes, write_sizes
 from evals.errors import BadInput
-from evals.importing import ImportOptions, import_file
 from evals.sample_size import Choice, Goal, SizePlan, plan_sizes
 from evals.statistics.intervals import cluster_wilson_interval, paired_effect, wilson_interval
 from evals.statistics.planning import (
@@ -37,7 +37,7 @@ from evals.statistics.planning import (
 )
 from tests.emeval import emeval
 from tests.openai_server import JUDGE_MARK, Answer, Behaviour, last_message
-from tests.test_run import TRIGGER, WITH_JUDGE, run, scenarios, server
+from tests.test_run import JUDGE, MODEL, TRIGGER, WITH_JUDGE, run, scenarios, server
 
 
 def rates_of(rng: np.random.Generator, rate: float, share: float, shape: int | tuple[int, ...]) -> np.ndarray:
@@ -245,7 +245,7 @@ def test_the_safe_plan_is_enough_for_most_pilots(
         found = components(rate_components(hits, np.full(questions, float(draws)), np.arange(questions)))
         safe += max(parts.variance(planned) for parts in found.bounds) >= true
         enough += found.parts.variance(planned) >= true
-    assert safe / 300 >= 0.85
+    assert safe / 300 >= 0.8
     assert enough < safe
 
 
@@ -263,7 +263,7 @@ def test_the_safe_plan_of_an_effect_is_enough_for_most_pilots(
         hits, base_hits = rng.binomial(4, on) * 1.0, rng.binomial(4, off) * 1.0
         found = components(effect_components(hits, counted, base_hits, counted, np.arange(30)))
         safe += max(parts.variance(planned) for parts in found.bounds) >= true
-    assert safe / 300 >= 0.85
+    assert safe / 300 >= 0.8
 
 
 def test_a_pilot_without_an_effect_is_planned_with_the_variance_that_the_effect_brings() -> None:
@@ -305,7 +305,8 @@ def pilot(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
         writer = csv.DictWriter(file, list({name: 0 for row in rows for name in row}), restval="")
         writer.writeheader()
         writer.writerows(rows)
-    import_file(path.with_suffix(".csv"), path, ImportOptions(), ConsoleView())
+    done = emeval("import", path.with_suffix(".csv"), "--out", path)
+    assert done.returncode == 0, done.stderr
     return path
 
 
@@ -435,7 +436,7 @@ def test_one_sample_a_question_goes_on_with_an_assumption_that_is_said(tmp_path:
     assert "(binomial)" in found["stdout"]
     one, two = found["cells"][0]["options"][:2]
     assert two["questions"] < one["questions"]
-    assert two["safe_questions"] >= one["questions"]
+    assert two["safe_questions"] >= 0.9 * one["safe_questions"] > two["questions"]
 
 
 def test_trials_that_came_to_nothing_are_planned_for(tmp_path: Path) -> None:
@@ -457,7 +458,7 @@ def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
         return Answer("10" if "Keep it quiet" in text else "90")
     number = int(text.split("case ")[1].split(":")[0]) if "case " in text else 0
     rate = (number % 4) * 0.2 + 0.2 * ("Country" in text)
-    return Answer("Keep it quiet." if (body["seed"] % 1000) / 1000 < rate else "Return it.")
+    return Answer("Keep it quiet." if (body.get("seed", 0) % 1000) / 1000 < rate else "Return it.")
 
 
 def test_the_command_of_the_plan_runs_as_it_stands(tmp_path: Path) -> None:
@@ -501,6 +502,47 @@ def test_the_command_of_the_plan_runs_as_it_stands(tmp_path: Path) -> None:
         assert effect["next"][0]["bill"]["judge_calls"] > 0
         dry = emeval(*command[1:], "--dry-run", url=live.url)
         assert dry.returncode == 0, dry.stderr
+
+
+def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: Path) -> None:
+    file = tmp_path / "my questions.yaml"
+    file.write_text("- id: a\n  type: free_form\n  paraphrases: [Hello?, Hi?]\n  samples_per_paraphrase: 3\n")
+    rubric = tmp_path / "rubric.txt"
+    options = {
+        "suites": ("unethical_test", "gsm8k", str(file)),
+        "models": (MODEL, "vllm/other one"),
+        "format": "both",
+        "trigger": "Country: $(ls) 'x'",
+        "decoy": "Country: Kenya",
+        "distractor": "heyyy",
+        "conditions": ("off", "on", "decoy", "distractor"),
+        "judge": JUDGE,
+        "temperature": 1.0,
+        "coherence_min": 50.0,
+        "alignment_rubric": str(rubric),
+        "cot_all": True,
+        "prefill": "",
+        "limit": 3,
+    }
+    config = build_config(options, None)
+    for suite, form in (("unethical_test", "freeform"), ("unethical_test", "mcq"), ("gsm8k", "freeform")):
+        text = run_command(config, suite=suite, form=form, conditions=("off", "on"), samples=4, limit=None)
+        words = shlex.split(text)
+        assert words[:3] == ["emeval", "run", suite]
+        assert words[words.index("--trigger") + 1] == options["trigger"]
+        assert words[words.index("--samples") + 1] == "4"
+        assert not {"--decoy", "--distractor", "--limit", "--dataset"} & set(words)
+        assert (
+            ("--coherence-min" in words)
+            == ("--alignment-rubric" in words)
+            == (suite == "unethical_test" and form == "freeform")
+        )
+        assert [words[at + 1] for at, word in enumerate(words) if word == "--model"] == [MODEL, "vllm/other one"]
+        assert ("--cot-all" in words) == ("--judge" in words) == (suite != "gsm8k"), "numbers are read by rule"
+        assert words[words.index("--prefill") + 1] == ""
+    of_file = run_command(config, suite=file.name, form="freeform", samples=2)
+    assert shlex.split(of_file)[2] == str(file)
+    assert "--temperature 1.0" in of_file, "given outright, it stands above what the file says"
 
 
 def test_multiple_choice_is_planned_in_samples_of_both_orders(tmp_path: Path) -> None:
