@@ -67,9 +67,10 @@ def draw(population: Sequence[Candidate], n: int, seed: int, run_id: str) -> Dra
     strata: list[tuple[Stratum, SampledStratum]] = []
     for (stratum, found), count in zip(members.items(), draws, strict=True):
         strata.append((stratum, SampledStratum(name=stratum.name, population=len(found), drawn=count)))
-        picked = random.choice(len(found), size=count, replace=False)
+        picked: list[int] = random.choice(len(found), size=count, replace=False).tolist()
         rows += [(found[place], stratum.name, count / len(found)) for place in picked]
-    shuffled = [rows[place] for place in random.permutation(len(rows))]
+    order: list[int] = random.permutation(len(rows)).tolist()
+    shuffled = [rows[place] for place in order]
     tag = _tag([run_id, str(seed), *(candidate.trial_id for candidate, _, _ in shuffled)])
     digits = max(3, len(str(len(shuffled))))
     return Drawn(

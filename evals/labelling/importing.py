@@ -7,7 +7,8 @@ all, and a label id that is not of this run's sample is an error: a label on the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +35,8 @@ from evals.text import has_control_character, one_line, original_text
 
 _COLUMNS = ("label_id", "label", "note")
 _REQUIRED = ("label_id", "label")
-_WORD_OF: dict[str, LabelWord] = {word: word for word in LABEL_WORDS} | {word[0]: word for word in LABEL_WORDS}
+_WORD_OF: dict[str, LabelWord] = {key: word for word in LABEL_WORDS for key in (word, word[0])}
+"""A label, or the key that stands for it on the page."""
 _LONGEST_NAME = 80
 _HEADER_BYTES = 4096
 
@@ -74,8 +76,21 @@ def import_labels(run: Path, path: Path, labeller: str) -> Imported:
     sample = read_sample(run)
     if sample is None:
         raise BadInput(f"{run / FOLDER / SAMPLE_NAME}: is missing; `emeval label sample RUN` draws what to label")
-    with FileLock(run / f".{FOLDER}.lock"):  # two labellers may import at the same moment
+    with _locked(run):  # two labellers may import at the same moment
         return _import(run, path, name, sample)
+
+
+@contextmanager
+def _locked(run: Path) -> Generator[None]:
+    lock = FileLock(run / f".{FOLDER}.lock")
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise BadInput(f"{run}: cannot be written: {error.strerror}; nothing was changed") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _import(run: Path, path: Path, labeller: str, sample: LabelSample) -> Imported:

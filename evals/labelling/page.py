@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from evals.labelling.exhibits import Exhibit
 from evals.labelling.guidelines import GUIDELINES
@@ -38,8 +37,8 @@ def label_page(run_id: str, exhibits: Sequence[Exhibit]) -> str:
     return environment.from_string(_part("label.html.j2")).render(
         run_id=run_id,
         sample=sample,
-        script=Markup(script),  # noqa: S704
-        style=Markup(style),  # noqa: S704
+        script=script,
+        style=style,
         script_hash=_hash(script),
         style_hash=_hash(style),
     )

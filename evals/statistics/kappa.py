@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
-from statsmodels.stats.inter_rater import cohens_kappa
+from statsmodels.stats import inter_rater  # pyright: ignore[reportMissingTypeStubs]
+
+_library = cast("Any", inter_rater)
 
 
 def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
@@ -20,4 +23,4 @@ def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float | None:
         table[words.index(one), words.index(other)] += 1
     if len(words) < 2:
         return None
-    return float(cohens_kappa(table, return_results=False))
+    return float(_library.cohens_kappa(table, return_results=False))
