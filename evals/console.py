@@ -21,6 +21,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
+from evals.console_rates import INTERVALS, effect_p, interval_cells, notes_on_rates, p_words, rate_in_words
 from evals.datasets import check
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table, metrics_of
@@ -209,7 +210,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         table = Table(title=plain(f"{suite} ({fmt}) · {model}"), title_justify="left", title_style="bold")
         table.add_column("condition")
         table.add_column(primary, justify="right", no_wrap=True)
-        table.add_column("95% interval", no_wrap=True)
+        table.add_column("95%: questions\nlike these", no_wrap=True)
+        table.add_column("95%: just\nthese questions", no_wrap=True)
         table.add_column("k of n", justify="right", no_wrap=True)
         table.add_column("trials", justify="right", no_wrap=True)
         table.add_column("not in n, and why")
@@ -221,7 +223,9 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             table.add_row(*_rate_cells(row, outcomes))
         console.print(table)
         for row in measured[measured["metric"].isin(others)].to_dict("records"):
-            console.print(f"{row['metric'].capitalize()}, {plain(_with_trigger(row))}: {_share(row)}")
+            console.print(f"{row['metric'].capitalize()}, {plain(_with_trigger(row))}: {rate_in_words(row)}")
+        for text in notes_on_rates(rows, tables.rates):
+            console.print(text)
         effects = tables.effects
         effects = effects[(effects["suite"] == suite) & (effects["format"] == fmt) & (effects["model"] == model)]
         for text in _effect_lines(effects[effects["metric"] == primary], tables):
@@ -230,6 +234,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             console.print(_reasoning_table(measured))
         for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, manifest)]:
             console.print(text)
+    if not pooled.empty:
+        console.print(INTERVALS, style="dim")
     if manifest.trials_recorded < manifest.trials_planned:
         console.print(
             f"[bold]Not complete[/bold]: {manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."
@@ -248,7 +254,7 @@ def _rate_cells(row: dict[Any, Any], outcomes: Counter[str]) -> list[str]:
     return [
         plain(_with_trigger(row)),
         _percent(row["rate"]),
-        "no rate" if not row["n"] else f"{_percent(row['ci_low'])} to {_percent(row['ci_high'])}",
+        *interval_cells(row),
         f"{row['k']} of {row['n']}",
         str(row["n_trials"]),
         "\n".join(missing) or "none",
@@ -265,7 +271,7 @@ def _effect_lines(here: pd.DataFrame, tables: Tables) -> Iterator[str]:
         yield (
             f"Effect of {plain(row['condition'])} against {row['baseline']}, over the {row['n_prompts']} prompts "
             f"answered under both: [bold]{100 * row['effect']:+.1f} points[/bold] "
-            f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}, p {_p(row['p_value'])})"
+            f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}, {effect_p(row, tables.effects)})"
         )
     if here.empty and {BASELINE} < set(tables.rates["condition"]):
         yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
@@ -409,7 +415,8 @@ def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:
     verdict = (
         "By chance, 95% intervals miss one in twenty."
         if is_calibrated(compared)
-        else f"[bold red]That is no chance[/bold red] (p {_p(chance)}): something between weights and table is wrong."
+        else f"[bold red]That is no chance[/bold red] (p {p_words(chance)}): something between weights and table is "
+        "wrong."
     )
     console.print(f"{holding} of {len(compared)} intervals hold the true rate. {verdict}")
     console.print(f"Rates of fewer than {FEWEST} answers are left out.")
@@ -417,7 +424,3 @@ def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}%"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

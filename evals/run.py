@@ -120,7 +120,7 @@ def _count_as_imported(
     manifest: Manifest, imported: ImportFacts, config: RunConfig, judging: dict[str, object], folder: Path
 ) -> RunResult:
     """Count by the verdicts that came with the answers, maybe with another least coherence. Asks nobody."""
-    usable = {"judge", "coherence_min", *TRANSPORT_FIELDS}
+    usable = {"judge", "coherence_min", "max_unscored", *TRANSPORT_FIELDS}
     unused = [name for name, value in judging.items() if value is not None and name not in usable]
     if unused:
         raise BadInput(f"{option_name(unused[0])}: nobody is asked for imported verdicts; name a model with --judge")
@@ -131,11 +131,11 @@ def _count_as_imported(
         return _conclude(counted, folder, journal, "complete")
 
 
-def count_run(folder: Path, denominator: str | None) -> RunResult:
+def count_run(folder: Path, denominator: str | None, max_unscored: float | None = None) -> RunResult:
     """Count the run in `folder` anew from its journal and write its tables. Asks nobody."""
     manifest = _manifest_of(folder)
-    if denominator is not None:
-        config = updated(manifest.config, {"denominator": denominator})
+    if denominator is not None or max_unscored is not None:
+        config = updated(manifest.config, {"denominator": denominator, "max_unscored": max_unscored})
         manifest = manifest.model_copy(update={"config": config})
     with Journal.read(folder) as journal:
         # The journal knows better than a manifest whose run was killed.
