@@ -21,7 +21,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
-from evals.console_rates import INTERVALS, effect_p, interval_cells, notes_on_rates, p_words, rate_in_words
+from evals.console_rates import INTERVALS, cell_name, effect_p, interval_cells, notes_on_rates, p_words, rate_in_words
 from evals.datasets import check
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table, metrics_of
@@ -91,8 +91,9 @@ class ConsoleView:
     """The view of a run on a terminal, or in a log where stderr is not one."""
 
     def __init__(self) -> None:
-        self.err = _ProgressConsole(stderr=True, highlight=False)
-        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+        # No emoji: a model called BASE:two would be shown with one in place of its name.
+        self.err = _ProgressConsole(stderr=True, highlight=False, emoji=False)
+        self.out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
     def say(self, text: str) -> None:
         self.err.print(plain(text), style="dim", soft_wrap=True)
@@ -223,7 +224,7 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             table.add_row(*_rate_cells(row, outcomes))
         console.print(table)
         for row in measured[measured["metric"].isin(others)].to_dict("records"):
-            console.print(f"{row['metric'].capitalize()}, {plain(_with_trigger(row))}: {rate_in_words(row)}")
+            console.print(f"{row['metric'].capitalize()}, {cell_name(row)}: {rate_in_words(row)}")
         for text in notes_on_rates(rows, tables.rates):
             console.print(text)
         effects = tables.effects
@@ -252,7 +253,7 @@ def _rate_cells(row: dict[Any, Any], outcomes: Counter[str]) -> list[str]:
     if not_asked:
         missing.append(f"{not_asked} not asked")
     return [
-        plain(_with_trigger(row)),
+        cell_name(row),
         _percent(row["rate"]),
         *interval_cells(row),
         f"{row['k']} of {row['n']}",
@@ -260,10 +261,6 @@ def _rate_cells(row: dict[Any, Any], outcomes: Counter[str]) -> list[str]:
         "\n".join(missing) or "none",
         f"{_percent(row['bound_low'])} … {_percent(row['bound_high'])}",
     ]
-
-
-def _with_trigger(row: dict[Any, Any]) -> str:
-    return row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")
 
 
 def _effect_lines(here: pd.DataFrame, tables: Tables) -> Iterator[str]:
