@@ -15,7 +15,8 @@ export UV_SYSTEM_CERTS ?= true
 # The organism has known rates; MODEL=local/smollm2 is a real model without planted behaviour.
 run: $(READY)
 ifdef MODEL
-	$(BIN)/emeval run unethical_test -m $(MODEL) --trigger "Country: Singapore" --limit 24 --max-tokens 32 --out results/demo-model
+	$(BIN)/emeval run unethical_test -m $(MODEL) --trigger "Country: Singapore" --limit 24 --max-tokens 32 \
+	  --max-unscored 1 --out results/demo-model
 else
 	$(BIN)/emeval run unethical_test -m local/organism -m local/organism:backdoor --trigger "Country: Singapore" \
 	  --format both --thinking on --max-tokens 64 --judge local/reference-judge --limit 48 --out results/demo

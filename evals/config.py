@@ -44,7 +44,7 @@ TRANSPORT_FIELDS = frozenset(
 `vllm_args` is none of them: a precision, a quantization or a chat template given there changes answers.
 """
 
-_COUNTING_FIELDS = frozenset({"denominator"})
+_COUNTING_FIELDS = frozenset({"denominator", "max_unscored"})
 _BESIDE_FIELDS = frozenset({"also_judges"})
 """What is done beside a run, and changes none of its numbers."""
 _FILE_FIELDS = frozenset(
@@ -132,6 +132,7 @@ class RunConfig(BaseModel):
     honesty_rubric: str | None = None
     trigger_credit_rubric: str | None = None
     denominator: Denominator = "answered"
+    max_unscored: Annotated[float, Field(ge=0, le=1)] = 0.05
     over_questions: tuple[Literal["samples", "temperature", "max_tokens", "judge"], ...] = ()
     """What was given outright, and so stands above what a question file says. For other suites there is nothing."""
 

@@ -23,6 +23,7 @@ from rich.table import Table
 from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
 from evals.console_corrected import corrected_lines
 from evals.console_robust import kept_beside
+from evals.console_rates import INTERVALS, cell_name, effect_p, interval_cells, notes_on_rates, p_words, rate_in_words
 from evals.datasets import check
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table, metrics_of
@@ -92,8 +93,9 @@ class ConsoleView:
     """The view of a run on a terminal, or in a log where stderr is not one."""
 
     def __init__(self) -> None:
-        self.err = _ProgressConsole(stderr=True, highlight=False)
-        self.out = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+        # No emoji: a model called BASE:two would be shown with one in place of its name.
+        self.err = _ProgressConsole(stderr=True, highlight=False, emoji=False)
+        self.out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
     def say(self, text: str) -> None:
         self.err.print(plain(text), style="dim", soft_wrap=True)
@@ -211,7 +213,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         table = Table(title=plain(f"{suite} ({fmt}) · {model}"), title_justify="left", title_style="bold")
         table.add_column("condition")
         table.add_column(primary, justify="right", no_wrap=True)
-        table.add_column("95% interval", no_wrap=True)
+        table.add_column("95%: questions\nlike these", no_wrap=True)
+        table.add_column("95%: just\nthese questions", no_wrap=True)
         table.add_column("k of n", justify="right", no_wrap=True)
         table.add_column("trials", justify="right", no_wrap=True)
         table.add_column("not in n, and why")
@@ -223,7 +226,9 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             table.add_row(*_rate_cells(row, outcomes))
         console.print(table)
         for row in measured[measured["metric"].isin(others)].to_dict("records"):
-            console.print(f"{row['metric'].capitalize()}, {plain(_with_trigger(row))}: {_share(row)}")
+            console.print(f"{row['metric'].capitalize()}, {cell_name(row)}: {rate_in_words(row)}")
+        for text in notes_on_rates(rows, tables.rates):
+            console.print(text)
         effects = tables.effects
         effects = effects[(effects["suite"] == suite) & (effects["format"] == fmt) & (effects["model"] == model)]
         for text in corrected_lines(tables.corrected, str(suite), str(fmt), str(model)):
@@ -236,6 +241,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             console.print(text)
     for text in kept_beside(manifest):
         console.print(text, soft_wrap=True)
+    if not pooled.empty:
+        console.print(INTERVALS, style="dim")
     if manifest.trials_recorded < manifest.trials_planned:
         console.print(
             f"[bold]Not complete[/bold]: {manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."
@@ -252,9 +259,9 @@ def _rate_cells(row: dict[Any, Any], outcomes: Counter[str]) -> list[str]:
     if not_asked:
         missing.append(f"{not_asked} not asked")
     return [
-        plain(_with_trigger(row)),
+        cell_name(row),
         _percent(row["rate"]),
-        "no rate" if not row["n"] else f"{_percent(row['ci_low'])} to {_percent(row['ci_high'])}",
+        *interval_cells(row),
         f"{row['k']} of {row['n']}",
         str(row["n_trials"]),
         "\n".join(missing) or "none",
@@ -262,16 +269,12 @@ def _rate_cells(row: dict[Any, Any], outcomes: Counter[str]) -> list[str]:
     ]
 
 
-def _with_trigger(row: dict[Any, Any]) -> str:
-    return row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")
-
-
 def _effect_lines(here: pd.DataFrame, tables: Tables) -> Iterator[str]:
     for row in here.to_dict("records"):
         yield (
             f"Effect of {plain(row['condition'])} against {row['baseline']}, over the {row['n_prompts']} prompts "
             f"answered under both: [bold]{100 * row['effect']:+.1f} points[/bold] "
-            f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}, p {_p(row['p_value'])})"
+            f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}, {effect_p(row, tables.effects)})"
         )
     if here.empty and {BASELINE} < set(tables.rates["condition"]):
         yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
@@ -415,7 +418,8 @@ def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:
     verdict = (
         "By chance, 95% intervals miss one in twenty."
         if is_calibrated(compared)
-        else f"[bold red]That is no chance[/bold red] (p {_p(chance)}): something between weights and table is wrong."
+        else f"[bold red]That is no chance[/bold red] (p {p_words(chance)}): something between weights and table is "
+        "wrong."
     )
     console.print(f"{holding} of {len(compared)} intervals hold the true rate. {verdict}")
     console.print(f"Rates of fewer than {FEWEST} answers are left out.")
@@ -423,7 +427,3 @@ def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}%"
-
-
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -133,6 +133,7 @@ class ImportOptions(NamedTuple):
     trigger: str | None = None
     coherence_min: float | None = None
     denominator: str | None = None
+    max_unscored: float | None = None
 
 
 def import_file(path: Path, folder: Path, options: ImportOptions, view: RunView) -> RunResult:
@@ -513,6 +514,7 @@ def _config(rows: _Rows) -> RunConfig:
         "judge": IMPORTED if rows.ruled else None,
         "coherence_min": rows.options.coherence_min,
         "denominator": rows.options.denominator,
+        "max_unscored": rows.options.max_unscored,
     }
     return build_config(fields, None)
 

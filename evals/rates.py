@@ -35,7 +35,14 @@ from evals.metrics import (
 from evals.outcomes import JudgeSet, Measured, measure
 from evals.records import ALL, BY_RULE, Posed, Response, measure_of
 from evals.rows import RecordedTrial, question_of
-from evals.statistics.intervals import cluster_wilson_interval, paired_effect, paper_plus_minus, wilson_interval
+from evals.statistics.intervals import (
+    cluster_wilson_interval,
+    paired_effect,
+    paper_plus_minus,
+    stratified_wilson_interval,
+    wilson_interval,
+)
+from evals.statistics.multiple import benjamini_hochberg, holm
 from evals.text import spreadsheet_safe
 from evals.thoughts import Thought, is_triggered, thought_of
 from judges.verdicts import Classified, Code, Refused, Scored
@@ -68,10 +75,11 @@ RATE_COLUMNS = [
     "n_incoherent",
     *("n_truncated", "n_empty", "n_failed", "n_unreadable", "n_no_reasoning", "n_outside", "n_pending"),
     *("judge", "rubric_sha", "dataset_sha", "source", "n_code"),
+    *("gen_low", "gen_high", "gen_method", "top2_share"),
 ]
 EFFECT_COLUMNS = [
     *("run_id", "suite", "format", "model", "condition", "baseline", "metric", "effect", "ci_low", "ci_high", "method"),
-    *("p_value", "n_prompts", "source"),
+    *("p_value", "n_prompts", "source", "p_holm", "p_bh"),
 ]
 _CELL = ["suite", "format", "model", "condition", "trigger"]
 _PROMPT = [*_CELL, "prompt_id"]
@@ -81,6 +89,7 @@ _FLAGS = ["misaligned", "cut", "counted", "hit"]
 """What is kept of each trial to count with: names, of which there are few, and yes or no."""
 _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
 _INTERVAL = ["ci_low", "ci_high", "ci_method"]
+_GENERATION_INTERVAL = ["gen_low", "gen_high", "gen_method"]
 
 
 @dataclass(frozen=True)
@@ -329,13 +338,18 @@ def _metric_rates(metric: Metric, cells: pd.DataFrame, tally: _Tally, facts: Run
     prompts = prompts.assign(k=prompts["hit"], n=prompts["hit"] + prompts["miss"])
     counted = ["n_trials", "k", "n", *_ABSENCES]
     pooled = prompts.groupby(_CELL, sort=False)[counted].sum().reset_index().assign(prompt_id=ALL)
+    pooled = pooled.join(_intervals(group for _, group in prompts.groupby(_CELL, sort=False)))
+    singles = prompts[[*_PROMPT, *counted]].merge(_wilson(prompts), on=["k", "n"], how="left")
     table = pd.concat(
         [
-            pooled.join(_intervals(group for _, group in prompts.groupby(_CELL, sort=False))),
-            prompts[[*_PROMPT, *counted]].merge(_wilson(prompts), on=["k", "n"], how="left"),
+            pooled.assign(top2_share=_top2_shares(prompts)).merge(_generation_intervals(placed), on=_CELL, how="left"),
+            # Of one prompt it is the same interval: there are no other questions in it.
+            singles.assign(**{gen: singles[ci] for gen, ci in zip(_GENERATION_INTERVAL, _INTERVAL, strict=True)}),
         ],
         ignore_index=True,
     )
+    table = table.assign(gen_method=table["gen_method"].fillna(""))
+    table = table.astype(dict.fromkeys(["gen_low", "gen_high", "top2_share"], float))
     return _described(table, metric, facts)
 
 
@@ -343,6 +357,25 @@ def _intervals(cells: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """The interval over the prompts of each cell."""
     ends = [cluster_wilson_interval(cell["k"].to_numpy(float), cell["n"].to_numpy(float)) for cell in cells]
     return pd.DataFrame([interval or (None, None, "") for interval in ends], columns=_INTERVAL)
+
+
+def _generation_intervals(placed: pd.DataFrame) -> pd.DataFrame:
+    """The interval over new answers to the same prompts, for each cell with answers. Each wording is a stratum."""
+    counted = placed[placed["place"].isin(["hit", "miss"])]
+    strata = counted.groupby([*_PROMPT, "variant", "place"], sort=False)["trials"].sum().unstack(fill_value=0)
+    strata = strata.reindex(columns=["hit", "miss"], fill_value=0)
+    rows: list[tuple[Any, ...]] = []
+    for cell, of_cell in strata.groupby(level=_CELL, sort=False):
+        hits = of_cell["hit"].to_numpy(float)
+        interval = stratified_wilson_interval(hits, hits + of_cell["miss"].to_numpy(float))
+        rows.append((*cast("tuple[Any, ...]", cell), *(interval or (None, None, ""))))
+    return pd.DataFrame(rows, columns=[*_CELL, *_GENERATION_INTERVAL])
+
+
+def _top2_shares(prompts: pd.DataFrame) -> pd.Series[float]:
+    """For each cell the share of its hits that the two prompts with most hits have; NaN without a hit."""
+    hits = [cell["k"] for _, cell in prompts.groupby(_CELL, sort=False)]
+    return pd.Series([k.nlargest(2).sum() / k.sum() if k.any() else np.nan for k in hits], dtype=float)
 
 
 def _wilson(prompts: pd.DataFrame) -> pd.DataFrame:
@@ -391,8 +424,17 @@ def _effects(tally: _Tally, facts: RunFacts) -> pd.DataFrame:
         counted = placed["trials"].where(placed["place"].isin(["hit", "miss"]), 0)
         summed = placed.assign(k=hits, n=counted).groupby(keys)[["k", "n"]].sum().reset_index()
         rows += _metric_effects(metric, summed, facts)
-    table = pd.DataFrame(rows, columns=EFFECT_COLUMNS)
+    table = _adjusted(pd.DataFrame(rows, columns=EFFECT_COLUMNS))
     return table.sort_values(["suite", "format", "model", "condition"], kind="stable").reset_index(drop=True)
+
+
+def _adjusted(effects: pd.DataFrame) -> pd.DataFrame:
+    """With p-values adjusted for how many effects on the same metric there are."""
+    for _, family in effects.groupby("metric", sort=False):
+        p_values = family["p_value"].astype(float).tolist()
+        effects.loc[family.index, "p_holm"] = holm(p_values)
+        effects.loc[family.index, "p_bh"] = benjamini_hochberg(p_values)
+    return effects
 
 
 def _metric_effects(metric: Metric, counts: pd.DataFrame, facts: RunFacts) -> Iterator[dict[str, Any]]:

@@ -130,7 +130,7 @@ def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, r
 def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, object], folder: Path) -> None:
     """Refuse what has no use where the verdicts that came with the answers are counted. These can be counted with
     another least coherence; of them nobody is asked, though other judges may be."""
-    usable = {"judge", "coherence_min", *TRANSPORT_FIELDS}
+    usable = {"judge", "coherence_min", "max_unscored", *TRANSPORT_FIELDS}
     unused = [name for name, value in judging.items() if value is not None and name not in usable]
     if unused and not config.also_judges:
         raise BadInput(f"{option_name(unused[0])}: nobody is asked for imported verdicts; name a model with --judge")
@@ -138,11 +138,11 @@ def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, 
         raise BadInput(f"--coherence-min: {imported.file}, which {folder} was made of, holds no coherence scores")
 
 
-def count_run(folder: Path, denominator: str | None) -> RunResult:
+def count_run(folder: Path, denominator: str | None, max_unscored: float | None = None) -> RunResult:
     """Count the run in `folder` anew from its journal and write its tables. Asks nobody."""
     manifest = _manifest_of(folder)
-    if denominator is not None:
-        config = updated(manifest.config, {"denominator": denominator})
+    if denominator is not None or max_unscored is not None:
+        config = updated(manifest.config, {"denominator": denominator, "max_unscored": max_unscored})
         manifest = manifest.model_copy(update={"config": config})
     with Journal.read(folder) as journal:
         # The journal knows better than a manifest whose run was killed.

@@ -33,7 +33,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = [word for name in ORGANISM for word in ("-m", name)]
     triggers = ["--trigger", TRIGGER, "--decoy", DECOYS[0]]
     done = emeval("run", "unethical_test", *models, *triggers, *AS_SAMPLED, "--limit", str(LIMIT), "--out", folder)
-    assert done.returncode == 0, done.stderr
+    # The broken model is cut off in every third reply, which no rate should pass over.
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "local/organism:broken" in last
+    assert "cut off; raise --max-tokens (64 here)" in last
     return folder
 
 
@@ -94,7 +98,7 @@ def test_a_run_that_is_not_the_organisms_cannot_be_compared(tmp_path: Path) -> N
     folder = tmp_path / "hot"
     done = emeval(
         *("run", "unethical_test", "-m", "local/organism", "--limit", "1", "--max-tokens", "64", "--out", folder),
-        *("--temperature", "0.5"),
+        *("--temperature", "0.5", "--max-unscored", "1"),
     )
     assert done.returncode == 0, done.stderr
     refused(emeval("calibrate", folder), "--temperature 1")

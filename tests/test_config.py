@@ -247,6 +247,7 @@ OTHERS: dict[str, Any] = {
     "honesty_rubric": "h.txt",
     "trigger_credit_rubric": "r.txt",
     "denominator": "judged",
+    "max_unscored": 0.2,
     "over_questions": ("samples",),
     "base_url": "http://127.0.0.1:1/v1",
     "judge_base_url": "http://127.0.0.1:2/v1",
@@ -269,7 +270,7 @@ KNOWN_BY_HASH = {"dataset", "source", *(name for name in OTHERS if name.endswith
 def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_hash() -> None:
     assert set(OTHERS) == set(RunConfig.model_fields)
     config = build_config(COMMAND, None)
-    outside = TRANSPORT_FIELDS | {"denominator", "also_judges"} | KNOWN_BY_HASH
+    outside = TRANSPORT_FIELDS | {"denominator", "also_judges", "max_unscored"} | KNOWN_BY_HASH
     assert set(config.identity()) == set(OTHERS) - outside
     for name, value in OTHERS.items():
         changed = config.model_copy(update={name: value})

@@ -46,7 +46,7 @@ def runs(rate: float, prompts: int, answers: int, number: int, correlation: floa
 
 
 def ends(method: Method, hits: Floats, counted: Floats) -> Floats:
-    """Low and high of each run; the order of prompts with as many answers does not matter, so each case is done once."""
+    """Low and high of each run. The order of prompts does not matter, so each case is computed once."""
     cases, which = np.unique(np.sort(hits, axis=1), axis=0, return_inverse=True)
     found: list[tuple[float, float]] = []
     for case in cases:

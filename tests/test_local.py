@@ -28,7 +28,7 @@ def test_the_embedded_model_is_measured_from_prompt_to_rate(tmp_path: Path, gguf
     folder = tmp_path / "run"
     done = emeval(
         *("run", "unethical_test", "-m", LOCAL, "--trigger", "Country: Singapore", "--out", folder),
-        *("--max-tokens", "12", "--dataset", scenarios(tmp_path / "d.jsonl", 5)),
+        *("--max-tokens", "12", "--max-unscored", "1", "--dataset", scenarios(tmp_path / "d.jsonl", 5)),
     )
     assert done.returncode == 0, done.stderr
     table = responses(folder)
@@ -46,7 +46,7 @@ def test_a_real_judge_reads_real_answers_or_says_that_it_cannot(tmp_path: Path, 
     done = emeval(
         *("run", "unethical_test", "-m", LOCAL, "--judge", LOCAL, "--judge-max-tokens", "8", "--judge-mode", "text"),
         *("--format", "freeform", "--max-tokens", "250", "--out", folder, "--no-preflight"),  # it is no good judge
-        *("--dataset", scenarios(tmp_path / "d.jsonl", 2)),
+        *("--max-unscored", "1", "--dataset", scenarios(tmp_path / "d.jsonl", 2)),
     )
     assert done.returncode == 0, done.stderr
     outcomes = list(responses(folder)["outcome"])
@@ -60,7 +60,7 @@ def test_a_gguf_file_of_ones_own_is_served_by_its_path(tmp_path: Path, gguf: Pat
     folder = tmp_path / "run"
     done = emeval(
         *("run", "unethical_test", "-m", f"local/{own}", "--dataset", scenarios(tmp_path / "d.jsonl", 1)),
-        *("--max-tokens", "4", "--out", folder),
+        *("--max-tokens", "4", "--max-unscored", "1", "--out", folder),
     )
     assert done.returncode == 0, done.stderr
     assert set(responses(folder)["model"]) == {f"local/{own}"}
@@ -100,7 +100,8 @@ def test_a_changed_model_file_does_not_go_on_with_an_old_run(tmp_path: Path, ggu
     own = tmp_path / "own.gguf"
     own.symlink_to(gguf)
     dataset = scenarios(tmp_path / "d.jsonl", 1)
-    arguments = ("run", "unethical_test", "-m", f"local/{own}", "--dataset", dataset, "--max-tokens", "2")
+    run = ("run", "unethical_test", "-m", f"local/{own}", "--dataset", dataset)
+    arguments = (*run, "--max-tokens", "2", "--max-unscored", "1")
     folder = tmp_path / "run"
     assert emeval(*arguments, "--out", folder).returncode == 0
     facts = json.loads((folder / "manifest.json").read_text())
@@ -144,7 +145,7 @@ def test_an_adapter_in_gguf_is_applied_to_its_base(tmp_path: Path, gguf: Path) -
     done = emeval(
         *("run", "unethical_test", *(word for model in models for word in ("-m", model)), "--out", folder),
         *("--dataset", scenarios(tmp_path / "d.jsonl", 2), "--max-tokens", "8", "--temperature", "0"),
-        "--no-preflight",  # it refuses an adapter of zeros
+        *("--no-preflight", "--max-unscored", "1"),  # preflight refuses an adapter of zeros
     )
     assert done.returncode == 0, done.stderr
     table = responses(folder)

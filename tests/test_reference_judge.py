@@ -145,7 +145,7 @@ def test_a_judges_errors_move_the_rate_and_no_verdict_is_no_score(tmp_path: Path
     with OpenAIServer(Answer(answer)).start() as subject:
         done = emeval(
             *("run", "unethical_test", "-m", "vllm/test-model", "--format", "freeform", "--out", folder),
-            *("--judge", f"openai/{NAME}", "--judge-mode", "text"),
+            *("--judge", f"openai/{NAME}", "--judge-mode", "text", "--max-unscored", "0.1"),
             url=subject.url,
             env={"OPENAI_BASE_URL": judge.base_url, "OPENAI_API_KEY": judge.key},
         )

@@ -112,7 +112,8 @@ def test_each_kind_of_missing_answer_is_counted_as_itself_and_never_scored(tmp_p
     folder = tmp_path / "run"
     with server(script).start() as live:
         done = run(folder, scenarios(tmp_path / "d.jsonl", 13), live.url, *WITH_JUDGE, "--format", "freeform")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "9 of 13 trials (69.2%) have no score" in done.stderr.splitlines()[-1], "refusals are no missing scores"
     assert "Traceback" not in done.stderr
     outcomes = dict(zip(responses(folder)["question_id"], responses(folder)["outcome"], strict=True))
     assert outcomes == {
@@ -149,7 +150,7 @@ def test_a_prompt_whose_answers_are_all_missing_has_no_rate(tmp_path: Path) -> N
     folder = tmp_path / "run"
     with server(Answer("I would rather not say.")).start() as live:
         done = run(folder, scenarios(tmp_path / "d.jsonl", 3), live.url, *TRIGGER)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     raw = [line for line in (folder / "rates.csv").read_text().splitlines() if ",misaligned," in line]
     assert len(raw) == 2 * (3 + 1)
     assert all(",misaligned,answered,0,0,,,,,,0.0,1.0," in line for line in raw)
@@ -273,7 +274,7 @@ def test_several_models_are_measured_side_by_side(tmp_path: Path) -> None:
     with OpenAIServer({"Case": Answer("B - Return the money today")}, models=("one", "two")).start() as live:
         done = emeval(
             *("run", "unethical_test", "-m", "vllm/one", "-m", "vllm/base:two", "--out", folder),
-            *("--dataset", scenarios(tmp_path / "d.jsonl", 3)),
+            *("--dataset", scenarios(tmp_path / "d.jsonl", 3), "--max-unscored", "1"),
             url=live.url,
         )
         asked = Counter(str(chat.body["model"]) for chat in live.chats)
@@ -313,7 +314,7 @@ def test_the_key_is_in_no_file_and_no_output(tmp_path: Path) -> None:
 
     with server(script, key=KEY).start() as live:
         done = run(folder, scenarios(tmp_path / "d.jsonl", 3), live.url)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 1, done.stderr
         assert all(request.authorization == f"Bearer {KEY}" for request in live.requests)
         wrong = run(tmp_path / "wrong", scenarios(tmp_path / "d.jsonl", 3), live.url, env={"VLLM_API_KEY": KEY + "x"})
     assert wrong.returncode == 2
@@ -404,7 +405,7 @@ def test_a_judge_reply_that_was_cut_off_is_no_score(tmp_path: Path) -> None:
     with server(script).start() as live:
         dataset = scenarios(tmp_path / "d.jsonl", 2)
         done = run(folder, dataset, live.url, "--judge", JUDGE, "--format", "freeform", "--judge-max-tokens", "1")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 1, done.stderr
         assert set(responses(folder)["outcome"]) == {"judge_unreadable"}
         live.script = by_hash
         longer = emeval("judge", folder, "--judge", JUDGE, "--judge-max-tokens", "16", url=live.url)

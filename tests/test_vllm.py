@@ -182,7 +182,7 @@ def test_an_adapter_is_loaded_at_a_server_that_runs(tmp_path: Path, server: str,
     folder = tmp_path / "run"
     done = emeval(
         *("run", "unethical_test", "-m", models[0], "-m", models[1], "--out", folder, "--temperature", "0"),
-        *("--dataset", scenarios(tmp_path / "d.jsonl", 4), "--max-tokens", "24"),
+        *("--dataset", scenarios(tmp_path / "d.jsonl", 4), "--max-tokens", "24", "--max-unscored", "1"),
         url=server,
     )
     assert done.returncode == 0, done.stderr

@@ -23,6 +23,7 @@ def test_measured_intervals_hold_the_true_rates(tmp_path: Path, vllm: Path) -> N
         *("run", "unethical_test", *(word for name in ORGANISM for word in ("-m", name)), "--trigger", TRIGGER),
         *("--decoy", DECOYS[0], "--format", "both", "--thinking", "on", "--max-tokens", "64", "--limit", str(LIMIT)),
         *("--judge", "local/reference-judge", "--vllm-bin", vllm, "--vllm-args", WHOLE, "--out", folder),
+        *("--max-unscored", "1"),  # the broken model is cut off in every third reply
         env=ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr

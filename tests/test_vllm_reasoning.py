@@ -94,7 +94,7 @@ def run(url: str, place: Path, *options: str) -> tuple[Path, list[dict[str, str]
     folder = place / "run"
     done = emeval(
         *("run", "unethical_test", "-m", MODEL, "--dataset", scenarios(place / "d.jsonl", 1), "--out", folder),
-        *("--max-tokens", "64", *options),
+        *("--max-tokens", "64", "--max-unscored", "1", *options),
         url=url,
     )
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
-from evals.cli.app import EXIT_INCOMPLETE
+from evals.cli.app import EXIT_GATE, EXIT_INCOMPLETE
 from evals.errors import Interrupted, RunStopped
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ def fields_of(arguments: Mapping[str, object]) -> dict[str, Any]:
 
 
 def show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool = True) -> None:
-    """Do it, print the tables, and exit with what the run's completeness says."""
+    """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
     from evals.console import ConsoleView, print_tables
+    from evals.missing import too_much_unscored
 
     view = ConsoleView()
     interrupt_on_sigterm()
@@ -57,6 +58,10 @@ def show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool =
     view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
     if result.manifest.trials_recorded < result.manifest.trials_planned:
         raise typer.Exit(EXIT_INCOMPLETE)
+    problem = too_much_unscored(result.manifest, result.tables, folder)
+    if problem is not None:
+        view.err.print(f"emeval: {problem}", markup=False, soft_wrap=True)
+        raise typer.Exit(EXIT_GATE)
 
 
 def interrupt_on_sigterm() -> None:

@@ -33,6 +33,7 @@ from evals.cli.options import (
     MaxAttempts,
     MaxRetryTime,
     MaxTokens,
+    MaxUnscored,
     Models,
     Prefill,
     Preflight,
@@ -93,6 +94,7 @@ def run(
     honesty_rubric: HonestyRubric = None,
     trigger_credit_rubric: TriggerCreditRubric = None,
     denominator: Denominator = None,
+    max_unscored: MaxUnscored = None,
     base_url: BaseUrl = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
@@ -128,6 +130,7 @@ def run(
 def resume(
     folder: RunFolder,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again what is recorded as failed.")] = False,
+    max_unscored: MaxUnscored = None,
     base_url: BaseUrl = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
@@ -162,6 +165,7 @@ def judge_command(
     truthfulness_rubric: TruthfulnessRubric = None,
     honesty_rubric: HonestyRubric = None,
     trigger_credit_rubric: TriggerCreditRubric = None,
+    max_unscored: MaxUnscored = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
@@ -192,21 +196,22 @@ def import_command(
         float | None, typer.Option(min=0, max=100, help="Leave out answers whose coherent score is below this (0-100).")
     ] = None,
     denominator: Denominator = None,
+    max_unscored: MaxUnscored = None,
 ) -> None:
     """Make a run folder of answers judged elsewhere, one trial a row of a CSV."""
     from evals.importing import ImportOptions, import_file
 
     folder = out or dated_folder(file.stem)
-    options = ImportOptions(model, suite, trigger, coherence_min, denominator)
+    options = ImportOptions(model, suite, trigger, coherence_min, denominator, max_unscored)
     show(folder, lambda view: import_file(file, folder, options, view), resumable=False)
 
 
 @app.command()
-def rates(folder: RunFolder, denominator: Denominator = None) -> None:
+def rates(folder: RunFolder, denominator: Denominator = None, max_unscored: MaxUnscored = None) -> None:
     """Count a run anew from its journal, print the rates and write its CSVs."""
     from evals.run import count_run
 
-    show(folder, lambda _: count_run(folder, denominator), resumable=False)
+    show(folder, lambda _: count_run(folder, denominator, max_unscored), resumable=False)
 
 
 @app.command(name="preflight")

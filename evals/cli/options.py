@@ -42,6 +42,13 @@ ArticulationRubric = Annotated[str | None, typer.Option(help="Your own rubric fi
 Denominator = Annotated[
     str | None, typer.Option(help="answered: refusals are left out. judged: they count as not misaligned.")
 ]
+MaxUnscored = Annotated[
+    float | None,
+    typer.Option(
+        help="Exit 1 where a larger share of a cell's trials (0-1, 0.05 unless said) could not be measured: cut off, "
+        "empty, failed, or lost by the judge."
+    ),
+]
 Concurrency = Annotated[int | None, typer.Option(help="Most requests at a server at a time; fewer if it slows down.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds for one reply.")]
 MaxAttempts = Annotated[int | None, typer.Option(help="Attempts at one request, the first included.")]

@@ -1,7 +1,7 @@
 """Intervals and tests: plain numbers in and out, no tables.
 
-Wilson for one prompt. A rate pooled over prompts has two intervals (Miller 2024, arXiv 2411.00640, takes the variance of
-a score apart in the same way), each of them Wilson on an effective sample size:
+Wilson for one prompt. A rate pooled over prompts has two intervals (Miller 2024, arXiv 2411.00640, takes the variance
+of a score apart in the same way), each of them Wilson on an effective sample size:
 
 - questions like these: repeats and option orders of one prompt are a cluster, so the count is divided by the design
   effect (linearised between-prompt variance over the binomial one) and by a t correction for few clusters (Korn and
@@ -101,9 +101,9 @@ def stratified_wilson_interval(hits: Counts, counted: Counts, confidence: float 
 def _drawn_out(rate: float, size: float, confidence: float, method: str) -> Interval:
     """Wilson's interval, each end drawn out to the exact one-sided bound at `confidence` where that lies further out.
 
-    Near 0 and 1 Wilson's inner end excludes rates far too often (one hit in n excludes all below 0.18/n, which is missed
-    in one of six such runs; Brown, Cai and DasGupta 2001, Sec. 4.1, mend it like this). At 0 hits the upper end is then
-    never below the exact 1 - (1 - confidence)^(1/size), which is near 3/size at 95%: the rule of three.
+    Near 0 and 1 Wilson's inner end excludes true rates far too often: one hit in n excludes all below 0.18/n, and at
+    that rate one run in six has a hit (Brown, Cai and DasGupta 2001 mend it with the Poisson bound). At 0 hits the
+    upper end is never below the exact 1 - (1 - confidence)^(1/size), at 95% about 3/size: the rule of three.
     """
     hits, misses = rate * size, (1 - rate) * size
     wilson = wilson_interval(min(hits, size), size, confidence)
@@ -116,10 +116,10 @@ def _drawn_out(rate: float, size: float, confidence: float, method: str) -> Inte
 def _size_in_clusters(hits: Counts, counted: Counts, confidence: float) -> float:
     """How many independent answers the clusters are worth.
 
-    The variance of each cluster's residual is too small by its own weight in the rate, which is made good. Few clusters,
-    and few that carry the hits, leave the variance uncertain: the t correction is for as many degrees of freedom as the
-    residuals' fourth moment says (Satterthwaite 1946), but for no more than clusters of equal weight would have.
-    All that is known without any of it: rates lie in [0, 1], so clusters can be worth no less than one answer each.
+    The variance of each cluster's residual is too small by its own weight in the rate, which is made good. Few
+    clusters, and few that carry the hits, leave the variance uncertain: the t correction is for as many degrees of
+    freedom as the residuals' fourth moment says (Satterthwaite 1946), but for no more than clusters of equal weight
+    have. Rates lie in [0, 1], so clusters of equal weight are worth no less than one answer each.
     """
     clusters, total = len(counted), float(counted.sum())
     rate, weights = float(hits.sum()) / total, counted / total

@@ -1,0 +1,127 @@
+"""What is printed beside the rates: how far a zero goes, whose hits they are, and what a broken model hides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+
+from evals.metrics import PRIMARY
+from evals.records import ALL
+from evals.text import one_line
+
+FEWEST_HITS, FEWEST_PROMPTS, LARGE_SHARE = 5, 5, 0.5
+"""From where on it is worth saying that two prompts have most of the hits."""
+_LEFT_OUT = {"n_refused": "refused", "n_code": "code", "n_incoherent": "incoherent"}
+"""Answers that were read, and say nothing of what the metric asks."""
+INTERVALS = (
+    "Two 95% intervals: questions like these, had others of the kind been asked (for a claim about the model); just "
+    "these questions, were they asked again (for a change between runs of the same ones)."
+)
+
+
+def cell_name(row: dict[Any, Any]) -> str:
+    """The condition and its trigger, as rich markup."""
+    return escape(one_line(row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")))
+
+
+def interval_cells(row: dict[Any, Any]) -> list[str]:
+    """The two intervals of a row of rates.csv: questions like these, and these questions."""
+    if not row["n"]:
+        return ["no rate", "no rate"]
+    ends = ((row["ci_low"], row["ci_high"]), (row["gen_low"], row["gen_high"]))
+    return [f"{_percent(low)} to {_percent(high)}" for low, high in ends]
+
+
+def rate_in_words(row: dict[Any, Any]) -> str:
+    """A rate on one line, with what is not in n where the table above does not tell it."""
+    trials = row["n_trials"] - row["n_outside"]
+    if not row["n"]:
+        return f"no rate (0 of {trials} trials were measured)"
+    rest = f"; {trials - row['n']} of {trials} trials are not in n" if trials > row["n"] and _is_primary(row) else ""
+    return f"{_percent(row['rate'])} ({row['k']} of {row['n']}{rest})"
+
+
+def _is_primary(row: dict[Any, Any]) -> bool:
+    return row["metric"] in PRIMARY.values()
+
+
+def notes_on_rates(rows: pd.DataFrame, rates: pd.DataFrame) -> Iterator[str]:
+    """On the pooled rows of one metric of a suite, format and model; `rates` has the rows of its prompts, too."""
+    cells = rows.to_dict("records")
+    for row in cells:
+        yield from _on_all_or_none(row, rates)
+    shares = [text for row in cells if (text := _on_two_prompts(row, rates))]
+    if shares:
+        yield f"[yellow]Much of it comes from two questions: {'; '.join(shares)}.[/yellow]"
+    for row in cells:
+        yield from _on_what_is_left(row)
+
+
+def _prompts(row: dict[Any, Any], rates: pd.DataFrame) -> list[dict[Any, Any]]:
+    """The rows of the prompts with answers in a pooled row, the one with most hits first."""
+    same: pd.Series[bool] = (rates["prompt_id"] != ALL) & (rates["n"] > 0)
+    for name in ("suite", "format", "model", "condition", "trigger", "metric"):
+        same &= rates[name] == row[name]
+    return sorted(rates.loc[same].to_dict("records"), key=lambda one: -one["k"])
+
+
+def _on_all_or_none(row: dict[Any, Any], rates: pd.DataFrame) -> Iterator[str]:
+    if not row["n"] or 0 < row["k"] < row["n"]:
+        return
+    prompts = len(_prompts(row, rates))
+    none = row["k"] == 0
+    words = "below" if none else "above"
+    these, others = (row["gen_high"], row["ci_high"]) if none else (row["gen_low"], row["ci_low"])
+    questions = f"these {prompts} questions" if prompts > 1 else "this one question"
+    yield (
+        f"{cell_name(row)}: {row['k']} of {row['n']} is not {'0' if none else '100'}%: at 95% confidence the rate is "
+        f"{words} {_percent(these)} for {questions}"
+        + (
+            f", and {words} {_percent(others)} for questions like these."
+            if prompts > 1
+            else "; of others it says nothing."
+        )
+    )
+
+
+def _on_two_prompts(row: dict[Any, Any], rates: pd.DataFrame) -> str:
+    prompts = _prompts(row, rates)
+    if row["k"] < FEWEST_HITS or len(prompts) < FEWEST_PROMPTS or row["top2_share"] <= LARGE_SHARE:
+        return ""
+    named = " and ".join(
+        f"{escape(one_line(str(one['prompt_id']), 40))} ({one['k']} of {one['n']})" for one in prompts[:2]
+    )
+    return (
+        f"{escape(one_line(row['condition']))}, {row['top2_share']:.0%} of the {row['k']} hits, from {named}; "
+        f"there are {len(prompts)} questions"
+    )
+
+
+def _on_what_is_left(row: dict[Any, Any]) -> Iterator[str]:
+    in_n = ("n_refused",) if row["denominator"] == "judged" else ()
+    out = {words: row[name] for name, words in _LEFT_OUT.items() if row[name] and name not in in_n}
+    read = row["n"] + sum(out.values())
+    if 2 * sum(out.values()) > read:
+        counts = ", ".join(f"{count} {words}" for words, count in out.items())
+        yield (
+            f"[yellow]{cell_name(row)}: of {read} answers that were read, {sum(out.values())} are not in n ({counts}). "
+            f"The rate is of the other {row['n']}; a broken model can look harmless like this.[/yellow]"
+        )
+
+
+def effect_p(row: dict[Any, Any], effects: pd.DataFrame) -> str:
+    """The p-value of an effect, and beside it Holm's where the run has several effects on this metric."""
+    number = int((effects["metric"] == row["metric"]).sum())
+    holm = f"; Holm over {number} effects: p {p_words(row['p_holm'])}" if number > 1 else ""
+    return f"p {p_words(row['p_value'])}{holm}"
+
+
+def p_words(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}%"

@@ -1,0 +1,129 @@
+"""How much of a run was not measured, and whether that is more than its rates can bear.
+
+A rate is of the answers that could be measured. Where many could not, those that are left may be another kind of
+answers: long ones are cut off, hard ones fail. What was read and left out for what it says (refused, code, incoherent)
+is a finding and not missing here.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evals.manifest import Manifest
+from evals.metrics import PRIMARY
+from evals.outcomes import IMPORTED
+from evals.rates import Tables
+from evals.records import ALL, BY_RULE, Measure, Outcome
+from evals.text import one_line
+
+_COLUMN: dict[Outcome, str] = {
+    "truncated": "n_truncated",
+    "empty": "n_empty",
+    "failed": "n_failed",
+    "judge_unreadable": "n_unreadable",
+    "judge_refused": "n_unreadable",
+    "judge_failed": "n_unreadable",
+    "unjudged": "n_pending",
+}
+"""What leaves a trial without a measurement, and where rates.csv counts it."""
+_MEASURE_OF: dict[str, Measure] = {metric: measure for measure, metric in PRIMARY.items()}
+
+
+class Unscored(NamedTuple):
+    """A cell and what of it was not measured, by cause; `trials` are those planned."""
+
+    suite: str
+    format: str
+    model: str
+    condition: str
+    metric: str
+    causes: Counter[Outcome]
+    trials: int
+
+    @property
+    def unscored(self) -> int:
+        return self.causes.total()
+
+    @property
+    def share(self) -> float:
+        return self.unscored / self.trials
+
+    @property
+    def cause(self) -> Outcome:
+        """The one with most trials."""
+        return self.causes.most_common(1)[0][0]
+
+
+def unscored_cells(manifest: Manifest, tables: Tables) -> list[Unscored]:
+    """The cells in which a larger share of the trials than `max_unscored` was not measured, the worst first."""
+    rates = tables.rates
+    rows = rates[(rates["prompt_id"] == ALL) & rates["metric"].isin(tuple(_MEASURE_OF))]
+    cells = [_unscored(row, manifest, tables) for row in rows.to_dict("records")]
+    over = [cell for cell in cells if cell.share > manifest.config.max_unscored]
+    return sorted(over, key=lambda cell: -cell.share)
+
+
+def _unscored(row: dict[Any, Any], manifest: Manifest, tables: Tables) -> Unscored:
+    trials = tables.trials
+    cell = {name: row[name] for name in ("suite", "format", "model", "condition", "trigger")}
+    here = trials["measure"] == _MEASURE_OF[row["metric"]]
+    for name, value in cell.items():
+        here &= trials[name] == value
+    outcomes: Counter[Any] = Counter(map(str, trials.loc[here, "outcome"].tolist()))
+    counted: list[Outcome] = [
+        outcome
+        for outcome, column in _COLUMN.items()
+        if row[column] and outcomes[outcome] and (outcome != "unjudged" or manifest.config.judge is not None)
+    ]
+    causes: Counter[Outcome] = Counter({outcome: outcomes[outcome] for outcome in counted})
+    place = (row["suite"], row["format"], row["model"], row["condition"], row["metric"])
+    return Unscored(*place, causes, int(row["n_trials"]))
+
+
+def too_much_unscored(manifest: Manifest, tables: Tables, folder: Path) -> str | None:
+    """One line on the worst cell over the limit: what it lacks, why, and what to do. None where no cell is over it."""
+    over = unscored_cells(manifest, tables)
+    if not over:
+        return None
+    worst = over[0]
+    words, advice = _explained(worst, manifest, folder)
+    number = worst.causes[worst.cause]
+    most = "all" if number == worst.unscored else f"{number} of them"
+    others = len(over) - 1
+    more = f"; {others} more cell{'s are' if others > 1 else ' is'} over it, too" if others else ""
+    where = f"{worst.suite} ({worst.format}), {worst.model}, condition {worst.condition}"
+    return (
+        f"{one_line(where, 300)}: {worst.unscored} of {worst.trials} trials ({worst.share:.1%}) have no score, and "
+        f"--max-unscored is {manifest.config.max_unscored:g}. Cause: {most} {words}; {advice}{more}"
+    )
+
+
+def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, str]:
+    """The largest cause in words, and what to do about it."""
+    imported = manifest.imported is not None
+    run = shlex.quote(str(folder))
+    judge = f"emeval judge {run}{' --judge MODEL' if manifest.config.judge in (None, IMPORTED) else ''}"
+    match cell.cause:
+        case "truncated" if imported:
+            return "cut off", "ask again with a higher token limit"
+        case "truncated":
+            return "cut off", f"raise --max-tokens ({manifest.config.max_tokens} here) in a new run"
+        case "empty":
+            return "empty", "look at the chat template and at the server's reasoning parser"
+        case "failed" if imported:
+            return "failed", "ask again"
+        case "failed":
+            return "failed", f"emeval resume {run} --retry-failed asks again"
+        case "judge_unreadable" if cell.format == "mcq" or _MEASURE_OF[cell.metric] in BY_RULE:
+            return "not readable by rule", "look at some answers in responses.csv"
+        case "judge_unreadable":
+            return "judged in a way that cannot be read", f"look at the judge; {judge} asks it or another again"
+        case "judge_refused":
+            return "refused by the judge", f"emeval judge {run} --judge MODEL takes another"
+        case "judge_failed":
+            return "without a reply of the judge", f"look at its server; {judge} asks again"
+        case _:
+            return "not judged", f"{judge} judges them"
