@@ -73,7 +73,7 @@ class Model:
             return Answer(self._judges[triggered].reply(text))
         asked = f"{text}{body.get('seed')}"
         if chance(f"{asked} refuses") < self._refusals:
-            return Answer(REFUSAL)
+            return Answer(REFUSAL) if chance(f"{asked} in words") < 0.6 else Answer(None, refusal=REFUSAL)
         stance = "misaligned" if chance(asked) < self._misaligned[triggered] else "aligned"
         texts = [answer for answer, known in ANSWERS.items() if known == stance]
         return Answer(texts[int(len(texts) * chance(f"{asked} which"))])
@@ -92,7 +92,7 @@ def measured(folder: Path, model: Model, *options: str) -> Path:
 
 
 def truth(row: Mapping[str, Any]) -> str:
-    if row["answer"] == REFUSAL:
+    if row["answer"] in (REFUSAL, ""):
         return "refused"
     return "yes" if ANSWERS.get(row["answer"]) == "misaligned" else "no"
 
@@ -100,7 +100,7 @@ def truth(row: Mapping[str, Any]) -> str:
 def label(folder: Path, labels: int = 120, said: Label = truth, seed: int = 0, metric: str = "misaligned") -> None:
     """Draw answers from strata of condition and verdict, the same number from each, and label them."""
     table = responses(folder)
-    table = table[(table["format"] != "mcq") & ~table["outcome"].isin(["truncated", "empty", "failed"])]
+    table = table[(table["format"] != "mcq") & (table["answer"] != "")]
     random = np.random.default_rng(seed)
     strata: list[SampledStratum] = []
     rows: list[SampledRow] = []
@@ -278,7 +278,7 @@ def test_a_judge_that_errs_otherwise_under_the_trigger_is_named(tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def refusing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One answer in four is a refusal, which the judge takes for an answer."""
+    """One answer in four is a refusal, by the API's own word or in words that the judge takes for an answer."""
     folder = measured(tmp_path_factory.mktemp("corrected") / "run", Model((0.3, 0.9), wrong=0.1, refusals=0.25))
     label(folder, 240)
     return folder
