@@ -15,29 +15,45 @@ _METHODS = {ROGAN_GLADEN: "Rogan-Gladen", PPI: "PPI++"}
 
 
 def corrected_lines(corrected: pd.DataFrame | None, suite: str, form: str, model: str) -> Iterator[str]:
-    """Rich markup: two lines for each cell of a suite, format and model, then what to know of them; nothing without
-    labels."""
+    """Rich markup: a line for each cell of a suite, format and model, one for the judge, and what to know of them.
+
+    Nothing where there are no labels.
+    """
     if corrected is None:
         return
     here = corrected[(corrected["suite"] == suite) & (corrected["format"] == form) & (corrected["model"] == model)]
-    notes: dict[str, list[str]] = {}
-    for (condition, trigger, metric), rows in here.groupby(["condition", "trigger", "metric"], sort=False):
-        by_method: dict[str, dict[Any, Any]] = {row["method"]: row for row in rows.to_dict("records")}
-        cell = _plain(f"{condition}{f': {trigger}' if trigger else ''}")
-        raw = by_method[PPI]
-        rates = ", ".join(f"{words} {_rate(by_method[method])}" for method, words in _METHODS.items())
-        yield (
-            f"{str(metric).capitalize()} without the judge's errors, {cell}: {rates}; as judged "
-            f"{_percent(raw['rate'])} ({raw['k']} of {raw['n']})"
-        )
-        yield f"  {_judge(by_method[ROGAN_GLADEN])}; {_labels(raw)}"
-        for method, row in by_method.items():
+    for metric, rows in here.groupby("metric", sort=False):
+        of_methods = {method: rows[rows["method"] == method].to_dict("records") for method in _METHODS}
+        for cell in zip(*of_methods.values(), strict=True):
+            by_method = dict(zip(_METHODS.values(), cell, strict=True))
+            rates = ", ".join(f"{words} {_rate(row)}" for words, row in by_method.items())
+            raw = cell[-1]
+            yield (
+                f"{_plain(str(metric)).capitalize()}, corrected for the judge's errors, {_cell(raw)}: {rates}; as "
+                f"judged {_percent(raw['rate'])} ({raw['k']} of {raw['n']}); {_labels(raw)}"
+            )
+        yield _judge(of_methods[ROGAN_GLADEN][0])
+        yield from _notes(of_methods)
+
+
+def _notes(of_methods: dict[str, list[dict[Any, Any]]]) -> Iterator[str]:
+    """Each note once, with the methods and conditions that it is about."""
+    where: dict[str, dict[str, list[str]]] = {}
+    for method, rows in of_methods.items():
+        for row in rows:
             for note in filter(None, row["note"].split(BETWEEN_NOTES)):
-                places = notes.setdefault(note, [])
-                places.append(f"{_METHODS[method]}, {cell}")
-    for note, places in notes.items():
-        where = f"{', '.join(places)}: " if len(places) < len(here) else ""
-        yield f"[yellow]Labels: {where}{_plain(note)}.[/yellow]"
+                where.setdefault(note, {}).setdefault(method, []).append(_cell(row))
+    for note, methods in where.items():
+        about = [
+            _METHODS[method] + ("" if len(cells) == len(of_methods[method]) else f" ({', '.join(cells)})")
+            for method, cells in methods.items()
+        ]
+        before = "" if about == list(_METHODS.values()) else f"{', '.join(about)}: "
+        yield f"[yellow]{before}{_plain(note)}.[/yellow]"
+
+
+def _cell(row: dict[Any, Any]) -> str:
+    return _plain(row["condition"] + (f": {row['trigger']}" if row["trigger"] else ""))
 
 
 def _rate(row: dict[Any, Any]) -> str:
@@ -48,7 +64,7 @@ def _rate(row: dict[Any, Any]) -> str:
 
 
 def _judge(row: dict[Any, Any]) -> str:
-    said = [f"Judge on {row['n_labels']} labels of all cells"]
+    said = [f"Judge {_plain(row['judge'])} beside {row['n_labels']} labels of all cells"]
     said += [
         f"{name} {_percent(row[name])} ({_percent(row[f'{name}_low'])} to {_percent(row[f'{name}_high'])})"
         for name in ("sensitivity", "specificity")
@@ -56,7 +72,7 @@ def _judge(row: dict[Any, Any]) -> str:
     ]
     if not pd.isna(row["kappa"]):
         said.append(f"kappa {row['kappa']:.2f}")
-    return ", ".join(said)
+    return ", ".join(said) + "."
 
 
 def _labels(row: dict[Any, Any]) -> str:

@@ -55,6 +55,8 @@ def show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool =
         raise Interrupted(f"interrupted; go on with: {go_on}") from None
     print_tables(view.out, result.manifest, result.tables)
     files = "manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv"
+    if result.tables.corrected is not None:
+        files += ", corrected.csv"
     view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
     if result.manifest.trials_recorded < result.manifest.trials_planned:
         raise typer.Exit(EXIT_INCOMPLETE)
