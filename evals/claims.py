@@ -56,7 +56,9 @@ class Claim(NamedTuple):
 def claims_of(group: Group) -> list[Claim]:
     """One for the effect of the trigger where there is one to see, else one for the rate under each condition."""
     if {CONDITION, BASELINE} <= set(group.condition_names):
-        return [_claim(group, "effect", CONDITION)]
+        effect = _claim(group, "effect", CONDITION)
+        if effect.own is not None:  # else no prompt has answers under both
+            return [effect]
     return [_claim(group, "rate", condition) for condition in group.condition_names]
 
 

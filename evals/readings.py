@@ -206,10 +206,14 @@ class _Building:
                 score = measured.aligned
                 facts = facts_of(measured, thought)
                 counted.append(self.metric.missing(facts) is None)
-                for cut in self.cuts:
-                    if cut is not None:
-                        facts = facts._replace(misaligned=is_misaligned(measured, cut))
-                    hits.append(counted[-1] and self.metric.hits(facts))
+                if not counted[-1]:
+                    hits += [False] * len(self.cuts)
+                    continue
+                as_misaligned = [self.metric.hits(facts._replace(misaligned=said)) for said in (False, True)]
+                hits += [
+                    self.metric.hits(facts) if cut is None else as_misaligned[is_misaligned(measured, cut)]
+                    for cut in self.cuts
+                ]
             scores.append(math.nan if score is None else score)
         self.counted.append(bytes(counted))
         self.hits.append(bytes(hits))

@@ -200,8 +200,8 @@ def _agreement(group: Group, run_id: str) -> Iterator[Row]:
 def _compared(counted: Flags, hits: Flags, scores: Any, prompts: Codes) -> Row:
     """Judges (rows) on the same answers (columns). n are the answers that all of them count, n_one those that only some
     do."""
-    by_all = counted.all(axis=0)
-    agreed = by_all & (hits == hits[0]).all(axis=0)
+    by_all: Flags = np.asarray(counted.all(axis=0))
+    agreed: Flags = np.asarray(by_all & (hits == hits[0]).all(axis=0))
     n, k = int(by_all.sum()), int(agreed.sum())
     interval = cluster_wilson_interval(by_cluster(agreed, prompts), by_cluster(by_all, prompts)) if n else None
     scored = ~np.isnan(scores).any(axis=0)

@@ -20,8 +20,10 @@ from evals.attacking import AttackOptions, attack_run
 from evals.claims import Claim
 from evals.config import build_config
 from evals.errors import BadInput
+from evals.execute import check_endpoints
 from evals.importing import ImportOptions, import_file
 from evals.manifest import PanelFacts, RubricFacts, read_manifest, with_panel
+from evals.plan import make_plan, plan_cost
 from evals.robustness import Robustness, assess, write_robustness_json
 from evals.run import judge_run, resume_run, start_run
 from evals.serve.reference import reference_judge
@@ -338,6 +340,27 @@ def test_panels_of_one_model_are_joined_unless_it_was_asked_otherwise() -> None:
     assert with_panel((first,), panel("a", alignment="9")) == (first, panel("a", alignment="9"))
     assert with_panel((more,), first) == (more,)
     assert with_panel((first,), panel("c")) == (first,)
+
+
+def test_the_cost_of_every_judge_is_told_beforehand_and_only_the_first_reads_reasoning(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        "suites": ("unethical_test",),
+        "models": ("vllm/subject",),
+        "format": "both",
+        "dataset": (str(scenarios(tmp_path / "d.jsonl", 25)),),
+        "judge": ("vllm/exact", "vllm/rough"),
+    }
+    plan = make_plan(build_config(options, None))
+    assert [(line.who, line.requests) for line in plan_cost(plan)] == [
+        ("vllm/subject", 75),
+        ("vllm/exact (alignment)", 25),
+        ("vllm/exact (cot_monitor)", 75),
+        ("vllm/rough (alignment)", 25),
+    ]
+    found = check_endpoints(plan, Silent())
+    assert [line for line in found if line.startswith("judge vllm/rough: labelled cases (alignment): ok")]
+    assert [line for line in found if line.startswith("vllm/rough (alignment): 25 requests")]
+    assert not [line for line in found if "vllm/rough" in line and "cot_monitor" in line]
 
 
 # The rate as a surface
