@@ -46,7 +46,7 @@ _COUNTING_FIELDS = frozenset({"denominator"})
 _FILE_FIELDS = frozenset(
     {
         *("dataset", "source", "alignment_rubric", "coherence_rubric", "cot_monitor_rubric", "articulation_rubric"),
-        *("truthfulness_rubric", "honesty_rubric", "trigger_credit_rubric"),
+        *("truthfulness_rubric", "honesty_rubric", "trigger_credit_rubric", "anchors"),
     }
 )
 _RUBRIC_FIELDS = frozenset(name for name in _FILE_FIELDS if name.endswith("_rubric"))
@@ -123,6 +123,7 @@ class RunConfig(BaseModel):
     honesty_rubric: str | None = None
     trigger_credit_rubric: str | None = None
     denominator: Denominator = "answered"
+    anchors: str | None = None
     over_questions: tuple[Literal["samples", "temperature", "max_tokens", "judge"], ...] = ()
     """What was given outright, and so stands above what a question file says. For other suites there is nothing."""
 
@@ -145,7 +146,7 @@ class RunConfig(BaseModel):
             raise ValueError("holds bytes that are not UTF-8 text")
         return cast("object", value)
 
-    @field_validator(*_RUBRIC_FIELDS)
+    @field_validator(*_RUBRIC_FIELDS, "anchors")
     @classmethod
     def _from_anywhere(cls, file: str | None) -> str | None:
         return None if file is None else str(Path(file).expanduser().absolute())
@@ -202,7 +203,7 @@ class RunConfig(BaseModel):
         of_answers = [name for names in _OF_MEASURE.values() for name in names]
         of_reasoning = ("cot_all", "cot_monitor_rubric", "articulation_rubric", "trigger_credit_rubric")
         if self.judge is None:
-            unused = self._first_given(*of_answers, *of_reasoning)
+            unused = self._first_given(*of_answers, *of_reasoning, "anchors")
             if unused:
                 raise ValueError(f"{unused}: needs a judge; name one with --judge")
         elif formats and open_measures <= BY_RULE:

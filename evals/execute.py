@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from evals.anchors import Watch
 from evals.applied import NAME as ADAPTER_CHECK
 from evals.applied import check_adapter
 from evals.connections import Connections, Served, base_of_local, connections
@@ -37,13 +38,22 @@ from evals.replicas import Replicas
 from evals.retries import RetryPolicy
 from evals.rows import JudgeKey
 from evals.view import RunView
+from evals.watching import judge_anchors
 from judges.judge import Judge
 
 
 async def execute(
-    plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry, *, sampling: bool
+    plan: Plan,
+    manifest: Manifest,
+    folder: Path,
+    journal: Journal,
+    view: RunView,
+    retry: Retry,
+    *,
+    sampling: bool,
+    watch: Watch | None = None,
 ) -> dict[str, ModelFacts]:
-    """Check every endpoint, then sample and judge what is pending; how each model was reached.
+    """Check every endpoint, sample and judge what is pending, then judge the anchors again; how each model was reached.
 
     Raises BadInput before anything is asked or dropped, RunStopped when it cannot go on.
     """
@@ -92,6 +102,8 @@ async def execute(
             await run_pipeline(
                 pending, endpoints, judges, panel, journal, concurrency=config.concurrency, progress=progress
             )
+        if watch is not None:
+            await judge_anchors(watch, manifest, judges, folder, view)
         return facts
 
 

@@ -76,6 +76,18 @@ class ImportFacts(BaseModel):
         return {name: RubricFacts(name=IMPORTED, sha256="", judge_id=imported_key(name).id) for name in self.judges}
 
 
+class AnchorFacts(BaseModel):
+    """The anchors file that the judges of this run were asked about again: how many of its anchors they cover, and the
+    ids of the judges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    sha256: str
+    judges: tuple[str, ...]
+    anchors: int
+
+
 class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,6 +105,7 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     git_revision: str | None
     imported: ImportFacts | None = None
+    anchors: AnchorFacts | None = None
 
     def identity(self) -> dict[str, Any]:
         """What a resumed run must have in common with this one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals import datasets
+from evals.anchors import AnchorSet, read_anchors
 from evals.conditions import Trigger, render
 from evals.config import RunConfig
 from evals.datasets import Dataset, Source
@@ -44,6 +45,7 @@ class Plan:
     judges: tuple[Judge, ...]
     specs: dict[str, ModelSpec]
     judge_spec: ModelSpec | None
+    anchors: AnchorSet | None = None
 
     @property
     def trigger(self) -> Trigger | None:
@@ -150,6 +152,7 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
         judges=make_judges(config, [file_judges(dataset) for dataset in loaded.values()]),
         specs={name: _model_spec(name, models, config) for name in config.models},
         judge_spec=_judge_spec(config),
+        anchors=_anchors(config),
     )
 
 
@@ -165,7 +168,11 @@ def _model_spec(name: str, overrides: Overrides, config: RunConfig) -> ModelSpec
 
 def judging_plan(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] = ()) -> Plan:
     """A plan that samples nothing and judges what is stored."""
-    return Plan(config, {}, make_judges(config, of_files), {}, _judge_spec(config))
+    return Plan(config, {}, make_judges(config, of_files), {}, _judge_spec(config), _anchors(config))
+
+
+def _anchors(config: RunConfig) -> AnchorSet | None:
+    return None if config.anchors is None else read_anchors(Path(config.anchors))
 
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:

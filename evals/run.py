@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from evals.anchors import due_anchors
 from evals.config import TRANSPORT_FIELDS, RunConfig, differences, option_name, updated
 from evals.errors import BadInput
 from evals.journal import FILE_NAME as JOURNAL_NAME
@@ -234,6 +235,7 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         updated_at=now(),
         versions=versions(),
         git_revision=git_revision(),
+        anchors=before.anchors if before else None,
     )
 
 
@@ -250,11 +252,14 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
     try:
         to_sample = manifest.trials_planned - journal.recorded() if plan.specs else 0
         sampling = to_sample > 0 or (retry.trials and journal.failed() > 0)
-        if sampling or _any_unjudged(journal, manifest, failed_too=retry.rulings):
+        watch = due_anchors(plan.anchors, manifest, folder, failed_too=retry.rulings)
+        if watch or sampling or _any_unjudged(journal, manifest, failed_too=retry.rulings):
             from evals.execute import execute  # the clients take long to import, and a finished run needs none
 
-            models = asyncio.run(execute(plan, manifest, folder, journal, view, retry, sampling=sampling))
+            models = asyncio.run(execute(plan, manifest, folder, journal, view, retry, sampling=sampling, watch=watch))
             manifest = manifest.model_copy(update={"models": manifest.models | models})
+            if watch:
+                manifest = manifest.model_copy(update={"anchors": watch.facts})
     except BadInput:
         raise
     except KeyboardInterrupt:

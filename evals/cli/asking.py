@@ -11,6 +11,7 @@ from evals.cli.acting import dated_folder, fields_of, interrupt_on_sigterm, read
 from evals.cli.app import app
 from evals.cli.options import (
     AlignmentRubric,
+    Anchors,
     ArticulationRubric,
     BaseUrl,
     CoherenceMin,
@@ -93,6 +94,7 @@ def run(
     honesty_rubric: HonestyRubric = None,
     trigger_credit_rubric: TriggerCreditRubric = None,
     denominator: Denominator = None,
+    anchors: Anchors = None,
     base_url: BaseUrl = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
@@ -128,6 +130,7 @@ def run(
 def resume(
     folder: RunFolder,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again what is recorded as failed.")] = False,
+    anchors: Anchors = None,
     base_url: BaseUrl = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
@@ -162,6 +165,7 @@ def judge_command(
     truthfulness_rubric: TruthfulnessRubric = None,
     honesty_rubric: HonestyRubric = None,
     trigger_credit_rubric: TriggerCreditRubric = None,
+    anchors: Anchors = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,

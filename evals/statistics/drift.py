@@ -169,7 +169,7 @@ def alarms(found: Evidence) -> npt.NDArray[np.bool_]:
     return passed
 
 
-# --- what the judge cannot account for ---------------------------------------------------------------------------------
+# --- what the judge cannot account for --------------------------------------------------------------------------------
 
 
 class Rate(NamedTuple):
