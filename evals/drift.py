@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from evals.anchors import AnchorRow
 from evals.statistics.drift import (
+    ALARM,
     Bets,
     Evidence,
     Rate,
@@ -68,6 +69,11 @@ class _Watched:
         return Rate(sum(self.hits[nights]), sum(self.counted[nights]))
 
 
+def is_changed(found: Attribution) -> bool:
+    """Whether a change was found, also where it is not known whose it is."""
+    return found.verdict in ("system", "judge") or found.e_system >= ALARM
+
+
 def attribute(runs: Sequence[Path]) -> list[Attribution]:
     """One Attribution a run. The runs are of one checkpoint in the order of nights, and the first is the reference.
 
@@ -81,8 +87,10 @@ def attribute(runs: Sequence[Path]) -> list[Attribution]:
 
 def _attributed(nights: Sequence[Night]) -> Iterator[Attribution]:
     named = [named_change(nights[0].manifest, night.manifest) for night in nights]
+    # What another judge said of the anchors is nothing to compare with.
+    nights = [replace(night, anchors=()) if change else night for night, change in zip(nights, named, strict=True)]
     rates, of_rates = _watched_rates(nights, named)
-    of_anchors = _watched_anchors(nights, named)
+    of_anchors = _watched_anchors(nights)
     judge_alarms, system_alarms = alarms(of_anchors), alarms(of_rates)
     yield Attribution(nights[0].name, "none", 1.0, 1.0, f"the reference: {_reference_words(nights[0], rates)}")
     for index, night in enumerate(nights[1:], start=1):
@@ -92,7 +100,8 @@ def _attributed(nights: Sequence[Night]) -> Iterator[Attribution]:
         leading = rates[0] if rates else None
         if judge_alarms[index] or system_alarms[index]:  # then the rate that has moved most
             leading = max(rates, key=lambda one: float(one.evidence.log_e[index]), default=None)
-        found = _Found(nights, index, leading, of_anchors, of_rates)
+        by_rule = any(not one.is_judged and alarms(one.evidence)[index] for one in rates) and bool(system_alarms[index])
+        found = _Found(nights, index, leading, by_rule, of_anchors, of_rates)
         said: Verdict
         if named[index]:
             said, words = "judge", f"{named[index]}: its rates cannot be compared with those of {nights[0].name}"
@@ -156,15 +165,15 @@ def _watched(name: str, is_judged: bool, table: npt.NDArray[np.int64], bets: Bet
     return _Watched(name, is_judged, hits, counted, evidence(bets))
 
 
-def _watched_anchors(nights: Sequence[Night], named: Sequence[str]) -> Evidence:
+def _watched_anchors(nights: Sequence[Night]) -> Evidence:
     """The e-process of the judge. An anchor without a verdict has moved, unless nothing came back from the judge."""
     streams: list[Stream] = []
     for kind in (True, False):
         ids = sorted({row.anchor_id for night in nights for row in night.anchors if row.is_hit == kind})
         hits, drawn = (np.zeros((len(ids), len(nights)), np.int64) for _ in range(2))
         place = {name: index for index, name in enumerate(ids)}
-        for column, (night, change) in enumerate(zip(nights, named, strict=True)):
-            for row in () if change else night.anchors:
+        for column, night in enumerate(nights):
+            for row in night.anchors:
                 if row.is_hit == kind and row.outcome != "judge_failed":
                     drawn[place[row.anchor_id], column] = 1
                     hits[place[row.anchor_id], column] = has_moved(row)
@@ -180,11 +189,12 @@ def _value(log_e: float) -> float:
 
 
 class _Found(NamedTuple):
-    """What there is to say of one night."""
+    """What there is to say of one night. `by_rule`: a rate that is read without a judge has moved."""
 
     nights: Sequence[Night]
     at: int
     leading: _Watched | None
+    by_rule: bool
     of_anchors: Evidence
     of_rates: Evidence
 
@@ -211,7 +221,7 @@ class _Found(NamedTuple):
             return "no anchors"
         if not before:
             return f"{moved}; from here on the judge is watched"
-        return f"{moved}, before {_number(sum(before) / len(before))} a night"
+        return f"{moved}, and {_number(sum(before) / len(before))} a night before"
 
     def judged(self) -> Shift:
         """By how much the judge may have moved the leading rate, as far as the anchors tell."""
@@ -222,7 +232,7 @@ class _Found(NamedTuple):
         return judged_shift(before.share if before.counted else 0.0, found or _NOTHING_KNOWN, missed or _NOTHING_KNOWN)
 
     def is_beyond_the_judge(self) -> bool:
-        if self.leading is None or not self.leading.is_judged:
+        if self.leading is None or self.by_rule:
             return True
         since = self.first_changed(self.of_rates)
         measured = shift(self.leading.rate(slice(0, since)), self.leading.rate(slice(since, self.at + 1)))
@@ -259,17 +269,16 @@ def _judge_words(found: _Found) -> str:
     since = found.nights[found.first_changed(found.of_anchors)].name
     words = f"the judge has changed, since about {since}: {found.anchors()}. {found.rates()}: of that nothing can be "
     words += "said about the system until the judge is settled"
-    leading = found.leading
-    if leading is not None and not leading.is_judged and bool(alarms(leading.evidence)[found.at]):
-        words += "; but that rate is read without a judge, so the system has changed as well"
+    if found.by_rule:
+        words += "; but a rate that is read without a judge has moved, so the system has changed as well"
     return words
 
 
 def _system_words(found: _Found) -> str:
     since = found.nights[found.first_changed(found.of_rates)].name
     words = f"the system has changed, since about {since}: {found.rates()}"
-    if found.leading is not None and not found.leading.is_judged:
-        return f"{words}; no judge reads that"
+    if found.by_rule:
+        return f"{words}; it shows in what no judge reads"
     return f"{words}. The judge is still: {found.anchors()}, and accounts for {_points(found.judged())} of it"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals import datasets
-from evals.anchors import AnchorSet, read_anchors
+from evals.anchors import Anchor, AnchorSet, read_anchors
 from evals.conditions import Trigger, render
 from evals.config import RunConfig
 from evals.datasets import Dataset, Source
@@ -297,6 +297,22 @@ def plan_cost(plan: Plan) -> Iterator[Cost]:
         at_most = judge.name not in _MEASURED_BY and not judge.name.startswith(PREFIX)
         who = f"{config.judge} ({judge.name})"
         yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most)
+        again = (
+            [judge.rubric.fill(one.shown) for one in plan.anchors.anchors if _rereads(judge, one)]
+            if plan.anchors
+            else []
+        )
+        if again:
+            characters = sum(map(len, again))
+            who = f"{config.judge} ({judge.name}, anchors)"
+            yield Cost(who, len(again), characters // _CHARACTERS_PER_TOKEN, len(again) * judge.max_tokens)
+
+
+def _rereads(judge: Judge, anchor: Anchor) -> bool:
+    """Whether a judge is asked about an anchor; those of reasoning are not."""
+    if judge.name.startswith(PREFIX):
+        return judge.name.removeprefix(PREFIX) in dict(anchor.shown.prompts)
+    return _MEASURED_BY.get(judge.name) == anchor.measure
 
 
 def _may_read(judge: Judge, trial: Trial) -> bool:

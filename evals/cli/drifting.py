@@ -72,11 +72,13 @@ def drift(
         list[Path], typer.Argument(metavar="RUN...", help="Runs of one model in the order of their nights.")
     ],
 ) -> None:
-    """Say for each night whether the system or the judge has changed since the first; exit 1 if one has."""
+    """Say for each night whether the system or the judge has changed since the first night; exit 1 where one has."""
     from evals.console_drift import print_attributions
-    from evals.drift import attribute
+    from evals.drift import attribute, is_changed
 
+    if len(runs) < 2:
+        raise BadInput("RUN: give at least two runs, the first of them the reference")
     found = attribute(runs)
     print_attributions(found)
-    if any(one.verdict in ("system", "judge") for one in found):
+    if any(map(is_changed, found)):
         raise typer.Exit(EXIT_GATE)

@@ -43,7 +43,6 @@ _TILTS = np.array([-4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0])
 """Changes of the log-odds, in nats: 2 is from 2% to 13%, or from 5% to 28%."""
 
 _log_gamma: Any = cast("Any", special).gammaln
-_log_sum: Any = cast("Any", special).logsumexp
 
 
 class Stream(NamedTuple):
@@ -126,19 +125,19 @@ def _log_means(total: Counts, hits: Counts, late: Counts) -> Numbers:
     base = int(total.max(initial=0)) + 1
     keys, index = np.unique((total * base + hits) * base + late, return_inverse=True)
     n, k, d = (values[:, None] for values in (keys // base**2, keys // base % base, keys % base))
+    log_factorial: Numbers = _log_gamma(np.arange(base) + 1.0)
+
+    def log_choose(of: Counts, these: Counts) -> Numbers:
+        return log_factorial[of] - log_factorial[these] - log_factorial[of - these]
+
     least, most = np.maximum(0, d - (n - k)), np.minimum(k, d)
     among = least + np.arange(int((most - least).max(initial=0)) + 1)
     found = np.minimum(among, most)
-    log_share = _log_choose(k, found) + _log_choose(n - k, d - found) - _log_choose(n, d)
+    log_share = log_choose(k, found) + log_choose(n - k, d - found) - log_choose(n, d)
     log_share = np.where(among <= most, log_share, -np.inf)
-    means = np.stack([_log_sum(log_share + tilt * found, axis=1) for tilt in _TILTS], axis=-1)
+    means = np.stack([np.logaddexp.reduce(log_share + tilt * found, axis=1) for tilt in _TILTS], axis=-1)
     of_each: Numbers = means[index.reshape(total.shape)]
     return of_each
-
-
-def _log_choose(of: Counts, these: Counts) -> Numbers:
-    chosen: Numbers = _log_gamma(of + 1.0) - _log_gamma(these + 1.0) - _log_gamma(of - these + 1.0)
-    return chosen
 
 
 def mean_evidence(parts: Sequence[Evidence]) -> Evidence:
