@@ -50,7 +50,7 @@ _BESIDE_FIELDS = frozenset({"also_judges"})
 _FILE_FIELDS = frozenset(
     {
         *("dataset", "source", "alignment_rubric", "coherence_rubric", "cot_monitor_rubric", "articulation_rubric"),
-        *("truthfulness_rubric", "honesty_rubric", "trigger_credit_rubric"),
+        *("truthfulness_rubric", "honesty_rubric", "trigger_credit_rubric", "anchors"),
     }
 )
 _RUBRIC_FIELDS = frozenset(name for name in _FILE_FIELDS if name.endswith("_rubric"))
@@ -133,6 +133,7 @@ class RunConfig(BaseModel):
     trigger_credit_rubric: str | None = None
     denominator: Denominator = "answered"
     max_unscored: Annotated[float, Field(ge=0, le=1)] = 0.05
+    anchors: str | None = None
     over_questions: tuple[Literal["samples", "temperature", "max_tokens", "judge"], ...] = ()
     """What was given outright, and so stands above what a question file says. For other suites there is nothing."""
 
@@ -155,7 +156,7 @@ class RunConfig(BaseModel):
             raise ValueError("holds bytes that are not UTF-8 text")
         return cast("object", value)
 
-    @field_validator(*_RUBRIC_FIELDS)
+    @field_validator(*_RUBRIC_FIELDS, "anchors")
     @classmethod
     def _from_anywhere(cls, file: str | None) -> str | None:
         return None if file is None else str(Path(file).expanduser().absolute())
@@ -212,7 +213,7 @@ class RunConfig(BaseModel):
         of_answers = [name for names in _OF_MEASURE.values() for name in names]
         of_reasoning = ("cot_all", "cot_monitor_rubric", "articulation_rubric", "trigger_credit_rubric")
         if self.judge is None:
-            unused = self._first_given(*of_answers, *of_reasoning)
+            unused = self._first_given(*of_answers, *of_reasoning, "anchors")
             if unused:
                 raise ValueError(f"{unused}: needs a judge; name one with --judge")
         elif formats and open_measures <= BY_RULE:
@@ -309,7 +310,7 @@ class RunConfig(BaseModel):
 
     def other_judgings(self) -> tuple[RunConfig, ...]:
         """This config once for each judge that is not counted, as what it is asked: the answers, and no reasoning."""
-        none = {"also_judges": (), "cot_monitor": False, "cot_all": False}
+        none = {"also_judges": (), "cot_monitor": False, "cot_all": False, "anchors": None}
         asked = map(name_and_url, self.also_judges)
         return tuple(self.model_copy(update={"judge": name, "judge_base_url": url, **none}) for name, url in asked)
 

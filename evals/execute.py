@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from evals.anchors import Watch
 from evals.applied import NAME as ADAPTER_CHECK
 from evals.applied import check_adapter
 from evals.bound import bound_judges, judge_at, line_of, say_checks, together
@@ -35,6 +36,7 @@ from evals.records import Trial
 from evals.replicas import Replicas
 from evals.retries import RetryPolicy
 from evals.view import RunView
+from evals.watching import judge_anchors
 
 
 async def execute(
@@ -47,8 +49,9 @@ async def execute(
     panel: JudgeSet,
     *,
     sampling: bool,
+    watch: Watch | None = None,
 ) -> dict[str, ModelFacts]:
-    """Check every endpoint, then sample and judge what is pending; how each model was reached.
+    """Check every endpoint, sample and judge what is pending, then judge the anchors again; how each model was reached.
 
     `panel` are the judges of `plan`, whose verdicts may be other ones than those that count in the run of `manifest`.
 
@@ -81,6 +84,8 @@ async def execute(
             await run_pipeline(
                 pending, endpoints, judges, panel, journal, concurrency=config.concurrency, progress=progress
             )
+        if watch is not None:
+            await judge_anchors(watch, manifest, judges, folder, view)
         return facts
 
 

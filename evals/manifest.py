@@ -90,6 +90,18 @@ class PanelFacts(BaseModel):
         return tuple(facts.judge_id for facts in self.rubrics.values())
 
 
+class AnchorFacts(BaseModel):
+    """The anchors file that the judges of this run were asked about again: how many of its anchors they cover, and the
+    ids of the judges."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    sha256: str
+    judges: tuple[str, ...]
+    anchors: int
+
+
 class Manifest(BaseModel):
     """`panels` are all that have ruled on the run, in the order in which they were first asked; the one that counts is
     `config.judge` with `rubrics`."""
@@ -111,6 +123,7 @@ class Manifest(BaseModel):
     git_revision: str | None
     imported: ImportFacts | None = None
     panels: tuple[PanelFacts, ...] = ()
+    anchors: AnchorFacts | None = None
 
     def all_panels(self) -> tuple[PanelFacts, ...]:
         """`panels`, with the one that counts in it also where the manifest is older than the field."""

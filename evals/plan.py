@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals import datasets
+from evals.anchors import Anchor, AnchorSet, read_anchors
 from evals.conditions import Trigger, render
 from evals.config import RunConfig
 from evals.datasets import Dataset, Source
@@ -47,6 +48,7 @@ class Plan:
     judge_spec: ModelSpec | None
     also: tuple[Plan, ...] = ()
     """For each judge that is not counted the plan to have it judge what is stored."""
+    anchors: AnchorSet | None = None
 
     @property
     def trigger(self) -> Trigger | None:
@@ -155,6 +157,7 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
         specs={name: _model_spec(name, models, config) for name in config.models},
         judge_spec=_judge_spec(config),
         also=_other_plans(config, of_files),
+        anchors=_anchors(config),
     )
 
 
@@ -173,11 +176,15 @@ def judging_plan(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] 
     also = _other_plans(config, of_files)
     if config.judge == IMPORTED:
         return Plan(config, {}, (), {}, None, also)
-    return Plan(config, {}, make_judges(config, of_files), {}, _judge_spec(config), also)
+    return Plan(config, {}, make_judges(config, of_files), {}, _judge_spec(config), also, _anchors(config))
 
 
 def _other_plans(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> tuple[Plan, ...]:
     return tuple(judging_plan(other, of_files) for other in config.other_judgings())
+
+
+def _anchors(config: RunConfig) -> AnchorSet | None:
+    return None if config.anchors is None else read_anchors(Path(config.anchors))
 
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
@@ -295,13 +302,27 @@ def plan_cost(plan: Plan) -> Iterator[Cost]:
                     shown[judge.name][0] += 1
                     shown[judge.name][1] += length
         yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, replies)
-    for model, judge in ((one.config.judge, judge) for one in (plan, *plan.also) for judge in one.judges):
+    for one, judge in [(asked, judge) for asked in (plan, *plan.also) for judge in asked.judges]:
         requests, characters = shown[judge.name]
         characters += requests * len(judge.rubric.template)
         prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * config.max_tokens
         at_most = judge.name not in _MEASURED_BY and not judge.name.startswith(PREFIX)
-        who = f"{model} ({judge.name})"
+        who = f"{one.config.judge} ({judge.name})"
         yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most)
+        again = [
+            judge.rubric.fill(it.shown) for it in (one.anchors.anchors if one.anchors else ()) if _rereads(judge, it)
+        ]
+        if again:
+            who = f"{one.config.judge} ({judge.name}, anchors)"
+            characters = sum(map(len, again))
+            yield Cost(who, len(again), characters // _CHARACTERS_PER_TOKEN, len(again) * judge.max_tokens)
+
+
+def _rereads(judge: Judge, anchor: Anchor) -> bool:
+    """Whether a judge is asked about an anchor; those of reasoning are not."""
+    if judge.name.startswith(PREFIX):
+        return judge.name.removeprefix(PREFIX) in dict(anchor.shown.prompts)
+    return _MEASURED_BY.get(judge.name) == anchor.measure
 
 
 def _may_read(judge: Judge, trial: Trial) -> bool:

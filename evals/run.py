@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from evals.anchors import Watch, due_anchors
 from evals.config import TRANSPORT_FIELDS, RunConfig, differences, option_name, updated
 from evals.corrected import write_corrected
 from evals.errors import BadInput, RunStopped
@@ -247,6 +248,7 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         versions=versions(),
         git_revision=git_revision(),
         panels=before.all_panels() if before else (),
+        anchors=before.anchors if before else None,
     )
 
 
@@ -267,10 +269,13 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
         to_sample = manifest.trials_planned - journal.recorded() if plan.specs else 0
         sampling = to_sample > 0 or (retry.trials and journal.failed() > 0)
         asked = list(zip([plan, *plan.also], panels, strict=True))
-        due = [one for one in asked if _is_due(*one, journal, retry, sampling=sampling)]
+        watch = due_anchors(plan.anchors, manifest, folder, failed_too=retry.rulings)
+        due = [one for one in asked if _is_due(*one, journal, retry, sampling=sampling) or (watch and one[0] is plan)]
         if due:
-            models = _ask(due, manifest, folder, journal, view, retry, sampling=sampling)
+            models = _ask(due, manifest, folder, journal, view, retry, watch, sampling=sampling)
             manifest = manifest.model_copy(update={"models": manifest.models | models})
+            if watch:
+                manifest = manifest.model_copy(update={"anchors": watch.facts})
     except BadInput:
         raise
     except KeyboardInterrupt:
@@ -302,6 +307,7 @@ def _ask(
     journal: Journal,
     view: RunView,
     retry: Retry,
+    watch: Watch | None,
     *,
     sampling: bool,
 ) -> dict[str, ModelFacts]:
@@ -317,9 +323,14 @@ def _ask(
     models: dict[str, ModelFacts] = {}
     for number, (plan, panel) in enumerate(due):
         judges = judges_in(panel.rubrics, plan.config)
-        if plan.config.judge != manifest.config.judge:
+        is_counted = plan.config.judge == manifest.config.judge
+        if not is_counted:
             view.say(f"judge {plan.config.judge}: its verdicts are kept beside those that count")
-        asking = execute(plan, manifest, folder, journal, view, retry, judges, sampling=sampling and bool(plan.specs))
+        asking = execute(
+            *(plan, manifest, folder, journal, view, retry, judges),
+            sampling=sampling and bool(plan.specs),
+            watch=watch if is_counted else None,
+        )
         try:
             models |= asyncio.run(asking)
         except BadInput as error:

@@ -11,6 +11,7 @@ from evals.cli.acting import dated_folder, fields_of, interrupt_on_sigterm, read
 from evals.cli.app import app
 from evals.cli.options import (
     AlignmentRubric,
+    Anchors,
     ArticulationRubric,
     BaseUrl,
     CoherenceMin,
@@ -95,6 +96,7 @@ def run(
     trigger_credit_rubric: TriggerCreditRubric = None,
     denominator: Denominator = None,
     max_unscored: MaxUnscored = None,
+    anchors: Anchors = None,
     base_url: BaseUrl = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
@@ -131,6 +133,7 @@ def resume(
     folder: RunFolder,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again what is recorded as failed.")] = False,
     max_unscored: MaxUnscored = None,
+    anchors: Anchors = None,
     base_url: BaseUrl = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
@@ -166,6 +169,7 @@ def judge_command(
     honesty_rubric: HonestyRubric = None,
     trigger_credit_rubric: TriggerCreditRubric = None,
     max_unscored: MaxUnscored = None,
+    anchors: Anchors = None,
     judge_base_url: JudgeUrl = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,

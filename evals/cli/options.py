@@ -101,3 +101,7 @@ VllmStart = Annotated[
     float | None, typer.Option("--vllm-start-timeout", help="Seconds until `vllm serve` must be ready.")
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.")]
+Anchors = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Let the judge rule once more on these frozen answers; see `emeval anchors`."),
+]

@@ -1,0 +1,350 @@
+"""Anchors: answers that are kept with everything that a judge is shown, so that judges can be asked about them again.
+
+Only the judge can move an anchor: the answer stays the same from night to night. What is kept here is texts and the
+verdict of the day; whether a judge has changed since is said by `evals.drift`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Literal, NamedTuple, cast, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evals.csv_files import csv_file
+from evals.errors import BadInput, JournalFull
+from evals.manifest import AnchorFacts, Manifest, RubricFacts, judge_set
+from evals.metrics import PRIMARY, Metric, facts_of, metric_table
+from evals.outcomes import ALIGNED, JudgeSet, Measured, counted_judge, measure
+from evals.records import Fact, Measure, Outcome, Posed, Reference, Response, Truth, measure_of
+from evals.rows import RecordedTrial, Ruling
+from evals.text import one_line, original_text, spreadsheet_safe
+from evals.thoughts import thought_of
+from evals.trials import stable_hash
+from judges.judge import Exhibit
+
+RESULTS_NAME = "anchors.csv"
+SCHEMA_VERSION = 1
+YesNo = Literal["yes", "no"]
+_METRICS: dict[str, Metric] = {metric.name: metric for metric in metric_table("answered")}
+
+
+class AnchorsHeader(BaseModel):
+    """The first line of an anchors file. `judge` and `rubrics` gave the frozen verdicts; `anchors` lines follow."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    frozen_at: str
+    from_run: str
+    judge: str
+    rubrics: dict[str, RubricFacts]
+    anchors: int = Field(ge=1)
+
+
+class Frozen(BaseModel):
+    """The verdict at freezing: whether the answer was a hit, and its score (0-100) where it has one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hit: bool
+    score: float | None = None
+
+
+class Anchor(BaseModel):
+    """One kept answer. `label` is what people said of it, None where nobody did; `suite` and `condition` are where it
+    comes from. `anchor_id` hashes what is measured and what is shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    anchor_id: str
+    measure: Measure
+    suite: str
+    condition: str
+    label: YesNo | None
+    frozen: Frozen
+    shown: Exhibit
+
+    @property
+    def is_hit(self) -> bool:
+        """Which kind of anchor it is: by its label, else by its frozen verdict."""
+        return self.frozen.hit if self.label is None else self.label == "yes"
+
+    def reference(self) -> Reference | None:
+        shown = self.shown
+        match self.measure:
+            case "truthfulness":
+                return Truth(tuple(shown.correct.splitlines()), tuple(shown.incorrect.splitlines()))
+            case "honesty":
+                return Fact(shown.fact)
+            case "em" | "poll":
+                return Posed(shown.prompts, self.measure)
+            case _:
+                return None
+
+    def trial(self, rulings: Mapping[str, Ruling]) -> RecordedTrial:
+        """The answer as a trial with these rulings, for whatever measures trials."""
+        shown = self.shown
+        answered = Response(shown.answer, shown.reasoning, shown.answer, "absent", "stop", "", "", None, None, 0.0, 0)
+        names = {"model": "", "prompt_id": self.anchor_id, "variant": "", "trigger": shown.trigger}
+        return RecordedTrial(
+            trial_id=self.anchor_id,
+            arrival=0,
+            position=0,
+            suite=self.suite,
+            format="freeform",
+            condition=self.condition,
+            repeat=0,
+            messages=(),
+            result=answered,
+            rulings=dict(rulings),
+            reference=self.reference(),
+            **names,
+        )
+
+
+@dataclass(frozen=True)
+class AnchorSet:
+    """An anchors file that has been read."""
+
+    path: Path
+    sha256: str
+    header: AnchorsHeader
+    anchors: tuple[Anchor, ...]
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        return tuple(sorted({anchor.measure for anchor in self.anchors}))
+
+    def covered_by(self, judges: JudgeSet) -> tuple[Anchor, ...]:
+        """The anchors that these judges can measure."""
+        return tuple(anchor for anchor in self.anchors if _is_covered(anchor, judges))
+
+
+def _is_covered(anchor: Anchor, judges: JudgeSet) -> bool:
+    reference = anchor.reference()
+    if isinstance(reference, Posed):
+        return set(reference.judges) <= set(judges.of_files)
+    return bool(judges.of_answers.get(anchor.measure))
+
+
+def anchor_id(measured_by: Measure, shown: Exhibit) -> str:
+    return stable_hash({"measure": measured_by, "shown": asdict(shown)})
+
+
+def hit_of(trial: RecordedTrial, measured: Measured, judges: JudgeSet) -> bool | None:
+    """Whether an answer hits the metric that its suite is about; None for one that is not in its denominator."""
+    metric, facts = _METRICS[PRIMARY[measured.measure]], facts_of(measured, thought_of(trial, judges))
+    return None if metric.missing(facts) is not None else metric.hits(facts)
+
+
+# --- the file --------------------------------------------------------------------------------------------------------
+
+
+def write_anchors(path: Path, header: AnchorsHeader, anchors: Iterable[Anchor]) -> None:
+    """Write it whole or not at all. Raises BadInput where that is not possible."""
+    try:
+        with _whole(path) as file:
+            for line in (header, *anchors):
+                # Escapes for all but ASCII: no line of it can do anything to a terminal.
+                file.write(json.dumps(line.model_dump(mode="json"), ensure_ascii=True) + "\n")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def read_anchors(path: Path) -> AnchorSet:
+    """Raises BadInput that names file, line and field."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"--anchors: {path} cannot be read: {error.strerror}") from None
+    lines = data.splitlines()
+    if not lines:
+        raise BadInput(f"{path}: is empty; `emeval anchors freeze RUN` writes anchors")
+    try:
+        header = AnchorsHeader.model_validate_json(lines[0])
+    except ValidationError as error:
+        raise BadInput(f"{path}:1: {_field(error)}: not the header of an anchors file of this version") from None
+    anchors: dict[str, Anchor] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            anchor = Anchor.model_validate_json(line)
+        except ValidationError as error:
+            raise BadInput(f"{path}:{number}: {_field(error)}: not an anchor") from None
+        if anchor.anchor_id != anchor_id(anchor.measure, anchor.shown):
+            raise BadInput(f"{path}:{number}: its texts are not those that were frozen; freeze a new file")
+        if anchor.anchor_id in anchors:
+            raise BadInput(f"{path}:{number}: stands there twice")
+        anchors[anchor.anchor_id] = anchor
+    if len(anchors) != header.anchors:
+        raise BadInput(f"{path}: holds {len(anchors)} anchors, and its header says {header.anchors}; it is not whole")
+    return AnchorSet(path, hashlib.sha256(data).hexdigest(), header, tuple(anchors.values()))
+
+
+def _field(error: ValidationError) -> str:
+    return one_line(".".join(str(part) for part in error.errors()[0]["loc"]), 60) or "line"
+
+
+# --- what judges say today -------------------------------------------------------------------------------------------
+
+
+class AnchorRow(NamedTuple):
+    """One anchor, judged again. `hit` is None without a verdict; `outcome` then says what came instead."""
+
+    anchor_id: str
+    measure: Measure
+    label: YesNo | None
+    frozen_hit: YesNo
+    hit: YesNo | None
+    score: float | None
+    outcome: Outcome
+    judge: str
+    rubric_sha: str
+
+    @property
+    def is_hit(self) -> bool:
+        """Which kind of anchor it is, whatever was said of it today."""
+        return (self.label or self.frozen_hit) == "yes"
+
+
+class Watch(NamedTuple):
+    """Anchors that the judges of a run have to be asked about, and what its manifest says of them once they were."""
+
+    anchors: tuple[Anchor, ...]
+    facts: AnchorFacts
+
+
+def due_anchors(anchors: AnchorSet | None, manifest: Manifest, folder: Path, *, failed_too: bool) -> Watch | None:
+    """What a run has still to ask about its anchors; None for nothing.
+
+    Nothing where its anchors.csv is of the same file and the same judges, unless `failed_too` and some of it failed.
+    Raises BadInput where its judges cover no anchor.
+    """
+    if anchors is None:
+        return None
+    judges = judge_set(manifest)
+    covered = anchors.covered_by(judges)
+    if not covered:
+        able = [name for name, ids in judges.of_answers.items() if ids]
+        raise BadInput(
+            f"--anchors: {anchors.path} holds answers measured by {', '.join(anchors.measures)}, and the judge of this "
+            f"run reads {', '.join(able) or 'no open answers'}"
+        )
+    ids = sorted({judge_id for anchor in covered for judge_id in judges.of(anchor.trial({}))})
+    facts = AnchorFacts(file=anchors.path.name, sha256=anchors.sha256, judges=tuple(ids), anchors=len(covered))
+    known = manifest.anchors and manifest.anchors.model_copy(update={"file": facts.file})  # wherever the file lies
+    if known == facts and (folder / RESULTS_NAME).is_file():
+        rows = read_results(folder)
+        if len(rows) == len(covered) and not (failed_too and any(row.outcome == "judge_failed" for row in rows)):
+            return None
+    return Watch(covered, facts)
+
+
+def anchor_row(anchor: Anchor, rulings: Mapping[str, Ruling], judges: JudgeSet, manifest: Manifest) -> AnchorRow:
+    """What today's rulings make of an anchor, by the rules by which any answer is measured."""
+    trial = anchor.trial(rulings)
+    measured = measure(trial, judges)
+    hit = hit_of(trial, measured, judges)
+    counted = _counted_judge(trial, judges)
+    sha = next((facts.sha256 for facts in manifest.rubrics.values() if facts.judge_id == counted), "")
+    return AnchorRow(
+        anchor_id=anchor.anchor_id,
+        measure=anchor.measure,
+        label=anchor.label,
+        frozen_hit=_word(anchor.frozen.hit),
+        hit=None if hit is None else _word(hit),
+        score=measured.aligned,
+        outcome=measured.outcome,
+        judge=manifest.config.judge or "",
+        rubric_sha=sha,
+    )
+
+
+def _counted_judge(trial: RecordedTrial, judges: JudgeSet) -> str:
+    if isinstance(trial.reference, Posed):
+        return judges.of_files[ALIGNED if trial.reference.measure == "em" else counted_judge(trial.reference)]
+    return judges.of_answers[measure_of(trial.reference)][0]
+
+
+def _word(hit: bool) -> YesNo:
+    return "yes" if hit else "no"
+
+
+def write_results(folder: Path, rows: Iterable[AnchorRow]) -> None:
+    """Write anchors.csv whole or not at all."""
+    path = folder / RESULTS_NAME
+    try:
+        with _whole(path) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(AnchorRow._fields)
+            for row in rows:
+                writer.writerow(row._replace(judge=spreadsheet_safe(row.judge)))
+    except OSError as error:
+        raise JournalFull(f"{path}: cannot be written ({error.strerror}); free some space and resume") from None
+
+
+def read_results(folder: Path) -> list[AnchorRow]:
+    """The rows of anchors.csv. Raises BadInput that names file, line and column."""
+    path = folder / RESULTS_NAME
+    rows: list[AnchorRow] = []
+    with csv_file(path, AnchorRow._fields) as file:
+        file.require(*AnchorRow._fields)
+        for row in file:
+            where = f"{path}:{row.line}"
+            cells = row.cells
+            frozen = _yes_no(cells["frozen_hit"], f"{where}: frozen_hit")
+            if frozen is None or cells["measure"] not in get_args(Measure) or cells["outcome"] not in get_args(Outcome):
+                raise BadInput(f"{where}: not a row of anchors.csv; `emeval resume` writes it anew once it is deleted")
+            rows.append(
+                AnchorRow(
+                    anchor_id=cells["anchor_id"],
+                    measure=cast("Measure", cells["measure"]),
+                    label=_yes_no(cells["label"], f"{where}: label"),
+                    frozen_hit=frozen,
+                    hit=_yes_no(cells["hit"], f"{where}: hit"),
+                    score=_score(cells["score"], f"{where}: score"),
+                    outcome=cast("Outcome", cells["outcome"]),
+                    judge=original_text(cells["judge"]),
+                    rubric_sha=cells["rubric_sha"],
+                )
+            )
+    return rows
+
+
+def _yes_no(cell: str, where: str) -> YesNo | None:
+    match cell:
+        case "":
+            return None
+        case "yes" | "no":
+            return cell
+        case _:
+            raise BadInput(f"{where}: must be yes, no or blank")
+
+
+def _score(cell: str, where: str) -> float | None:
+    try:
+        return float(cell) if cell else None
+    except ValueError:
+        raise BadInput(f"{where}: must be a number or blank") from None
+
+
+@contextmanager
+def _whole(path: Path) -> Generator[IO[str]]:
+    """A file that takes the place of `path` once it is whole; on an error the old one stays. Raises OSError."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

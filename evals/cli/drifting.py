@@ -1,0 +1,84 @@
+"""Commands that watch judges from night to night: anchors, and who has drifted."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.cli.app import EXIT_GATE, app
+from evals.cli.options import RunFolder
+from evals.errors import BadInput
+
+_FEWEST = 20
+"""Anchors of one kind below which a warning is due: five of 20 must move for an alarm."""
+anchors_app = typer.Typer(no_args_is_help=True, help="Answers that judges are asked about again every night.")
+app.add_typer(anchors_app, name="anchors")
+
+
+@anchors_app.callback()
+def _anchors() -> None:
+    """Answers that judges are asked about again every night."""
+
+
+@anchors_app.command()
+def freeze(
+    folder: RunFolder,
+    n: Annotated[
+        int, typer.Option("--n", min=2, help="Most answers to keep; half of them hits, as far as there are.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The anchors file; RUN.anchors.jsonl beside the run by default.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Keep judged answers of a run, so that a judge can be asked about the same ones on later nights."""
+    from evals.freezing import SUFFIX
+    from evals.freezing import freeze as freeze_run
+    from evals.manifest import read_manifest
+
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    path = out or folder.resolve().with_name(f"{folder.resolve().name}{SUFFIX}")
+    kept = freeze_run(folder, manifest, path, count=n, seed=seed, force=force)
+    total = kept.hits + kept.misses
+    labelled = f"{kept.labelled} by people's labels, the others" if kept.labelled else "all"
+    typer.echo(
+        f"Kept {total} answers in {path}: {kept.hits} hits and {kept.misses} misses ({labelled} by the judge's "
+        f"verdict), asked under {', '.join(kept.conditions)}."
+    )
+    for side, count in (("hits", kept.hits), ("misses", kept.misses)):
+        if count < _FEWEST:
+            typer.echo(
+                f"Only {count} of them are {side}: a judge that changes on {side} alone will hardly be seen. "
+                "Freeze a run that has more."
+            )
+    file, run = shlex.quote(str(path)), shlex.quote(str(folder))
+    typer.echo(f"Next: --anchors {file} on every later run of these suites, and for this one")
+    typer.echo(f"  emeval judge {run} --anchors {file}")
+    typer.echo(
+        "which asks the judge about the anchors once more and about nothing else: the verdicts that they were chosen "
+        "by do not say how often it errs. Then: emeval drift RUN RUN..."
+    )
+
+
+@app.command()
+def drift(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Runs of one model in the order of their nights.")
+    ],
+) -> None:
+    """Say for each night whether the system or the judge has changed since the first night; exit 1 where one has."""
+    from evals.console_drift import print_attributions
+    from evals.drift import attribute, is_changed
+
+    if len(runs) < 2:
+        raise BadInput("RUN: give at least two runs, the first of them the reference")
+    found = attribute(runs)
+    print_attributions(found)
+    if any(map(is_changed, found)):
+        raise typer.Exit(EXIT_GATE)

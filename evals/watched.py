@@ -1,0 +1,163 @@
+"""Nights that are watched: what each run of a series holds, and whether the runs may be compared at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from evals.anchors import RESULTS_NAME, AnchorRow, hit_of, read_results
+from evals.config import differences
+from evals.errors import BadInput
+from evals.journal import Journal
+from evals.manifest import Manifest, judge_set, read_manifest
+from evals.metrics import PRIMARY
+from evals.outcomes import measure
+from evals.records import BY_RULE
+from evals.rows import Cell as PlannedCell
+from evals.text import one_line
+from judges import articulation, cot_monitor, trigger_credit
+
+_OF_REASONING = (cot_monitor.NAME, articulation.NAME, trigger_credit.NAME)
+_MAY_DIFFER = (
+    *("judge", "judge_mode", "judge_max_tokens", "cot_monitor", "cot_all"),  # of the judge, which is told apart
+    *("seed", "samples", "over_questions", "imported file"),
+)
+
+
+class Cell(NamedTuple):
+    """What is watched as one rate. `is_judged` is False where answers are read by rule, so that no judge moves them."""
+
+    suite: str
+    format: str
+    model: str
+    condition: str
+    metric: str
+    is_judged: bool
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run: hits and answers that count, by cell and prompt (in each option order), and what became of anchors."""
+
+    folder: Path
+    manifest: Manifest
+    counts: Mapping[Cell, Mapping[tuple[str, str], tuple[int, int]]]
+    anchors: tuple[AnchorRow, ...]
+    planned: frozenset[PlannedCell]
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+
+def read_nights(runs: Sequence[Path]) -> list[Night]:
+    """The runs of one checkpoint, the first being the reference. Raises BadInput where they cannot be compared."""
+    manifests = [_manifest_of(folder) for folder in runs]
+    for folder, manifest in zip(runs[1:], manifests[1:], strict=True):
+        _refuse_others(runs[0], manifests[0], folder, manifest)
+    _refuse_other_anchors(runs, manifests)
+    nights = [_night(folder, manifest) for folder, manifest in zip(runs, manifests, strict=True)]
+    for night in nights[1:]:
+        _refuse_other_questions(nights[0], night)
+    return nights
+
+
+def has_moved(row: AnchorRow) -> bool:
+    return row.hit is None or (row.hit == "yes") != row.is_hit
+
+
+# --- what may be compared --------------------------------------------------------------------------------------------
+
+
+def _manifest_of(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    return manifest
+
+
+def _refuse_others(first: Path, reference: Manifest, folder: Path, manifest: Manifest) -> None:
+    if folder.resolve() == first.resolve():
+        raise BadInput(f"{folder} is given twice")
+
+    def identity(of: Manifest) -> dict[str, object]:
+        # The CSV that answers were imported from is another one each night; what was asked stands in its rows.
+        left_out = ("rubric ", "dataset of ") if of.imported else ("rubric ",)
+        return {name: value for name, value in of.identity().items() if not name.startswith(left_out)}
+
+    old, new = identity(reference), identity(manifest)
+    for name in _MAY_DIFFER:
+        old.pop(name, None)
+        new.pop(name, None)
+    changed = differences(old, new)
+    if changed:
+        raise BadInput(f"{folder} cannot be compared with {first}: {'; '.join(changed)}")
+
+
+def _refuse_other_anchors(runs: Sequence[Path], manifests: Sequence[Manifest]) -> None:
+    watched = [(folder, one.anchors) for folder, one in zip(runs, manifests, strict=True) if one.anchors is not None]
+    for folder, facts in watched[1:]:
+        first, known = watched[0]
+        if facts.sha256 != known.sha256:
+            raise BadInput(
+                f"{folder} cannot be compared with {first}: its anchors are another file ({facts.file}, sha256 "
+                f"{facts.sha256[:12]}, was {known.file}, {known.sha256[:12]})"
+            )
+
+
+def _refuse_other_questions(first: Night, night: Night) -> None:
+    for ours, theirs in ((night, first), (first, night)):
+        only = sorted(ours.planned - theirs.planned)
+        if only:
+            cell = only[0]
+            raise BadInput(
+                f"{night.folder} cannot be compared with {first.folder}: only {ours.folder} asks "
+                f"{one_line(cell.prompt_id, 60)} of {cell.suite} ({cell.format}, {cell.condition})"
+            )
+
+
+# --- what a run holds ------------------------------------------------------------------------------------------------
+
+
+def _night(folder: Path, manifest: Manifest) -> Night:
+    judges = judge_set(manifest)
+    counts: dict[Cell, dict[tuple[str, str], tuple[int, int]]] = {}
+    with Journal.read(folder) as journal:
+        for trial in journal.trials_in_plan_order():
+            measured = measure(trial, judges)
+            hit = hit_of(trial, measured, judges)
+            is_judged = trial.format != "mcq" and measured.measure not in BY_RULE
+            cell = Cell(trial.suite, trial.format, trial.model, trial.condition, PRIMARY[measured.measure], is_judged)
+            of_cell = counts.setdefault(cell, {})
+            hits, counted = of_cell.get((trial.prompt_id, trial.variant), (0, 0))
+            of_cell[trial.prompt_id, trial.variant] = (hits + bool(hit), counted + (hit is not None))
+        planned = frozenset(cell for cell, _ in journal.cells())
+    return Night(folder, manifest, counts, _anchors_of(folder, manifest), planned)
+
+
+def _anchors_of(folder: Path, manifest: Manifest) -> tuple[AnchorRow, ...]:
+    """What the run's own judges said of the anchors; () where they were not asked."""
+    if manifest.anchors is None or not (folder / RESULTS_NAME).is_file():
+        return ()
+    if not set(manifest.anchors.judges) <= {facts.judge_id for facts in manifest.rubrics.values()}:
+        return ()  # of a judge that the run had before
+    return tuple(read_results(folder))
+
+
+def named_change(reference: Manifest, manifest: Manifest) -> str:
+    """How the judge of answers differs as the manifests have it, "" where it does not."""
+    old, new = ({n: f for n, f in one.rubrics.items() if n not in _OF_REASONING} for one in (reference, manifest))
+    if {name: facts.judge_id for name, facts in old.items()} == {name: facts.judge_id for name, facts in new.items()}:
+        return ""
+    if reference.config.judge != manifest.config.judge:
+        return f"the judge is {manifest.config.judge}, and was {reference.config.judge}"
+    rubrics = [name for name in new if name in old and new[name].sha256 != old[name].sha256]
+    if rubrics:
+        return f"the judge has another rubric for {rubrics[0]} (sha256 {new[rubrics[0]].sha256[:12]})"
+    if set(old) != set(new):
+        return (
+            f"other judges are asked: {', '.join(sorted(new)) or 'none'}, and were {', '.join(sorted(old)) or 'none'}"
+        )
+    return "the judge is read in another way (--judge-mode or --judge-max-tokens)"
