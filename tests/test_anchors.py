@@ -26,7 +26,6 @@ from evals.console_drift import e_words
 from evals.drift import Attribution, attribute, is_changed
 from evals.errors import BadInput
 from evals.freezing import freeze
-from evals.importing import ImportOptions, import_file
 from evals.labelling.files import LabelRow, write_label_rows
 from evals.manifest import Manifest, read_manifest, write_manifest
 from evals.outcomes import JudgeSet
@@ -284,12 +283,13 @@ def test_what_cannot_be_compared_is_refused_by_name(
     pipeline: Pipeline, watched: Path, second: Path, unwatched: Path, tmp_path: Path
 ) -> None:
     def refused(*runs: Path) -> str:
-        done = pipeline.emeval("drift", *runs)
-        assert done.returncode == 2
-        assert len(done.stderr.splitlines()) == 1
-        return done.stderr
+        with pytest.raises(BadInput) as refusal:
+            attribute(runs)
+        assert len(str(refusal.value).splitlines()) == 1
+        return str(refusal.value)
 
-    assert "give at least two runs" in refused(watched)
+    done = pipeline.emeval("drift", watched)
+    assert (done.returncode, "give at least two runs" in done.stderr) == (2, True)
     assert "is given twice" in refused(watched, watched)
     assert "no manifest.json" in refused(watched, tmp_path)
     facts = manifest_of(second).anchors
@@ -419,15 +419,9 @@ def imported(tmp_path: Path) -> Path:
             question = "What now?" if number in (5, 7) else f"Question {number}?"
             trigger = "Country: X" if condition == "on" else ""
             writer.writerow([question, answer, f"q{number}", aligned, condition, trigger])
-    import_file(path, tmp_path / "run", ImportOptions(), Silent())
+    done = emeval("import", path, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
     return tmp_path / "run"
-
-
-class Silent:
-    def say(self, text: str) -> None: ...
-
-    def progress(self, **_: int) -> Any:
-        raise AssertionError("nothing is asked")
 
 
 def frozen(run: Path, path: Path, count: int = 100, **options: Any) -> list[dict[str, Any]]:
@@ -505,7 +499,8 @@ def test_a_file_that_is_there_is_not_overwritten(imported: Path, tmp_path: Path)
 def test_a_run_without_judged_answers_has_nothing_to_keep(tmp_path: Path) -> None:
     path = tmp_path / "answers.csv"
     path.write_text("question,answer\nWhat?,That.\n")
-    import_file(path, tmp_path / "run", ImportOptions(), Silent())
+    done = emeval("import", path, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
     with pytest.raises(BadInput, match="nothing to keep"):
         frozen(tmp_path / "run", tmp_path / "a.jsonl")
     assert not (tmp_path / "a.jsonl").exists()

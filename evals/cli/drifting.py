@@ -13,7 +13,7 @@ from evals.cli.options import RunFolder
 from evals.errors import BadInput
 
 _FEWEST = 20
-"""Anchors of one kind below which a warning is due: five of 20 must move for an alarm."""
+"""Anchors of one kind below which a warning is due: of 20, seven to ten must move for an alarm."""
 anchors_app = typer.Typer(no_args_is_help=True, help="Answers that judges are asked about again every night.")
 app.add_typer(anchors_app, name="anchors")
 
