@@ -245,6 +245,7 @@ OTHERS: dict[str, Any] = {
     "truthfulness_rubric": "u.txt",
     "honesty_rubric": "h.txt",
     "trigger_credit_rubric": "r.txt",
+    "anchors": "f.anchors.jsonl",
     "denominator": "judged",
     "over_questions": ("samples",),
     "base_url": "http://127.0.0.1:1/v1",
@@ -262,7 +263,7 @@ OTHERS: dict[str, Any] = {
 
 # Without the monitor the other options of reasoning have no use, and nobody asks for an import that way.
 TOGETHER = COMMAND | OTHERS | {"cot_monitor": True, "imported": False}
-KNOWN_BY_HASH = {"dataset", "source", *(name for name in OTHERS if name.endswith("_rubric"))}
+KNOWN_BY_HASH = {"dataset", "source", "anchors", *(name for name in OTHERS if name.endswith("_rubric"))}
 
 
 def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_hash() -> None:
