@@ -79,7 +79,7 @@ def attribute(runs: Sequence[Path]) -> list[Attribution]:
 
     Each tells what was known by the end of its night. Raises BadInput where runs cannot be compared.
     """
-    return list(_attributed(read_nights(runs)))
+    return list(_attributed(read_nights(runs))) if runs else []
 
 
 # --- the two processes -----------------------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ class _Found(NamedTuple):
 
     def anchors(self) -> str:
         before = [_moved(night.anchors) for night in self.nights[: self.at] if night.anchors]
-        moved = f"{_moved(self.night.anchors)} of {len(self.night.anchors)} anchors have another verdict than their own"
         if not self.night.anchors:
             return "no anchors"
+        moved = _anchor_words(self.night.anchors)
         if not before:
             return f"{moved}; from here on the judge is watched"
         return f"{moved}, and {_number(sum(before) / len(before))} a night before"
@@ -251,14 +251,20 @@ def _anchor_shift(nights: Sequence[Night], since: int, last: int, kind: bool) ->
 
 
 def _moved(rows: Sequence[AnchorRow]) -> int:
-    return sum(map(has_moved, rows))
+    return sum(row.hit is not None and has_moved(row) for row in rows)
+
+
+def _anchor_words(rows: Sequence[AnchorRow]) -> str:
+    lacking = sum(row.hit is None for row in rows)
+    none = f" ({lacking} have none)" if lacking else ""
+    return f"{_moved(rows)} of {len(rows)} anchors have another verdict than their own{none}"
 
 
 def _reference_words(night: Night, rates: Sequence[_Watched]) -> str:
     shown = f"{rates[0].name} {_rate_words(rates[0].rate(slice(0, 1)))}" if rates else "nothing was measured"
     if not night.anchors:
         return f"{shown}; its judge was not asked about anchors"
-    return f"{shown}; {_moved(night.anchors)} of {len(night.anchors)} anchors have another verdict than their own"
+    return f"{shown}; {_anchor_words(night.anchors)}"
 
 
 def _none_words(found: _Found) -> str:

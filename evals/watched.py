@@ -54,6 +54,9 @@ class Night:
 
 def read_nights(runs: Sequence[Path]) -> list[Night]:
     """The runs of one checkpoint, the first being the reference. Raises BadInput where they cannot be compared."""
+    for number, folder in enumerate(runs):
+        if folder.resolve() in {other.resolve() for other in runs[:number]}:
+            raise BadInput(f"{folder} is given twice")
     manifests = [_manifest_of(folder) for folder in runs]
     for folder, manifest in zip(runs[1:], manifests[1:], strict=True):
         _refuse_others(runs[0], manifests[0], folder, manifest)
@@ -65,6 +68,7 @@ def read_nights(runs: Sequence[Path]) -> list[Night]:
 
 
 def has_moved(row: AnchorRow) -> bool:
+    """Whether today's verdict is not the anchor's own; no verdict is not its own either."""
     return row.hit is None or (row.hit == "yes") != row.is_hit
 
 
@@ -79,9 +83,6 @@ def _manifest_of(folder: Path) -> Manifest:
 
 
 def _refuse_others(first: Path, reference: Manifest, folder: Path, manifest: Manifest) -> None:
-    if folder.resolve() == first.resolve():
-        raise BadInput(f"{folder} is given twice")
-
     def identity(of: Manifest) -> dict[str, object]:
         # The CSV that answers were imported from is another one each night; what was asked stands in its rows.
         left_out = ("rubric ", "dataset of ") if of.imported else ("rubric ",)

@@ -366,6 +366,8 @@ def test_an_anchor_without_a_verdict_has_none_and_can_be_asked_again(
     assert "2 have none" in done.stderr
     found = attribute([unwatched, second])
     assert verdicts(found) == ["none", "none"]
+    assert "0 of 60 anchors have another verdict than their own (2 have none)" in found[0].words
+    assert attribute([]) == []
     before = pipeline.asked
     assert pipeline.emeval("resume", unwatched).returncode == 0
     assert pipeline.asked == before

@@ -246,6 +246,7 @@ OTHERS: dict[str, Any] = {
     "truthfulness_rubric": "u.txt",
     "honesty_rubric": "h.txt",
     "trigger_credit_rubric": "r.txt",
+    "anchors": "f.anchors.jsonl",
     "denominator": "judged",
     "max_unscored": 0.2,
     "over_questions": ("samples",),
@@ -264,7 +265,7 @@ OTHERS: dict[str, Any] = {
 
 # Without the monitor the other options of reasoning have no use, and nobody asks for an import that way.
 TOGETHER = COMMAND | OTHERS | {"cot_monitor": True, "imported": False}
-KNOWN_BY_HASH = {"dataset", "source", *(name for name in OTHERS if name.endswith("_rubric"))}
+KNOWN_BY_HASH = {"dataset", "source", "anchors", *(name for name in OTHERS if name.endswith("_rubric"))}
 
 
 def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_hash() -> None:
