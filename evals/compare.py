@@ -190,7 +190,7 @@ def compare_by_gates(base: Path, candidate: Path, gates: Sequence[Gate]) -> Comp
     models = _pair_models(theirs, ours, gates[0])
     wanted, unmatched = _wanted(theirs, ours, models, gates)
     found = _incomplete("base", theirs) + _incomplete("candidate", ours)
-    found += differences(theirs.manifest, ours.manifest, _scope(wanted or unmatched))
+    found += differences(theirs.manifest, ours.manifest, _scope([*wanted, *(one for _, one in unmatched)]))
     about_trigger = any(difference.what == "trigger" for difference in found)
     found += _only_in_one(unmatched, about_trigger=about_trigger)
     if found:
@@ -349,8 +349,7 @@ def _is_about(metric: Metric, form: str, measures: Mapping[Measure, int]) -> boo
     return bool(metric.measures & set(measures)) and not (metric.open_only and form == "mcq")
 
 
-def _scope(wanted: Sequence[_Wanted] | Sequence[tuple[str, _Wanted]]) -> Scope:
-    cells = [one if isinstance(one, _Wanted) else one[1] for one in wanted]
+def _scope(cells: Sequence[_Wanted]) -> Scope:
     return Scope(
         suites=frozenset(one.key.suite for one in cells),
         formats=frozenset(one.key.format for one in cells),
