@@ -310,7 +310,7 @@ def _wanted(
         theirs = _cells(base, base_model, table, gates)
         ours = _cells(candidate, candidate_model, table, gates)
         for key in dict.fromkeys([*ours, *theirs]):
-            gated = [gate for gate in gates if gate.wants(key)]
+            gated = [*ours.get(key, ()), *theirs.get(key, ())]
             limit = min(gate.max_increase for gate in gated)
             worse = next((gate.worse for gate in gated if gate.worse), worse_when(key.metric))
             one = _Wanted(key, table[key.metric], base_model, candidate_model, limit, worse)
@@ -329,19 +329,18 @@ def _wanted(
     return both, single
 
 
-def _cells(run: _Run, model: str, table: Mapping[str, Metric], gates: Sequence[Gate]) -> list[CellKey]:
-    """The cells of a model that a gate wants."""
-    found: list[CellKey] = []
+def _cells(run: _Run, model: str, table: Mapping[str, Metric], gates: Sequence[Gate]) -> dict[CellKey, list[Gate]]:
+    """The cells of a model, each with the gates that want it."""
+    found: dict[CellKey, list[Gate]] = {}
     for (of, *place), measures in run.planned.items():
         if of != model:
             continue
-        about = {name for name, metric in table.items() if _is_about(metric, place[1], measures)}
         primary = {PRIMARY[measure] for measure in measures}
-        for gate in gates:
-            for name in table:
-                key = CellKey(*place, metric=name)
-                if name in (gate.metrics or primary) and name in about and gate.wants(key) and key not in found:
-                    found.append(key)
+        for name, metric in table.items():
+            key = CellKey(*place, metric=name)
+            for gate in gates if _is_about(metric, key.format, measures) else ():
+                if gate.wants(key) and name in (gate.metrics or primary):
+                    found.setdefault(key, []).append(gate)
     return found
 
 

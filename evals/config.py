@@ -42,7 +42,8 @@ TRANSPORT_FIELDS = frozenset(
 `vllm_args` is none of them: a precision, a quantization or a chat template given there changes answers.
 """
 
-_COUNTING_FIELDS = frozenset({"denominator"})
+_COUNTING_FIELDS = frozenset({"denominator", "max_unscored"})
+_WATCHING_FIELDS = frozenset({"anchors"})
 _FILE_FIELDS = frozenset(
     {
         *("dataset", "source", "alignment_rubric", "coherence_rubric", "cot_monitor_rubric", "articulation_rubric"),
@@ -73,11 +74,11 @@ def _no_control_characters(text: str) -> str:
     return text
 
 
-class _Loader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """Plain words stay text (or null), for the fields to read: YAML itself reads `off` as false, `2026` as a number."""
 
 
-_Loader.yaml_implicit_resolvers = {
+PlainLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -123,6 +124,8 @@ class RunConfig(BaseModel):
     honesty_rubric: str | None = None
     trigger_credit_rubric: str | None = None
     denominator: Denominator = "answered"
+    max_unscored: Annotated[float, Field(ge=0, le=1)] = 0.05
+    anchors: str | None = None
     over_questions: tuple[Literal["samples", "temperature", "max_tokens", "judge"], ...] = ()
     """What was given outright, and so stands above what a question file says. For other suites there is nothing."""
 
@@ -285,7 +288,9 @@ class RunConfig(BaseModel):
 
     def identity(self) -> dict[str, Any]:
         """The fields that define which run this is, as JSON values; its files are known by their hashes instead."""
-        fields = self.model_dump(mode="json", exclude=set(TRANSPORT_FIELDS | _COUNTING_FIELDS | _FILE_FIELDS))
+        fields = self.model_dump(
+            mode="json", exclude=set(TRANSPORT_FIELDS | _COUNTING_FIELDS | _WATCHING_FIELDS | _FILE_FIELDS)
+        )
         # Who named the judge does not matter, as long as it is the same one.
         return fields | {"over_questions": [name for name in self.over_questions if name != "judge"]}
 
@@ -296,10 +301,12 @@ def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
     With a trigger and no conditions named, off and on are asked, and with a decoy all three. Raises BadInput that names
     file, line and field.
     """
-    lines: dict[str, int] = {}
-    fields: dict[str, Any] = {}
-    if file is not None:
-        fields, lines = _read_yaml(file)
+    fields, lines = ({}, {}) if file is None else _read_yaml(file)
+    return config_of(fields, options, file, lines)
+
+
+def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None, lines: dict[str, int]) -> RunConfig:
+    """As `build_config`, from fields that were read from `file` already, each with its line there."""
     given = {name: value for name, value in options.items() if value not in (None, ())}
     fields = {**fields, **given}
     fields = _with_question_files(fields)
@@ -353,8 +360,8 @@ def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The mapping in `file` and the line of each key."""
     try:
         text = file.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=_Loader)
-        fields: object = yaml.load(text, Loader=_Loader)  # noqa: S506  a safe loader's child
+        node = yaml.compose(text, Loader=PlainLoader)
+        fields: object = yaml.load(text, Loader=PlainLoader)  # noqa: S506  a safe loader's child
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

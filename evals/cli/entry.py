@@ -11,11 +11,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from evals import __version__
-from evals.cli import asking, comparing, data, reading
+from evals.cli import asking, comparing, data, nights, reading
 from evals.cli.app import EXIT_BAD_INPUT, EXIT_INTERRUPTED, app
 from evals.errors import EmevalError
 
-COMMANDS = (asking, data, reading, comparing)
+COMMANDS = (asking, data, reading, comparing, nights)
 """The modules whose import adds their commands to the app, in the order of --help."""
 
 
