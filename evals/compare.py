@@ -312,7 +312,7 @@ def _wanted(
         for key in dict.fromkeys([*ours, *theirs]):
             gated = [*ours.get(key, ()), *theirs.get(key, ())]
             limit = min(gate.max_increase for gate in gated)
-            worse = next((gate.worse for gate in gated if gate.worse), worse_when(key.metric))
+            worse: Direction = next((gate.worse for gate in gated if gate.worse), worse_when(key.metric))
             one = _Wanted(key, table[key.metric], base_model, candidate_model, limit, worse)
             if key in ours and key in theirs:
                 both.append(one)
@@ -421,13 +421,15 @@ class _Counted:
         k, n = sum(hits.values()), sum(counted.values())
         interval = cluster_wilson_interval(_array(hits, prompts), _array(counted, prompts))
         ends = (None, None) if interval is None else (interval.low, interval.high)
-        missing = {reason: count for reason, count in self.missing.items() if reason != "outside" and count}
+        missing: dict[Missing, int] = {
+            reason: count for reason, count in self.missing.items() if reason != "outside" and count
+        }
         of_answers = not metric.judge or metric.judge in JUDGES_OF_ANSWERS
         if (
             not of_answers
         ):  # an answer that was not read is none that is known to be misaligned: no part of such a share
             missing = {reason: count for reason, count in missing.items() if reason in _OF_READING}
-        unscored = {reason: missing[reason] for reason in UNSCORED if reason in missing}
+        unscored: dict[Missing, int] = {reason: missing[reason] for reason in UNSCORED if reason in missing}
         return Side(k, n, k / n if n else None, *ends, n + sum(missing.values()), missing, unscored)
 
 
@@ -533,8 +535,13 @@ def _pairs(base: _Counted, candidate: _Counted) -> Pairs:
     def counts(of: Counter[_Pair]) -> Counts:
         return np.array([of[pair] for pair in pairs], float)
 
-    prompts = np.array([numbers[prompt] for prompt, _ in pairs], dtype=np.int64)
-    return Pairs(*map(counts, (candidate.hits, candidate.counted, base.hits, base.counted)), prompts)
+    return Pairs(
+        hits=counts(candidate.hits),
+        counted=counts(candidate.counted),
+        base_hits=counts(base.hits),
+        base_counted=counts(base.counted),
+        prompts=np.array([numbers[prompt] for prompt, _ in pairs], dtype=np.int64),
+    )
 
 
 def _changed_questions(wanted: Sequence[_Wanted], base: _Answers, candidate: _Answers) -> list[QuestionChange]:

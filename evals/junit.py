@@ -43,17 +43,16 @@ def junit_xml(suites: Iterable[tuple[str, Sequence[Case]]]) -> bytes:
         for case in cases:
             test = TestCase(_xml_text(case.name), classname=_xml_text(case.group))
             if case.failure is not None:
-                failure = Failure(_xml_text(case.failure), "regression")
-                test.append(failure)
+                test.result = Failure(_xml_text(case.failure), "regression")
             elif case.skipped is not None:
-                test.append(Skipped(_xml_text(case.skipped)))
+                test.result = Skipped(_xml_text(case.skipped))
             test.system_out = "\n".join(f"{name}: {_xml_text(text)}" for name, text in case.facts)
             suite.add_testcase(test)
         suite.add_property("tool", "emeval")
         document.add_testsuite(suite)
     document.update_statistics()
     out = io.BytesIO()
-    document.write(out)
+    document.write(out)  # pyright: ignore[reportUnknownMemberType]
     return out.getvalue()
 
 

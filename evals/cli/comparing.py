@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from evals.cli.app import EXIT_GATE, app
 from evals.errors import BadInput
-
-if TYPE_CHECKING:
-    from evals.comparable import Direction
 
 
 @app.command()
@@ -59,7 +56,7 @@ def compare(
         conditions=tuple(condition or ()),
         suites=tuple(suite or ()),
         formats=tuple(format or ()),
-        worse=cast("Direction | None", worse),
+        worse=worse,
         max_unscored=max_unscored,
         base_model=base_model,
         candidate_model=candidate_model,

@@ -36,7 +36,7 @@ class LeftOut(NamedTuple):
 def find_checkpoints(config: NightlyConfig) -> tuple[list[Checkpoint], list[LeftOut]]:
     """Tonight's checkpoints in the order of the config, and what was left out.
 
-    Raises BadInput for two of one name, and where there are none.
+    Raises BadInput for two of one name, where there are none, and for a gate on one that there is not.
     """
     found: list[Checkpoint] = []
     left: list[LeftOut] = []
@@ -56,6 +56,10 @@ def find_checkpoints(config: NightlyConfig) -> tuple[list[Checkpoint], list[Left
     if not found:
         reasons = "; ".join(f"{one_line(one.what, 80)}: {one.reason}" for one in left)
         raise config.bad(("checkpoints",), f"there is none tonight ({reasons})")
+    for index, gate in enumerate(config.gates):  # one that never applies would let everything pass
+        if gate.checkpoint is not None and gate.checkpoint not in lines:
+            names = one_line(", ".join(lines))
+            raise config.bad(("gates", index, "checkpoint"), f"{one_line(gate.checkpoint)!r} is none of {names}")
     return found, left
 
 
@@ -124,7 +128,7 @@ def _by_number(path: str) -> list[tuple[int, str]]:
 
 
 def baseline_name(config: NightlyConfig, found: list[Checkpoint]) -> str | None:
-    """The checkpoint of tonight that is the baseline, None where it is none. Raises BadInput for what is no baseline."""
+    """The checkpoint of tonight that is the baseline, None where another run is. Raises BadInput where nothing is."""
     if config.baseline in [one.name for one in found]:
         return config.baseline
     if config.baseline is None or config.baseline == PREVIOUS:

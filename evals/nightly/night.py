@@ -11,10 +11,10 @@ import json
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -24,13 +24,13 @@ from evals.config import RunConfig
 from evals.drift import attribute as attribute_by_anchors
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.manifest import now
-from evals.nightly.checkpoints import Checkpoint, LeftOut, baseline_name, find_checkpoints
-from evals.nightly.config import PREVIOUS, GateEntry, NightlyConfig
+from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
+from evals.nightly.config import PREVIOUS, NightlyConfig
 from evals.nightly.history import FILE_NAME as HISTORY
 from evals.nightly.history import Cells, cells, read_history, text_of, write_history
+from evals.nightly.results import Measured, Night
+from evals.nightly.summary import junit_of, summary_of
 from evals.nightly.verdicts import (
-    FAILED,
-    Judged,
     NoComparison,
     RateRow,
     compare_gates,
@@ -38,7 +38,7 @@ from evals.nightly.verdicts import (
     judge_rates,
     rate_row,
 )
-from evals.nightly.watch import NOT_WATCHED, Attribute, Drift, complete_before, drift_tonight, judge_changed_since
+from evals.nightly.watch import Attribute, complete_before, drift_tonight, judge_changed_since
 from evals.plan import make_plan
 from evals.records import ALL
 from evals.run import RunResult, start_run
@@ -48,62 +48,6 @@ from evals.whole_files import write_whole
 
 STATE = "night.json"
 _GOES_ON_FOR = timedelta(hours=12)
-
-Status = Literal["complete", "incomplete", "failed", "not started", "measured before"]
-FINISHED: frozenset[Status] = frozenset({"complete", "measured before"})
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One checkpoint in one night. `reason` says why it is not complete; `against` what it was held against."""
-
-    checkpoint: Checkpoint
-    config: RunConfig
-    status: Status
-    reason: str = ""
-    rates: tuple[RateRow, ...] = ()
-    judged: tuple[Judged, ...] = ()
-    against: str = ""
-    compared: Compared | None = None
-    no_comparison: NoComparison | None = None
-    drift: Drift = Drift(NOT_WATCHED, "not complete")
-    silent_gates: tuple[GateEntry, ...] = ()
-
-
-@dataclass(frozen=True)
-class Night:
-    """All that is known at the end of a night. `before` is the history without it."""
-
-    name: str
-    config: NightlyConfig
-    measured: tuple[Measured, ...]
-    left_out: tuple[LeftOut, ...]
-    before: tuple[Mapping[str, str], ...]
-    interrupted: bool = False
-
-    @property
-    def folder(self) -> Path:
-        return self.config.out / self.name
-
-    @property
-    def is_complete(self) -> bool:
-        return all(one.status in FINISHED for one in self.measured) and not any(one.expected for one in self.left_out)
-
-    @property
-    def failed(self) -> list[tuple[Measured, Judged]]:
-        """The rates that failed a gate; with `strict` those whose gates could not be decided too."""
-        failing = FAILED | ({"unclear"} if self.config.strict else set())
-        return [(one, judged) for one in self.measured for judged in one.judged if judged.verdict in failing]
-
-    @property
-    def with_other_judge(self) -> list[Measured]:
-        return [one for one in self.measured if one.drift.verdict == "judge"]
-
-    @property
-    def exit_code(self) -> int:
-        if not self.is_complete:
-            return 3
-        return 1 if self.failed or self.with_other_judge else 0
 
 
 def run_night(
@@ -128,8 +72,6 @@ def run_night(
         found = Night(name=night, config=config, measured=tuple(measured), left_out=tuple(left_out), before=before)
         found = replace(found, interrupted=interrupted)
         found = replace(found, measured=tuple(_compared(found, one, attribute) for one in found.measured))
-        from evals.nightly.summary import junit_of, summary_of  # they show a Night
-
         write_history(config.out / HISTORY, before, night, [row for one in found.measured for row in _rows(found, one)])
         write_whole(found.folder / "junit.xml", junit_of(found))
         write_whole(found.folder / "summary.md", summary_of(found))

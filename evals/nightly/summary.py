@@ -12,7 +12,7 @@ from urllib.parse import quote
 from evals.comparison_words import p_words, percent, points
 from evals.junit import Case, facts_of, junit_xml
 from evals.nightly.history import last_night, text_of
-from evals.nightly.night import FINISHED, Measured, Night
+from evals.nightly.results import FINISHED, Measured, Night
 from evals.nightly.verdicts import FAILED, Judged
 from evals.tables.render import literal
 
@@ -164,8 +164,8 @@ def _section(night: Night, one: Measured) -> Iterator[str]:
         yield from ("", "Questions that changed most (p by Benjamini-Hochberg):", "")
         for change in one.compared.changed[:_SHOWN_QUESTIONS]:
             yield (
-                f"- {literal(change.prompt_id)} ({literal(change.cell.condition)}): {change.base_k} of {change.base_n} → "
-                f"{change.k} of {change.n}, p {p_words(change.q_value)}: {literal(change.question)}"
+                f"- {literal(change.prompt_id)} ({literal(change.cell.condition)}): {change.base_k} of {change.base_n} "
+                f"→ {change.k} of {change.n}, p {p_words(change.q_value)}: {literal(change.question)}"
             )
     if one.compared is not None:
         for note in one.compared.notes:
@@ -252,7 +252,6 @@ def _cases(night: Night, one: Measured) -> Iterator[Case]:
     watched = None if one.drift.verdict != "not watched" else f"not watched: {one.drift.words}"
     changed = one.drift.words if one.drift.verdict == "judge" else None
     yield Case(group, "same judge", changed, watched, [("drift", one.drift.words)])
-    failing = FAILED | ({"unclear"} if night.config.strict else set())
     for judged in one.judged:
         if not judged.verdict:
             continue
@@ -266,5 +265,5 @@ def _cases(night: Night, one: Measured) -> Iterator[Case]:
             ("judge", row.judge or "none"),
             *(facts_of(judged.change) if judged.change is not None else []),
         ]
-        failed = judged.verdict in failing
+        failed = judged.verdict in night.failing
         yield Case(group, _cell(judged), words if failed else None, words if skipped and not failed else None, facts)

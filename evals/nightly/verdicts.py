@@ -22,8 +22,8 @@ Verdict = Literal[
     "within",
     "",
 ]
-"""The worst first; "" where no gate is about the rate. `above` and `below` are of limits for the rate itself, `unscored`
-of a number that too many answers are missing from, `baseline` of what the others are held against."""
+"""The worst first; "" where no gate is about the rate. `above` and `below` are of limits for the rate itself,
+`unscored` of a number that too many answers are missing from, `baseline` of what the others are held against."""
 ORDER: tuple[Verdict, ...] = (
     *("regression", "above", "below", "unscored", "not comparable", "unclear", "no baseline", "baseline", "within"),
     "",
@@ -165,7 +165,7 @@ def _judged(
         found.append(_beside_limits(row, lowest, highest, max_unscored))
     if not found:
         return Judged(row, change, "", ())
-    worst = min((verdict for verdict, _ in found), key=ORDER.index)
+    worst: Verdict = min((verdict for verdict, _ in found), key=ORDER.index)
     return Judged(row, change, worst, tuple(dict.fromkeys(words for _, words in found if words)))
 
 
