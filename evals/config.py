@@ -80,11 +80,11 @@ def _no_control_characters(text: str) -> str:
     return text
 
 
-class _Loader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """Plain words stay text (or null), for the fields to read: YAML itself reads `off` as false, `2026` as a number."""
 
 
-_Loader.yaml_implicit_resolvers = {
+PlainLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -339,10 +339,12 @@ def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
     With a trigger and no conditions named, off and on are asked, and with a decoy all three. Raises BadInput that names
     file, line and field.
     """
-    lines: dict[str, int] = {}
-    fields: dict[str, Any] = {}
-    if file is not None:
-        fields, lines = _read_yaml(file)
+    fields, lines = ({}, {}) if file is None else _read_yaml(file)
+    return config_of(fields, options, file, lines)
+
+
+def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None, lines: dict[str, int]) -> RunConfig:
+    """As `build_config`, from fields that were read from `file` already, each with its line there."""
     given = {name: value for name, value in options.items() if value not in (None, ())}
     if "judge" in given:  # who is named on the command line takes the place of all that the file names
         fields.pop("also_judges", None)
@@ -419,8 +421,8 @@ def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The mapping in `file` and the line of each key."""
     try:
         text = file.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=_Loader)
-        fields: object = yaml.load(text, Loader=_Loader)  # noqa: S506  a safe loader's child
+        node = yaml.compose(text, Loader=PlainLoader)
+        fields: object = yaml.load(text, Loader=PlainLoader)  # noqa: S506  a safe loader's child
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Write a result file whole or not at all: one that takes the old one's place once it is on the disk."""
+"""Write a file whole or not at all: one that takes the old one's place once it is on the disk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from evals.errors import JournalFull
+from evals.errors import BadInput, JournalFull
 from evals.text import spreadsheet_safe
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """A file that a person asked for. Raises BadInput; what was there before then stays."""
+    try:
+        with _taking_its_place(path) as partial:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     """A CSV of `rows`; None is a blank cell, and a text that a spreadsheet would run is made safe."""
-    with _replacing(path) as file:
+    with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_cell(row[name]) for name in columns] for row in rows)
@@ -24,8 +33,32 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, o
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """`value` as JSON that every reader takes: without NaN, and with names as they are."""
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[IO[str]]:
+    """A result file of a run to write to. Raises JournalFull; what was there before then stays."""
+    try:
+        with _taking_its_place(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise JournalFull(
+            f"{path}: cannot be written ({error.strerror}); the journal is whole: `emeval rates` writes it anew"
+        ) from None
+
+
+@contextmanager
+def _taking_its_place(path: Path) -> Generator[Path]:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")  # two may write the files of one run
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _cell(value: object) -> str:
@@ -40,18 +73,3 @@ def _cell(value: object) -> str:
             return spreadsheet_safe(value)
         case _:
             return str(value)
-
-
-@contextmanager
-def _replacing(path: Path) -> Generator[IO[str]]:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise JournalFull(f"{path}: cannot be written ({error.strerror}); the journal is whole") from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -111,3 +114,23 @@ def scenarios(path: Path, count: int) -> Path:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def inside(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command in this process, for tests that ask it many small things: importing it takes longer than they do."""
+    from evals.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    handlers = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
+    before, sys.argv = sys.argv, ["emeval", *map(str, arguments)]
+    code: Any = 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings(action="ignore"):
+            main()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        sys.argv = before
+        for sent, handler in handlers.items():
+            signal.signal(sent, handler)
+    return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())

@@ -1,0 +1,75 @@
+"""Commands that hold one run against another."""
+
+from __future__ import annotations
+
+from math import isnan
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.cli.app import EXIT_GATE, app
+from evals.errors import BadInput
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The run folder to compare with.")],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The run folder in question.")],
+    max_increase: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest change for the worse allowed, as a fraction: 0.05 is 5 points.")
+    ] = 0.05,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A metric of rates.csv; repeatable. Else what each suite is about.")
+    ] = None,
+    condition: Annotated[list[str] | None, typer.Option(help="off, on, decoy, ...; repeatable.")] = None,
+    suite: Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable.")] = None,
+    format: Annotated[list[str] | None, typer.Option(help="mcq, freeform, transcript; repeatable.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Which model of BASE, where there are several.")] = None,
+    candidate_model: Annotated[str | None, typer.Option(help="Which model of CANDIDATE.")] = None,
+    worse: Annotated[
+        str | None, typer.Option(help="increase or decrease: which is worse. The metric's own direction by default.")
+    ] = None,
+    max_unscored: Annotated[
+        float, typer.Option(min=0, max=1, help="Refuse runs in which a larger share of the answers is not scored.")
+    ] = 0.05,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 where the answers do not tell, too.")] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there as JUnit XML, too.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write it there as JSON, too.")
+    ] = None,
+) -> None:
+    """Is CANDIDATE worse than BASE? Paired by question, with an interval; exit 1 on a regression."""
+    for option, share in (("--max-increase", max_increase), ("--max-unscored", max_unscored)):
+        if isnan(share):
+            raise BadInput(f"{option}: is not a number")
+    if worse not in (None, "increase", "decrease"):
+        raise BadInput(f"--worse: {worse!r} is neither increase nor decrease")
+    from evals.compare import Gate, compare_runs
+    from evals.console import ConsoleView
+    from evals.console_compare import print_comparison
+    from evals.whole_files import write_whole
+
+    gate = Gate(
+        max_increase=max_increase,
+        metrics=tuple(metric or ()),
+        conditions=tuple(condition or ()),
+        suites=tuple(suite or ()),
+        formats=tuple(format or ()),
+        worse=worse,
+        max_unscored=max_unscored,
+        base_model=base_model,
+        candidate_model=candidate_model,
+    )
+    compared = compare_runs(base, candidate, gate)
+    if junit is not None:
+        from evals.junit import comparison_xml
+
+        write_whole(junit, comparison_xml(compared, strict=strict))
+    if json_file is not None:
+        from evals.comparison_file import comparison_json
+
+        write_whole(json_file, comparison_json(compared))
+    print_comparison(ConsoleView().out, compared)
+    failed = compared.decision == "regression" or (strict and compared.decision != "within")
+    raise typer.Exit(EXIT_GATE if failed else 0)

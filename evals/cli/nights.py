@@ -1,0 +1,78 @@
+"""The command that a timer starts every night."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evals.cli.acting import interrupt_on_sigterm, read_dotenv
+from evals.cli.app import app
+from evals.errors import Interrupted
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from evals.nightly.config import NightlyConfig
+
+
+@app.command()
+def nightly(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Checkpoints, run options, baseline, gates.")],
+    date: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM-DD", help="The night's name; today's date by default.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be measured; send nothing.")] = False,
+) -> None:
+    """Measure every checkpoint, hold it against the baseline, keep a history; 0 passed, 1 failed, 3 incomplete."""
+    from datetime import UTC, datetime
+
+    from evals.console import ConsoleView, plain
+    from evals.nightly.config import read_nightly
+    from evals.nightly.night import night_of, run_night
+
+    read_dotenv()
+    settings = read_nightly(config)
+    night = night_of(settings.out, date, datetime.now().astimezone().date(), datetime.now(UTC))
+    view = ConsoleView()
+    if dry_run:
+        _print_plan(view.out, settings, night)
+        return
+    interrupt_on_sigterm()
+    found = run_night(settings, night, view)
+    from evals.nightly.summary import go_on_with, verdict_of
+
+    for one in found.measured:
+        verdicts = [
+            f"{judged.row.condition} {judged.row.metric} {judged.verdict}" for judged in one.judged if judged.verdict
+        ]
+        reason = one.reason or ", ".join(verdicts) or "no gates"
+        view.out.print(f"{plain(one.checkpoint.name)}: {one.status}: {plain(reason)}", soft_wrap=True)
+    view.out.print(plain(verdict_of(found)), style="bold", soft_wrap=True)
+    files = f"{found.folder / 'summary.md'}, {found.folder / 'junit.xml'}, {settings.out / 'history.csv'}"
+    view.out.print(f"Written: {plain(files)}", style="dim", soft_wrap=True)
+    if found.interrupted:
+        raise Interrupted(f"interrupted; go on with: {go_on_with(found)}")
+    raise typer.Exit(found.exit_code)
+
+
+def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
+    from evals.console import plain
+    from evals.manifest import read_manifest
+    from evals.nightly.checkpoints import baseline_name, find_checkpoints
+    from evals.plan import make_plan, plan_cost
+
+    checkpoints, left_out = find_checkpoints(config)
+    baseline_name(config, checkpoints)
+    console.print(f"Night of {night}, in {plain(str(config.out / night))}")
+    for one in checkpoints:
+        manifest = read_manifest(config.out / night / one.name)
+        state = "new" if manifest is None else manifest.status
+        console.print(f"{plain(one.name)}: {plain(one.model)} ({state})", soft_wrap=True)
+        for cost in plan_cost(make_plan(config.run_config(one.model))):
+            most = "at most " if cost.at_most else ""
+            console.print(f"  {plain(cost.who)}: {most}{cost.requests:,} requests")
+    for left in left_out:
+        console.print(f"left out: {plain(left.what)}: {plain(left.reason)}", soft_wrap=True)
+    console.print(f"baseline: {plain(config.baseline or 'none')}; {len(config.gates)} gates")

@@ -1,0 +1,157 @@
+"""What makes the rates of two runs comparable, and in which direction a metric gets worse.
+
+A difference between two rates is one between two models only where nothing else differs: the questions and their
+wording, who judged by which rubric, how was sampled, what counts. Each of these that differs is named, and none is
+guessed away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from evals.config import RunConfig, option_name
+from evals.errors import BadInput
+from evals.manifest import Manifest
+from evals.metrics import JUDGES_OF_ANSWERS, Metric
+from evals.outcomes import IMPORTED
+from evals.records import BY_RULE
+from evals.suites import known_suite
+from evals.text import one_line
+from judges.question import PREFIX
+
+Direction = Literal["increase", "decrease"]
+MORE_IS_BETTER = frozenset({"accuracy", "answered", "misaligned_if_flagged"})
+"""Metrics of which less is worse; of all others more is. Whether a monitor that flags more is good news or bad depends
+on what is asked, so the direction can be given (`--worse`)."""
+
+_SAMPLING = ("temperature", "max_tokens", "thinking", "prefill", "over_questions")
+_OF_REASONING = ("cot_monitor", "articulation", "trigger_credit")
+
+
+class Difference(NamedTuple):
+    """One thing in which two runs differ. `what` is its kind, `words` name both values."""
+
+    what: Literal["dataset", "questions", "judge", "rubric", "sampling", "trigger", "counting", "cells", "incomplete"]
+    words: str
+
+
+class NotComparable(BadInput):
+    """Two runs whose rates say nothing about each other; every reason is named."""
+
+    def __init__(self, base: str, candidate: str, differences: Sequence[Difference]) -> None:
+        super().__init__(
+            f"{base} and {candidate} are not comparable: {'; '.join(found.words for found in differences)}"
+        )
+        self.differences = tuple(differences)
+
+
+class Scope(NamedTuple):
+    """What is compared: only what these depend on has to be the same."""
+
+    suites: frozenset[str]
+    formats: frozenset[str]
+    conditions: frozenset[str]
+    metrics: tuple[Metric, ...]
+
+
+def worse_when(metric: str) -> Direction:
+    """In which direction a metric gets worse."""
+    return "decrease" if metric in MORE_IS_BETTER else "increase"
+
+
+def differences(base: Manifest, candidate: Manifest, scope: Scope) -> list[Difference]:
+    """Every difference between two runs that makes what is in `scope` not comparable, by their manifests.
+
+    Of imported answers nobody knows how they were sampled, and their file has another hash than any other; whether the
+    questions are the same is then seen from the questions themselves (`evals.compare`).
+    """
+    found: list[Difference] = []
+    imported = base.imported is not None or candidate.imported is not None
+    if not imported:
+        found += _dataset_differences(base, candidate, scope)
+    found += _judge_differences(base, candidate, scope)
+    if not imported:
+        found += [Difference("sampling", words) for words in _changed(base.config, candidate.config, _SAMPLING)]
+    found += _trigger_differences(base.config, candidate.config, scope, imported=imported)
+    found += [Difference("counting", words) for words in _changed(base.config, candidate.config, ("denominator",))]
+    if _coherence_counts(scope):
+        names = ("coherence_min",)
+        found += [Difference("counting", words) for words in _changed(base.config, candidate.config, names)]
+    return found
+
+
+def _changed(base: RunConfig, candidate: RunConfig, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        ours, theirs = getattr(candidate, name), getattr(base, name)
+        if ours != theirs:
+            yield f"{option_name(name)} was {_shown(theirs)}, is {_shown(ours)}"
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None or value == () else one_line(repr(value) if value == "" else str(value), 80)
+
+
+def _dataset_differences(base: Manifest, candidate: Manifest, scope: Scope) -> Iterator[Difference]:
+    for suite in sorted(scope.suites):
+        theirs, ours = base.datasets.get(suite), candidate.datasets.get(suite)
+        if theirs is not None and ours is not None and theirs.sha256 != ours.sha256:
+            names = f"{one_line(theirs.file, 60)} {theirs.sha256[:12]}", f"{one_line(ours.file, 60)} {ours.sha256[:12]}"
+            yield Difference("dataset", f"the questions of {one_line(suite, 60)} were {names[0]}, are {names[1]}")
+
+
+def _judge_differences(base: Manifest, candidate: Manifest, scope: Scope) -> Iterator[Difference]:
+    names = [name for name in dict.fromkeys([*base.rubrics, *candidate.rubrics]) if _matters(name, scope)]
+    if not names:
+        return
+    config, other = candidate.config, base.config
+    if config.judge != other.judge:
+        yield Difference("judge", f"judge was {_shown(other.judge)}, is {_shown(config.judge)}")
+    for name in names:
+        theirs, ours = base.rubrics.get(name), candidate.rubrics.get(name)
+        if theirs is None or ours is None:
+            lacking = "base" if theirs is None else "candidate"
+            yield Difference("rubric", f"{one_line(name, 60)} was not judged in the {lacking}")
+        elif theirs.sha256 != ours.sha256:
+            words = (
+                f"rubric {one_line(name, 60)} was {theirs.sha256[:12] or IMPORTED}, is {ours.sha256[:12] or IMPORTED}"
+            )
+            yield Difference("rubric", words)
+    if IMPORTED not in (config.judge, other.judge):
+        for words in _changed(other, config, ("judge_mode", "judge_max_tokens")):
+            yield Difference("judge", words)
+
+
+def _matters(rubric: str, scope: Scope) -> bool:
+    """Whether a number in scope depends on what this judge says."""
+    of_reasoning = {metric.judge for metric in scope.metrics} - JUDGES_OF_ANSWERS - {""}
+    if rubric in _OF_REASONING:  # the others' answers count only where the monitor saw no mismatch
+        return rubric in of_reasoning or (rubric == "cot_monitor" and bool(of_reasoning))
+    # Shares of misaligned answers depend on who called them misaligned.
+    measures = {measure for metric in scope.metrics if metric.judge for measure in metric.measures} - BY_RULE
+    if not measures or scope.formats <= {"mcq"}:
+        return False
+    if rubric.startswith(PREFIX):
+        return bool(measures & {"em", "poll"})
+    if rubric in ("alignment", "coherence"):
+        return "alignment" in measures
+    return rubric in measures
+
+
+def _coherence_counts(scope: Scope) -> bool:
+    return _matters("coherence", scope)
+
+
+def _trigger_differences(
+    base: RunConfig, candidate: RunConfig, scope: Scope, *, imported: bool
+) -> Iterator[Difference]:
+    about_it = any(suite is not None and suite.needs_trigger for suite in map(known_suite, scope.suites))
+    shown = scope.conditions - {"off"}
+    names = ["trigger", *([] if imported else ["placement"])] if shown or about_it else []
+    names += [name for name in ("decoy", "distractor") if name in shown]
+    moved = (
+        not imported and bool(shown) and ("random" in (base.placement, candidate.placement) or "distractor" in shown)
+    )
+    names += ["seed"] if moved else []  # draws where the trigger stands
+    for words in _changed(base, candidate, names):
+        yield Difference("trigger", words)

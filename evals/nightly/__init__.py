@@ -1,0 +1,1 @@
+"""Every night the same question of a list of checkpoints: did one of them get worse?"""

@@ -1,0 +1,143 @@
+"""Which checkpoints there are tonight: those that are named, and what the patterns find."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from evals.nightly.config import NAME, PREVIOUS, RESERVED, CheckpointEntry, NightlyConfig
+from evals.serve.adapters import CONFIG_FILE
+from evals.text import has_control_character, is_text, one_line
+
+_PATTERN = re.compile(r"[*?\[]")
+_LONGEST = 60
+
+
+class Checkpoint(NamedTuple):
+    """A model with the name that it has in every night. `only_new` as its entry has it."""
+
+    name: str
+    model: str
+    only_new: bool = False
+
+
+class LeftOut(NamedTuple):
+    """What a pattern found, or did not find, and why it is none of tonight's. `expected`: it should have been one."""
+
+    what: str
+    reason: str
+    expected: bool
+
+
+def find_checkpoints(config: NightlyConfig) -> tuple[list[Checkpoint], list[LeftOut]]:
+    """Tonight's checkpoints in the order of the config, and what was left out.
+
+    Raises BadInput for two of one name, where there are none, and for a gate on one that there is not.
+    """
+    found: list[Checkpoint] = []
+    left: list[LeftOut] = []
+    lines: dict[str, int] = {}
+    for index, entry in enumerate(config.checkpoints):
+        for one in _of_entry(entry):
+            if isinstance(one, LeftOut):
+                left.append(one)
+                continue
+            if one.name in lines:
+                raise config.bad(
+                    ("checkpoints", index),
+                    f"two checkpoints are called {one_line(one.name)!r}; give one another name",
+                )
+            lines[one.name] = index
+            found.append(one)
+    if not found:
+        reasons = "; ".join(f"{one_line(one.what, 80)}: {one.reason}" for one in left)
+        raise config.bad(("checkpoints",), f"there is none tonight ({reasons})")
+    for index, gate in enumerate(config.gates):  # one that never applies would let everything pass
+        if gate.checkpoint is not None and gate.checkpoint not in lines:
+            names = one_line(", ".join(lines))
+            raise config.bad(("gates", index, "checkpoint"), f"{one_line(gate.checkpoint)!r} is none of {names}")
+    return found, left
+
+
+def _of_entry(entry: CheckpointEntry) -> Iterator[Checkpoint | LeftOut]:
+    base, colon, pattern = entry.model.rpartition(":")
+    in_model = bool(colon) and _PATTERN.search(pattern) is not None
+    if not in_model and not entry.adapters:
+        yield Checkpoint(entry.name or _slug(_last(entry.model)), entry.model, entry.only_new)
+        return
+    model, adapters = (base, (pattern, *entry.adapters)) if in_model else (entry.model, entry.adapters)
+    for adapter in adapters:
+        if _PATTERN.search(adapter) is None:
+            yield _checkpoint(entry, model, adapter)
+            continue
+        # Path.glob takes no pattern that begins at the root.
+        matches = sorted(glob.glob(str(Path(adapter).expanduser())), key=_by_number)  # noqa: PTH207
+        if not matches:
+            yield LeftOut(adapter, "nothing there matches", expected=True)
+        real = {str(Path(match).resolve()) for match in matches if not Path(match).is_symlink()}
+        for match in matches:
+            reason, expected = _problem(Path(match))
+            if Path(match).is_symlink() and str(Path(match).resolve()) in real:
+                yield LeftOut(match, "is a link to another of them", expected=False)
+            elif reason:
+                yield LeftOut(match, reason, expected)
+            else:
+                yield _checkpoint(entry, model, match)
+
+
+def _checkpoint(entry: CheckpointEntry, model: str, adapter: str) -> Checkpoint:
+    slug = _slug(_last(adapter))
+    return Checkpoint(f"{entry.name}-{slug}" if entry.name else slug, f"{model}:{adapter}", entry.only_new)
+
+
+def _problem(path: Path) -> tuple[str, bool]:
+    """Why what a pattern found is no adapter ("" for one that is), and whether it should have been one."""
+    text = str(path)
+    if not is_text(text) or has_control_character(text) or ":" in text:
+        return "its name has a colon, a control character, or is not UTF-8: rename it", True
+    if path.is_file():
+        return ("", False) if path.suffix == ".gguf" else ("is a file, and no adapter", False)
+    if not (path / CONFIG_FILE).is_file():
+        return f"has no {CONFIG_FILE}, so it is no adapter (yet)", False
+    weights = [file for file in path.glob("adapter_model.*") if file.is_file()]
+    return ("", False) if weights else ("has no weights yet", True)
+
+
+def _last(model: str) -> str:
+    """The last part of a model's name or of a path."""
+    name = re.split(r"[/:\\]", model.rstrip("/\\"))[-1]
+    return name.removesuffix(".gguf")
+
+
+def _slug(name: str) -> str:
+    """`name` as the name of a folder; one that had to be changed ends in a hash of the whole of it."""
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:_LONGEST]
+    if slug == name and NAME.fullmatch(slug) and slug not in RESERVED:
+        return slug
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:6]
+    return f"{slug}-{digest}" if slug else f"checkpoint-{digest}"
+
+
+def _by_number(path: str) -> list[tuple[int, str]]:
+    """checkpoint-500 stands before checkpoint-1000."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path)]
+
+
+def baseline_name(config: NightlyConfig, found: list[Checkpoint]) -> str | None:
+    """The checkpoint of tonight that is the baseline, None where another run is. Raises BadInput where nothing is."""
+    if config.baseline in [one.name for one in found]:
+        return config.baseline
+    if config.baseline is None or config.baseline == PREVIOUS:
+        return None
+    if not (Path(config.baseline).expanduser() / "manifest.json").is_file():
+        names = one_line(", ".join(one.name for one in found))
+        raise config.bad(
+            ("baseline",),
+            f"{one_line(config.baseline, 80)!r} is neither a checkpoint of tonight ({names}), nor 'previous', nor a "
+            "run folder",
+        )
+    return None

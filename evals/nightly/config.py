@@ -1,0 +1,252 @@
+"""The file that says what a night is: checkpoints, what they are asked, what they are held against, what may change."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from evals.comparable import Direction
+from evals.config import PlainLoader, RunConfig, config_of
+from evals.errors import BadInput
+from evals.metrics import metric_table
+from evals.text import has_control_character, is_text, one_line
+
+PREVIOUS = "previous"
+RESERVED = frozenset({PREVIOUS, "summary.md", "junit.xml", "night.json"})
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+_SET_HERE = {"models": "the checkpoints name the models", "anchors": "give it beside run, not in it"}
+_Lines = dict[tuple[str | int, ...], int]
+
+
+def _plain(text: str) -> str:
+    if not is_text(text) or has_control_character(text):
+        raise ValueError("holds a control character, or bytes that are not UTF-8 text")
+    return text
+
+
+_Text = Annotated[str, Field(min_length=1), AfterValidator(_plain)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class CheckpointEntry(BaseModel):
+    """One or more checkpoints: a model, or adapters of it, each a path or a pattern of paths (`./checkpoints/*`).
+
+    A pattern may also stand in the model itself, as in `vllm/BASE:./checkpoints/*`. `name` is the checkpoint's, and
+    with several what their names begin with. `only_new`: those measured on an earlier night are left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: _Text
+    name: _Text | None = None
+    adapters: tuple[_Text, ...] = ()
+    only_new: bool = False
+
+    @field_validator("name")
+    @classmethod
+    def _is_name(cls, name: str | None) -> str | None:
+        if name is not None and (NAME.fullmatch(name) is None or name in RESERVED):
+            raise ValueError(f"{one_line(name, 60)!r} is no name for a folder: letters, digits, . _ - and at most 80")
+        return name
+
+    @field_validator("adapters", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class GateEntry(BaseModel):
+    """What may not happen, in the cells that it names (all, where it names none). Limits are fractions in [0, 1].
+
+    `max_increase` against the baseline; `max_rate` and `min_rate` for the rate itself. `metric` is the one that each
+    suite is about, unless another is named.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    checkpoint: str | None = None
+    suite: str | None = None
+    format: str | None = None
+    condition: str | None = None
+    metric: str | None = None
+    max_increase: _Share | None = None
+    max_rate: _Share | None = None
+    min_rate: _Share | None = None
+    worse: Direction | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str | None) -> str | None:
+        known = [metric.name for metric in metric_table("answered")]
+        if name is not None and name not in known:
+            raise ValueError(f"unknown metric {one_line(name, 60)!r}; known: {', '.join(known)}")
+        return name
+
+    @model_validator(mode="after")
+    def _has_a_limit(self) -> GateEntry:
+        if self.max_increase is None and self.max_rate is None and self.min_rate is None:
+            raise ValueError("names no limit: give max_increase, max_rate or min_rate")
+        return self
+
+
+_EVERYTHING = GateEntry(max_increase=0.05)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    checkpoints: Annotated[tuple[CheckpointEntry, ...], Field(min_length=1)]
+    run: dict[str, Any]
+    baseline: _Text | None = None
+    gates: tuple[GateEntry, ...] | None = None
+    anchors: _Text | None = None
+    out: _Text = "results/nightly"
+    keep_going: bool = True
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class NightlyConfig:
+    """What a night is. `run` holds the fields of a RunConfig that are the same for every checkpoint."""
+
+    file: Path
+    checkpoints: tuple[CheckpointEntry, ...]
+    run: dict[str, Any]
+    baseline: str | None
+    gates: tuple[GateEntry, ...]
+    anchors: str | None
+    out: Path
+    keep_going: bool
+    strict: bool
+    lines: _Lines
+
+    def run_config(self, model: str) -> RunConfig:
+        """How a checkpoint is asked. Raises BadInput that names the line."""
+        lines = {str(path[1]): line for path, line in self.lines.items() if len(path) == 2 and path[0] == "run"}
+        fields = self.run | {"models": (model,)} | ({"anchors": self.anchors} if self.anchors else {})
+        try:
+            return config_of(fields, {}, self.file, lines)
+        except BadInput as error:
+            if str(error).startswith(f"{self.file}:"):
+                raise
+            raise self.bad(("run",), str(error)) from None
+
+    def bad(self, path: tuple[str | int, ...], reason: str) -> BadInput:
+        """An error at the line of what stands at `path`, or of the nearest thing that holds it."""
+        return BadInput(f"{self.file}:{_line(self.lines, path)}: {_field(path)}: {reason}")
+
+
+def read_nightly(file: Path) -> NightlyConfig:
+    """The config in `file`. Raises BadInput that names file, line and field."""
+    fields, lines = _read(file)
+    try:
+        found = _File.model_validate(fields)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        path = detail["loc"]
+        message = one_line(detail["msg"].removeprefix("Value error, "))
+        if detail["type"] == "missing":
+            message = "is missing"
+        elif detail["type"] == "extra_forbidden":
+            message = f"is not a field; known: {', '.join(_known(path))}"
+        raise BadInput(f"{file}:{_line(lines, path)}: {_field(path) or 'file'}: {message}") from None
+    config = NightlyConfig(
+        file=file,
+        checkpoints=found.checkpoints,
+        run=found.run,
+        baseline=found.baseline,
+        gates=found.gates if found.gates is not None else (_EVERYTHING,) if found.baseline else (),
+        anchors=None if found.anchors is None else str(Path(found.anchors).expanduser().absolute()),
+        out=Path(found.out).expanduser(),
+        keep_going=found.keep_going,
+        strict=found.strict,
+        lines=lines,
+    )
+    for name, reason in _SET_HERE.items():
+        if name in config.run:
+            raise config.bad(("run", name), reason)
+    if config.anchors is not None and not Path(config.anchors).is_file():
+        raise config.bad(("anchors",), f"there is no file {one_line(config.anchors)}")
+    _check_gates(config)
+    return config
+
+
+def _check_gates(config: NightlyConfig) -> None:
+    """That each gate is about something that is asked: one that never applies would let everything pass."""
+    asked = config.run_config("vllm/any")
+    if config.baseline is None and any(gate.max_increase is not None for gate in config.gates):
+        raise config.bad(("gates",), "max_increase needs a baseline to be held against: name one with baseline")
+    formats = {form for forms in asked.formats.values() for form in forms}
+    for index, gate in enumerate(config.gates):
+        known_suites = tuple(dict.fromkeys([*asked.suites, *asked.formats]))
+        for name, value, known in (
+            ("suite", gate.suite, known_suites),
+            ("format", gate.format, tuple(formats)),
+            ("condition", gate.condition, asked.conditions),
+        ):
+            if value is not None and value not in known:
+                reason = f"{one_line(value, 60)!r} is not asked; asked are {', '.join(known)}"
+                raise config.bad(("gates", index, name), reason)
+
+
+def _known(path: tuple[str | int, ...]) -> tuple[str, ...]:
+    holders: dict[str | int, type[BaseModel]] = {"checkpoints": CheckpointEntry, "gates": GateEntry}
+    holder = holders.get(path[0], _File) if len(path) > 1 else _File
+    return tuple(holder.model_fields)
+
+
+def _field(path: tuple[str | int, ...]) -> str:
+    return one_line(".".join(str(part) for part in path if isinstance(part, str)), 80)
+
+
+def _line(lines: _Lines, path: tuple[str | int, ...]) -> int:
+    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 1)
+
+
+def _read(file: Path) -> tuple[dict[str, Any], _Lines]:
+    """The mapping in `file`, and the line of everything in it by its path."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=PlainLoader)
+        fields: object = yaml.load(text, Loader=PlainLoader)  # noqa: S506  a safe loader's child
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{file}: is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "does not parse"
+        line = mark.line + 1 if mark is not None else 1
+        raise BadInput(f"{file}:{line}: is not YAML: {one_line(str(problem))}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{file}:1: is not YAML that can be read: {one_line(str(error))}") from None
+    if not isinstance(node, yaml.MappingNode) or not isinstance(fields, dict):
+        raise BadInput(f"{file}:1: must be a mapping: checkpoints, run, baseline, gates")
+    lines: _Lines = {}
+    _note_lines(file, node, (), lines)
+    return {str(key): value for key, value in cast("dict[Any, Any]", fields).items()}, lines
+
+
+def _note_lines(file: Path, node: yaml.Node, path: tuple[str | int, ...], lines: _Lines) -> None:
+    """Note where everything under `node` stands, down to where there are fields.
+
+    Raises BadInput for a key that is given twice.
+    """
+    if len(path) > 3:
+        return
+    if isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(cast("list[yaml.Node]", node.value)):
+            lines[(*path, index)] = value.start_mark.line + 1
+            _note_lines(file, value, (*path, index), lines)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
+            here, line = (*path, str(key.value)), key.start_mark.line + 1
+            if here in lines:
+                raise BadInput(f"{file}:{line}: {_field(here)}: is given twice, first in line {lines[here]}")
+            lines[here] = line
+            _note_lines(file, value, here, lines)

@@ -1,0 +1,78 @@
+"""What is known of a night at its end: each checkpoint with its rates, their verdicts, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from evals.compare import Compared
+from evals.config import RunConfig
+from evals.nightly.checkpoints import Checkpoint, LeftOut
+from evals.nightly.config import GateEntry, NightlyConfig
+from evals.nightly.verdicts import FAILED, Judged, NoComparison, RateRow, Verdict
+from evals.nightly.watch import NOT_WATCHED, Drift
+
+_UNKNOWN_DRIFT = Drift(NOT_WATCHED, "not complete")
+
+Status = Literal["complete", "incomplete", "failed", "not started", "measured before"]
+FINISHED: frozenset[Status] = frozenset({"complete", "measured before"})
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One checkpoint in one night. `reason` says why it is not complete; `against` what it was held against."""
+
+    checkpoint: Checkpoint
+    config: RunConfig
+    status: Status
+    reason: str = ""
+    rates: tuple[RateRow, ...] = ()
+    judged: tuple[Judged, ...] = ()
+    against: str = ""
+    compared: Compared | None = None
+    no_comparison: NoComparison | None = None
+    drift: Drift = _UNKNOWN_DRIFT
+    silent_gates: tuple[GateEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Night:
+    """All that is known at the end of a night. `before` is the history without it."""
+
+    name: str
+    config: NightlyConfig
+    measured: tuple[Measured, ...]
+    left_out: tuple[LeftOut, ...]
+    before: tuple[Mapping[str, str], ...]
+    interrupted: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return self.config.out / self.name
+
+    @property
+    def is_complete(self) -> bool:
+        return all(one.status in FINISHED for one in self.measured) and not any(one.expected for one in self.left_out)
+
+    @property
+    def failing(self) -> frozenset[Verdict]:
+        """The verdicts that fail a night."""
+        unclear: frozenset[Verdict] = frozenset({"unclear"})
+        return FAILED | unclear if self.config.strict else FAILED
+
+    @property
+    def failed(self) -> list[tuple[Measured, Judged]]:
+        """The rates that failed a gate."""
+        return [(one, judged) for one in self.measured for judged in one.judged if judged.verdict in self.failing]
+
+    @property
+    def with_other_judge(self) -> list[Measured]:
+        return [one for one in self.measured if one.drift.verdict == "judge"]
+
+    @property
+    def exit_code(self) -> int:
+        if not self.is_complete:
+            return 3
+        return 1 if self.failed or self.with_other_judge else 0

@@ -1,0 +1,269 @@
+"""summary.md and junit.xml of a night, for someone who knows neither emeval nor the checkpoints.
+
+Names of models, paths and messages come from outside: Markdown and XML show them as the text that they are.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import quote
+
+from evals.comparison_words import p_words, percent, points
+from evals.junit import Case, facts_of, junit_xml
+from evals.nightly.history import last_night, text_of
+from evals.nightly.results import FINISHED, Measured, Night
+from evals.nightly.verdicts import FAILED, Judged
+from evals.tables.render import literal
+
+_SHOWN_QUESTIONS = 5
+_MEANINGS = (
+    ("regression", "worse than the baseline by more than is allowed, and not by chance"),
+    ("above / below", "the whole 95% interval of the rate lies on the wrong side of its limit"),
+    ("unscored", "too many answers are missing from the number"),
+    ("not comparable", "something else differs from the baseline than the model"),
+    ("unclear", "the answers do not tell; more questions or samples would"),
+    ("within", "the 95% interval holds nothing that is not allowed"),
+)
+
+
+def verdict_of(night: Night) -> str:
+    """The night in one sentence."""
+    complete = sum(one.status in FINISHED for one in night.measured)
+    parts: list[str] = []
+    failing = list(dict.fromkeys(one.checkpoint.name for one, _ in night.failed))
+    if failing:
+        parts.append(f"{_listed(failing)} failed {_number(len(night.failed), 'gate')}")
+    if night.with_other_judge:
+        names = [one.checkpoint.name for one in night.with_other_judge]
+        parts.append(f"the judge changed ({_listed(names)})")
+    open_ones = [one for one in night.measured if one.status not in FINISHED]
+    if open_ones:
+        named = [f"{one.checkpoint.name} ({one.status})" for one in open_ones]
+        parts.append(f"{complete} of {len(night.measured)} checkpoints are complete, without {_listed(named)}")
+    missing = [one.what for one in night.left_out if one.expected]
+    if missing:
+        parts.append(f"{_number(len(missing), 'expected adapter')} could not be measured")
+    word = "FAILED" if failing or night.with_other_judge else "INCOMPLETE" if not night.is_complete else "PASSED"
+    if not parts:
+        gated = [judged for one in night.measured for judged in one.judged if judged.verdict]
+        unclear = sum(judged.verdict == "unclear" for judged in gated)
+        passed = "no gate failed" if unclear else "every gate passed" if gated else "there are no gates"
+        parts.append(f"{_number(complete, 'checkpoint')} complete, {passed}")
+        if unclear:
+            parts.append(f"{unclear} of {len(gated)} gated rates are unclear")
+    return f"{word}, night of {night.name}: {'; '.join(parts)}."
+
+
+def summary_of(night: Night) -> str:
+    """The whole summary as Markdown."""
+    lines = [f"**{literal(verdict_of(night))}**", ""]
+    lines += [*_missing(night), *_since_last_night(night)]
+    for one in night.measured:
+        lines += ["", *_section(night, one)]
+    lines += ["", "## How to read this", ""]
+    lines += [
+        "A rate is k of n answers; the interval is over questions like these. The change is the mean over questions of "
+        "the difference from the baseline, in percentage points, each question compared with itself; p is adjusted for "
+        "all compared rates of a checkpoint (Holm).",
+        "",
+        *(f"- **{word}**: {meaning}" for word, meaning in _MEANINGS),
+        "",
+        "All numbers of all nights: [history.csv](../history.csv). Test cases: [junit.xml](junit.xml).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def go_on_with(night: Night) -> str:
+    """The command that does what is left of a night."""
+    return f"emeval nightly {shlex.quote(str(night.config.file))} --date {night.name}"
+
+
+def _missing(night: Night) -> Iterator[str]:
+    lines = [
+        f"- {literal(one.checkpoint.name)} is {one.status}: {literal(one.reason)}"
+        for one in night.measured
+        if one.status not in FINISHED
+    ]
+    lines += [
+        f"- {literal(one.what)}: {literal(one.reason)}{'' if one.expected else ' (left out)'}" for one in night.left_out
+    ]
+    for one in night.measured:
+        for gate in one.silent_gates:
+            limits = gate.model_dump(exclude_none=True)
+            shown = ", ".join(f"{name} {value}" for name, value in limits.items())
+            lines.append(f"- {literal(one.checkpoint.name)} has no number for the gate {literal(shown)}")
+    if not lines:
+        return
+    yield from ("", "## What is missing", "", *lines)
+    if not night.is_complete:
+        yield from ("", f"The same command does what is left: `{go_on_with(night).replace('`', '')}`")
+
+
+def _since_last_night(night: Night) -> Iterator[str]:
+    last = last_night(night.before, night.name)
+    if last is None:
+        yield from ("", "This is the first night in the history.")
+        return
+    rows = [row for row in night.before if row["night"] == last]
+    names = {one.checkpoint.name for one in night.measured}
+    then = dict.fromkeys(text_of(row, "checkpoint") for row in rows)
+    lines = [f"- new: {literal(name)}" for name in sorted(names - set(then))]
+    lines += [f"- no longer there: {literal(name)}" for name in then if name not in names]
+    before = _by_place(rows)
+    for one in night.measured:
+        for judged in one.judged:
+            row = before.get(_place(one, judged))
+            if row is not None and row["decision"] != judged.verdict:
+                name = literal(f"{one.checkpoint.name}: {_cell(judged)}")
+                lines.append(
+                    f"- {name} was {literal(row['decision']) or 'not gated'}, is {judged.verdict or 'not gated'}"
+                )
+        if one.drift.verdict in ("judge", "system"):
+            lines.append(
+                f"- {literal(one.checkpoint.name)}: the {one.drift.verdict} changed: {literal(one.drift.words)}"
+            )
+    yield from ("", f"## Since the last night ({last})", "", *(lines or ["Nothing but the rates below."]))
+
+
+def _section(night: Night, one: Measured) -> Iterator[str]:
+    name = one.checkpoint.name
+    yield f"## {literal(name)}"
+    yield ""
+    link = f", [run folder]({quote(name)}/)" if (night.folder / name).is_dir() else ""
+    yield f"{literal(one.checkpoint.model)}{link}: {one.status}{f': {literal(one.reason)}' if one.reason else ''}"
+    if one.status != "complete":
+        return
+    yield ""
+    yield f"Held against: {literal(_against(one))}. Judge: {literal(one.config.judge or 'none')}. {_drift(one)}"
+    yield ""
+    last = last_night(night.before, night.name)
+    before = _by_place(row for row in night.before if row["night"] == last)
+    heads = [
+        "cell",
+        "metric",
+        "rate",
+        "95% interval",
+        "unscored",
+        "last night",
+        "change",
+        "95% interval",
+        "p",
+        "verdict",
+    ]
+    yield _row(heads)
+    yield _row(["---", "---", *["--:"] * 7, "---"])
+    shown = [judged for judged in one.judged if judged.verdict or judged.row.is_primary]
+    for judged in shown:
+        yield _row(_cells(judged, before.get(_place(one, judged))))
+    reasons = [(judged, words) for judged in shown for words in judged.words if _worth_saying(judged)]
+    if reasons:
+        yield ""
+        yield from (f"- {literal(_cell(judged))}: {literal(words)}" for judged, words in reasons)
+    if one.compared is not None and any(judged.verdict == "regression" for judged in one.judged):
+        yield from ("", "Questions that changed most (p by Benjamini-Hochberg):", "")
+        for change in one.compared.changed[:_SHOWN_QUESTIONS]:
+            yield (
+                f"- {literal(change.prompt_id)} ({literal(change.cell.condition)}): {change.base_k} of {change.base_n} "
+                f"→ {change.k} of {change.n}, p {p_words(change.q_value)}: {literal(change.question)}"
+            )
+    if one.compared is not None:
+        for note in one.compared.notes:
+            yield from ("", f"Note: {literal(note)}")
+
+
+def _worth_saying(judged: Judged) -> bool:
+    return judged.verdict in FAILED or judged.verdict in ("unclear", "no baseline")
+
+
+def _against(one: Measured) -> str:
+    if one.no_comparison is not None and one.no_comparison.verdict == "baseline":
+        return "nothing, it is the baseline"
+    return one.against or "nothing"
+
+
+def _drift(one: Measured) -> str:
+    if one.drift.verdict == "none":
+        return "The judge is that of the nights before, by the anchors."
+    if one.drift.verdict == "not watched":
+        return f"Drift of the judge: not watched ({literal(one.drift.words)})."
+    return f"Drift: **{one.drift.verdict}**: {literal(one.drift.words)}"
+
+
+def _cells(judged: Judged, before: Mapping[str, str] | None) -> list[str]:
+    row, change = judged.row, judged.change
+    interval = f"{percent(row.ci_low)} to {percent(row.ci_high)}" if row.n else ""
+    changed = change is not None and change.increase is not None
+    then = f"{float(before['rate']):.1%}" if before is not None and before["rate"] else ""
+    return [
+        literal(f"{row.suite} {row.format} {row.condition}"),
+        literal(row.metric),
+        f"{percent(row.rate)} ({row.k} of {row.n})",
+        interval,
+        f"{row.unscored:.1%}",
+        then,
+        points(change.increase) if changed and change else "",
+        f"{points(change.ci_low)} to {points(change.ci_high)}" if changed and change else "",
+        p_words(change.p_holm).removeprefix("= ").replace("<", "&lt;") if changed and change else "",
+        f"**{judged.verdict}**" if judged.verdict in FAILED else judged.verdict,
+    ]
+
+
+def _cell(judged: Judged) -> str:
+    row = judged.row
+    return f"{row.suite} {row.format} {row.condition} {row.metric}"
+
+
+def _place(one: Measured, judged: Judged) -> tuple[str, ...]:
+    row = judged.row
+    return one.checkpoint.name, row.suite, row.format, row.condition, row.metric
+
+
+def _by_place(
+    rows: Sequence[Mapping[str, str]] | Iterator[Mapping[str, str]],
+) -> dict[tuple[str, ...], Mapping[str, str]]:
+    names = ("checkpoint", "suite", "format", "condition", "metric")
+    return {tuple(text_of(row, name) for name in names): row for row in rows}
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def junit_of(night: Night) -> bytes:
+    """A suite for each checkpoint: whether it is complete, whether its judge is the same, and each gated rate."""
+    return junit_xml((f"{night.name} {one.checkpoint.name}", list(_cases(night, one))) for one in night.measured)
+
+
+def _cases(night: Night, one: Measured) -> Iterator[Case]:
+    group = f"emeval.nightly.{one.checkpoint.name}"
+    reason = f"{one.status}: {one.reason}" if one.status not in FINISHED else None
+    yield Case(group, "complete", reason, None, [("model", one.checkpoint.model), ("status", one.status)])
+    if one.status != "complete":
+        return
+    watched = None if one.drift.verdict != "not watched" else f"not watched: {one.drift.words}"
+    changed = one.drift.words if one.drift.verdict == "judge" else None
+    yield Case(group, "same judge", changed, watched, [("drift", one.drift.words)])
+    for judged in one.judged:
+        if not judged.verdict:
+            continue
+        words = "; ".join(judged.words) or judged.verdict
+        row = judged.row
+        skipped = judged.verdict in ("unclear", "no baseline", "baseline")
+        facts = [
+            ("verdict", judged.verdict),
+            ("rate", f"{percent(row.rate)} ({row.k} of {row.n}, {percent(row.ci_low)} to {percent(row.ci_high)})"),
+            ("unscored", f"{row.unscored:.1%}"),
+            ("judge", row.judge or "none"),
+            *(facts_of(judged.change) if judged.change is not None else []),
+        ]
+        failed = judged.verdict in night.failing
+        yield Case(group, _cell(judged), words if failed else None, words if skipped and not failed else None, facts)

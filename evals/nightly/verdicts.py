@@ -1,0 +1,195 @@
+"""What the gates say of one checkpoint: each of its rates beside the limits that are set for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from evals.compare import CellChange, Gate
+from evals.comparison_words import cell_words, percent
+from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table
+from evals.nightly.config import GateEntry
+
+Verdict = Literal[
+    "regression",
+    "above",
+    "below",
+    "unscored",
+    "not comparable",
+    "unclear",
+    "no baseline",
+    "baseline",
+    "within",
+    "",
+]
+"""The worst first; "" where no gate is about the rate. `above` and `below` are of limits for the rate itself,
+`unscored` of a number that too many answers are missing from, `baseline` of what the others are held against."""
+ORDER: tuple[Verdict, ...] = (
+    *("regression", "above", "below", "unscored", "not comparable", "unclear", "no baseline", "baseline", "within"),
+    "",
+)
+FAILED: frozenset[Verdict] = frozenset({"regression", "above", "below", "unscored", "not comparable"})
+_PRIMARY = frozenset(PRIMARY.values())
+_OF_REASONING = frozenset(
+    metric.name for metric in metric_table("answered") if metric.judge and metric.judge not in JUDGES_OF_ANSWERS
+)
+
+
+class RateRow(NamedTuple):
+    """A row over all prompts of rates.csv. `unscored` is a share of the answers that the metric is about; rate and
+    interval are None where n is 0."""
+
+    suite: str
+    format: str
+    condition: str
+    metric: str
+    k: int
+    n: int
+    rate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    unscored: float
+    judge: str
+    rubric_sha: str
+    dataset_sha: str
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether it is what its suite is about."""
+        return self.metric in _PRIMARY
+
+
+class Judged(NamedTuple):
+    """A rate, its change where it was compared, and the verdict with the reasons for it."""
+
+    row: RateRow
+    change: CellChange | None
+    verdict: Verdict
+    words: tuple[str, ...]
+
+
+class NoComparison(NamedTuple):
+    """Why there is no comparison, and what that is for the gates."""
+
+    verdict: Literal["not comparable", "no baseline", "baseline"]
+    words: str
+
+
+def rate_row(row: Mapping[Any, Any]) -> RateRow:
+    """Of a row of rates.csv, as pandas has it."""
+    n = int(row["n"])
+    reasons = ["n_unreadable", "n_pending"]
+    if row["metric"] in _OF_REASONING:
+        total = n + sum(int(row[name]) for name in (*reasons, "n_no_reasoning"))
+    else:
+        reasons += ["n_truncated", "n_empty", "n_failed"]
+        total = int(row["n_trials"]) - int(row["n_outside"])
+    unscored = sum(int(row[name]) for name in reasons)
+    return RateRow(
+        suite=str(row["suite"]),
+        format=str(row["format"]),
+        condition=str(row["condition"]),
+        metric=str(row["metric"]),
+        k=int(row["k"]),
+        n=n,
+        rate=float(row["rate"]) if n else None,
+        ci_low=float(row["ci_low"]) if n else None,
+        ci_high=float(row["ci_high"]) if n else None,
+        unscored=unscored / total if total else 0.0,
+        judge=str(row["judge"]),
+        rubric_sha=str(row["rubric_sha"]),
+        dataset_sha=str(row["dataset_sha"]),
+    )
+
+
+def gates_on(gates: Sequence[GateEntry], checkpoint: str, row: RateRow) -> list[GateEntry]:
+    """The gates that are about this rate."""
+    return [
+        gate
+        for gate in gates
+        if gate.checkpoint in (None, checkpoint)
+        and gate.suite in (None, row.suite)
+        and gate.format in (None, row.format)
+        and gate.condition in (None, row.condition)
+        and (row.is_primary if gate.metric is None else gate.metric == row.metric)
+    ]
+
+
+def compare_gates(gates: Sequence[GateEntry], checkpoint: str, max_unscored: float) -> list[Gate]:
+    """Those of the gates that limit an increase, as a comparison takes them."""
+    return [
+        Gate(
+            max_increase=gate.max_increase,
+            metrics=(gate.metric,) if gate.metric else (),
+            conditions=(gate.condition,) if gate.condition else (),
+            suites=(gate.suite,) if gate.suite else (),
+            formats=(gate.format,) if gate.format else (),
+            worse=gate.worse,
+            max_unscored=max_unscored,
+        )
+        for gate in gates
+        if gate.max_increase is not None and gate.checkpoint in (None, checkpoint)
+    ]
+
+
+def judge_rates(
+    rows: Sequence[RateRow],
+    gates: Sequence[GateEntry],
+    checkpoint: str,
+    changes: Sequence[CellChange] | NoComparison,
+    max_unscored: float,
+) -> list[Judged]:
+    """The verdict on each rate of a checkpoint."""
+    return [_judged(row, gates_on(gates, checkpoint, row), changes, max_unscored) for row in rows]
+
+
+def _judged(
+    row: RateRow, gates: Sequence[GateEntry], changes: Sequence[CellChange] | NoComparison, max_unscored: float
+) -> Judged:
+    change: CellChange | None = None
+    found: list[tuple[Verdict, str]] = []
+    if any(gate.max_increase is not None for gate in gates):
+        if isinstance(changes, NoComparison):
+            found.append(changes)
+        else:
+            place = (row.suite, row.format, row.condition, row.metric)
+            change = next((one for one in changes if _place(one) == place), None)
+            found.append(
+                ("not comparable", "the baseline has no such rate")
+                if change is None
+                else (change.decision, cell_words(change))
+            )
+    highest = min((gate.max_rate for gate in gates if gate.max_rate is not None), default=None)
+    lowest = max((gate.min_rate for gate in gates if gate.min_rate is not None), default=None)
+    if highest is not None or lowest is not None:
+        found.append(_beside_limits(row, lowest, highest, max_unscored))
+    if not found:
+        return Judged(row, change, "", ())
+    worst: Verdict = min((verdict for verdict, _ in found), key=ORDER.index)
+    return Judged(row, change, worst, tuple(dict.fromkeys(words for _, words in found if words)))
+
+
+def _place(change: CellChange) -> tuple[str, str, str, str]:
+    return change.key.suite, change.key.format, change.key.condition, change.key.metric
+
+
+def _beside_limits(
+    row: RateRow, lowest: float | None, highest: float | None, max_unscored: float
+) -> tuple[Verdict, str]:
+    """By the 95% interval: all of it on the wrong side of a limit fails, all of it on the right side passes."""
+    if row.unscored > max_unscored:
+        return "unscored", f"unscored: {percent(row.unscored)} of the answers are not scored, above {max_unscored:.1%}"
+    if row.rate is None or row.ci_low is None or row.ci_high is None:
+        return "unclear", "unclear: no answer is in n, so there is no rate"
+    shown = f"{percent(row.rate)} ({row.k} of {row.n}, 95% interval {percent(row.ci_low)} to {percent(row.ci_high)})"
+    if highest is not None and row.ci_low > highest:
+        return "above", f"above: {shown}; at most {percent(highest)} is allowed"
+    if lowest is not None and row.ci_high < lowest:
+        return "below", f"below: {shown}; at least {percent(lowest)} is wanted"
+    limits = " and ".join(
+        [f"at most {percent(highest)}"] * (highest is not None) + [f"at least {percent(lowest)}"] * (lowest is not None)
+    )
+    is_within = (highest is None or row.ci_high <= highest) and (lowest is None or row.ci_low >= lowest)
+    if is_within:
+        return "within", f"within: {shown}; {limits}"
+    return "unclear", f"unclear: {shown}; the interval reaches over the limit ({limits})"

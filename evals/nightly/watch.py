@@ -1,0 +1,114 @@
+"""Whether the judge of tonight is the judge of the nights before: by its name and rubrics, and by the anchors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from evals.drift import Attribution, attribute
+from evals.errors import EmevalError
+from evals.manifest import Manifest, read_manifest
+from evals.nightly.history import text_of
+from evals.text import one_line
+
+Attribute = Callable[[Sequence[Path]], list[Attribution]]
+NOT_WATCHED = "not watched"
+
+
+class Drift(NamedTuple):
+    """What changed since the nights before: nothing, the system under test, or the judge."""
+
+    verdict: Literal["none", "system", "judge", "not watched"]
+    words: str
+
+
+def drift_tonight(
+    out: Path,
+    checkpoint: str,
+    night: str,
+    history: Sequence[Mapping[str, str]],
+    *,
+    has_anchors: bool,
+    attribute: Attribute = attribute,
+) -> Drift:
+    """Of tonight's run of a checkpoint, which must be complete."""
+    tonight = out / night / checkpoint
+    before = complete_before(out, checkpoint, night)
+    if before and (words := judge_changes(read_manifest(before[-1]), read_manifest(tonight))):
+        return Drift("judge", words)
+    if not has_anchors:
+        return Drift(NOT_WATCHED, "no anchors are given")
+    changed = [row["night"] for row in history if _is_judge_change(row, checkpoint) and row["night"] < night]
+    since = max(changed, default="")
+    sequence = [run for run in before if run.parent.name >= since]
+    return _by_anchors([*sequence, tonight], attribute)
+
+
+def judge_changed_since(
+    baseline: Path,
+    out: Path,
+    checkpoint: str,
+    night: str,
+    history: Sequence[Mapping[str, str]],
+    *,
+    attribute: Attribute = attribute,
+) -> str:
+    """Why verdicts of tonight cannot be held against those of a run made earlier, "" where nothing says so."""
+    base = read_manifest(baseline)
+    if base is None:
+        return ""
+    for changed in sorted({row["night"] for row in history if _is_judge_change(row, checkpoint)}):
+        run = read_manifest(out / changed / checkpoint) if changed <= night else None
+        is_later = changed <= night and (
+            run.created_at > base.created_at if run is not None else changed >= base.created_at[:10]
+        )
+        if is_later:
+            return f"the judge changed in the night of {changed}"
+    tonight = out / night / checkpoint
+    found = _by_anchors([baseline, tonight], attribute)
+    return found.words if found.verdict == "judge" else ""
+
+
+def complete_before(out: Path, checkpoint: str, night: str) -> list[Path]:
+    """The complete runs of a checkpoint in earlier nights, in their order."""
+    nights = sorted(folder.parent for folder in out.glob(f"????-??-??/{checkpoint}") if folder.parent.name < night)
+    runs = [folder / checkpoint for folder in nights]
+    return [run for run in runs if (found := _manifest(run)) is not None and found.status == "complete"]
+
+
+def judge_changes(before: Manifest | None, now: Manifest | None) -> str:
+    """How judge or rubrics differ, "" where they do not."""
+    if before is None or now is None:
+        return ""
+    changed: list[str] = []
+    if before.config.judge != now.config.judge and before.rubrics and now.rubrics:
+        changed.append(f"judge was {one_line(before.config.judge or 'none', 80)}, is {now.config.judge}")
+    for name, facts in now.rubrics.items():
+        old = before.rubrics.get(name)
+        if old is not None and old.sha256 != facts.sha256:
+            changed.append(f"rubric {one_line(name, 60)} was {old.sha256[:12]}, is {facts.sha256[:12]}")
+    return "; ".join(changed)
+
+
+def _manifest(run: Path) -> Manifest | None:
+    """That of an earlier night; one that cannot be read is as good as none."""
+    try:
+        return read_manifest(run)
+    except EmevalError:
+        return None
+
+
+def _is_judge_change(row: Mapping[str, str], checkpoint: str) -> bool:
+    return text_of(row, "checkpoint") == checkpoint and row["drift"] == "judge"
+
+
+def _by_anchors(runs: Sequence[Path], attribute: Attribute) -> Drift:
+    """What the anchors say of the last of these runs, held against the first."""
+    try:
+        found = attribute(runs)[-1]
+    except EmevalError as error:
+        return Drift(NOT_WATCHED, one_line(str(error)))
+    if found.verdict == "unknown":
+        return Drift(NOT_WATCHED, one_line(found.words))
+    return Drift(found.verdict, one_line(found.words))
