@@ -9,13 +9,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +27,7 @@ from evals.rows import RecordedTrial, Ruling
 from evals.text import one_line, original_text, spreadsheet_safe
 from evals.thoughts import thought_of
 from evals.trials import stable_hash
+from evals.whole_files import whole_file
 from judges.judge import Exhibit
 
 RESULTS_NAME = "anchors.csv"
@@ -152,7 +151,7 @@ def hit_of(trial: RecordedTrial, measured: Measured, judges: JudgeSet) -> bool |
 def write_anchors(path: Path, header: AnchorsHeader, anchors: Iterable[Anchor]) -> None:
     """Write it whole or not at all. Raises BadInput where that is not possible."""
     try:
-        with _whole(path) as file:
+        with whole_file(path) as file:
             for line in (header, *anchors):
                 # Escapes for all but ASCII: no line of it can do anything to a terminal.
                 file.write(json.dumps(line.model_dump(mode="json"), ensure_ascii=True) + "\n")
@@ -282,7 +281,7 @@ def write_results(folder: Path, rows: Iterable[AnchorRow]) -> None:
     """Write anchors.csv whole or not at all."""
     path = folder / RESULTS_NAME
     try:
-        with _whole(path) as file:
+        with whole_file(path) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(AnchorRow._fields)
             for row in rows:
@@ -334,17 +333,3 @@ def _score(cell: str, where: str) -> float | None:
         return float(cell) if cell else None
     except ValueError:
         raise BadInput(f"{where}: must be a number or blank") from None
-
-
-@contextmanager
-def _whole(path: Path) -> Generator[IO[str]]:
-    """A file that takes the place of `path` once it is whole; on an error the old one stays. Raises OSError."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from evals.console import plain
 from evals.errors import BadInput
 from evals.sample_size import Bill, CellPlan, Next, SizePlan
 from evals.text import one_line
+from evals.whole_files import whole_file
 
 SCHEMA_VERSION = 1
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -166,11 +166,8 @@ def write_sizes(plan: SizePlan, path: Path) -> None:
     """Write the plan as JSON, whole or not at all. Raises BadInput when it cannot be written."""
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(plan)}
     content["goal"] = plan.goal._asdict()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        with whole_file(path) as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     except OSError as error:
         raise BadInput(f"--json: {path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)

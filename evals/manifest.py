@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from evals.datasets import Source
 from evals.errors import BadInput, JournalFull
 from evals.outcomes import IMPORTED, JudgeSet, imported_key
 from evals.question_files import FileJudge
+from evals.whole_files import whole_file
 from judges.question import PREFIX
 
 FILE_NAME = "manifest.json"
@@ -188,18 +188,12 @@ def read_manifest(folder: Path) -> Manifest | None:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it whole or not at all."""
     path = folder / FILE_NAME
-    partial = path.with_name(f".{FILE_NAME}.{os.getpid()}.part")
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        with whole_file(path) as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
         raise JournalFull(f"{path}: cannot be written ({error.strerror}); free some space and resume") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def now() -> str:

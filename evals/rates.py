@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import pandas as pd
 
-from evals.errors import JournalFull
 from evals.journal import Journal
 from evals.metrics import (
     JUDGES_OF_ANSWERS,
@@ -45,6 +42,7 @@ from evals.statistics.intervals import (
 from evals.statistics.multiple import benjamini_hochberg, holm
 from evals.text import spreadsheet_safe
 from evals.thoughts import Thought, is_triggered, thought_of
+from evals.whole_files import replacing
 from judges.verdicts import Classified, Code, Refused, Scored
 
 BASELINE = "off"
@@ -135,7 +133,7 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
 
 def _write_responses(journal: Journal, path: Path, facts: RunFacts) -> pd.DataFrame:
     narrow: dict[str, list[Any]] = {name: [] for name in [*_NAMES, *_FLAGS]}
-    with _replacing(path) as file:
+    with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RESPONSE_COLUMNS)
         for trial in journal.trials_in_plan_order():
@@ -471,23 +469,5 @@ def write_frame(frame: pd.DataFrame, path: Path) -> None:
     safe = frame.assign(
         **{name: frame[name].map(lambda v: spreadsheet_safe(v) if isinstance(v, str) else v) for name in texts}
     )
-    with _replacing(path) as file:
+    with replacing(path) as file:
         safe.to_csv(file, index=False, lineterminator="\n")
-
-
-@contextmanager
-def _replacing(path: Path) -> Generator[IO[str]]:
-    """A file that takes the place of `path` once it is whole; on an error the old one stays."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")  # two may write the tables of one run
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise JournalFull(
-            f"{path}: cannot be written ({error.strerror}); the journal is whole: `emeval rates` writes it anew"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)

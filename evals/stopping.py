@@ -11,17 +11,14 @@ as one that never stopped.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from evals.draws import draw_at
-from evals.errors import BadInput, JournalFull
+from evals.errors import BadInput
 from evals.journal import Journal
 from evals.judging import due_judges
 from evals.metrics import PRIMARY, Denominator, Metric, facts_of, metric_table
@@ -29,9 +26,9 @@ from evals.outcomes import JudgeSet, measure
 from evals.records import BY_RULE, Measure, measure_of
 from evals.rows import Cell, RecordedTrial
 from evals.statistics.betting import ConfidenceSequence, Span, fewest_without_hit
-from evals.text import spreadsheet_safe
 from evals.thoughts import thought_of
 from evals.until import Rule
+from evals.whole_files import write_rows as write_csv
 
 FILE_NAME = "stopping.csv"
 _AT_MOST = "draws_at_most"
@@ -255,23 +252,4 @@ def read_stopping(journal: Journal, rule: Rule | None, judges: JudgeSet, denomin
 
 def write_rows(rows: Iterable[StopRow], folder: Path) -> None:
     """Write stopping.csv into `folder`, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(StopRow._fields)
-    for row in rows:
-        writer.writerow([spreadsheet_safe(value) if isinstance(value, str) else _shown(value) for value in row])
-    path = folder / FILE_NAME
-    partial = path.with_name(f".{FILE_NAME}.{os.getpid()}.part")
-    try:
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise JournalFull(
-            f"{path}: cannot be written ({error.strerror}); the journal is whole: `emeval rates` writes it anew"
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _shown(value: float | None) -> str:
-    return "" if value is None else f"{value:.10g}"
+    write_csv(folder / FILE_NAME, StopRow._fields, (row._asdict() for row in rows))

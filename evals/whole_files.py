@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +18,8 @@ from evals.text import spreadsheet_safe
 def write_whole(path: Path, content: str | bytes) -> None:
     """A file that a person asked for. Raises BadInput; what was there before then stays."""
     try:
-        with _taking_its_place(path) as partial:
-            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        with whole_file(path) as file:
+            file.buffer.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
 
@@ -41,7 +42,7 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 def replacing(path: Path) -> Generator[IO[str]]:
     """A result file of a run to write to. Raises JournalFull; what was there before then stays."""
     try:
-        with _taking_its_place(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as file:
             yield file
     except OSError as error:
         raise JournalFull(
@@ -50,12 +51,14 @@ def replacing(path: Path) -> Generator[IO[str]]:
 
 
 @contextmanager
-def _taking_its_place(path: Path) -> Generator[Path]:
+def whole_file(path: Path) -> Generator[TextIOWrapper]:
+    """A file that takes the place of `path` once it is whole. Raises OSError; what was there before then stays."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")  # two may write the files of one run
     try:
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evals.csv_files import csv_file
 from evals.errors import BadInput
 from evals.text import original_text, spreadsheet_safe
+from evals.whole_files import whole_file
 
 FOLDER = "labels"
 SAMPLE_NAME, TO_LABEL_NAME, PAGE_NAME, LABELS_NAME = "sample.json", "to_label.csv", "label.html", "labels.csv"
@@ -139,13 +140,8 @@ def write_label_rows(run: Path, rows: Iterable[LabelRow]) -> None:
     """Replace the labels of the run. Raises BadInput where that is not possible, and then the old ones stay."""
     text = csv_text(LabelRow._fields, (tuple(map(spreadsheet_safe, row)) for row in rows))
     path = run / FOLDER / LABELS_NAME
-    partial = path.with_name(f".{LABELS_NAME}.{os.getpid()}.part")
-    with _unwritable(path):
-        try:
-            _write(partial, text)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with _unwritable(path), whole_file(path) as file:
+        file.write(text)
 
 
 def write_sample(run: Path, sample: LabelSample, to_label: str, page: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from evals.errors import BadInput
 from evals.tables.fill import Filled, FilledTable, Section
 from evals.tables.measured import Absent, Measured
 from evals.text import one_line, spreadsheet_safe
+from evals.whole_files import whole_file
 
 _MARKUP = re.compile(r"([\\`*\[\]<>#|~$&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 # What would begin a link by itself is among it; an underscore inside a word is not.
@@ -45,19 +45,15 @@ def markdown(filled: FilledTable) -> str:
 
 def write_csv(filled: FilledTable, path: Path) -> None:
     """One row a cell. Raises BadInput when it cannot be written; then nothing is there that was not."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(path) as file:
             writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
             writer.writeheader()
             for section in filled.sections:
                 for cell in section.cells:
                     writer.writerow(_csv_row(filled, section, cell))
-        partial.replace(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def literal(text: str) -> str:
