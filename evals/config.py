@@ -27,6 +27,7 @@ from evals.records import BY_RULE, Format, Measure
 from evals.suites import FormatChoice, formats_of, known_suite
 from evals.suites.suite import Suite
 from evals.text import has_control_character, is_text, one_line
+from evals.until import Rule, parse_rule
 from judges.score import JudgeMode
 
 Thinking = Literal["on", "off", "default"]
@@ -102,6 +103,7 @@ class RunConfig(BaseModel):
     conditions: Annotated[tuple[str, ...], Field(min_length=1)] = ("off",)
     placement: PlacementRule = "top"
     samples: Annotated[int, Field(ge=1)] = 1
+    until: str | None = None
     limit: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] = 1.0
     max_tokens: Annotated[int, Field(ge=1)] = 2048
@@ -144,6 +146,11 @@ class RunConfig(BaseModel):
         if any(isinstance(text, str) and not is_text(text) for text in texts):
             raise ValueError("holds bytes that are not UTF-8 text")
         return cast("object", value)
+
+    @field_validator("until")
+    @classmethod
+    def _one_way_of_writing_it(cls, text: str | None) -> str | None:
+        return None if text is None else str(parse_rule(text))
 
     @field_validator(*_RUBRIC_FIELDS)
     @classmethod
@@ -238,6 +245,11 @@ class RunConfig(BaseModel):
 
     def _first_given(self, *names: str) -> str | None:
         return next((name for name in names if getattr(self, name) not in (None, False)), None)
+
+    @property
+    def rule(self) -> Rule | None:
+        """The rule that ends sampling early, None for a plan of fixed size."""
+        return None if self.until is None else parse_rule(self.until)
 
     @property
     def dataset_files(self) -> dict[str, Path]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from evals.adaptive import AHEAD, Adaptive
 from evals.applied import NAME as ADAPTER_CHECK
 from evals.applied import check_adapter
 from evals.connections import Connections, Served, base_of_local, connections
@@ -36,6 +37,7 @@ from evals.records import Trial
 from evals.replicas import Replicas
 from evals.retries import RetryPolicy
 from evals.rows import JudgeKey
+from evals.stopping import read_stopping
 from evals.view import RunView
 from judges.judge import Judge
 
@@ -84,13 +86,28 @@ async def execute(
             journal.forget_failed_trials()
         if retry.rulings:
             journal.forget_failed_rulings([judge.key.id for judge in judges])
-        pending = {name: _pending(plan.trials(name), journal) for name in endpoints}
-        counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
         panel = judge_set(manifest)
+        pending: dict[str, Iterator[Trial] | AsyncIterator[Trial]] = {
+            name: _pending(plan.trials(name), journal) for name in endpoints
+        }
+        stopping = read_stopping(journal, config.rule if endpoints else None, panel, config.denominator)
+        adaptive = None
+        if stopping is not None:
+            ahead = {name: AHEAD * config.concurrency * endpoint.width for name, endpoint in endpoints.items()}
+            adaptive = Adaptive(plan, stopping, journal, ahead)
+            pending = {name: adaptive.trials(name) for name in endpoints}
+        counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
         to_judge = _to_judge(journal, panel)
         with view.progress(**counts, to_judge=to_judge) as progress:
             await run_pipeline(
-                pending, endpoints, judges, panel, journal, concurrency=config.concurrency, progress=progress
+                pending,
+                endpoints,
+                judges,
+                panel,
+                journal,
+                concurrency=config.concurrency,
+                progress=progress,
+                noticed=adaptive.noticed if adaptive else lambda _: None,
             )
         return facts
 

@@ -238,6 +238,12 @@ class Journal:
         query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE arrival > ? ORDER BY arrival LIMIT ?"  # noqa: S608
         return [self._recorded(row) for row in list(self._rows(query, arrival, limit))]
 
+    def trial(self, trial_id: str) -> RecordedTrial:
+        """A recorded trial, by its id."""
+        row = self._first(f"SELECT {TRIAL_COLUMNS} FROM trials WHERE trial_id = ?", trial_id)  # noqa: S608
+        assert row is not None  # noqa: S101
+        return self._recorded(row)
+
     def responses_lacking(
         self, answer_judges: Mapping[Measure, Sequence[str]], reasoning_judges: Sequence[str], *, failed_too: bool
     ) -> Iterator[RecordedTrial]:

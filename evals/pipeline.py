@@ -58,7 +58,7 @@ class BoundJudge:
 
 
 async def run_pipeline(
-    trials: Mapping[str, Iterator[Trial]],
+    trials: Mapping[str, Iterator[Trial] | AsyncIterator[Trial]],
     endpoints: Mapping[str, Endpoint | Replicas],
     judges: Sequence[BoundJudge],
     judge_set: JudgeSet,
@@ -66,10 +66,12 @@ async def run_pipeline(
     *,
     concurrency: int,
     progress: Progress,
+    noticed: Callable[[str], None] = lambda trial_id: None,
 ) -> None:
     """Sample the pending trials of each model, and ask about every answer in the journal the judges that it lacks.
 
-    `judge_set` says which judge is due when; those in it are bound in `judges`. Returns when all is
+    `judge_set` says which judge is due when; those in it are bound in `judges`. `noticed` is told the id of a trial
+    each time that the journal says more of it: asynchronous iterators of trials may wait for that. Returns when all is
     recorded. Raises RunStopped (in place of the exception group) when it cannot go on.
     """
     sampling_done = asyncio.Event()
@@ -78,9 +80,12 @@ async def run_pipeline(
     async def sample(model: str) -> None:
         async def one(trial: Trial) -> None:
             await _sample(trial, endpoints[model], journal, progress)
+            noticed(trial.id)
             arrived.set()
 
-        await _pool(_each(trials[model]), one, _workers(concurrency * endpoints[model].width))
+        source = trials[model]
+        items = source if isinstance(source, AsyncIterator) else _each(source)
+        await _pool(items, one, _workers(concurrency * endpoints[model].width))
 
     async def sample_all() -> None:
         async with asyncio.TaskGroup() as group:
@@ -94,7 +99,7 @@ async def run_pipeline(
         bound = {judge.key.id: judge for judge in judges}
 
         async def one(trial: RecordedTrial) -> None:
-            await _judge(trial, bound, judge_set, journal, asking, progress)
+            await _judge(trial, bound, judge_set, journal, asking, progress, noticed)
 
         width = max(judge.endpoint.width for judge in judges)
         await _pool(_unjudged(journal, judge_set, arrived, sampling_done), one, _workers(concurrency * width))
@@ -229,6 +234,7 @@ async def _judge(
     journal: Journal,
     asking: dict[str, asyncio.Future[Ruling]],
     progress: Progress,
+    noticed: Callable[[str], None],
 ) -> None:
     """Ask the judges that are due, then those that are due after what these said, until none is left."""
     assert isinstance(trial.result, Response)  # noqa: S101  only judgeable trials come here
@@ -237,6 +243,7 @@ async def _judge(
     while due := due_judges(trial, judge_set):
         rulings = await _rulings([bound[judge_id] for judge_id in due], exhibit, journal, asking)
         await journal.record_rulings(trial.trial_id, rulings)
+        noticed(trial.trial_id)
         for _, ruling in rulings:  # from here on the journal answers for them
             asking.pop(ruling.request_id, None)
         trial = replace(trial, rulings=trial.rulings | {key.id: ruling for key, ruling in rulings})

@@ -12,15 +12,17 @@ from evals import datasets
 from evals.conditions import Trigger, render
 from evals.config import RunConfig
 from evals.datasets import Dataset, Source
+from evals.draws import Family, families
 from evals.errors import BadInput
 from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
 from evals.question_files import FileJudge, QuestionScenario, judges_of
 from evals.questions import questions_of
 from evals.records import BY_RULE, Measure, Posed, Prompt, Sampling, Trial, measure_of
 from evals.rows import Cell
+from evals.stopping import check_rule
 from evals.suites import find_suite
 from evals.thoughts import has_distractor, is_triggered
-from evals.trials import plan_trials
+from evals.trials import plan_trial, plan_trials
 from judges import alignment, articulation, coherence, cot_monitor, honesty, trigger_credit, truthfulness
 from judges.judge import Judge, Rubric, rubric_from_file
 from judges.question import PREFIX, Word, digest_of, file_judge
@@ -111,10 +113,26 @@ class Plan:
             seed=config.seed,
         )
 
+    def families(self) -> tuple[Family, ...]:
+        """The prompts in the order in which they are drawn where sampling may stop early."""
+        return families(self.prompts(), self.samples_of, self.config.seed)
+
+    def drawn_trial(self, family: Family, number: int, condition: str, model: str) -> Trial:
+        """The draw of this number of a family, under one of its conditions."""
+        drawn = family.draw(number)
+        prompt = family.prompts[drawn.prompt]
+        position = family.position(number, self.conditions_of(family.suite).index(condition))
+        sampling, seed = self.sampling_of(prompt), self.config.seed
+        return plan_trial(prompt, condition, model, self.trigger, sampling, seed, drawn.repeat, position)
+
     def cells(self) -> dict[Cell, int]:
-        """Trials planned in each cell. Raises BadInput when a condition cannot be worded."""
+        """Trials planned in each cell; with a rule that ends sampling early, the most there can be.
+
+        Raises BadInput when a condition cannot be worded, or the rule be followed.
+        """
         config = self.config
         cells: dict[Cell, int] = {}
+        samples = self.samples_of if config.rule is None else self._draws_of()
         asked = ((prompt, name) for prompt in self.prompts() for name in self.conditions_of(prompt.suite))
         for prompt, condition in asked:
             try:
@@ -124,8 +142,22 @@ class Plan:
             for model in config.models:
                 measure = measure_of(prompt.reference)
                 cell = Cell(prompt.suite, prompt.format, model, condition, trigger, prompt.id, measure)
-                cells[cell] = cells.get(cell, 0) + self.samples_of(prompt)
+                cells[cell] = cells.get(cell, 0) + samples(prompt)
+        if config.rule is not None:
+            cells = {cell: planned for cell, planned in cells.items() if planned}
+            check_rule(config.rule, cells, judged=config.judge is not None)
         return cells
+
+    def _draws_of(self) -> Callable[[Prompt], int]:
+        """How often a prompt is drawn if sampling does not stop early."""
+
+        def name(prompt: Prompt) -> tuple[str, ...]:
+            return prompt.suite, prompt.format, prompt.id, prompt.variant
+
+        draws = {
+            name(family.prompts[index]): count for family in self.families() for index, count in family.counts().items()
+        }
+        return lambda prompt: draws.get(name(prompt), 0)
 
 
 class Retry(NamedTuple):

@@ -34,14 +34,18 @@ from evals.outcomes import ALIGNED, COHERENT, IMPORTED, judge_key
 from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
 from evals.rates import RunFacts, Tables, write_tables
 from evals.rows import Cell
+from evals.stopping import Stopping, StopRow, begin, read_stopping, write_rows
 from evals.text import is_text
 from evals.view import RunView
 from judges.question import PREFIX
 
 
 class RunResult(NamedTuple):
+    """`stopping` has a row for each cell of a run whose sampling may stop early."""
+
     manifest: Manifest
     tables: Tables
+    stopping: tuple[StopRow, ...] = ()
 
 
 def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: bool = False) -> RunResult:
@@ -67,6 +71,8 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
             raise BadInput(f"{folder} has a journal with answers but no {MANIFEST_NAME}; choose another --out")
         if before is None:
             journal.set_cells(cells.items())
+            if config.rule is not None:
+                begin(journal, cells)
             write_manifest(folder, manifest)
         try:
             return _finish(plan, manifest, folder, journal, view, Retry(trials=retry_failed, rulings=retry_failed))
@@ -128,7 +134,7 @@ def _count_as_imported(
         raise BadInput(f"--coherence-min: {imported.file}, which {folder} was made of, holds no coherence scores")
     with _open_journal(folder) as journal:
         counted = manifest.model_copy(update={"config": config, "rubrics": imported.rubrics()})
-        return _conclude(counted, folder, journal, "complete")
+        return _conclude(counted, None, folder, journal, "complete")
 
 
 def count_run(folder: Path, denominator: str | None) -> RunResult:
@@ -140,7 +146,7 @@ def count_run(folder: Path, denominator: str | None) -> RunResult:
     with Journal.read(folder) as journal:
         # The journal knows better than a manifest whose run was killed.
         manifest = manifest.model_copy(update={"trials_recorded": journal.recorded()})
-        return RunResult(manifest, write_tables(journal, folder, run_facts(manifest)))
+        return _counted(manifest, folder, journal, _stopping_of(journal, manifest))
 
 
 def run_facts(manifest: Manifest) -> RunFacts:
@@ -247,34 +253,69 @@ def _rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
 
 def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry) -> RunResult:
     """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then."""
+    manifest, _ = _replanned(manifest, plan, journal)
     try:
         to_sample = manifest.trials_planned - journal.recorded() if plan.specs else 0
         sampling = to_sample > 0 or (retry.trials and journal.failed() > 0)
         if sampling or _any_unjudged(journal, manifest, failed_too=retry.rulings):
             from evals.execute import execute  # the clients take long to import, and a finished run needs none
 
+            if sampling and manifest.config.rule is not None:
+                journal.set_cells(plan.cells().items())  # the most there can be, until it is known what there was
             models = asyncio.run(execute(plan, manifest, folder, journal, view, retry, sampling=sampling))
             manifest = manifest.model_copy(update={"models": manifest.models | models})
     except BadInput:
         raise
     except KeyboardInterrupt:
-        _conclude(manifest, folder, journal, "interrupted")
+        _conclude(manifest, plan, folder, journal, "interrupted")
         raise
     except Exception:
-        _conclude(manifest, folder, journal, "stopped")
+        _conclude(manifest, plan, folder, journal, "stopped")
         raise
-    done = journal.recorded() == manifest.trials_planned
-    return _conclude(manifest, folder, journal, "complete" if done else "stopped")
+    return _conclude(manifest, plan, folder, journal)
 
 
-def _conclude(manifest: Manifest, folder: Path, journal: Journal, status: Status) -> RunResult:
+def _conclude(
+    manifest: Manifest, plan: Plan | None, folder: Path, journal: Journal, status: Status | None = None
+) -> RunResult:
+    """Count, and write down how the run stands: without a `status` by whether all of it is recorded."""
+    manifest, stopping = _replanned(manifest, plan, journal)
+    if status is None:
+        status = "complete" if journal.recorded() == manifest.trials_planned else "stopped"
     written = read_manifest(folder)  # how the models were reached stands there also when the run has just failed
     models = manifest.models | (written.models if written else {})
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
     manifest = manifest.model_copy(update=facts)
-    tables = write_tables(journal, folder, run_facts(manifest))
+    result = _counted(manifest, folder, journal, stopping)
     write_manifest(folder, manifest)
-    return RunResult(manifest, tables)
+    return result
+
+
+def _counted(manifest: Manifest, folder: Path, journal: Journal, stopping: Stopping | None) -> RunResult:
+    """The run's tables, written into its folder."""
+    tables = write_tables(journal, folder, run_facts(manifest))
+    if stopping is None:
+        return RunResult(manifest, tables)
+    rows = stopping.rows(manifest.run_id)
+    write_rows(rows, folder)
+    return RunResult(manifest, tables, rows)
+
+
+def _replanned(manifest: Manifest, plan: Plan | None, journal: Journal) -> tuple[Manifest, Stopping | None]:
+    """The manifest of a run whose sampling may stop early with as many trials planned as were drawn where it has, which
+    the journal is told, too: so every row of the tables adds up. With it what the journal knows of the cells."""
+    stopping = _stopping_of(journal, manifest)
+    if stopping is None:
+        return manifest, None
+    cells = plan.cells().items() if plan is not None and plan.specs else journal.cells()
+    planned = list(stopping.planned(cells))
+    journal.set_cells(planned)
+    return manifest.model_copy(update={"trials_planned": sum(number for _, number in planned)}), stopping
+
+
+def _stopping_of(journal: Journal, manifest: Manifest) -> Stopping | None:
+    config = manifest.config
+    return read_stopping(journal, config.rule, judge_set(manifest), config.denominator)
 
 
 def _any_unjudged(journal: Journal, manifest: Manifest, *, failed_too: bool) -> bool:

@@ -53,41 +53,55 @@ def plan_trials(
         sent_with = sampling(prompt) if callable(sampling) else sampling
         for repeat in range(samples(prompt) if callable(samples) else samples):
             for condition in asked_under:
-                rendered = render(prompt, condition, trigger, seed, repeat)
-                trial_id = stable_hash(
-                    {
-                        "suite": prompt.suite,
-                        "format": prompt.format,
-                        "prompt": prompt.id,
-                        "variant": prompt.variant,
-                        "condition": condition,
-                        "model": model,
-                        "messages": wire_messages(rendered.messages),
-                        "temperature": sent_with.temperature,
-                        "max_tokens": sent_with.max_tokens,
-                        "seed": seed,
-                        "repeat": repeat,
-                        **_template_fields(sent_with),
-                        **({"transcript": transcript_of(rendered.messages)} if prompt.format == "transcript" else {}),
-                    }
-                )
-                yield Trial(
-                    id=trial_id,
-                    position=position,
-                    suite=prompt.suite,
-                    format=prompt.format,
-                    prompt_id=prompt.id,
-                    variant=prompt.variant,
-                    options=prompt.options,
-                    model=model,
-                    condition=condition,
-                    trigger=rendered.trigger,
-                    placement=rendered.placement,
-                    repeat=repeat,
-                    messages=rendered.messages,
-                    sampling=sent_with,
-                    seed=int(trial_id, 16) & ((1 << _SEED_BITS) - 1),
-                    reference=prompt.reference,
-                    distractor=rendered.distractor,
-                )
+                yield plan_trial(prompt, condition, model, trigger, sent_with, seed, repeat, position)
                 position += 1
+
+
+def plan_trial(
+    prompt: Prompt,
+    condition: str,
+    model: str,
+    trigger: Trigger | None,
+    sampling: Sampling,
+    seed: int,
+    repeat: int,
+    position: int,
+) -> Trial:
+    """One draw of a prompt under a condition. Its place in the plan is no part of what it is."""
+    rendered = render(prompt, condition, trigger, seed, repeat)
+    trial_id = stable_hash(
+        {
+            "suite": prompt.suite,
+            "format": prompt.format,
+            "prompt": prompt.id,
+            "variant": prompt.variant,
+            "condition": condition,
+            "model": model,
+            "messages": wire_messages(rendered.messages),
+            "temperature": sampling.temperature,
+            "max_tokens": sampling.max_tokens,
+            "seed": seed,
+            "repeat": repeat,
+            **_template_fields(sampling),
+            **({"transcript": transcript_of(rendered.messages)} if prompt.format == "transcript" else {}),
+        }
+    )
+    return Trial(
+        id=trial_id,
+        position=position,
+        suite=prompt.suite,
+        format=prompt.format,
+        prompt_id=prompt.id,
+        variant=prompt.variant,
+        options=prompt.options,
+        model=model,
+        condition=condition,
+        trigger=rendered.trigger,
+        placement=rendered.placement,
+        repeat=repeat,
+        messages=rendered.messages,
+        sampling=sampling,
+        seed=int(trial_id, 16) & ((1 << _SEED_BITS) - 1),
+        reference=prompt.reference,
+        distractor=rendered.distractor,
+    )

@@ -40,6 +40,7 @@ def fields_of(arguments: Mapping[str, object]) -> dict[str, Any]:
 def show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool = True) -> None:
     """Do it, print the tables, and exit with what the run's completeness says."""
     from evals.console import ConsoleView, print_tables
+    from evals.console_until import print_stopping
 
     view = ConsoleView()
     interrupt_on_sigterm()
@@ -53,7 +54,9 @@ def show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool =
             raise
         raise Interrupted(f"interrupted; go on with: {go_on}") from None
     print_tables(view.out, result.manifest, result.tables)
+    print_stopping(view.out, result.stopping)
     files = "manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv"
+    files += ", stopping.csv" if result.stopping else ""
     view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
     if result.manifest.trials_recorded < result.manifest.trials_planned:
         raise typer.Exit(EXIT_INCOMPLETE)

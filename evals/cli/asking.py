@@ -71,6 +71,13 @@ def run(
     samples: Annotated[
         int | None, typer.Option(help="Answers to each prompt (and option order) in each condition.")
     ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="Stop sampling a cell when width<0.03, or rate<0.01 or rate>0.05, is decided; --samples is the most.",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many scenarios, drawn by the seed.")] = None,
     dataset: Dataset = None,
     source: QuestionSource = None,
@@ -280,10 +287,13 @@ def _print_plan(plan: Plan) -> None:
     bounded = False
     for line in plan_cost(plan):
         bounded = bounded or line.at_most
-        requests = f"at most {line.requests:,}" if line.at_most else f"{line.requests:,}"
+        most = line.at_most or plan.config.until is not None
+        requests = f"at most {line.requests:,}" if most else f"{line.requests:,}"
         table.add_row(line.who, requests, f"{line.prompt_tokens:,}", f"{line.reply_tokens:,}")
     console = Console(highlight=False)
     console.print(table)
+    if plan.config.until is not None:
+        console.print(f"At most: --until {plan.config.until} ends the sampling of a cell as soon as it is decided.")
     if bounded:
         answers = "every answer has" if plan.config.cot_all else "every answer is misaligned and has"
         console.print(

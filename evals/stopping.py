@@ -1,0 +1,277 @@
+"""When sampling may stop: each cell's answers, in the order of its draws, against the rule of the run.
+
+Answers arrive in any order, and long ones, which may well be misaligned more often, arrive late. A sequence that took
+them as they come would see the short ones first. So a cell's confidence sequence takes them in the order of its draws
+(`evals.draws`) and waits wherever one is not settled yet. A draw is settled when nothing more will be known of it; one
+that could not be scored then says nothing, and the sequence is of the rate among those that can be.
+
+Everything here is computed from the journal, so that a run that is resumed, judged anew or counted anew knows as much
+as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from evals.draws import draw_at
+from evals.errors import BadInput, JournalFull
+from evals.journal import Journal
+from evals.judging import due_judges
+from evals.metrics import PRIMARY, Denominator, Metric, facts_of, metric_table
+from evals.outcomes import JudgeSet, measure
+from evals.records import BY_RULE, Measure, measure_of
+from evals.rows import Cell, RecordedTrial
+from evals.statistics.betting import ConfidenceSequence, Span, fewest_without_hit
+from evals.text import spreadsheet_safe
+from evals.thoughts import thought_of
+from evals.until import Rule
+
+FILE_NAME = "stopping.csv"
+_AT_MOST = "draws_at_most"
+
+Decision = Literal["yes", "no", "contradicted", "undecided", "open"]
+"""`yes`: the rule holds. `no`: a rule on the rate does not. `contradicted`: later answers speak against what earlier
+ones have shown. `undecided`: all draws of the fixed plan were not enough. `open`: there is more to sample or judge."""
+
+
+class StopCell(NamedTuple):
+    """What is sampled until the rule is decided: a cell over all its prompts."""
+
+    suite: str
+    format: str
+    model: str
+    condition: str
+    trigger: str
+    measure: Measure
+
+
+class StopRow(NamedTuple):
+    """A row of stopping.csv. `saved` is None while the cell is open."""
+
+    run_id: str
+    suite: str
+    format: str
+    model: str
+    condition: str
+    rule: str
+    draws: int
+    scored: int
+    cs_low: float
+    cs_high: float
+    decision: Decision
+    planned: int
+    saved: int | None
+    trigger: str
+    metric: str
+    hits: int
+    settled: int
+    decided_at: int | None
+
+
+class Watched:
+    """One cell: which of its draws are recorded, and what the settled ones show.
+
+    `settled` counts the draws, from the first, up to the first that is not; later ones wait for it. `decided_at` is
+    what it was when the rule was decided.
+    """
+
+    def __init__(self, rule: Rule, metric: Metric, at_most: int) -> None:
+        self.metric = metric
+        self.at_most = at_most
+        self.prompts: Counter[str] = Counter()
+        self.settled = 0
+        self.decided_at: int | None = None
+        self.sequence = ConfidenceSequence((rule.limit,) if rule.of == "rate" else ())
+        self._rule = rule
+        self._decision: Decision | None = None
+        self._waiting: dict[int, bool | None] = {}
+        self._recorded: set[int] = set()
+        self._last = -1
+
+    @property
+    def recorded(self) -> int:
+        return len(self._recorded)
+
+    def missing(self) -> list[int]:
+        """Draws that are not recorded though a later one is: they were under way when the run was killed."""
+        return [number for number in range(self._last) if number not in self._recorded]
+
+    @property
+    def decision(self) -> Decision:
+        return self._decision or ("undecided" if self.settled >= self.at_most else "open")
+
+    @property
+    def decided(self) -> bool:
+        return self._decision is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to sample."""
+        return self.recorded == self._last + 1 and (self.decided or self.recorded >= self.at_most)
+
+    def record(self, number: int, prompt_id: str) -> None:
+        """Take note that a draw is in the journal."""
+        if number not in self._recorded:
+            self._recorded.add(number)
+            self._last = max(self._last, number)
+            self.prompts[prompt_id] += 1
+
+    def settle(self, number: int, hit: bool | None) -> None:
+        """Take what a draw shows, None where it could not be scored; of one that is settled already nothing."""
+        if number < self.settled or number in self._waiting:
+            return
+        self._waiting[number] = hit
+        while self.settled in self._waiting:
+            found = self._waiting.pop(self.settled)
+            self.settled += 1
+            if found is not None:
+                self.sequence.update(hit=found)
+                self._decide()
+
+    def _decide(self) -> None:
+        if self._decision is None:
+            self._decision = (
+                "contradicted" if self.sequence.contradicted else verdict_on(self._rule, self.sequence.span)
+            )
+            self.decided_at = self.settled if self._decision else None
+
+
+def verdict_on(rule: Rule, span: Span) -> Literal["yes", "no"] | None:
+    """Whether the rule holds, None where that is not known yet. Ends that are rates are out themselves."""
+    if rule.of == "width":
+        return "yes" if span.width < rule.limit else None
+    if span.high <= rule.limit:
+        return "yes" if rule.sign == "<" else "no"
+    if span.low >= rule.limit:
+        return "no" if rule.sign == "<" else "yes"
+    return None
+
+
+class Stopping:
+    """Every cell of a run with a rule, by what it is."""
+
+    def __init__(self, rule: Rule, at_most: Mapping[StopCell, int], judges: JudgeSet, denominator: Denominator) -> None:
+        metrics = {metric.name: metric for metric in metric_table(denominator)}
+        self.rule = rule
+        self.cells = {cell: Watched(rule, metrics[PRIMARY[cell.measure]], number) for cell, number in at_most.items()}
+        self._judges = judges
+
+    def notice(self, trial: RecordedTrial) -> None:
+        """Take what the journal says of a trial now."""
+        measure_ = measure_of(trial.reference)
+        watched = self.cells[StopCell(trial.suite, trial.format, trial.model, trial.condition, trial.trigger, measure_)]
+        number = draw_at(trial.position)
+        watched.record(number, trial.prompt_id)
+        facts = facts_of(measure(trial, self._judges), thought_of(trial, self._judges))
+        missing = watched.metric.missing(facts)
+        if missing == "pending" and due_judges(trial, self._judges):
+            return
+        watched.settle(number, None if missing else watched.metric.hits(facts))
+
+    def planned(self, cells: Iterable[tuple[Cell, int]]) -> Iterator[tuple[Cell, int]]:
+        """`cells` with what was drawn in place of what could have been, where sampling has ended."""
+        for cell, number in cells:
+            watched = self.cells[_stop_cell(cell)]
+            drawn = watched.prompts[cell.prompt_id] if watched.ended else number
+            if drawn:
+                yield cell, drawn
+
+    def rows(self, run_id: str) -> tuple[StopRow, ...]:
+        return tuple(_row(run_id, self.rule, cell, watched) for cell, watched in self.cells.items())
+
+
+def _row(run_id: str, rule: Rule, cell: StopCell, watched: Watched) -> StopRow:
+    sequence, ended = watched.sequence, watched.ended and watched.decision != "open"
+    return StopRow(
+        run_id=run_id,
+        suite=cell.suite,
+        format=cell.format,
+        model=cell.model,
+        condition=cell.condition,
+        rule=str(rule),
+        draws=watched.recorded,
+        scored=sequence.count,
+        cs_low=sequence.span.low,
+        cs_high=sequence.span.high,
+        decision=watched.decision,
+        planned=watched.at_most,
+        saved=watched.at_most - watched.recorded if ended else None,
+        trigger=cell.trigger,
+        metric=watched.metric.name,
+        hits=sequence.hits,
+        settled=watched.settled,
+        decided_at=watched.decided_at,
+    )
+
+
+def _stop_cell(cell: Cell) -> StopCell:
+    return StopCell(cell.suite, cell.format, cell.model, cell.condition, cell.trigger, cell.measure)
+
+
+def check_rule(rule: Rule, cells: Mapping[Cell, int], *, judged: bool) -> None:
+    """Raises BadInput where the rule cannot be followed: nobody judges what it counts, or no cell is large enough."""
+    for cell in cells:
+        if not judged and cell.format != "mcq" and cell.measure not in BY_RULE:
+            raise BadInput(f"--until: {PRIMARY[cell.measure]} of {cell.suite} needs a judge; name one with --judge")
+    largest, most = max(at_most(cells).items(), key=lambda item: item[1])
+    fewest = fewest_without_hit(rule.limit)
+    if rule.sign == "<" and most < fewest:
+        raise BadInput(
+            f"--until {rule}: no cell can show it, that takes at least {fewest:,} answers; {largest.suite} "
+            f"({largest.format}) has {most:,} a condition, so ask for {-(-fewest // most)} times as many --samples"
+        )
+
+
+def at_most(cells: Mapping[Cell, int]) -> dict[StopCell, int]:
+    """The most draws there can be of each cell over its prompts."""
+    found: dict[StopCell, int] = {}
+    for cell, planned in cells.items():
+        found[_stop_cell(cell)] = found.get(_stop_cell(cell), 0) + planned
+    return found
+
+
+def begin(journal: Journal, cells: Mapping[Cell, int]) -> None:
+    """Write down how many draws there can be, for whoever reads the journal when there are fewer."""
+    journal.set_meta(_AT_MOST, json.dumps([[*cell, number] for cell, number in at_most(cells).items()]))
+
+
+def read_stopping(journal: Journal, rule: Rule | None, judges: JudgeSet, denominator: Denominator) -> Stopping | None:
+    """What the journal holds of the cells of a run; None for a run without a rule."""
+    if rule is None:
+        return None
+    listed = json.loads(journal.meta(_AT_MOST) or "[]")
+    stopping = Stopping(rule, {StopCell(*cell): number for *cell, number in listed}, judges, denominator)
+    for trial in journal.trials_in_plan_order():
+        stopping.notice(trial)
+    return stopping
+
+
+def write_rows(rows: Iterable[StopRow], folder: Path) -> None:
+    """Write stopping.csv into `folder`, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(StopRow._fields)
+    for row in rows:
+        writer.writerow([spreadsheet_safe(value) if isinstance(value, str) else _shown(value) for value in row])
+    path = folder / FILE_NAME
+    partial = path.with_name(f".{FILE_NAME}.{os.getpid()}.part")
+    try:
+        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise JournalFull(
+            f"{path}: cannot be written ({error.strerror}); the journal is whole: `emeval rates` writes it anew"
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
