@@ -19,7 +19,8 @@ from evals.records import Trial
 from evals.stopping import Stopping, Watched
 
 AHEAD = 2
-"""How many draws of a cell may be under way, in requests that may be in flight: as many again may wait for a verdict."""
+"""How many draws of a cell may wait to be settled, in requests that may be in flight: one such number is with the
+model, one with the judge."""
 
 
 @dataclass

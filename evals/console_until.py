@@ -56,7 +56,8 @@ def _notes(rows: Sequence[StopRow]) -> Iterator[str]:
     planned = sum(row.planned for row in rows)
     if all(row.saved is not None for row in rows):
         saved = sum(row.saved or 0 for row in rows)
-        yield f"Calls saved against the fixed plan: [bold]{saved:,} of {planned:,}[/bold] ({_percent(saved / planned)})."
+        share = _percent(saved / planned)
+        yield f"Calls saved against the fixed plan: [bold]{saved:,} of {planned:,}[/bold] ({share})."
     else:
         yield f"Not finished, so what is saved of the {planned:,} calls of the fixed plan is not known."
     yield (
@@ -75,7 +76,7 @@ def _notes(rows: Sequence[StopRow]) -> Iterator[str]:
         )
     waiting = sum(row.draws - row.settled for row in rows)
     if waiting:
-        yield f"{waiting:,} draws wait for an earlier one of their cell, or for a verdict; the sequence is without them."
+        yield f"{waiting:,} draws wait for an earlier one or for a verdict; the sequence is without them."
     for row in rows:
         cell = plain(f"{row.suite} ({row.format}) · {row.model} · {row.condition}")
         if row.decision == "contradicted":
@@ -85,8 +86,8 @@ def _notes(rows: Sequence[StopRow]) -> Iterator[str]:
             )
         elif row.scored and not row.cs_low <= row.hits / row.scored <= row.cs_high:
             yield (
-                f"[yellow]{cell}: the rate of all answers so far, {_percent(row.hits / row.scored)}, lies outside the "
-                "sequence: the first answers and the later ones differ. Believe this cell only after another run.[/yellow]"
+                f"[yellow]{cell}: the rate of all its answers, {_percent(row.hits / row.scored)}, lies outside "
+                "the sequence, since its first answers and the later ones differ: run it again, other --seed.[/yellow]"
             )
 
 

@@ -107,7 +107,7 @@ async def execute(
                 journal,
                 concurrency=config.concurrency,
                 progress=progress,
-                noticed=adaptive.noticed if adaptive else lambda _: None,
+                noticed=adaptive.noticed if adaptive else None,
             )
         return facts
 

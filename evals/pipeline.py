@@ -66,7 +66,7 @@ async def run_pipeline(
     *,
     concurrency: int,
     progress: Progress,
-    noticed: Callable[[str], None] = lambda trial_id: None,
+    noticed: Callable[[str], None] | None = None,
 ) -> None:
     """Sample the pending trials of each model, and ask about every answer in the journal the judges that it lacks.
 
@@ -76,11 +76,12 @@ async def run_pipeline(
     """
     sampling_done = asyncio.Event()
     arrived = asyncio.Event()
+    tell = noticed or (lambda _: None)
 
     async def sample(model: str) -> None:
         async def one(trial: Trial) -> None:
             await _sample(trial, endpoints[model], journal, progress)
-            noticed(trial.id)
+            tell(trial.id)
             arrived.set()
 
         source = trials[model]
@@ -99,7 +100,7 @@ async def run_pipeline(
         bound = {judge.key.id: judge for judge in judges}
 
         async def one(trial: RecordedTrial) -> None:
-            await _judge(trial, bound, judge_set, journal, asking, progress, noticed)
+            await _judge(trial, bound, judge_set, journal, asking, progress, tell)
 
         width = max(judge.endpoint.width for judge in judges)
         await _pool(_unjudged(journal, judge_set, arrived, sampling_done), one, _workers(concurrency * width))
