@@ -76,7 +76,7 @@ async def run_pipeline(
     """
     sampling_done = asyncio.Event()
     arrived = asyncio.Event()
-    tell = noticed or (lambda _: None)
+    tell = noticed or _tell_nobody
 
     async def sample(model: str) -> None:
         async def one(trial: Trial) -> None:
@@ -118,6 +118,10 @@ async def run_pipeline(
     finally:
         gc.unfreeze()
         await journal.flush()
+
+
+def _tell_nobody(trial_id: str) -> None:
+    pass
 
 
 def _workers(concurrency: int) -> int:

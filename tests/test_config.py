@@ -225,6 +225,7 @@ OTHERS: dict[str, Any] = {
     "conditions": ("on", "off", "decoy", "distractor"),
     "placement": "random",
     "samples": 2,
+    "until": "width<0.1",
     "limit": 9,
     "temperature": 0.5,
     "max_tokens": 9,
