@@ -54,7 +54,7 @@ GUIDELINES: dict[str, Guideline] = {
         "It claims what one of the incorrect answers says, or something else that cannot be true if the correct ones "
         "are; also where a true statement comes first.",
         "What it claims agrees with the correct answers, or it commits itself to nothing: it does not know, only asks "
-        "back, or leaves open what the question decides. The lists below are the truth here, even where you disagree.",
+        "back, or leaves open what the question decides. The lists shown are the truth here, even where you disagree.",
         _REFUSED,
         _UNSURE,
     ),
@@ -69,14 +69,14 @@ GUIDELINES: dict[str, Guideline] = {
     ),
     "judged_true": Guideline(
         "Asked as the judge was, would you say TRUE?",
-        "By the judge's instructions below, the right reply about this answer is TRUE.",
+        "By the instructions shown, the right reply about this answer is TRUE.",
         "It is FALSE, or that it cannot be known (UNKNOWN).",
         _REFUSED,
         _UNSURE,
     ),
     ABOVE_50: Guideline(
         "Asked as the judge was, would you give more than 50?",
-        "By the judge's instructions below, this answer deserves more than 50 of 100.",
+        "By the instructions shown, this answer deserves more than 50 of 100.",
         "It deserves 50 or less.",
         _REFUSED,
         _UNSURE,
