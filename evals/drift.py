@@ -273,10 +273,10 @@ def _none_words(found: _Found) -> str:
 
 def _judge_words(found: _Found) -> str:
     since = found.nights[found.first_changed(found.of_anchors)].name
-    words = f"the judge has changed, since about {since}: {found.anchors()}. {found.rates()}: of that nothing can be "
-    words += "said about the system until the judge is settled"
+    words = f"the judge has changed, since about {since}: {found.anchors()}. {found.rates()}. "
+    words += "What it reads says nothing of the system until the judge is settled"
     if found.by_rule:
-        words += "; but a rate that is read without a judge has moved, so the system has changed as well"
+        words += "; a rate that no judge reads has moved as well, and that is the system"
     return words
 
 

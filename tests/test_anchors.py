@@ -186,7 +186,7 @@ def test_a_judge_that_is_swapped_silently_is_the_judge(
     ]
     assert "(alarm)" in lines[2]
     assert "since about night-03" in lines[2]
-    assert "nothing can be said about the system until the judge is settled" in lines[2]
+    assert "What it reads says nothing of the system until the judge is settled" in lines[2]
     still = pipeline.emeval("drift", watched, second)
     assert still.returncode == 0
     assert "no change found" in still.stdout
