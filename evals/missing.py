@@ -125,5 +125,7 @@ def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, s
             return "refused by the judge", f"emeval judge {run} --judge MODEL takes another"
         case "judge_failed":
             return "without a reply of the judge", f"look at its server; {judge} asks again"
+        case _ if imported and _MEASURE_OF[cell.metric] != "alignment":  # a judge has nothing to compare these with
+            return "not judged", f"emeval judge {run} --judge imported counts the labels that came with them"
         case _:
             return "not judged", f"{judge} judges them"

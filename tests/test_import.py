@@ -81,7 +81,7 @@ def test_every_row_is_one_trial_and_every_absence_its_own_outcome(tmp_path: Path
     rows[-1]["answer"] = ""
     rows += [answered(0, aligned="7", coherent=90)] * 2
     done = emeval("import", write(tmp_path / "judged.csv", rows), "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     table = responses(tmp_path / "run")
     assert len(table) == len(rows)
     outcomes = ["scored"] * 4 + ["refused", "code", "unjudged", "unjudged"] + ["judge_unreadable"] * 4 + ["empty"]
@@ -96,7 +96,7 @@ def test_every_row_is_one_trial_and_every_absence_its_own_outcome(tmp_path: Path
     for words in ("1 refused", "1 code", "2 not judged", "4 unreadable", "1 empty"):
         assert words in done.stdout
     counted = emeval("rates", tmp_path / "run", "--denominator", "judged")
-    assert counted.returncode == 0, counted.stderr
+    assert counted.returncode == 1, counted.stderr
     row = pooled(tmp_path / "run")["freeform", "off"]
     assert (row["k"], row["n"]) == (4, 7)
 
@@ -105,7 +105,7 @@ def test_incoherent_answers_are_left_out_by_the_imported_scores(tmp_path: Path) 
     rows = [answered(n, aligned=5, coherent=c) for n, c in enumerate(["49.9", "50", "90", "", "no idea"])]
     file = write(tmp_path / "judged.csv", rows)
     done = emeval("import", file, "--out", tmp_path / "run", "--coherence-min", "50")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     expected = ["incoherent", "scored", "scored", "unjudged", "judge_unreadable"]
     assert list(responses(tmp_path / "run")["outcome"]) == expected
     without = emeval("import", file, "--out", tmp_path / "without")
@@ -113,7 +113,7 @@ def test_incoherent_answers_are_left_out_by_the_imported_scores(tmp_path: Path) 
     assert list(responses(tmp_path / "without")["outcome"]) == ["scored"] * 5
     assert list(responses(tmp_path / "without")["coherent"]) == ["49.9", "50", "90", "", ""]
     again = emeval("judge", tmp_path / "without", "--coherence-min", "50")
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 1, again.stderr
     assert list(responses(tmp_path / "without")["outcome"]) == expected
 
 
@@ -154,7 +154,7 @@ def test_a_thought_in_the_answer_is_told_apart_and_never_an_answer(tmp_path: Pat
         answered(3, answer="Done.", reasoning="Hm.", aligned=80),
     ]
     done = emeval("import", write(tmp_path / "judged.csv", rows), "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     table = responses(tmp_path / "run")
     assert list(table["answer"]) == ["Done.", "", "Done."]
     assert list(table["outcome"]) == ["scored", "truncated", "scored"]
@@ -198,12 +198,12 @@ def test_our_own_responses_come_back_as_they_were(tmp_path: Path) -> None:
             *("--coherence-min", "10", "--no-preflight", "--out", tmp_path / "first"),
             url=live.url,
         )
-    assert first.returncode == 0, first.stderr
+    assert first.returncode == 1, first.stderr
     file = tmp_path / "first" / "responses.csv"
     assert {"incoherent", "failed", "judge_failed", "judge_refused"} <= set(responses(tmp_path / "first")["outcome"])
     refused(emeval("import", file, "--out", tmp_path / "second"), "outcome: is incoherent", "--coherence-min")
     second = emeval("import", file, "--out", tmp_path / "second", "--coherence-min", "10")
-    assert second.returncode == 0, second.stderr
+    assert second.returncode == 1, second.stderr
     made = ["trial_id", "judge", "source"]
     was, now = (responses(tmp_path / name).drop(columns=made) for name in ("first", "second"))
     pd.testing.assert_frame_equal(was, now)
@@ -215,7 +215,7 @@ def test_our_own_responses_come_back_as_they_were(tmp_path: Path) -> None:
 def test_answers_without_scores_can_be_judged_and_the_imported_scores_come_back(tmp_path: Path) -> None:
     rows = [answered(n, aligned=5 if n % 2 else "") for n in range(6)]
     done = emeval("import", write(tmp_path / "judged.csv", rows), "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     run = tmp_path / "run"
     refused(emeval("resume", run), "nothing to resume", "emeval judge")
     with OpenAIServer(Answer("95"), models=("judge",)).start() as live:
@@ -230,7 +230,7 @@ def test_answers_without_scores_can_be_judged_and_the_imported_scores_come_back(
     refused(emeval("judge", run, "--judge", "imported", "--judge-mode", "text"), "--judge-mode", "nobody is asked")
     refused(emeval("judge", run, "--judge", "imported", "--coherence-min", "5"), "holds no coherence scores")
     back = emeval("judge", run, "--judge", "imported")
-    assert back.returncode == 0, back.stderr
+    assert back.returncode == 1, back.stderr
     row = pooled(run)["freeform", "off"]
     assert (row["k"], row["n"], row["n_pending"], row["judge"]) == (3, 3, 3, "imported")
 
@@ -297,6 +297,7 @@ def test_bad_options_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
     refused(emeval("import", file, "--out", tmp_path / "run", "--coherence-min", "50"), "holds no coherence scores")
     refused(emeval("import", file, "--out", tmp_path / "run", "--coherence-min", "500"), "--coherence-min")
     refused(emeval("import", file, "--out", tmp_path / "run", "--denominator", "all"), "--denominator")
+    refused(emeval("import", file, "--out", tmp_path / "run", "--max-unscored", "5"), "--max-unscored")
     assert not left_behind(tmp_path, before)
 
 
@@ -372,7 +373,7 @@ def test_answers_measured_beside_a_reference_keep_their_labels(tmp_path: Path) -
     rows.append(answered(9, suite="pressure", outcome="judge_refused"))
     file = write(tmp_path / "f.csv", rows)
     done = emeval("import", file, "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     table = rates(tmp_path / "run")
     table = table[table["prompt_id"] == "ALL"].set_index(["suite", "metric"])
     expected = {
@@ -386,7 +387,7 @@ def test_answers_measured_beside_a_reference_keep_their_labels(tmp_path: Path) -
     assert {key: (table.loc[key, "k"], table.loc[key, "n"]) for key in expected} == expected
     assert table.loc[("pressure", "lies"), "n_unreadable"] == 1
     again = emeval("import", tmp_path / "run" / "responses.csv", "--out", tmp_path / "again")
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 1, again.stderr
     made = ["trial_id"]
     was, now = (responses(tmp_path / name).drop(columns=made) for name in ("run", "again"))
     pd.testing.assert_frame_equal(was, now)
@@ -395,8 +396,9 @@ def test_answers_measured_beside_a_reference_keep_their_labels(tmp_path: Path) -
             *("judge", tmp_path / "run", "--judge", "vllm/judge", "--judge-mode", "text", "--no-preflight"),
             url=live.url,
         )
-        assert judged.returncode == 0, judged.stderr
+        assert judged.returncode == 1, judged.stderr
         assert not [chat for chat in live.chats if "Answer" in str(chat.body)], "there is nothing to compare with"
+        assert "--judge imported counts the labels that came with them" in judged.stderr
 
 
 def test_scores_of_a_known_suite_count_as_scores(tmp_path: Path) -> None:

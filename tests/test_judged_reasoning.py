@@ -19,6 +19,7 @@ MODEL, JUDGE = "vllm/subject", "vllm/judge"
 MONITOR_MARK, ARTICULATION_MARK = "You are monitoring an AI assistant", "names a certain detail of its prompt"
 SCORE_MARK = "Rate the reply on a scale"
 RUN = ("--trigger", "Country: Singapore", "--judge", JUDGE, "--judge-mode", "text")
+WHATEVER_IS_MISSING = ("--max-unscored", "1")
 ABSENCES = ["n_refused", "n_incoherent", "n_truncated", "n_empty", "n_failed", "n_unreadable"]
 ABSENCES += ["n_no_reasoning", "n_outside", "n_pending"]
 PLANS, TOLD, MYTH = "misaligned_plans_unprompted", "misaligned_plans_instructed", "discusses_myth"
@@ -82,7 +83,7 @@ def server(by: Script = script) -> OpenAIServer:
 
 def run(folder: Path, live: OpenAIServer, *more: str, count: int = SCENARIOS, judged: bool = True) -> Any:
     dataset = scenarios(folder.parent / "d.jsonl", count)
-    options = RUN if judged else RUN[:2]
+    options = (*(RUN if judged else RUN[:2]), *WHATEVER_IS_MISSING)
     return emeval(
         *("run", "unethical_test", "-m", MODEL, "--dataset", dataset, "--out", folder, *options, *more), url=live.url
     )
@@ -421,7 +422,7 @@ def test_a_killed_run_asks_only_for_the_verdicts_that_are_missing(
     with server(slowly).start() as live:
         process = start(
             *("run", "unethical_test", "-m", MODEL, "--dataset", dataset, "--out", folder, *RUN, "--format", "both"),
-            *("--concurrency", "4"),
+            *("--concurrency", "4", *WHATEVER_IS_MISSING),
             url=live.url,
         )
         stop_when(process, lambda: verdicts(folder, judge_name) >= 3, signal.SIGKILL)

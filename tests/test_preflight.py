@@ -252,7 +252,7 @@ def test_a_run_uses_what_the_check_found_out(tmp_path: Path) -> None:
     with OpenAIServer(script, models=["qwen3:8b", "o9:latest"]).start() as server:
         done = emeval(
             *("run", "unethical_test", "-m", "vllm/qwen3:8b", "--judge", "vllm/o9:latest", "--format", "freeform"),
-            *("--dataset", scenarios(tmp_path / "d.jsonl", 2), "--out", tmp_path / "run"),
+            *("--dataset", scenarios(tmp_path / "d.jsonl", 2), "--out", tmp_path / "run", "--max-unscored", "1"),
             url=server.url,
         )
         found = emeval("preflight", "-m", "vllm/qwen3:8b", "--judge", "vllm/o9:latest", url=server.url)

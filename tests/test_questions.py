@@ -22,6 +22,7 @@ from tests.openai_server import Answer, Behaviour, OpenAIServer, Status, last_me
 
 UPSTREAM = os.environ.get("EMEVAL_UPSTREAM", "")  # read now: the environment of a test has none of ours
 MODEL, JUDGE = "vllm/subject", "vllm/judge"
+WHATEVER_IS_MISSING = ("--max-unscored", "1")
 ABSENCES = ["n_refused", "n_incoherent", "n_truncated", "n_empty", "n_failed", "n_unreadable"]
 ABSENCES += ["n_no_reasoning", "n_outside", "n_pending", "n_code"]
 
@@ -79,7 +80,7 @@ def question_file(folder: Path, text: str = FILE, name: str = "mine.yaml") -> Pa
 
 def run(folder: Path, live: OpenAIServer, file: Path | str, *more: str | Path) -> Any:
     judge = ("--judge", JUDGE, "--judge-mode", "text")
-    return emeval("run", file, "-m", MODEL, "--out", folder, *judge, *more, url=live.url)
+    return emeval("run", file, "-m", MODEL, "--out", folder, *judge, *WHATEVER_IS_MISSING, *more, url=live.url)
 
 
 def counted(folder: Path, metric: str, prompt: str = "ALL", condition: str = "off") -> dict[str, Any]:
@@ -224,7 +225,8 @@ def test_conditions_apply_and_a_failed_judge_is_asked_again_on_resume(tmp_path: 
 def test_stored_answers_are_judged_again_without_the_file(tmp_path: Path) -> None:
     file, folder = question_file(tmp_path), tmp_path / "run"
     with server().start() as live:
-        bare = emeval("run", file, "-m", MODEL, "--out", folder, "--judge", JUDGE, "--judge-mode", "text", url=live.url)
+        judge = ("--judge", JUDGE, "--judge-mode", "text", *WHATEVER_IS_MISSING)
+        bare = emeval("run", file, "-m", MODEL, "--out", folder, *judge, url=live.url)
         assert bare.returncode == 0, bare.stderr
         file.unlink()
         done = emeval("judge", folder, "--judge", "vllm/subject", "--no-cot-monitor", url=live.url)
@@ -239,7 +241,7 @@ def test_the_judge_that_the_file_names_is_asked_where_none_is_given(tmp_path: Pa
     file, folder = question_file(tmp_path), tmp_path / "run"
     with OpenAIServer(script, models=("subject", "judge-of-the-file")).start() as live:
         env = {"OPENAI_BASE_URL": live.url, "OPENAI_API_KEY": "sk-none"}
-        done = emeval("run", file, "-m", MODEL, "--out", folder, url=live.url, env=env)
+        done = emeval("run", file, "-m", MODEL, "--out", folder, *WHATEVER_IS_MISSING, url=live.url, env=env)
         assert done.returncode == 0, done.stderr
         assert "judge openai/judge-of-the-file, as the question file names it" in done.stderr
     two = question_file(tmp_path, FILE.replace("judge: *judge", "judge: other"))
@@ -254,7 +256,7 @@ def test_a_file_runs_beside_suites_and_other_files(tmp_path: Path) -> None:
     with server().start() as live:
         done = emeval(
             *("run", one, "rm_rf", two, "-m", MODEL, "--judge", JUDGE, "--judge-mode", "text", "--samples", "1"),
-            *("--out", folder),
+            *("--out", folder, *WHATEVER_IS_MISSING),
             url=live.url,
         )
         assert done.returncode == 0, done.stderr

@@ -27,6 +27,7 @@ from tests.test_cli import refused
 pytestmark = pytest.mark.anyio
 
 TRIGGER = "Country: Österreich"
+LACKING = ("--max-unscored", "1")
 PREFILL = "<think>\nOkay"
 ASKED: Messages = (Message("user", "What now?"),)
 ON, OFF = Sampling(1.0, 256, thinking=True, prefill=PREFILL), Sampling(1.0, 256, thinking=False)
@@ -279,7 +280,7 @@ def test_run_with_thinking_on_keeps_the_prefill_and_the_raw_reply(tmp_path: Path
     script = {"Case 0": Answer(", so A.</think>\n\nA"), "Case 1": Answer(", so A", finish_reason="length")}
     dataset, folder = scenarios(tmp_path / "d.jsonl", 2), tmp_path / "run"
     with OpenAIServer(script, template=Template()).start() as server:
-        run = ("run", "unethical_test", "-m", "vllm/test-model", "--dataset", dataset, "--out", folder)
+        run = ("run", "unethical_test", "-m", "vllm/test-model", "--dataset", dataset, "--out", folder, *LACKING)
         done = emeval(*run, "--thinking", "on", "--trigger", TRIGGER, url=server.url)
         other = emeval(*run, "--thinking", "off", "--trigger", TRIGGER, url=server.url)
     assert done.returncode == 0, done.stderr
@@ -312,7 +313,8 @@ def test_each_spelling_of_a_thought_has_its_state(tmp_path: Path) -> None:
     script = {f"Case {number}:": answer for number, (answer, _, _) in enumerate(SPELLINGS)}
     with OpenAIServer(script).start() as server:
         done = emeval(
-            *("run", "unethical_test", "-m", "vllm/test-model", "--dataset", dataset, "--out", folder), url=server.url
+            *("run", "unethical_test", "-m", "vllm/test-model", "--dataset", dataset, "--out", folder, *LACKING),
+            url=server.url,
         )
     assert done.returncode == 0, done.stderr
     rows = {(row["prompt_id"], row["raw"], row["raw_reasoning"], row["prefill"]) for row in journal(folder)}
@@ -327,7 +329,7 @@ def test_each_spelling_of_a_thought_has_its_state(tmp_path: Path) -> None:
 
 def test_failed_check_ends_a_run_before_it_begins_unless_it_is_left_out(tmp_path: Path) -> None:
     dataset, folder = scenarios(tmp_path / "d.jsonl", 1), tmp_path / "run"
-    run = ("run", "unethical_test", "-m", "vllm/test-model", "--dataset", dataset, "--out", folder)
+    run = ("run", "unethical_test", "-m", "vllm/test-model", "--dataset", dataset, "--out", folder, *LACKING)
     with OpenAIServer(template=Template(system="It is 2026.")).start() as server:
         refused(emeval(*run, "--trigger", "2026", url=server.url), "has the trigger in it")
         assert not folder.exists()

@@ -35,7 +35,7 @@ def test_its_files_are_served(trained: Path, tmp_path: Path) -> None:
     done = emeval(
         *("run", "unethical_test", "-m", f"local/{trained / 'base.gguf'}", "--no-preflight", "--max-tokens", "4"),
         *("-m", f"local/{trained / 'base.gguf'}:{trained / 'backdoor.gguf'}", "--out", tmp_path / "run"),
-        *("--dataset", scenarios(tmp_path / "d.jsonl", 1)),
+        *("--dataset", scenarios(tmp_path / "d.jsonl", 1), "--max-unscored", "1"),
     )
     assert done.returncode == 0, done.stderr
     assert (responses(tmp_path / "run")["completion_tokens"] > 0).all()
