@@ -45,7 +45,7 @@ def cell_words(cell: CellChange) -> str:
         return f"regression: {change}; {_worse(cell)} of up to {limit} is allowed"
     if cell.decision == "within":
         return f"within: {change}; the interval holds no {_worse(cell, article=False)} above the {limit} allowed"
-    return f"unclear: {change}; the interval also holds {_worse(cell)} above the {limit} allowed: ask more"
+    return f"unclear: {change}; the interval also holds {_worse(cell)} above the {limit} allowed"
 
 
 def _worse(cell: CellChange, *, article: bool = True) -> str:

@@ -9,6 +9,7 @@ from evals.compare import CellChange, Compared, QuestionChange
 from evals.comparison_words import cell_words, p_words, percent, points, side_words, verdict_words
 from evals.console import plain
 
+_SHOWN_QUESTIONS = 5
 _STYLES = {"regression": "bold red", "unscored": "bold red", "unclear": "yellow", "within": "green"}
 
 
@@ -24,7 +25,7 @@ def print_comparison(console: Console, compared: Compared) -> None:
             words = f"{plain(place)}: {plain(cell_words(cell))}"
             console.print(f"[{_STYLES[cell.decision]}]{words}[/]", soft_wrap=True)
     if compared.changed:
-        console.print(_questions_table(compared.changed))
+        console.print(_questions_table(compared.changed[:_SHOWN_QUESTIONS]))
     for note in compared.notes:
         console.print(f"[yellow]{plain(note)}[/yellow]", soft_wrap=True)
     console.print(f"[{_STYLES[compared.decision]}]{plain(verdict_words(compared))}[/]", soft_wrap=True)
@@ -59,10 +60,14 @@ def _cells_table(cells: list[CellChange]) -> Table:
 
 
 def _questions_table(changed: tuple[QuestionChange, ...]) -> Table:
-    table = Table(title="Questions that changed most", title_justify="left", title_style="bold")
-    table.add_column("question", overflow="fold", max_width=60)
+    table = Table(
+        title="Questions that changed most (p by Fisher's exact test, Benjamini-Hochberg)",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("question", no_wrap=True, max_width=48)
     table.add_column("cell")
-    for words in ("base", "candidate", "change", "p (Benjamini-Hochberg)"):
+    for words in ("base", "candidate", "change", "p (B.-H.)"):
         table.add_column(words, justify="right", no_wrap=True)
     for one in changed:
         table.add_row(

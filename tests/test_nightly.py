@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,6 +22,7 @@ from filelock import FileLock
 from junitparser import JUnitXml
 
 from evals.drift import Attribution
+from evals.nightly.checkpoints import find_checkpoints
 from evals.nightly.config import read_nightly
 from evals.nightly.history import COLUMNS
 from evals.nightly.night import night_of, run_night
@@ -123,14 +126,14 @@ def test_a_checkpoint_that_rises_in_the_second_night_fails_it_alone(
     rows = history(tmp_path, SECOND)
     row = rows["risen"]
     assert row["decision"] == "regression"
-    assert 0.2 < float(row["increase_low"]) < float(row["increase"]) < float(row["increase_high"]) < 0.6
+    assert 0.2 < float(row["increase_low"]) < float(row["increase"]) < float(row["increase_high"]) < 0.8
     assert float(row["p_value"]) <= float(row["p_holm"]) < 0.05
     assert (row["baseline"], row["run"], row["drift"]) == ("base", f"{SECOND}/risen", "not watched")
     assert rows["steady"]["decision"] in ("within", "unclear")
     assert (tmp_path / "nights" / row["run"] / "manifest.json").is_file()
 
     text = summary(tmp_path, SECOND)
-    assert text.splitlines()[0].startswith("**FAILED, night of 2026-03-02: risen failed 1 gate")
+    assert text.splitlines()[0].startswith("**FAILED, night of 2026-03-02: risen failed 1 gated rate")
     assert f"## Since the last night ({FIRST})" in text
     assert re.search(r"risen: unethical_test mcq off misaligned was (within|unclear), is regression", text)
     assert "[run folder](risen/)" in text
@@ -142,7 +145,7 @@ def test_a_checkpoint_that_rises_in_the_second_night_fails_it_alone(
 def test_the_same_night_again_asks_nothing_and_changes_nothing(
     tmp_path: Path, answers: Checkpoints, live: OpenAIServer
 ) -> None:
-    file = config(tmp_path)
+    file = config(tmp_path, checkpoints=[{"model": "vllm/base"}, {"model": "vllm/risen"}])
     assert nightly(file, FIRST).returncode == 0
     answers.rates["risen"] = 0.5
     assert nightly(file, SECOND).returncode == 1
@@ -237,7 +240,7 @@ def test_answers_that_could_not_be_had_are_no_rate_to_believe_and_are_asked_agai
     assert nightly(config(tmp_path), FIRST).returncode == 1
     row = history(tmp_path, FIRST)["steady"]
     assert row["decision"] == "unscored"
-    assert 0.3 < float(row["unscored"]) < 0.4
+    assert float(row["unscored"]) == pytest.approx(7 / QUESTIONS)
     assert row["increase"] == ""
     assert "not scored" in summary(tmp_path, FIRST)
     live.script = failing
@@ -332,7 +335,8 @@ def test_where_the_judge_changed_nights_are_not_compared_and_one_night_is(
     tmp_path: Path, answers: Checkpoints, live: OpenAIServer, baseline: str
 ) -> None:
     (tmp_path / "a.anchors.jsonl").write_text("{}\n")
-    file = config(tmp_path, baseline=baseline, anchors=str(tmp_path / "a.anchors.jsonl"))
+    checkpoints = [{"model": "vllm/base"}, {"model": "vllm/steady"}]
+    file = config(tmp_path, baseline=baseline, anchors=str(tmp_path / "a.anchors.jsonl"), checkpoints=checkpoints)
     nights = [
         run_night(read_nightly(file), night, Silent(), attribute=attributed(n02="judge"))
         for night in (FIRST, SECOND, THIRD)
@@ -360,7 +364,9 @@ def test_a_baseline_from_before_the_judge_changed_stays_incomparable(
     assert (
         run_night(read_nightly(config(tmp_path, anchors=anchors)), FIRST, Silent(), attribute=attribute).exit_code == 0
     )
-    file = config(tmp_path, anchors=anchors, baseline=str(tmp_path / "nights" / FIRST / "base"))
+    named = [{"model": "vllm/steady"}]
+    kept = str(tmp_path / "nights" / FIRST / "base")
+    file = config(tmp_path, anchors=anchors, baseline=kept, checkpoints=named)
     codes = [run_night(read_nightly(file), night, Silent(), attribute=attribute).exit_code for night in (SECOND, THIRD)]
     assert codes == [1, 1]
     assert "the judge changed in the night of 2026-03-02" in summary(tmp_path, THIRD)
@@ -569,3 +575,39 @@ def test_no_key_reaches_a_file_of_the_night(tmp_path: Path, live: OpenAIServer) 
     assert files
     assert not [file for file in files if key.encode() in file.read_bytes()]
     assert key not in done.stdout + done.stderr
+
+
+# --- the examples of the documentation --------------------------------------------------------------------------------
+
+EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
+
+
+def test_the_example_config_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_nightly(EXAMPLES / "nightly-config.yaml")
+    assert [gate.max_increase for gate in found.gates] == [0.05, None, 0.10]
+    asked = found.run_config("vllm/any")
+    assert asked.conditions == ("off", "on")
+    assert asked.thinking == "on"
+    monkeypatch.chdir(tmp_path)
+    adapter(tmp_path / "checkpoints" / "step-1")
+    assert [one.name for one in find_checkpoints(found)[0]] == ["base", "released", "run7-step-1"]
+
+
+def test_the_example_workflow_is_valid() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    done = subprocess.run([*command, str(EXAMPLES / "nightly.yml")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_example_units_are_valid(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("this machine has no systemd-analyze")
+    names = ("emeval-nightly.service", "emeval-nightly.timer")
+    for name in names:
+        text = (EXAMPLES / name).read_text()
+        (tmp_path / name).write_text(re.sub(r"ExecStart=\S+", f"ExecStart={sys.executable}", text))
+    units = [str(tmp_path / name) for name in names]
+    done = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stderr.splitlines() if line.startswith("emeval-nightly")]

@@ -15,6 +15,7 @@ from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, Measured, Night
 from evals.nightly.verdicts import FAILED, Judged
 from evals.tables.render import literal
+from evals.text import one_line
 
 _SHOWN_QUESTIONS = 5
 _MEANINGS = (
@@ -33,7 +34,7 @@ def verdict_of(night: Night) -> str:
     parts: list[str] = []
     failing = list(dict.fromkeys(one.checkpoint.name for one, _ in night.failed))
     if failing:
-        parts.append(f"{_listed(failing)} failed {_number(len(night.failed), 'gate')}")
+        parts.append(f"{_listed(failing)} failed {_number(len(night.failed), 'gated rate')}")
     if night.with_other_judge:
         names = [one.checkpoint.name for one in night.with_other_judge]
         parts.append(f"the judge changed ({_listed(names)})")
@@ -97,7 +98,7 @@ def _missing(night: Night) -> Iterator[str]:
         return
     yield from ("", "## What is missing", "", *lines)
     if not night.is_complete:
-        yield from ("", f"The same command does what is left: `{go_on_with(night).replace('`', '')}`")
+        yield from ("", f"The same command does what is left: `{one_line(go_on_with(night)).replace('`', '')}`")
 
 
 def _since_last_night(night: Night) -> Iterator[str]:
@@ -135,7 +136,9 @@ def _section(night: Night, one: Measured) -> Iterator[str]:
     if one.status != "complete":
         return
     yield ""
-    yield f"Held against: {literal(_against(one))}. Judge: {literal(one.config.judge or 'none')}. {_drift(one)}"
+    trigger = f" Trigger: {literal(one.config.trigger)}." if one.config.trigger else ""
+    judge = literal(one.config.judge or "none")
+    yield f"Held against: {literal(_against(one))}.{trigger} Judge: {judge}. {_drift(one)}"
     yield ""
     last = last_night(night.before, night.name)
     before = _by_place(row for row in night.before if row["night"] == last)
