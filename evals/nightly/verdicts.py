@@ -165,7 +165,8 @@ def _judged(
         found.append(_beside_limits(row, lowest, highest, max_unscored))
     if not found:
         return Judged(row, change, "", ())
-    worst: Verdict = min((verdict for verdict, _ in found), key=ORDER.index)
+    named = {verdict for verdict, _ in found}
+    worst = next(verdict for verdict in ORDER if verdict in named)
     return Judged(row, change, worst, tuple(dict.fromkeys(words for _, words in found if words)))
 
 
