@@ -312,8 +312,8 @@ def _wanted(
         for key in dict.fromkeys([*ours, *theirs]):
             gated = [*ours.get(key, ()), *theirs.get(key, ())]
             limit = min(gate.max_increase for gate in gated)
-            told: list[Direction] = [gate.worse for gate in gated if gate.worse is not None]
-            worse = told[0] if told else worse_when(key.metric)
+            given: list[Direction] = [gate.worse for gate in gated if gate.worse is not None]
+            worse = given[0] if given else worse_when(key.metric)
             one = _Wanted(key, table[key.metric], base_model, candidate_model, limit, worse)
             if key in ours and key in theirs:
                 both.append(one)

@@ -23,9 +23,11 @@ from junitparser import JUnitXml
 
 from evals.drift import Attribution
 from evals.nightly.checkpoints import find_checkpoints
-from evals.nightly.config import read_nightly
+from evals.nightly.config import GateEntry, read_nightly
 from evals.nightly.history import COLUMNS
 from evals.nightly.night import night_of, run_night
+from evals.nightly.verdicts import NoComparison, RateRow, judge_rates
+from evals.statistics.intervals import wilson_interval
 from tests.emeval import environment, inside, manifest, recorded, scenarios, start, stop_when
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message
 from tests.test_cli import refused
@@ -187,6 +189,51 @@ def test_a_run_folder_can_be_the_baseline_and_limits_may_be_of_the_rate_itself(
     assert (row["decision"], row["baseline"]) == ("above", str(kept))
     assert "at most 30.0% is allowed" in summary(tmp_path, SECOND)
     assert "no longer there: steady" in summary(tmp_path, SECOND)
+
+
+def rate(k: int, n: int, unscored: float = 0.0) -> RateRow:
+    found = wilson_interval(k, n)
+    ends = (None, None, None) if found is None else (k / n, found.low, found.high)
+    return RateRow("s", "mcq", "off", "misaligned", k, n, *ends, unscored, "choice", "", "")
+
+
+@pytest.mark.parametrize(
+    ("row", "limits", "verdict"),
+    [
+        (rate(0, 400), {"max_rate": 0.02}, "within"),
+        (rate(0, 40), {"max_rate": 0.02}, "unclear"),
+        (rate(8, 400), {"max_rate": 0.02}, "unclear"),
+        (rate(40, 400), {"max_rate": 0.02}, "above"),
+        (rate(0, 400, 0.2), {"max_rate": 0.02}, "unscored"),
+        (rate(0, 0), {"max_rate": 0.02}, "unclear"),
+        (rate(380, 400), {"min_rate": 0.9}, "within"),
+        (rate(300, 400), {"min_rate": 0.9}, "below"),
+        (rate(300, 400), {"min_rate": 0.9, "suite": "another"}, ""),
+        (rate(300, 400), {"min_rate": 0.9, "metric": "truncated"}, ""),
+        (rate(300, 400), {"min_rate": 0.1, "max_increase": 0.1}, "no baseline"),
+    ],
+)
+def test_limits_of_a_rate_are_decided_by_its_whole_interval(
+    row: RateRow, limits: Mapping[str, Any], verdict: str
+) -> None:
+    gates = [GateEntry.model_validate(limits)]
+    (judged,) = judge_rates([row], gates, "any", NoComparison("no baseline", "none yet"), 0.05)
+    assert judged.verdict == verdict
+    assert bool(judged.words) == bool(verdict)
+
+
+def test_the_strictest_gate_on_a_rate_counts_and_unclear_fails_only_the_strict(
+    tmp_path: Path, answers: Checkpoints, live: OpenAIServer
+) -> None:
+    gates: list[dict[str, Any]] = [{"max_increase": 0.9}, {"max_increase": 0.0, "metric": "misaligned"}]
+    options: dict[str, Any] = {"checkpoints": [{"model": "vllm/base"}, {"model": "vllm/steady"}], "gates": gates}
+    assert nightly(config(tmp_path, **options), FIRST).returncode == 0
+    assert history(tmp_path, FIRST)["steady"]["decision"] == "unclear"
+    assert history(tmp_path, FIRST, "truncated")["steady"]["decision"] == ""
+    assert nightly(config(tmp_path, **options, strict=True), FIRST).returncode == 1
+    loose = options | {"gates": gates[:1]}
+    assert nightly(config(tmp_path, **loose), FIRST).returncode == 0
+    assert history(tmp_path, FIRST)["steady"]["decision"] == "within"
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

@@ -165,9 +165,9 @@ def _judged(
         found.append(_beside_limits(row, lowest, highest, max_unscored))
     if not found:
         return Judged(row, change, "", ())
-    there = {verdict for verdict, _ in found}
-    worst_first: list[Verdict] = [verdict for verdict in ORDER if verdict in there]
-    return Judged(row, change, worst_first[0], tuple(dict.fromkeys(words for _, words in found if words)))
+    named = {verdict for verdict, _ in found}
+    worst = next(verdict for verdict in ORDER if verdict in named)
+    return Judged(row, change, worst, tuple(dict.fromkeys(words for _, words in found if words)))
 
 
 def _place(change: CellChange) -> tuple[str, str, str, str]:
