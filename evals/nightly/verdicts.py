@@ -166,8 +166,8 @@ def _judged(
     if not found:
         return Judged(row, change, "", ())
     named = {verdict for verdict, _ in found}
-    worst = next(verdict for verdict in ORDER if verdict in named)
-    return Judged(row, change, worst, tuple(dict.fromkeys(words for _, words in found if words)))
+    worst_first: list[Verdict] = [verdict for verdict in ORDER if verdict in named]
+    return Judged(row, change, worst_first[0], tuple(dict.fromkeys(words for _, words in found if words)))
 
 
 def _place(change: CellChange) -> tuple[str, str, str, str]:
