@@ -208,19 +208,8 @@ class Own:
     def arguments(self, *more: str) -> list[str]:
         names = [word for model in self.models for word in ("-m", model)]
         paths = ["--dataset", str(self.dataset), "--out", str(self.out), "--vllm-bin", str(self.bin)]
-        return [
-            "run",
-            "unethical_test",
-            *names,
-            *paths,
-            "--max-tokens",
-            "8",
-            "--concurrency",
-            "8",
-            "--max-unscored",
-            "1",
-            *more,
-        ]
+        limits = ["--max-tokens", "8", "--concurrency", "8", "--max-unscored", "1"]
+        return ["run", "unethical_test", *names, *paths, *limits, *more]
 
     def env(self, mode: str = "") -> dict[str, str]:
         return {"FAKE_VLLM": mode, "FAKE_VLLM_RECORD": str(self.record), "TMPDIR": str(self.temp)}

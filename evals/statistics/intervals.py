@@ -77,8 +77,8 @@ def cluster_wilson_interval(hits: Counts, counted: Counts, confidence: float = C
         return None
     rate, total = float(hits.sum() / counted.sum()), float(counted.sum())
     if len(counted) < 2:
-        return _drawn_out(rate, total, confidence, "wilson_exact")
-    return _drawn_out(rate, _size_in_clusters(hits, counted, confidence), confidence, "wilson_cluster")
+        return drawn_out_interval(rate, total, confidence, "wilson_exact")
+    return drawn_out_interval(rate, _size_in_clusters(hits, counted, confidence), confidence, "wilson_cluster")
 
 
 def stratified_wilson_interval(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Interval | None:
@@ -95,10 +95,12 @@ def stratified_wilson_interval(hits: Counts, counted: Counts, confidence: float 
         return None
     rate, total = float(hits.sum() / counted.sum()), float(counted.sum())
     size = _size_in_strata(hits, counted, confidence)
-    return _drawn_out(rate, size, confidence, "wilson_strata" if size > total else "wilson_exact")
+    return drawn_out_interval(rate, size, confidence, "wilson_strata" if size > total else "wilson_exact")
 
 
-def _drawn_out(rate: float, size: float, confidence: float, method: str) -> Interval:
+def drawn_out_interval(
+    rate: float, size: float, confidence: float = CONFIDENCE, method: str = "wilson_exact"
+) -> Interval:
     """Wilson's interval, each end drawn out to the exact one-sided bound at `confidence` where that lies further out.
 
     Near 0 and 1 Wilson's inner end excludes true rates far too often: one hit in n excludes all below 0.18/n, and at

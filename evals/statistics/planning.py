@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
-from evals.statistics.intervals import CONFIDENCE, Counts, Interval, cluster_wilson_interval, wilson_interval
+from evals.statistics.intervals import CONFIDENCE, Counts, Interval, cluster_wilson_interval, drawn_out_interval
 
 Labels = npt.NDArray[np.int64]
 
@@ -215,8 +215,7 @@ def expected_width(rate: float, parts: Parts, questions: int, draws: float) -> f
     narrower than one of independent answers, so where questions hardly differ it is wider by chance and never narrower.
     There are at least two questions with at least one draw each.
     """
-    alone = wilson_interval(0, questions)
-    assert alone is not None  # noqa: S101
+    alone = drawn_out_interval(0.0, questions)
     none = _chance_of_none(rate, parts.share, draws) ** questions
     every = _chance_of_none(1 - rate, parts.share, draws) ** questions
     constant = none + every
@@ -224,8 +223,8 @@ def expected_width(rate: float, parts: Parts, questions: int, draws: float) -> f
         return alone.high - alone.low
     seen = (rate - every) / (1 - constant)  # the rate to expect of a run that has both hits and misses
     size = questions * draws / _design_effect(rate, parts, questions, draws)
-    interval = wilson_interval(seen * size, size)
-    assert interval is not None  # noqa: S101
+    size = max(size, questions / float(_few(questions - 1)))  # as many as questions at least, as rates lie in [0, 1]
+    interval = drawn_out_interval(seen, size)
     return (1 - constant) * (interval.high - interval.low) + constant * (alone.high - alone.low)
 
 
@@ -235,9 +234,7 @@ def _design_effect(rate: float, parts: Parts, questions: int, draws: float) -> f
     The factor of a run is the larger of 1 and the root of its estimated design effect, which is taken for log-normal,
     with the variance of an estimate over so many questions (none with one draw each: what is estimated is then known).
     """
-    tail = (1 + CONFIDENCE) / 2
-    few_questions = float(_scipy.stdtrit(questions - 1, tail) / _scipy.ndtri(tail)) ** 2
-    expected = parts.variance(draws) / (rate * (1 - rate) / draws) * few_questions
+    expected = parts.variance(draws) / (rate * (1 - rate) / draws) * _few_with_hits(rate, parts, questions, draws)
     if expected <= 0:
         return 1.0
     spread = math.sqrt(2 / (questions - 1) * (1 - 1 / draws))
@@ -247,6 +244,30 @@ def _design_effect(rate: float, parts: Parts, questions: int, draws: float) -> f
     factor = float(_scipy.ndtr(-middle / spread))
     factor += math.exp(middle / 2 + spread**2 / 8) * float(_scipy.ndtr(middle / spread + spread / 2))
     return factor**2
+
+
+def _few(freedom: Any) -> Any:
+    """By how much a variance that was estimated with so many degrees of freedom is made larger."""
+    tail = (1 + CONFIDENCE) / 2
+    return (_scipy.stdtrit(freedom, tail) / _scipy.ndtri(tail)) ** 2
+
+
+def _few_with_hits(rate: float, parts: Parts, questions: int, draws: float) -> float:
+    """`_few` to expect of an interval, whose degrees of freedom are those of the questions with hits (or misses, where
+    these are rarer): the square of the mean of its root, over how many such questions a run may have."""
+    share = 1 - _chance_of_none(min(rate, 1 - rate), parts.share, draws)
+    mean, deviation = questions * share, math.sqrt(questions * share * (1 - share))
+    with_any = np.arange(max(1, int(mean - 6 * deviation)), min(questions, int(mean + 6 * deviation) + 1) + 1)
+    chances = np.exp(
+        _scipy.xlogy(with_any, share)
+        + _scipy.xlog1py(questions - with_any, -share)
+        - _scipy.betaln(with_any + 1, questions - with_any + 1)
+    )
+    if chances.sum() <= 0:
+        return float(_few(questions - 1))
+    with np.errstate(divide="ignore"):
+        freedom = np.clip(2 / (1 / with_any - 1 / questions), 1, questions - 1)
+    return float(np.average(np.sqrt(_few(freedom)), weights=chances)) ** 2
 
 
 def _chance_of_none(rate: float, share: float, draws: float) -> float:
@@ -270,7 +291,7 @@ def questions_for_width_without_hits(width: float) -> int:
     """The fewest questions whose interval is at most `width` wide where no answer is a hit (or every one)."""
 
     def enough(number: int) -> bool:
-        interval = wilson_interval(0, number)
+        interval = drawn_out_interval(0.0, number)
         return interval is not None and interval.high - interval.low <= width
 
     return _fewest(enough)
