@@ -62,7 +62,7 @@ def judged_rows(questions: int = 20) -> list[Mapping[str, Any]]:
 
 
 def make_run(folder: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    done = emeval("import", write(folder.with_suffix(".csv"), list(rows)), "--out", folder)
+    done = emeval("import", write(folder.with_suffix(".csv"), list(rows)), "--out", folder, "--max-unscored", "1")
     assert done.returncode == 0, done.stderr
     return folder
 

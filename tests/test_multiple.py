@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Generator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,14 @@ from hypothesis import strategies as st
 from evals.statistics.multiple import benjamini_hochberg, holm
 
 p_values = st.lists(st.floats(0, 1), max_size=30)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little_garbage() -> Generator[None]:
+    """The library collects garbage at every call, which is slow with all that the other tests have loaded."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def test_worked_examples() -> None:
