@@ -201,7 +201,7 @@ def compare_by_gates(base: Path, candidate: Path, gates: Sequence[Gate]) -> Comp
         raise NotComparable(str(base), str(candidate), reworded)
     cells = _decided(wanted, *counted, gates[0].max_unscored)
     changed = _changed_questions(wanted, *counted)
-    notes = [*_notes(theirs, ours), *_cell_notes(cells)]
+    notes = [*_notes(theirs, ours), *_cell_notes(cells), *_unpaired(wanted, *counted)]
     return Compared(_side(theirs), _side(ours), tuple(cells), tuple(changed), tuple(notes))
 
 
@@ -600,6 +600,19 @@ def _cell_notes(cells: Sequence[CellChange]) -> Iterator[str]:
                 f"{cell_name(cell.key)}: {shares[0]:.0%} of the answers of the base and {shares[1]:.0%} of the "
                 f"candidate are not in n ({_reasons(cell.base)}; {_reasons(cell.candidate)}): the rates are of other "
                 "shares of all answers."
+            )
+
+
+def _unpaired(wanted: Sequence[_Wanted], base: _Answers, candidate: _Answers) -> Iterator[str]:
+    """Cells with answers on one side that have nothing beside them on the other: in its rate, not in the change."""
+    for one in wanted:
+        theirs, ours = base[one.base_model, one.key].counted, candidate[one.candidate_model, one.key].counted
+        single = len(theirs.keys() ^ ours.keys())
+        if single:
+            total = len(theirs.keys() | ours.keys())
+            yield (
+                f"{cell_name(one.key)}: {single} of {total} questions (and option orders) have answers in n on one "
+                "side alone; they are in that side's rate and not in the change."
             )
 
 

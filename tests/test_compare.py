@@ -274,6 +274,16 @@ def test_models_are_paired_by_name_or_named(tmp_path: Path) -> None:
     assert compare(two, two, "--base-model", "a", "--candidate-model", "b").returncode == 1
 
 
+def test_questions_that_one_run_alone_was_asked_are_told_and_no_part_of_the_change(tmp_path: Path, base: Path) -> None:
+    rates = {name: counts for name, counts in spread(2).items() if name < "q30"}
+    fewer = imported(tmp_path / "fewer", answers(rates | {"x1": (10, 10)}))
+    done = compare(base, fewer, "--condition", "on")
+    assert done.returncode == 0, done.stderr
+    assert "11 of 41 questions (and option orders) have answers in n on one side alone" in done.stdout
+    (cell,) = compare_runs(base, fewer, Gate(conditions=("on",))).cells
+    assert (cell.increase, cell.n_prompts, cell.candidate.n) == (0, 30, 310)
+
+
 # --- refusals ---------------------------------------------------------------------------------------------------------
 
 
