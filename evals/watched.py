@@ -39,17 +39,17 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Night:
-    """One run: hits and answers that count, by cell and prompt (in each option order), and what became of anchors."""
+    """One run: hits and answers that count, by cell and prompt (in each option order), and what became of anchors.
 
+    `name` tells it from the other runs: that of its folder, or of the folder above where all are called alike.
+    """
+
+    name: str
     folder: Path
     manifest: Manifest
     counts: Mapping[Cell, Mapping[tuple[str, str], tuple[int, int]]]
     anchors: tuple[AnchorRow, ...]
     planned: frozenset[PlannedCell]
-
-    @property
-    def name(self) -> str:
-        return self.folder.resolve().name
 
 
 def read_nights(runs: Sequence[Path]) -> list[Night]:
@@ -61,7 +61,10 @@ def read_nights(runs: Sequence[Path]) -> list[Night]:
     for folder, manifest in zip(runs[1:], manifests[1:], strict=True):
         _refuse_others(runs[0], manifests[0], folder, manifest)
     _refuse_other_anchors(runs, manifests)
-    nights = [_night(folder, manifest) for folder, manifest in zip(runs, manifests, strict=True)]
+    names = [folder.resolve().name for folder in runs]
+    if len(set(names)) < len(names):
+        names = ["/".join(folder.resolve().parts[-2:]) for folder in runs]
+    nights = [_night(*run) for run in zip(names, runs, manifests, strict=True)]
     for night in nights[1:]:
         _refuse_other_questions(nights[0], night)
     return nights
@@ -122,7 +125,7 @@ def _refuse_other_questions(first: Night, night: Night) -> None:
 # --- what a run holds ------------------------------------------------------------------------------------------------
 
 
-def _night(folder: Path, manifest: Manifest) -> Night:
+def _night(name: str, folder: Path, manifest: Manifest) -> Night:
     judges = judge_set(manifest)
     counts: dict[Cell, dict[tuple[str, str], tuple[int, int]]] = {}
     with Journal.read(folder) as journal:
@@ -135,7 +138,7 @@ def _night(folder: Path, manifest: Manifest) -> Night:
             hits, counted = of_cell.get((trial.prompt_id, trial.variant), (0, 0))
             of_cell[trial.prompt_id, trial.variant] = (hits + bool(hit), counted + (hit is not None))
         planned = frozenset(cell for cell, _ in journal.cells())
-    return Night(folder, manifest, counts, _anchors_of(folder, manifest), planned)
+    return Night(name, folder, manifest, counts, _anchors_of(folder, manifest), planned)
 
 
 def _anchors_of(folder: Path, manifest: Manifest) -> tuple[AnchorRow, ...]:

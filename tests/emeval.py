@@ -29,7 +29,11 @@ def environment(url: str = "", extra: Mapping[str, str] | None = None) -> dict[s
 
 
 def emeval(
-    *arguments: str | Path, url: str = "", cwd: Path | None = None, env: Mapping[str, str] | None = None
+    *arguments: str | Path,
+    url: str = "",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 240.0,
 ) -> subprocess.CompletedProcess[str]:
     """The finished command. Its own time limit is generous: it only keeps a hang from hanging the suite."""
     return subprocess.run(
@@ -38,7 +42,7 @@ def emeval(
         text=True,
         cwd=cwd,
         env=environment(url, env),
-        timeout=240,
+        timeout=timeout_s,
         check=False,
     )
 

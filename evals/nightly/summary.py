@@ -120,10 +120,9 @@ def _since_last_night(night: Night) -> Iterator[str]:
                 lines.append(
                     f"- {name} was {literal(row['decision']) or 'not gated'}, is {judged.verdict or 'not gated'}"
                 )
-        if one.drift.verdict in ("judge", "system"):
-            lines.append(
-                f"- {literal(one.checkpoint.name)}: the {one.drift.verdict} changed: {literal(one.drift.words)}"
-            )
+        if one.drift.verdict in ("judge", "system", "unknown"):
+            who = f"the {one.drift.verdict}" if one.drift.verdict != "unknown" else "system or judge"
+            lines.append(f"- {literal(one.checkpoint.name)}: {who} changed: {literal(one.drift.words)}")
     yield from ("", f"## Since the last night ({last})", "", *(lines or ["Nothing but the rates below."]))
 
 
@@ -186,6 +185,8 @@ def _against(one: Measured) -> str:
 
 
 def _drift(one: Measured) -> str:
+    if one.drift.is_first:
+        return "The judge is watched from this night on, by the anchors."
     if one.drift.verdict == "none":
         return "The judge is that of the nights before, by the anchors."
     if one.drift.verdict == "not watched":

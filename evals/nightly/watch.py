@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from evals.drift import Attribution, attribute
+from evals.drift import Attribution, attribute, is_changed
 from evals.errors import EmevalError
 from evals.manifest import Manifest, read_manifest
 from evals.nightly.history import text_of
@@ -17,10 +17,12 @@ NOT_WATCHED = "not watched"
 
 
 class Drift(NamedTuple):
-    """What changed since the nights before: nothing, the system under test, or the judge."""
+    """What changed since the nights before: nothing, the system under test, or the judge; `unknown` is a change that
+    nobody can tell whose it is. On the first night there is nothing to compare with."""
 
-    verdict: Literal["none", "system", "judge", "not watched"]
+    verdict: Literal["none", "system", "judge", "unknown", "not watched"]
     words: str
+    is_first: bool = False
 
 
 def drift_tonight(
@@ -109,6 +111,6 @@ def _by_anchors(runs: Sequence[Path], attribute: Attribute) -> Drift:
         found = attribute(runs)[-1]
     except EmevalError as error:
         return Drift(NOT_WATCHED, one_line(str(error)))
-    if found.verdict == "unknown":
+    if found.verdict == "unknown" and not is_changed(found):
         return Drift(NOT_WATCHED, one_line(found.words))
-    return Drift(found.verdict, one_line(found.words))
+    return Drift(found.verdict, one_line(found.words), is_first=len(runs) == 1)
