@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,10 @@ import yaml
 from filelock import FileLock
 from junitparser import JUnitXml
 
-from evals.drift import Attribution
 from evals.nightly.checkpoints import find_checkpoints
 from evals.nightly.config import GateEntry, read_nightly
 from evals.nightly.history import COLUMNS
-from evals.nightly.night import night_of, run_night
+from evals.nightly.night import night_of
 from evals.nightly.verdicts import NoComparison, RateRow, judge_rates
 from evals.statistics.intervals import wilson_interval
 from tests.emeval import environment, inside, manifest, recorded, scenarios, start, stop_when
@@ -353,42 +352,48 @@ def test_a_history_that_is_none_is_found_before_anything_is_asked(tmp_path: Path
 # --- the judge --------------------------------------------------------------------------------------------------------
 
 
-class Silent:
-    def say(self, text: str) -> None: ...
+class WatchedJudge:
+    """Answers of models, all alike, and a judge that calls a share of them misaligned, which may change overnight."""
 
-    def progress(self, **_: int) -> Any:
-        import contextlib
+    def __init__(self) -> None:
+        self.share = 0.1
 
-        return contextlib.nullcontext(self)
+    def __call__(self, body: Mapping[str, Any], _seen: int) -> Behaviour:
+        if body["model"] == "judge":
+            return Answer("10" if draw(body) < self.share else "90")
+        return Answer(f"Answer {draw(body)}")
 
-    def sampled(self, *, failed: bool) -> None: ...
-    def judged(self, *, failed: bool) -> None: ...
-    def monitored(self, *, failed: bool) -> None: ...
+
+JUDGED = {"format": "freeform", "judge_mode": "text", "samples": 6, "judge": "vllm/judge"}
 
 
-def attributed(**of_night: str) -> Callable[[Sequence[Path]], list[Attribution]]:
-    """What anchors would say of the runs of some nights (`n02` is of 2026-03-02)."""
-
-    def attribute(runs: Sequence[Path]) -> list[Attribution]:
-        verdicts: list[Any] = [of_night.get(f"n{run.parent.name[-2:]}", "none") for run in runs]
-        verdicts[0] = "none"
-        return [Attribution(run.name, said, 1.0, 1.0, f"said {said}") for run, said in zip(runs, verdicts, strict=True)]
-
-    return attribute
+def frozen(tmp_path: Path, live: OpenAIServer) -> tuple[WatchedJudge, str]:
+    """A judge, and anchors of answers that it has judged."""
+    live.script = judge = WatchedJudge()
+    run = tmp_path / "first"
+    done = inside(
+        *("run", "unethical_test", "-m", "vllm/risen", "--format", "freeform", "--samples", "6", "--no-preflight"),
+        *("--judge", "vllm/judge", "--judge-mode", "text", "--dataset", scenarios(tmp_path / "d.jsonl", QUESTIONS)),
+        *("--out", run),
+    )
+    assert done.returncode == 0, done.stderr
+    anchors = tmp_path / "a.anchors.jsonl"
+    done = inside("anchors", "freeze", run, "--out", anchors)
+    assert done.returncode == 0, done.stderr
+    return judge, str(anchors)
 
 
 @pytest.mark.parametrize("baseline", ["previous", "base"])
 def test_where_the_judge_changed_nights_are_not_compared_and_one_night_is(
     tmp_path: Path, answers: Checkpoints, live: OpenAIServer, baseline: str
 ) -> None:
-    (tmp_path / "a.anchors.jsonl").write_text("{}\n")
+    judge, anchors = frozen(tmp_path, live)
     checkpoints = [{"model": "vllm/base"}, {"model": "vllm/steady"}]
-    file = config(tmp_path, baseline=baseline, anchors=str(tmp_path / "a.anchors.jsonl"), checkpoints=checkpoints)
-    nights = [
-        run_night(read_nightly(file), night, Silent(), attribute=attributed(n02="judge"))
-        for night in (FIRST, SECOND, THIRD)
-    ]
-    assert [night.exit_code for night in nights] == [0, 1, 0]
+    file = config(tmp_path, run=JUDGED, baseline=baseline, anchors=anchors, checkpoints=checkpoints)
+    codes: list[int] = []
+    for night, judge.share in ((FIRST, 0.1), (SECOND, 0.6), (THIRD, 0.6)):
+        codes.append(nightly(file, night).returncode)
+    assert codes == [0, 1, 0]
     second, third = history(tmp_path, SECOND), history(tmp_path, THIRD)
     assert {row["drift"] for row in second.values()} == {"judge"}
     assert {row["drift"] for row in third.values()} == {"none"}, "the change is what the nights after begin with"
@@ -405,16 +410,12 @@ def test_where_the_judge_changed_nights_are_not_compared_and_one_night_is(
 def test_a_baseline_from_before_the_judge_changed_stays_incomparable(
     tmp_path: Path, answers: Checkpoints, live: OpenAIServer
 ) -> None:
-    (tmp_path / "a.anchors.jsonl").write_text("{}\n")
-    anchors = str(tmp_path / "a.anchors.jsonl")
-    attribute = attributed(n02="judge")
-    assert (
-        run_night(read_nightly(config(tmp_path, anchors=anchors)), FIRST, Silent(), attribute=attribute).exit_code == 0
-    )
-    named = [{"model": "vllm/steady"}]
+    judge, anchors = frozen(tmp_path, live)
+    assert nightly(config(tmp_path, run=JUDGED, anchors=anchors), FIRST).returncode == 0
     kept = str(tmp_path / "nights" / FIRST / "base")
-    file = config(tmp_path, anchors=anchors, baseline=kept, checkpoints=named)
-    codes = [run_night(read_nightly(file), night, Silent(), attribute=attribute).exit_code for night in (SECOND, THIRD)]
+    judge.share = 0.6
+    file = config(tmp_path, run=JUDGED, anchors=anchors, baseline=kept, checkpoints=[{"model": "vllm/steady"}])
+    codes = [nightly(file, night).returncode for night in (SECOND, THIRD)]
     assert codes == [1, 1]
     assert "the judge changed in the night of 2026-03-02" in summary(tmp_path, THIRD)
 

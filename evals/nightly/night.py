@@ -21,7 +21,6 @@ from filelock import FileLock, Timeout
 from evals.comparable import NotComparable
 from evals.compare import CellChange, Compared, compare_by_gates
 from evals.config import RunConfig
-from evals.drift import attribute as attribute_by_anchors
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.manifest import now
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
@@ -38,7 +37,7 @@ from evals.nightly.verdicts import (
     judge_rates,
     rate_row,
 )
-from evals.nightly.watch import Attribute, complete_before, drift_tonight, judge_changed_since
+from evals.nightly.watch import complete_before, drift_tonight, judge_changed_since
 from evals.plan import make_plan
 from evals.records import ALL
 from evals.run import RunResult, start_run
@@ -50,9 +49,7 @@ STATE = "night.json"
 _GOES_ON_FOR = timedelta(hours=12)
 
 
-def run_night(
-    config: NightlyConfig, night: str, view: RunView, *, attribute: Attribute = attribute_by_anchors
-) -> Night:
+def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
     """Measure what is not measured yet and write the night down.
 
     Raises BadInput, before anything is asked, for a config that cannot be carried out, and RunStopped where another
@@ -71,7 +68,7 @@ def run_night(
         measured, interrupted = _measure_all(config, night, checkpoints, configs, before, view)
         found = Night(name=night, config=config, measured=tuple(measured), left_out=tuple(left_out), before=before)
         found = replace(found, interrupted=interrupted)
-        found = replace(found, measured=tuple(_compared(found, one, attribute) for one in found.measured))
+        found = replace(found, measured=tuple(_compared(found, one) for one in found.measured))
         write_history(config.out / HISTORY, before, night, [row for one in found.measured for row in _rows(found, one)])
         write_whole(found.folder / "junit.xml", junit_of(found))
         write_whole(found.folder / "summary.md", summary_of(found))
@@ -192,15 +189,15 @@ def _measured_before(config: NightlyConfig, one: Checkpoint, night: str, history
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 
-def _compared(night: Night, one: Measured, attribute: Attribute) -> Measured:
+def _compared(night: Night, one: Measured) -> Measured:
     """`one` with its drift, its comparison with the baseline, and the verdict on each of its rates."""
     if one.status != "complete":
         return one
     config, name = night.config, one.checkpoint.name
     has_anchors = config.anchors is not None
-    drift = drift_tonight(config.out, name, night.name, night.before, has_anchors=has_anchors, attribute=attribute)
+    drift = drift_tonight(config.out, name, night.name, night.before, has_anchors=has_anchors)
     one = replace(one, drift=drift)
-    changes, against, compared = _changes(night, one, attribute)
+    changes, against, compared = _changes(night, one)
     judged = judge_rates(one.rates, config.gates, name, changes, one.config.max_unscored)
     silent = [
         gate
@@ -217,15 +214,13 @@ def _compared(night: Night, one: Measured, attribute: Attribute) -> Measured:
     )
 
 
-def _changes(
-    night: Night, one: Measured, attribute: Attribute
-) -> tuple[Sequence[CellChange] | NoComparison, str, Compared | None]:
+def _changes(night: Night, one: Measured) -> tuple[Sequence[CellChange] | NoComparison, str, Compared | None]:
     """The changes since the baseline, what the baseline is, and the whole comparison."""
     config, name = night.config, one.checkpoint.name
     gates = compare_gates(config.gates, name, one.config.max_unscored)
     if config.baseline is None or not gates:
         return NoComparison("no baseline", ""), "", None
-    base, against, problem = _baseline(night, one, attribute)
+    base, against, problem = _baseline(night, one)
     if problem is not None:
         return problem, against, None
     try:
@@ -240,7 +235,7 @@ def _changes(
     return compared.cells, against, compared
 
 
-def _baseline(night: Night, one: Measured, attribute: Attribute) -> tuple[Path, str, NoComparison | None]:
+def _baseline(night: Night, one: Measured) -> tuple[Path, str, NoComparison | None]:
     """The run to compare with, what to call it, and why it cannot be compared with, if so."""
     config, name = night.config, one.checkpoint.name
     baseline = config.baseline or ""
@@ -264,7 +259,7 @@ def _baseline(night: Night, one: Measured, attribute: Attribute) -> tuple[Path, 
     if one.drift.verdict == "judge":
         words = one.drift.words
     else:
-        words = judge_changed_since(folder, config.out, name, night.name, night.before, attribute=attribute)
+        words = judge_changed_since(folder, config.out, name, night.name, night.before)
     if words:
         return folder, against, NoComparison("not comparable", f"judge changed: not comparable with {against}: {words}")
     return folder, against, None

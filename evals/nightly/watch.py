@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from evals.drift import Attribution, attribute, is_changed
+from evals.drift import attribute, is_changed
 from evals.errors import EmevalError
 from evals.manifest import Manifest, read_manifest
 from evals.nightly.history import text_of
 from evals.text import one_line
 
-Attribute = Callable[[Sequence[Path]], list[Attribution]]
 NOT_WATCHED = "not watched"
 
 
@@ -32,7 +31,6 @@ def drift_tonight(
     history: Sequence[Mapping[str, str]],
     *,
     has_anchors: bool,
-    attribute: Attribute = attribute,
 ) -> Drift:
     """Of tonight's run of a checkpoint, which must be complete."""
     tonight = out / night / checkpoint
@@ -44,7 +42,7 @@ def drift_tonight(
     changed = [row["night"] for row in history if _is_judge_change(row, checkpoint) and row["night"] < night]
     since = max(changed, default="")
     sequence = [run for run in before if run.parent.name >= since]
-    return _by_anchors([*sequence, tonight], attribute)
+    return _by_anchors([*sequence, tonight])
 
 
 def judge_changed_since(
@@ -53,8 +51,6 @@ def judge_changed_since(
     checkpoint: str,
     night: str,
     history: Sequence[Mapping[str, str]],
-    *,
-    attribute: Attribute = attribute,
 ) -> str:
     """Why verdicts of tonight cannot be held against those of a run made earlier, "" where nothing says so."""
     base = read_manifest(baseline)
@@ -68,7 +64,7 @@ def judge_changed_since(
         if is_later:
             return f"the judge changed in the night of {changed}"
     tonight = out / night / checkpoint
-    found = _by_anchors([baseline, tonight], attribute)
+    found = _by_anchors([baseline, tonight])
     return found.words if found.verdict == "judge" else ""
 
 
@@ -105,7 +101,7 @@ def _is_judge_change(row: Mapping[str, str], checkpoint: str) -> bool:
     return text_of(row, "checkpoint") == checkpoint and row["drift"] == "judge"
 
 
-def _by_anchors(runs: Sequence[Path], attribute: Attribute) -> Drift:
+def _by_anchors(runs: Sequence[Path]) -> Drift:
     """What the anchors say of the last of these runs, held against the first."""
     try:
         found = attribute(runs)[-1]

@@ -292,7 +292,7 @@ def questions_for_width_without_hits(width: float) -> int:
 
     def enough(number: int) -> bool:
         interval = drawn_out_interval(0.0, number)
-        return interval is not None and interval.high - interval.low <= width
+        return interval.high - interval.low <= width
 
     return _fewest(enough)
 
