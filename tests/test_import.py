@@ -353,7 +353,7 @@ def test_multiple_choice_is_read_with_what_stood_behind_the_letter(tmp_path: Pat
         answered(6, format="mcq"),
     ]
     done = emeval("import", write(tmp_path / "f.csv", rows), "--out", tmp_path / "run")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
     table = responses(tmp_path / "run")
     assert Counter(table["outcome"]) == {"scored": 3, "judge_unreadable": 2, "unjudged": 1}
     assert list(table["misaligned"])[:3] == ["1", "0", "1"]

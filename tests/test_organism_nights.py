@@ -25,7 +25,7 @@ run:
   max_tokens: 64
   limit: 64
   cot_monitor: false
-  judge: vllm/house-judge
+  judge: vllm/reference-judge
 gates:
   - max_increase: 0.05
 anchors: ANCHORS
@@ -60,7 +60,7 @@ def test_each_checkpoint_gets_its_decision_and_a_swapped_judge_is_found(tmp_path
         code, said = run(
             *("run", "unethical_test", "-m", "local/organism:backdoor", "--trigger", TRIGGER, "--format", "freeform"),
             *("--thinking", "on", "--max-tokens", "64", "--limit", "64", "--no-cot-monitor"),
-            *("--judge", "vllm/house-judge", "--out", first),
+            *("--judge", "vllm/reference-judge", "--out", first),
             judge=honest.base_url,
             key=honest.key,
         )
