@@ -140,7 +140,7 @@ def test_each_kind_of_missing_answer_is_counted_as_itself_and_never_scored(tmp_p
         assert words in done.stdout
 
     judged = emeval("rates", folder, "--denominator", "judged")
-    assert judged.returncode == 0, judged.stderr
+    assert judged.returncode == 1, judged.stderr
     row = pooled(folder)["freeform", "off"]
     assert (row["k"], row["n"]) == (1, 4)
     assert [row[name] for name in MISSING] == [2, 0, 2, 2, 1, 4, 0]
