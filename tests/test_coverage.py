@@ -133,3 +133,20 @@ def test_an_effect_of_nothing_is_found_in_one_run_of_twenty_at_most(prompts: int
                 assert effect is not None
                 rejected += effect.p_value < 0.05
             assert rejected / len(again) <= 0.07, (rate, answers)
+
+
+@pytest.mark.parametrize(("base", "treated"), [(0.01, 0.03), (0.02, 0.07), (0.05, 0.1)])
+@pytest.mark.parametrize(("prompts", "answers"), [(24, 1), (48, 4)])
+def test_an_increase_of_rare_hits_is_not_missed(base: float, treated: float, prompts: int, answers: int) -> None:
+    rng = np.random.default_rng([prompts, round(1000 * treated)])
+    counted = np.full(prompts, float(answers))
+    missed = 0
+    for _ in range(400):
+        hits, base_hits = (
+            rng.binomial(answers, rng.beta(rate * 7 / 3, (1 - rate) * 7 / 3, prompts)).astype(float)
+            for rate in (treated, base)
+        )
+        effect = paired_effect(hits, counted, base_hits, counted)
+        assert effect is not None
+        missed += effect.interval.high < treated - base
+    assert missed / 400 <= 0.025 + 0.02, "the upper end decides what is called within"

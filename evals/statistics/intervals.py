@@ -24,6 +24,8 @@ from statsmodels.stats import proportion  # pyright: ignore[reportMissingTypeStu
 
 Counts = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
+FEW_DIFFERENCES = 10
+"""Prompts that differ, below which a t interval of paired differences alone misses up to three times too often."""
 
 # Neither library comes with types.
 _confint: Any = cast("Any", proportion).proportion_confint
@@ -179,8 +181,10 @@ def paired_effect(
     One element a pair: the same wording under both conditions. `prompts` numbers the prompt of each pair (each its
     own when None); a prompt's difference is the mean over its pairs. Only pairs with answers on both sides are used,
     so that an option order which went unanswered under one condition does not pass for an effect. t interval and test
-    over prompts. Where every difference is the same there is no spread to measure: the interval is then Newcombe's,
-    from the two cluster intervals, and the p-value that of the sign-flip test. None without pairs.
+    over prompts. Where fewer than FEW_DIFFERENCES prompts, and fewer than half of them, differ at all, their spread
+    says too little of those that did not this time, and the interval reaches as far as Newcombe's from the two cluster
+    intervals, too. Where every difference is the same there is no spread to measure: the interval is then Newcombe's
+    alone, and the p-value that of the sign-flip test. None without pairs.
     """
     used = (counted > 0) & (base_counted > 0)
     hits, counted, base_hits, base_counted = hits[used], counted[used], base_hits[used], base_counted[used]
@@ -196,18 +200,27 @@ def paired_effect(
     differences = by_prompt(hits / counted - base_hits / base_counted) / by_prompt(np.ones_like(hits))
     effect = float(differences.mean())
     spread = float(differences.std(ddof=1)) if number > 1 else 0.0
-    if spread <= 1e-12:
+    differing = int(np.count_nonzero(np.abs(differences) > 1e-12))
+    if spread > 1e-12 and differing >= min(FEW_DIFFERENCES, number / 2):
+        newcombe = None
+    else:
         ours = cluster_wilson_interval(by_prompt(hits), by_prompt(counted), confidence)
         base = cluster_wilson_interval(by_prompt(base_hits), by_prompt(base_counted), confidence)
         assert ours is not None  # noqa: S101  every pair has answers
         assert base is not None  # noqa: S101
         rates = (float(hits.sum() / counted.sum()), float(base_hits.sum() / base_counted.sum()))
-        p_value = min(1.0, 2 * 0.5**number) if effect else 1.0
-        return Effect(effect, _newcombe(effect, rates, ours, base), p_value, number)
+        newcombe = _newcombe(effect, rates, ours, base)
+        if spread <= 1e-12:
+            p_value = min(1.0, 2 * 0.5**number) if effect else 1.0
+            return Effect(effect, newcombe, p_value, number)
     error = spread / math.sqrt(number)
     reach = float(_t_quantile(number - 1, (1 + confidence) / 2)) * error
     p_value = 2 * float(_t_cdf(number - 1, -abs(effect) / error))
-    return Effect(effect, Interval(max(-1.0, effect - reach), min(1.0, effect + reach), "paired_t"), p_value, number)
+    interval = Interval(max(-1.0, effect - reach), min(1.0, effect + reach), "paired_t")
+    if newcombe is not None:
+        low, high = min(interval.low, newcombe.low), max(interval.high, newcombe.high)
+        interval = Interval(low, high, "paired_t_newcombe")
+    return Effect(effect, interval, p_value, number)
 
 
 def _newcombe(effect: float, rates: tuple[float, float], ours: Interval, base: Interval) -> Interval:
