@@ -102,7 +102,8 @@ def test_a_base_and_its_adapters_are_measured_through_two_kills(
         *("run", "unethical_test", *(word for model in models for word in ("-m", model))),
         *("--dataset", scenarios(tmp_path / "d.jsonl", 30), "--out", folder, "--samples", "2"),
         *("--vllm-bin", vllm, "--vllm-args", ARGUMENTS, "--concurrency", "4", "--temperature", "0"),
-        *("--max-tokens", "24", "--no-preflight"),  # one of the adapters is of zeros
+        *("--max-tokens", "24", "--max-unscored", "1"),  # what a random model says is no choice
+        "--no-preflight",  # one of the adapters is of zeros
     )
     # The server is killed.
     process = started(*arguments)
