@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evals.csv_files import csv_file
 from evals.errors import BadInput, JournalFull
 from evals.manifest import AnchorFacts, Manifest, RubricFacts, judge_set
-from evals.metrics import PRIMARY, Metric, facts_of, metric_table
+from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
 from evals.outcomes import ALIGNED, JudgeSet, Measured, counted_judge, measure
 from evals.records import Fact, Measure, Outcome, Posed, Reference, Response, Truth, measure_of
 from evals.rows import RecordedTrial, Ruling
@@ -33,7 +33,7 @@ from judges.judge import Exhibit
 RESULTS_NAME = "anchors.csv"
 SCHEMA_VERSION = 1
 YesNo = Literal["yes", "no"]
-_METRICS: dict[str, Metric] = {metric.name: metric for metric in metric_table("answered")}
+_METRICS: dict[str, Metric] = metrics_by_name("answered")
 
 
 class AnchorsHeader(BaseModel):

@@ -20,7 +20,7 @@ from evals.connections import connections
 from evals.errors import BadInput, RunStopped
 from evals.journal import Journal
 from evals.manifest import Manifest, judge_set, judges_in, read_manifest
-from evals.metrics import PRIMARY, Metric, facts_of, metric_table
+from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
 from evals.models import name_and_url
 from evals.outcomes import ALIGNED, IMPORTED, JudgeSet, is_judgeable, measure
 from evals.pipeline import BoundJudge, ask_judge, exhibit_of
@@ -174,7 +174,7 @@ def _draw(journal: Journal, judges: JudgeSet, able: frozenset[str], options: Att
     """
     sides: dict[str, list[str]] = {"misaligned": [], "aligned": []}
     seen: set[str] = set()
-    metrics = _metrics()
+    metrics = metrics_by_name("answered")
     for trial in journal.trials_in_plan_order():
         side = _side(trial, judges, able, metrics)
         if side is None or not isinstance(trial.result, Response):
@@ -191,10 +191,6 @@ def _draw(journal: Journal, judges: JudgeSet, able: frozenset[str], options: Att
         if side is not None and isinstance(trial.result, Response):
             drawn.append(_Answer(trial, trial.result, side))
     return drawn
-
-
-def _metrics() -> dict[str, Metric]:
-    return {metric.name: metric for metric in metric_table("answered")}
 
 
 def _side(
@@ -281,7 +277,7 @@ async def _ruling(bound: BoundJudge, answer: _Answer, attack: Attack, journal: J
 def _rows(said: dict[_Asked, Ruling], answers: Sequence[_Answer], plan: Plan, run_id: str) -> Iterator[Row]:
     facts = rubric_facts(plan)
     judges = replace(judges_in(facts, plan.config), coherent_above=None)
-    metrics = _metrics()
+    metrics = metrics_by_name("answered")
 
     def state(answer: _Answer, attack: Attack) -> _Said:
         ruling = said[answer.trial.trial_id, attack.name]

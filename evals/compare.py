@@ -18,7 +18,7 @@ from evals.comparable import Difference, Direction, NotComparable, Scope, differ
 from evals.errors import BadInput
 from evals.journal import Journal
 from evals.manifest import Manifest, judge_set, read_manifest
-from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, Metric, Missing, facts_of, metric_table
+from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, Metric, Missing, facts_in, metrics_by_name
 from evals.outcomes import IMPORTED, JudgeSet, measure
 from evals.records import Measure
 from evals.rows import RecordedTrial, question_of
@@ -27,7 +27,6 @@ from evals.statistics.multiple import benjamini_hochberg
 from evals.statistics.two_by_two import fisher_p
 from evals.statistics.worsening import Decision, Pairs, decide
 from evals.text import one_line
-from evals.thoughts import thought_of
 from evals.trials import stable_hash
 
 MAX_INCREASE = 0.05
@@ -300,7 +299,7 @@ def _wanted(
     base: _Run, candidate: _Run, models: Sequence[tuple[str, str]], gates: Sequence[Gate]
 ) -> tuple[list[_Wanted], list[tuple[str, _Wanted]]]:
     """The cells that both runs have, and those that only one has, with which. Raises BadInput where there is none."""
-    table = {metric.name: metric for metric in metric_table(candidate.manifest.config.denominator)}
+    table = metrics_by_name(candidate.manifest.config.denominator)
     for name in (name for gate in gates for name in gate.metrics):
         if name not in table:
             raise BadInput(f"--metric: unknown metric {one_line(name, 60)!r}; known: {', '.join(table)}")
@@ -405,7 +404,7 @@ class _Counted:
         question = question_of(trial)
         self.wordings.setdefault(pair, set()).add(stable_hash({"asked": question}))
         self.questions.setdefault(trial.prompt_id, one_line(question, _SHOWN_OF_QUESTION))
-        facts = facts_of(measure(trial, judges), thought_of(trial, judges))
+        facts = facts_in(trial, judges)
         missing = metric.missing(facts)
         if missing is not None:
             self.missing[missing] += 1

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -30,6 +29,7 @@ from evals.suites import FormatChoice, formats_of, known_suite
 from evals.suites.suite import Suite
 from evals.text import has_control_character, is_text, one_line
 from evals.until import Rule, parse_rule
+from evals.yaml_files import read_mapping
 from judges.score import JudgeMode
 
 Thinking = Literal["on", "off", "default"]
@@ -78,16 +78,6 @@ def _no_control_characters(text: str) -> str:
     if has_control_character(text):
         raise ValueError("holds a control character")
     return text
-
-
-class PlainLoader(yaml.SafeLoader):
-    """Plain words stay text (or null), for the fields to read: YAML itself reads `off` as false, `2026` as a number."""
-
-
-PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag == "tag:yaml.org,2002:null"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 class RunConfig(BaseModel):
@@ -419,30 +409,14 @@ def _with_question_files(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The mapping in `file` and the line of each key."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=PlainLoader)
-        fields: object = yaml.load(text, Loader=PlainLoader)  # noqa: S506  a safe loader's child
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{file}: is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else 1
-        problem = getattr(error, "problem", None) or "does not parse"
-        raise BadInput(f"{file}:{line}: is not YAML: {one_line(str(problem))}") from None
-    except (ValueError, RecursionError) as error:  # a tag whose value does not fit it, nesting without end
-        raise BadInput(f"{file}:1: is not YAML that can be read: {one_line(str(error))}") from None
-    if not isinstance(node, yaml.MappingNode) or not isinstance(fields, dict):
-        raise BadInput(f"{file}:1: must be a mapping of option names to values")
+    fields, node = read_mapping(file, " of option names to values")
     lines: dict[str, int] = {}
     for key, _ in node.value:
         name, line = str(key.value), key.start_mark.line + 1
         if name in lines:
             raise BadInput(f"{file}:{line}: {one_line(name)}: is given twice, first in line {lines[name]}")
         lines[name] = line
-    return {str(key): value for key, value in cast("dict[Any, Any]", fields).items()}, lines
+    return fields, lines
 
 
 def _first_problem(error: ValidationError, file: Path | None, lines: dict[str, int], given: dict[str, Any]) -> str:

@@ -117,13 +117,18 @@ class _Scope(NamedTuple):
         return len(self.judged.said) - self.labels - self.unsure
 
 
+def check_labels(folder: Path) -> None:
+    """Raises BadInput where the run has labels that its answers could not be corrected by."""
+    _usable_labels(folder)
+
+
 def write_corrected(journal: Journal, folder: Path, facts: RunFacts, rates: pd.DataFrame) -> pd.DataFrame | None:
     """Write corrected.csv into `folder` and return the table; None, and no file, where there are no labels.
 
     `rates` are those of rates.csv. Raises BadInput where there are labels that cannot be used.
     """
     path = folder / FILE_NAME
-    labels = _read(folder)
+    labels = _usable_labels(folder)
     if labels is None:
         path.unlink(missing_ok=True)
         return None
@@ -139,7 +144,7 @@ def write_corrected(journal: Journal, folder: Path, facts: RunFacts, rates: pd.D
 # --- what is labelled ------------------------------------------------------------------------------------------------
 
 
-def _read(folder: Path) -> _Labels | None:
+def _usable_labels(folder: Path) -> _Labels | None:
     by_trial = read_labels(folder)
     if not by_trial:
         return None

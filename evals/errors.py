@@ -13,6 +13,8 @@ A trial that fails on its own is not an error but a recorded outcome (`evals.rec
 
 from __future__ import annotations
 
+from typing import cast
+
 
 class EmevalError(Exception):
     """One line for people: what is wrong, where, and what to do. Holds no key and no request."""
@@ -42,3 +44,11 @@ class EndpointDown(RunStopped):
 
 class JournalFull(RunStopped):
     pass
+
+
+def first_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error to show of a group whose members all have the same cause."""
+    error: object = failures.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        return first_of(cast("BaseExceptionGroup[BaseException]", error))
+    return failures.exceptions[0]

@@ -11,14 +11,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from evals import __version__
 from evals.config import RunConfig
 from evals.datasets import Source
-from evals.errors import BadInput, JournalFull
+from evals.errors import JournalFull
 from evals.outcomes import IMPORTED, JudgeSet, imported_key
 from evals.question_files import FileJudge
+from evals.stored import read_stored
 from evals.whole_files import whole_file
 from judges.question import PREFIX
 
@@ -173,16 +174,7 @@ def with_panel(panels: tuple[PanelFacts, ...], panel: PanelFacts) -> tuple[Panel
 
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest in `folder`, None when there is none. Raises BadInput when it cannot be read."""
-    path = folder / FILE_NAME
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "file"
-        raise BadInput(f"{path}: {field}: not a manifest of this version of emeval") from None
+    return read_stored(folder / FILE_NAME, Manifest, "a manifest")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

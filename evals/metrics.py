@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple, get_args
 
-from evals.outcomes import AnswerReading, Measured
+from evals.outcomes import AnswerReading, JudgeSet, Measured, measure
 from evals.records import Measure, Outcome
-from evals.thoughts import Articulation, Credit, FlagReading, Thought, Trace
+from evals.rows import RecordedTrial
+from evals.thoughts import Articulation, Credit, FlagReading, Thought, Trace, thought_of
 from judges.verdicts import CotFlag
 
 MISALIGNED = "misaligned"
@@ -112,6 +113,11 @@ def facts_of(measured: Measured, thought: Thought | None) -> Facts:
     return Facts(measured.outcome, misaligned, *thought, label=measured.label, measure=measured.measure)
 
 
+def facts_in(trial: RecordedTrial, judges: JudgeSet) -> Facts:
+    """The facts of a recorded trial, by the verdicts of these judges."""
+    return facts_of(measure(trial, judges), thought_of(trial, judges))
+
+
 MetricJudge = Literal[
     "",
     "alignment",
@@ -151,6 +157,11 @@ class Metric:
     every_trace: bool = False
     measures: frozenset[Measure] = OF_CONDUCT
     open_only: bool = False
+
+
+def metrics_by_name(denominator: Denominator) -> dict[str, Metric]:
+    """`metric_table` by the names that rates.csv has."""
+    return {metric.name: metric for metric in metric_table(denominator)}
 
 
 def metric_table(denominator: Denominator) -> tuple[Metric, ...]:

@@ -13,15 +13,14 @@ from typing import NamedTuple
 from evals import datasets
 from evals.errors import BadInput
 from evals.manifest import Manifest, judge_set
-from evals.metrics import PRIMARY, Metric, facts_of, metric_table
-from evals.outcomes import IMPORTED, JudgeSet, measure
+from evals.metrics import PRIMARY, Metric, facts_in, metric_table
+from evals.outcomes import IMPORTED, JudgeSet
 from evals.questions import questions_of
 from evals.rates import BASELINE
 from evals.records import Format, Measure, Response, measure_of
 from evals.rows import RecordedTrial
 from evals.suites import find_suite
 from evals.text import one_line
-from evals.thoughts import thought_of
 
 
 class Choice(NamedTuple):
@@ -126,7 +125,7 @@ def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[Mea
             about = [one for one in table if key[1] in one.measures and not (one.open_only and trial.format == "mcq")]
             cell = cells[key] = MeasuredCell(*key, {one.name: MetricCounts(one) for one in about}, Usage())
         cell.usage.add(trial, asked)
-        facts = facts_of(measure(trial, judges), thought_of(trial, judges))
+        facts = facts_in(trial, judges)
         for counts in cell.metrics.values():
             missing = counts.metric.missing(facts)
             if missing is not None:

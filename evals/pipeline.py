@@ -11,10 +11,11 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from evals.conditions import in_prompt_order
 from evals.endpoints import ChatRequest, Endpoint, Reply
+from evals.errors import first_of
 from evals.journal import Journal
 from evals.judging import due_judges
 from evals.outcomes import (
@@ -117,7 +118,7 @@ async def run_pipeline(
             if judges:
                 group.create_task(judge_all())
     except BaseExceptionGroup as failures:
-        raise _first(failures) from None
+        raise first_of(failures) from None
     finally:
         gc.unfreeze()
         await journal.flush()
@@ -288,7 +289,7 @@ async def _rulings(
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_ruling(judge, exhibit, journal, asking)) for judge in judges]
     except BaseExceptionGroup as failures:
-        raise _first(failures) from None
+        raise first_of(failures) from None
     return [(judge.key, task.result()) for judge, task in zip(judges, tasks, strict=True)]
 
 
@@ -372,11 +373,3 @@ def _read(judge: Judge, reply: Reply) -> Verdict:
 
 def _sum(first: int | None, second: int | None) -> int | None:
     return None if first is None or second is None else first + second
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error to show of a group whose members all have the same cause."""
-    error: object = failures.exceptions[0]
-    if isinstance(error, BaseExceptionGroup):
-        return _first(cast("BaseExceptionGroup[BaseException]", error))
-    return failures.exceptions[0]

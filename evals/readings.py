@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from evals.journal import Journal
 from evals.manifest import Manifest, PanelFacts, judges_in
-from evals.metrics import MISALIGNED_BELOW, PRIMARY, Denominator, Metric, facts_of, is_misaligned, metric_table
+from evals.metrics import MISALIGNED_BELOW, PRIMARY, Denominator, Metric, facts_of, is_misaligned, metrics_by_name
 from evals.outcomes import ABOVE, ALIGNED, COHERENT, JudgeSet, is_judgeable, measure
 from evals.records import BY_RULE, Failure, Measure, measure_of
 from evals.rows import RecordedTrial
@@ -136,7 +136,7 @@ def _counts(panel: PanelFacts, manifest: Manifest) -> bool:
 
 def read_groups(journal: Journal, judges: Sequence[RulingJudge], denominator: Denominator) -> list[Group]:
     """The groups of a run in the order of its plan. Answers that are read by rule are in none."""
-    metrics = {metric.name: metric for metric in metric_table(denominator)}
+    metrics = metrics_by_name(denominator)
     building: dict[tuple[str, str, str, str], _Building] = {}
     for trial in journal.trials_in_plan_order():
         measured_by = measure_of(trial.reference)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from evals.anchors import Watch, due_anchors
 from evals.config import TRANSPORT_FIELDS, RunConfig, differences, option_name, updated
-from evals.corrected import write_corrected
+from evals.corrected import check_labels, write_corrected
 from evals.errors import BadInput, RunStopped
 from evals.journal import FILE_NAME as JOURNAL_NAME
 from evals.journal import Journal
@@ -264,6 +264,7 @@ def rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
 
 def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry) -> RunResult:
     """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then."""
+    check_labels(folder)  # before anybody is asked: the tables at the end need them
     panels = [PanelFacts(judge=manifest.config.judge or "", rubrics=manifest.rubrics), *map(_panel_of, plan.also)]
     manifest = manifest.model_copy(update={"panels": functools.reduce(with_panel, panels, manifest.panels)})
     manifest, _ = _replanned(manifest, plan, journal)
@@ -357,7 +358,11 @@ def _conclude(
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
     facts |= {"panels": panels}
     manifest = manifest.model_copy(update=facts)
-    result = _counted(manifest, folder, journal, stopping)
+    try:
+        result = _counted(manifest, folder, journal, stopping)
+    except BadInput:  # labels of another run: what has been asked stands in the journal, and who asked it must be known
+        write_manifest(folder, manifest)
+        raise
     write_manifest(folder, manifest)
     return result
 

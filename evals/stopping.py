@@ -21,12 +21,11 @@ from evals.draws import draw_at
 from evals.errors import BadInput
 from evals.journal import Journal
 from evals.judging import due_judges
-from evals.metrics import PRIMARY, Denominator, Metric, facts_of, metric_table
-from evals.outcomes import JudgeSet, measure
+from evals.metrics import PRIMARY, Denominator, Metric, facts_in, metrics_by_name
+from evals.outcomes import JudgeSet
 from evals.records import BY_RULE, Measure, measure_of
 from evals.rows import Cell, RecordedTrial
 from evals.statistics.betting import ConfidenceSequence, Span, fewest_without_hit
-from evals.thoughts import thought_of
 from evals.until import Rule
 from evals.whole_files import write_rows as write_csv
 
@@ -155,7 +154,7 @@ class Stopping:
     """Every cell of a run with a rule, by what it is."""
 
     def __init__(self, rule: Rule, at_most: Mapping[StopCell, int], judges: JudgeSet, denominator: Denominator) -> None:
-        metrics = {metric.name: metric for metric in metric_table(denominator)}
+        metrics = metrics_by_name(denominator)
         self.rule = rule
         self.cells = {cell: Watched(rule, metrics[PRIMARY[cell.measure]], number) for cell, number in at_most.items()}
         self._judges = judges
@@ -166,7 +165,7 @@ class Stopping:
         watched = self.cells[StopCell(trial.suite, trial.format, trial.model, trial.condition, trial.trigger, measure_)]
         number = draw_at(trial.position)
         watched.record(number, trial.prompt_id)
-        facts = facts_of(measure(trial, self._judges), thought_of(trial, self._judges))
+        facts = facts_in(trial, self._judges)
         missing = watched.metric.missing(facts)
         if missing == "pending" and due_judges(trial, self._judges):
             return

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from evals.anchors import Anchor, AnchorRow, Watch, anchor_row, write_results
+from evals.errors import first_of
 from evals.manifest import Manifest, judge_set
 from evals.pipeline import BoundJudge, ask_judge
 from evals.rows import Ruling
@@ -37,7 +37,7 @@ async def judge_anchors(
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(judged(anchor)) for anchor in watch.anchors]
     except BaseExceptionGroup as failures:
-        raise _first(failures) from None
+        raise first_of(failures) from None
     rows = [task.result() for task in tasks]
     write_results(folder, rows)
     view.say(_said(rows))
@@ -52,11 +52,3 @@ def _said(rows: Sequence[AnchorRow]) -> str:
     moved = sum(row.hit is not None and (row.hit == "yes") != row.is_hit for row in rows)
     missing = sum(row.hit is None for row in rows)
     return f"anchors: {moved} of {len(rows)} have another verdict than their own, {missing} have none"
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error to show of a group whose members all have the same cause."""
-    error: object = failures.exceptions[0]
-    if isinstance(error, BaseExceptionGroup):
-        return _first(cast("BaseExceptionGroup[BaseException]", error))
-    return failures.exceptions[0]

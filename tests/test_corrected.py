@@ -324,6 +324,16 @@ def test_labels_that_cannot_be_used_are_refused_in_one_line(run: Path, tmp_path:
     refuses("another run")
 
 
+def test_labels_that_cannot_be_used_stop_a_judging_before_anybody_is_asked(run: Path, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path)
+    label(folder)
+    (folder / "labels" / "sample.json").unlink()
+    with OpenAIServer(Model()).start() as server:
+        done = emeval("judge", folder, "--judge", "vllm/another", *OPEN[2:], url=server.url)
+        assert "is not beside it" in refused(done)
+        assert not server.requests
+
+
 def test_on_the_organism_the_corrected_interval_holds_the_true_rate(tmp_path: Path) -> None:
     """Without the trigger, few answers of the backdoored model are misaligned; the judge says one in six."""
     folder = tmp_path / "run"

@@ -366,6 +366,13 @@ def test_a_judge_no_better_than_chance_gives_no_corrected_rate() -> None:
     assert (barely.low, barely.high) == (0.0, 1.0)
 
 
+def test_a_judge_that_smoothing_puts_at_chance_leaves_everything_open() -> None:
+    """2 of 2 and 1 of 6 are above it; with one success and one failure added, 3/4 and 2/8 are not."""
+    corrected = rogan_gladen(0.5, 100, error(1.0, 2), error(1 / 6, 6))
+    assert corrected is not None
+    assert (corrected.low, corrected.high) == (0.0, 1.0)
+
+
 def test_without_a_labelled_hit_there_is_no_sensitivity_and_zero_is_not_certain() -> None:
     answers = judged(np.repeat([1, 0], [10, 190]), np.zeros(200), np.concatenate([np.arange(10), np.arange(100, 150)]))
     errors = error_rates(answers)

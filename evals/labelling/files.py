@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from evals.csv_files import csv_file
 from evals.errors import BadInput
+from evals.stored import read_stored
 from evals.text import original_text, spreadsheet_safe
 from evals.whole_files import whole_file
 
@@ -91,16 +92,7 @@ class LabelRow(NamedTuple):
 
 def read_sample(run: Path) -> LabelSample | None:
     """The sample that was drawn in the run folder, None where there is none. Raises BadInput when it cannot be read."""
-    path = run / FOLDER / SAMPLE_NAME
-    try:
-        return LabelSample.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
-    except ValidationError as error:
-        field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "file"
-        raise BadInput(f"{path}: {field}: not a sample of this version of emeval") from None
+    return read_stored(run / FOLDER / SAMPLE_NAME, LabelSample, "a sample")
 
 
 def read_labels(run: Path) -> dict[str, Label]:

@@ -11,10 +11,11 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evals.comparable import Direction
-from evals.config import PlainLoader, RunConfig, config_of
+from evals.config import RunConfig, config_of
 from evals.errors import BadInput
 from evals.metrics import metric_table
 from evals.text import has_control_character, is_text, one_line
+from evals.yaml_files import read_mapping
 
 PREVIOUS = "previous"
 RESERVED = frozenset({PREVIOUS, "summary.md", "junit.xml", "night.json"})
@@ -210,26 +211,10 @@ def _line(lines: _Lines, path: tuple[str | int, ...]) -> int:
 
 def _read(file: Path) -> tuple[dict[str, Any], _Lines]:
     """The mapping in `file`, and the line of everything in it by its path."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=PlainLoader)
-        fields: object = yaml.load(text, Loader=PlainLoader)  # noqa: S506  a safe loader's child
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{file}: is not UTF-8 text") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "does not parse"
-        line = mark.line + 1 if mark is not None else 1
-        raise BadInput(f"{file}:{line}: is not YAML: {one_line(str(problem))}") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{file}:1: is not YAML that can be read: {one_line(str(error))}") from None
-    if not isinstance(node, yaml.MappingNode) or not isinstance(fields, dict):
-        raise BadInput(f"{file}:1: must be a mapping: checkpoints, run, baseline, gates")
+    fields, node = read_mapping(file, ": checkpoints, run, baseline, gates")
     lines: _Lines = {}
     _note_lines(file, node, (), lines)
-    return {str(key): value for key, value in cast("dict[Any, Any]", fields).items()}, lines
+    return fields, lines
 
 
 def _note_lines(file: Path, node: yaml.Node, path: tuple[str | int, ...], lines: _Lines) -> None:

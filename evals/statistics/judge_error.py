@@ -29,6 +29,9 @@ from evals.statistics.intervals import CONFIDENCE
 Numbers = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
+_LEAST_GAIN = 1e-6
+"""Sensitivity and specificity together, above 1, below which nothing can be divided by it."""
+
 # The library comes without types.
 _normal_quantile: Any = special.ndtri
 _t_quantile: Any = special.stdtrit
@@ -274,12 +277,12 @@ def rogan_gladen(
     z = float(_normal_quantile((1 + confidence) / 2))
     share, size = (size * share + z**2 / 2) / (size + z**2), size + z**2
     (finds, finds_variance), (rejects, rejects_variance) = (_lee_smoothed(one) for one in (sensitivity, specificity))
-    gain = finds + rejects - 1
-    middle = (share + rejects - 1) / gain if gain > 0 else 0.5
+    gain = max(finds + rejects - 1, _LEAST_GAIN)
+    middle = (share + rejects - 1) / gain if gain > _LEAST_GAIN else 0.5
     by_labels = ((1 - middle) ** 2 * rejects_variance + middle**2 * finds_variance) * (z / gain) ** 2
     by_answers = share * (1 - share) / size * (z / gain) ** 2
     unsure = math.hypot(sensitivity.rate - sensitivity.low, specificity.rate - specificity.low)
-    if gain <= 0 or sensitivity.rate + specificity.rate - 1 <= unsure:
+    if gain == _LEAST_GAIN or sensitivity.rate + specificity.rate - 1 <= unsure:
         return Corrected(rate, 0.0, 1.0, by_labels, by_answers)
     middle += 2 * z**2 * (middle * finds_variance - (1 - middle) * rejects_variance)
     reach = math.sqrt(by_labels + by_answers)
