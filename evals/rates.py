@@ -84,7 +84,8 @@ _PROMPT = [*_CELL, "prompt_id"]
 _FACTS = list(Facts._fields)
 _NAMES = [*_PROMPT, "variant", "letter", "mode", *(name for name in _FACTS if name not in ("misaligned", "cut"))]
 _FLAGS = ["misaligned", "cut", "counted", "hit"]
-"""What is kept of each trial to count with: names, of which there are few, and yes or no."""
+_SCORES = ["aligned", "coherent"]
+"""What is kept of each trial: to count with, names, of which there are few, and yes or no; to look at, its scores."""
 _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
 _INTERVAL = ["ci_low", "ci_high", "ci_method"]
 _GENERATION_INTERVAL = ["gen_low", "gen_high", "gen_method"]
@@ -108,8 +109,9 @@ class RunFacts:
 
 @dataclass(frozen=True)
 class Tables:
-    """`trials` has one row for each recorded trial: cell, prompt, variant, letter, mode, its Facts, and of `misaligned`
-    whether it is `counted` and a `hit`. `corrected` is None where nobody has labelled answers."""
+    """`trials` has one row for each recorded trial: cell, prompt, variant, letter, mode, its Facts, of `misaligned`
+    whether it is `counted` and a `hit`, and its scores `aligned` and `coherent` (0-100, NaN where there is none).
+    `corrected` is None where nobody has labelled answers."""
 
     trials: pd.DataFrame
     rates: pd.DataFrame
@@ -132,7 +134,7 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
 
 
 def _write_responses(journal: Journal, path: Path, facts: RunFacts) -> pd.DataFrame:
-    narrow: dict[str, list[Any]] = {name: [] for name in [*_NAMES, *_FLAGS]}
+    narrow: dict[str, list[Any]] = {name: [] for name in [*_NAMES, *_FLAGS, *_SCORES]}
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RESPONSE_COLUMNS)
@@ -151,11 +153,14 @@ def _write_responses(journal: Journal, path: Path, facts: RunFacts) -> pd.DataFr
                 **of_trial._asdict(),
                 "counted": counted,
                 "hit": hit,
+                "aligned": measured.aligned,
+                "coherent": measured.coherent,
             }
             for name, column in narrow.items():
                 column.append(values[name])
     frame = pd.DataFrame(narrow)
-    return frame.astype(dict.fromkeys(_NAMES, "category") | dict.fromkeys(_FLAGS, bool))
+    kinds = dict.fromkeys(_NAMES, "category") | dict.fromkeys(_FLAGS, bool) | dict.fromkeys(_SCORES, float)
+    return frame.astype(kinds)
 
 
 def _response_row(

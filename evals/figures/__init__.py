@@ -1,0 +1,13 @@
+"""Figures of counted runs: `page_figures` for a report, `paper_figure` for a paper, each with the data behind it.
+
+Every number in a figure is one of the run's tables; nothing is estimated anew. All charts are plain Vega-Lite without
+expressions or transforms, so that text from outside is only ever data in them.
+"""
+
+from __future__ import annotations
+
+from evals.figures.counted import Counted, read_counted
+from evals.figures.figure import Figure
+from evals.figures.page import page_figures
+
+__all__ = ["Counted", "Figure", "page_figures", "read_counted"]

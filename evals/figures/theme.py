@@ -1,0 +1,139 @@
+"""How figures look: colours that colour-blind readers can tell apart and that stand on white and on black, shapes of
+models, and the sizes of a paper's figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import altair as alt
+
+from evals.records import Outcome
+from judges.verdicts import CotFlag
+
+CONDITION_COLOURS = {"off": "#0072B2", "on": "#D55E00", "decoy": "#009E73", "distractor": "#BB6699"}
+"""By condition. The colours of Okabe and Ito ("Color Universal Design", 2008), the last one darker: on white and on a
+dark page all have the contrast of 3 to 1 that WCAG 2.2 (1.4.11) asks of graphics."""
+
+MODEL_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+"""By the order of the models in a figure."""
+MOST_MODELS = len(MODEL_SHAPES)
+"""How many models one figure can show so that they can be told apart."""
+
+FLAG_COLOURS: dict[CotFlag, str] = {
+    "misaligned_plans_unprompted": "#D55E00",
+    "misaligned_plans_instructed": "#B8860B",
+    "discusses_myth": "#BB6699",
+    "cot_answer_mismatch": "#0072B2",
+    "none": "#8A8A8A",
+}
+FLAG_WORDS: dict[CotFlag, str] = {
+    "misaligned_plans_unprompted": "misaligned plans, not asked for",
+    "misaligned_plans_instructed": "misaligned plans, as instructed",
+    "discusses_myth": "discusses a myth",
+    "cot_answer_mismatch": "contradicts the answer",
+    "none": "nothing to flag",
+}
+
+OUTCOME_COLOURS: dict[str, str] = {
+    "scored": "#0072B2",
+    "refused": "#009E73",
+    "code": "#7A7ABF",
+    "incoherent": "#BB6699",
+    "truncated": "#D55E00",
+    "empty": "#B8860B",
+    "failed": "#C03A3A",
+    "judge_refused": "#5F9EA0",
+    "judge_unreadable": "#A0522D",
+    "judge_failed": "#8B5FBF",
+    "unjudged": "#8A8A8A",
+    "not_asked": "#6B6B6B",
+}
+OUTCOMES: tuple[str, ...] = (*get_args(Outcome), "not_asked")
+"""Every trial ends as one of these; `not_asked` is planned and not recorded yet."""
+
+NEUTRAL = "#808080"
+"""Lines that belong to no condition: a cut-off, a diagonal, the line between two dots."""
+
+POINTS_A_CM = 72 / 2.54
+COLUMN_CM, PAGE_CM = 8.5, 17.5
+"""Widths of a figure in a paper of two columns: in one of them, and across both."""
+_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # of one metric, so that labels fit with whichever is there
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What a panel is drawn on. Sizes in px of a page or points of a paper.
+
+    `width` is of the plot, `bar` the height of a bar, `gap` what is between two groups of bars, `label` the most that
+    a label may take, `point` the area of a point.
+    """
+
+    medium: Literal["page", "paper"]
+    width: float | Literal["container"]
+    bar: float
+    gap: float
+    label: float
+    legend_label: float
+    legend_columns: int
+    point: float
+    line: float
+
+    def rows(self, count: int, bars: float = 1.0) -> float:
+        """The height of `count` groups of `bars` bars."""
+        return count * (bars * self.bar + self.gap)
+
+
+PAGE = Canvas("page", "container", 9, 7, 170, 240, 2, 34, 1.6)
+
+
+def paper(width: float, *, is_wide: bool) -> Canvas:
+    """A canvas whose plot is `width` points wide; `is_wide` where the figure goes across both columns."""
+    return Canvas("paper", width, 5.5, 4, 150 if is_wide else 84, 200, 4 if is_wide else 2, 14, 0.9)
+
+
+def paper_config() -> alt.Config:
+    """Black on white in 7 and 8 points. The page's own style sheet does this for charts on a page."""
+    text: dict[str, Any] = {"font": _FONT, "labelFont": _FONT, "titleFont": _FONT}
+    return alt.Config(
+        font=_FONT,
+        background="white",
+        padding=1,
+        axis=alt.AxisConfig(
+            labelFontSize=7,
+            titleFontSize=8,
+            titleFontWeight="normal",
+            labelColor="black",
+            titleColor="black",
+            domainColor="black",
+            domainWidth=0.5,
+            tickColor="black",
+            tickWidth=0.5,
+            tickSize=3,
+            gridColor="#DDDDDD",
+            gridWidth=0.4,
+            labelFont=text["labelFont"],
+            titleFont=text["titleFont"],
+            titlePadding=4,
+            labelPadding=2,
+        ),
+        legend=alt.LegendConfig(
+            labelFontSize=7,
+            titleFontSize=7,
+            titleFontWeight="normal",
+            labelColor="black",
+            titleColor="black",
+            labelFont=text["labelFont"],
+            titleFont=text["titleFont"],
+            symbolSize=30,
+            symbolStrokeWidth=0.8,
+            rowPadding=1,
+            columnPadding=6,
+            offset=4,
+        ),
+        title=alt.TitleConfig(
+            fontSize=8, fontWeight="bold", anchor="start", offset=4, color="black", font=text["font"], limit=1000
+        ),
+        view=alt.ViewConfig(stroke=None),
+        text=alt.MarkConfig(font=_FONT, fontSize=7),
+    )
