@@ -1,0 +1,203 @@
+"""Transcripts packed for a page: an index of every trial, and the texts in parts that the page opens as it needs them.
+
+Texts are compressed (gzip, then base64), so that a page of 10,000 answers stays small. Nothing here is HTML: the page
+shows every text as text. Journals are read a few trials at a time; what stays in memory is the index, a few numbers and
+one line of text a trial, and the packed parts until the sink takes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from evals.figures.counted import Counted
+from evals.journal import Journal
+from evals.manifest import judge_set
+from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
+from evals.outcomes import JudgeSet, Measured, measure
+from evals.records import Failure, Response
+from evals.rows import RecordedTrial
+from evals.text import one_line
+from evals.thoughts import thought_of
+from evals.verdict_words import JudgeName, judge_names, said_of
+
+PART_BYTES = 1 << 19
+"""Characters of text from which on a part is closed: small enough to open at once, large enough to compress well."""
+_PEEK = 120
+
+NAMED = ("run", "suite", "format", "model", "condition", "question", "outcome", "flag", "articulates", "metric")
+"""Columns of the index whose values are numbers of names."""
+COLUMNS = ("id", *NAMED, "hit", "score", "coherent", "repeat", "peek", "part", "place")
+
+
+class Usage(NamedTuple):
+    """Tokens sent and received, as the servers have counted them."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def plus(self, prompt: int | None, completion: int | None) -> Usage:
+        return Usage(self.prompt + (prompt or 0), self.completion + (completion or 0))
+
+
+@dataclass
+class Index:
+    """One value a trial in each of COLUMNS, and the `names` that the numbers in the columns of NAMED stand for.
+
+    `hit` is 1, 0, or None for an answer that is not in the denominator of what its suite is about; `score` and
+    `coherent` are in 0-100, None where there is none. A condition's name is a triple with its trigger and distractor.
+    """
+
+    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    names: dict[str, dict[Any, int]] = field(default_factory=lambda: {name: {} for name in NAMED})
+    usage: dict[tuple[str, str], Usage] = field(default_factory=dict[tuple[str, str], Usage])
+    """By run, and by the model that was asked."""
+
+    def add(self, values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            number = self.names[name].setdefault(value, len(self.names[name])) if name in self.names else value
+            self.columns[name].append(number)
+
+    def use(self, run: str, model: str, prompt: int | None, completion: int | None) -> None:
+        self.usage[run, model] = self.usage.get((run, model), Usage()).plus(prompt, completion)
+
+    def usage_of(self, run: str) -> dict[str, Usage]:
+        """The tokens of a run by who was asked, of those that a server has counted."""
+        return {model: usage for (of, model), usage in self.usage.items() if of == run and any(usage)}
+
+    def packed(self) -> str:
+        return pack({"names": {name: list(known) for name, known in self.names.items()}, "columns": self.columns})
+
+    def __len__(self) -> int:
+        return len(self.columns["id"])
+
+
+def pack(value: object) -> str:
+    """`value` as JSON, compressed, in characters that need no escaping anywhere. Half characters become �."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode("ascii")
+
+
+class _Part:
+    """Texts of trials that follow each other. Prompts that several of them share stand in it once."""
+
+    def __init__(self) -> None:
+        self.prompts: dict[tuple[tuple[str, str], ...], int] = {}
+        self.trials: list[dict[str, Any]] = []
+        self.size = 0
+
+    def add(self, trial: RecordedTrial, names: dict[str, JudgeName]) -> int:
+        """The place of the trial in the part."""
+        prompt = tuple((message.role, message.content) for message in trial.messages)
+        if prompt not in self.prompts:
+            self.prompts[prompt] = len(self.prompts)
+            self.size += sum(len(content) for _, content in prompt)
+        texts = _texts(trial, names)
+        self.trials.append({"prompt": self.prompts[prompt], **texts})
+        self.size += sum(len(text) for text in texts.values() if isinstance(text, str))
+        self.size += sum(len(said["reply"]) for said in texts["said"])
+        return len(self.trials) - 1
+
+    def packed(self) -> str:
+        return pack({"prompts": list(self.prompts), "trials": self.trials})
+
+
+def _texts(trial: RecordedTrial, names: dict[str, JudgeName]) -> dict[str, Any]:
+    said = [
+        {
+            "judge": one.judge.name,
+            "model": one.judge.model,
+            "counts": one.judge.counts,
+            "words": one.words,
+            "reply": one.reply,
+        }
+        for one in said_of(trial, names)
+    ]
+    match trial.result:
+        case Failure(kind, detail, attempts):
+            return {"failure": f"{kind}: {detail}", "attempts": attempts, "said": said}
+        case Response() as response:
+            return {
+                "reasoning": response.reasoning,
+                "answer": response.answer,
+                "refusal": response.refusal,
+                "state": response.reasoning_state,
+                "finish": response.finish_reason,
+                "tokens": response.completion_tokens,
+                "said": said,
+            }
+
+
+def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None]) -> Index:
+    """Give every trial of the runs to `sink`, a packed part after the other, and return their index."""
+    index, part, closed = Index(), _Part(), 0
+    for run in runs:
+        names, judges = judge_names(run.manifest), judge_set(run.manifest)
+        metrics = metrics_by_name(run.manifest.config.denominator)
+        for trial in _trials(run):
+            place = part.add(trial, names)
+            entry = _entry(trial, judges, metrics)
+            index.add({**entry, "run": run.manifest.run_id, "part": closed, "place": place})
+            _count_tokens(index, run.manifest.run_id, trial, names)
+            if part.size >= PART_BYTES:
+                sink(part.packed())
+                part, closed = _Part(), closed + 1
+    if part.trials:
+        sink(part.packed())
+    return index
+
+
+def _count_tokens(index: Index, run: str, trial: RecordedTrial, names: dict[str, JudgeName]) -> None:
+    if isinstance(trial.result, Response):
+        index.use(run, trial.model, trial.result.prompt_tokens, trial.result.completion_tokens)
+    for judge_id, ruling in trial.rulings.items():
+        judge = names.get(judge_id)
+        if judge is not None and judge.model:
+            index.use(run, f"judge {judge.model}", ruling.prompt_tokens, ruling.completion_tokens)
+
+
+def _trials(run: Counted) -> Iterator[RecordedTrial]:
+    with Journal.read(run.folder) as journal:
+        yield from journal.trials_in_plan_order()
+
+
+def _entry(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -> dict[str, Any]:
+    measured, thought = measure(trial, judges), thought_of(trial, judges)
+    facts = facts_of(measured, thought)
+    name = PRIMARY[measured.measure]
+    metric = metrics[name]
+    counted = metric.missing(facts) is None
+    response = trial.result if isinstance(trial.result, Response) else None
+    return {
+        "id": trial.trial_id,
+        "suite": trial.suite,
+        "format": trial.format,
+        "model": trial.model,
+        "condition": (trial.condition, trial.trigger, trial.distractor),
+        "question": trial.prompt_id,
+        "outcome": measured.outcome,
+        "flag": facts.flag,
+        "articulates": facts.articulation,
+        "metric": name,
+        "hit": int(metric.hits(facts)) if counted else None,
+        "score": _rounded(measured.aligned),
+        "coherent": _rounded(measured.coherent),
+        "repeat": trial.repeat,
+        "peek": one_line(_peek(response, measured), _PEEK) if response else "",
+    }
+
+
+def _peek(response: Response, measured: Measured) -> str:
+    """What tells an answer from others: its words; of a bare letter what it stands for, and the thought behind it."""
+    if measured.letter is None:
+        return response.answer or response.refusal or response.reasoning
+    option = "the misaligned option" if measured.chose_misaligned else "the aligned option"
+    return f"{measured.letter}, {option}" + (f": {response.reasoning}" if response.reasoning else "")
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(score, 1)

@@ -1,0 +1,99 @@
+"""What judges said of a trial, in words for people, beside which judge it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, assert_never
+
+from evals.manifest import Manifest
+from evals.outcomes import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
+from evals.rows import JudgeFailed, RecordedTrial
+from judges.question import PREFIX
+from judges.verdicts import (
+    Chosen,
+    Classified,
+    Code,
+    Credited,
+    Flagged,
+    JudgeRefused,
+    Labelled,
+    Numbered,
+    Refused,
+    Scored,
+    Unreadable,
+    Verdict,
+)
+
+_BY_RULE = {
+    CHOICE_JUDGE_ID: "choice",
+    NUMBER_JUDGE_ID: "number",
+    NAMING_JUDGE_ID: "naming",
+    OWN_SCORE_JUDGE_ID: "own_score",
+}
+
+
+class JudgeName(NamedTuple):
+    """What a judge looks at, and the model behind it, "" for a rule. `counts`: its verdicts are those of the rates."""
+
+    name: str
+    model: str
+    counts: bool
+
+
+class Said(NamedTuple):
+    """One judge's verdict in words, and the judge's own `reply` as it came, "" where a rule has read the answer."""
+
+    judge: JudgeName
+    words: str
+    reply: str
+
+
+def judge_names(manifest: Manifest) -> dict[str, JudgeName]:
+    """Every judge that has ruled on the run, by id."""
+    counted = {facts.judge_id for facts in manifest.rubrics.values()}
+    names = {judge_id: JudgeName(name, "", True) for judge_id, name in _BY_RULE.items()}
+    for panel in manifest.all_panels():
+        for name, facts in panel.rubrics.items():
+            names[facts.judge_id] = JudgeName(name.removeprefix(PREFIX), panel.judge, facts.judge_id in counted)
+    return names
+
+
+def said_of(trial: RecordedTrial, names: Mapping[str, JudgeName]) -> list[Said]:
+    """What was said of the trial, by judges whose verdicts count first. A judge that `names` lacks shows its id."""
+    said = [
+        Said(names.get(judge_id, JudgeName(judge_id[:12], "", False)), verdict_words(ruling.verdict), ruling.reply)
+        for judge_id, ruling in trial.rulings.items()
+    ]
+    return sorted(said, key=lambda one: (not one.judge.counts, one.judge.model, one.judge.name))
+
+
+def verdict_words(verdict: Verdict | JudgeFailed) -> str:
+    """A verdict in a few words."""
+    match verdict:
+        case Scored(score, mode):
+            how = {"text": "", "logprob": ", from token probabilities", "imported": ", as imported"}[mode]
+            return f"{score:.4g} of 100{how}"
+        case Chosen(letter, option):
+            return f"{letter}, the {option} option"
+        case Flagged(flag):
+            return flag
+        case Labelled(label):
+            return "yes" if label else "no"
+        case Classified(label):
+            return label
+        case Credited(detail):
+            return f"credits {detail}" if detail in ("both", "neither") else f"credits the {detail}"
+        case Numbered(number):
+            return "no number" if number is None else number
+        case Code():
+            return "code"
+        case Refused():
+            return "the model refused"
+        case JudgeRefused():
+            return "the judge declined"
+        case Unreadable(reason):
+            return f"unreadable: {reason}"
+        case JudgeFailed(kind, detail):
+            return f"no verdict: {kind}: {detail}"
+        case _ as never:
+            assert_never(never)
