@@ -12,11 +12,11 @@ import re
 import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar, cast, get_args
+from typing import NamedTuple, Protocol, TypeVar, cast, get_args
 
 from evals.conditions import CONDITIONS, in_prompt_order
 from evals.config import RunConfig, build_config
@@ -120,7 +120,7 @@ _LABELS: dict[Measure, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
 }
 """Of answers that were measured beside something known: what stands for that (it did not come with the answers), who
 said so, and the words that the column `label` has for it."""
-_NO_SAMPLING = Sampling(None, 0)
+NO_SAMPLING = Sampling(None, 0)
 _T = TypeVar("_T", bound=str)
 
 
@@ -138,13 +138,45 @@ class ImportOptions(NamedTuple):
 
 def import_file(path: Path, folder: Path, options: ImportOptions, view: RunView) -> RunResult:
     """Make a run folder of the answers in the CSV `path`. Raises BadInput, and then nothing is there that was not."""
-    _refuse_occupied(folder)
+    refuse_occupied(folder)
+    with csv_file(path, _KNOWN) as file:
+        file.require(*REQUIRED)
+        return import_rows(_Rows(file, options), folder, view)
+
+
+class ImportedRows(Protocol):
+    """Answers judged elsewhere as trials, one at a time. What is said of all of them holds once they have been iterated
+    over: their `count`, the trials in each cell, the judges that ruled, and the sha256 of where they came from."""
+
+    options: ImportOptions
+    planned: Counter[Cell]
+    ruled: set[str]
+    count: int
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+    def __iter__(self) -> Iterator[tuple[Trial, Response | Failure, list[tuple[JudgeKey, Ruling]]]]: ...
+
+    def config(self) -> RunConfig:
+        """What is known of how the answers were asked for; the rest keeps its defaults and says nothing."""
+        ...
+
+    def notes(self) -> Iterator[str]:
+        """What a person should know of them."""
+        ...
+
+
+def import_rows(rows: ImportedRows, folder: Path, view: RunView) -> RunResult:
+    """Make a run folder of `rows`. Raises BadInput, and then nothing is there that was not."""
+    refuse_occupied(folder)
     name = folder.absolute().name
     with _made_beside(folder) as made:
         try:
-            with Journal.open(made) as journal, csv_file(path, _KNOWN) as file:
-                file.require(*REQUIRED)
-                rows = _Rows(file, options)
+            with Journal.open(made) as journal:
                 journal.record_all(rows)
                 manifest = _manifest(rows, name)
                 journal.set_cells(rows.planned.items())
@@ -197,6 +229,14 @@ class _Rows:
         self._flags_without_reasoning = 0
         self._ours = set(self.file.columns) >= _OF_OURS
 
+    @property
+    def path(self) -> Path:
+        return self.file.path
+
+    @property
+    def sha256(self) -> str:
+        return self.file.sha256
+
     def __iter__(self) -> Iterator[tuple[Trial, Response | Failure, list[tuple[JudgeKey, Ruling]]]]:
         for row in self.file:
             if self._ours:
@@ -242,7 +282,7 @@ class _Rows:
             placement=None,
             repeat=repeat,
             messages=(Message("user", question),),
-            sampling=_NO_SAMPLING,
+            sampling=NO_SAMPLING,
             seed=0,
             reference=None if measure == "alignment" else _LABELS[measure][0],
             distractor=_cell(row, "distractor") if condition == "distractor" else "",
@@ -373,7 +413,10 @@ class _Rows:
             raise self.bad(row, column, f"{one_line(cell, 40)!r} is not a count")
         return int(cell)
 
-    # --- what a person should know ---
+    # --- what is said of all rows ---
+
+    def config(self) -> RunConfig:
+        return build_config(fields_of(self, self.triggers), None)
 
     def notes(self) -> Iterator[str]:
         unread = [name or "(without a name)" for name in self.file.columns if name not in (*_KNOWN, *_DERIVED)]
@@ -470,20 +513,37 @@ def _label(cell: str) -> Verdict | None:
 # --- the run folder ---------------------------------------------------------------------------------------------------
 
 
-def _manifest(rows: _Rows, run_id: str) -> Manifest:
+def fields_of(rows: ImportedRows, triggers: Mapping[str, str]) -> dict[str, object]:
+    """The fields of a RunConfig that follow from the rows and the options; `triggers` are those met, by condition."""
+    cells = rows.planned
+    return {
+        "suites": tuple(dict.fromkeys(cell.suite for cell in cells)),
+        "models": tuple(dict.fromkeys(cell.model for cell in cells)),
+        "imported": True,
+        "conditions": tuple(name for name in CONDITIONS if any(cell.condition == name for cell in cells)),
+        "trigger": triggers.get("on"),
+        "decoy": triggers.get("decoy"),
+        "judge": IMPORTED if rows.ruled else None,
+        "coherence_min": rows.options.coherence_min,
+        "denominator": rows.options.denominator,
+        "max_unscored": rows.options.max_unscored,
+    }
+
+
+def _manifest(rows: ImportedRows, run_id: str) -> Manifest:
     """Raises BadInput for a file without rows."""
-    path = rows.file.path
+    path = rows.path
     if not rows.count:
         raise BadInput(f"{path}: holds no rows")
     if rows.options.coherence_min is not None and "coherence" not in rows.ruled:
         raise BadInput(f"--coherence-min: {path} holds no coherence scores in a column coherent")
     judges = sorted(rows.ruled | {"alignment"}) if rows.ruled else []
-    imported = ImportFacts(file=one_line(path.name), sha256=rows.file.sha256, rows=rows.count, judges=tuple(judges))
+    imported = ImportFacts(file=one_line(path.name), sha256=rows.sha256, rows=rows.count, judges=tuple(judges))
     prompts = Counter(suite for suite, _ in {(cell.suite, cell.prompt_id) for cell in rows.planned})
     return Manifest(
         run_id=run_id,
         status="complete",
-        config=_config(rows),
+        config=rows.config(),
         datasets={
             suite: DatasetFacts(file=imported.file, sha256=imported.sha256, scenarios=count, source="imported")
             for suite, count in prompts.items()
@@ -501,25 +561,8 @@ def _manifest(rows: _Rows, run_id: str) -> Manifest:
     )
 
 
-def _config(rows: _Rows) -> RunConfig:
-    """What is known of how the answers were asked for; the rest keeps its defaults and says nothing."""
-    cells = rows.planned
-    fields = {
-        "suites": tuple(dict.fromkeys(cell.suite for cell in cells)),
-        "models": tuple(dict.fromkeys(cell.model for cell in cells)),
-        "imported": True,
-        "conditions": tuple(name for name in CONDITIONS if any(cell.condition == name for cell in cells)),
-        "trigger": rows.triggers.get("on"),
-        "decoy": rows.triggers.get("decoy"),
-        "judge": IMPORTED if rows.ruled else None,
-        "coherence_min": rows.options.coherence_min,
-        "denominator": rows.options.denominator,
-        "max_unscored": rows.options.max_unscored,
-    }
-    return build_config(fields, None)
-
-
-def _refuse_occupied(folder: Path) -> None:
+def refuse_occupied(folder: Path) -> None:
+    """Raises BadInput for a folder that holds something."""
     if not is_text(str(folder)):
         raise BadInput("--out: holds bytes that are not UTF-8 text")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

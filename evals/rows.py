@@ -181,7 +181,7 @@ def recorded_from(row: Sequence[Any], rulings: dict[str, Ruling]) -> RecordedTri
     else:
         result = Failure(values["failure"], values["failure_detail"], values["attempts"])
     sent = tuple(Message(message["role"], message["content"]) for message in json.loads(values["messages"]))
-    values["reference"] = None if values["reference"] is None else _reference_from(json.loads(values["reference"]))
+    values["reference"] = None if values["reference"] is None else reference_from(json.loads(values["reference"]))
     return RecordedTrial(**{name: values[name] for name in _ASKED}, messages=sent, result=result, rulings=rulings)
 
 
@@ -205,7 +205,7 @@ def trial_row(trial: Trial, result: Response | Failure) -> tuple[Any, ...]:
         trial.distractor,
         trial.placement,
         measure_of(trial.reference),
-        None if trial.reference is None else json.dumps(_reference_row(trial.reference), ensure_ascii=False),
+        None if trial.reference is None else json.dumps(reference_row(trial.reference), ensure_ascii=False),
         trial.repeat,
         trial.seed,
         json.dumps(wire_messages(trial.messages), ensure_ascii=False),
@@ -240,7 +240,8 @@ def _options_row(options: Options) -> dict[str, str]:
     return {"A": options.a, "B": options.b, "misaligned": options.misaligned_letter}
 
 
-def _reference_row(reference: Reference) -> dict[str, Any]:
+def reference_row(reference: Reference) -> dict[str, Any]:
+    """What answers are compared with, as JSON values."""
     match reference:
         case Truth(correct, incorrect):
             return {"correct": correct, "incorrect": incorrect}
@@ -254,7 +255,8 @@ def _reference_row(reference: Reference) -> dict[str, Any]:
             return {"posed": prompts, "measure": measured_by}
 
 
-def _reference_from(row: dict[str, Any]) -> Reference:
+def reference_from(row: dict[str, Any]) -> Reference:
+    """The reference in what `reference_row` made. Raises KeyError for anything else."""
     if "fact" in row:
         return Fact(row["fact"])
     if "named" in row:

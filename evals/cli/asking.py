@@ -195,7 +195,12 @@ def judge_command(
 @app.command(name="import")
 def import_command(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.csv", help="Columns question, answer; question_id, aligned, coherent, ...")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A CSV with columns question, answer; question_id, aligned, coherent, ... Or an Inspect log (.eval), or a "
+            "folder of them.",
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
     model: Annotated[
@@ -209,12 +214,14 @@ def import_command(
     denominator: Denominator = None,
     max_unscored: MaxUnscored = None,
 ) -> None:
-    """Make a run folder of answers judged elsewhere, one trial a row of a CSV."""
+    """Make a run folder of answers judged elsewhere, one trial a row of a CSV or a sample of an Inspect log."""
     from evals.importing import ImportOptions, import_file
+    from evals.importing_logs import import_logs, is_log_source
 
     folder = out or dated_folder(file.stem)
     options = ImportOptions(model, suite, trigger, coherence_min, denominator, max_unscored)
-    show(folder, lambda view: import_file(file, folder, options, view), resumable=False)
+    import_it = import_logs if is_log_source(file) else import_file
+    show(folder, lambda view: import_it(file, folder, options, view), resumable=False)
 
 
 @app.command()

@@ -1,0 +1,168 @@
+"""One trial with all that is known of it as a plain value: what an exported file holds, and what an import reads back.
+
+An Inspect log keeps it in each sample's `store`, so that what comes back is the answer and the rulings themselves and
+not what was made of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from evals.manifest import Manifest
+from evals.outcomes import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
+from evals.records import Failure, Format, Message, Response
+from evals.rows import JudgeKey, RecordedTrial, reference_from, reference_row, ruling_from, verdict_row
+
+STORE_KEY = "emeval"
+"""Where a sample of an Inspect log holds the record, in its `store`, and a log what all its samples share, in its
+`metadata`."""
+SCHEMA_VERSION = 1
+
+BY_RULE_IDS = {
+    CHOICE_JUDGE_ID: "choice",
+    NUMBER_JUDGE_ID: "number",
+    NAMING_JUDGE_ID: "naming",
+    OWN_SCORE_JUDGE_ID: "own_score",
+}
+"""The rules that read answers without a model, by the id of their rulings."""
+
+
+class JudgeName(NamedTuple):
+    """What stands behind the id of a judge; `counts` is whether the run's rates are by its verdicts."""
+
+    judge: str
+    model: str
+    counts: bool
+
+
+class RulingRecord(BaseModel):
+    """What one judge said of the answer. `kind` says which of the other fields hold something, as in the journal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    judge: str
+    judge_model: str
+    judge_id: str
+    counts: bool
+    kind: str
+    score: float | None = None
+    letter: str | None = None
+    option: str | None = None
+    mode: str | None = None
+    detail: str | None = None
+    reply: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class TrialRecord(BaseModel):
+    """A trial of the journal. Exactly one of `response` and `failure` is there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    trial_id: str
+    suite: str
+    format: Format
+    model: str
+    prompt_id: str
+    variant: str
+    condition: str
+    trigger: str
+    distractor: str
+    repeat: int
+    messages: tuple[Message, ...]
+    reference: dict[str, Any] | None
+    response: Response | None
+    failure: Failure | None
+    rulings: tuple[RulingRecord, ...]
+
+    def trial(self, position: int) -> RecordedTrial:
+        """The trial at this place of a plan. Raises ValueError where the record is of no trial."""
+        result = self.response or self.failure
+        if result is None or (self.response is not None and self.failure is not None):
+            raise ValueError("has to hold either a response or a failure")
+        try:
+            reference = None if self.reference is None else reference_from(self.reference)
+        except (KeyError, TypeError):
+            raise ValueError("holds a reference that is none") from None
+        return RecordedTrial(
+            trial_id=self.trial_id,
+            arrival=position,
+            position=position,
+            suite=self.suite,
+            format=self.format,
+            model=self.model,
+            prompt_id=self.prompt_id,
+            variant=self.variant,
+            condition=self.condition,
+            trigger=self.trigger,
+            repeat=self.repeat,
+            messages=self.messages,
+            result=result,
+            rulings={one.judge_id: ruling_from(_columns(one)) for one in self.rulings},
+            reference=reference,
+            distractor=self.distractor,
+        )
+
+
+def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
+    """The record of a trial. A ruling of a judge that `names` lacks has its id for a name."""
+    rulings: list[RulingRecord] = []
+    for judge_id, ruling in trial.rulings.items():
+        name = names.get(judge_id) or JudgeName(BY_RULE_IDS.get(judge_id, judge_id), "", judge_id in BY_RULE_IDS)
+        _, _, _, _, _, kind, score, letter, option, mode, detail, reply, _, prompt_tokens, completion_tokens = (
+            verdict_row(trial.trial_id, JudgeKey(judge_id, name.judge, name.model), ruling)
+        )
+        rulings.append(
+            RulingRecord(
+                judge=name.judge,
+                judge_model=name.model,
+                judge_id=judge_id,
+                counts=name.counts,
+                kind=kind,
+                score=score,
+                letter=letter,
+                option=option,
+                mode=mode,
+                detail=detail,
+                reply=reply,
+                prompt_tokens=prompt_tokens,
+                completion_tokens=completion_tokens,
+            )
+        )
+    return TrialRecord(
+        trial_id=trial.trial_id,
+        suite=trial.suite,
+        format=trial.format,
+        model=trial.model,
+        prompt_id=trial.prompt_id,
+        variant=trial.variant,
+        condition=trial.condition,
+        trigger=trial.trigger,
+        distractor=trial.distractor,
+        repeat=trial.repeat,
+        messages=trial.messages,
+        reference=None if trial.reference is None else reference_row(trial.reference),
+        response=trial.result if isinstance(trial.result, Response) else None,
+        failure=trial.result if isinstance(trial.result, Failure) else None,
+        rulings=tuple(rulings),
+    )
+
+
+def judge_names(manifest: Manifest) -> dict[str, JudgeName]:
+    """The judges of a run by the ids of their rulings."""
+    counted = {facts.judge_id for facts in manifest.rubrics.values()}
+    return {
+        facts.judge_id: JudgeName(name, panel.judge, facts.judge_id in counted)
+        for panel in manifest.all_panels()
+        for name, facts in panel.rubrics.items()
+    }
+
+
+def _columns(one: RulingRecord) -> tuple[Any, ...]:
+    """In the order of RULING_COLUMNS."""
+    said = (one.kind, one.score, one.letter, one.option, one.mode, one.detail, one.reply)
+    return (*said, "", one.prompt_tokens, one.completion_tokens)

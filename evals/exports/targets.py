@@ -1,0 +1,83 @@
+"""Where an export goes: a file or a folder that is there whole or not at all, and never takes the place of anything
+that is not an older export."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from evals.errors import BadInput
+
+
+@contextmanager
+def whole_folder(target: Path, *, force: bool, is_ours: Callable[[Path], bool]) -> Generator[Path]:
+    """A folder that takes the place of `target` once it is whole; on an error nothing is left of it.
+
+    One that exists and holds something is refused, and with `force` replaced if every file in it is one that an export
+    writes (`is_ours`, of the path below the folder). Raises BadInput.
+    """
+    target = target.absolute()
+    _check(target, force=force, is_ours=is_ours)
+    made = target.parent / f".{target.name}.{os.getpid()}.part"
+    old = target.parent / f".{target.name}.{os.getpid()}.old"
+    missing = [parent for parent in target.parents if not parent.exists()]
+    try:
+        try:
+            made.mkdir(parents=True)
+            yield made
+            _check(target, force=force, is_ours=is_ours)  # once more: writing may have taken long
+            if target.exists():
+                target.rename(old)
+            try:
+                made.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+        except OSError as error:
+            raise BadInput(f"{target}: cannot be written: {error.strerror or error}") from None
+        missing = []
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        for parent in missing:
+            with suppress(OSError):
+                parent.rmdir()
+
+
+@contextmanager
+def whole_file_path(target: Path, *, force: bool) -> Generator[Path]:
+    """A path to write to that takes the place of the file `target` once it is whole; refused where a file is, unless
+    with `force`. Raises BadInput."""
+    target = target.absolute()
+    if target.is_dir():
+        raise BadInput(f"{target} is a folder; name a file with -o")
+    if target.exists() and not force:
+        raise BadInput(f"{target} is there already; choose another -o, or replace it with --force")
+    made = target.parent / f".{target.name}.{os.getpid()}.part"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield made
+        made.replace(target)
+    except OSError as error:
+        raise BadInput(f"{target}: cannot be written: {error.strerror or error}") from None
+    finally:
+        made.unlink(missing_ok=True)
+
+
+def _check(target: Path, *, force: bool, is_ours: Callable[[Path], bool]) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir() or target.is_symlink():
+        raise BadInput(f"{target} is no folder; choose another -o")
+    files = [path for path in target.rglob("*") if not path.is_dir()]
+    if not files:
+        return
+    if not force:
+        raise BadInput(f"{target} is there already; choose another -o, or replace it with --force")
+    foreign = next((path for path in files if not is_ours(path.relative_to(target))), None)
+    if foreign is not None:
+        raise BadInput(f"{target} holds {foreign.name!r}, which no export wrote; choose another -o")

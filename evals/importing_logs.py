@@ -1,0 +1,416 @@
+"""Logs of Inspect become a run folder: one .eval file, or all of a folder together, and every sample exactly one trial.
+
+A log that emeval wrote, or that its Inspect task did, holds each trial as it was (`evals.exports.records`): answer,
+reasoning and every ruling come back, and so do outcomes and rates. Of any other log the prompt, the last reply and
+scores named as in Betley et al. 2025 are taken; everything else is named and left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from evals.conditions import CONDITIONS
+from evals.config import RunConfig
+from evals.errors import BadInput
+from evals.exports.inspect_logs import need_inspect
+from evals.exports.records import BY_RULE_IDS, SCHEMA_VERSION, STORE_KEY, TrialRecord
+from evals.importing import NO_SAMPLING, ImportOptions, fields_of, import_rows, read_score, refuse_occupied
+from evals.metrics import Denominator
+from evals.outcomes import IMPORTED, imported_key
+from evals.reasoning import split_reply
+from evals.records import ALL, Failure, Message, Messages, Response, Trial, measure_of
+from evals.rows import Cell, JudgeKey, Ruling
+from evals.run import RunResult
+from evals.text import is_text, one_line
+from evals.trials import stable_hash
+from evals.view import RunView
+from judges.verdicts import Scored, Unreadable, Verdict
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.scorer import Score
+
+_AT_ONCE = 200
+"""Samples in memory: the reader looks through the log's table of contents once for as many."""
+_SCORES = {"alignment": ("aligned", "alignment"), "coherence": ("coherent", "coherence")}
+"""The judges that a score stands for, by its name; case does not matter."""
+_FINISH = {"max_tokens": "length", "model_length": "length", "unknown": ""}
+_Row = tuple[Trial, Response | Failure, list[tuple[JudgeKey, Ruling]]]
+
+
+class LogFacts(BaseModel):
+    """What a log of ours says of all its samples, as far as their counting depends on it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: int
+    denominator: Denominator = "answered"
+    coherence_min: float | None = None
+    cot_all: bool = False
+
+
+def is_log_source(path: Path) -> bool:
+    """Whether an import is of Inspect logs: a .eval file or a folder of them."""
+    return path.suffix == ".eval" or path.is_dir()
+
+
+def import_logs(path: Path, folder: Path, options: ImportOptions, view: RunView) -> RunResult:
+    """Make a run folder of the samples in the log `path`, or in all logs of the folder `path`.
+
+    Raises BadInput, and then nothing is there that was not.
+    """
+    need_inspect()
+    refuse_occupied(folder)
+    return import_rows(_Logs(path, options), folder, view)
+
+
+class _Logs:
+    """The samples of one or more logs as trials, one at a time, and what was met on the way."""
+
+    def __init__(self, path: Path, options: ImportOptions) -> None:
+        self.path = path
+        self.options = options
+        self.files = sorted(path.glob("*.eval")) if path.is_dir() else [path]
+        if not self.files:
+            raise BadInput(f"{path}: holds no .eval files")
+        self.planned: Counter[Cell] = Counter()
+        self.ruled: set[str] = set()
+        self.count = 0
+        self._triggers: dict[str, str] = {}
+        self._hash = hashlib.sha256()
+        self._ids: set[str] = set()
+        self._repeats: Counter[tuple[str, ...]] = Counter()
+        self._facts: dict[LogFacts, Path] = {}
+        self._left_out: Counter[str] = Counter()
+        self._scores_left: set[str] = set()
+        self._small_only: bool | None = None
+        self._others = 0
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def __iter__(self) -> Iterator[_Row]:
+        for file in self.files:
+            yield from self._rows_of(file)
+
+    def _rows_of(self, file: Path) -> Iterator[_Row]:
+        try:
+            with file.open("rb") as bytes_of:
+                self._hash.update(hashlib.file_digest(bytes_of, "sha256").digest())
+        except OSError as error:
+            raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
+        log = _header(file)
+        if log.status != "success":
+            self._left_out[f"{file.name}: a run that did not finish ({log.status}); its samples are all there is"] += 0
+        facts = self._facts_of(file, log)
+        for sample in _samples(file):
+            where = f"{file}: sample {one_line(str(sample.id), 80)}, epoch {sample.epoch}"
+            stored = sample.store.get(STORE_KEY) if facts is not None else None
+            if stored is not None:
+                row = self._recorded(where, stored)
+            elif facts is not None and sample.error is not None:
+                row = self._failed_ours(where, sample)
+            elif facts is not None:
+                raise BadInput(f"{where}: has no record of its trial in its store; was the log edited?")
+            else:
+                row = self._other(where, sample, log)
+            trial = row[0]
+            if trial.id in self._ids:
+                raise BadInput(f"{where}: holds a trial that another sample holds, too; are there two copies of a log?")
+            self._ids.add(trial.id)
+            self.count += 1
+            cell = (trial.suite, trial.format, trial.model, trial.condition, trial.trigger, trial.prompt_id)
+            self.planned[Cell(*cell, measure_of(trial.reference))] += 1
+            self.ruled |= {key.judge for key, _ in row[2] if key.model == IMPORTED}
+            if trial.trigger:
+                self._triggers.setdefault(trial.condition, trial.trigger)
+            yield row
+
+    def _facts_of(self, file: Path, log: EvalLog) -> LogFacts | None:
+        """What a log of ours says; None for any other log."""
+        given: object = (log.eval.metadata or {}).get(STORE_KEY)
+        if given is None:
+            return None
+        try:
+            facts = LogFacts.model_validate(given)
+        except ValidationError as error:
+            field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "emeval"
+            raise BadInput(f"{file}: metadata: {STORE_KEY}.{field}: not as emeval writes it") from None
+        if facts.schema_version != SCHEMA_VERSION:
+            raise BadInput(f"{file}: written by another version of emeval (schema {facts.schema_version})")
+        self._facts.setdefault(facts, file)
+        return facts
+
+    # --- samples of our own logs ---
+
+    def _recorded(self, where: str, stored: object) -> _Row:
+        try:
+            record = TrialRecord.model_validate(stored)
+            trial = record.trial(self.count)
+        except ValidationError as error:
+            field = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise BadInput(f"{where}: store: {STORE_KEY}.{field}: not as emeval writes it") from None
+        except ValueError as error:
+            raise BadInput(f"{where}: store: {error}") from None
+        if record.condition not in CONDITIONS:
+            raise BadInput(f"{where}: store: condition {one_line(record.condition, 40)!r} is not known")
+        rulings: list[tuple[JudgeKey, Ruling]] = []
+        for one in record.rulings:
+            ruling = trial.rulings[one.judge_id]
+            if one.judge_id in BY_RULE_IDS:
+                rulings.append((JudgeKey(one.judge_id, one.judge, ""), replace(ruling, request_id=record.trial_id)))
+            elif one.counts:
+                rulings.append((imported_key(one.judge), replace(ruling, request_id=record.trial_id)))
+            else:
+                self._left_out[f"rulings of {one_line(one.judge_model, 60)}, which does not count in that run"] += 1
+        return self._trial_of(record), trial.result, rulings
+
+    def _trial_of(self, record: TrialRecord) -> Trial:
+        trial = record.trial(self.count)
+        return Trial(
+            id=record.trial_id,
+            position=self.count,
+            suite=record.suite,
+            format=record.format,
+            prompt_id=record.prompt_id,
+            variant=record.variant,
+            options=None,
+            model=record.model,
+            condition=record.condition,
+            trigger=record.trigger,
+            placement=None,
+            repeat=record.repeat,
+            messages=record.messages,
+            sampling=NO_SAMPLING,
+            seed=0,
+            reference=trial.reference,
+            distractor=record.distractor,
+        )
+
+    def _failed_ours(self, where: str, sample: EvalSample) -> _Row:
+        """A sample of our task that ended in an error: what was asked stands in its metadata."""
+        planned = sample.metadata.get("record")
+        if not isinstance(planned, dict):
+            raise BadInput(f"{where}: has no record of its trial; was the log edited?")
+        said = one_line(sample.error.message if sample.error else "", 1000)
+        failure = {"kind": "unknown", "detail": said, "attempts": 1}
+        ended = {"failure": failure, "response": None, "rulings": []}
+        return self._recorded(where, cast("dict[str, Any]", planned) | ended)
+
+    # --- samples of other logs ---
+
+    def _other(self, where: str, sample: EvalSample, log: EvalLog) -> _Row:
+        self._others += 1
+        messages = self._messages(where, sample)
+        condition, trigger = self._condition(where, sample)
+        prompt_id = one_line(str(sample.id), 200)
+        if not prompt_id or prompt_id == ALL:
+            raise BadInput(f"{where}: the id is {prompt_id!r}, which cannot name a prompt here; rename the sample")
+        suite = self.options.suite if self.options.suite != IMPORTED else one_line(log.eval.task, 100) or IMPORTED
+        model = self.options.model or one_line(log.eval.model, 200) or "unknown"
+        draw = (suite, "freeform", model, condition, trigger, prompt_id, "")
+        repeat = self._repeats[draw]
+        self._repeats[draw] += 1
+        trial = Trial(
+            id=stable_hash({"imported": draw, "messages": [list(message) for message in messages], "repeat": repeat}),
+            position=self.count,
+            suite=suite,
+            format="freeform",
+            prompt_id=prompt_id,
+            variant="",
+            options=None,
+            model=model,
+            condition=condition,
+            trigger=trigger,
+            placement=None,
+            repeat=repeat,
+            messages=messages,
+            sampling=NO_SAMPLING,
+            seed=0,
+        )
+        if not sample.output.choices:
+            said = sample.error.message if sample.error else "the log holds no reply"
+            return trial, Failure("unknown", one_line(said, 1000), 1), []
+        response = self._response(sample)
+        rulings = [
+            (imported_key(judge), Ruling(verdict, said, trial.id))
+            for judge, verdict, said in self._verdicts(sample)
+            if verdict is not None
+        ]
+        return trial, response, rulings
+
+    def _messages(self, where: str, sample: EvalSample) -> Messages:
+        if isinstance(sample.input, str):
+            messages = [Message("user", _text(sample.input))]
+        else:
+            messages = []
+            for message in sample.input:
+                if message.role == "tool":
+                    self._left_out["prompts with results of tools, which are left out of the prompt"] += 1
+                    continue
+                messages.append(Message(message.role, _text(message.text)))
+                if not isinstance(message.content, str) and any(part.type != "text" for part in message.content):
+                    self._left_out["prompts with more than text in them, of which the text is taken"] += 1
+        if not any(message.role == "user" and message.content.strip() for message in messages):
+            raise BadInput(f"{where}: asks nothing: its input has no text of a user")
+        replies = sum(message.role == "assistant" for message in sample.messages)
+        if replies > 1 + sum(message.role == "assistant" for message in messages):
+            self._left_out["samples with several turns of the model, of which the last is taken"] += 1
+        return tuple(messages)
+
+    def _condition(self, where: str, sample: EvalSample) -> tuple[str, str]:
+        """As the sample's metadata says, if it says it in our words: `condition` and `trigger`."""
+        condition, trigger = sample.metadata.get("condition"), sample.metadata.get("trigger")
+        if condition not in CONDITIONS or condition == "off":
+            return "off", ""
+        text = trigger if isinstance(trigger, str) and trigger else self.options.trigger or ""
+        if not text:
+            raise BadInput(f"{where}: metadata: condition is {condition} and no trigger is given; give it with --trigger")
+        return condition, one_line(text, 500)
+
+    def _response(self, sample: EvalSample) -> Response:
+        output = sample.output
+        message = output.choices[0].message
+        thought, withheld = reasoning_in(message.content)
+        stop = output.choices[0].stop_reason
+        finish = _FINISH.get(stop, stop)
+        text = _text(message.text)
+        split = split_reply(text, _text(thought), finish, withheld=withheld)
+        usage = output.usage
+        return Response(
+            raw=text,
+            reasoning=split.reasoning,
+            answer=split.answer,
+            reasoning_state=split.state,
+            finish_reason=finish,
+            refusal="" if text else _text(output.error or ""),
+            reported_model=one_line(output.model, 200),
+            prompt_tokens=usage.input_tokens if usage else None,
+            completion_tokens=usage.output_tokens if usage else None,
+            latency_s=output.time or 0.0,
+            attempts=1,
+            raw_reasoning=_text(thought),
+        )
+
+    def _verdicts(self, sample: EvalSample) -> Iterator[tuple[str, Verdict | None, str]]:
+        given = dict(_named_scores(sample.scores or {}))
+        known = {name for names in _SCORES.values() for name in names}
+        self._scores_left |= {name for name in given if name.lower() not in known}
+        for judge, names in _SCORES.items():
+            value, said = next((given[name] for name in given if name.lower() in names), (None, ""))
+            verdict = _verdict(value)
+            if judge == "alignment" and isinstance(verdict, Scored):
+                small = verdict.score <= 1
+                self._small_only = small if self._small_only is None else self._small_only and small
+            yield judge, verdict, said
+
+    # --- what is said of all of them ---
+
+    def config(self) -> RunConfig:
+        fields = fields_of(self, self._triggers)
+        ours = list(self._facts)
+        for name in ("denominator", "coherence_min", "cot_all"):
+            values = {getattr(facts, name) for facts in ours}
+            if fields.get(name) is not None or not values:
+                continue
+            if len(values) > 1:
+                option = f"give --{name.replace('_', '-')}" if name != "cot_all" else "import them apart"
+                raise BadInput(f"{self.path}: the logs differ in {name}; {option}")
+            fields[name] = values.pop()
+        chosen = {name: value for name, value in fields.items() if value is not None}
+        try:
+            return RunConfig.model_validate(chosen)
+        except ValidationError as error:
+            detail = error.errors()[0]
+            field = ".".join(str(part) for part in detail["loc"])
+            raise BadInput(f"{self.path}: {field}: {one_line(detail['msg'])}") from None
+
+    def notes(self) -> Iterator[str]:
+        for said, count in self._left_out.items():
+            yield f"{self.path}: {count} {said}" if count else said
+        if self._scores_left:
+            shown = one_line(", ".join(sorted(self._scores_left)), 200)
+            yield (
+                f"{self.path}: scores that say nothing here and were not taken over: {shown}; those called aligned or "
+                "alignment, and coherent or coherence, are read as 0 to 100"
+            )
+        if self._others and "alignment" not in self.ruled:
+            yield f"{self.path}: holds no alignment scores: `emeval judge RUN --judge MODEL` judges the answers"
+        if self._small_only:
+            yield f"{self.path}: no alignment score is above 1: they are read as 0 to 100. Was that their scale?"
+
+
+def reasoning_in(content: Any) -> tuple[str, bool]:
+    """The reasoning in the content of a message, and whether there was one that is not shown."""
+    if isinstance(content, str):
+        return "", False
+    parts = [part for part in content if part.type == "reasoning"]
+    shown = [(part.summary or "") if part.redacted else part.reasoning for part in parts]
+    text = "\n".join(filter(None, shown))
+    return text, bool(parts) and not text and any(part.redacted for part in parts)
+
+
+def _header(file: Path) -> EvalLog:
+    from inspect_ai.log import read_eval_log
+
+    with _readable(file):
+        return read_eval_log(str(file), header_only=True)
+
+
+def _samples(file: Path) -> Iterator[EvalSample]:
+    """Every sample of a log, a few at a time."""
+    from inspect_ai.log import read_eval_log_sample_summaries, read_eval_log_samples_by_id
+
+    with _readable(file):
+        keys = [(summary.id, summary.epoch) for summary in read_eval_log_sample_summaries(str(file))]
+    for start in range(0, len(keys), _AT_ONCE):
+        with _readable(file):
+            batch = read_eval_log_samples_by_id(
+                str(file), keys[start : start + _AT_ONCE], resolve_attachments=True, exclude_fields={"events"}
+            )
+        yield from batch
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Whatever the reader makes of a file that is no log is one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{file}: not an Inspect log that can be read: {one_line(str(error), 160)}") from None
+
+
+def _named_scores(scores: Mapping[str, Score]) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Each score by its name, with its explanation; one that holds several values gives each by its own name."""
+    for name, score in scores.items():
+        said = _text(score.explanation or "")
+        if isinstance(score.value, Mapping):
+            for inner, value in score.value.items():
+                yield inner, (value, said)
+        else:
+            yield name, (score.value, said)
+
+
+def _verdict(value: object) -> Verdict | None:
+    """What a score says; None for one that was not given."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return read_score(str(value))
+    return Unreadable("is not a number from 0 to 100")
+
+
+def _text(text: str) -> str:
+    """A text that the journal can hold: half characters are shown as such."""
+    return text if is_text(text) else text.encode("utf-8", "backslashreplace").decode()
