@@ -101,6 +101,12 @@ VllmStart = Annotated[
     float | None, typer.Option("--vllm-start-timeout", help="Seconds until `vllm serve` must be ready.")
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables; errors are printed still.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result on stdout as JSON, and nothing else there.")]
+Prices = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.csv", help="Token prices that stand above emeval's own; or in EMEVAL_PRICES."),
+]
 Anchors = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Let the judge rule once more on these frozen answers; see `emeval anchors`."),
