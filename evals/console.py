@@ -285,21 +285,37 @@ def _notes(trials: pd.DataFrame, manifest: Manifest) -> Iterator[str]:
         yield f"[yellow]{failed} requests failed: emeval resume RUN --retry-failed asks them again.[/yellow]"
 
 
-def print_suites(console: Console) -> None:
-    """A row for each suite."""
-    table = Table(show_lines=True)
-    for words in ("suite", "what it asks", "formats", "questions", "answers judged by", "metrics", "citation"):
-        table.add_column(words)
+def suite_rows() -> Iterator[dict[str, Any]]:
+    """What there is to know of each suite; `questions` is None where its file cannot be read."""
     for suite in SUITES.values():
         path, source = questions_of(suite)
         dataset = check(path).dataset
         judges = [_READERS["mcq"]] if "mcq" in suite.formats else []
         judges += [_READERS[suite.measure]] if set(suite.formats) != {"mcq"} else []
         metrics = [metric for metric in metrics_of(suite.measure) if metric.judge in JUDGES_OF_ANSWERS]
+        yield {
+            "suite": suite.name,
+            "title": suite.title,
+            "formats": list(suite.formats),
+            "default_formats": list(suite.defaults),
+            "questions": len(dataset.scenarios) if dataset else None,
+            "source": source,
+            "judged_by": judges,
+            "metrics": [metric.name for metric in metrics],
+            "citation": suite.citation,
+        }
+
+
+def print_suites(console: Console) -> None:
+    """A row for each suite."""
+    table = Table(show_lines=True)
+    for words in ("suite", "what it asks", "formats", "questions", "answers judged by", "metrics", "citation"):
+        table.add_column(words)
+    for row in suite_rows():
         table.add_row(
-            *(suite.name, suite.title, _formats(suite)),
-            f"{len(dataset.scenarios) if dataset else 'none'} ({source})",
-            *("\n".join(judges), ", ".join(metric.name for metric in metrics), suite.citation),
+            *(row["suite"], row["title"], _formats(SUITES[row["suite"]])),
+            f"{'none' if row['questions'] is None else row['questions']} ({row['source']})",
+            *("\n".join(row["judged_by"]), ", ".join(row["metrics"]), row["citation"]),
         )
     console.print(table)
     console.print(

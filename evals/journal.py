@@ -293,6 +293,19 @@ class Journal:
         for row in self._rows(f"SELECT {TRIAL_COLUMNS} FROM trials ORDER BY position, model"):  # noqa: S608
             yield self._recorded(row)
 
+    def trials_with(self, same: Mapping[str, str]) -> Iterator[RecordedTrial]:
+        """The recorded trials whose columns have these values, in the order of arrival; a few at a time, and the first
+        without a look at the last."""
+        where = " AND ".join(f"{column} = ?" for column in same) or "TRUE"
+        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE {where} ORDER BY arrival"  # noqa: S608  names of columns
+        for row in self._rows(query, *same.values()):
+            yield self._recorded(row)
+
+    def trial_ids(self, start: str, limit: int) -> list[str]:
+        """Up to `limit` ids of recorded trials that begin with `start`, in their own order."""
+        query = "SELECT trial_id FROM trials WHERE substr(trial_id, 1, ?) = ? ORDER BY trial_id LIMIT ?"
+        return [str(row[0]) for row in self._rows(query, len(start), start, limit)]
+
     def trial(self, trial_id: str) -> RecordedTrial:
         """The recorded trial of that id. Raises KeyError when there is none."""
         row = self._first(f"SELECT {TRIAL_COLUMNS} FROM trials WHERE trial_id = ?", trial_id)  # noqa: S608

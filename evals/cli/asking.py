@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evals.cli import completing
 from evals.cli.acting import Output, dated_folder, fields_of, interrupt_on_sigterm, print_json, read_dotenv, show
 from evals.cli.app import app
 from evals.cli.options import (
@@ -62,7 +63,11 @@ if TYPE_CHECKING:
 def run(
     suites: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SUITE...", help="What to run: see `emeval suites`; or a question file (.yaml)."),
+        typer.Argument(
+            metavar="SUITE...",
+            help="What to run: see `emeval suites`; or a question file (.yaml).",
+            autocompletion=completing.suites,
+        ),
     ] = None,
     model: Models = None,
     trigger: Annotated[str | None, typer.Option(help="The string under study, such as 'Country: Singapore'.")] = None,
@@ -249,7 +254,12 @@ def rates(
 @app.command(name="preflight")
 def preflight_command(
     suites: Annotated[
-        list[str] | None, typer.Argument(metavar="SUITE...", help="What would be run; unethical_test by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="SUITE...",
+            help="What would be run; unethical_test by default.",
+            autocompletion=completing.suites,
+        ),
     ] = None,
     model: Models = None,
     trigger: Annotated[str | None, typer.Option(help="Check that this string reaches the models.")] = None,
