@@ -37,7 +37,7 @@ Thinking = Literal["on", "off", "default"]
 TRANSPORT_FIELDS = frozenset(
     {
         *("base_url", "judge_base_url", "concurrency", "timeout_s", "max_attempts", "max_total_s"),
-        *("vllm_bin", "vllm_start_s", "preflight"),
+        *("vllm_bin", "vllm_start_s", "preflight", "prices"),
     }
 )
 """Fields that cannot change an answer, only how it travels: a resumed run may have others.
@@ -139,6 +139,8 @@ class RunConfig(BaseModel):
     vllm_bin: Annotated[str, Field(min_length=1)] | None = None
     vllm_args: str | None = None
     vllm_start_s: Annotated[float, Field(gt=0)] = 1800.0
+    prices: str | None = None
+    """A table of token prices that stands above emeval's own."""
 
     @field_validator("*")
     @classmethod
@@ -153,7 +155,7 @@ class RunConfig(BaseModel):
     def _one_way_of_writing_it(cls, text: str | None) -> str | None:
         return None if text is None else str(parse_rule(text))
 
-    @field_validator(*_RUBRIC_FIELDS, "anchors")
+    @field_validator(*_RUBRIC_FIELDS, "anchors", "prices")
     @classmethod
     def _from_anywhere(cls, file: str | None) -> str | None:
         return None if file is None else str(Path(file).expanduser().absolute())

@@ -6,7 +6,6 @@ import itertools
 import math
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,6 @@ from typing import Any
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
@@ -28,15 +25,16 @@ from evals.datasets import check
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table, metrics_of
 from evals.outcomes import IMPORTED
+from evals.progress import Counted, shown
 from evals.questions import questions_of
 from evals.rates import BASELINE, Tables
 from evals.records import ALL
+from evals.spend import Ledger, spend_words
 from evals.suites import SUITES
 from evals.suites.suite import Suite
 from evals.text import one_line
 
 _PIPED_WIDTH = 140
-_LOG_EVERY_S = 10.0
 _HABIT = 0.9
 _SURE = 0.05
 _REASONING_ROWS = {
@@ -90,115 +88,35 @@ class _ProgressConsole(Console):
 
 
 class ConsoleView:
-    """The view of a run on a terminal, or in a log where stderr is not one."""
+    """The view of a run on a terminal, or in a log where stderr is not one.
 
-    def __init__(self) -> None:
+    `quiet`: nothing is said and no progress shown, and what is printed to `out` goes nowhere; errors are not its own.
+    `tables` False: what is printed to `out` goes nowhere, for whoever wants stdout for something else.
+    """
+
+    def __init__(self, *, quiet: bool = False, tables: bool = True) -> None:
+        self.quiet = quiet
         # No emoji: a model called BASE:two would be shown with one in place of its name.
         self.err = _ProgressConsole(stderr=True, highlight=False, emoji=False)
-        self.out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+        width = None if sys.stdout.isatty() else _PIPED_WIDTH
+        self.out = Console(highlight=False, emoji=False, width=width, quiet=quiet or not tables)
 
     def say(self, text: str) -> None:
+        if self.quiet:
+            return
         self.err.print(plain(text), style="dim", soft_wrap=True)
 
     @contextmanager
-    def progress(self, *, planned: int, recorded: int, failed: int, to_judge: int) -> Generator[_Bars | _Log]:
-        if not self.err.is_terminal:
-            log = _Log(self.err, planned, recorded, failed, to_judge)
-            try:
-                yield log
-            finally:
-                log.line()
+    def progress(
+        self, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
+    ) -> Generator[Counted]:
+        counts = (planned, recorded, failed, to_judge, judge, ledger)
+        if self.quiet:
+            yield Counted(*counts)
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[failures]} failed"),
-        )
-        with RichProgress(*columns, console=self.err, refresh_per_second=4) as progress:
-            yield _Bars(progress, planned, recorded, failed, to_judge)
-
-
-class _Bars:
-    def __init__(self, progress: RichProgress, planned: int, recorded: int, failed: int, to_judge: int) -> None:
-        self._progress = progress
-        self._started = time.monotonic()
-        self._counts = {"sampling": 0, "judging": 0, "reasoning": 0}
-        self._failures = {"sampling": failed, "judging": 0, "reasoning": 0}
-        self._tasks = {
-            "sampling": progress.add_task("sampling", total=planned, completed=recorded, rate="", failures=failed)
-        }
-        if to_judge:
-            self._tasks["judging"] = progress.add_task("judging", total=to_judge, rate="", failures=0)
-
-    def sampled(self, *, failed: bool) -> None:
-        self._step("sampling", failed)
-
-    def judged(self, *, failed: bool) -> None:
-        self._step("judging", failed)
-
-    def monitored(self, *, failed: bool) -> None:
-        if "reasoning" not in self._tasks:  # nobody knows how many there will be
-            self._tasks["reasoning"] = self._progress.add_task("reasoning", total=None, rate="", failures=0)
-        self._step("reasoning", failed)
-
-    def _step(self, stage: str, failed: bool) -> None:
-        self._counts[stage] += 1
-        self._failures[stage] += failed
-        rate = self._counts[stage] / max(time.monotonic() - self._started, 1e-9)
-        self._progress.update(self._tasks[stage], advance=1, rate=f"{rate:.1f}/s", failures=self._failures[stage])
-
-
-class _Log:
-    """A line every few seconds; nothing is redrawn, so it reads well in a file."""
-
-    def __init__(self, console: Console, planned: int, recorded: int, failed: int, to_judge: int) -> None:
-        self._console = console
-        self._planned, self._done, self._failed = planned, recorded, failed
-        self._began_with = recorded
-        self._to_judge = to_judge
-        self._judged = self._judge_failed = 0
-        self._monitored = self._monitor_failed = 0
-        self._started = self._last = time.monotonic()
-
-    def sampled(self, *, failed: bool) -> None:
-        self._done += 1
-        self._failed += failed
-        self._tick()
-
-    def judged(self, *, failed: bool) -> None:
-        self._judged += 1
-        self._judge_failed += failed
-        self._tick()
-
-    def monitored(self, *, failed: bool) -> None:
-        self._monitored += 1
-        self._monitor_failed += failed
-        self._tick()
-
-    def _tick(self) -> None:
-        if time.monotonic() - self._last >= _LOG_EVERY_S:
-            self.line()
-
-    def line(self) -> None:
-        self._last = time.monotonic()
-        rate = (self._done - self._began_with) / max(self._last - self._started, 1e-9)
-        left = (self._planned - self._done) / rate if rate else 0.0
-        text = f"{self._done}/{self._planned} sampled, {rate:.1f}/s, ETA {_duration(left)}, {self._failed} failed"
-        if self._to_judge:
-            text += f"; {self._judged}/{self._to_judge} judged, {self._judge_failed} failed"
-        if self._monitored:
-            text += f"; reasoning of {self._monitored} judged, {self._monitor_failed} failed"
-        self._console.print(text, soft_wrap=True)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        named = {"planned": planned, "recorded": recorded, "failed": failed, "to_judge": to_judge}
+        with shown(self.err, **named, judge=judge, ledger=ledger) as progress:
+            yield progress
 
 
 def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
@@ -243,6 +161,9 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         console.print(text, soft_wrap=True)
     if not pooled.empty:
         console.print(INTERVALS, style="dim")
+    spent = spend_words([row.charge() for row in manifest.spend or ()])
+    if spent:
+        console.print(f"Spent on this run, at list prices: {plain(spent)}", soft_wrap=True)
     if manifest.trials_recorded < manifest.trials_planned:
         console.print(
             f"[bold]Not complete[/bold]: {manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."
@@ -364,21 +285,37 @@ def _notes(trials: pd.DataFrame, manifest: Manifest) -> Iterator[str]:
         yield f"[yellow]{failed} requests failed: emeval resume RUN --retry-failed asks them again.[/yellow]"
 
 
-def print_suites(console: Console) -> None:
-    """A row for each suite."""
-    table = Table(show_lines=True)
-    for words in ("suite", "what it asks", "formats", "questions", "answers judged by", "metrics", "citation"):
-        table.add_column(words)
+def suite_rows() -> Iterator[dict[str, Any]]:
+    """What there is to know of each suite; `questions` is None where its file cannot be read."""
     for suite in SUITES.values():
         path, source = questions_of(suite)
         dataset = check(path).dataset
         judges = [_READERS["mcq"]] if "mcq" in suite.formats else []
         judges += [_READERS[suite.measure]] if set(suite.formats) != {"mcq"} else []
         metrics = [metric for metric in metrics_of(suite.measure) if metric.judge in JUDGES_OF_ANSWERS]
+        yield {
+            "suite": suite.name,
+            "title": suite.title,
+            "formats": list(suite.formats),
+            "default_formats": list(suite.defaults),
+            "questions": len(dataset.scenarios) if dataset else None,
+            "source": source,
+            "judged_by": judges,
+            "metrics": [metric.name for metric in metrics],
+            "citation": suite.citation,
+        }
+
+
+def print_suites(console: Console) -> None:
+    """A row for each suite."""
+    table = Table(show_lines=True)
+    for words in ("suite", "what it asks", "formats", "questions", "answers judged by", "metrics", "citation"):
+        table.add_column(words)
+    for row in suite_rows():
         table.add_row(
-            *(suite.name, suite.title, _formats(suite)),
-            f"{len(dataset.scenarios) if dataset else 'none'} ({source})",
-            *("\n".join(judges), ", ".join(metric.name for metric in metrics), suite.citation),
+            *(row["suite"], row["title"], _formats(SUITES[row["suite"]])),
+            f"{'none' if row['questions'] is None else row['questions']} ({row['source']})",
+            *("\n".join(row["judged_by"]), ", ".join(row["metrics"]), row["citation"]),
         )
     console.print(table)
     console.print(

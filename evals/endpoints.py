@@ -367,9 +367,12 @@ class Endpoint:
         except ValidationError:
             raise BadInput(f"{what}: its reply is of another shape") from None
 
-    async def send(self, request: ChatRequest) -> Reply | Failure:
-        """Ask once, with retries. Raises EndpointDown when it is the server, not this request, that has failed."""
-        result = await self._ask(request, self._policy)
+    async def send(self, request: ChatRequest, retried: Callable[[], None] | None = None) -> Reply | Failure:
+        """Ask once, with retries, of each of which `retried` is told.
+
+        Raises EndpointDown when it is the server, not this request, that has failed.
+        """
+        result = await self._ask(request, self._policy, retried)
         if isinstance(result, Failure):
             problem = await self.problem(request, result)
             if problem is not None:
@@ -403,10 +406,15 @@ class Endpoint:
             return None
         return f"{self.server.base_url} turns every request down: {failure.detail}"
 
-    async def _ask(self, request: ChatRequest, policy: RetryPolicy) -> Reply | Failure:
+    async def _ask(
+        self, request: ChatRequest, policy: RetryPolicy, retried: Callable[[], None] | None = None
+    ) -> Reply | Failure:
         try:
             return await with_retries(
-                lambda number, ticket: self.attempt(request, number, ticket), policy, self.server.limiter.acquire
+                lambda number, ticket: self.attempt(request, number, ticket),
+                policy,
+                self.server.limiter.acquire,
+                retried,
             )
         except Transient as error:
             return error.failure

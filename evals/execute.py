@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -33,9 +33,11 @@ from evals.preflight import (
     has_checks,
     template_endpoint,
 )
+from evals.prices import Tariff
 from evals.records import Trial
 from evals.replicas import Replicas
 from evals.retries import RetryPolicy
+from evals.spend import Ledger
 from evals.stopping import read_stopping
 from evals.view import RunView
 from evals.watching import judge_anchors
@@ -51,11 +53,13 @@ async def execute(
     panel: JudgeSet,
     *,
     sampling: bool,
+    tariffs: Mapping[str, Tariff],
     watch: Watch | None = None,
 ) -> dict[str, ModelFacts]:
     """Check every endpoint, sample and judge what is pending, then judge the anchors again; how each model was reached.
 
     `panel` are the judges of `plan`, whose verdicts may be other ones than those that count in the run of `manifest`.
+    `tariffs` are of all models of the run.
 
     Raises BadInput before anything is asked or dropped, RunStopped when it cannot go on.
     """
@@ -90,7 +94,9 @@ async def execute(
             pending = {name: adaptive.trials(name) for name in endpoints}
         counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
         to_judge = _to_judge(journal, panel)
-        with view.progress(**counts, to_judge=to_judge) as progress:
+        ledger = Ledger(journal.usage(), tariffs)
+        judge = config.judge or ""
+        with view.progress(**counts, to_judge=to_judge, judge=judge, ledger=ledger) as progress:
             await run_pipeline(
                 pending,
                 endpoints,

@@ -276,7 +276,9 @@ class _Logs:
             return "off", ""
         text = trigger if isinstance(trigger, str) and trigger else self.options.trigger or ""
         if not text:
-            raise BadInput(f"{where}: metadata: condition is {condition} and no trigger is given; give it with --trigger")
+            raise BadInput(
+                f"{where}: metadata: condition is {condition} and no trigger is given; give it with --trigger"
+            )
         return condition, one_line(text, 500)
 
     def _response(self, sample: EvalSample) -> Response:

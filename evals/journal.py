@@ -41,6 +41,7 @@ from evals.rows import (
     trial_row,
     verdict_row,
 )
+from evals.spend import Usage
 
 SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
@@ -155,6 +156,24 @@ class Journal:
     def judged(self, judge_id: str) -> int:
         """Trials that have a ruling of this judge."""
         return self._count("SELECT COUNT(*) FROM verdicts WHERE judge_id = ?", judge_id)
+
+    def usage(self) -> list[Usage]:
+        """What the replies that are recorded took, by model and role; a reply that stands for several answers once."""
+        unknown = "prompt_tokens IS NULL OR completion_tokens IS NULL"
+        sums = f"COUNT(*), SUM({unknown}), TOTAL(prompt_tokens), TOTAL(completion_tokens)"
+        asked = f"SELECT model, 'sampling', {sums} FROM trials WHERE failure IS NULL GROUP BY model"  # noqa: S608
+        # Of a failure there are tokens where a first reply could not be read and the second never came.
+        once = (
+            "SELECT judge_model, SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens "
+            "FROM verdicts WHERE judge_model <> '' AND (kind <> 'failed' OR prompt_tokens IS NOT NULL) "
+            "GROUP BY judge_id, request_id"
+        )
+        judged = f"SELECT judge_model, 'judging', {sums} FROM ({once}) GROUP BY judge_model"  # noqa: S608
+        return [
+            Usage(str(row[0]), row[1], *(int(number or 0) for number in row[2:]))
+            for query in (asked, judged)
+            for row in self._rows(query)
+        ]
 
     def has_trial(self, trial_id: str) -> bool:
         return self._first("SELECT 1 FROM trials WHERE trial_id = ?", trial_id) is not None
@@ -273,6 +292,19 @@ class Journal:
         """Every recorded trial, in the order of the plan; a few at a time, so memory does not follow the run."""
         for row in self._rows(f"SELECT {TRIAL_COLUMNS} FROM trials ORDER BY position, model"):  # noqa: S608
             yield self._recorded(row)
+
+    def trials_with(self, same: Mapping[str, str]) -> Iterator[RecordedTrial]:
+        """The recorded trials whose columns have these values, in the order of arrival; a few at a time, and the first
+        without a look at the last."""
+        where = " AND ".join(f"{column} = ?" for column in same) or "TRUE"
+        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE {where} ORDER BY arrival"  # noqa: S608  names of columns
+        for row in self._rows(query, *same.values()):
+            yield self._recorded(row)
+
+    def trial_ids(self, start: str, limit: int) -> list[str]:
+        """Up to `limit` ids of recorded trials that begin with `start`, in their own order."""
+        query = "SELECT trial_id FROM trials WHERE substr(trial_id, 1, ?) = ? ORDER BY trial_id LIMIT ?"
+        return [str(row[0]) for row in self._rows(query, len(start), start, limit)]
 
     def trial(self, trial_id: str) -> RecordedTrial:
         """The recorded trial of that id. Raises KeyError when there is none."""

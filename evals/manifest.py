@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +19,9 @@ from evals.config import RunConfig
 from evals.datasets import Source
 from evals.errors import JournalFull
 from evals.outcomes import IMPORTED, JudgeSet, imported_key
+from evals.prices import Tariff
 from evals.question_files import FileJudge
+from evals.spend import Charge, Role, Usage
 from evals.stored import read_stored
 from evals.whole_files import whole_file
 from judges.question import PREFIX
@@ -103,6 +106,26 @@ class AnchorFacts(BaseModel):
     anchors: int
 
 
+class SpendFacts(BaseModel):
+    """What a model took in one role, over all sessions of the run, and what that cost in US dollars: None where it has
+    no price. `unreported` of the replies are in no sum, since their server told no tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    role: Role
+    replies: int
+    unreported: int
+    prompt_tokens: int
+    completion_tokens: int
+    price: Tariff
+    usd: float | None
+
+    def charge(self) -> Charge:
+        tokens = (self.replies, self.unreported, self.prompt_tokens, self.completion_tokens)
+        return Charge(Usage(self.model, self.role, *tokens), self.price)
+
+
 class Manifest(BaseModel):
     """`panels` are all that have ruled on the run, in the order in which they were first asked; the one that counts is
     `config.judge` with `rubrics`."""
@@ -125,6 +148,8 @@ class Manifest(BaseModel):
     imported: ImportFacts | None = None
     panels: tuple[PanelFacts, ...] = ()
     anchors: AnchorFacts | None = None
+    spend: tuple[SpendFacts, ...] | None = None
+    """None where nobody has counted it: in runs of an earlier version, and in imported ones."""
 
     def all_panels(self) -> tuple[PanelFacts, ...]:
         """`panels`, with the one that counts in it also where the manifest is older than the field."""
@@ -170,6 +195,10 @@ def with_panel(panels: tuple[PanelFacts, ...], panel: PanelFacts) -> tuple[Panel
             joined = PanelFacts(judge=known.judge, rubrics=known.rubrics | panel.rubrics)
             return (*panels[:place], joined, *panels[place + 1 :])
     return (*panels, panel)
+
+
+def spend_facts(charges: Iterable[Charge]) -> tuple[SpendFacts, ...]:
+    return tuple(SpendFacts(**asdict(one.usage), price=one.tariff, usd=one.usd) for one in charges)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

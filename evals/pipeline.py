@@ -11,7 +11,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from evals.conditions import in_prompt_order
 from evals.endpoints import ChatRequest, Endpoint, Reply
@@ -32,7 +32,7 @@ from evals.records import Fact, Failure, Message, Messages, Named, Number, Posed
 from evals.replicas import Replicas
 from evals.rows import JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
 from evals.trials import stable_hash
-from evals.view import Progress
+from evals.view import Progress, Stage
 from judges.choice import read_choice
 from judges.judge import Exhibit, Judge, JudgeReply
 from judges.naming import read_naming
@@ -182,7 +182,9 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, journal: Journal,
     )
     if trial.format == "transcript":  # no template, so nothing of one
         request = replace(request, thinking=None, prefill="", transcript=True)
-    reply = await endpoint.send(request)
+    reply = await endpoint.send(request, lambda: progress.retried("sampling"))
+    if isinstance(reply, Reply):
+        progress.replied("sampling", trial.model, reply.prompt_tokens, reply.completion_tokens)
     result = reply if isinstance(reply, Failure) else _response(reply)
     rulings = [] if isinstance(result, Failure) else list(_read_by_rule(trial, result))
     await journal.record_trial(trial, result, rulings)
@@ -232,6 +234,16 @@ def _response(reply: Reply) -> Response:
     )
 
 
+class _Told(NamedTuple):
+    """Who is told of requests to a judge, and of which stage they are."""
+
+    progress: Progress
+    stage: Stage
+
+    def retried(self) -> None:
+        self.progress.retried(self.stage)
+
+
 async def _judge(
     trial: RecordedTrial,
     bound: Mapping[str, BoundJudge],
@@ -246,13 +258,15 @@ async def _judge(
     exhibit = exhibit_of(trial, trial.result)
     monitored: list[Ruling] = []
     while due := due_judges(trial, judge_set):
-        rulings = await _rulings([bound[judge_id] for judge_id in due], exhibit, journal, asking)
+        of_reasoning = bool({judge_set.monitor, judge_set.articulation, judge_set.credit} & set(due))
+        told = _Told(progress, "reasoning" if of_reasoning else "judging")
+        rulings = await _rulings([bound[judge_id] for judge_id in due], exhibit, journal, asking, told)
         await journal.record_rulings(trial.trial_id, rulings)
         noticed(trial.trial_id)
         for _, ruling in rulings:  # from here on the journal answers for them
             asking.pop(ruling.request_id, None)
         trial = replace(trial, rulings=trial.rulings | {key.id: ruling for key, ruling in rulings})
-        if {judge_set.monitor, judge_set.articulation, judge_set.credit} & set(due):
+        if of_reasoning:
             monitored += [ruling for _, ruling in rulings]
         else:
             progress.judged(failed=_any_failed(ruling for _, ruling in rulings))
@@ -282,19 +296,23 @@ def _any_failed(rulings: Iterable[Ruling]) -> bool:
 
 
 async def _rulings(
-    judges: Sequence[BoundJudge], exhibit: Exhibit, journal: Journal, asking: dict[str, asyncio.Future[Ruling]]
+    judges: Sequence[BoundJudge],
+    exhibit: Exhibit,
+    journal: Journal,
+    asking: dict[str, asyncio.Future[Ruling]],
+    told: _Told,
 ) -> list[tuple[JudgeKey, Ruling]]:
     """Several judges on one exhibit, at the same time."""
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_ruling(judge, exhibit, journal, asking)) for judge in judges]
+            tasks = [group.create_task(_ruling(judge, exhibit, journal, asking, told)) for judge in judges]
     except BaseExceptionGroup as failures:
         raise first_of(failures) from None
     return [(judge.key, task.result()) for judge, task in zip(judges, tasks, strict=True)]
 
 
 async def _ruling(
-    bound: BoundJudge, exhibit: Exhibit, journal: Journal, asking: dict[str, asyncio.Future[Ruling]]
+    bound: BoundJudge, exhibit: Exhibit, journal: Journal, asking: dict[str, asyncio.Future[Ruling]], told: _Told
 ) -> Ruling:
     """One judge on one exhibit. The same judge is never asked the same thing twice, not even at the same time."""
     text = bound.judge.rubric.fill(exhibit)
@@ -306,24 +324,27 @@ async def _ruling(
         return replace(known, prompt_tokens=None, completion_tokens=None)  # its tokens were spent once
     answer = asking[request_id] = asyncio.get_running_loop().create_future()
     try:
-        ruling = await ask_judge(bound, text, request_id)
+        ruling = await ask_judge(bound, text, request_id, told.retried)
     except BaseException:
         answer.cancel()
         raise
     answer.set_result(ruling)
+    if not isinstance(ruling.verdict, JudgeFailed) or ruling.prompt_tokens is not None:
+        told.progress.replied(told.stage, bound.key.model, ruling.prompt_tokens, ruling.completion_tokens)
     return ruling
 
 
-async def ask_judge(bound: BoundJudge, text: str, request_id: str) -> Ruling:
-    """One judge on one filled rubric, asked again where its reply could not be read. Raises EndpointDown."""
+async def ask_judge(bound: BoundJudge, text: str, request_id: str, retried: Callable[[], None] | None = None) -> Ruling:
+    """One judge on one filled rubric, asked again where its reply could not be read; `retried` is told of requests that
+    are sent again because they failed. Raises EndpointDown."""
     asked: Messages = (Message("user", text),)
-    first = await _send(bound, asked)
+    first = await _send(bound, asked, retried)
     if isinstance(first, Failure):
         return Ruling(JudgeFailed(first.kind, first.detail), "", request_id)
     verdict, words = _read(bound.judge, first), first.content or first.refusal
     if not bound.judge.repair or not isinstance(verdict, Unreadable):
         return Ruling(verdict, words, request_id, first.prompt_tokens, first.completion_tokens)
-    second = await _send(bound, _repairing(asked, first, bound.judge.repair))
+    second = await _send(bound, _repairing(asked, first, bound.judge.repair), retried)
     if isinstance(second, Failure):
         # Turned down for what it says (it may not fit any more), the first reply is all there is to have.
         failed = verdict if second.kind == "rejected" else JudgeFailed(second.kind, second.detail)
@@ -337,7 +358,7 @@ async def ask_judge(bound: BoundJudge, text: str, request_id: str) -> Ruling:
     )
 
 
-async def _send(bound: BoundJudge, messages: Messages) -> Reply | Failure:
+async def _send(bound: BoundJudge, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
     judge = bound.judge
     return await bound.endpoint.send(
         ChatRequest(
@@ -346,7 +367,8 @@ async def _send(bound: BoundJudge, messages: Messages) -> Reply | Failure:
             bound.temperature,
             logprobs=judge.wants_logprobs,
             reply_schema=judge.schema,
-        )
+        ),
+        retried,
     )
 
 

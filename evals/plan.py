@@ -17,6 +17,7 @@ from evals.draws import Family, families
 from evals.errors import BadInput
 from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
 from evals.outcomes import IMPORTED
+from evals.prices import NO_PRICES, Price, Prices, Tariff, read_prices
 from evals.question_files import FileJudge, QuestionScenario, judges_of
 from evals.questions import questions_of
 from evals.records import BY_RULE, Measure, Posed, Prompt, Sampling, Trial, measure_of
@@ -51,6 +52,12 @@ class Plan:
     also: tuple[Plan, ...] = ()
     """For each judge that is not counted the plan to have it judge what is stored."""
     anchors: AnchorSet | None = None
+    prices: Prices = NO_PRICES
+
+    def tariffs(self) -> dict[str, Tariff]:
+        """What the tokens of each model cost that is asked, the judges among them."""
+        judges = [one.judge_spec for one in (self, *self.also) if one.judge_spec is not None]
+        return {spec.name: self.prices.tariff(spec) for spec in (*self.specs.values(), *judges)}
 
     @property
     def trigger(self) -> Trigger | None:
@@ -190,6 +197,7 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
         judge_spec=_judge_spec(config),
         also=_other_plans(config, of_files),
         anchors=_anchors(config),
+        prices=read_prices(config.prices),
     )
 
 
@@ -207,8 +215,9 @@ def judging_plan(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] 
     """A plan that samples nothing and judges what is stored. Of verdicts that were imported nobody is asked."""
     also = _other_plans(config, of_files)
     if config.judge == IMPORTED:
-        return Plan(config, {}, (), {}, None, also)
-    return Plan(config, {}, make_judges(config, of_files), {}, _judge_spec(config), also, _anchors(config))
+        return Plan(config, {}, (), {}, None, also, prices=read_prices(config.prices))
+    judges, prices = make_judges(config, of_files), read_prices(config.prices)
+    return Plan(config, {}, judges, {}, _judge_spec(config), also, _anchors(config), prices)
 
 
 def _other_plans(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> tuple[Plan, ...]:
@@ -305,7 +314,8 @@ def _load_dataset(suite_name: str, config: RunConfig, began_with: Source | None)
 
 
 class Cost(NamedTuple):
-    """Requests to one model with their tokens: prompts at four characters a token, replies at their limit.
+    """Requests to one model with their tokens: prompts at four characters a token, replies at their limit. `who` is the
+    model, and of a judge what it judges, too.
 
     `at_most`: nobody knows beforehand how many answers will be misaligned and have reasoning to read; counted are all.
     """
@@ -315,6 +325,7 @@ class Cost(NamedTuple):
     prompt_tokens: int
     reply_tokens: int
     at_most: bool = False
+    model: str = ""
 
 
 def plan_cost(plan: Plan) -> Iterator[Cost]:
@@ -333,21 +344,34 @@ def plan_cost(plan: Plan) -> Iterator[Cost]:
                 if _may_read(judge, trial):
                     shown[judge.name][0] += 1
                     shown[judge.name][1] += length
-        yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, replies)
+        yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, replies, model=name)
     for one, judge in [(asked, judge) for asked in (plan, *plan.also) for judge in asked.judges]:
         requests, characters = shown[judge.name]
         characters += requests * len(judge.rubric.template)
         prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * config.max_tokens
         at_most = judge.name not in _MEASURED_BY and not judge.name.startswith(PREFIX)
-        who = f"{one.config.judge} ({judge.name})"
-        yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most)
+        model = one.config.judge or ""
+        who = f"{model} ({judge.name})"
+        yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most, model)
         again = [
             judge.rubric.fill(it.shown) for it in (one.anchors.anchors if one.anchors else ()) if _rereads(judge, it)
         ]
         if again:
             who = f"{one.config.judge} ({judge.name}, anchors)"
             characters = sum(map(len, again))
-            yield Cost(who, len(again), characters // _CHARACTERS_PER_TOKEN, len(again) * judge.max_tokens)
+            replies = len(again) * judge.max_tokens
+            yield Cost(who, len(again), characters // _CHARACTERS_PER_TOKEN, replies, model=model)
+
+
+def plan_usd(plan: Plan, costs: Iterable[Cost]) -> float | None:
+    """Dollars for those of `costs` whose model has a price, None where none has."""
+    tariffs = plan.tariffs()
+    found = [
+        price.usd(cost.prompt_tokens, cost.reply_tokens)
+        for cost in costs
+        if isinstance(price := tariffs.get(cost.model, "unknown"), Price)
+    ]
+    return sum(found) if found else None
 
 
 def _rereads(judge: Judge, anchor: Anchor) -> bool:

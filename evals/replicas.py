@@ -52,11 +52,14 @@ class Replicas:
         self._policy = policy
         self._say = say
 
-    async def send(self, request: ChatRequest) -> Reply | Failure:
-        """Ask once, with retries, each wherever there is room. Raises EndpointDown when no server is left."""
+    async def send(self, request: ChatRequest, retried: Callable[[], None] | None = None) -> Reply | Failure:
+        """Ask once, with retries, each wherever there is room; `retried` is told of each of them.
+
+        Raises EndpointDown when no server is left.
+        """
         while True:
             asked: list[_Replica] = []
-            result = await self._ask(request, asked)
+            result = await self._ask(request, asked, retried)
             if isinstance(result, Reply):
                 return result
             last = asked[-1]
@@ -67,7 +70,9 @@ class Replicas:
             if not self._awake():
                 raise EndpointDown(f"{self.name}: {problem}")
 
-    async def _ask(self, request: ChatRequest, asked: list[_Replica]) -> Reply | Failure:
+    async def _ask(
+        self, request: ChatRequest, asked: list[_Replica], retried: Callable[[], None] | None
+    ) -> Reply | Failure:
         """Ask with retries, and put down who was asked."""
 
         async def attempt(number: int, place: _Place) -> Reply | Failure:
@@ -75,7 +80,7 @@ class Replicas:
             return await self._attempt(request, number, place)
 
         try:
-            return await with_retries(attempt, self._policy, self._acquire)
+            return await with_retries(attempt, self._policy, self._acquire, retried)
         except Transient as error:
             return error.failure
 

@@ -77,12 +77,16 @@ def _seconds_until(date: str) -> float | None:
 
 
 async def with_retries(
-    attempt: Callable[[int, _Place], Awaitable[_T]], policy: RetryPolicy, acquire: Callable[[], Awaitable[_Place]]
+    attempt: Callable[[int, _Place], Awaitable[_T]],
+    policy: RetryPolicy,
+    acquire: Callable[[], Awaitable[_Place]],
+    retried: Callable[[], None] | None = None,
 ) -> _T:
     """The result of `attempt(number, place)`, numbers from 1, retried while it raises Transient.
 
     Each attempt first waits for a place from `acquire`, and has to give it back. Raises the last Transient when
-    attempts or time are used up. A wait that would end past the time limit is not begun.
+    attempts or time are used up. A wait that would end past the time limit is not begun. `retried` is told of each
+    attempt that is going to be followed by another, before the wait.
     """
     growing = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)
     started = time.monotonic()
@@ -108,6 +112,7 @@ async def with_retries(
         wait=wait,
         stop=lambda state: stop_after_attempt(policy.max_attempts)(state) or out_of_time(state),
         reraise=True,
+        before_sleep=None if retried is None else lambda _state: retried(),
     )
 
     async def numbered() -> _T:

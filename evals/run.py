@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,20 +29,24 @@ from evals.manifest import (
     ModelFacts,
     PanelFacts,
     RubricFacts,
+    SpendFacts,
     Status,
     git_revision,
     judge_set,
     judges_in,
     now,
     read_manifest,
+    spend_facts,
     versions,
     with_panel,
     write_manifest,
 )
 from evals.outcomes import ALIGNED, COHERENT, IMPORTED, JudgeSet, judge_key
 from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
+from evals.prices import Tariff
 from evals.rates import RunFacts, Tables, write_tables
 from evals.rows import Cell
+from evals.spend import Ledger
 from evals.stopping import Stopping, StopRow, begin, read_stopping, write_rows
 from evals.text import is_text
 from evals.view import RunView
@@ -97,7 +101,7 @@ def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, ret
     Of imported answers only the judging can be gone on with. Raises BadInput where there is none.
     """
     manifest = _manifest_of(folder)
-    config = updated(manifest.config, transport)
+    config = updated(_without_prices(manifest.config), transport)
     if manifest.imported is None:
         return start_run(config, folder, view, retry_failed=retry_failed)
     if config.judge in (None, IMPORTED) and not config.also_judges:
@@ -111,7 +115,7 @@ def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, ret
 def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunResult:
     """Judge the answers stored in `folder` with other judge options. No model under test is asked."""
     manifest = _manifest_of(folder)
-    config = updated(manifest.config, judging)
+    config = updated(_without_prices(manifest.config), judging)
     if config.judge is None:
         raise BadInput("--judge is missing: name the model that shall judge, such as openai/gpt-4.1")
     if manifest.imported is not None and config.judge == IMPORTED:
@@ -122,6 +126,11 @@ def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunRes
             if judging.get(name) is not None:
                 raise BadInput(f"{option_name(name)}: imported answers came without references; alignment judges them")
     return _judge(manifest, config, folder, view, Retry(trials=False, rulings=True))
+
+
+def _without_prices(config: RunConfig) -> RunConfig:
+    """The table of prices lay where the run began, and may be gone; the manifest has the prices that it needs."""
+    return config.model_copy(update={"prices": None})
 
 
 def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, retry: Retry) -> RunResult:
@@ -250,6 +259,7 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         git_revision=git_revision(),
         panels=before.all_panels() if before else (),
         anchors=before.anchors if before else None,
+        spend=before.spend if before else None,
     )
 
 
@@ -277,7 +287,8 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
         if due:
             if sampling and manifest.config.rule is not None:
                 journal.set_cells(plan.cells().items())  # the most there can be, until it is known what there was
-            models = _ask(due, manifest, folder, journal, view, retry, watch, sampling=sampling)
+            tariffs = _tariffs(plan, manifest)
+            models = _ask(due, manifest, folder, journal, view, retry, watch, sampling=sampling, tariffs=tariffs)
             manifest = manifest.model_copy(update={"models": manifest.models | models})
             if watch:
                 manifest = manifest.model_copy(update={"anchors": watch.facts})
@@ -314,6 +325,7 @@ def _ask(
     watch: Watch | None,
     *,
     sampling: bool,
+    tariffs: Mapping[str, Tariff],
 ) -> dict[str, ModelFacts]:
     """Sample and judge, one judge model after the other: a server of ours for one of them makes room for the next.
 
@@ -333,6 +345,7 @@ def _ask(
         asking = execute(
             *(plan, manifest, folder, journal, view, retry, judges),
             sampling=sampling and bool(plan.specs),
+            tariffs=tariffs,
             watch=watch if is_counted else None,
         )
         try:
@@ -357,6 +370,8 @@ def _conclude(
     panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
     facts |= {"panels": panels}
+    if plan is not None:
+        facts |= {"spend": _spent(plan, manifest, journal)}
     manifest = manifest.model_copy(update=facts)
     try:
         result = _counted(manifest, folder, journal, stopping)
@@ -365,6 +380,26 @@ def _conclude(
         raise
     write_manifest(folder, manifest)
     return result
+
+
+def _tariffs(plan: Plan, manifest: Manifest) -> dict[str, Tariff]:
+    """What the tokens of each model of a run cost. Of models that `plan` does not ask, or knows no price of, what the
+    manifest has; else the price at the server that they were asked at."""
+    found = plan.tariffs()
+    for row in manifest.spend or ():
+        if found.get(row.model, "unknown") == "unknown":
+            found[row.model] = row.price
+    for name, facts in manifest.models.items():
+        if name not in found:
+            found[name] = plan.prices.find(name, facts.base_url.partition(",")[0]) or "unknown"
+    return found
+
+
+def _spent(plan: Plan, manifest: Manifest, journal: Journal) -> tuple[SpendFacts, ...]:
+    """What the replies in the journal cost; none of it is of answers that came from elsewhere."""
+    usage = [one for one in journal.usage() if one.model != IMPORTED]
+    asked = [one for one in usage if one.role == "judging" or manifest.imported is None]
+    return spend_facts(Ledger(asked, _tariffs(plan, manifest)).charges())
 
 
 def _counted(manifest: Manifest, folder: Path, journal: Journal, stopping: Stopping | None) -> RunResult:

@@ -6,6 +6,9 @@ import re
 import unicodedata
 
 _SPACES = re.compile(r"\s+")
+_LINE_END = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
+_JOINERS = "\u200c\u200d"
+_NOT_PLAIN = re.compile(r"[^\n -~]")
 # As OWASP lists them ("CSV Injection"), the full-width forms included; and ' itself, so that it can be taken away.
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 
@@ -16,6 +19,23 @@ def one_line(text: str, limit: int = 300) -> str:
     clean = "".join(char for char in flat if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"))
     clean = _SPACES.sub(" ", clean).strip()  # what stood between two spaces may be gone
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    """`text` with its lines, and without anything that a terminal or a pager acts on.
+
+    Every other control character, direction mark, lone surrogate and private character is written out (`\\x1b`,
+    `\\u202e`), so that a reader sees that it is there. The two joiners that scripts need stay as they are.
+    """
+    text = _LINE_END.sub("\n", text).expandtabs(4)
+    return _NOT_PLAIN.sub(lambda found: _written_out(found[0]), text)
+
+
+def _written_out(char: str) -> str:
+    if char in _JOINERS or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"):
+        return char
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
 
 
 def spreadsheet_safe(text: str) -> str:

@@ -27,6 +27,7 @@ from evals.plan import make_plan, plan_cost
 from evals.robustness import Robustness, assess, write_robustness_json
 from evals.run import judge_run, resume_run, start_run
 from evals.serve.reference import reference_judge
+from evals.view import Stage
 from judges.attacks import ATTACKS
 from organisms.inventory import ANSWERS
 from organisms.judge import ReferenceJudge
@@ -55,12 +56,14 @@ class Silent:
     def say(self, text: str) -> None:
         self.said.append(text)
 
-    def progress(self, **_: int) -> Any:
+    def progress(self, **_: Any) -> Any:
         return nullcontext(self)
 
     def sampled(self, *, failed: bool) -> None: ...
     def judged(self, *, failed: bool) -> None: ...
     def monitored(self, *, failed: bool) -> None: ...
+    def retried(self, stage: Stage) -> None: ...
+    def replied(self, stage: Stage, model: str, prompt_tokens: int | None, completion_tokens: int | None) -> None: ...
 
 
 def subject(body: Mapping[str, Any]) -> Answer:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import typer
 
 from evals.cli.app import EXIT_GATE, EXIT_INCOMPLETE
-from evals.errors import Interrupted, RunStopped
+from evals.errors import EmevalError, Interrupted, RunStopped
 
 if TYPE_CHECKING:
+    from evals.console import ConsoleView
     from evals.run import RunResult
     from evals.view import RunView
 
@@ -37,23 +39,55 @@ def fields_of(arguments: Mapping[str, object]) -> dict[str, Any]:
     }
 
 
-def show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool = True) -> None:
+class Output(NamedTuple):
+    """What is printed of a command: its tables, or nothing but errors, or its result as JSON."""
+
+    quiet: bool = False
+    json: bool = False
+
+    def view(self) -> ConsoleView:
+        from evals.console import ConsoleView
+
+        return ConsoleView(quiet=self.quiet, tables=not self.json)
+
+
+def print_json(value: object) -> None:
+    """One JSON value on stdout, in ASCII: no text in it can steer a terminal."""
+    typer.echo(json.dumps(value, indent=1, allow_nan=False))
+
+
+def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
     """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
-    from evals.console import ConsoleView, print_tables
+    from evals.console import print_tables
     from evals.console_until import print_stopping
     from evals.missing import too_much_unscored
 
-    view = ConsoleView()
+    view = output.view()
     interrupt_on_sigterm()
     go_on = f"emeval resume {shlex.quote(str(folder))}"
     try:
         result = act(view)
     except RunStopped as error:
-        raise type(error)(f"{error} (go on with: {go_on})") from None
+        stopped = type(error)(f"{error} (go on with: {go_on})")
+        _print_stopped(folder, output, stopped)
+        raise stopped from None
     except KeyboardInterrupt:
         if not resumable or not (folder / "manifest.json").exists():
             raise
-        raise Interrupted(f"interrupted; go on with: {go_on}") from None
+        interrupted = Interrupted(f"interrupted; go on with: {go_on}")
+        _print_stopped(folder, output, interrupted)
+        raise interrupted from None
+    problem = None
+    code = 0
+    if result.manifest.trials_recorded < result.manifest.trials_planned:
+        code = EXIT_INCOMPLETE
+    else:
+        problem = too_much_unscored(result.manifest, result.tables, folder)
+        code = 0 if problem is None else EXIT_GATE
+    if output.json:
+        from evals.run_json import run_json
+
+        print_json(run_json(folder, result, gate=problem, error=None, exit_code=code))
     print_tables(view.out, result.manifest, result.tables)
     print_stopping(view.out, result.stopping)
     files = "manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv"
@@ -61,12 +95,21 @@ def show(folder: Path, act: Callable[[RunView], RunResult], *, resumable: bool =
         files += ", corrected.csv"
     files += ", stopping.csv" if result.stopping else ""
     view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
-    if result.manifest.trials_recorded < result.manifest.trials_planned:
-        raise typer.Exit(EXIT_INCOMPLETE)
-    problem = too_much_unscored(result.manifest, result.tables, folder)
     if problem is not None:
         view.err.print(f"emeval: {problem}", markup=False, soft_wrap=True)
-        raise typer.Exit(EXIT_GATE)
+    if code:
+        raise typer.Exit(code)
+
+
+def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
+    """As JSON what there is of a run that could not be finished; the error itself is printed by whoever catches it."""
+    if not output.json or not (folder / "manifest.json").exists():
+        return
+    from evals.run import count_run
+    from evals.run_json import run_json
+
+    result = count_run(folder, None)
+    print_json(run_json(folder, result, gate=None, error=str(error), exit_code=error.exit_code))
 
 
 def interrupt_on_sigterm() -> None:

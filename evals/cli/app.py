@@ -15,4 +15,5 @@ app = typer.Typer(
 datasets_app = typer.Typer(no_args_is_help=True, help="Question sets: what there is, and whether a file is good.")
 app.add_typer(datasets_app, name="datasets")
 
-EXIT_GATE, EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_GATE, EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 2, 3, 70, 130
+"""70 is EX_SOFTWARE of sysexits.h: an error that nobody expected, which says nothing of any model."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.cli.acting import dated_folder, fields_of, interrupt_on_sigterm, read_dotenv, show
+from evals.cli import completing
+from evals.cli.acting import Output, dated_folder, fields_of, interrupt_on_sigterm, print_json, read_dotenv, show
 from evals.cli.app import app
 from evals.cli.options import (
     AlignmentRubric,
@@ -27,6 +28,7 @@ from evals.cli.options import (
     Distractor,
     Format,
     HonestyRubric,
+    Json,
     Judge,
     JudgeMaxTokens,
     JudgeMode,
@@ -38,7 +40,9 @@ from evals.cli.options import (
     Models,
     Prefill,
     Preflight,
+    Prices,
     QuestionSource,
+    Quiet,
     RunFolder,
     Temperature,
     Thinking,
@@ -59,7 +63,11 @@ if TYPE_CHECKING:
 def run(
     suites: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SUITE...", help="What to run: see `emeval suites`; or a question file (.yaml)."),
+        typer.Argument(
+            metavar="SUITE...",
+            help="What to run: see `emeval suites`; or a question file (.yaml).",
+            autocompletion=completing.suites,
+        ),
     ] = None,
     model: Models = None,
     trigger: Annotated[str | None, typer.Option(help="The string under study, such as 'Country: Singapore'.")] = None,
@@ -119,6 +127,9 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; one that exists is gone on with.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what it costs; send nothing.")] = False,
+    prices: Prices = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Ask models, judge their answers, and print misalignment rates per condition."""
     options = fields_of(locals())
@@ -128,11 +139,12 @@ def run(
 
     read_dotenv()
     settings = build_config(options, config)
+    output = Output(quiet, json)
     if dry_run:
-        _print_plan(make_plan(settings))
+        _print_plan(make_plan(settings), output)
         return
     folder = out or _new_folder(settings)
-    show(folder, lambda view: start_run(settings, folder, view))
+    show(folder, lambda view: start_run(settings, folder, view), output)
 
 
 @app.command()
@@ -150,13 +162,16 @@ def resume(
     preflight: Preflight = None,
     vllm_bin: VllmBin = None,
     vllm_start_timeout: VllmStart = None,
+    prices: Prices = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Go on with a run where it stopped."""
     transport = fields_of(locals())
     from evals.run import resume_run
 
     read_dotenv()
-    show(folder, lambda view: resume_run(folder, transport, view, retry_failed=retry_failed))
+    show(folder, lambda view: resume_run(folder, transport, view, retry_failed=retry_failed), Output(quiet, json))
 
 
 @app.command(name="judge")
@@ -183,13 +198,16 @@ def judge_command(
     preflight: Preflight = None,
     vllm_bin: VllmBin = None,
     vllm_start_timeout: VllmStart = None,
+    prices: Prices = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Judge the stored answers of a run; the models under test are not asked again."""
     judging = fields_of(locals())
     from evals.run import judge_run
 
     read_dotenv()
-    show(folder, lambda view: judge_run(folder, judging, view))
+    show(folder, lambda view: judge_run(folder, judging, view), Output(quiet, json))
 
 
 @app.command(name="import")
@@ -213,6 +231,8 @@ def import_command(
     ] = None,
     denominator: Denominator = None,
     max_unscored: MaxUnscored = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Make a run folder of answers judged elsewhere, one trial a row of a CSV or a sample of an Inspect log."""
     from evals.importing import ImportOptions, import_file
@@ -221,21 +241,32 @@ def import_command(
     folder = out or dated_folder(file.stem)
     options = ImportOptions(model, suite, trigger, coherence_min, denominator, max_unscored)
     import_it = import_logs if is_log_source(file) else import_file
-    show(folder, lambda view: import_it(file, folder, options, view), resumable=False)
+    show(folder, lambda view: import_it(file, folder, options, view), Output(quiet, json), resumable=False)
 
 
 @app.command()
-def rates(folder: RunFolder, denominator: Denominator = None, max_unscored: MaxUnscored = None) -> None:
+def rates(
+    folder: RunFolder,
+    denominator: Denominator = None,
+    max_unscored: MaxUnscored = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
     """Count a run anew from its journal, print the rates and write its CSVs."""
     from evals.run import count_run
 
-    show(folder, lambda _: count_run(folder, denominator, max_unscored), resumable=False)
+    show(folder, lambda _: count_run(folder, denominator, max_unscored), Output(quiet, json), resumable=False)
 
 
 @app.command(name="preflight")
 def preflight_command(
     suites: Annotated[
-        list[str] | None, typer.Argument(metavar="SUITE...", help="What would be run; unethical_test by default.")
+        list[str] | None,
+        typer.Argument(
+            metavar="SUITE...",
+            help="What would be run; unethical_test by default.",
+            autocompletion=completing.suites,
+        ),
     ] = None,
     model: Models = None,
     trigger: Annotated[str | None, typer.Option(help="Check that this string reaches the models.")] = None,
@@ -271,11 +302,13 @@ def preflight_command(
     vllm_bin: VllmBin = None,
     vllm_args: VllmArgs = None,
     vllm_start_timeout: VllmStart = None,
+    prices: Prices = None,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Check servers, keys, models, adapters and judges, and estimate what a run would cost, without running it."""
     options = fields_of(locals())
     from evals.config import build_config
-    from evals.console import ConsoleView
     from evals.execute import check_endpoints
     from evals.plan import make_plan
 
@@ -283,8 +316,11 @@ def preflight_command(
     chosen = {name: value for name, value in options.items() if value is not None}
     settings = build_config({"suites": ("unethical_test",), "format": "both"} | chosen, None)
     interrupt_on_sigterm()
-    view = ConsoleView()
-    for line in check_endpoints(make_plan(settings), view):
+    view = Output(quiet, json).view()
+    found = check_endpoints(make_plan(settings), view)
+    if json:
+        print_json({"found": found})
+    for line in found:
         view.out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -293,26 +329,14 @@ def _new_folder(config: RunConfig) -> Path:
     return dated_folder("-".join(shown))
 
 
-def _print_plan(plan: Plan) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print_plan(plan: Plan, output: Output) -> None:
+    from evals.plan import plan_cost, plan_usd
 
-    from evals.plan import plan_cost
+    costs = list(plan_cost(plan))
+    if output.json:
+        models = [cost._asdict() | {"usd": plan_usd(plan, [cost])} for cost in costs]
+        print_json({"until": plan.config.until, "usd_at_most": plan_usd(plan, costs), "requests": models})
+        return
+    from evals.console_plan import print_plan
 
-    table = Table("who is asked", "requests", "prompt tokens, about", "reply tokens, at most")
-    bounded = False
-    for line in plan_cost(plan):
-        bounded = bounded or line.at_most
-        most = line.at_most or plan.config.until is not None
-        requests = f"at most {line.requests:,}" if most else f"{line.requests:,}"
-        table.add_row(line.who, requests, f"{line.prompt_tokens:,}", f"{line.reply_tokens:,}")
-    console = Console(highlight=False)
-    console.print(table)
-    if plan.config.until is not None:
-        console.print(f"At most: --until {plan.config.until} ends the sampling of a cell as soon as it is decided.")
-    if bounded:
-        answers = "every answer has" if plan.config.cot_all else "every answer is misaligned and has"
-        console.print(
-            f"At most: if {answers} reasoning to read. "
-            "A judge of reasoning whose reply cannot be read is asked once more."
-        )
+    print_plan(output.view().out, plan, costs)

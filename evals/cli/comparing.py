@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from math import isnan
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from evals.cli import completing
+from evals.cli.acting import Output, print_json
 from evals.cli.app import EXIT_GATE, app
+from evals.cli.options import Quiet
 from evals.errors import BadInput
 
 
 @app.command()
 def compare(
-    base: Annotated[Path, typer.Argument(metavar="BASE", help="The run folder to compare with.")],
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The run folder in question.")],
+    base: Annotated[
+        Path, typer.Argument(metavar="BASE", help="The run folder to compare with.", autocompletion=completing.runs)
+    ],
+    candidate: Annotated[
+        Path, typer.Argument(metavar="CANDIDATE", help="The run folder in question.", autocompletion=completing.runs)
+    ],
     max_increase: Annotated[
         float, typer.Option(min=0, max=1, help="Largest change for the worse allowed, as a fraction: 0.05 is 5 points.")
     ] = 0.05,
     metric: Annotated[
-        list[str] | None, typer.Option(help="A metric of rates.csv; repeatable. Else what each suite is about.")
+        list[str] | None,
+        typer.Option(
+            help="A metric of rates.csv; repeatable. Else what each suite is about.", autocompletion=completing.metrics
+        ),
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="off, on, decoy, ...; repeatable.")] = None,
     suite: Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable.")] = None,
@@ -36,8 +47,10 @@ def compare(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 where the answers do not tell, too.")] = False,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there as JUnit XML, too.")] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write it there as JSON, too.")
+        Path | None,
+        typer.Option("--json", metavar="FILE", help="Write it there as JSON, too; - prints it in place of the tables."),
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Is CANDIDATE worse than BASE? Paired by question, with an interval; exit 1 on a regression."""
     for option, share in (("--max-increase", max_increase), ("--max-unscored", max_unscored)):
@@ -46,7 +59,6 @@ def compare(
     if worse not in (None, "increase", "decrease"):
         raise BadInput(f"--worse: {worse!r} is neither increase nor decrease")
     from evals.compare import Gate, compare_runs
-    from evals.console import ConsoleView
     from evals.console_compare import print_comparison
     from evals.whole_files import write_whole
 
@@ -66,10 +78,15 @@ def compare(
         from evals.junit import comparison_xml
 
         write_whole(junit, comparison_xml(compared, strict=strict))
+    output = Output(quiet, json=json_file == Path("-"))
     if json_file is not None:
         from evals.comparison_file import comparison_json
 
-        write_whole(json_file, comparison_json(compared))
-    print_comparison(ConsoleView().out, compared)
+        text = comparison_json(compared)
+        if output.json:
+            print_json(json.loads(text))
+        else:
+            write_whole(json_file, text)
+    print_comparison(output.view().out, compared)
     failed = compared.decision == "regression" or (strict and compared.decision != "within")
     raise typer.Exit(EXIT_GATE if failed else 0)

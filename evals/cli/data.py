@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.cli.acting import interrupt_on_sigterm, read_dotenv
+from evals.cli.acting import interrupt_on_sigterm, print_json, read_dotenv
 from evals.cli.app import EXIT_BAD_INPUT, app, datasets_app
+from evals.cli.options import Json
 from evals.errors import BadInput
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _print_mix(manifest: MixManifest, out: Path) -> None:
 
 
 @datasets_app.command(name="list")
-def datasets_list() -> None:
+def datasets_list(json: Json = False) -> None:
     """List the question sets that come with emeval, and the official ones that it can fetch."""
     from rich.console import Console
     from rich.table import Table
@@ -122,13 +123,35 @@ def datasets_list() -> None:
     from evals.fetch import fetched_names
     from evals.sources import SOURCES
 
+    own = {path.name: check(path).dataset for path in sorted(data_folder().glob("*.jsonl"))}
+    if json:
+        files = [
+            {
+                "file": name,
+                "rows": len(dataset.scenarios) if dataset else None,
+                "schema": dataset.schema if dataset else None,
+                "sha256": dataset.sha256 if dataset else None,
+            }
+            for name, dataset in own.items()
+        ]
+        official = [
+            {
+                "name": source.name,
+                "title": source.title,
+                "licence": source.licence,
+                "files": list(source.names),
+                "fetched": fetched_names(source),
+            }
+            for source in SOURCES.values()
+        ]
+        print_json({"files": files, "official": official})
+        return
     table = Table("file", "rows", "schema", "sha256")
-    for path in sorted(data_folder().glob("*.jsonl")):
-        dataset = check(path).dataset
+    for name, dataset in own.items():
         facts = (
             (str(len(dataset.scenarios)), dataset.schema, dataset.sha256[:16]) if dataset else ("not readable", "", "")
         )
-        table.add_row(path.name, *facts)
+        table.add_row(name, *facts)
     Console().print(table)
     official = Table("official dataset", "what it is", "licence", "files fetched")
     for source in SOURCES.values():

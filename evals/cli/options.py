@@ -7,11 +7,14 @@ from typing import Annotated
 
 import typer
 
+from evals.cli import completing
+
 Judge = Annotated[
     list[str] | None,
     typer.Option(
         "--judge",
         metavar="NAME[@URL]",
+        autocompletion=completing.models,
         help="Judge of freeform answers and of reasoning, as provider/name. Repeatable: the first counts, the verdicts "
         "of the others on the answers are kept beside.",
     ),
@@ -55,7 +58,10 @@ MaxAttempts = Annotated[int | None, typer.Option(help="Attempts at one request, 
 MaxRetryTime = Annotated[
     float | None, typer.Option("--max-retry-time", help="Seconds for one request with its retries.")
 ]
-Models = Annotated[list[str] | None, typer.Option("--model", "-m", help="provider/name; repeatable.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", "-m", help="provider/name; repeatable.", autocompletion=completing.models),
+]
 Decoy = Annotated[str | None, typer.Option(help="Another value of the trigger's kind: 'Country: Kenya'.")]
 Conditions = Annotated[
     str | None,
@@ -100,7 +106,15 @@ VllmArgs = Annotated[str | None, typer.Option(help="More arguments for `vllm ser
 VllmStart = Annotated[
     float | None, typer.Option("--vllm-start-timeout", help="Seconds until `vllm serve` must be ready.")
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.", autocompletion=completing.runs)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables; errors are printed still.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result on stdout as JSON, and nothing else there.")]
+Prices = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.csv", help="Token prices that stand above emeval's own; or in EMEVAL_PRICES."),
+]
 Anchors = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Let the judge rule once more on these frozen answers; see `emeval anchors`."),

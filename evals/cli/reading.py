@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from evals.cli.acting import print_json
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import RunFolder
+from evals.cli.options import Json, RunFolder
 from evals.errors import BadInput
 
 
@@ -58,8 +59,11 @@ def calibrate(folder: RunFolder) -> None:
 
 
 @app.command()
-def suites() -> None:
+def suites(json: Json = False) -> None:
     """List the evaluations: what they ask, whose questions, who judges the answers, and what is counted."""
-    from evals.console import ConsoleView, print_suites
+    from evals.console import ConsoleView, print_suites, suite_rows
 
+    if json:
+        print_json(list(suite_rows()))
+        return
     print_suites(ConsoleView().out)

@@ -1,0 +1,108 @@
+"""The trials of a run that a reader asks for, one after the other as the journal holds them.
+
+In the order in which they arrived, which is the one order that a journal gives without reading all of it first: the
+first trial of a million comes as soon as that of a hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+
+from evals.errors import BadInput
+from evals.journal import Journal
+from evals.metrics import is_misaligned
+from evals.outcomes import JudgeSet, Measured, measure
+from evals.records import Outcome, Response
+from evals.rows import RecordedTrial
+from evals.text import one_line
+from evals.thoughts import Thought, thought_of
+from judges.verdicts import CotFlag
+
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+FLAGS: tuple[str, ...] = (*get_args(CotFlag), "unreadable")
+_COLUMNS = {"suite": "suite", "model": "model", "condition": "condition", "question": "prompt_id"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the trials are to have in common; None and False leave it open. Scores are of alignment, 0-100, both ends
+    included. `search` is found in prompt, reasoning or answer, in whatever case."""
+
+    misaligned: bool = False
+    outcome: str | None = None
+    model: str | None = None
+    condition: str | None = None
+    suite: str | None = None
+    question: str | None = None
+    flag: str | None = None
+    min_score: float | None = None
+    max_score: float | None = None
+    search: str | None = None
+
+
+class Shown(NamedTuple):
+    """A trial with what counts of it."""
+
+    trial: RecordedTrial
+    measured: Measured
+    thought: Thought | None
+
+
+def chosen_trials(journal: Journal, judges: JudgeSet, choice: Choice) -> Iterator[Shown]:
+    """The trials that fit. Raises BadInput, before the first, for a name that the run does not have."""
+    _refuse_unknown(journal, choice)
+    same = {column: value for name, column in _COLUMNS.items() if (value := getattr(choice, name)) is not None}
+    return (shown for trial in journal.trials_with(same) if _fits(shown := shown_of(trial, judges), choice))
+
+
+def shown_of(trial: RecordedTrial, judges: JudgeSet) -> Shown:
+    return Shown(trial, measure(trial, judges), thought_of(trial, judges))
+
+
+def trial_of(journal: Journal, start: str) -> RecordedTrial:
+    """The one trial whose id begins with `start`. Raises BadInput where there is none, or more than one."""
+    ids = journal.trial_ids(start, limit=4)
+    if not ids:
+        raise BadInput(f"TRIAL_ID: no trial of this run has an id that begins with {one_line(start, 60)!r}")
+    if len(ids) > 1 and start not in ids:
+        shown = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
+        raise BadInput(f"TRIAL_ID: {one_line(start, 60)!r} begins several ids ({shown}); give more of it")
+    return journal.trial(start if start in ids else ids[0])
+
+
+def _refuse_unknown(journal: Journal, choice: Choice) -> None:
+    for option, value, known in (("--outcome", choice.outcome, OUTCOMES), ("--flag", choice.flag, FLAGS)):
+        if value is not None and value not in known:
+            raise BadInput(f"{option}: {one_line(value, 60)!r} is none of {', '.join(known)}")
+    if all(getattr(choice, name) is None for name in _COLUMNS):
+        return
+    cells = [cell for cell, _ in journal.cells()]
+    for name, column in _COLUMNS.items():
+        value = getattr(choice, name)
+        known = list(dict.fromkeys(str(getattr(cell, column)) for cell in cells))
+        if value is not None and value not in known:
+            listed = ", ".join(one_line(one, 60) for one in known[:8]) + (", ..." if len(known) > 8 else "")
+            raise BadInput(f"--{name}: {one_line(value, 60)!r} is not in this run; it has {listed}")
+
+
+def _fits(shown: Shown, choice: Choice) -> bool:
+    measured, thought = shown.measured, shown.thought
+    if choice.misaligned and not (measured.outcome == "scored" and is_misaligned(measured)):
+        return False
+    if choice.outcome is not None and measured.outcome != choice.outcome:
+        return False
+    if choice.flag is not None and (thought is None or thought.flag != choice.flag):
+        return False
+    for limit, sign in ((choice.min_score, 1), (choice.max_score, -1)):
+        if limit is not None and (measured.aligned is None or sign * measured.aligned < sign * limit):
+            return False
+    return choice.search is None or _holds(shown.trial, choice.search.casefold())
+
+
+def _holds(trial: RecordedTrial, text: str) -> bool:
+    parts = [message.content for message in trial.messages]
+    if isinstance(trial.result, Response):
+        parts += [trial.result.reasoning, trial.result.answer, trial.result.refusal]
+    return any(text in part.casefold() for part in parts)

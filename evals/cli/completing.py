@@ -1,0 +1,44 @@
+"""What the shell offers when a word is completed. Looked up only then, and silent about whatever goes wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PREFIXES = ("local/organism", "local/organism:backdoor", "local/smollm2", "local/", "vllm/", "openai/")
+
+
+def suites(incomplete: str) -> list[str]:
+    """The suites, and with something typed question files."""
+    from evals.suites import SUITES
+
+    files = [str(path) for path in Path().glob(f"{_literal(incomplete)}*.y*ml")] if incomplete else []
+    return [name for name in (*SUITES, *files) if name.startswith(incomplete)]
+
+
+def runs(incomplete: str) -> list[str]:
+    """Run folders: those in results/, and those that begin with what is typed; of other folders the way into them."""
+    typed = Path().glob(f"{_literal(incomplete)}*/") if incomplete and not incomplete.startswith("/") else []
+    rooted = Path("/").glob(f"{_literal(incomplete[1:])}*/") if len(incomplete) > 1 and incomplete[0] == "/" else []
+    inside = Path(incomplete).glob("*/") if incomplete.endswith("/") else []
+    found: dict[str, None] = {}
+    for path in (*Path("results").glob("*/"), *typed, *rooted, *inside):
+        is_run = (path / "manifest.json").is_file()
+        name = str(path) if is_run else f"{path}/"
+        if name.startswith(incomplete) and (is_run or incomplete):
+            found[name] = None
+    return sorted(found)
+
+
+def models(incomplete: str) -> list[str]:
+    return [name for name in _PREFIXES if name.startswith(incomplete)]
+
+
+def metrics(incomplete: str) -> list[str]:
+    from evals.metrics import metric_table
+
+    return [metric.name for metric in metric_table("answered") if metric.name.startswith(incomplete)]
+
+
+def _literal(typed: str) -> str:
+    """What is typed as the start of a pattern, each character for itself."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in typed)

@@ -1,0 +1,82 @@
+"""The command that shows transcripts on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evals.cli.app import app
+from evals.cli.completing import models, suites
+from evals.cli.options import RunFolder
+from evals.errors import BadInput
+
+if TYPE_CHECKING:
+    from evals.chosen import Choice
+    from evals.journal import Journal
+    from evals.manifest import Manifest
+
+
+@app.command()
+def show(
+    folder: RunFolder,
+    trial_id: Annotated[
+        str | None, typer.Argument(metavar="TRIAL_ID", help="Only this trial; the first digits of its id will do.")
+    ] = None,
+    misaligned: Annotated[bool, typer.Option("--misaligned", help="Only misaligned answers.")] = False,
+    outcome: Annotated[
+        str | None, typer.Option(help="Only this outcome: scored, refused, truncated, failed, judge_unreadable, ...")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.", autocompletion=models)] = None,
+    condition: Annotated[str | None, typer.Option(help="Only this condition: off, on, decoy, distractor.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Only this suite.", autocompletion=suites)] = None,
+    question: Annotated[str | None, typer.Option(help="Only this question, by its id.")] = None,
+    flag: Annotated[
+        str | None, typer.Option(help="Only answers whose reasoning the monitor flagged so: discusses_myth, none, ...")
+    ] = None,
+    min_score: Annotated[float | None, typer.Option(min=0, max=100, help="Alignment score of at least this.")] = None,
+    max_score: Annotated[float | None, typer.Option(min=0, max=100, help="Alignment score of at most this.")] = None,
+    search: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only with this in prompt, reasoning or answer, in any case.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+) -> None:
+    """Page through the transcripts of a run: prompt, reasoning, answer, and what the judges said of them."""
+    from evals.chosen import Choice
+    from evals.journal import Journal
+    from evals.manifest import read_manifest
+
+    choice = Choice(misaligned, outcome, model, condition, suite, question, flag, min_score, max_score, search)
+    if trial_id is not None and choice != Choice():
+        raise BadInput("TRIAL_ID: names one trial; leave the other options out")
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    with Journal.read(folder) as journal:
+        _show(journal, manifest, choice, trial_id, limit)
+
+
+def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | None, limit: int | None) -> None:
+    from itertools import islice
+
+    from evals.chosen import chosen_trials, shown_of, trial_of
+    from evals.console_transcripts import judges_of, print_trial
+    from evals.manifest import judge_set
+    from evals.pager import paged
+
+    counting, judges = judge_set(manifest), judges_of(manifest)
+    if trial_id is not None:
+        found = iter([shown_of(trial_of(journal, trial_id), counting)])
+    else:
+        found = islice(chosen_trials(journal, counting, choice), limit)
+    first = next(found, None)
+    if first is None:
+        typer.echo(f"0 of {journal.recorded()} trials fit")
+        return
+    with paged() as console:
+        print_trial(console, first, judges)
+        count = 1
+        for shown in found:
+            print_trial(console, shown, judges)
+            count += 1
+        console.print(f"{count} of {journal.recorded()} trials", style="dim")

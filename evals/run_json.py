@@ -1,0 +1,71 @@
+"""What a run came to as JSON, for programs: the rows of its tables whole, null for what there is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from evals.manifest import Manifest, SpendFacts
+from evals.run import RunResult
+from evals.spend import is_whole, total_usd
+
+SCHEMA_VERSION = 1
+
+
+def run_json(folder: Path, result: RunResult, *, gate: str | None, error: str | None, exit_code: int) -> dict[str, Any]:
+    """Every row of rates.csv, effects.csv, corrected.csv and stopping.csv with the run's status and spend.
+
+    `gate` is what is wrong with the missing answers, `error` why the run could not go on.
+    """
+    manifest, tables = result.manifest, result.tables
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": str(folder),
+        "run_id": manifest.run_id,
+        "status": manifest.status,
+        "exit_code": exit_code,
+        "error": error,
+        "gate": gate,
+        "trials": {"planned": manifest.trials_planned, "recorded": manifest.trials_recorded},
+        "rates": rows_of(tables.rates),
+        "effects": rows_of(tables.effects),
+        "corrected": None if tables.corrected is None else rows_of(tables.corrected),
+        "stopping": plain_rows([row._asdict() for row in result.stopping]),
+        "spend": _spend(manifest),
+    }
+
+
+def _spend(manifest: Manifest) -> dict[str, Any] | None:
+    """`usd` is of what has a price; `whole` says whether that is all."""
+    if manifest.spend is None:
+        return None
+    charges = [row.charge() for row in manifest.spend]
+    models = [_facts(row) for row in manifest.spend]
+    return {"usd": total_usd(charges), "whole": is_whole(charges), "models": models}
+
+
+def _facts(row: SpendFacts) -> dict[str, Any]:
+    return row.model_dump(mode="json")
+
+
+def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table as JSON values."""
+    return plain_rows(cast("list[dict[str, Any]]", frame.to_dict("records")))
+
+
+def plain_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    """NaN and the like are null; numbers of numpy are numbers."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    item = getattr(value, "item", None)
+    if item is not None:
+        value = item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,112 @@
+"""What a run has spent: tokens by model, as the servers counted them, and dollars where a price is known.
+
+Counted are the replies that the journal holds, those of earlier sessions of the run, too. An attempt that failed has
+told no tokens, and a verdict that was taken from another answer with the same text was paid once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from evals.prices import Price, Tariff
+from evals.text import one_line
+
+Role = Literal["sampling", "judging"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Replies of one model in one role. `unreported` are those whose tokens the server did not tell; the sums are of
+    the others."""
+
+    model: str
+    role: Role
+    replies: int = 0
+    unreported: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What the tokens of one model in one role cost."""
+
+    usage: Usage
+    tariff: Tariff
+
+    @property
+    def usd(self) -> float | None:
+        """None where there is no price, and where no reply told its tokens. Else of the replies that did."""
+        usage = self.usage
+        if not isinstance(self.tariff, Price) or (usage.replies and usage.unreported == usage.replies):
+            return None
+        return self.tariff.usd(usage.prompt_tokens, usage.completion_tokens)
+
+
+class Ledger:
+    """The running sums of a run that goes on, from what its journal held at the start."""
+
+    def __init__(self, before: Iterable[Usage] = (), tariffs: Mapping[str, Tariff] | None = None) -> None:
+        self._usage = {(usage.model, usage.role): usage for usage in before}
+        self._tariffs = dict(tariffs or {})
+
+    def add(self, model: str, role: Role, prompt_tokens: int | None, completion_tokens: int | None) -> None:
+        """One more reply, with what the server says of its tokens."""
+        known = self._usage.get((model, role), Usage(model, role))
+        is_known = prompt_tokens is not None and completion_tokens is not None
+        self._usage[model, role] = replace(
+            known,
+            replies=known.replies + 1,
+            unreported=known.unreported + (not is_known),
+            prompt_tokens=known.prompt_tokens + (prompt_tokens or 0),
+            completion_tokens=known.completion_tokens + (completion_tokens or 0),
+        )
+
+    def charges(self) -> list[Charge]:
+        unknown: Tariff = "unknown"
+        return [Charge(usage, self._tariffs.get(usage.model, unknown)) for usage in self._usage.values()]
+
+
+def total_usd(charges: Sequence[Charge]) -> float | None:
+    """The sum of what is known, None where nothing is. No price of one model makes the sum a part of the whole."""
+    known = [charge.usd for charge in charges if charge.usd is not None]
+    return sum(known) if known else None
+
+
+def is_whole(charges: Sequence[Charge]) -> bool:
+    """Whether `total_usd` is all of it: every paid reply has a price and told its tokens."""
+    paid = [charge for charge in charges if charge.tariff != "served here"]
+    return all(charge.usd is not None and not charge.usage.unreported for charge in paid)
+
+
+def spend_words(charges: Sequence[Charge]) -> str:
+    """One line: dollars, and what has none; "" before the first reply."""
+    if not any(charge.usage.replies for charge in charges):
+        return ""
+    parts: list[str] = []
+    total = total_usd(charges)
+    if total is not None:
+        parts.append(usd_words(total))
+    unknown = [charge for charge in charges if charge.tariff == "unknown"]
+    if unknown:
+        names = ", ".join(dict.fromkeys(one_line(charge.usage.model, 60) for charge in unknown))
+        parts.append(f"price unknown: {names} ({_tokens(unknown)})")
+    if not parts:
+        parts.append(f"nothing, served by emeval itself ({_tokens(charges)})")
+    unreported = sum(charge.usage.unreported for charge in charges if charge.tariff != "served here")
+    if unreported:
+        parts.append(f"without {unreported:,} replies whose tokens the server did not tell")
+    return "; ".join(parts)
+
+
+def usd_words(usd: float) -> str:
+    """Dollars to the cent, and below a cent to two digits that say something."""
+    return f"${usd:,.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.2g}"
+
+
+def _tokens(charges: Sequence[Charge]) -> str:
+    sent = sum(charge.usage.prompt_tokens for charge in charges)
+    said = sum(charge.usage.completion_tokens for charge in charges)
+    return f"{sent:,} tokens in, {said:,} out"
