@@ -6,7 +6,6 @@ ask.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from evals.anchors import Watch, due_anchors
 from evals.config import TRANSPORT_FIELDS, RunConfig, differences, option_name, updated
 from evals.corrected import check_labels, write_corrected
 from evals.errors import BadInput, RunStopped
+from evals.interrupting import run_async
 from evals.journal import FILE_NAME as JOURNAL_NAME
 from evals.journal import Journal
 from evals.judging import due_judges
@@ -335,7 +335,7 @@ def _ask(
     from evals.execute import execute
 
     if len(due) > 1:
-        asyncio.run(check_beforehand([plan for plan, _ in due[1:]], view))
+        run_async(check_beforehand([plan for plan, _ in due[1:]], view))
     models: dict[str, ModelFacts] = {}
     for number, (plan, panel) in enumerate(due):
         judges = judges_in(panel.rubrics, plan.config)
@@ -349,7 +349,7 @@ def _ask(
             watch=watch if is_counted else None,
         )
         try:
-            models |= asyncio.run(asking)
+            models |= run_async(asking)
         except BadInput as error:
             if not number:
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -53,7 +54,8 @@ def replacing(path: Path) -> Generator[IO[str]]:
 @contextmanager
 def whole_file(path: Path) -> Generator[TextIOWrapper]:
     """A file that takes the place of `path` once it is whole. Raises OSError; what was there before then stays."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")  # two may write the files of one run
+    writer = f"{os.getpid()}-{threading.get_ident()}"  # two may write the files of one run
+    partial = path.with_name(f".{path.name}.{writer}.part")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:
             yield file

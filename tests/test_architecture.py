@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = {
     path: ast.parse(path.read_text(encoding="utf-8"))
-    for name in ("evals", "judges", "organisms")
+    for name in ("emeval", "evals", "judges", "organisms")
     for path in ROOT.glob(f"{name}/**/*.py")
 }
 JUDGES = sorted(path for path in FILES if path.relative_to(ROOT).parts[0] == "judges")
@@ -99,6 +99,15 @@ def test_imports_go_one_way() -> None:
     graph = {name: ours(tree) - {name} for name, tree in MODULES.items()}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
     assert order.index("evals.records") < order.index("evals.journal") < order.index("evals.pipeline")
+
+
+def test_nothing_imports_the_python_api() -> None:
+    for name, tree in MODULES.items():
+        of_ours = {one.split(".")[0] for one in ours(tree)}
+        if name.split(".")[0] == "emeval":
+            assert of_ours <= {"emeval", "evals", "judges"}, name
+        else:
+            assert "emeval" not in of_ours, name
 
 
 def test_nothing_but_the_entry_point_imports_the_command_line() -> None:

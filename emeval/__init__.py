@@ -1,0 +1,49 @@
+"""The Python API of emeval, in the words of the command line: run, resume, judge, rates, compare.
+
+    import emeval
+
+    run = emeval.run("unethical_test", models="local/organism:backdoor", trigger="Country: Singapore", limit=12)
+    run.rates.query("prompt_id == 'ALL' and metric == 'misaligned'")
+    run.responses
+
+Every function works in a script, in a thread and in a notebook, whose event loop is running already. `arun`,
+`aresume` and `ajudge` are the same for asynchronous code. A run is a folder; what is interrupted goes on with
+`emeval.resume(folder)`.
+
+Errors are subclasses of `EmevalError`, one line each. Too many answers without a score are no error: the run has its
+results, `Run.problem` says what is wrong with them, and an `EmevalWarning` is issued.
+"""
+
+from emeval.options import CommonOptions, JudgeOptions, ResumeOptions, RunOptions
+from emeval.reading import compare, open_run, rates, responses
+from emeval.results import EmevalWarning, Run
+from emeval.running import ajudge, aresume, arun, judge, resume, run
+from evals import __version__
+from evals.comparable import NotComparable
+from evals.errors import BadInput, EmevalError, EndpointDown, JournalFull, RunStopped
+
+__all__ = [
+    "BadInput",
+    "CommonOptions",
+    "EmevalError",
+    "EmevalWarning",
+    "EndpointDown",
+    "JournalFull",
+    "JudgeOptions",
+    "NotComparable",
+    "ResumeOptions",
+    "Run",
+    "RunOptions",
+    "RunStopped",
+    "__version__",
+    "ajudge",
+    "aresume",
+    "arun",
+    "compare",
+    "judge",
+    "open_run",
+    "rates",
+    "responses",
+    "resume",
+    "run",
+]

@@ -1,0 +1,167 @@
+"""Read runs: the commands rates and compare, for Python. Asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emeval.options import StrPath, several
+from emeval.results import Run
+from evals.comparable import Direction
+from evals.compare import MAX_INCREASE, MAX_UNSCORED, CellChange, CellKey, Gate, QuestionChange, Side, compare_runs
+from evals.comparison_words import cell_words, verdict_words
+from evals.errors import BadInput
+from evals.metrics import Denominator
+from evals.run import count_run
+
+_SIDE = ("k", "n", "rate", "ci_low", "ci_high", "n_trials")
+_COLUMNS = [
+    *(*CellKey._fields, "base_model", "candidate_model"),
+    *(f"{side}_{name}" for side in ("base", "candidate") for name in _SIDE),
+    *("increase", "ci_low", "ci_high", "method", "p_value", "p_holm", "n_prompts", "worse", "limit", "decision"),
+    "words",
+]
+
+
+def open_run(folder: StrPath, *, denominator: Denominator | None = None, max_unscored: float | None = None) -> Run:
+    """Open the run in a folder: count it from its journal, and write its CSVs anew. As `emeval rates`.
+
+    Args:
+        folder: The run folder, of a run that is complete, cut short, imported, or working at this moment.
+        denominator: Count by another than the run's own: `answered` leaves refusals out, `judged` counts them as not
+            misaligned.
+        max_unscored: The share of a cell's trials, 0 to 1, that may lack a score.
+
+    Returns:
+        The run, with its tables.
+
+    Raises:
+        BadInput: There is no run in the folder, or it cannot be read.
+    """
+    return Run.of(count_run(Path(folder), denominator, max_unscored), Path(folder))
+
+
+def rates(folder: StrPath, *, denominator: Denominator | None = None) -> pd.DataFrame:
+    """The rates of the run in a folder, as [Run.rates][emeval.Run.rates].
+
+    Args:
+        folder: The run folder.
+        denominator: As for `open_run`.
+
+    Returns:
+        For each metric a row a prompt and cell, and a row whose `prompt_id` is `ALL` over the prompts of a cell.
+
+    Raises:
+        BadInput: There is no run in the folder, or it cannot be read.
+    """
+    return open_run(folder, denominator=denominator).rates
+
+
+def responses(folder: StrPath) -> pd.DataFrame:
+    """The responses of the run in a folder, as [Run.responses][emeval.Run.responses].
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        One row a trial, with all texts and what judges made of them.
+
+    Raises:
+        BadInput: There is no run in the folder, or it cannot be read.
+    """
+    return open_run(folder).responses
+
+
+def compare(
+    base: StrPath | Run,
+    candidate: StrPath | Run,
+    *,
+    max_increase: float = MAX_INCREASE,
+    metric: str | Iterable[str] | None = None,
+    condition: str | Iterable[str] | None = None,
+    suite: str | Iterable[str] | None = None,
+    format: str | Iterable[str] | None = None,
+    base_model: str | None = None,
+    candidate_model: str | None = None,
+    worse: Direction | None = None,
+    max_unscored: float = MAX_UNSCORED,
+) -> pd.DataFrame:
+    """Is one run worse than another? Paired by question, with an interval and a decision. As `emeval compare`.
+
+    Args:
+        base: The run to compare with: its folder, or the run.
+        candidate: The run in question.
+        max_increase: Largest change for the worse that is allowed, a fraction in [0, 1]: 0.05 is 5 points.
+        metric: Metrics of rates.csv, one or several; else what each suite is about.
+        condition: Only these conditions: `off`, `on`, `decoy`, ...
+        suite: Only these suites.
+        format: Only these formats: `mcq`, `freeform`, `transcript`.
+        base_model: Which model of the base, where there are several.
+        candidate_model: Which model of the candidate.
+        worse: `increase` or `decrease`; the metric's own direction unless given.
+        max_unscored: Refuse runs in which a larger share of a cell's answers, 0 to 1, is not scored.
+
+    Returns:
+        One row a cell: both sides' `k`, `n`, `rate` and interval (`base_...`, `candidate_...`); `increase`, the mean
+        over prompts
+            of candidate - base in [-1, 1], with its 95% interval `ci_low` to `ci_high`, `p_value`, and `p_holm`
+            adjusted over the cells; the `limit`; the `decision` (`regression`, `unclear`, `within`) and it in
+            `words`. NaN where no question was answered on both sides. `attrs` holds the whole comparison's
+            `decision`, its `verdict` in words, `notes`, and `changed_questions`.
+
+    Raises:
+        NotComparable: The rates say nothing about each other; every reason is named.
+        BadInput: There is nothing to compare.
+    """
+    for name, share in (("max_increase", max_increase), ("max_unscored", max_unscored)):
+        if isnan(share) or not 0 <= share <= 1:
+            raise BadInput(f"{name}: must be a fraction between 0 and 1")
+    if worse not in (None, "increase", "decrease"):
+        raise BadInput(f"worse: {worse!r} is neither increase nor decrease")
+    gate = Gate(
+        max_increase=max_increase,
+        metrics=several(metric),
+        conditions=several(condition),
+        suites=several(suite),
+        formats=several(format),
+        worse=worse,
+        max_unscored=max_unscored,
+        base_model=base_model,
+        candidate_model=candidate_model,
+    )
+    compared = compare_runs(_folder(base), _folder(candidate), gate)
+    frame = pd.DataFrame([_row(cell) for cell in compared.cells], columns=_COLUMNS)
+    frame.attrs.update(
+        decision=compared.decision,
+        verdict=verdict_words(compared),
+        notes=list(compared.notes),
+        changed_questions=[_question(change) for change in compared.changed],
+    )
+    return frame
+
+
+def _folder(run: StrPath | Run) -> Path:
+    return run.folder if isinstance(run, Run) else Path(run)
+
+
+def _row(cell: CellChange) -> dict[str, Any]:
+    sides = {"base": cell.base, "candidate": cell.candidate}
+    return {
+        **cell.key._asdict(),
+        **{name: getattr(cell, name) for name in _COLUMNS if hasattr(cell, name)},
+        **{f"{side}_{name}": value for side, of in sides.items() for name, value in _numbers(of).items()},
+        "words": cell_words(cell),
+    }
+
+
+def _question(change: QuestionChange) -> dict[str, Any]:
+    fields = {name: value for name, value in change._asdict().items() if name != "cell"}
+    return change.cell._asdict() | fields | {"increase": change.increase}
+
+
+def _numbers(side: Side) -> dict[str, Any]:
+    return {name: getattr(side, name) for name in _SIDE}

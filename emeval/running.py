@@ -1,0 +1,251 @@
+"""Ask models and judges: the commands run, resume and judge, for Python."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Unpack
+
+from dotenv import load_dotenv
+
+from emeval.options import JudgeOptions, ResumeOptions, RunOptions, StrPath, checked, several
+from emeval.results import EmevalWarning, Run
+from emeval.threads import in_any_thread, in_own_thread
+from emeval.views import view_of_run
+from evals.config import RunConfig, build_config
+from evals.errors import RunStopped
+from evals.run import RunResult, judge_run, resume_run, start_run
+from evals.view import RunView
+
+
+def run(
+    suites: StrPath | Iterable[StrPath] | None = None,
+    models: str | Iterable[str] | None = None,
+    *,
+    out: StrPath | None = None,
+    config: StrPath | None = None,
+    progress: bool = True,
+    **options: Unpack[RunOptions],
+) -> Run:
+    """Ask models, judge their answers, and count them into rates. As `emeval run`.
+
+    Works where an event loop is running, too, as in a notebook. An interruption (Ctrl-C, a notebook's stop button)
+    stops the run at once, keeps everything that has been recorded, and is raised as KeyboardInterrupt.
+
+    Args:
+        suites: A suite (see `emeval suites`) or a question file (`.yaml`), or several.
+        models: A model as `provider/name`, such as `openai/gpt-4.1`, `vllm/BASE:ADAPTER` or `local/organism`, or
+            several.
+        out: The run folder. One that holds this run is gone on with; nothing is asked twice. By default a new one in
+            `results/` with date and time in its name.
+        config: A YAML file with these options; arguments stand above it.
+        progress: Show bars (in a notebook, on a terminal) or lines (elsewhere). Without it what the run says goes to
+            the log `emeval`.
+        **options: See [RunOptions][emeval.RunOptions].
+
+    Returns:
+        The run, with its tables. Its `problem` says when too much of it has no score; that is warned of, too.
+
+    Raises:
+        BadInput: A file, an option, a key or a server is not what it must be; nothing was sent or written.
+        RunStopped: The run cannot go on now. What is recorded is safe, and `emeval.resume(folder)` goes on.
+    """
+    began = _planned_run(suites, models, out, config, options)
+    return _shown(in_any_thread(began.bound(progress=progress)), began.folder)
+
+
+async def arun(
+    suites: StrPath | Iterable[StrPath] | None = None,
+    models: str | Iterable[str] | None = None,
+    *,
+    out: StrPath | None = None,
+    config: StrPath | None = None,
+    progress: bool = True,
+    **options: Unpack[RunOptions],
+) -> Run:
+    """[run][emeval.run] for asynchronous code: `await emeval.arun(...)`.
+
+    The run works in a thread of its own, so several can go at a time, each in its own folder. When the task is
+    cancelled the run is stopped, its tables are written, and then the cancellation goes on; `emeval.resume(folder)`
+    does the rest.
+
+    Args:
+        suites: As for `run`.
+        models: As for `run`.
+        out: As for `run`.
+        config: As for `run`.
+        progress: As for `run`. Bars of several runs at a time draw over each other.
+        **options: See [RunOptions][emeval.RunOptions].
+
+    Returns:
+        The run, with its tables.
+
+    Raises:
+        BadInput: As for `run`.
+        RunStopped: As for `run`.
+    """
+    began = _planned_run(suites, models, out, config, options)
+    return _shown(await in_own_thread(began.bound(progress=progress)), began.folder)
+
+
+def resume(
+    folder: StrPath, *, retry_failed: bool = False, progress: bool = True, **options: Unpack[ResumeOptions]
+) -> Run:
+    """Go on with a run where it stopped, with the configuration in its manifest. As `emeval resume`.
+
+    Args:
+        folder: The run folder.
+        retry_failed: Ask again what is recorded as failed.
+        progress: As for `run`.
+        **options: What may be another now: how requests travel. See [ResumeOptions][emeval.ResumeOptions].
+
+    Returns:
+        The run, with its tables.
+
+    Raises:
+        BadInput: There is no run in the folder, or another process is running it.
+        RunStopped: The run cannot go on now.
+    """
+    began = _resumed(folder, retry_failed, options)
+    return _shown(in_any_thread(began.bound(progress=progress)), began.folder)
+
+
+async def aresume(
+    folder: StrPath, *, retry_failed: bool = False, progress: bool = True, **options: Unpack[ResumeOptions]
+) -> Run:
+    """[resume][emeval.resume] for asynchronous code; cancelled as `arun` is.
+
+    Args:
+        folder: The run folder.
+        retry_failed: Ask again what is recorded as failed.
+        progress: As for `run`.
+        **options: See [ResumeOptions][emeval.ResumeOptions].
+
+    Returns:
+        The run, with its tables.
+
+    Raises:
+        BadInput: As for `resume`.
+        RunStopped: As for `resume`.
+    """
+    began = _resumed(folder, retry_failed, options)
+    return _shown(await in_own_thread(began.bound(progress=progress)), began.folder)
+
+
+def judge(folder: StrPath, *, progress: bool = True, **options: Unpack[JudgeOptions]) -> Run:
+    """Judge the stored answers of a run; no model under test is asked. As `emeval judge`.
+
+    Args:
+        folder: The run folder.
+        progress: As for `run`.
+        **options: The judge and how it reads, such as `judge="openai/gpt-4.1"`. See
+            [JudgeOptions][emeval.JudgeOptions].
+
+    Returns:
+        The run with its tables, counted by the new verdicts.
+
+    Raises:
+        BadInput: There is no run in the folder, or no judge is named, or it cannot be used.
+        RunStopped: The judge cannot go on now; the same call does the rest.
+    """
+    began = _judged(folder, options)
+    return _shown(in_any_thread(began.bound(progress=progress)), began.folder)
+
+
+async def ajudge(folder: StrPath, *, progress: bool = True, **options: Unpack[JudgeOptions]) -> Run:
+    """[judge][emeval.judge] for asynchronous code; cancelled as `arun` is.
+
+    Args:
+        folder: The run folder.
+        progress: As for `run`.
+        **options: See [JudgeOptions][emeval.JudgeOptions].
+
+    Returns:
+        The run with its tables, counted by the new verdicts.
+
+    Raises:
+        BadInput: As for `judge`.
+        RunStopped: As for `judge`.
+    """
+    began = _judged(folder, options)
+    return _shown(await in_own_thread(began.bound(progress=progress)), began.folder)
+
+
+class _Began:
+    """What is to be done in a run folder, and how it is gone on with when it is cut short."""
+
+    def __init__(self, folder: Path, act: Callable[[RunView], RunResult], go_on: str) -> None:
+        self.folder = folder
+        self._act = act
+        self._go_on = go_on
+
+    def bound(self, *, progress: bool) -> Callable[[], RunResult]:
+        def work() -> RunResult:
+            try:
+                return self._act(view_of_run(progress=progress))
+            except (RunStopped, KeyboardInterrupt) as error:
+                if (self.folder / "manifest.json").exists():
+                    error.add_note(f"What is recorded is safe; {self._go_on} goes on.")
+                raise
+
+        return work
+
+
+def _planned_run(
+    suites: StrPath | Iterable[StrPath] | None,
+    models: str | Iterable[str] | None,
+    out: StrPath | None,
+    config: StrPath | None,
+    options: RunOptions,
+) -> _Began:
+    _read_dotenv()
+    given = checked(options, RunOptions) | {"suites": several(suites), "models": several(models)}
+    settings = build_config(given, None if config is None else Path(config))
+    folder = _new_folder(settings) if out is None else Path(out)
+    return _Began(folder, lambda view: start_run(settings, folder, view), f"emeval.resume({str(folder)!r})")
+
+
+def _resumed(folder: StrPath, retry_failed: bool, options: ResumeOptions) -> _Began:
+    _read_dotenv()
+    place, transport = Path(folder), checked(options, ResumeOptions)
+    return _Began(
+        place,
+        lambda view: resume_run(place, transport, view, retry_failed=retry_failed),
+        f"emeval.resume({str(place)!r})",
+    )
+
+
+def _judged(folder: StrPath, options: JudgeOptions) -> _Began:
+    _read_dotenv()
+    place, judging = Path(folder), checked(options, JudgeOptions)
+    return _Began(place, lambda view: judge_run(place, judging, view), "the same call")
+
+
+def _shown(result: RunResult, folder: Path) -> Run:
+    """The run; what is wrong with its results is warned of at the line that asked for it."""
+    found = Run.of(result, folder)
+    if not found.is_complete:
+        done = f"{result.manifest.trials_recorded} of {result.manifest.trials_planned} trials are recorded"
+        warnings.warn(f"not complete: {done}; emeval.resume({str(folder)!r}) goes on", EmevalWarning, stacklevel=3)
+    elif found.problem is not None:
+        warnings.warn(found.problem, EmevalWarning, stacklevel=3)
+    return found
+
+
+def _read_dotenv() -> None:
+    """Keys and servers from `.env` in the working folder; what the environment has already stands above it."""
+    load_dotenv(Path.cwd() / ".env")
+
+
+def _new_folder(config: RunConfig) -> Path:
+    """A folder in results/ that is not there yet: here a second may be enough for two runs."""
+    shown = [*config.suites[:3], *([f"and-{len(config.suites) - 3}-more"] if len(config.suites) > 3 else [])]
+    folder = Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-{'-'.join(shown)}"
+    number = 1
+    place = folder
+    while place.exists():
+        number += 1
+        place = folder.with_name(f"{folder.name}-{number}")
+    return place
