@@ -11,6 +11,8 @@ from typing import Any, cast
 from rich.console import Console
 
 from evals.console import ConsoleView
+from evals.progress import Counted
+from evals.spend import Ledger
 from evals.view import RunView
 
 _log = logging.getLogger("emeval")
@@ -35,18 +37,14 @@ class _NotebookView(ConsoleView):
         self.err = cast("Any", notebook)
 
 
-class _Unseen:
-    def sampled(self, *, failed: bool) -> None: ...
-    def judged(self, *, failed: bool) -> None: ...
-    def monitored(self, *, failed: bool) -> None: ...
-
-
 class _LogView:
     def say(self, text: str) -> None:
         _log.info("%s", text)
 
     @contextmanager
-    def progress(self, *, planned: int, recorded: int, failed: int, to_judge: int) -> Generator[_Unseen]:
+    def progress(
+        self, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
+    ) -> Generator[Counted]:
         words = "%d of %d trials are recorded, %d of them failed; %d answers wait for a judge"
         _log.info(words, recorded, planned, failed, to_judge)
-        yield _Unseen()
+        yield Counted(planned, recorded, failed, to_judge, judge, ledger)

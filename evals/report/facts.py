@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from evals.anchors import RESULTS_NAME
 from evals.figures.counted import Counted
@@ -137,5 +137,5 @@ def _facts(run: Counted, index: Index) -> Iterator[tuple[str, str]]:
     yield "git revision", manifest.git_revision or ""
 
 
-def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _plain(value: object) -> str:
+    return " ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)
