@@ -86,7 +86,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         figures=figures,
         drift=drift_rows(runs),
         filters=_FILTERS,
-        provenance=provenance(runs, packed.index),
+        provenance=provenance(runs),
         version=__version__,
         written=now(),
         page={

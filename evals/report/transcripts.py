@@ -12,7 +12,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from evals.figures.counted import Counted
 from evals.journal import Journal
@@ -34,16 +34,6 @@ NAMED = ("run", "suite", "format", "model", "condition", "question", "outcome", 
 COLUMNS = ("id", *NAMED, "hit", "score", "coherent", "repeat", "peek", "part", "place")
 
 
-class Usage(NamedTuple):
-    """Tokens sent and received, as the servers have counted them."""
-
-    prompt: int = 0
-    completion: int = 0
-
-    def plus(self, prompt: int | None, completion: int | None) -> Usage:
-        return Usage(self.prompt + (prompt or 0), self.completion + (completion or 0))
-
-
 @dataclass
 class Index:
     """One value a trial in each of COLUMNS, and the `names` that the numbers in the columns of NAMED stand for.
@@ -54,20 +44,11 @@ class Index:
 
     columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     names: dict[str, dict[Any, int]] = field(default_factory=lambda: {name: {} for name in NAMED})
-    usage: dict[tuple[str, str], Usage] = field(default_factory=dict[tuple[str, str], Usage])
-    """By run, and by the model that was asked."""
 
     def add(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
             number = self.names[name].setdefault(value, len(self.names[name])) if name in self.names else value
             self.columns[name].append(number)
-
-    def use(self, run: str, model: str, prompt: int | None, completion: int | None) -> None:
-        self.usage[run, model] = self.usage.get((run, model), Usage()).plus(prompt, completion)
-
-    def usage_of(self, run: str) -> dict[str, Usage]:
-        """The tokens of a run by who was asked, of those that a server has counted."""
-        return {model: usage for (of, model), usage in self.usage.items() if of == run and any(usage)}
 
     def packed(self) -> str:
         return pack({"names": {name: list(known) for name, known in self.names.items()}, "columns": self.columns})
@@ -142,22 +123,12 @@ def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None]) -> In
             place = part.add(trial, names)
             entry = _entry(trial, judges, metrics)
             index.add({**entry, "run": run.manifest.run_id, "part": closed, "place": place})
-            _count_tokens(index, run.manifest.run_id, trial, names)
             if part.size >= PART_BYTES:
                 sink(part.packed())
                 part, closed = _Part(), closed + 1
     if part.trials:
         sink(part.packed())
     return index
-
-
-def _count_tokens(index: Index, run: str, trial: RecordedTrial, names: dict[str, JudgeName]) -> None:
-    if isinstance(trial.result, Response):
-        index.use(run, trial.model, trial.result.prompt_tokens, trial.result.completion_tokens)
-    for judge_id, ruling in trial.rulings.items():
-        judge = names.get(judge_id)
-        if judge is not None and judge.model:
-            index.use(run, f"judge {judge.model}", ruling.prompt_tokens, ruling.completion_tokens)
 
 
 def _trials(run: Counted) -> Iterator[RecordedTrial]:
