@@ -11,11 +11,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from evals import __version__
-from evals.cli import asking, comparing, data, drifting, labelling, nights, planning, reading, robust
+from evals.cli import asking, comparing, data, drifting, labelling, nights, planning, plotting, reading, robust
 from evals.cli.app import EXIT_BAD_INPUT, EXIT_INTERRUPTED, app
 from evals.errors import EmevalError
 
-COMMANDS = (asking, comparing, data, drifting, labelling, nights, planning, reading, robust)
+COMMANDS = (asking, comparing, data, drifting, labelling, nights, planning, plotting, reading, robust)
 """The modules whose import adds their commands to the app, in the order of --help."""
 
 

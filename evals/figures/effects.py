@@ -238,8 +238,8 @@ class _Dots:
         counts = "; ".join(f"{count} questions of {series}, {name}" for (series, name), count in asked.items())
         return sentences(
             [
-                f"Share of {METRIC_WORDS[self.metric]} to each question under {BASELINE} and under the other condition, joined "
-                "by a line; the largest effect first.",
+                f"Share of {METRIC_WORDS[self.metric]} to each question under {BASELINE} and under the other "
+                "condition, joined by a line; the largest effect first.",
                 f"Shown: {counts}; a question without a counted answer under both is not.",
             ]
         )
