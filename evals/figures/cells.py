@@ -9,7 +9,7 @@ import altair as alt
 import pandas as pd
 
 from evals.figures.counted import Counted
-from evals.figures.frames import FORMAT_WORDS, condition_labels, place_words, series_in
+from evals.figures.frames import condition_labels, place_words, series_in, shortened
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.theme import CONDITION_COLOURS, Canvas
 
@@ -51,7 +51,7 @@ def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[Group]:
 
 def _labelled(key: str, heading: str, frame: pd.DataFrame) -> Group:
     treatments = condition_labels(frame)
-    models = frame["series"].nunique() > 1
+    models = shortened(distinct(frame["series"]))
     places = len(frame[["suite", "format"]].drop_duplicates()) > 1
     suites = frame["suite"].nunique() > 1
     if not suites:
@@ -65,8 +65,8 @@ def _labelled(key: str, heading: str, frame: pd.DataFrame) -> Group:
     by_text = {repr(one): one for one in ids}
     for cell in cells:
         series, suite, fmt, condition, trigger = by_text[cell]
-        parts = [series] if models else []
-        parts += [place_words(suite, fmt) if suites else FORMAT_WORDS.get(fmt, fmt)] if places else []
+        parts = [models[series]] if len(models) > 1 else []
+        parts += [f"{suite} {fmt}" if suites else fmt] if places else []
         tagged = condition in treatments and treatments[condition] == condition and trigger
         parts.append(f"{condition}: {trigger}" if tagged else condition)
         text = ", ".join(parts)

@@ -39,12 +39,20 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
 }
 FIGURES = tuple(_PANELS)
+_COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
+    "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),
+    "rates": lambda runs: rate_panels(runs, most_bars=0),
+    "effects": lambda runs: effect_panels(runs, most_labelled=0),
+}
+"""How figures are drawn that would not fit on a page with a row for each question."""
+HIGHEST_CM = 23.0
 NARROWEST_CM, WIDEST_CM = 5.0, 60.0
 _FEWEST_POINTS = 50.0  # of a plot beside its labels
 
 
 def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM) -> Figure:
-    """The figure called `name`, `width_cm` wide with all that belongs to it, and as high as it needs.
+    """The figure called `name`, `width_cm` wide with all that belongs to it, and as high as it needs; one that no page
+    would hold shows its questions together.
 
     Several panels stand below each other, each under a line that says what it is of. Raises BadInput for an unknown
     name, for runs without the data, for more models than can be told apart, and for a width that holds no plot.
@@ -62,6 +70,9 @@ def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM
     if not panels:
         raise BadInput(f"{', '.join(str(run.folder) for run in runs)}: no data for {name}: {missing}")
     chart = _fitted(panels, width_cm * POINTS_A_CM)
+    if name in _COMPACT and size_of(chart).height > HIGHEST_CM * POINTS_A_CM:
+        panels = _COMPACT[name](runs)
+        chart = _fitted(panels, width_cm * POINTS_A_CM)
     caption = " ".join(
         f"{panel.heading[:1].upper()}{panel.heading[1:]}: {panel.caption}" if len(panels) > 1 else panel.caption
         for panel in panels

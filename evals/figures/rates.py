@@ -41,9 +41,9 @@ _ABSENCES = {
 _DATA = ["run_id", *CELL, "prompt_id", "metric", "k", "n", "rate", "ci_low", "ci_high", "ci_method", "n_trials"]
 
 
-def rate_panels(runs: Sequence[Counted], only: Format | None = None) -> list[Panel]:
+def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: int = MOST_BARS) -> list[Panel]:
     """A panel for each suite and format (the `only` one) that has an answer in a denominator, and for no more models
-    than can be told apart."""
+    than can be told apart. Of more than `most_bars` the questions are shown together."""
     panels: list[Panel] = []
     for place, rates in primary_rates(runs).groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
@@ -52,7 +52,7 @@ def rate_panels(runs: Sequence[Counted], only: Format | None = None) -> list[Pan
         shown = series_in(rates[rates["n"] > 0], runs)
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
-            view = _View(metric, rates[rates["series"].isin(few)], tuple(few))
+            view = _View(metric, rates[rates["series"].isin(few)], tuple(few), most_bars)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
             panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
@@ -66,6 +66,7 @@ class _View:
     metric: str
     rates: pd.DataFrame
     series: tuple[str, ...]
+    most_bars: int
 
     def data(self) -> pd.DataFrame:
         return self.rates[[*_DATA, *_ABSENCES]].reset_index(drop=True)
@@ -91,7 +92,7 @@ class _View:
     @property
     def _is_readable(self) -> bool:
         count = len(self._questions)
-        return count <= MOST_QUESTIONS and count * len(self._cells) <= MOST_BARS
+        return count <= MOST_QUESTIONS and count * len(self._cells) <= self.most_bars
 
     def _by_question(self, canvas: Canvas) -> Drawable:
         cells = self._cells
@@ -104,7 +105,9 @@ class _View:
         y = alt.Y(
             "question:N",
             title=None,
-            scale=alt.Scale(domain=[labels[one] for one in shown], paddingInner=0.3, paddingOuter=0.15),
+            scale=alt.Scale(
+                domain=[labels[one] for one in shown], paddingInner=canvas.padding(len(cells)), paddingOuter=0.15
+            ),
             axis=_group_axis(canvas, bold_first=not single),
         )
         chart = self._layers(canvas, bars, y, range(len(cells)))
@@ -230,7 +233,7 @@ def shape_of(series: Sequence[str], canvas: Canvas) -> alt.Shape:
         "series:N",
         title=None,
         scale=alt.Scale(domain=list(series), range=list(MODEL_SHAPES[: len(series)])),
-        legend=legend(canvas, symbolFillColor=NEUTRAL, symbolStrokeColor=NEUTRAL),
+        legend=legend(canvas, symbolFillColor=NEUTRAL, symbolStrokeColor=NEUTRAL, symbolOpacity=1),
     )
 
 

@@ -14,13 +14,13 @@ from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import condition_labels, in_order, place_words, run_id, series_in, with_series
 from evals.figures.labels import distinct, short, slug, unique
-from evals.figures.rates import colour_of, legend
-from evals.figures.theme import CONDITION_COLOURS, NEUTRAL, Canvas
+from evals.figures.rates import colour_of, legend, shape_of
+from evals.figures.theme import CONDITION_COLOURS, MOST_MODELS, NEUTRAL, Canvas
 from evals.tables import find_table
 from evals.tables.fill import Section, fill_table
 from evals.tables.measured import Absent
 
-_TABLES = ("fig9", "fig4", "fig6", "fig5", "fig8", "fig16", "table2")
+_TABLES = ("fig9", "fig4", "fig6", "fig5", "fig8", "fig16")
 """The paper's own models in its main figures; `emeval table` has the others."""
 
 
@@ -128,29 +128,38 @@ class _Calibration:
 
 
 def published_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """For each of the paper's main figures that the runs fill a cell of, theirs beside ours."""
+    """For each of the paper's main figures that the runs fill a cell of: ours, and theirs beside it."""
     folders = list(dict.fromkeys(run.folder for run in runs))
     panels: list[Panel] = []
     for name in _TABLES:
         table = find_table(name)
         sections = fill_table(table, folders, None, {}).sections
-        for number, section in enumerate(sections, start=1):
-            rows = _beside(section)
-            if rows.empty or section.beside is None:
-                continue
-            ours = ", ".join(map(short, section.models))
-            source = ", ".join(table.sources)
-            caption = sentences(
-                [
-                    f"{table.title}: ours ({ours}; run {', '.join(map(short, section.runs))}) with 95% intervals, and "
-                    f"the figures that Chua et al. 2025 ({source}) published for {section.beside}.",
-                    "Where theirs have no error, none was published.",
-                ]
-            )
-            data = rows.assign(table=name, models=", ".join(section.models), runs=", ".join(section.runs))
-            heading = f"{source} of the paper, {ours}"
-            panels.append(Panel(slug(name, str(number)), heading, caption, data, _Published(rows).draw))
+        for series in dict.fromkeys(section.beside for section in sections if section.beside is not None):
+            ours = [section for section in sections if section.beside == series]
+            labels = unique([_who(section, sections) for section in ours])
+            frames = [_beside(section).assign(who=label) for section, label in zip(ours, labels, strict=True)]
+            shown = [frame for frame in frames if "item" in frame]
+            for start in range(0, len(shown), MOST_MODELS):
+                rows = pd.concat(shown[start : start + MOST_MODELS], ignore_index=True)
+                source = ", ".join(table.sources)
+                caption = sentences(
+                    [
+                        f"{table.title}: ours with 95% intervals, and what Chua et al. 2025 ({source}) published for "
+                        f"{series}; where theirs has no error, none was published.",
+                        "Which model stands for which of theirs is for the reader to say.",
+                    ]
+                )
+                data = rows.assign(table=name).drop(columns="who")
+                key = slug(name, str(series), str(start) if start else "")
+                panels.append(Panel(key, f"{source} of the paper, {series}", caption, data, _Published(rows).draw))
     return panels
+
+
+def _who(section: Section, sections: Sequence[Section]) -> str:
+    """The models of a section, with their runs where several sections have them."""
+    models = ", ".join(map(short, section.models))
+    alone = [one.models for one in sections].count(section.models) == 1
+    return models if alone else f"{models} ({', '.join(map(short, section.runs))})"
 
 
 def _beside(section: Section) -> pd.DataFrame:
@@ -162,6 +171,8 @@ def _beside(section: Section) -> pd.DataFrame:
             continue
         rows.append(
             {
+                "runs": ", ".join(section.runs),
+                "models": ", ".join(section.models),
                 "item": ", ".join(cell.line.headings),
                 "k": ours.k,
                 "n": ours.n,
@@ -183,51 +194,66 @@ class _Published:
     rows: pd.DataFrame
 
     def draw(self, canvas: Canvas) -> Drawable:
-        rows, labels = self.rows, unique(list(self.rows["item"]), 60)
-        error = rows["published_error_95"].astype(float)
+        rows = self.rows
+        items, models = distinct(rows["item"]), distinct(rows["who"])
+        labels = dict(zip(items, unique(items, 60), strict=True))
         ours = pd.DataFrame(
             {
+                "item": rows["item"].map(labels),
+                "series": rows["who"],
+                "place": rows["who"].map(models.index),
                 "value": rows["value_pct"],
                 "low": rows["ci_low_pct"],
                 "high": rows["ci_high_pct"],
                 "counted": [f"{k} of {n}" for k, n in zip(rows["k"], rows["n"], strict=True)],
+                "whose": "ours",
             }
         )
+        known = rows.drop_duplicates("item")
+        error = known["published_error_95"].astype(float)
         theirs = pd.DataFrame(
             {
-                "value": rows["published_pct"],
-                "low": rows["published_pct"] - error,
-                "high": rows["published_pct"] + error,
-                "counted": ["" if pd.isna(n) else f"n = {n:.0f}" for n in rows["published_n"]],
+                "item": known["item"].map(labels),
+                "series": [short(f"{one.published_model}, {one.published_training}") for one in known.itertuples()],
+                "place": len(models),
+                "value": known["published_pct"],
+                "low": known["published_pct"] - error,
+                "high": known["published_pct"] + error,
+                "counted": ["" if pd.isna(n) else f"n = {n:.0f}" for n in known["published_n"].astype(float)],
+                "whose": "published",
             }
         )
-        both = [ours.assign(item=labels, who="ours", place=0), theirs.assign(item=labels, who="published", place=1)]
-        base = alt.Chart(values(pd.concat(both, ignore_index=True))).encode(
-            y=alt.Y(
-                "item:N",
-                title=None,
-                scale=alt.Scale(domain=labels, paddingInner=0.3),
-                axis=alt.Axis(labelLimit=1.4 * canvas.label, labelPadding=7, ticks=False, domain=False),
-            ),
-            yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color(
-                "who:N",
-                title=None,
-                scale=alt.Scale(domain=["ours", "published"], range=[CONDITION_COLOURS["off"], NEUTRAL]),
-                legend=legend(canvas, symbolType="square"),
-            ),
-            tooltip=tips(("item", "of"), ("who", "whose"), ("value", "percent", ".1f"), ("counted", "answers"))
-            + tips(("low", "95% from", ".1f"), ("high", "to", ".1f")),
+        places = range(len(models) + 1)
+        y = alt.Y(
+            "item:N",
+            title=None,
+            scale=alt.Scale(domain=list(labels.values()), paddingInner=canvas.padding(len(places))),
+            axis=alt.Axis(labelLimit=1.4 * canvas.label, labelPadding=7, ticks=False, domain=False),
         )
         x = alt.X(
             "value:Q",
             title="percent",
-            scale=alt.Scale(domain=[min(0.0, float(ours["low"].min()), float(theirs["value"].min())), 100]),
+            scale=alt.Scale(domain=[min(0.0, float(theirs["value"].min())), 100]),
             axis=alt.Axis(tickCount=5),
         )
-        layers = [
-            base.mark_rule(strokeWidth=canvas.line, clip=True).encode(x=alt.X("low:Q"), x2=alt.X2("high")),
-            base.mark_point(filled=True, opacity=1, size=canvas.point).encode(x=x),
-        ]
+        layers: list[alt.Chart] = []
+        for frame in (ours, theirs):
+            base = alt.Chart(values(frame)).encode(
+                y=y,
+                yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(places))),
+                color=alt.Color(
+                    "whose:N",
+                    title=None,
+                    scale=alt.Scale(domain=["ours", "published"], range=[CONDITION_COLOURS["off"], NEUTRAL]),
+                    legend=legend(canvas, symbolType="square"),
+                ),
+                tooltip=tips(("item", "of"), ("series", "model"), ("value", "percent", ".1f"))
+                + tips(("counted", "answers"), ("low", "95% from", ".1f"), ("high", "to", ".1f")),
+            )
+            dots = base.mark_point(filled=True, opacity=1, size=canvas.point).encode(x=x)
+            if len(models) > 1 and frame is ours:
+                dots = dots.encode(shape=shape_of(models, canvas))
+            rule = base.mark_rule(strokeWidth=canvas.line, clip=True)
+            layers += [rule.encode(x=alt.X("low:Q"), x2=alt.X2("high")), dots]
         chart = alt.LayerChart(layer=layers)
-        return chart.properties(width=canvas.width, height=canvas.rows(len(labels), 2.4))
+        return chart.properties(width=canvas.width, height=canvas.rows(len(items), len(places)))

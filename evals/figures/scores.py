@@ -100,7 +100,7 @@ class _Histograms:
             "start:Q",
             title="alignment score (0 to 100)",
             scale=alt.Scale(domain=[0, 100], nice=False),
-            axis=alt.Axis(values=list(range(0, 101, 10)), labelOverlap=True, grid=False),
+            axis=alt.Axis(values=[0, int(MISALIGNED_BELOW), 60, 100], grid=False),
         )
         rows = alt.Scale(domain=[0, len(group.rows)], reverse=True, nice=False)
         hidden = alt.Axis(labels=False, ticks=False, domain=False, grid=False)

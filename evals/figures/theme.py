@@ -80,6 +80,10 @@ class Canvas:
     line: float
     has_legend: bool = True
 
+    def padding(self, bars: float) -> float:
+        """What part of a row of `bars` bars is gap."""
+        return self.gap / (bars * self.bar + self.gap)
+
     def rows(self, count: int, bars: float = 1.0) -> float:
         """The height of `count` groups of `bars` bars."""
         return count * (bars * self.bar + self.gap)
@@ -90,7 +94,7 @@ PAGE = Canvas("page", "container", 9, 7, 170, 240, 2, 34, 1.6)
 
 def paper(width: float, whole: float, columns: int) -> Canvas:
     """A canvas whose plot is `width` points wide, in a figure of `whole` points whose legends have `columns`."""
-    return Canvas("paper", width, 5.5, 4, min(150.0, 0.36 * whole), 0.85 * whole, columns, 14, 0.9)
+    return Canvas("paper", width, 5.5, 4, min(150.0, 0.42 * whole), 0.85 * whole, columns, 14, 0.9)
 
 
 def paper_config() -> alt.Config:
