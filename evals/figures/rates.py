@@ -22,7 +22,7 @@ from evals.figures.frames import (
 )
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.theme import CONDITION_COLOURS, MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas
-from evals.records import ALL
+from evals.records import ALL, Format
 
 MOST_QUESTIONS, MOST_BARS = 25, 110
 """From where on a bar for each question cannot be read, and the questions are shown together."""
@@ -41,18 +41,18 @@ _ABSENCES = {
 _DATA = ["run_id", *CELL, "prompt_id", "metric", "k", "n", "rate", "ci_low", "ci_high", "ci_method", "n_trials"]
 
 
-def rate_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """A panel for each suite and format that has an answer in a denominator, and for no more models than can be told
-    apart."""
+def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: int = MOST_BARS) -> list[Panel]:
+    """A panel for each suite and format (the `only` one) that has an answer in a denominator, and for no more models
+    than can be told apart. Of more than `most_bars` the questions are shown together."""
     panels: list[Panel] = []
     for place, rates in primary_rates(runs).groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
-        if not rates["n"].any():
+        if not rates["n"].any() or (only is not None and fmt != only):
             continue
         shown = series_in(rates[rates["n"] > 0], runs)
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
-            view = _View(metric, rates[rates["series"].isin(few)], tuple(few))
+            view = _View(metric, rates[rates["series"].isin(few)], tuple(few), most_bars)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
             panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
@@ -66,6 +66,7 @@ class _View:
     metric: str
     rates: pd.DataFrame
     series: tuple[str, ...]
+    most_bars: int
 
     def data(self) -> pd.DataFrame:
         return self.rates[[*_DATA, *_ABSENCES]].reset_index(drop=True)
@@ -91,7 +92,7 @@ class _View:
     @property
     def _is_readable(self) -> bool:
         count = len(self._questions)
-        return count <= MOST_QUESTIONS and count * len(self._cells) <= MOST_BARS
+        return count <= MOST_QUESTIONS and count * len(self._cells) <= self.most_bars
 
     def _by_question(self, canvas: Canvas) -> Drawable:
         cells = self._cells
@@ -104,7 +105,9 @@ class _View:
         y = alt.Y(
             "question:N",
             title=None,
-            scale=alt.Scale(domain=[labels[one] for one in shown], paddingInner=0.3, paddingOuter=0.15),
+            scale=alt.Scale(
+                domain=[labels[one] for one in shown], paddingInner=canvas.padding(len(cells)), paddingOuter=0.15
+            ),
             axis=_group_axis(canvas, bold_first=not single),
         )
         chart = self._layers(canvas, bars, y, range(len(cells)))
@@ -194,8 +197,8 @@ class _View:
         pooled = self._pooled
         return sentences(
             [
-                f"Share of {words}; bars with 95% intervals (of all questions: for questions like these; of one: for new "
-                "answers to it).",
+                f"Share of {words}; bars with 95% intervals (of all questions: for questions like these; of one: for "
+                "new answers to it).",
                 ""
                 if self._is_readable
                 else f"Circles: the {len(self._questions)} questions by their own rate, larger where more have it.",
@@ -220,13 +223,7 @@ def colour_of(labels: dict[str, str], canvas: Canvas) -> alt.Color:
         "treatment:N",
         title=None,
         scale=alt.Scale(domain=list(labels.values()), range=[CONDITION_COLOURS[name] for name in labels]),
-        legend=alt.Legend(
-            orient="top",
-            columns=canvas.legend_columns,
-            labelLimit=canvas.legend_label,
-            symbolType="square",
-            symbolOpacity=1,
-        ),
+        legend=legend(canvas, symbolType="square", symbolOpacity=1),
     )
 
 
@@ -236,14 +233,16 @@ def shape_of(series: Sequence[str], canvas: Canvas) -> alt.Shape:
         "series:N",
         title=None,
         scale=alt.Scale(domain=list(series), range=list(MODEL_SHAPES[: len(series)])),
-        legend=alt.Legend(
-            orient="top",
-            columns=canvas.legend_columns,
-            labelLimit=canvas.legend_label,
-            symbolFillColor=NEUTRAL,
-            symbolStrokeColor=NEUTRAL,
-        ),
+        legend=legend(canvas, symbolFillColor=NEUTRAL, symbolStrokeColor=NEUTRAL, symbolOpacity=1),
     )
+
+
+def legend(canvas: Canvas, **more: Any) -> alt.Legend | None:
+    """A legend above the plot, None on a canvas without one."""
+    if not canvas.has_legend:
+        return None
+    settings = {"columns": canvas.legend_columns, "labelLimit": canvas.legend_label} | more
+    return alt.Legend(orient="top", **settings)
 
 
 def _group_axis(canvas: Canvas, *, bold_first: bool) -> alt.Axis:
