@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,20 @@ from tests.emeval import inside, pooled, responses, scenarios
 from tests.export_runs import TRIGGER, hostile_too
 from tests.openai_server import JUDGE_MARK, OpenAIServer
 
-# tenacity says of wait_exponential_jitter(initial=...), which inspect_ai 0.3 calls, that it has another name by now.
-pytestmark = pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning")
+# What inspect_ai 0.3 does in `eval`: it calls tenacity's wait_exponential_jitter(initial=...), which has another name by
+# now, and leaves a stream of each task for the garbage collector to close.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Unclosed <MemoryObjectReceiveStream:ResourceWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _closed_streams() -> Iterator[None]:
+    """What is left behind is collected here, and not in the test of somebody else."""
+    yield
+    gc.collect()
+
 
 ROOT = Path(__file__).parent.parent
 USAGE = ModelUsage(input_tokens=3, output_tokens=1, total_tokens=4)

@@ -154,7 +154,8 @@ class _Grader:
     def __init__(self, model: Model) -> None:
         self._model = model
 
-    async def send(self, request: ChatRequest) -> Reply | Failure:
+    async def send(self, request: ChatRequest, retried: object = None) -> Reply | Failure:
+        del retried  # Inspect retries, and says so itself
         from inspect_ai.model import GenerateConfig
 
         config = GenerateConfig(max_tokens=request.max_tokens, temperature=request.temperature, seed=request.seed)
