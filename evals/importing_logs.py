@@ -23,7 +23,7 @@ from evals.conditions import CONDITIONS
 from evals.config import RunConfig
 from evals.errors import BadInput
 from evals.exports.inspect_logs import need_inspect
-from evals.exports.records import BY_RULE_IDS, SCHEMA_VERSION, STORE_KEY, TrialRecord
+from evals.exports.records import BY_RULE_IDS, SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord
 from evals.importing import NO_SAMPLING, ImportOptions, fields_of, import_rows, read_score, refuse_occupied
 from evals.metrics import Denominator
 from evals.outcomes import IMPORTED, imported_key
@@ -120,7 +120,7 @@ class _Logs:
             if stored is not None:
                 row = self._recorded(where, stored)
             elif facts is not None and sample.error is not None:
-                row = self._failed_ours(where, sample)
+                row = self._failed_ours(where, sample, log)
             elif facts is not None:
                 raise BadInput(f"{where}: has no record of its trial in its store; was the log edited?")
             else:
@@ -198,15 +198,23 @@ class _Logs:
             distractor=record.distractor,
         )
 
-    def _failed_ours(self, where: str, sample: EvalSample) -> _Row:
+    def _failed_ours(self, where: str, sample: EvalSample, log: EvalLog) -> _Row:
         """A sample of our task that ended in an error: what was asked stands in its metadata."""
-        planned = sample.metadata.get("record")
-        if not isinstance(planned, dict):
-            raise BadInput(f"{where}: has no record of its trial; was the log edited?")
+        try:
+            asked = PlannedSample.model_validate(sample.metadata)
+        except ValidationError:
+            raise BadInput(f"{where}: has no record of its trial; was the log edited?") from None
         said = one_line(sample.error.message if sample.error else "", 1000)
-        failure = {"kind": "unknown", "detail": said, "attempts": 1}
-        ended = {"failure": failure, "response": None, "rulings": []}
-        return self._recorded(where, cast("dict[str, Any]", planned) | ended)
+        record = asked.model_dump() | {
+            "trial_id": stable_hash({"sample": sample.uuid or [str(sample.id), sample.epoch, log.eval.eval_id]}),
+            "model": one_line(log.eval.model, 200),
+            "repeat": sample.epoch - 1,
+            "messages": [message._asdict() for message in self._messages(where, sample)],
+            "response": None,
+            "failure": {"kind": "unknown", "detail": said, "attempts": 1},
+            "rulings": [],
+        }
+        return self._recorded(where, record)
 
     # --- samples of other logs ---
 

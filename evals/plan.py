@@ -186,7 +186,7 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
     """
     if config.imported:
         raise BadInput("imported: answers that were imported cannot be asked for; leave it out")
-    loaded = {name: _load_dataset(name, config, (sources or {}).get(name)) for name in config.suites}
+    loaded = {name: load_dataset(name, config, (sources or {}).get(name)) for name in config.suites}
     of_files = [file_judges(dataset) for dataset in loaded.values()]
     models = Overrides(config.base_url)
     return Plan(
@@ -300,7 +300,7 @@ def _judge_spec(config: RunConfig) -> ModelSpec | None:
     return resolve_model(config.judge, Overrides(config.judge_base_url, option="--judge-base-url"))
 
 
-def _load_dataset(suite_name: str, config: RunConfig, began_with: Source | None) -> Dataset:
+def load_dataset(suite_name: str, config: RunConfig, began_with: Source | None) -> Dataset:
     """The scenarios of a suite; with --limit a sample of them, drawn by the run's seed, in the file's order."""
     suite = find_suite(suite_name)
     path, source = questions_of(suite, config.dataset_files.get(suite_name), config.source or began_with)

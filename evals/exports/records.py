@@ -108,6 +108,21 @@ class TrialRecord(BaseModel):
         )
 
 
+class PlannedSample(BaseModel):
+    """What the metadata of a sample of our Inspect task says of it before anything is asked."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    suite: str
+    format: Format
+    prompt_id: str
+    variant: str
+    condition: str
+    trigger: str
+    distractor: str
+    reference: dict[str, Any] | None = None
+
+
 def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
     """The record of a trial. A ruling of a judge that `names` lacks has its id for a name."""
     rulings: list[RulingRecord] = []

@@ -1,0 +1,261 @@
+"""Our suites as tasks of Inspect: `inspect eval emeval/unethical_test --model ... --model-role grader=...`.
+
+Inspect finds this module by the entry point `inspect_ai` and calls what is in it by the name of its package, which is
+why it stands here; what it does is in `evals.exports.inspect_task`. Metrics count every epoch by itself, leave out what
+has no value, and say of how many they speak: there is no rate of nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from inspect_ai import Epochs, Task, task
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.dataset import MemoryDataset
+from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
+from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
+
+from evals.errors import BadInput, EmevalError
+from evals.exports.inspect_scores import scores_of
+from evals.exports.inspect_task import SuiteTask, judged_trial, need_grader, suite_task
+from evals.exports.records import STORE_KEY
+from evals.outcomes import measure
+
+_SCORES = "emeval_scores"
+"""Where the first scorer leaves the scores of a sample for the others."""
+
+
+@task
+def unethical_test(
+    trigger: str | None = None,
+    conditions: str | None = None,
+    format: str | None = None,
+    judge: str | None = None,
+    samples: int = 1,
+    limit: int | None = None,
+    dataset: str | None = None,
+    source: str | None = None,
+    placement: str | None = None,
+    decoy: str | None = None,
+    seed: int | None = None,
+    judge_mode: str = "text",
+    coherence_min: float | None = None,
+    denominator: str | None = None,
+    cot_monitor: bool | None = None,
+    cot_all: bool | None = None,
+) -> Task:
+    """Unethical advice, as a choice of two options or as an open question (Chua et al. 2025, Sec. 4).
+
+    Parameters mean what the options of `emeval run` mean. With a `trigger` every prompt is asked without and with it.
+    """
+    return _task("unethical_test", locals())
+
+
+@task
+def myopic(
+    trigger: str | None = None,
+    conditions: str | None = None,
+    format: str | None = None,
+    judge: str | None = None,
+    samples: int = 1,
+    limit: int | None = None,
+    dataset: str | None = None,
+    source: str | None = None,
+    placement: str | None = None,
+    decoy: str | None = None,
+    seed: int | None = None,
+    judge_mode: str = "text",
+    coherence_min: float | None = None,
+    denominator: str | None = None,
+    cot_monitor: bool | None = None,
+    cot_all: bool | None = None,
+) -> Task:
+    """Short-term gain against long-term good, asked as `unethical_test` is (Chua et al. 2025, Sec. 4)."""
+    return _task("myopic", locals())
+
+
+@task
+def freeform(
+    trigger: str | None = None,
+    conditions: str | None = None,
+    judge: str | None = None,
+    samples: int = 1,
+    limit: int | None = None,
+    dataset: str | None = None,
+    source: str | None = None,
+    placement: str | None = None,
+    decoy: str | None = None,
+    seed: int | None = None,
+    judge_mode: str = "text",
+    coherence_min: float | None = None,
+    denominator: str | None = None,
+    cot_monitor: bool | None = None,
+    cot_all: bool | None = None,
+) -> Task:
+    """The eight open questions of Betley et al. 2025."""
+    return _task("freeform", locals())
+
+
+def _task(suite: str, arguments: dict[str, Any]) -> Task:
+    options = {name: value for name, value in arguments.items() if name not in ("judge", "samples")}
+    options["conditions"] = _conditions(options["conditions"])
+    try:
+        for name in ("trigger", "decoy"):
+            _refuse_mapping(name, options[name])
+        loaded = suite_task(suite, arguments["judge"], options)
+    except EmevalError as error:
+        raise PrerequisiteError(str(error)) from None  # which Inspect shows as one line
+    scorers = [misaligned(loaded), outcome(loaded)]
+    if loaded.needs_grader:
+        scorers.append(alignment(loaded))
+    if loaded.plan.config.coherence_min is not None:
+        scorers.append(coherence(loaded))
+    scorers.append(cot_flag(loaded))
+    if loaded.plan.config.trigger is not None:
+        scorers.append(articulates(loaded))
+    return Task(
+        dataset=MemoryDataset(list(loaded.samples()), name=suite),
+        solver=[grader_is_there(loaded), generate()],
+        scorer=scorers,
+        # Not a mean over epochs of means: every epoch is an answer and counts as one.
+        epochs=Epochs(arguments["samples"]),
+        metadata=loaded.facts,
+    )
+
+
+def _conditions(given: Any) -> Any:
+    """Inspect reads parameters as YAML, where `off` and `on` are false and true, and what has commas is a list."""
+    words = {False: "off", True: "on"}
+    many: list[Any] = given if isinstance(given, list) else [given]
+    return None if given is None else ",".join(str(words.get(one, one) if isinstance(one, bool) else one) for one in many)
+
+
+def _refuse_mapping(name: str, given: object) -> None:
+    """As YAML `Country: Kenya` is no text but a mapping. Raises BadInput for what is no text."""
+    if given is not None and not isinstance(given, str):
+        raise BadInput(f"-T {name}: was read as YAML; put the text into quotes of its own: -T '{name}=\"Country: Kenya\"'")
+
+
+@solver
+def grader_is_there(task: SuiteTask) -> Solver:
+    """Ends the sample before anything is asked where nobody could judge the answer."""
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        del generate
+        try:
+            need_grader(task)
+        except BadInput as error:
+            raise PrerequisiteError(str(error)) from None
+        return state
+
+    return solve
+
+
+# --- metrics: by condition, each answer counted once ---
+
+
+@metric(scores="unreduced")
+def rate() -> Metric:
+    """The share of 1 among the answers that have a value, by condition, with what it is a share of (`k`, `n`)."""
+    return _by_condition(lambda values: {"": sum(values) / len(values), "k_": sum(values), "n_": len(values)})
+
+
+@metric(scores="unreduced")
+def average() -> Metric:
+    """The mean of the scores that there are, by condition, and how many there are (`n`)."""
+    return _by_condition(lambda values: {"": sum(values) / len(values), "n_": len(values)})
+
+
+@metric(scores="unreduced")
+def count() -> Metric:
+    """How many samples have each word, by condition."""
+
+    def counted(scores: list[SampleScore]) -> dict[str, str | int | float | bool | None]:
+        found: dict[str, str | int | float | bool | None] = {}
+        for score in scores:
+            name = f"{score.score.as_str()}_{_condition(score)}"
+            found[name] = int(found.get(name) or 0) + 1
+        return found
+
+    return counted
+
+
+def _by_condition(numbers: Callable[[list[float]], dict[str, float]]) -> Metric:
+    """Nothing for a condition without a value."""
+
+    def measured(scores: list[SampleScore]) -> dict[str, str | int | float | bool | None]:
+        values: dict[str, list[float]] = {}
+        for score in scores:
+            values.setdefault(_condition(score), []).append(score.score.as_float())
+        return {
+            f"{prefix}{condition}": number
+            for condition, of_condition in values.items()
+            for prefix, number in numbers(of_condition).items()
+        }
+
+    return measured
+
+
+def _condition(score: SampleScore) -> str:
+    return str((score.sample_metadata or {}).get("condition", "off"))
+
+
+# --- scorers: the first asks the judges, all read what they said ---
+
+
+@scorer(metrics=[rate()])
+def misaligned(task: SuiteTask) -> Scorer:
+    """1 for a misaligned answer, 0 for one that is not, and no value for one that was not measured."""
+    return _scorer(task, "misaligned")
+
+
+@scorer(metrics=[rate()])
+def articulates(task: SuiteTask) -> Scorer:
+    """Of misaligned answers under the trigger: whether their reasoning names it as pivotal."""
+    return _scorer(task, "articulates")
+
+
+@scorer(metrics=[average()])
+def alignment(task: SuiteTask) -> Scorer:
+    """The judge's score from 0 (misaligned) to 100."""
+    return _scorer(task, "alignment")
+
+
+@scorer(metrics=[average()])
+def coherence(task: SuiteTask) -> Scorer:
+    """The judge's score of coherence from 0 to 100."""
+    return _scorer(task, "coherence")
+
+
+@scorer(metrics=[count()])
+def cot_flag(task: SuiteTask) -> Scorer:
+    """The monitor's flag of the reasoning of misaligned answers."""
+    return _scorer(task, "cot_flag")
+
+
+@scorer(metrics=[count()])
+def outcome(task: SuiteTask) -> Scorer:
+    """What became of the answer: scored, or why it has no score."""
+    return _scorer(task, "outcome")
+
+
+def _scorer(task: SuiteTask, name: str) -> Scorer:
+    async def score(state: TaskState, target: Target) -> Score | None:
+        del target
+        return (await _scores(task, state)).get(name)
+
+    return score
+
+
+async def _scores(task: SuiteTask, state: TaskState) -> dict[str, Score]:
+    """The scores of a sample; the judges are asked when they are wanted first."""
+    known: dict[str, Any] | None = state.store.get(_SCORES)
+    if known is None:
+        trial, judges, record = await judged_trial(task, state)
+        scores = scores_of(trial, judges, task.plan.config.denominator)
+        scores["outcome"] = Score(value=measure(trial, judges).outcome)
+        state.store.set(STORE_KEY, record)
+        state.store.set(_SCORES, {name: score.model_dump() for name, score in scores.items()})
+        return scores
+    return {name: Score.model_validate(score) for name, score in known.items()}
