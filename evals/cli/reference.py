@@ -57,7 +57,7 @@ def reference() -> str:
 
 def _commands(app: typer.Typer, name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
     """What stands before any command, each command by its whole name in the order of --help, and those of groups."""
-    if app.registered_callback is not None and app.registered_callback.callback is not None:
+    if app is entry.app and app.registered_callback is not None and app.registered_callback.callback is not None:
         yield name, app.registered_callback.callback
     for command in app.registered_commands:
         if command.callback is not None and not command.hidden:
