@@ -1,14 +1,10 @@
-"""What a person is shown while a run works: bars in a notebook and on a terminal, lines in a log, or nothing."""
+"""What a person is told while a run works: as by the command line, or, without progress, through the log `emeval`."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, cast
-
-from rich.console import Console
 
 from evals.console import ConsoleView
 from evals.progress import Counted
@@ -19,22 +15,9 @@ _log = logging.getLogger("emeval")
 
 
 def view_of_run(*, progress: bool) -> RunView:
-    """The view for where this code runs. Without `progress` what a run says goes to the log `emeval`, at level INFO."""
-    if not progress:
-        return _LogView()
-    # Bars are widgets there; without them the view does as in a log, and writes a line now and then.
-    if Console().is_jupyter and importlib.util.find_spec("ipywidgets"):
-        return _NotebookView()
-    return ConsoleView()
-
-
-class _NotebookView(ConsoleView):
-    """That of a terminal, drawn as widgets and HTML by rich."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        notebook = Console(force_jupyter=True, force_terminal=True, highlight=False, emoji=False)
-        self.err = cast("Any", notebook)
+    """With `progress` what the command line shows on stderr: bars where they can be redrawn, in a notebook as a widget;
+    else a line now and then. Without it nothing is shown."""
+    return ConsoleView() if progress else _LogView()
 
 
 class _LogView:
