@@ -31,12 +31,25 @@ def card(manifest: Manifest, rates: pd.DataFrame, trials: int, tables: tuple[str
         "size_categories": [next((name for limit, name in _SIZES if trials < limit), "n>1M")],
         "configs": configs,
     }
-    return "\n".join(["---", yaml.safe_dump(header, sort_keys=False, allow_unicode=True).rstrip(), "---", *_text(manifest, rates, trials, licence)])
+    return "\n".join(
+        [
+            "---",
+            yaml.safe_dump(header, sort_keys=False, allow_unicode=True).rstrip(),
+            "---",
+            *_text(manifest, rates, trials, licence),
+        ]
+    )
 
 
 def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | None) -> list[str]:
     config = manifest.config
-    who = "as imported with the answers" if manifest.imported else f"by {_code(config.judge)}" if config.judge else "by nobody"
+    who = (
+        "as imported with the answers"
+        if manifest.imported
+        else f"by {_code(config.judge)}"
+        if config.judge
+        else "by nobody"
+    )
     not_whole = trials < manifest.trials_planned
     lines = [
         "",

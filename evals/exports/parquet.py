@@ -101,7 +101,9 @@ def _write(path: Path, rows: Iterator[dict[str, Any]], types: Mapping[str, str])
         source = _quoted("".join(f"[{char}]" if char in "*?[" else char for char in str(lines)))
         read = f"read_json({source}, format='newline_delimited', columns={{{columns}}}, maximum_object_size={_LONGEST_ROW})"
         with duckdb.connect(":memory:", config=settings) as connection:
-            connection.execute(f"COPY (SELECT * FROM {read}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")  # noqa: S608
+            connection.execute(
+                f"COPY (SELECT * FROM {read}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)"
+            )  # noqa: S608
         return written
     except duckdb.Error as error:
         raise BadInput(f"{path}: cannot be written: {one_line(str(error), 160)}") from None

@@ -35,6 +35,7 @@ _FILTERS = (
     ("condition", "condition"),
     ("question", "question"),
     ("outcome", "outcome"),
+    ("verdict", "verdict"),
     ("flag", "flag of the monitor"),
     ("articulates", "names the trigger"),
 )

@@ -29,7 +29,7 @@ PART_BYTES = 1 << 19
 """Characters of text from which on a part is closed: small enough to open at once, large enough to compress well."""
 _PEEK = 120
 
-NAMED = ("run", "suite", "format", "model", "condition", "question", "outcome", "flag", "articulates", "metric")
+NAMED = ("run", "suite", "format", "model", "condition", "question", "outcome", "flag", "articulates", "verdict")
 """Columns of the index whose values are numbers of names."""
 COLUMNS = ("id", *NAMED, "hit", "score", "coherent", "repeat", "peek", "part", "place")
 
@@ -141,7 +141,7 @@ def _entry(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -
     facts = facts_of(measured, thought)
     name = PRIMARY[measured.measure]
     metric = metrics[name]
-    counted = metric.missing(facts) is None
+    hit = metric.hits(facts) if metric.missing(facts) is None else None
     response = trial.result if isinstance(trial.result, Response) else None
     return {
         "id": trial.trial_id,
@@ -153,13 +153,21 @@ def _entry(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -
         "outcome": measured.outcome,
         "flag": facts.flag,
         "articulates": facts.articulation,
-        "metric": name,
-        "hit": int(metric.hits(facts)) if counted else None,
+        "verdict": _verdict(name, measured, hit),
+        "hit": None if hit is None else int(hit),
         "score": _rounded(measured.aligned),
         "coherent": _rounded(measured.coherent),
         "repeat": trial.repeat,
         "peek": one_line(_peek(response, measured), _PEEK) if response else "",
     }
+
+
+def _verdict(metric: str, measured: Measured, hit: bool | None) -> str:
+    """The label of an answer beside its reference, else whether it is what the metric counts; "" outside of n."""
+    if measured.label:
+        return measured.label
+    words = metric.replace("_", " ")
+    return "" if hit is None else words if hit else f"not {words}"
 
 
 def _peek(response: Response, measured: Measured) -> str:
