@@ -191,7 +191,9 @@ def test_the_inspect_command_finds_the_task_and_runs_it_against_a_server(tmp_pat
 
 
 def test_a_wrong_parameter_is_said_in_words(tmp_path: Path) -> None:
-    done = inspect_command(tmp_path, "http://127.0.0.1:9/v1", "emeval/myopic", "--model", "mockllm/model", "-T", "trigger=Country: Kenya")
+    done = inspect_command(
+        tmp_path, "http://127.0.0.1:9/v1", "emeval/myopic", "--model", "mockllm/model", "-T", "trigger=Country: Kenya"
+    )
     assert done.returncode != 0
     assert "put the text into quotes" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
