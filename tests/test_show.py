@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.text import printable
-from tests.emeval import emeval, responses, scenarios
+from tests.emeval import emeval, inside, responses, scenarios
 from tests.openai_server import Answer, Behaviour, OpenAIServer, last_message
 from tests.terminal import on_terminal
 
@@ -42,7 +41,7 @@ def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tmp = tmp_path_factory.mktemp("show")
     with OpenAIServer(script, models=("test-model", "judge")).start() as live:
         done = emeval(
@@ -52,11 +51,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             url=live.url,
         )
     assert done.returncode == 0, done.stderr
-    yield tmp / "run"
+    return tmp / "run"
 
 
 def shown(folder: Path, *arguments: str) -> str:
-    done = emeval("show", folder, *arguments)
+    done = inside("show", folder, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -114,10 +113,10 @@ def test_the_first_digits_of_an_id_are_enough(folder: Path) -> None:
     out = shown(folder, ids[0][:12])
     assert f"── {ids[0]} " in out
     assert sum(line.startswith("── ") for line in out.splitlines()) == 1
-    several = emeval("show", folder, os.path.commonprefix(ids))
+    several = inside("show", folder, "")
     assert several.returncode == 2
     assert "TRIAL_ID" in several.stderr
-    none = emeval("show", folder, "zzz")
+    none = inside("show", folder, "zzz")
     assert (none.returncode, none.stdout) == (2, "")
     assert "no trial of this run" in none.stderr
 
@@ -133,7 +132,7 @@ def test_the_first_digits_of_an_id_are_enough(folder: Path) -> None:
     ],
 )
 def test_what_cannot_be_found_is_one_line(folder: Path, options: list[str], said: str) -> None:
-    done = emeval("show", folder, *options)
+    done = inside("show", folder, *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
