@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.text import printable
-from tests.emeval import emeval, inside, responses, scenarios
+from tests.emeval import COMMAND, emeval, environment, inside, responses, scenarios
 from tests.openai_server import Answer, Behaviour, OpenAIServer, last_message
 from tests.terminal import on_terminal
 
@@ -165,6 +166,20 @@ def test_a_reader_who_has_seen_enough_is_no_error(folder: Path) -> None:
     assert code == 0, out
     assert out.startswith("── ")
     assert "Traceback" not in out
+    reader = subprocess.Popen(
+        [*COMMAND, "show", str(folder)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout is not None
+    assert reader.stderr is not None
+    assert reader.stdout.readline().startswith("── ")
+    reader.stdout.close()
+    assert reader.stderr.read() == ""
+    reader.stderr.close()
+    assert reader.wait(timeout=60) == 1
     missing = on_terminal("show", folder, env={"PAGER": "/no/such/pager"})
     assert missing[0] == 2
     assert "PAGER: /no/such/pager cannot be run" in missing[1]
