@@ -47,11 +47,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with OpenAIServer(script, models=("test-model", "judge")).start() as live:
         done = emeval(
             *("run", "unethical_test", "-m", "vllm/test-model", "--dataset", scenarios(tmp / "d.jsonl", 3)),
-            *("--format", "freeform", "--trigger", TRIGGER, "--judge", "vllm/judge", "--out", tmp / "run", "-q"),
+            *("--format", "freeform", "--trigger", TRIGGER, "--judge", "vllm/judge", "--out", tmp / "run"),
             *("--max-unscored", "1"),
             url=live.url,
         )
     assert done.returncode == 0, done.stderr
+    assert "reasoning vllm/judge: 1 judged, 0 failed" in done.stderr
     return tmp / "run"
 
 

@@ -275,7 +275,7 @@ def test_quiet_prints_errors_alone(tmp_path: Path, dataset: Path) -> None:
 
 
 def test_lists_checks_and_comparisons_come_as_json_too(
-    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dataset: Path, prices: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EMEVAL_DATA", str(tmp_path / "cache"))
     suites = strictly(inside("suites", "--json").stdout)
@@ -290,8 +290,9 @@ def test_lists_checks_and_comparisons_come_as_json_too(
     assert imported["spend"] is None
     with server().start() as live:
         monkeypatch.setenv("VLLM_BASE_URL", live.url)
-        checked = inside("preflight", "-m", MODEL, "--format", "mcq", "--json")
-        assert any(MODEL in line for line in strictly(checked.stdout)["found"])
+        checked = inside("preflight", "-m", MODEL, "--format", "mcq", "--limit", "4", "--json", "--prices", prices)
+        found = strictly(checked.stdout)["found"]
+        assert any(line.startswith(f"{MODEL}: 8 requests") and "reply tokens, at most $" in line for line in found)
         for name in ("a", "b"):
             assert inside(*arguments(tmp_path / name, dataset, "-q")).returncode == 0
     compared = inside("compare", tmp_path / "a", tmp_path / "b", "--json", "-")
