@@ -115,16 +115,20 @@ class _View:
 
     def _together(self, canvas: Canvas) -> Drawable:
         cells = self._cells
+        lanes = distinct((condition, trigger) for _, condition, trigger in cells)
+        of_cell = [2 * lanes.index((condition, trigger)) for _, condition, trigger in cells]
         bars = self._bars(self._pooled).assign(strength=0.6)
-        bars["place"] *= 2
+        bars = bars.assign(place=[of_cell[place] for place in bars["place"]])
         y = alt.Y(
             "series:N",
             title=None,
-            scale=alt.Scale(domain=list(self.series), paddingInner=0.3, paddingOuter=0.15),
+            scale=alt.Scale(domain=list(self.series), paddingInner=0.15, paddingOuter=0.1),
             axis=_group_axis(canvas, bold_first=False),
         )
         single = self._bars(self.rates[(self.rates["prompt_id"] != ALL) & (self.rates["n"] > 0)])
-        single = single.assign(place=single["place"] * 2 + 1, rate=(single["rate"] * _BINS).round() / _BINS)
+        single = single.assign(
+            place=[of_cell[place] + 1 for place in single["place"]], rate=(single["rate"] * _BINS).round() / _BINS
+        )
         keys = ["series", "treatment", "condition", "place", "rate"]
         spots = single.groupby(keys, sort=False).size().rename("questions").reset_index()
         dots = (
@@ -133,7 +137,7 @@ class _View:
             .encode(
                 x=_rate_axis(self.metric),
                 y=y,
-                yOffset=_offset(range(2 * len(cells))),
+                yOffset=_offset(range(2 * len(lanes))),
                 color=self._colour(canvas),
                 size=alt.Size(
                     "questions:Q",
@@ -146,9 +150,8 @@ class _View:
                 + tips(("questions", "questions", ".0f")),
             )
         )
-        chart = self._layers(canvas, bars, y, range(2 * len(cells)), dots)
-        per_series = 2 * len(cells) / len(self.series)
-        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), per_series * 1.3))
+        chart = self._layers(canvas, bars, y, range(2 * len(lanes)), dots)
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), 2.6 * len(lanes)))
 
     def _bars(self, rows: pd.DataFrame) -> pd.DataFrame:
         places = {cell: number for number, cell in enumerate(self._cells)}

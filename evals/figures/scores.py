@@ -254,7 +254,12 @@ class _Coherence:
                 x2=alt.X2("coherent_to"),
                 y=y,
                 y2=alt.Y2("aligned_to"),
-                color=alt.Color("answers:Q", title="answers", scale=alt.Scale(scheme="viridis", type="log")),
+                color=alt.Color(
+                    "answers:Q",
+                    title="answers",
+                    scale=alt.Scale(scheme="viridis", type="log"),
+                    legend=alt.Legend(orient="top"),
+                ),
                 tooltip=tips(("aligned", "alignment from", ".0f"), ("coherent", "coherence from", ".0f"))
                 + tips(("answers", "answers", ".0f")),
             )
