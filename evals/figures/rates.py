@@ -52,7 +52,9 @@ def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: 
         shown = series_in(rates[rates["n"] > 0], runs)
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
-            view = _View(metric, rates[rates["series"].isin(few)], tuple(few), most_bars)
+            # Models without a counted answer have no bar anywhere; the first caption names them.
+            silent = [] if start else [one for one in series_in(rates, runs) if one not in shown]
+            view = _View(metric, rates[rates["series"].isin([*few, *silent])], tuple(few), most_bars)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
             panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
@@ -115,7 +117,7 @@ class _View:
 
     def _together(self, canvas: Canvas) -> Drawable:
         cells = self._cells
-        lanes = distinct((condition, trigger) for _, condition, trigger in cells)
+        lanes = distinct([(condition, trigger) for _, condition, trigger in cells])
         of_cell = [2 * lanes.index((condition, trigger)) for _, condition, trigger in cells]
         bars = self._bars(self._pooled).assign(strength=0.6)
         bars = bars.assign(place=[of_cell[place] for place in bars["place"]])
@@ -244,7 +246,7 @@ def legend(canvas: Canvas, **more: Any) -> alt.Legend | None:
     """A legend above the plot, None on a canvas without one."""
     if not canvas.has_legend:
         return None
-    settings = {"columns": canvas.legend_columns, "labelLimit": canvas.legend_label} | more
+    settings: dict[str, Any] = {"columns": canvas.legend_columns, "labelLimit": canvas.legend_label} | more
     return alt.Legend(orient="top", **settings)
 
 
