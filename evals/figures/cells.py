@@ -76,10 +76,11 @@ def _labelled(key: str, heading: str, frame: pd.DataFrame) -> Group:
     return Group(key, heading, frame.assign(row=rows), tuple(labels.values()))
 
 
-def row_axis(group: Group, canvas: Canvas) -> alt.Y:
+def row_axis(group: Group, canvas: Canvas, padding: float = 0.35) -> alt.Y:
+    """The labels of the rows, with `padding` as the part of a row that is left between two."""
     return alt.Y(
         "row:N",
         title=None,
-        scale=alt.Scale(domain=list(group.rows), paddingInner=0.35, paddingOuter=0.2),
+        scale=alt.Scale(type="band", domain=list(group.rows), paddingInner=padding, paddingOuter=padding / 2),
         axis=alt.Axis(labelLimit=1.4 * canvas.label, labelPadding=7, ticks=False, domain=False),
     )

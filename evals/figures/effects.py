@@ -27,8 +27,10 @@ from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.rates import BASELINE
 
-MOST_LABELLED = 60
-"""Rows of paired dots up to which each question is named; of more, only their order can be read."""
+MOST_LABELLED, MOST_PAIRS = 60, 200
+"""Rows of paired dots up to which each question is named, and up to which each is drawn; of more, how many questions
+have which effect."""
+_STEP = 5.0  # points, to which the effects of many questions are rounded
 _EFFECTS = ["run_id", "suite", "format", "model", "condition", "baseline", "metric", "effect", "ci_low", "ci_high"]
 
 
@@ -192,6 +194,8 @@ class _Dots:
         return [(one, name) for one in self.series for name in conditions if (one, name) in found]
 
     def draw(self, canvas: Canvas) -> Drawable:
+        if not self._has_pairs:
+            return self._together(canvas)
         pairs, lanes, order = self.pairs, self._lanes, self._order
         labels = dict(zip(order, unique(order, 60), strict=True))
         named = len(order) * len(lanes) <= self.most_labelled
@@ -247,13 +251,59 @@ class _Dots:
         height = canvas.rows(len(order), len(lanes)) if named else len(order) * len(lanes) * canvas.bar * lane
         return alt.LayerChart(layer=[line, *dots]).properties(width=canvas.width, height=height)
 
+    @property
+    def _has_pairs(self) -> bool:
+        return len(self._order) * len(self._lanes) <= MOST_PAIRS
+
+    def _together(self, canvas: Canvas) -> Drawable:
+        conditions = in_order(self.pairs["condition"])
+        effects = pd.DataFrame(
+            {
+                "series": self.pairs["series"],
+                "treatment": self.pairs["condition"].map(self.treatments),
+                "place": self.pairs["condition"].map(conditions.index),
+                "points": (100 * self.pairs["effect"] / _STEP).round() * _STEP + 0.0,
+            }
+        )
+        spots = effects.value_counts(sort=False).rename("questions").reset_index()
+        y = alt.Y(
+            "series:N",
+            title=None,
+            scale=alt.Scale(domain=list(self.series), paddingInner=0.15),
+            axis=alt.Axis(labelLimit=canvas.label, labelPadding=7, ticks=False, domain=False),
+        )
+        x = alt.X(
+            "points:Q",
+            title="effect on a question (points)",
+            scale=alt.Scale(domain=[-100, 100]),
+            axis=alt.Axis(format="+.0f", tickCount=5),
+        )
+        sizes = alt.Scale(domain=[1, int(spots["questions"].max())], range=[canvas.point / 2, canvas.point * 6])
+        chart = (
+            alt.Chart(values(spots))
+            .mark_circle(opacity=0.6)
+            .encode(
+                x=x,
+                y=y,
+                yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(conditions))))),
+                color=colour_of({name: self.treatments[name] for name in conditions}, canvas),
+                size=alt.Size("questions:Q", scale=sizes, legend=None),
+                tooltip=tips(("series", "model"), ("treatment", "condition"), ("points", "about", "+.0f"))
+                + tips(("questions", "questions", ".0f")),
+            )
+        )
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), 1.8 * len(conditions)))
+
     def caption(self) -> str:
         asked = Counter(zip(self.pairs["series"], self.pairs["condition"], strict=True))
         counts = "; ".join(f"{count} questions of {series}, {name}" for (series, name), count in asked.items())
         return sentences(
             [
                 f"Share of {METRIC_WORDS[self.metric]} to each question under {BASELINE} and under the other "
-                "condition, joined by a line; the largest effect first.",
+                "condition, joined by a line; the largest effect first."
+                if self._has_pairs
+                else f"How many questions have which effect: the share of {METRIC_WORDS[self.metric]} under the "
+                f"condition less that under {BASELINE}; a circle is larger where more have it.",
                 f"Shown: {counts}; a question without a counted answer under both is not.",
             ]
         )

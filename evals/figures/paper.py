@@ -104,12 +104,11 @@ def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:
 
 def _stacked(panels: Sequence[Panel], canvas: Canvas) -> alt.TopLevelMixin:
     if len(panels) == 1:
-        return panels[0].draw(canvas).configure(**_config())
+        return panels[0].draw(canvas).properties(config=paper_config())
     drawn = list(_with_legends(panels, canvas))
     titled = [chart.properties(title=panel.heading) for panel, chart in zip(panels, drawn, strict=True)]
-    whole = alt.VConcatChart(vconcat=titled, spacing=8)
-    whole = whole.resolve_scale(color="independent", shape="independent", size="independent")
-    return whole.configure(**_config())
+    own = {"color": "independent", "shape": "independent", "size": "independent"}
+    return alt.VConcatChart(vconcat=titled, spacing=8, resolve=alt.Resolve(scale=own), config=paper_config())
 
 
 def _with_legends(panels: Sequence[Panel], canvas: Canvas) -> Iterator[Drawable]:
@@ -135,7 +134,3 @@ def _legend_scales(spec: Any) -> Iterator[str]:
                 yield json.dumps(part["scale"], sort_keys=True)
             elif name != "data":
                 yield from _legend_scales(part)
-
-
-def _config() -> dict[str, Any]:
-    return paper_config().to_dict()

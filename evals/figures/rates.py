@@ -52,7 +52,9 @@ def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: 
         shown = series_in(rates[rates["n"] > 0], runs)
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
-            view = _View(metric, rates[rates["series"].isin(few)], tuple(few), most_bars)
+            # Models without a counted answer have no bar anywhere; the first caption names them.
+            silent = [] if start else [one for one in series_in(rates, runs) if one not in shown]
+            view = _View(metric, rates[rates["series"].isin([*few, *silent])], tuple(few), most_bars)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
             panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
@@ -115,16 +117,20 @@ class _View:
 
     def _together(self, canvas: Canvas) -> Drawable:
         cells = self._cells
+        lanes = distinct([(condition, trigger) for _, condition, trigger in cells])
+        of_cell = [2 * lanes.index((condition, trigger)) for _, condition, trigger in cells]
         bars = self._bars(self._pooled).assign(strength=0.6)
-        bars["place"] *= 2
+        bars = bars.assign(place=[of_cell[place] for place in bars["place"]])
         y = alt.Y(
             "series:N",
             title=None,
-            scale=alt.Scale(domain=list(self.series), paddingInner=0.3, paddingOuter=0.15),
+            scale=alt.Scale(domain=list(self.series), paddingInner=0.15, paddingOuter=0.1),
             axis=_group_axis(canvas, bold_first=False),
         )
         single = self._bars(self.rates[(self.rates["prompt_id"] != ALL) & (self.rates["n"] > 0)])
-        single = single.assign(place=single["place"] * 2 + 1, rate=(single["rate"] * _BINS).round() / _BINS)
+        single = single.assign(
+            place=[of_cell[place] + 1 for place in single["place"]], rate=(single["rate"] * _BINS).round() / _BINS
+        )
         keys = ["series", "treatment", "condition", "place", "rate"]
         spots = single.groupby(keys, sort=False).size().rename("questions").reset_index()
         dots = (
@@ -133,7 +139,7 @@ class _View:
             .encode(
                 x=_rate_axis(self.metric),
                 y=y,
-                yOffset=_offset(range(2 * len(cells))),
+                yOffset=_offset(range(2 * len(lanes))),
                 color=self._colour(canvas),
                 size=alt.Size(
                     "questions:Q",
@@ -146,9 +152,8 @@ class _View:
                 + tips(("questions", "questions", ".0f")),
             )
         )
-        chart = self._layers(canvas, bars, y, range(2 * len(cells)), dots)
-        per_series = 2 * len(cells) / len(self.series)
-        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), per_series * 1.3))
+        chart = self._layers(canvas, bars, y, range(2 * len(lanes)), dots)
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), 2.6 * len(lanes)))
 
     def _bars(self, rows: pd.DataFrame) -> pd.DataFrame:
         places = {cell: number for number, cell in enumerate(self._cells)}
@@ -241,7 +246,7 @@ def legend(canvas: Canvas, **more: Any) -> alt.Legend | None:
     """A legend above the plot, None on a canvas without one."""
     if not canvas.has_legend:
         return None
-    settings = {"columns": canvas.legend_columns, "labelLimit": canvas.legend_label} | more
+    settings: dict[str, Any] = {"columns": canvas.legend_columns, "labelLimit": canvas.legend_label} | more
     return alt.Legend(orient="top", **settings)
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from evals.figures.cells import Group, grouped, row_axis
 from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
-from evals.figures.frames import CELL, condition_labels, in_order, percent, rates_of
+from evals.figures.frames import CELL, condition_labels, in_order, percent, place_words, rates_of
 from evals.figures.rates import colour_of, legend
 from evals.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
 from evals.records import ALL
@@ -56,7 +56,7 @@ class _Flags:
         counts = bars["k"].astype(float)
         ends = counts.groupby(bars["row"]).cumsum()
         total = counts.groupby(bars["row"]).transform("sum")
-        present = [flag for flag in order if counts[bars["flag"] == flag].any()]
+        present: list[CotFlag] = [flag for flag in order if counts[bars["flag"] == flag].any()]
         parts = pd.DataFrame(
             {
                 "row": bars["row"],
@@ -160,7 +160,12 @@ def _pooled(runs: Sequence[Counted]) -> pd.DataFrame:
 
 
 def _absent(rows: pd.DataFrame, group: Group) -> str:
-    """The cells without a bar, because none of their answers are in the denominator."""
-    here = rows[rows["series"].isin(set(group.frame["series"])) & (rows["n"] == 0)]
-    cells = [f"{row['series']}, {row['suite']}, {row['format']}, {row['condition']}" for row in here.to_dict("records")]
+    """The cells without a bar, because none of their answers are in the denominator: those of the models in the chart,
+    and those of models that have no bar anywhere."""
+    silent = ~rows["series"].isin(set(rows.loc[rows["n"] > 0, "series"]))
+    here = rows[(rows["series"].isin(set(group.frame["series"])) | silent) & (rows["n"] == 0)]
+    cells = [
+        f"{row['series']}, {place_words(row['suite'], row['format'])}, {row['condition']}"
+        for row in here.to_dict("records")
+    ]
     return f"Absent, not 0%, as no misaligned answer with a verdict is there: {'; '.join(cells)}." if cells else ""

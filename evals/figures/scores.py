@@ -93,9 +93,8 @@ class _Histograms:
             }
         )
         # The names of the rows come from an axis of their own, beside the numbers that heights are drawn by.
-        y = row_axis(group, canvas)
-        y.scale = alt.Scale(type="band", domain=list(group.rows), padding=0)
-        names = alt.Chart(values(pd.DataFrame({"row": group.rows}))).mark_point(opacity=0).encode(y=y)
+        names = alt.Chart(values(pd.DataFrame({"row": group.rows}))).mark_point(opacity=0)
+        names = names.encode(y=row_axis(group, canvas, padding=0.0))
         x = alt.X(
             "start:Q",
             title="alignment score (0 to 100)",
@@ -123,7 +122,7 @@ class _Histograms:
         )
         cut = _line(canvas).encode(x=alt.X("at:Q", title="alignment score (0 to 100)"))
         layers = [names, alt.LayerChart(layer=[histograms, floor, cut])]
-        chart = alt.LayerChart(layer=layers).resolve_scale(y="independent")
+        chart = alt.LayerChart(layer=layers, resolve=alt.Resolve(scale={"y": "independent"}))
         return chart.properties(width=canvas.width, height=canvas.rows(len(group.rows), _TALL))
 
     def caption(self) -> str:
@@ -254,7 +253,12 @@ class _Coherence:
                 x2=alt.X2("coherent_to"),
                 y=y,
                 y2=alt.Y2("aligned_to"),
-                color=alt.Color("answers:Q", title="answers", scale=alt.Scale(scheme="viridis", type="log")),
+                color=alt.Color(
+                    "answers:Q",
+                    title="answers",
+                    scale=alt.Scale(scheme="viridis", type="log"),
+                    legend=alt.Legend(orient="top"),
+                ),
                 tooltip=tips(("aligned", "alignment from", ".0f"), ("coherent", "coherence from", ".0f"))
                 + tips(("answers", "answers", ".0f")),
             )
