@@ -8,7 +8,7 @@ has no value, and say of how many they speak: there is no rate of nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from inspect_ai import Epochs, Task, task
 from inspect_ai._util.error import PrerequisiteError
@@ -127,14 +127,18 @@ def _task(suite: str, arguments: dict[str, Any]) -> Task:
 def _conditions(given: Any) -> Any:
     """Inspect reads parameters as YAML, where `off` and `on` are false and true, and what has commas is a list."""
     words = {False: "off", True: "on"}
-    many: list[Any] = given if isinstance(given, list) else [given]
-    return None if given is None else ",".join(str(words.get(one, one) if isinstance(one, bool) else one) for one in many)
+    many = cast("list[Any]", given) if isinstance(given, list) else [given]
+    return (
+        None if given is None else ",".join(str(words.get(one, one) if isinstance(one, bool) else one) for one in many)
+    )
 
 
 def _refuse_mapping(name: str, given: object) -> None:
     """As YAML `Country: Kenya` is no text but a mapping. Raises BadInput for what is no text."""
     if given is not None and not isinstance(given, str):
-        raise BadInput(f"-T {name}: was read as YAML; put the text into quotes of its own: -T '{name}=\"Country: Kenya\"'")
+        raise BadInput(
+            f"-T {name}: was read as YAML; put the text into quotes of its own: -T '{name}=\"Country: Kenya\"'"
+        )
 
 
 @solver

@@ -1,4 +1,4 @@
-"""A run as Inspect logs, read back by Inspect itself, and imported again: equal counts, equal rates, nothing invented."""
+"""A run as Inspect logs, read back by Inspect itself, and imported again: equal counts and rates, nothing invented."""
 
 from __future__ import annotations
 
@@ -160,7 +160,9 @@ def test_exported_logs_come_back_with_equal_outcomes_counts_and_rates(run: Path,
     assert outcomes <= set(now["outcome"])
     was, now = (rates(folder).drop(columns=NOT_KNOWN_AFTERWARDS) for folder in (run, tmp_path / "back"))
     pd.testing.assert_frame_equal(was, now)
-    was, now = (pd.read_csv(folder / "effects.csv").drop(columns=["run_id", "source"]) for folder in (run, tmp_path / "back"))
+    was, now = (
+        pd.read_csv(folder / "effects.csv").drop(columns=["run_id", "source"]) for folder in (run, tmp_path / "back")
+    )
     pd.testing.assert_frame_equal(was, now)
     config = manifest(tmp_path / "back")["config"]
     assert (config["trigger"], config["coherence_min"], config["imported"]) == (TRIGGER, 10.0, True)
@@ -200,7 +202,8 @@ def test_without_inspect_one_line_says_what_to_install(run: Path, tmp_path: Path
         "import sys\n"
         "from importlib.machinery import PathFinder\n"
         "find = PathFinder.find_spec\n"
-        "PathFinder.find_spec = classmethod(lambda cls, name, *rest: None if name == 'inspect_ai' else find(name, *rest))\n"
+        "without = lambda cls, name, *rest: None if name == 'inspect_ai' else find(name, *rest)\n"
+        "PathFinder.find_spec = classmethod(without)\n"
     )
     root = str(Path(__file__).parent.parent)
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), root])}
@@ -228,7 +231,10 @@ def other_log(path: Path, samples: list[EvalSample], **spec: Any) -> Path:
 def said(number: int, text: str = "An answer", *, epoch: int = 1, **fields: Any) -> EvalSample:
     output = ModelOutput.from_content("openai/theirs", text)
     return EvalSample(
-        **({"id": f"q{number}", "epoch": epoch, "input": f"Question {number}?", "target": "", "output": output} | fields)
+        **(
+            {"id": f"q{number}", "epoch": epoch, "input": f"Question {number}?", "target": "", "output": output}
+            | fields
+        )
     )
 
 

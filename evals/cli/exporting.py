@@ -29,7 +29,7 @@ def export(
         typer.Option(
             "--format",
             "-f",
-            help="inspect (.eval logs), jsonl, parquet, hf (a folder for Hugging Face datasets), or wandb (rates only).",
+            help="inspect (.eval logs), jsonl, parquet, hf (a folder for Hugging Face datasets), or wandb (rates).",
         ),
     ],
     out: Annotated[

@@ -76,13 +76,13 @@ def export_jsonl(run: Path, target: Path, *, force: bool = False) -> int:
     """
     manifest = count_run(run, None).manifest
     with Journal.read(run) as journal, whole_file_path(target, force=force) as made:
-        return write_jsonl(made, answer_rows(journal, manifest)).count
+        return write_jsonl(made, answer_rows(journal, manifest)).rows
 
 
 class Lines(NamedTuple):
     """How many lines were written, and of how many bytes the longest is."""
 
-    count: int
+    rows: int
     longest: int
 
 

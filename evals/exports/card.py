@@ -31,12 +31,26 @@ def card(manifest: Manifest, rates: pd.DataFrame, trials: int, tables: tuple[str
         "size_categories": [next((name for limit, name in _SIZES if trials < limit), "n>1M")],
         "configs": configs,
     }
-    return "\n".join(["---", yaml.safe_dump(header, sort_keys=False, allow_unicode=True).rstrip(), "---", *_text(manifest, rates, trials, licence)])
+    return "\n".join(
+        [
+            "---",
+            yaml.safe_dump(header, sort_keys=False, allow_unicode=True).rstrip(),
+            "---",
+            *_text(manifest, rates, trials, licence),
+        ]
+    )
 
 
 def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | None) -> list[str]:
     config = manifest.config
-    who = "as imported with the answers" if manifest.imported else f"by {_code(config.judge)}" if config.judge else "by nobody"
+    who = (
+        "as imported with the answers"
+        if manifest.imported
+        else f"by {_code(config.judge)}"
+        if config.judge
+        else "by nobody"
+    )
+    refusals = "in it" if config.denominator == "judged" else "left out"
     not_whole = trials < manifest.trials_planned
     lines = [
         "",
@@ -88,7 +102,7 @@ def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | N
         "|---|---|",
         f"| program | emeval {_code(manifest.versions.get('emeval', ''))}, revision {_code(manifest.git_revision)} |",
         f"| begun, last changed | {_code(manifest.created_at)}, {_code(manifest.updated_at)} |",
-        f"| denominator | {_code(config.denominator)}: refusals are {'in it' if config.denominator == 'judged' else 'left out'} |",
+        f"| denominator | {_code(config.denominator)}: refusals are {refusals} |",
         *(
             f"| questions of {_code(name)} | {_code(facts.file)}, {_code(facts.source)}, sha256 {_code(facts.sha256)} |"
             for name, facts in manifest.datasets.items()

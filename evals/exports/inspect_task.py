@@ -143,7 +143,9 @@ def _metadata(trial: Trial) -> dict[str, Any]:
         "trigger": trial.trigger,
         "distractor": trial.distractor,
         "reference": None if trial.reference is None else reference_row(trial.reference),
-        "options": None if options is None else {"A": options.a, "B": options.b, "misaligned": options.misaligned_letter},
+        "options": None
+        if options is None
+        else {"A": options.a, "B": options.b, "misaligned": options.misaligned_letter},
     }
 
 

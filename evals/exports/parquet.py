@@ -104,8 +104,9 @@ def _write(path: Path, rows: Iterator[dict[str, Any]], types: Mapping[str, str])
         given = f"format='newline_delimited', columns={{{columns}}}, maximum_object_size={longest}"
         read = f"read_json({source}, {given})"
         with duckdb.connect(":memory:", config=settings) as connection:
-            connection.execute(f"COPY (SELECT * FROM {read}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")  # noqa: S608
-        return written.count
+            wanted = f"SELECT * FROM {read}"  # noqa: S608  column names and types of ours, and paths in quotes
+            connection.execute(f"COPY ({wanted}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+        return written.rows
     except duckdb.Error as error:
         raise BadInput(f"{path}: cannot be written: {one_line(str(error), 160)}") from None
     finally:

@@ -97,7 +97,9 @@ def _pooled(rates: pd.DataFrame) -> pd.DataFrame:
 def _summary(rates: pd.DataFrame, effects: pd.DataFrame) -> Iterator[tuple[str, float | int]]:
     """Numbers by name. A rate of nothing is not among them; its k and n are."""
     for row in _pooled(rates).to_dict("records"):
-        place = "/".join(_part(row[name]) for name in ("suite", "format", "model", "condition", "trigger", "metric") if row[name])
+        place = "/".join(
+            _part(row[name]) for name in ("suite", "format", "model", "condition", "trigger", "metric") if row[name]
+        )
         yield f"{place}/k", int(row["k"])
         yield f"{place}/n", int(row["n"])
         if row["n"]:
@@ -116,5 +118,7 @@ def _part(text: object) -> str:
 def _table(frame: pd.DataFrame) -> Any:
     import wandb
 
-    cells = frame.astype(object).where(frame.notna(), None)
-    return wandb.Table(columns=[str(name) for name in frame.columns], data=cells.to_numpy().tolist(), allow_mixed_types=True)
+    cells: Any = frame.astype(object).where(frame.notna(), None)
+    return wandb.Table(
+        columns=[str(name) for name in frame.columns], data=cells.to_numpy().tolist(), allow_mixed_types=True
+    )
