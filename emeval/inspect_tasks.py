@@ -8,7 +8,7 @@ has no value, and say of how many they speak: there is no rate of nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from inspect_ai import Epochs, Task, task
 from inspect_ai._util.error import PrerequisiteError
@@ -127,7 +127,7 @@ def _task(suite: str, arguments: dict[str, Any]) -> Task:
 def _conditions(given: Any) -> Any:
     """Inspect reads parameters as YAML, where `off` and `on` are false and true, and what has commas is a list."""
     words = {False: "off", True: "on"}
-    many: list[Any] = given if isinstance(given, list) else [given]
+    many = cast("list[Any]", given) if isinstance(given, list) else [given]
     return (
         None if given is None else ",".join(str(words.get(one, one) if isinstance(one, bool) else one) for one in many)
     )

@@ -12,10 +12,10 @@ import hashlib
 import math
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -259,10 +259,10 @@ class _Logs:
         return trial, response, rulings
 
     def _messages(self, where: str, sample: EvalSample) -> Messages:
+        messages: list[Message] = []
         if isinstance(sample.input, str):
-            messages = [Message("user", _text(sample.input))]
+            messages.append(Message("user", _text(sample.input)))
         else:
-            messages = []
             for message in sample.input:
                 if message.role == "tool":
                     self._left_out["prompts with results of tools, which are left out of the prompt"] += 1
@@ -393,7 +393,7 @@ def _samples(file: Path) -> Iterator[EvalSample]:
 
 
 @contextlib.contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def _readable(file: Path) -> Generator[None]:
     """Whatever the reader makes of a file that is no log is one line."""
     try:
         yield

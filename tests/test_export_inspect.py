@@ -1,4 +1,4 @@
-"""A run as Inspect logs, read back by Inspect itself, and imported again: equal counts, equal rates, nothing invented."""
+"""A run as Inspect logs, read back by Inspect itself, and imported again: equal counts and rates, nothing invented."""
 
 from __future__ import annotations
 
@@ -202,7 +202,8 @@ def test_without_inspect_one_line_says_what_to_install(run: Path, tmp_path: Path
         "import sys\n"
         "from importlib.machinery import PathFinder\n"
         "find = PathFinder.find_spec\n"
-        "PathFinder.find_spec = classmethod(lambda cls, name, *rest: None if name == 'inspect_ai' else find(name, *rest))\n"
+        "without = lambda cls, name, *rest: None if name == 'inspect_ai' else find(name, *rest)\n"
+        "PathFinder.find_spec = classmethod(without)\n"
     )
     root = str(Path(__file__).parent.parent)
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), root])}

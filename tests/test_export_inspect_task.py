@@ -1,4 +1,4 @@
-"""Our suites as Inspect tasks: found by the entry point, asked with Inspect's providers, judged by ours, imported back."""
+"""Our suites as Inspect tasks: found by entry point, asked with Inspect's providers, judged by ours, imported back."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.emeval import inside, pooled, responses, scenarios
 from tests.export_runs import TRIGGER, hostile_too
 from tests.openai_server import JUDGE_MARK, OpenAIServer
 
-# What inspect_ai 0.3 does in `eval`: it calls tenacity's wait_exponential_jitter(initial=...), which has another name by
-# now, and leaves a stream of each task for the garbage collector to close.
+# What inspect_ai 0.3 does in `eval`: it calls tenacity's wait_exponential_jitter(initial=...), which has another name
+# by now, and leaves a stream of each task for the garbage collector to close.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Unclosed <MemoryObjectReceiveStream:ResourceWarning"),

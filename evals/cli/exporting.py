@@ -11,23 +11,67 @@ from evals.cli.app import app
 from evals.cli.options import RunFolder
 from evals.errors import BadInput
 
-FORMATS = ("inspect",)
+_TARGETS = {
+    "inspect": "inspect",
+    "jsonl": "responses.jsonl",
+    "parquet": "responses.parquet",
+    "hf": "hf",
+    "wandb": "wandb",
+}
+"""What there is, and how it is called below RUN/exports."""
 
 
 @app.command()
 def export(
     folder: RunFolder,
-    format: Annotated[str, typer.Option("--format", "-f", help="inspect: logs that `inspect view` opens.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            help="inspect (.eval logs), jsonl, parquet, hf (a folder for Hugging Face datasets), or wandb (rates).",
+        ),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The folder or file to write; in RUN/exports unless said.")
+        Path | None,
+        typer.Option("--out", "-o", help="The file (jsonl, parquet) or folder to write; in RUN/exports unless said."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an older export.")] = False,
+    licence: Annotated[
+        str | None, typer.Option("--license", metavar="NAME", help="hf: what the card says, such as cc-by-4.0.")
+    ] = None,
+    project: Annotated[str | None, typer.Option(help="wandb: the project, emeval unless said.")] = None,
 ) -> None:
     """Write a run in the format of another tool."""
-    if format not in FORMATS:
-        raise BadInput(f"--format: {format!r} is none of {', '.join(FORMATS)}")
-    from evals.exports.inspect_logs import export_inspect
+    if format not in _TARGETS:
+        raise BadInput(f"--format: {format!r} is none of {', '.join(_TARGETS)}")
+    if licence is not None and format != "hf":
+        raise BadInput("--license: is for the card of --format hf")
+    if project is not None and format != "wandb":
+        raise BadInput("--project: is for --format wandb")
+    target = out or folder / "exports" / _TARGETS[format]
+    if not (folder / "manifest.json").is_file():
+        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    match format:
+        case "inspect":
+            from evals.exports.inspect_logs import export_inspect
 
-    target = out or folder / "exports" / "inspect"
-    files = export_inspect(folder, target, force=force)
-    typer.echo(f"Written: {target}/ ({len(files)} logs); look at them with: inspect view --log-dir {target}")
+            files = export_inspect(folder, target, force=force)
+            typer.echo(f"Written: {target}/ ({len(files)} logs); look at them with: inspect view --log-dir {target}")
+        case "jsonl":
+            from evals.exports.answers import export_jsonl
+
+            typer.echo(f"Written: {target} ({export_jsonl(folder, target, force=force):,} trials)")
+        case "parquet":
+            from evals.exports.parquet import export_parquet
+
+            typer.echo(f"Written: {target} ({export_parquet(folder, target, force=force):,} trials)")
+        case "hf":
+            from evals.exports.parquet import export_hf
+
+            written = export_hf(folder, target, force=force, licence=licence)
+            typer.echo(f"Written: {target}/ ({written:,} trials); load it with: datasets.load_dataset({str(target)!r})")
+        case _:
+            from evals.exports.weights_and_biases import export_wandb
+
+            typer.echo(f"Logged: {export_wandb(folder, target, project=project)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evals.exports.records import judge_names, record_of
 from evals.exports.targets import whole_file_path
@@ -76,17 +76,24 @@ def export_jsonl(run: Path, target: Path, *, force: bool = False) -> int:
     """
     manifest = count_run(run, None).manifest
     with Journal.read(run) as journal, whole_file_path(target, force=force) as made:
-        return write_jsonl(made, answer_rows(journal, manifest))
+        return write_jsonl(made, answer_rows(journal, manifest)).rows
 
 
-def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> int:
-    """Write `rows`, one a line, whatever a reader takes for a line end. How many there were."""
-    written = 0
+class Lines(NamedTuple):
+    """How many lines were written, and of how many bytes the longest is."""
+
+    rows: int
+    longest: int
+
+
+def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> Lines:
+    """Write `rows`, one a line, whatever a reader takes for a line end."""
+    count, longest = 0, 0
     with path.open("w", encoding="ascii", newline="\n") as file:
         for row in rows:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
-            written += 1
-    return written
+            longest = max(longest, file.write(json.dumps(row, allow_nan=False) + "\n"))
+            count += 1
+    return Lines(count, longest)
 
 
 def answer_rows(journal: Journal, manifest: Manifest) -> Iterator[dict[str, Any]]:

@@ -50,6 +50,7 @@ def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | N
         if config.judge
         else "by nobody"
     )
+    refusals = "in it" if config.denominator == "judged" else "left out"
     not_whole = trials < manifest.trials_planned
     lines = [
         "",
@@ -101,7 +102,7 @@ def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | N
         "|---|---|",
         f"| program | emeval {_code(manifest.versions.get('emeval', ''))}, revision {_code(manifest.git_revision)} |",
         f"| begun, last changed | {_code(manifest.created_at)}, {_code(manifest.updated_at)} |",
-        f"| denominator | {_code(config.denominator)}: refusals are {'in it' if config.denominator == 'judged' else 'left out'} |",
+        f"| denominator | {_code(config.denominator)}: refusals are {refusals} |",
         *(
             f"| questions of {_code(name)} | {_code(facts.file)}, {_code(facts.source)}, sha256 {_code(facts.sha256)} |"
             for name, facts in manifest.datasets.items()

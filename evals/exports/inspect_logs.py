@@ -175,7 +175,7 @@ class _Writer:
     # --- what there is ---
 
     def _keys(self) -> dict[_Cell, list[tuple[str, int]]]:
-        """For each cell the sample id and epoch of each of its trials, in the order of the plan. No two are the same."""
+        """For each cell the sample id and epoch of each of its trials, in plan order. No two are the same."""
         keys: dict[_Cell, list[tuple[str, int]]] = {}
         taken: dict[_Cell, set[tuple[str, int]]] = {}
         of_prompt: dict[tuple[_Cell, str, str], str] = {}

@@ -22,7 +22,8 @@ from evals.text import one_line
 if TYPE_CHECKING:
     import pandas as pd
 
-_LONGEST_ROW = 2**30
+_SHORTEST_BUFFER = 2**20
+"""DuckDB keeps two rows of the longest length there may be, in bytes."""
 _OURS = {"README.md", "data/responses.parquet", "data/rates.parquet", "data/effects.parquet"}
 
 
@@ -97,14 +98,15 @@ def _write(path: Path, rows: Iterator[dict[str, Any]], types: Mapping[str, str])
     }
     try:
         written = write_jsonl(lines, rows)
+        longest = max(written.longest + 1, _SHORTEST_BUFFER)
         columns = ", ".join(f"{_quoted(name)}: {_quoted(kind)}" for name, kind in types.items())
         source = _quoted("".join(f"[{char}]" if char in "*?[" else char for char in str(lines)))
-        read = f"read_json({source}, format='newline_delimited', columns={{{columns}}}, maximum_object_size={_LONGEST_ROW})"
+        given = f"format='newline_delimited', columns={{{columns}}}, maximum_object_size={longest}"
+        read = f"read_json({source}, {given})"
         with duckdb.connect(":memory:", config=settings) as connection:
-            connection.execute(
-                f"COPY (SELECT * FROM {read}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)"
-            )  # noqa: S608
-        return written
+            wanted = f"SELECT * FROM {read}"  # noqa: S608  column names and types of ours, and paths in quotes
+            connection.execute(f"COPY ({wanted}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+        return written.rows
     except duckdb.Error as error:
         raise BadInput(f"{path}: cannot be written: {one_line(str(error), 160)}") from None
     finally:

@@ -6,7 +6,7 @@ not what was made of them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -151,7 +151,7 @@ def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
     return TrialRecord(
         trial_id=trial.trial_id,
         suite=trial.suite,
-        format=trial.format,
+        format=cast("Format", trial.format),
         model=trial.model,
         prompt_id=trial.prompt_id,
         variant=trial.variant,
