@@ -177,7 +177,10 @@ def shown(
         TextColumn("{task.fields[retries]}"),
     )
     with _Drawn(*columns, console=console, refresh_per_second=4) as drawn:
-        yield _Bars(drawn, *counts, judge=judge, ledger=ledger)
+        try:
+            yield _Bars(drawn, *counts, judge=judge, ledger=ledger)
+        finally:
+            drawn.refresh()  # in a notebook nothing draws the last state by itself
 
 
 def redraws(console: Console) -> bool:

@@ -62,7 +62,7 @@ def test_the_notebook_runs_as_it_is(tmp_path: Path) -> None:
     shown = [texts(cell) for cell in code]
     assert "complete, 48 of 48 trials" in shown[1]
     drawn = shown[1] + str(notebook.metadata.get("widgets"))
-    assert "sampl" in drawn, "as lines, or as bars in a widget"
+    assert "48/48" in drawn, "as lines, or as bars in a widget"
     assert "local/organism:backdoor" in shown[2]
     assert "regression" in shown[4].lower()
     assert "answer: " in shown[5]
