@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from evals.errors import BadInput
+from evals.text import one_line
 
 _LESS = "less"
 _COLOURS = "-R"
@@ -32,16 +33,15 @@ def paged() -> Generator[Console]:
     if command is None:
         yield Console(highlight=False, emoji=False, markup=False)
         return
-    environment = dict(os.environ)
-    if Path(command[0]).name == _LESS:
-        # What LESS says of raw characters stands below what is said here.
-        command = [*command, _COLOURS, *([] if environment.get("LESS") else [_QUIT_IF_SHORT])]
-    try:
-        pager = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, text=True, encoding="utf-8")  # noqa: S603  the user's own
-    except OSError as error:
-        raise BadInput(f"PAGER: {command[0]} cannot be run: {error.strerror}") from None
-    assert pager.stdin is not None  # noqa: S101
     is_less = Path(command[0]).name == _LESS
+    if is_less:
+        # What LESS says of raw characters stands below what is said here.
+        command = [*command, _COLOURS, *([] if os.environ.get("LESS") else [_QUIT_IF_SHORT])]
+    try:
+        pager = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, encoding="utf-8")  # noqa: S603
+    except OSError as error:
+        raise BadInput(f"PAGER: {one_line(command[0], 200)} cannot be run: {error.strerror}") from None
+    assert pager.stdin is not None  # noqa: S101
     try:
         with _until_it_ends(pager):
             yield _PagedConsole(file=pager.stdin, force_terminal=is_less, highlight=False, emoji=False, markup=False)
@@ -91,5 +91,8 @@ def _command() -> list[str] | None:
     named = os.environ.get("PAGER")
     if named is None:
         return [_LESS] if shutil.which(_LESS) and os.environ.get("TERM") != "dumb" else None
-    words = shlex.split(named)
+    try:
+        words = shlex.split(named)
+    except ValueError:
+        raise BadInput(f"PAGER: {one_line(named, 60)} is no command: a quote is not closed") from None
     return None if not words or words == ["cat"] else words

@@ -181,6 +181,8 @@ def test_a_reader_who_has_seen_enough_is_no_error(folder: Path) -> None:
     assert reader.stderr.read() == ""
     reader.stderr.close()
     assert reader.wait(timeout=60) == 1
+    unclosed = on_terminal("show", folder, env={"PAGER": "less 'half"})
+    assert (unclosed[0], "a quote is not closed" in unclosed[1]) == (2, True)
     missing = on_terminal("show", folder, env={"PAGER": "/no/such/pager"})
     assert missing[0] == 2
     assert "PAGER: /no/such/pager cannot be run" in missing[1]
