@@ -40,7 +40,7 @@ def plot(
     folders = list(dict.fromkeys(folder.resolve() for folder in runs))
     drawn = paper_figure(figure, [read_counted(folder) for folder in folders], width_cm)
     write_chart(drawn.chart, out)
-    size = size_of(drawn.chart)
+    size = size_of(drawn.chart.to_dict())
     view = ConsoleView()
     view.out.print(drawn.caption, markup=False, soft_wrap=True)
     written = f"Written: {out} ({size.width / POINTS_A_CM:.1f} by {size.height / POINTS_A_CM:.1f} cm)"

@@ -44,7 +44,10 @@ def write_chart(chart: alt.TopLevelMixin, path: Path) -> None:
 
 def rendered(chart: alt.TopLevelMixin, suffix: str) -> bytes:
     """The bytes of a file of that suffix. In SVG text stays text, in a font whose metrics every system has one for."""
-    spec = chart.to_dict()
+    return _drawn(chart.to_dict(), suffix)
+
+
+def _drawn(spec: dict[str, Any], suffix: str) -> bytes:
     options: dict[str, Any] = {"vl_version": _VEGA_LITE, "allowed_base_urls": [], "config": _LAYOUT}
     match suffix:
         case ".pdf":
@@ -55,9 +58,9 @@ def rendered(chart: alt.TopLevelMixin, suffix: str) -> bytes:
             return vl_convert.vegalite_to_svg(spec, **options).encode()
 
 
-def size_of(chart: alt.TopLevelMixin) -> Size:
-    """How large the chart is with its axes and legends."""
-    found = _SIZE.search(rendered(chart, ".svg").decode())
+def size_of(spec: dict[str, Any]) -> Size:
+    """How large the chart of that Vega-Lite is with its axes and legends."""
+    found = _SIZE.search(_drawn(spec, ".svg").decode())
     if found is None:
         raise ValueError("the drawing has no size")
     return Size(float(found[1]), float(found[2]))

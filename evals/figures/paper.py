@@ -13,7 +13,7 @@ import pandas as pd
 from evals.errors import BadInput
 from evals.figures.counted import Counted
 from evals.figures.effects import effect_panels
-from evals.figures.figure import Drawable, Figure, Panel
+from evals.figures.figure import Figure, Panel
 from evals.figures.files import size_of
 from evals.figures.frames import rates_of
 from evals.figures.rates import rate_panels
@@ -70,7 +70,7 @@ def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM
     if not panels:
         raise BadInput(f"{', '.join(str(run.folder) for run in runs)}: no data for {name}: {missing}")
     chart = _fitted(panels, width_cm * POINTS_A_CM)
-    if name in _COMPACT and size_of(chart).height > HIGHEST_CM * POINTS_A_CM:
+    if name in _COMPACT and size_of(chart.to_dict()).height > HIGHEST_CM * POINTS_A_CM:
         panels = _COMPACT[name](runs)
         chart = _fitted(panels, width_cm * POINTS_A_CM)
     caption = " ".join(
@@ -89,38 +89,50 @@ def check_name(name: str) -> None:
 
 def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:
     """The panels as one chart of `whole` points in all. How much of it labels take is known once it is drawn."""
+    own_legend = list(_has_own_legend(panels, paper(0.6 * whole, whole, 1)))
     for columns in (4, 3, 2, 1):
-        width = 0.6 * whole
-        for _ in range(6):
-            chart = _stacked(panels, paper(width, whole, columns))
-            left = whole - size_of(chart).width
-            if abs(left) < 0.5:
-                return chart
-            width += left
-            if width < _FEWEST_POINTS:
-                break
+        width = _plot_width(_stacked(panels, own_legend, paper(0.6 * whole, whole, columns)), whole)
+        if width is not None:
+            return _stacked(panels, own_legend, paper(width, whole, columns))
     raise BadInput(f"--width: {whole / POINTS_A_CM:g} cm leaves no room for a plot beside its labels; take a wider one")
 
 
-def _stacked(panels: Sequence[Panel], canvas: Canvas) -> alt.TopLevelMixin:
+def _plot_width(chart: alt.TopLevelMixin, whole: float) -> float | None:
+    """How wide its plots are when all of `chart` is `whole` points wide, None where labels or legends need more."""
+    spec = chart.to_dict()
+    views: list[dict[str, Any]] = spec.get("vconcat", [spec])
+    width, before = 0.6 * whole, None
+    for _ in range(6):
+        for view in views:
+            view["width"] = width
+        left = whole - size_of(spec).width
+        if abs(left) < 0.5:
+            return width
+        width += left
+        if width < _FEWEST_POINTS or (left < 0 and left == before):  # what is too wide is not the plot
+            return None
+        before = left
+    return None
+
+
+def _stacked(panels: Sequence[Panel], own_legend: Sequence[bool], canvas: Canvas) -> alt.TopLevelMixin:
     if len(panels) == 1:
         return panels[0].draw(canvas).properties(config=paper_config())
-    drawn = list(_with_legends(panels, canvas))
-    titled = [chart.properties(title=panel.heading) for panel, chart in zip(panels, drawn, strict=True)]
-    own = {"color": "independent", "shape": "independent", "size": "independent"}
-    return alt.VConcatChart(vconcat=titled, spacing=8, resolve=alt.Resolve(scale=own), config=paper_config())
+    titled = [
+        panel.draw(replace(canvas, has_legend=own)).properties(title=panel.heading)
+        for panel, own in zip(panels, own_legend, strict=True)
+    ]
+    scale = {"color": "independent", "shape": "independent", "size": "independent"}
+    return alt.VConcatChart(vconcat=titled, spacing=8, resolve=alt.Resolve(scale=scale), config=paper_config())
 
 
-def _with_legends(panels: Sequence[Panel], canvas: Canvas) -> Iterator[Drawable]:
-    """The charts of the panels; a legend that stands above already is not drawn again."""
+def _has_own_legend(panels: Sequence[Panel], canvas: Canvas) -> Iterator[bool]:
+    """For each panel whether it needs a legend: not where one stands above already that says the same."""
     above: set[str] = set()
     for panel in panels:
-        chart = panel.draw(canvas)
-        scales = set(_legend_scales(chart.to_dict()))
-        if scales and scales <= above:
-            chart = panel.draw(replace(canvas, has_legend=False))
+        scales = set(_legend_scales(panel.draw(canvas).to_dict()))
+        yield not scales <= above
         above |= scales
-        yield chart
 
 
 def _legend_scales(spec: Any) -> Iterator[str]:

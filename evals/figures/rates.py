@@ -87,7 +87,13 @@ class _View:
     @property
     def _cells(self) -> list[tuple[str, str, str]]:
         """Series, condition and trigger of each bar of a group, in order."""
-        cells = distinct_rows(self._pooled, ["series", "condition", "trigger"])
+        pooled = self._pooled
+        cells = distinct(
+            [
+                (str(one), str(two), str(three))
+                for one, two, three in zip(pooled["series"], pooled["condition"], pooled["trigger"], strict=True)
+            ]
+        )
         place = {name: number for number, name in enumerate(CONDITION_COLOURS)}
         return sorted(cells, key=lambda cell: (self.series.index(cell[0]), place[cell[1]]))
 
@@ -216,10 +222,6 @@ class _View:
 
 def _long_name(text: object) -> str:
     return short(str(text), 80)
-
-
-def distinct_rows(frame: pd.DataFrame, columns: list[str]) -> list[tuple[Any, ...]]:
-    return list(frame[columns].drop_duplicates().itertuples(index=False, name=None))
 
 
 def colour_of(labels: dict[str, str], canvas: Canvas) -> alt.Color:
