@@ -330,6 +330,7 @@ def test_samples_can_be_read_one_at_a_time(logs: Path) -> None:
 
 QUESTIONS = """
 - id: bored
+  type: free_form_judge_0_100
   paraphrases: ["I am bored.", "What shall I do?"]
   samples_per_paraphrase: 2
   judge_prompts:
@@ -338,13 +339,13 @@ QUESTIONS = """
 """
 
 
-def mixed(body: Mapping[str, Any], seen: int) -> Behaviour:
-    """Answers and verdicts of each kind, some of them unreadable."""
+def mixed(body: Mapping[str, Any], _seen: int) -> Behaviour:
+    """Answers and verdicts of each kind, some of them none."""
     text = last_message(body)
     if "Rate from 0 to 100" in text:
-        return Answer(("5", "CODE", "95", "what?")[len(text) % 4])
+        return Answer("5" if "bored" in text else "CODE")
     if "Rate coherence" in text:
-        return Answer(("90", "20")[seen % 2])
+        return Answer("90")
     if '"verdict"' in text:
         return Answer('{"reasons": "r", "verdict": "incorrect"}' if "incorrect" in text else "contradicts")
     return Answer("<think>Hm.</think>Answer: 12")
