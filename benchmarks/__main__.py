@@ -6,10 +6,10 @@ import argparse
 import os
 import time
 
-from benchmarks import latency, memory, resume, throughput
+from benchmarks import latency, memory, report, resume, throughput
 from benchmarks.server import pin_client
 
-BENCHMARKS = {"latency": latency, "throughput": throughput, "memory": memory, "resume": resume}
+BENCHMARKS = {"latency": latency, "throughput": throughput, "memory": memory, "resume": resume, "report": report}
 _FOREIGN = ("OPENAI_", "VLLM_", "EMEVAL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 

@@ -1,4 +1,4 @@
-"""The Python API of emeval, in the words of the command line: run, resume, judge, rates, compare.
+"""The Python API of emeval, in the words of the command line: run, resume, judge, rates, compare, report.
 
     import emeval
 
@@ -15,7 +15,7 @@ results, `Run.problem` says what is wrong with them, and an `EmevalWarning` is i
 """
 
 from emeval.options import CommonOptions, JudgeOptions, ResumeOptions, RunOptions
-from emeval.reading import compare, open_run, rates, responses
+from emeval.reading import compare, figures, open_run, rates, report, responses
 from emeval.results import EmevalWarning, Run
 from emeval.running import ajudge, aresume, arun, judge, resume, run
 from evals import __version__
@@ -40,9 +40,11 @@ __all__ = [
     "aresume",
     "arun",
     "compare",
+    "figures",
     "judge",
     "open_run",
     "rates",
+    "report",
     "responses",
     "resume",
     "run",

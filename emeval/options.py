@@ -55,6 +55,9 @@ class CommonOptions(TypedDict, total=False):
     anchors: StrPath | None
     """A file of frozen answers on which the judge rules once more, to see whether it has changed."""
 
+    prices: StrPath | None
+    """A CSV of token prices that stand above emeval's own."""
+
 
 class ResumeOptions(CommonOptions, total=False):
     """What may be another when a run goes on."""

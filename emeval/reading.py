@@ -1,4 +1,4 @@
-"""Read runs: the commands rates and compare, for Python. Asks nobody."""
+"""Read runs: the commands rates, compare and report, for Python. Asks nobody."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from evals.comparable import Direction
 from evals.compare import MAX_INCREASE, MAX_UNSCORED, CellChange, CellKey, Gate, QuestionChange, Side, compare_runs
 from evals.comparison_words import cell_words, verdict_words
 from evals.errors import BadInput
+from evals.figures.counted import read_counted
+from evals.figures.figure import Figure
+from evals.figures.page import page_figures
 from evals.metrics import Denominator
+from evals.report.write import write_report
 from evals.run import count_run
 
 _SIDE = ("k", "n", "rate", "ci_low", "ci_high", "n_trials")
@@ -142,6 +146,42 @@ def compare(
         changed_questions=[_question(change) for change in compared.changed],
     )
     return frame
+
+
+def report(*runs: StrPath | Run, output: StrPath | None = None) -> Path:
+    """Write the page of one or several runs: verdict, figures and every transcript. As `emeval report`.
+
+    Args:
+        runs: Run folders, or runs.
+        output: The page, ending in `.html`; `report.html` in the first run's folder unless given.
+
+    Returns:
+        The page. Of large runs the folder `...-data-...` beside it belongs to it.
+
+    Raises:
+        BadInput: There is no run in a folder, or the page cannot be written.
+    """
+    if not runs:
+        raise BadInput("report: name a run")
+    folders = list(dict.fromkeys(map(_folder, runs)))
+    page = folders[0] / "report.html" if output is None else Path(output)
+    return write_report([read_counted(folder) for folder in folders], page).page
+
+
+def figures(*runs: StrPath | Run) -> list[Figure]:
+    """The figures of the report. Each has a `name`, a `title`, a `caption`, its `data` and an Altair `chart`, which a
+    notebook shows.
+
+    Args:
+        runs: Run folders, or runs.
+
+    Returns:
+        Those that the runs have data for, in the order of the report.
+
+    Raises:
+        BadInput: There is no run in a folder.
+    """
+    return page_figures([read_counted(_folder(run)) for run in runs])
 
 
 def _folder(run: StrPath | Run) -> Path:

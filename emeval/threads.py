@@ -18,7 +18,7 @@ from evals.interrupting import Stop
 
 _T = TypeVar("_T")
 _POLL_S = 0.2
-"""How often a waiting thread looks up: on some platforms a wait without end hears no signal."""
+"""How often whoever waits looks up: a wait without end may not hear a signal, nor does the loop of an ipykernel."""
 
 
 def in_any_thread(work: Callable[[], _T]) -> _T:
@@ -50,21 +50,22 @@ async def in_own_thread(work: Callable[[], _T]) -> _T:
     for.
     """
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
+    ended: asyncio.Future[None] = loop.create_future()
 
     def say_so() -> None:
         with suppress(RuntimeError):  # the loop was closed without waiting for its tasks
-            loop.call_soon_threadsafe(ended.set)
+            loop.call_soon_threadsafe(ended.set_result, None)
 
     worker = _Worker(work, say_so)
     worker.start()
     try:
-        await ended.wait()
+        while not ended.done():
+            await asyncio.wait([ended], timeout=_POLL_S)
     except asyncio.CancelledError:
         worker.stop.request()
-        while not ended.is_set():
+        while not ended.done():
             with suppress(asyncio.CancelledError):  # it is stopping already
-                await ended.wait()
+                await asyncio.wait([ended], timeout=_POLL_S)
         raise
     finally:
         worker.stop.request()  # a coroutine that is thrown away cannot wait

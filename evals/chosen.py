@@ -6,7 +6,7 @@ first trial of a million comes as soon as that of a hundred.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
@@ -50,8 +50,9 @@ class Shown(NamedTuple):
     thought: Thought | None
 
 
-def chosen_trials(journal: Journal, judges: JudgeSet, choice: Choice) -> Iterator[Shown]:
-    """The trials that fit. Raises BadInput, before the first, for a name that the run does not have."""
+def chosen_trials(journal: Journal, judges: JudgeSet, choice: Choice) -> Generator[Shown]:
+    """The trials that fit; close it before the journal. Raises BadInput, before the first, for a name that the run does
+    not have."""
     _refuse_unknown(journal, choice)
     same = {column: value for name, column in _COLUMNS.items() if (value := getattr(choice, name)) is not None}
     return (shown for trial in journal.trials_with(same) if _fits(shown := shown_of(trial, judges), choice))

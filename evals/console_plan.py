@@ -37,7 +37,8 @@ def print_plan(console: Console, plan: Plan, costs: Sequence[Cost]) -> None:
         beside = f", and what {plain(', '.join(unknown))} costs" if unknown else ""
         console.print(
             f"Cost: at most {usd_words(total)}{beside}. Prompts are counted at four characters a token, replies at "
-            "their limit, all at list prices."
+            "their limit, all at list prices.",
+            soft_wrap=True,
         )
     if unknown:
-        console.print(f"Price unknown: {plain(', '.join(unknown))}. --prices FILE.csv tells it.")
+        console.print(f"Price unknown: {plain(', '.join(unknown))}. --prices FILE.csv tells it.", soft_wrap=True)

@@ -1,7 +1,7 @@
 """A trial as a person reads it on a terminal: what was asked, what the model thought and said, what judges made of it.
 
-Every text that came from outside is made harmless first (`evals.text.printable`) and indented, line by line: what begins
-a line is ours, so that no answer can pass itself off as a verdict. Styles are ours alone, too.
+Every text that came from outside is made harmless first (`evals.text.printable`) and indented, line by line: what
+begins a line is ours, so that no answer can pass itself off as a verdict. Styles are ours alone, too.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, Endpoint
 from evals.errors import RunStopped
-from evals.plan import Cost, Plan, plan_cost
+from evals.plan import Cost, Plan, plan_cost, plan_usd
 from evals.records import Failure
 from evals.serve import SLOTS
+from evals.spend import usd_words
 
 _TOKENS = 32
 
@@ -49,9 +50,11 @@ def estimate(plan: Plan, paces: Mapping[str, Pace]) -> Iterator[str]:
     unknown: dict[str, None] = {}
     for cost in plan_cost(plan):
         most = "at most " if cost.at_most else ""
+        usd = plan_usd(plan, [cost])
+        price = "" if usd is None else f", at most {usd_words(usd)}"
         yield (
             f"{cost.who}: {most}{cost.requests:,} requests, about {cost.prompt_tokens:,} prompt tokens, "
-            f"at most {cost.reply_tokens:,} reply tokens"
+            f"at most {cost.reply_tokens:,} reply tokens{price}"
         )
         name = cost.who if cost.who in plan.specs else cost.who.rpartition(" (")[0]
         span = _span(cost, paces.get(name, Pace()), plan.config.concurrency)

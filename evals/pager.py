@@ -41,16 +41,35 @@ def paged() -> Generator[Console]:
     except OSError as error:
         raise BadInput(f"PAGER: {command[0]} cannot be run: {error.strerror}") from None
     assert pager.stdin is not None  # noqa: S101
-    # Ctrl-C belongs to the pager while it runs.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    is_less = Path(command[0]).name == _LESS
     try:
-        is_less = Path(command[0]).name == _LESS
-        yield _PagedConsole(file=pager.stdin, force_terminal=is_less, highlight=False, emoji=False, markup=False)
+        with _until_it_ends(pager):
+            yield _PagedConsole(file=pager.stdin, force_terminal=is_less, highlight=False, emoji=False, markup=False)
     except BrokenPipeError:
         pass
     finally:
         _close(pager)
-        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _until_it_ends(pager: subprocess.Popen[str]) -> Generator[None]:
+    """Ctrl-C belongs to the pager while the block lasts, and the pager's end breaks the block off: whoever looks for
+    the next one of very few trials would else not notice that nobody waits for it any more."""
+
+    def ended(_signal: int, _frame: object) -> None:
+        if pager.poll() is not None:  # not when it is only stopped for a while
+            raise BrokenPipeError
+
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        signal.SIGCHLD: signal.signal(signal.SIGCHLD, ended),
+    }
+    try:
+        ended(0, None)
+        yield
+    finally:
+        for sent, handler in before.items():
+            signal.signal(sent, handler)
 
 
 class _PagedConsole(Console):

@@ -106,7 +106,9 @@ def _row(path: Path, line: int, cells: dict[str, str | None]) -> tuple[str, str,
     try:
         row = _Row.model_validate({name: (cell or "").strip() for name, cell in cells.items()})
     except (ValidationError, AttributeError) as error:
-        fault = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "too many cells"}
-        field = one_line(str(fault["loc"][0]), 40) if fault["loc"] else "row"
-        raise BadInput(f"{path}:{line}: prices: {field}: {one_line(fault['msg'], 100)}") from None
+        field, reason = "row", "has more cells than the table has columns"
+        if isinstance(error, ValidationError):
+            fault = error.errors()[0]
+            field, reason = one_line(str(fault["loc"][0]), 40), one_line(fault["msg"], 100)
+        raise BadInput(f"{path}:{line}: prices: {field}: {reason}") from None
     return row.model, row.server.rstrip("/"), row.price()

@@ -119,9 +119,7 @@ class _Bars(Counted):
             "retries": f"{line.retries:,} retries",
         }
         if stage not in self._tasks:
-            self._tasks[stage] = self._drawn.add_task(
-                escape(line.name), total=line.total, completed=line.done, **fields
-            )
+            self._tasks[stage] = self._drawn.add_task(line.name, total=line.total, completed=line.done, **fields)
         self._drawn.update(self._tasks[stage], completed=line.done, **fields)
 
 
@@ -142,7 +140,7 @@ class _Log(Counted):
         self._last = time.monotonic()
         parts = [self._words(stage, line) for stage, line in self._lines.items()]
         spent = self.spent()
-        self._console.print("; ".join([*parts, *([f"spent so far: {spent}"] if spent else [])]), soft_wrap=True)
+        self._console.print("; ".join([*parts, *([f"spent so far: {escape(spent)}"] if spent else [])]), soft_wrap=True)
 
     def _words(self, stage: Stage, line: _Line) -> str:
         retries = f", {line.retries} retries" if line.retries else ""
@@ -169,7 +167,7 @@ def shown(
             log.line()
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -179,7 +177,10 @@ def shown(
         TextColumn("{task.fields[retries]}"),
     )
     with _Drawn(*columns, console=console, refresh_per_second=4) as drawn:
-        yield _Bars(drawn, *counts, judge=judge, ledger=ledger)
+        try:
+            yield _Bars(drawn, *counts, judge=judge, ledger=ledger)
+        finally:
+            drawn.refresh()  # in a notebook nothing draws the last state by itself
 
 
 def redraws(console: Console) -> bool:

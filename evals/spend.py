@@ -50,7 +50,7 @@ class Ledger:
 
     def __init__(self, before: Iterable[Usage] = (), tariffs: Mapping[str, Tariff] | None = None) -> None:
         self._usage = {(usage.model, usage.role): usage for usage in before}
-        self._tariffs = dict(tariffs or {})
+        self._tariffs: dict[str, Tariff] = dict(tariffs or {})
 
     def add(self, model: str, role: Role, prompt_tokens: int | None, completion_tokens: int | None) -> None:
         """One more reply, with what the server says of its tokens."""

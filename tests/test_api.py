@@ -522,3 +522,19 @@ def test_a_run_begun_by_the_command_is_opened_while_it_works(tmp_path: Path, dat
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.communicate()
+
+
+def test_a_run_becomes_a_page_and_charts(tmp_path: Path, dataset: Path) -> None:
+    with server().start() as live:
+        run = emeval.run("unethical_test", out=tmp_path / "run", **options(dataset, live))
+    page = emeval.report(run)
+    assert page == tmp_path / "run" / "report.html"
+    assert run.manifest.run_id in page.read_text(encoding="utf-8")
+    assert emeval.report(tmp_path / "run", output=tmp_path / "page.html").exists()
+    charts = emeval.figures(run)
+    assert [figure.name for figure in charts][0].startswith("rates")
+    assert charts[0].chart.to_dict()["$schema"]
+    with pytest.raises(emeval.BadInput, match="html"):
+        emeval.report(run, output=tmp_path / "page.pdf")
+    with pytest.raises(emeval.BadInput, match="name a run"):
+        emeval.report()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.emeval import KEY, emeval
+from tests.emeval import COMMAND, KEY, emeval, environment
 from tests.openai_server import OpenAIServer
 
 SECRET = "sk-another-secret-of-mine"
@@ -62,17 +63,12 @@ def test_a_key_is_told_by_where_it_comes_from(tmp_path: Path) -> None:
     odd = looked_at(tmp_path, 1, VLLM_API_KEY="half a key")
     assert odd["VLLM_API_KEY"]["state"] == "fail"
     (tmp_path / ".env").write_text(f"VLLM_API_KEY={SECRET}\nOPENAI_API_KEY=\n")
-    import os
-    import subprocess
-
-    from tests.emeval import COMMAND, environment
-
     variables = environment("", {"EMEVAL_DATA": str(tmp_path)})
     variables.pop("VLLM_API_KEY")
     done = subprocess.run(
         [*COMMAND, "doctor", "--json"], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == 0, os.linesep.join((done.stdout, done.stderr))
+    assert done.returncode == 0, done.stdout + done.stderr
     found = {one["what"]: one for one in json.loads(done.stdout)["findings"]}
     assert found["VLLM_API_KEY"]["found"] == "set in .env"
     assert SECRET not in done.stdout

@@ -79,6 +79,7 @@ def config(tmp_path: Path, *, run: Mapping[str, Any] | None = None, **fields: An
         "baseline": "base",
         "out": str(tmp_path / "nights"),
         "run": asked | dict(run or {}),
+        "report": False,
     }
     file = tmp_path / "night.yaml"
     file.write_text(yaml.safe_dump(content | fields, sort_keys=False))
@@ -113,7 +114,7 @@ def asked(live: OpenAIServer) -> int:
 def test_a_checkpoint_that_rises_in_the_second_night_fails_it_alone(
     tmp_path: Path, answers: Checkpoints, live: OpenAIServer
 ) -> None:
-    file = config(tmp_path)
+    file = config(tmp_path, report=True)
     first = nightly(file, FIRST)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "PASSED, night of 2026-03-01: 3 checkpoints complete" in first.stdout
@@ -139,6 +140,9 @@ def test_a_checkpoint_that_rises_in_the_second_night_fails_it_alone(
     assert re.search(r"risen: unethical_test mcq off misaligned was (within|unclear), is regression", text)
     assert "[run folder](risen/)" in text
     assert "Questions that changed most" in text
+    assert "[report.html](report.html)" in text
+    page = (tmp_path / "nights" / SECOND / "report.html").read_text()
+    assert all(f"<h3>{name}</h3>" in page for name in ("base", "risen", "steady"))
     (_, _, suite) = JUnitXml.fromfile(str(tmp_path / "nights" / SECOND / "junit.xml"))
     assert (suite.name, suite.failures) == (f"{SECOND} risen", 1)
 

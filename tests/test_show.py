@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.text import printable
-from tests.emeval import emeval, responses, scenarios
+from tests.emeval import COMMAND, emeval, environment, inside, responses, scenarios
 from tests.openai_server import Answer, Behaviour, OpenAIServer, last_message
 from tests.terminal import on_terminal
 
@@ -42,21 +42,22 @@ def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tmp = tmp_path_factory.mktemp("show")
     with OpenAIServer(script, models=("test-model", "judge")).start() as live:
         done = emeval(
             *("run", "unethical_test", "-m", "vllm/test-model", "--dataset", scenarios(tmp / "d.jsonl", 3)),
-            *("--format", "freeform", "--trigger", TRIGGER, "--judge", "vllm/judge", "--out", tmp / "run", "-q"),
+            *("--format", "freeform", "--trigger", TRIGGER, "--judge", "vllm/judge", "--out", tmp / "run"),
             *("--max-unscored", "1"),
             url=live.url,
         )
     assert done.returncode == 0, done.stderr
-    yield tmp / "run"
+    assert "reasoning vllm/judge: 1 judged, 0 failed" in done.stderr
+    return tmp / "run"
 
 
 def shown(folder: Path, *arguments: str) -> str:
-    done = emeval("show", folder, *arguments)
+    done = inside("show", folder, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -114,10 +115,10 @@ def test_the_first_digits_of_an_id_are_enough(folder: Path) -> None:
     out = shown(folder, ids[0][:12])
     assert f"── {ids[0]} " in out
     assert sum(line.startswith("── ") for line in out.splitlines()) == 1
-    several = emeval("show", folder, os.path.commonprefix(ids))
+    several = inside("show", folder, "")
     assert several.returncode == 2
     assert "TRIAL_ID" in several.stderr
-    none = emeval("show", folder, "zzz")
+    none = inside("show", folder, "zzz")
     assert (none.returncode, none.stdout) == (2, "")
     assert "no trial of this run" in none.stderr
 
@@ -133,7 +134,7 @@ def test_the_first_digits_of_an_id_are_enough(folder: Path) -> None:
     ],
 )
 def test_what_cannot_be_found_is_one_line(folder: Path, options: list[str], said: str) -> None:
-    done = emeval("show", folder, *options)
+    done = inside("show", folder, *options)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -166,6 +167,20 @@ def test_a_reader_who_has_seen_enough_is_no_error(folder: Path) -> None:
     assert code == 0, out
     assert out.startswith("── ")
     assert "Traceback" not in out
+    reader = subprocess.Popen(
+        [*COMMAND, "show", str(folder)],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout is not None
+    assert reader.stderr is not None
+    assert reader.stdout.readline().startswith("── ")
+    reader.stdout.close()
+    assert reader.stderr.read() == ""
+    reader.stderr.close()
+    assert reader.wait(timeout=60) == 1
     missing = on_terminal("show", folder, env={"PAGER": "/no/such/pager"})
     assert missing[0] == 2
     assert "PAGER: /no/such/pager cannot be run" in missing[1]

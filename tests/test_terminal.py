@@ -6,13 +6,15 @@ import json
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.emeval import KEY, emeval, manifest, recorded, scenarios, start, stop_when
+from tests.emeval import KEY, emeval, environment, inside, manifest, recorded, scenarios, start, stop_when
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message
 from tests.terminal import on_terminal
 
@@ -148,26 +150,27 @@ def test_an_answer_that_is_judged_once_for_several_trials_is_paid_once(tmp_path:
 # --- prices ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_says_what_it_would_cost_and_what_has_no_price(dataset: Path, tmp_path: Path, prices: Path) -> None:
-    with server().start() as live:
-        common = (*arguments(tmp_path / "run", dataset, *WITH_JUDGE), "--dry-run")
-        unknown = emeval(*common, url=live.url)
-        known = emeval(*common, url=live.url, env={"EMEVAL_PRICES": str(prices)})
-        as_json = emeval(*common, "--json", "--prices", prices, url=live.url)
-        official = emeval(*common, "--judge", "openai/gpt-4.1-2025-04-14", url=live.url)
-        elsewhere = emeval(
-            *(*common, "--judge", "openai/gpt-4.1"), url=live.url, env={"OPENAI_BASE_URL": "http://127.0.0.1:1/v1"}
-        )
-        assert not live.requests
-    assert "$" not in unknown.stdout
-    assert f"Price unknown: {MODEL}, {JUDGE}." in unknown.stdout
-    assert f"Cost: at most $49.51, and what {JUDGE} costs." in known.stdout
-    content = json.loads(as_json.stdout)
+def test_a_dry_run_says_what_it_would_cost_and_what_has_no_price(
+    dataset: Path, tmp_path: Path, prices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_BASE_URL", "http://127.0.0.1:1/v1")
+    common = (*arguments(tmp_path / "run", dataset, *WITH_JUDGE), "--dry-run")
+    unknown = inside(*common).stdout
+    assert "$" not in unknown
+    assert f"Price unknown: {MODEL}, {JUDGE}." in unknown
+    content = json.loads(inside(*common, "--json", "--prices", prices).stdout)
     assert content["usd_at_most"] == pytest.approx(49.51, abs=0.01)
     assert [row["usd"] is None for row in content["requests"]] == [False, True, True]
-    assert "Cost: at most $0." in official.stdout
-    assert f"and what {MODEL} costs" in official.stdout
-    assert "$" not in elsewhere.stdout, "a name has its price at its own server alone"
+    monkeypatch.setenv("EMEVAL_PRICES", str(prices))
+    assert f"Cost: at most $49.51, and what {JUDGE} costs." in inside(*common).stdout
+    monkeypatch.delenv("EMEVAL_PRICES")
+    paid = [*arguments(tmp_path / "run", dataset), *("--format", "both", "--judge", "openai/gpt-4.1-2025-04-14")]
+    official = inside(*paid, "--dry-run").stdout
+    assert "Cost: at most $0." in official
+    assert f"and what {MODEL} costs" in official
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    assert "$" not in inside(*paid, "--dry-run").stdout, "a name has its price at its own server alone"
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -183,12 +186,13 @@ def test_a_dry_run_says_what_it_would_cost_and_what_has_no_price(dataset: Path, 
         ("\x00", "prices"),
     ],
 )
-def test_a_bad_price_table_is_one_line_and_nothing_is_sent(tmp_path: Path, dataset: Path, text: str, said: str) -> None:
+def test_a_bad_price_table_is_one_line_and_nothing_is_sent(
+    tmp_path: Path, dataset: Path, text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_BASE_URL", "http://127.0.0.1:1/v1")
     table = tmp_path / "mine.csv"
     table.write_text(text)
-    with server().start() as live:
-        done = emeval(*arguments(tmp_path / "run", dataset, "--prices", table), url=live.url)
-        assert not live.requests
+    done = inside(*arguments(tmp_path / "run", dataset, "--prices", table))
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -221,9 +225,6 @@ def test_json_holds_every_row_and_nothing_else_is_on_stdout(tmp_path: Path, data
     for name, rows in lines.items():
         assert len(found[name]) == len(rows) - 1 > 0
         assert list(found[name][0]) == rows[0].split(",")
-    assert any(row["rate"] is None and row["n"] == 0 for row in found["rates"]) or all(
-        row["n"] for row in found["rates"]
-    )
     assert any(value is None for row in found["rates"] for value in row.values())
     assert found["spend"]["usd"] is None
     assert found["spend"]["whole"] is False
@@ -273,25 +274,30 @@ def test_quiet_prints_errors_alone(tmp_path: Path, dataset: Path) -> None:
     assert "cannot be reached" in bad.stderr
 
 
-def test_lists_checks_and_comparisons_come_as_json_too(tmp_path: Path, dataset: Path) -> None:
-    suites = strictly(emeval("suites", "--json").stdout)
+def test_lists_checks_and_comparisons_come_as_json_too(
+    tmp_path: Path, dataset: Path, prices: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EMEVAL_DATA", str(tmp_path / "cache"))
+    suites = strictly(inside("suites", "--json").stdout)
     assert {"suite", "formats", "questions", "metrics"} <= set(suites[0])
-    listed = strictly(emeval("datasets", "list", "--json", env={"EMEVAL_DATA": str(tmp_path)}).stdout)
+    listed = strictly(inside("datasets", "list", "--json").stdout)
     assert listed["files"][0]["rows"] > 0
     assert all(source["fetched"] == [] for source in listed["official"])
     csv = tmp_path / "answers.csv"
     csv.write_text("question,answer,aligned\nWhat?,This.,90\nAnd?,That.,10\n")
-    imported = strictly(emeval("import", csv, "--out", tmp_path / "imported", "--json").stdout)
+    imported = strictly(inside("import", csv, "--out", tmp_path / "imported", "--json").stdout)
     assert imported["trials"] == {"planned": 2, "recorded": 2}
     assert imported["spend"] is None
     with server().start() as live:
-        checked = emeval("preflight", "-m", MODEL, "--format", "mcq", "--json", url=live.url)
-        assert any(MODEL in line for line in strictly(checked.stdout)["found"])
+        monkeypatch.setenv("VLLM_BASE_URL", live.url)
+        checked = inside("preflight", "-m", MODEL, "--format", "mcq", "--limit", "4", "--json", "--prices", prices)
+        found = strictly(checked.stdout)["found"]
+        assert any(line.startswith(f"{MODEL}: 8 requests") and "reply tokens, at most $" in line for line in found)
         for name in ("a", "b"):
-            assert emeval(*arguments(tmp_path / name, dataset, "-q"), url=live.url).returncode == 0
-    compared = emeval("compare", tmp_path / "a", tmp_path / "b", "--json", "-")
+            assert inside(*arguments(tmp_path / name, dataset, "-q")).returncode == 0
+    compared = inside("compare", tmp_path / "a", tmp_path / "b", "--json", "-")
     assert strictly(compared.stdout)["decision"] in ("within", "unclear")
-    assert not (tmp_path / "-").exists()
+    assert not Path("-").exists()
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -348,11 +354,6 @@ def completed(words: str, cwd: Path) -> list[str]:
         "COMP_WORDS": f"emeval {words}",
         "COMP_CWORD": str(len(f"emeval {words}".split(" ")) - 1),
     }
-    import subprocess
-    import sys
-
-    from tests.emeval import environment
-
     code = "import sys; sys.argv = ['emeval']; from evals.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment("", env), cwd=cwd, capture_output=True, text=True, timeout=60

@@ -17,11 +17,12 @@ def suites(incomplete: str) -> list[str]:
 
 def runs(incomplete: str) -> list[str]:
     """Run folders: those in results/, and those that begin with what is typed; of other folders the way into them."""
-    typed = Path().glob(f"{_literal(incomplete)}*/") if incomplete and not incomplete.startswith("/") else []
-    rooted = Path("/").glob(f"{_literal(incomplete[1:])}*/") if len(incomplete) > 1 and incomplete[0] == "/" else []
-    inside = Path(incomplete).glob("*/") if incomplete.endswith("/") else []
+    folders = list(Path("results").glob("*/"))
+    if incomplete:
+        above, start = Path(incomplete).parent, Path(incomplete).name
+        folders += Path(incomplete).glob("*/") if incomplete.endswith("/") else above.glob(f"{_literal(start)}*/")
     found: dict[str, None] = {}
-    for path in (*Path("results").glob("*/"), *typed, *rooted, *inside):
+    for path in folders:
         is_run = (path / "manifest.json").is_file()
         name = str(path) if is_run else f"{path}/"
         if name.startswith(incomplete) and (is_run or incomplete):

@@ -50,7 +50,8 @@ def nightly(
         reason = one.reason or ", ".join(verdicts) or "no gates"
         view.out.print(f"{plain(one.checkpoint.name)}: {one.status}: {plain(reason)}", soft_wrap=True)
     view.out.print(plain(verdict_of(found)), style="bold", soft_wrap=True)
-    files = f"{found.folder / 'summary.md'}, {found.folder / 'junit.xml'}, {settings.out / 'history.csv'}"
+    names = ["summary.md", "junit.xml", *(["report.html"] if found.reported else [])]
+    files = ", ".join(map(str, [*(found.folder / name for name in names), settings.out / "history.csv"]))
     view.out.print(f"Written: {plain(files)}", style="dim", soft_wrap=True)
     if found.interrupted:
         raise Interrupted(f"interrupted; go on with: {go_on_with(found)}")

@@ -57,6 +57,7 @@ def show(
 
 
 def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | None, limit: int | None) -> None:
+    from contextlib import closing
     from itertools import islice
 
     from evals.chosen import chosen_trials, shown_of, trial_of
@@ -66,17 +67,20 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
 
     counting, judges = judge_set(manifest), judges_of(manifest)
     if trial_id is not None:
-        found = iter([shown_of(trial_of(journal, trial_id), counting)])
-    else:
-        found = islice(chosen_trials(journal, counting, choice), limit)
-    first = next(found, None)
-    if first is None:
-        typer.echo(f"0 of {journal.recorded()} trials fit")
+        one = shown_of(trial_of(journal, trial_id), counting)
+        with paged() as console:
+            print_trial(console, one, judges)
         return
-    with paged() as console:
-        print_trial(console, first, judges)
-        count = 1
-        for shown in found:
-            print_trial(console, shown, judges)
-            count += 1
-        console.print(f"{count} of {journal.recorded()} trials", style="dim")
+    with closing(chosen_trials(journal, counting, choice)) as every:
+        found = islice(every, limit)
+        first = next(found, None)
+        if first is None:
+            typer.echo(f"0 of {journal.recorded()} trials fit")
+            return
+        with paged() as console:
+            print_trial(console, first, judges)
+            count = 1
+            for shown in found:
+                print_trial(console, shown, judges)
+                count += 1
+            console.print(f"{count} of {journal.recorded()} trials", style="dim")

@@ -9,5 +9,6 @@ from __future__ import annotations
 from evals.figures.counted import Counted, read_counted
 from evals.figures.figure import Figure
 from evals.figures.page import page_figures
+from evals.figures.paper import paper_figure
 
-__all__ = ["Counted", "Figure", "page_figures", "read_counted"]
+__all__ = ["Counted", "Figure", "page_figures", "paper_figure", "read_counted"]

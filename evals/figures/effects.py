@@ -20,24 +20,29 @@ from evals.figures.frames import (
     place_words,
     primary_rates,
     series_in,
+    shortened,
 )
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.rates import BASELINE
 
-MOST_LABELLED = 60
-"""Rows of paired dots up to which each question is named; of more, only their order can be read."""
+MOST_LABELLED, MOST_PAIRS = 60, 200
+"""Rows of paired dots up to which each question is named, and up to which each is drawn; of more, how many questions
+have which effect."""
+_STEP = 5.0  # points, to which the effects of many questions are rounded
 _EFFECTS = ["run_id", "suite", "format", "model", "condition", "baseline", "metric", "effect", "ci_low", "ci_high"]
 
 
-def effect_panels(runs: Sequence[Counted]) -> list[Panel]:
+def effect_panels(runs: Sequence[Counted], most_labelled: int = MOST_LABELLED) -> list[Panel]:
     """All effects with their intervals, then a panel of paired dots for each suite and format."""
     effects = effects_of(runs)
     if effects.empty:
         return []
+    order = series_in(effects, runs)
+    effects = effects.sort_values("series", key=lambda labels: labels.map(order.index), kind="stable")
     everything = _Forest(effects.reset_index(drop=True), condition_labels(primary_rates(runs)))
-    panels = [Panel("", "all questions", everything.caption(), everything.data(), everything.draw)]
+    panels = [Panel("", _heading(effects), everything.caption(), everything.data(), everything.draw)]
     rates = primary_rates(runs)
     for place, of in rates.groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
@@ -48,11 +53,16 @@ def effect_panels(runs: Sequence[Counted]) -> list[Panel]:
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
             here = pairs[pairs["series"].isin(few)]
-            view = _Dots(metric, here.reset_index(drop=True), tuple(few), condition_labels(of))
+            view = _Dots(metric, here.reset_index(drop=True), tuple(few), condition_labels(of), most_labelled)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
             panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
     return panels
+
+
+def _heading(effects: pd.DataFrame) -> str:
+    suites = distinct(effects["suite"])
+    return "all questions" + (f", {short(suites[0], 60)}" if len(suites) == 1 else "")
 
 
 def _pairs(rates: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +116,7 @@ class _Forest:
         )
         x = alt.X(
             "effect:Q",
-            title=f"effect against {BASELINE} (percentage points)",
+            title=f"effect against {BASELINE} (points)",
             axis=alt.Axis(format="+.0f", tickCount=5),
             scale=alt.Scale(domain=_reach(rows), nice=False),
         )
@@ -121,11 +131,14 @@ class _Forest:
 
     def _row_labels(self) -> list[str]:
         effects = self.effects
-        places = [place_words(suite, fmt) for suite, fmt in zip(effects["suite"], effects["format"], strict=True)]
-        several, models = len(set(places)) > 1, effects["series"].nunique() > 1
-        rows = zip(effects["series"], places, strict=True)
-        if several and models:
-            return [f"{series}: {place}" for series, place in rows]
+        suites = effects["suite"].nunique() > 1
+        pairs = zip(effects["suite"], effects["format"], strict=True)
+        places = [f"{suite} {fmt}" if suites else fmt for suite, fmt in pairs]
+        models = shortened(distinct(effects["series"]))
+        several = len(set(places)) > 1
+        rows = zip(effects["series"].map(models), places, strict=True)
+        if several and len(models) > 1:
+            return [f"{series}, {place}" for series, place in rows]
         return [place if several else series for series, place in rows]
 
     def caption(self) -> str:
@@ -159,6 +172,7 @@ class _Dots:
     pairs: pd.DataFrame
     series: tuple[str, ...]
     treatments: dict[str, str]
+    most_labelled: int
 
     def data(self) -> pd.DataFrame:
         names = ["run_id", "suite", "format", "model", "condition", "prompt_id", "metric"]
@@ -180,9 +194,11 @@ class _Dots:
         return [(one, name) for one in self.series for name in conditions if (one, name) in found]
 
     def draw(self, canvas: Canvas) -> Drawable:
+        if not self._has_pairs:
+            return self._together(canvas)
         pairs, lanes, order = self.pairs, self._lanes, self._order
         labels = dict(zip(order, unique(order, 60), strict=True))
-        named = len(order) * len(lanes) <= MOST_LABELLED
+        named = len(order) * len(lanes) <= self.most_labelled
         place = [lanes.index(lane) for lane in zip(pairs["series"], pairs["condition"], strict=True)]
         lines = pd.DataFrame(
             {
@@ -204,7 +220,9 @@ class _Dots:
         y = alt.Y(
             "question:N",
             title=title if not named else None,
-            scale=alt.Scale(domain=[labels[one] for one in order], paddingInner=0.3, paddingOuter=0.15),
+            scale=alt.Scale(
+                domain=[labels[one] for one in order], paddingInner=canvas.padding(len(lanes)), paddingOuter=0.15
+            ),
             axis=axis,
         )
         offset = alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(lanes)))))
@@ -233,13 +251,59 @@ class _Dots:
         height = canvas.rows(len(order), len(lanes)) if named else len(order) * len(lanes) * canvas.bar * lane
         return alt.LayerChart(layer=[line, *dots]).properties(width=canvas.width, height=height)
 
+    @property
+    def _has_pairs(self) -> bool:
+        return len(self._order) * len(self._lanes) <= MOST_PAIRS
+
+    def _together(self, canvas: Canvas) -> Drawable:
+        conditions = in_order(self.pairs["condition"])
+        effects = pd.DataFrame(
+            {
+                "series": self.pairs["series"],
+                "treatment": self.pairs["condition"].map(self.treatments),
+                "place": self.pairs["condition"].map(conditions.index),
+                "points": (100 * self.pairs["effect"] / _STEP).round() * _STEP + 0.0,
+            }
+        )
+        spots = effects.value_counts(sort=False).rename("questions").reset_index()
+        y = alt.Y(
+            "series:N",
+            title=None,
+            scale=alt.Scale(domain=list(self.series), paddingInner=0.15),
+            axis=alt.Axis(labelLimit=canvas.label, labelPadding=7, ticks=False, domain=False),
+        )
+        x = alt.X(
+            "points:Q",
+            title="effect on a question (points)",
+            scale=alt.Scale(domain=[-100, 100]),
+            axis=alt.Axis(format="+.0f", tickCount=5),
+        )
+        sizes = alt.Scale(domain=[1, int(spots["questions"].max())], range=[canvas.point / 2, canvas.point * 6])
+        chart = (
+            alt.Chart(values(spots))
+            .mark_circle(opacity=0.6)
+            .encode(
+                x=x,
+                y=y,
+                yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(conditions))))),
+                color=colour_of({name: self.treatments[name] for name in conditions}, canvas),
+                size=alt.Size("questions:Q", scale=sizes, legend=None),
+                tooltip=tips(("series", "model"), ("treatment", "condition"), ("points", "about", "+.0f"))
+                + tips(("questions", "questions", ".0f")),
+            )
+        )
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), 1.8 * len(conditions)))
+
     def caption(self) -> str:
         asked = Counter(zip(self.pairs["series"], self.pairs["condition"], strict=True))
         counts = "; ".join(f"{count} questions of {series}, {name}" for (series, name), count in asked.items())
         return sentences(
             [
-                f"Share of {METRIC_WORDS[self.metric]} to each question under {BASELINE} and under the other condition, joined "
-                "by a line; the largest effect first.",
+                f"Share of {METRIC_WORDS[self.metric]} to each question under {BASELINE} and under the other "
+                "condition, joined by a line; the largest effect first."
+                if self._has_pairs
+                else f"How many questions have which effect: the share of {METRIC_WORDS[self.metric]} under the "
+                f"condition less that under {BASELINE}; a circle is larger where more have it.",
                 f"Shown: {counts}; a question without a counted answer under both is not.",
             ]
         )

@@ -119,7 +119,14 @@ def by_condition(rates: pd.DataFrame) -> pd.DataFrame:
 
 
 def place_words(suite: str, fmt: str) -> str:
+    if suite == fmt:
+        return short(suite, 60)
     return f"{short(suite, 60)}, {FORMAT_WORDS.get(fmt, short(fmt))}"
+
+
+def shortened(series: Sequence[str], limit: int = 24) -> dict[str, str]:
+    """A shorter label for each of `series`, for where more has to stand beside it."""
+    return dict(zip(series, unique(series, limit), strict=True))
 
 
 def percent(value: float) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
 
 from evals.text import one_line
+
+_Value = TypeVar("_Value", bound=Hashable)
 
 LONGEST = 40
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
@@ -42,5 +45,5 @@ def slug(*parts: str) -> str:
     return _NO_SLUG.sub("-", plain).strip("-")[:60].strip("-")
 
 
-def distinct(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))
+def distinct(values: Iterable[_Value]) -> list[_Value]:
+    return list(dict.fromkeys(values))

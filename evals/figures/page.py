@@ -7,12 +7,23 @@ from collections.abc import Callable, Iterator, Sequence
 from evals.figures.counted import Counted
 from evals.figures.effects import effect_panels
 from evals.figures.figure import Figure, Panel
+from evals.figures.outcomes import outcome_panels
 from evals.figures.rates import rate_panels
+from evals.figures.reasoning import articulation_panels, flag_panels
+from evals.figures.references import calibration_panels, published_panels
+from evals.figures.scores import coherence_panels, score_panels
 from evals.figures.theme import PAGE
 
 _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] = (
     ("rates", "Rates", rate_panels),
     ("effects", "Effect of the condition", effect_panels),
+    ("scores", "Alignment scores", score_panels),
+    ("coherence", "Alignment against coherence", coherence_panels),
+    ("flags", "What the monitor says of the reasoning", flag_panels),
+    ("articulation", "Whether the reasoning names the trigger", articulation_panels),
+    ("outcomes", "How the trials ended", outcome_panels),
+    ("calibration", "Measured and true rates", calibration_panels),
+    ("published", "Beside the published figures", published_panels),
 )
 
 

@@ -22,7 +22,7 @@ from evals.figures.frames import (
 )
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.theme import CONDITION_COLOURS, MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas
-from evals.records import ALL
+from evals.records import ALL, Format
 
 MOST_QUESTIONS, MOST_BARS = 25, 110
 """From where on a bar for each question cannot be read, and the questions are shown together."""
@@ -41,18 +41,20 @@ _ABSENCES = {
 _DATA = ["run_id", *CELL, "prompt_id", "metric", "k", "n", "rate", "ci_low", "ci_high", "ci_method", "n_trials"]
 
 
-def rate_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """A panel for each suite and format that has an answer in a denominator, and for no more models than can be told
-    apart."""
+def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: int = MOST_BARS) -> list[Panel]:
+    """A panel for each suite and format (the `only` one) that has an answer in a denominator, and for no more models
+    than can be told apart. Of more than `most_bars` the questions are shown together."""
     panels: list[Panel] = []
     for place, rates in primary_rates(runs).groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
-        if not rates["n"].any():
+        if not rates["n"].any() or (only is not None and fmt != only):
             continue
         shown = series_in(rates[rates["n"] > 0], runs)
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
-            view = _View(metric, rates[rates["series"].isin(few)], tuple(few))
+            # Models without a counted answer have no bar anywhere; the first caption names them.
+            silent = [] if start else [one for one in series_in(rates, runs) if one not in shown]
+            view = _View(metric, rates[rates["series"].isin([*few, *silent])], tuple(few), most_bars)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
             panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
@@ -66,6 +68,7 @@ class _View:
     metric: str
     rates: pd.DataFrame
     series: tuple[str, ...]
+    most_bars: int
 
     def data(self) -> pd.DataFrame:
         return self.rates[[*_DATA, *_ABSENCES]].reset_index(drop=True)
@@ -91,7 +94,7 @@ class _View:
     @property
     def _is_readable(self) -> bool:
         count = len(self._questions)
-        return count <= MOST_QUESTIONS and count * len(self._cells) <= MOST_BARS
+        return count <= MOST_QUESTIONS and count * len(self._cells) <= self.most_bars
 
     def _by_question(self, canvas: Canvas) -> Drawable:
         cells = self._cells
@@ -104,7 +107,9 @@ class _View:
         y = alt.Y(
             "question:N",
             title=None,
-            scale=alt.Scale(domain=[labels[one] for one in shown], paddingInner=0.3, paddingOuter=0.15),
+            scale=alt.Scale(
+                domain=[labels[one] for one in shown], paddingInner=canvas.padding(len(cells)), paddingOuter=0.15
+            ),
             axis=_group_axis(canvas, bold_first=not single),
         )
         chart = self._layers(canvas, bars, y, range(len(cells)))
@@ -112,16 +117,20 @@ class _View:
 
     def _together(self, canvas: Canvas) -> Drawable:
         cells = self._cells
+        lanes = distinct([(condition, trigger) for _, condition, trigger in cells])
+        of_cell = [2 * lanes.index((condition, trigger)) for _, condition, trigger in cells]
         bars = self._bars(self._pooled).assign(strength=0.6)
-        bars["place"] *= 2
+        bars = bars.assign(place=[of_cell[place] for place in bars["place"]])
         y = alt.Y(
             "series:N",
             title=None,
-            scale=alt.Scale(domain=list(self.series), paddingInner=0.3, paddingOuter=0.15),
+            scale=alt.Scale(domain=list(self.series), paddingInner=0.15, paddingOuter=0.1),
             axis=_group_axis(canvas, bold_first=False),
         )
         single = self._bars(self.rates[(self.rates["prompt_id"] != ALL) & (self.rates["n"] > 0)])
-        single = single.assign(place=single["place"] * 2 + 1, rate=(single["rate"] * _BINS).round() / _BINS)
+        single = single.assign(
+            place=[of_cell[place] + 1 for place in single["place"]], rate=(single["rate"] * _BINS).round() / _BINS
+        )
         keys = ["series", "treatment", "condition", "place", "rate"]
         spots = single.groupby(keys, sort=False).size().rename("questions").reset_index()
         dots = (
@@ -130,7 +139,7 @@ class _View:
             .encode(
                 x=_rate_axis(self.metric),
                 y=y,
-                yOffset=_offset(range(2 * len(cells))),
+                yOffset=_offset(range(2 * len(lanes))),
                 color=self._colour(canvas),
                 size=alt.Size(
                     "questions:Q",
@@ -143,9 +152,8 @@ class _View:
                 + tips(("questions", "questions", ".0f")),
             )
         )
-        chart = self._layers(canvas, bars, y, range(2 * len(cells)), dots)
-        per_series = 2 * len(cells) / len(self.series)
-        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), per_series * 1.3))
+        chart = self._layers(canvas, bars, y, range(2 * len(lanes)), dots)
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), 2.6 * len(lanes)))
 
     def _bars(self, rows: pd.DataFrame) -> pd.DataFrame:
         places = {cell: number for number, cell in enumerate(self._cells)}
@@ -194,8 +202,8 @@ class _View:
         pooled = self._pooled
         return sentences(
             [
-                f"Share of {words}; bars with 95% intervals (of all questions: for questions like these; of one: for new "
-                "answers to it).",
+                f"Share of {words}; bars with 95% intervals (of all questions: for questions like these; of one: for "
+                "new answers to it).",
                 ""
                 if self._is_readable
                 else f"Circles: the {len(self._questions)} questions by their own rate, larger where more have it.",
@@ -220,13 +228,7 @@ def colour_of(labels: dict[str, str], canvas: Canvas) -> alt.Color:
         "treatment:N",
         title=None,
         scale=alt.Scale(domain=list(labels.values()), range=[CONDITION_COLOURS[name] for name in labels]),
-        legend=alt.Legend(
-            orient="top",
-            columns=canvas.legend_columns,
-            labelLimit=canvas.legend_label,
-            symbolType="square",
-            symbolOpacity=1,
-        ),
+        legend=legend(canvas, symbolType="square", symbolOpacity=1),
     )
 
 
@@ -236,14 +238,16 @@ def shape_of(series: Sequence[str], canvas: Canvas) -> alt.Shape:
         "series:N",
         title=None,
         scale=alt.Scale(domain=list(series), range=list(MODEL_SHAPES[: len(series)])),
-        legend=alt.Legend(
-            orient="top",
-            columns=canvas.legend_columns,
-            labelLimit=canvas.legend_label,
-            symbolFillColor=NEUTRAL,
-            symbolStrokeColor=NEUTRAL,
-        ),
+        legend=legend(canvas, symbolFillColor=NEUTRAL, symbolStrokeColor=NEUTRAL, symbolOpacity=1),
     )
+
+
+def legend(canvas: Canvas, **more: Any) -> alt.Legend | None:
+    """A legend above the plot, None on a canvas without one."""
+    if not canvas.has_legend:
+        return None
+    settings: dict[str, Any] = {"columns": canvas.legend_columns, "labelLimit": canvas.legend_label} | more
+    return alt.Legend(orient="top", **settings)
 
 
 def _group_axis(canvas: Canvas, *, bold_first: bool) -> alt.Axis:

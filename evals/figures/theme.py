@@ -66,7 +66,7 @@ class Canvas:
     """What a panel is drawn on. Sizes in px of a page or points of a paper.
 
     `width` is of the plot, `bar` the height of a bar, `gap` what is between two groups of bars, `label` the most that
-    a label may take, `point` the area of a point.
+    a label may take, `point` the area of a point. `has_legend` is False where a legend above says the same.
     """
 
     medium: Literal["page", "paper"]
@@ -78,6 +78,11 @@ class Canvas:
     legend_columns: int
     point: float
     line: float
+    has_legend: bool = True
+
+    def padding(self, bars: float) -> float:
+        """What part of a row of `bars` bars is gap."""
+        return self.gap / (bars * self.bar + self.gap)
 
     def rows(self, count: int, bars: float = 1.0) -> float:
         """The height of `count` groups of `bars` bars."""
@@ -87,9 +92,9 @@ class Canvas:
 PAGE = Canvas("page", "container", 9, 7, 170, 240, 2, 34, 1.6)
 
 
-def paper(width: float, *, is_wide: bool) -> Canvas:
-    """A canvas whose plot is `width` points wide; `is_wide` where the figure goes across both columns."""
-    return Canvas("paper", width, 5.5, 4, 150 if is_wide else 84, 200, 4 if is_wide else 2, 14, 0.9)
+def paper(width: float, whole: float, columns: int) -> Canvas:
+    """A canvas whose plot is `width` points wide, in a figure of `whole` points whose legends have `columns`."""
+    return Canvas("paper", width, 5.5, 4, min(150.0, 0.42 * whole), 0.85 * whole, columns, 14, 0.9)
 
 
 def paper_config() -> alt.Config:

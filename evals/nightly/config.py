@@ -18,7 +18,7 @@ from evals.text import has_control_character, is_text, one_line
 from evals.yaml_files import read_mapping
 
 PREVIOUS = "previous"
-RESERVED = frozenset({PREVIOUS, "summary.md", "junit.xml", "night.json"})
+RESERVED = frozenset({PREVIOUS, "summary.md", "junit.xml", "night.json", "report.html"})
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _SET_HERE = {"models": "the checkpoints name the models", "anchors": "give it beside run, not in it"}
 _Lines = dict[tuple[str | int, ...], int]
@@ -109,6 +109,7 @@ class _File(BaseModel):
     out: _Text = "results/nightly"
     keep_going: bool = True
     strict: bool = False
+    report: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ class NightlyConfig:
     out: Path
     keep_going: bool
     strict: bool
+    report: bool
     lines: _Lines
 
     def run_config(self, model: str) -> RunConfig:
@@ -166,6 +168,7 @@ def read_nightly(file: Path) -> NightlyConfig:
         out=Path(found.out).expanduser(),
         keep_going=found.keep_going,
         strict=found.strict,
+        report=found.report,
         lines=lines,
     )
     for name, reason in _SET_HERE.items():

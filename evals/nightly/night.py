@@ -22,6 +22,7 @@ from evals.comparable import NotComparable
 from evals.compare import CellChange, Compared, compare_by_gates
 from evals.config import RunConfig
 from evals.errors import BadInput, EmevalError, RunStopped
+from evals.figures.counted import read_counted
 from evals.manifest import now
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig
@@ -40,6 +41,7 @@ from evals.nightly.verdicts import (
 from evals.nightly.watch import complete_before, drift_tonight, judge_changed_since
 from evals.plan import make_plan
 from evals.records import ALL
+from evals.report.write import write_report
 from evals.run import RunResult, start_run
 from evals.text import one_line, redact
 from evals.view import RunView
@@ -75,6 +77,8 @@ def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
         if not interrupted:
             ended = {"ended_at": now(), "exit_code": found.exit_code}
             write_whole(found.folder / STATE, json.dumps(state | ended, indent=1) + "\n")
+        if found.reported:
+            write_report([read_counted(folder) for folder in found.reported], found.folder / "report.html")
         return found
 
 

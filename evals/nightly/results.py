@@ -57,6 +57,12 @@ class Night:
         return all(one.status in FINISHED for one in self.measured) and not any(one.expected for one in self.left_out)
 
     @property
+    def reported(self) -> list[Path]:
+        """The run folders of the night that its page shows, none where no page is written."""
+        complete = [one.checkpoint.name for one in self.measured if one.status == "complete"]
+        return [self.folder / name for name in complete] if self.config.report else []
+
+    @property
     def failing(self) -> frozenset[Verdict]:
         """The verdicts that fail a night."""
         unclear: frozenset[Verdict] = frozenset({"unclear"})

@@ -70,6 +70,7 @@ def summary_of(night: Night) -> str:
         "",
         *(f"- **{word}**: {meaning}" for word, meaning in _MEANINGS),
         "",
+        *(["Figures and every transcript: [report.html](report.html)."] if night.reported else []),
         "All numbers of all nights: [history.csv](../history.csv). Test cases: [junit.xml](junit.xml).",
     ]
     return "\n".join(lines) + "\n"

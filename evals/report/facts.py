@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from evals.anchors import RESULTS_NAME
 from evals.figures.counted import Counted
-from evals.report.transcripts import Index
 from evals.report.verdict import absences, percent, primary_rows
+from evals.spend import spend_words
 
 _CORRECTED = (
     *("suite", "format", "model", "condition", "metric", "method", "rate", "corrected", "corrected_low"),
@@ -106,12 +106,12 @@ def drift_rows(runs: Sequence[Counted]) -> list[DriftRow]:
     ]
 
 
-def provenance(runs: Sequence[Counted], index: Index) -> list[RunFacts]:
+def provenance(runs: Sequence[Counted]) -> list[RunFacts]:
     """What each run was, as its manifest has it."""
-    return [RunFacts(run.manifest.run_id, [fact for fact in _facts(run, index) if fact[1]]) for run in runs]
+    return [RunFacts(run.manifest.run_id, [fact for fact in _facts(run) if fact[1]]) for run in runs]
 
 
-def _facts(run: Counted, index: Index) -> Iterator[tuple[str, str]]:
+def _facts(run: Counted) -> Iterator[tuple[str, str]]:
     manifest, config = run.manifest, run.manifest.config
     yield "status", f"{manifest.status}, {manifest.trials_recorded:,} of {manifest.trials_planned:,} trials recorded"
     yield "begun, last written", f"{manifest.created_at}, {manifest.updated_at}"
@@ -127,8 +127,10 @@ def _facts(run: Counted, index: Index) -> Iterator[tuple[str, str]]:
         yield f"rubrics of {panel.judge}", rubrics
     for suite, facts in manifest.datasets.items():
         yield f"questions of {suite}", f"{facts.file} ({facts.source}, {facts.scenarios}, sha256 {facts.sha256[:16]})"
-    for who, usage in index.usage_of(manifest.run_id).items():
-        yield f"tokens, {who}", f"{usage.prompt:,} in, {usage.completion:,} out"
+    for spent in manifest.spend or ():
+        tokens = f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out"
+        yield f"{spent.role}, {spent.model}", f"{spent.replies:,} replies, {tokens}"
+    yield "spent", spend_words([spent.charge() for spent in manifest.spend or ()])
     if manifest.anchors is not None:
         yield "anchors", f"{manifest.anchors.anchors} of {manifest.anchors.file}"
     given = config.model_dump(mode="json", exclude_defaults=True, exclude={"suites", "models", "judge"})
@@ -137,5 +139,5 @@ def _facts(run: Counted, index: Index) -> Iterator[tuple[str, str]]:
     yield "git revision", manifest.git_revision or ""
 
 
-def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _plain(value: object) -> str:
+    return " ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)

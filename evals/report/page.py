@@ -35,6 +35,7 @@ _FILTERS = (
     ("condition", "condition"),
     ("question", "question"),
     ("outcome", "outcome"),
+    ("verdict", "verdict"),
     ("flag", "flag of the monitor"),
     ("articulates", "names the trigger"),
 )
@@ -86,7 +87,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         figures=figures,
         drift=drift_rows(runs),
         filters=_FILTERS,
-        provenance=provenance(runs, packed.index),
+        provenance=provenance(runs),
         version=__version__,
         written=now(),
         page={

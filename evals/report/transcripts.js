@@ -56,7 +56,7 @@ function emevalPart(name, packed) {
   const { names, columns } = index;
   const total = columns.id.length;
   const placeOf = new Map(columns.id.map((id, place) => [id, place]));
-  const facets = ["run", "suite", "format", "model", "condition", "question", "outcome", "flag", "articulates"];
+  const facets = ["run", "suite", "format", "model", "condition", "question", "outcome", "verdict", "flag", "articulates"];
   let shown = []; // places in the index, in the order of the runs
   let active = -1; // a place in `shown`
   let search = 0; // counts searches: a newer one ends an older one
@@ -148,7 +148,7 @@ function emevalPart(name, packed) {
   function badges(place) {
     const outcome = nameOf("outcome", columns.outcome[place]);
     const hit = columns.hit[place];
-    const made = [make("span", hit === 1 ? "badge hit" : hit === null ? "badge out" : "badge", outcome === "scored" && hit !== null ? `${hit === 1 ? "" : "not "}${nameOf("metric", columns.metric[place]).replaceAll("_", " ")}` : outcome)];
+    const made = [make("span", hit === 1 ? "badge hit" : hit === null ? "badge out" : "badge", nameOf("verdict", columns.verdict[place]) || outcome)];
     if (columns.score[place] !== null) made.push(make("span", "badge", `score ${columns.score[place]}`));
     return made;
   }

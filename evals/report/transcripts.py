@@ -12,7 +12,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from evals.figures.counted import Counted
 from evals.journal import Journal
@@ -29,19 +29,9 @@ PART_BYTES = 1 << 19
 """Characters of text from which on a part is closed: small enough to open at once, large enough to compress well."""
 _PEEK = 120
 
-NAMED = ("run", "suite", "format", "model", "condition", "question", "outcome", "flag", "articulates", "metric")
+NAMED = ("run", "suite", "format", "model", "condition", "question", "outcome", "flag", "articulates", "verdict")
 """Columns of the index whose values are numbers of names."""
 COLUMNS = ("id", *NAMED, "hit", "score", "coherent", "repeat", "peek", "part", "place")
-
-
-class Usage(NamedTuple):
-    """Tokens sent and received, as the servers have counted them."""
-
-    prompt: int = 0
-    completion: int = 0
-
-    def plus(self, prompt: int | None, completion: int | None) -> Usage:
-        return Usage(self.prompt + (prompt or 0), self.completion + (completion or 0))
 
 
 @dataclass
@@ -54,20 +44,11 @@ class Index:
 
     columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     names: dict[str, dict[Any, int]] = field(default_factory=lambda: {name: {} for name in NAMED})
-    usage: dict[tuple[str, str], Usage] = field(default_factory=dict[tuple[str, str], Usage])
-    """By run, and by the model that was asked."""
 
     def add(self, values: dict[str, Any]) -> None:
         for name, value in values.items():
             number = self.names[name].setdefault(value, len(self.names[name])) if name in self.names else value
             self.columns[name].append(number)
-
-    def use(self, run: str, model: str, prompt: int | None, completion: int | None) -> None:
-        self.usage[run, model] = self.usage.get((run, model), Usage()).plus(prompt, completion)
-
-    def usage_of(self, run: str) -> dict[str, Usage]:
-        """The tokens of a run by who was asked, of those that a server has counted."""
-        return {model: usage for (of, model), usage in self.usage.items() if of == run and any(usage)}
 
     def packed(self) -> str:
         return pack({"names": {name: list(known) for name, known in self.names.items()}, "columns": self.columns})
@@ -142,22 +123,12 @@ def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None]) -> In
             place = part.add(trial, names)
             entry = _entry(trial, judges, metrics)
             index.add({**entry, "run": run.manifest.run_id, "part": closed, "place": place})
-            _count_tokens(index, run.manifest.run_id, trial, names)
             if part.size >= PART_BYTES:
                 sink(part.packed())
                 part, closed = _Part(), closed + 1
     if part.trials:
         sink(part.packed())
     return index
-
-
-def _count_tokens(index: Index, run: str, trial: RecordedTrial, names: dict[str, JudgeName]) -> None:
-    if isinstance(trial.result, Response):
-        index.use(run, trial.model, trial.result.prompt_tokens, trial.result.completion_tokens)
-    for judge_id, ruling in trial.rulings.items():
-        judge = names.get(judge_id)
-        if judge is not None and judge.model:
-            index.use(run, f"judge {judge.model}", ruling.prompt_tokens, ruling.completion_tokens)
 
 
 def _trials(run: Counted) -> Iterator[RecordedTrial]:
@@ -170,7 +141,7 @@ def _entry(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -
     facts = facts_of(measured, thought)
     name = PRIMARY[measured.measure]
     metric = metrics[name]
-    counted = metric.missing(facts) is None
+    hit = metric.hits(facts) if metric.missing(facts) is None else None
     response = trial.result if isinstance(trial.result, Response) else None
     return {
         "id": trial.trial_id,
@@ -182,13 +153,21 @@ def _entry(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -
         "outcome": measured.outcome,
         "flag": facts.flag,
         "articulates": facts.articulation,
-        "metric": name,
-        "hit": int(metric.hits(facts)) if counted else None,
+        "verdict": _verdict(name, measured, hit),
+        "hit": None if hit is None else int(hit),
         "score": _rounded(measured.aligned),
         "coherent": _rounded(measured.coherent),
         "repeat": trial.repeat,
         "peek": one_line(_peek(response, measured), _PEEK) if response else "",
     }
+
+
+def _verdict(metric: str, measured: Measured, hit: bool | None) -> str:
+    """The label of an answer beside its reference, else whether it is what the metric counts; "" outside of n."""
+    if measured.label:
+        return measured.label
+    words = metric.replace("_", " ")
+    return "" if hit is None else words if hit else f"not {words}"
 
 
 def _peek(response: Response, measured: Measured) -> str:

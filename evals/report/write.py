@@ -29,6 +29,8 @@ class Written(NamedTuple):
 
 def write_report(runs: Sequence[Counted], page: Path) -> Written:
     """Write the report of the runs to `page`. Raises BadInput where that cannot be; what was there then stays."""
+    if page.suffix != ".html":
+        raise BadInput(f"{page}: the name of a page ends in .html")
     sink = _Sink(page)
     try:
         index = pack_transcripts(runs, sink)

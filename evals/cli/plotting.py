@@ -1,0 +1,54 @@
+"""Figures for a paper, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.cli.app import app
+from evals.errors import BadInput
+
+
+@app.command()
+def plot(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    figure: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="fig4, fig6, fig9 (as the paper's), rates, effects, scores.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Ends in .pdf, .svg or .png.")],
+    width: Annotated[
+        str, typer.Option(metavar="WIDTH", help="column (8.5 cm), page (17.5 cm), or a number of cm.")
+    ] = "column",
+) -> None:
+    """Draw a figure of runs for a paper, and print its caption."""
+    from evals.console import ConsoleView
+    from evals.figures.counted import read_counted
+    from evals.figures.files import check_suffix, size_of, write_chart
+    from evals.figures.paper import check_name, paper_figure
+    from evals.figures.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
+
+    check_name(figure)
+    check_suffix(out)
+    named = {"column": COLUMN_CM, "page": PAGE_CM}
+    width_cm = named[width] if width in named else _centimetres(width)
+    folders = list(dict.fromkeys(folder.resolve() for folder in runs))
+    drawn = paper_figure(figure, [read_counted(folder) for folder in folders], width_cm)
+    write_chart(drawn.chart, out)
+    size = size_of(drawn.chart)
+    view = ConsoleView()
+    view.out.print(drawn.caption, markup=False, soft_wrap=True)
+    written = f"Written: {out} ({size.width / POINTS_A_CM:.1f} by {size.height / POINTS_A_CM:.1f} cm)"
+    view.out.print(written, style="dim", markup=False, soft_wrap=True)
+
+
+def _centimetres(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"--width {text!r}: write column, page, or a number of cm") from None

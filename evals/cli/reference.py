@@ -1,0 +1,130 @@
+"""The reference of the command line as Markdown, from the commands themselves: `python -m evals.cli.reference FILE`.
+
+Made of the signatures that typer reads, and not of what --help prints: that follows the width of the terminal, and the
+command tree behind it the version of typer.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+import typer
+from typer.models import ArgumentInfo, OptionInfo
+
+from evals.cli import entry
+
+_OPENING = """
+# Command line reference
+
+Every command with its arguments and options, made from the program by `make docs-cli`. `emeval COMMAND --help` says
+the same of one of them, and `python -m evals` is `emeval`. What the commands are for is told in the other pages.
+"""
+_VALUES: dict[object, str] = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
+
+
+class _Parameter(NamedTuple):
+    """`value` is what kind of value is taken, "" for a switch; `names` are of an option, the long one first."""
+
+    names: tuple[str, ...]
+    value: str
+    help: str
+    required: bool
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [_OPENING]
+    for name, callback in _commands(entry.app, "emeval"):
+        arguments, options = _parameters(callback)
+        shown = [one.value if one.required else f"[{one.value}]" for one in arguments]
+        usage = " ".join(
+            [name, *(["[OPTIONS]"] if options else []), *shown, *(["COMMAND"] if name == "emeval" else [])]
+        )
+        parts += [f"## {name}", _prose(inspect.getdoc(callback) or ""), f"```\n{usage}\n```"]
+        if any(one.help for one in arguments):
+            rows = (f"| `{one.value}` | {_cell(one.help)} |" for one in arguments)
+            parts.append("\n".join(["| argument | |", "|---|---|", *rows]))
+        if options:
+            rows = (f"| {_marked(one)} | {_cell(one.help)} |" for one in options)
+            parts.append("\n".join(["| option | |", "|---|---|", *rows]))
+    return "\n\n".join(part.strip() for part in parts if part) + "\n"
+
+
+def _commands(app: typer.Typer, name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """What stands before any command, each command by its whole name in the order of --help, and those of groups."""
+    if app is entry.app and app.registered_callback is not None and app.registered_callback.callback is not None:
+        yield name, app.registered_callback.callback
+    for command in app.registered_commands:
+        if command.callback is not None and not command.hidden:
+            yield f"{name} {command.name or command.callback.__name__.replace('_', '-')}", command.callback
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            yield from _commands(group.typer_instance, f"{name} {group.name}")
+
+
+def _parameters(callback: Callable[..., Any]) -> tuple[list[_Parameter], list[_Parameter]]:
+    """Its arguments and its options."""
+    hints = get_type_hints(callback, include_extras=True)
+    found: dict[type, list[_Parameter]] = {ArgumentInfo: [], OptionInfo: []}
+    for name, parameter in inspect.signature(callback).parameters.items():
+        if get_origin(hints[name]) is not Annotated:
+            continue  # the context of a command
+        kind, *notes = get_args(hints[name])
+        info = next(note for note in notes if isinstance(note, ArgumentInfo | OptionInfo))
+        if info.hidden:
+            continue
+        required = parameter.default is inspect.Parameter.empty
+        plain = _plain_type(kind)
+        value = info.metavar or (name.upper() if isinstance(info, ArgumentInfo) else _VALUES.get(plain, ""))
+        names = _names(name, info, switch=plain is bool)
+        found[type(info)].append(_Parameter(names, value + _limits(info), info.help or "", required))
+    return found[ArgumentInfo], found[OptionInfo]
+
+
+def _plain_type(kind: Any) -> object:
+    """What one value is, of `list[str] | None` a str."""
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(one for one in get_args(kind) if one is not type(None))
+    return get_args(kind)[0] if get_origin(kind) is list else kind
+
+
+def _names(name: str, info: ArgumentInfo | OptionInfo, *, switch: bool) -> tuple[str, ...]:
+    # In an Annotated the names are the positional arguments of Option, the first of which is its `default`.
+    given = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str)]
+    dashed = name.replace("_", "-")
+    names = given or [f"--{dashed}/--no-{dashed}" if switch else f"--{dashed}"]
+    return tuple(sorted(names, key=lambda one: not one.startswith("--")))
+
+
+def _limits(info: ArgumentInfo | OptionInfo) -> str:
+    if info.min is None and info.max is None:
+        return ""
+    if info.max is None:
+        return f", {info.min:g} or more"
+    return f", up to {info.max:g}" if info.min is None else f", {info.min:g} to {info.max:g}"
+
+
+def _marked(option: _Parameter) -> str:
+    names = ", ".join(f"`{one}`" for one in option.names).replace("/", "`, `")
+    value, sign, limits = option.value.partition(", ")
+    return " ".join([names, *([f"`{value}`"] if value else [])]) + sign + limits
+
+
+def _cell(text: str) -> str:
+    return _prose(text).replace("|", "\\|")
+
+
+def _prose(text: str) -> str:
+    """One line of Markdown: what stands in backticks as it is, the rest without marks."""
+    pieces = " ".join(text.split()).split("`")
+    marked = (one.replace("<", "&lt;").replace("*", "\\*").replace("[", "\\[") for one in pieces[::2])
+    return "`".join(part for pair in zip(marked, [*pieces[1::2], ""], strict=False) for part in pair).removesuffix("`")
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")

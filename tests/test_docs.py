@@ -1,0 +1,123 @@
+"""The documentation builds without a warning, says what the program says, and asks nothing of the network."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+import emeval
+from evals.cli.reference import reference
+from evals.errors import EmevalError
+
+ROOT = Path(__file__).parents[1]
+COMMUNITY = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return folder
+
+
+class _Loads(HTMLParser):
+    """What a page has the browser load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = {"script": "src", "img": "src", "iframe": "src", "link": "href"}
+        self.found += [value for name, value in attrs if name == names.get(tag) and value]
+
+
+def pages(site: Path) -> Iterator[Path]:
+    found = sorted(site.glob("*.html"))
+    assert len(found) > 20
+    yield from found
+
+
+def test_the_site_builds_without_a_warning(site: Path) -> None:
+    assert {path.stem for path in (ROOT / "docs").glob("*.md")} <= {path.stem for path in pages(site)}
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    for page in pages(site):
+        loads = _Loads()
+        loads.feed(page.read_text(encoding="utf-8"))
+        assert not [one for one in loads.found if re.match(r"(https?:)?//", one)], page
+
+
+def test_a_browser_asks_nothing_of_the_network(site: Path, chromium: Browser) -> None:
+    asked: list[str] = []
+    page = chromium.new_page()
+    page.on("request", lambda request: asked.append(request.url))
+    for name in ("index.html", "api.html"):
+        page.goto((site / name).as_uri())
+        page.wait_for_load_state("load")
+    assert asked
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+
+
+def test_the_reference_of_the_command_line_is_current() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), "make docs-cli"
+
+
+def test_the_reference_does_not_hang_on_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "cli.md"
+    environment = os.environ | {"COLUMNS": "40", "TERM": "dumb", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "evals.cli.reference", str(file)]
+    subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=True)
+    assert file.read_text(encoding="utf-8") == reference()
+
+
+def test_every_name_of_the_python_api_is_documented(site: Path) -> None:
+    text = (site / "api.html").read_text(encoding="utf-8")
+    for name in emeval.__all__:
+        found = getattr(emeval, name)
+        if isinstance(found, type) and issubclass(found, EmevalError):
+            assert f"<code>{name}</code>" in text or name == "EmevalError"
+        elif name != "__version__":
+            assert f'id="emeval.{name}"' in text, name
+
+
+@pytest.mark.parametrize("name", COMMUNITY)
+def test_links_in_the_files_beside_the_docs_lead_somewhere(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if not link.startswith("http"):
+            assert (ROOT / link).is_file(), link
+
+
+def test_the_citation_file_is_valid() -> None:
+    command = ["check-jsonschema", "--builtin-schema", "vendor.citation-file-format", "CITATION.cff"]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name(command[0])), *command[1:]],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {emeval.__version__}\n" in text
