@@ -57,6 +57,8 @@ class LogFacts(BaseModel):
     denominator: Denominator = "answered"
     coherence_min: float | None = None
     cot_all: bool = False
+    judges: tuple[str, ...] = ()
+    """Those that count, also where they had nothing to rule on."""
 
 
 def is_log_source(path: Path) -> bool:
@@ -150,6 +152,7 @@ class _Logs:
         if facts.schema_version != SCHEMA_VERSION:
             raise BadInput(f"{file}: written by another version of emeval (schema {facts.schema_version})")
         self._facts.setdefault(facts, file)
+        self.ruled |= set(facts.judges)
         return facts
 
     # --- samples of our own logs ---

@@ -166,6 +166,10 @@ def test_the_inspect_command_finds_the_task_and_runs_it_against_a_server(tmp_pat
     (file,) = (tmp_path / "logs").glob("*.eval")
     log = read_eval_log(str(file))
     assert log.eval.task == "emeval/unethical_test"
+    made_with = [score.params for score in log.results.scores] if log.results else []
+    assert made_with[0]["options"]["trigger"] == TRIGGER
+    assert len(file.read_bytes()) < 2_000_000
+    assert len(log.plan.model_dump_json()) < 5_000, "plain values, and not the questions with their answers"
     assert log.samples is not None
     assert len(log.samples) == 13 * 3 * 2
     assert asked > len(log.samples)

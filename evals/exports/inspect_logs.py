@@ -264,6 +264,7 @@ class _Writer:
             "condition": condition,
             "trigger": trigger,
             "judge": config.judge,
+            "judges": sorted(manifest.rubrics),
             "rubric_sha": {name: facts.sha256 for name, facts in manifest.rubrics.items()},
             "dataset_sha": dataset.sha256 if dataset else "",
             "dataset_source": dataset.source if dataset else "",
