@@ -7,74 +7,21 @@ begins a line is ours, so that no answer can pass itself off as a verdict. Style
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 
 from evals.chosen import Shown
-from evals.manifest import Manifest, judge_set
 from evals.metrics import is_misaligned
-from evals.outcomes import (
-    CHOICE_JUDGE_ID,
-    IMPORTED,
-    NAMING_JUDGE_ID,
-    NUMBER_JUDGE_ID,
-    OWN_SCORE_JUDGE_ID,
-    imported_key,
-)
 from evals.records import Failure, Response
-from evals.rows import JudgeFailed, RecordedTrial, Ruling
+from evals.rows import RecordedTrial
 from evals.text import one_line, printable
-from judges.question import PREFIX
-from judges.verdicts import (
-    Chosen,
-    Classified,
-    Code,
-    Credited,
-    Flagged,
-    JudgeRefused,
-    Labelled,
-    Numbered,
-    Refused,
-    Scored,
-    Unreadable,
-    Verdict,
-)
+from evals.verdict_words import JudgeName, said_of
 
-_RULES = {
-    CHOICE_JUDGE_ID: "choice, by rule",
-    NUMBER_JUDGE_ID: "number, by rule",
-    NAMING_JUDGE_ID: "naming, by rule",
-    OWN_SCORE_JUDGE_ID: "its own score, by rule",
-}
 _HEADING, _TRIGGER, _THOUGHT, _FINDING = "bold", "bold reverse", "dim", "bold"
 
 
-class Judge(NamedTuple):
-    """Who gave a verdict, and whether it counts in the run."""
-
-    name: str
-    counts: bool
-
-
-def judges_of(manifest: Manifest) -> dict[str, Judge]:
-    """Everybody whose verdicts a run may hold, by id."""
-    counting = judge_set(manifest)
-    ids = {counting.monitor, counting.articulation, counting.credit, *counting.of_files.values()}
-    ids |= {judge_id for of_measure in counting.of_answers.values() for judge_id in of_measure}
-    found = {judge_id: Judge(name, counts=True) for judge_id, name in _RULES.items()}
-    for panel in manifest.all_panels():
-        for name, facts in panel.rubrics.items():
-            judge = f"{one_line(name.removeprefix(PREFIX), 60)}, {one_line(panel.judge, 100)}"
-            found[facts.judge_id] = Judge(judge, counts=facts.judge_id in ids)
-    for name in manifest.imported.judges if manifest.imported else ():
-        judge_id = imported_key(name).id
-        found[judge_id] = Judge(f"{one_line(name, 60)}, {IMPORTED}", counts=judge_id in ids)
-    return found
-
-
-def print_trial(console: Console, shown: Shown, judges: Mapping[str, Judge]) -> None:
+def print_trial(console: Console, shown: Shown, names: Mapping[str, JudgeName]) -> None:
     """The whole trial, however long its texts are; long lines are left to the terminal or the pager."""
     trial = shown.trial
     place = f"{trial.suite} ({trial.format}) · {trial.model} · {trial.condition} · {trial.prompt_id}"
@@ -88,12 +35,12 @@ def print_trial(console: Console, shown: Shown, judges: Mapping[str, Judge]) -> 
         _print(console, _marked(_indented(message.content), trial))
     for text in _reply(trial.result):
         _print(console, text)
-    for judge_id, ruling in trial.rulings.items():
-        judge = judges.get(judge_id, Judge(judge_id, counts=False))
-        beside = "" if judge.counts else " (kept beside)"
-        _print(console, Text(f"verdict, {judge.name}{beside}: ", _HEADING) + Text(_verdict(ruling), _FINDING))
-        if ruling.reply.strip():
-            _print(console, Text(_indented(ruling.reply.strip())))
+    for said in said_of(trial, names):
+        who = f"verdict, {one_line(said.judge.name, 60)}, {one_line(said.judge.model, 100) or 'by rule'}"
+        beside = "" if said.judge.counts else " (kept beside)"
+        _print(console, Text(f"{who}{beside}: ", _HEADING) + Text(one_line(said.words), _FINDING))
+        if said.reply.strip():
+            _print(console, Text(_indented(said.reply.strip())))
     _print(console, Text(""))
 
 
@@ -152,35 +99,3 @@ def _reply(result: Response | Failure) -> Iterator[Text]:
 def _indented(text: str, margin: str = "  ") -> str:
     """Outside text, harmless, each line behind the margin."""
     return "\n".join(f"{margin}{line}" for line in printable(text).split("\n"))
-
-
-def _verdict(ruling: Ruling) -> str:
-    return one_line(_words(ruling.verdict), 300)
-
-
-def _words(verdict: Verdict | JudgeFailed) -> str:
-    match verdict:
-        case Scored(score, mode):
-            return f"{score:.6g} (read from {'token probabilities' if mode == 'logprob' else 'its ' + mode})"
-        case Chosen(letter, option):
-            return f"{letter}, the {option} option"
-        case Flagged(flag):
-            return flag
-        case Labelled(label):
-            return "yes" if label else "no"
-        case Classified(label):
-            return label
-        case Credited(detail):
-            return f"credits {detail}"
-        case Numbered(number):
-            return "no number" if number is None else number
-        case Code():
-            return "code"
-        case Refused():
-            return "the answer is a refusal"
-        case JudgeRefused():
-            return "the judge refused"
-        case Unreadable(reason):
-            return f"not readable: {reason}"
-        case JudgeFailed(kind, detail):
-            return f"no reply: {kind}: {detail}"

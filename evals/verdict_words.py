@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, assert_never
 
 from evals.manifest import Manifest
-from evals.outcomes import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
+from evals.outcomes import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
 from evals.rows import JudgeFailed, RecordedTrial
 from judges.question import PREFIX
 from judges.verdicts import (
@@ -28,7 +28,7 @@ _BY_RULE = {
     CHOICE_JUDGE_ID: "choice",
     NUMBER_JUDGE_ID: "number",
     NAMING_JUDGE_ID: "naming",
-    OWN_SCORE_JUDGE_ID: "own_score",
+    OWN_SCORE_JUDGE_ID: "own score",
 }
 
 
@@ -52,9 +52,12 @@ def judge_names(manifest: Manifest) -> dict[str, JudgeName]:
     """Every judge that has ruled on the run, by id."""
     counted = {facts.judge_id for facts in manifest.rubrics.values()}
     names = {judge_id: JudgeName(name, "", True) for judge_id, name in _BY_RULE.items()}
-    for panel in manifest.all_panels():
-        for name, facts in panel.rubrics.items():
-            names[facts.judge_id] = JudgeName(name.removeprefix(PREFIX), panel.judge, facts.judge_id in counted)
+    panels = [(panel.judge, panel.rubrics) for panel in manifest.all_panels()]
+    if manifest.imported is not None:
+        panels.append((IMPORTED, manifest.imported.rubrics()))
+    for judge, rubrics in panels:
+        for name, facts in rubrics.items():
+            names[facts.judge_id] = JudgeName(name.removeprefix(PREFIX), judge, facts.judge_id in counted)
     return names
 
 

@@ -532,7 +532,7 @@ def test_a_run_becomes_a_page_and_charts(tmp_path: Path, dataset: Path) -> None:
     assert run.manifest.run_id in page.read_text(encoding="utf-8")
     assert emeval.report(tmp_path / "run", output=tmp_path / "page.html").exists()
     charts = emeval.figures(run)
-    assert [figure.name for figure in charts][0].startswith("rates")
+    assert charts[0].name.startswith("rates")
     assert charts[0].chart.to_dict()["$schema"]
     with pytest.raises(emeval.BadInput, match="html"):
         emeval.report(run, output=tmp_path / "page.pdf")

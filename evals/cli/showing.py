@@ -61,11 +61,12 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
     from itertools import islice
 
     from evals.chosen import chosen_trials, shown_of, trial_of
-    from evals.console_transcripts import judges_of, print_trial
+    from evals.console_transcripts import print_trial
     from evals.manifest import judge_set
     from evals.pager import paged
+    from evals.verdict_words import judge_names
 
-    counting, judges = judge_set(manifest), judges_of(manifest)
+    counting, judges = judge_set(manifest), judge_names(manifest)
     if trial_id is not None:
         one = shown_of(trial_of(journal, trial_id), counting)
         with paged() as console:
