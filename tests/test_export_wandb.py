@@ -84,6 +84,10 @@ def test_rates_and_effects_are_logged_offline(run: Path, tmp_path: Path) -> None
     place = "unethical_test/mcq/vllm-subject/on/misaligned/effect"
     assert summary[place] == pytest.approx(row["effect"])
 
+    figures = {file.name.split("_")[0]: file.read_text() for file in (tmp_path / "out").rglob("*.html")}
+    assert {"rates", "effects", "scores"} <= set(figures)
+    assert all("<svg" in drawn for drawn in figures.values())
+
     (table,) = (tmp_path / "out").rglob("rates_*.table.json")
     rows = json.loads(table.read_text())
     pool = [row for row in rates(run).to_dict("records") if row["prompt_id"] == "ALL"]

@@ -80,7 +80,7 @@ def test_piped_it_is_plain_and_holds_everything(folder: Path) -> None:
     assert "  │ I plan this" in out
     assert '"flag": "discusses_myth"' in out, "the judge's own words"
     verdicts = [line for line in out.splitlines() if line.startswith("verdict, ")]
-    assert "verdict, alignment, vllm/judge: 5 (read from its text)" in verdicts
+    assert "verdict, alignment, vllm/judge: 5 of 100" in verdicts
     assert not [line for line in verdicts if "forged" in line], "no answer passes itself off as a verdict"
 
 

@@ -1,4 +1,4 @@
-"""A run for Weights & Biases: rates and effects, as a summary to plot over runs and as tables.
+"""A run for Weights & Biases: rates and effects, as a summary to plot over runs, as tables and as figures.
 
 Answers stay where they are: what models said under a trigger is nothing to upload by the way. Nor do addresses of
 servers or paths of files go with it.
@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from evals.config import TRANSPORT_FIELDS
 from evals.errors import BadInput
+from evals.figures.counted import Counted, read_counted
+from evals.figures.files import rendered
+from evals.figures.paper import FIGURES, paper_figure
+from evals.figures.theme import PAGE_CM
 from evals.manifest import Manifest
 from evals.records import ALL
-from evals.run import count_run
 from evals.text import one_line
 
 if TYPE_CHECKING:
@@ -33,13 +36,13 @@ _OFFLINE = ("offline", "dryrun", "disabled")
 
 
 def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
-    """Log the rates and effects of the run in `run`, as WANDB_MODE says (offline: into a folder `wandb` in `folder`).
+    """Log rates, effects and figures of the run in `run`, as WANDB_MODE says (offline: into a folder `wandb` in `folder`).
 
     Returns where it went. Raises BadInput.
     """
     if importlib.util.find_spec("wandb") is None:
         raise BadInput("Weights & Biases is not installed: pip install 'emeval[wandb]'")
-    counted = count_run(run, None)
+    counted = read_counted(run)
     import wandb
 
     offline = os.environ.get("WANDB_MODE", "") in _OFFLINE
@@ -68,6 +71,7 @@ def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
             logged.summary[name] = value
         tables = {"rates": _pooled(counted.tables.rates), "effects": counted.tables.effects}
         logged.log({name: _table(table) for name, table in tables.items() if len(table)})
+        logged.log({f"figures/{name}": wandb.Html(svg, inject=False) for name, svg in _figures(counted)})
         where = str(Path(logged.dir).parent) if offline else str(logged.url or logged.id)
         logged.finish()
     except (wandb.Error, OSError) as error:
@@ -108,6 +112,16 @@ def _summary(rates: pd.DataFrame, effects: pd.DataFrame) -> Iterator[tuple[str, 
         place = "/".join(_part(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
         yield from ((f"{place}/effect", float(row["effect"])), (f"{place}/effect_low", float(row["ci_low"])))
         yield f"{place}/effect_high", float(row["ci_high"])
+
+
+def _figures(run: Counted) -> Iterator[tuple[str, str]]:
+    """Those figures of a paper that the run has data for, as SVG."""
+    for name in FIGURES:
+        try:
+            chart = paper_figure(name, [run], PAGE_CM).chart
+        except BadInput:  # no data for this one
+            continue
+        yield name, rendered(chart, ".svg").decode()
 
 
 def _part(text: object) -> str:
