@@ -126,7 +126,7 @@ class _View:
         lanes = distinct([(condition, trigger) for _, condition, trigger in cells])
         of_cell = [2 * lanes.index((condition, trigger)) for _, condition, trigger in cells]
         bars = self._bars(self._pooled).assign(strength=0.6)
-        bars = bars.assign(place=[of_cell[place] for place in bars["place"]])
+        bars = bars.assign(place=bars["place"].map(dict(enumerate(of_cell))))
         y = alt.Y(
             "series:N",
             title=None,
@@ -135,7 +135,7 @@ class _View:
         )
         single = self._bars(self.rates[(self.rates["prompt_id"] != ALL) & (self.rates["n"] > 0)])
         single = single.assign(
-            place=[of_cell[place] + 1 for place in single["place"]], rate=(single["rate"] * _BINS).round() / _BINS
+            place=single["place"].map(dict(enumerate(of_cell))) + 1, rate=(single["rate"] * _BINS).round() / _BINS
         )
         keys = ["series", "treatment", "condition", "place", "rate"]
         spots = single.groupby(keys, sort=False).size().rename("questions").reset_index()
