@@ -22,7 +22,7 @@ from evals.anchors import (
     read_results,
     write_results,
 )
-from evals.console_drift import e_words
+from evals.console.drift import e_words
 from evals.drift import Attribution, attribute, is_changed
 from evals.errors import BadInput
 from evals.freezing import freeze

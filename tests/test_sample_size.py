@@ -18,7 +18,7 @@ from rich.console import Console
 
 from evals.command_text import run_command
 from evals.config import build_config
-from evals.console_size import print_sizes, write_sizes
+from evals.console.size import print_sizes, write_sizes
 from evals.errors import BadInput
 from evals.sample_size import Choice, Goal, SizePlan, plan_sizes
 from evals.statistics.intervals import cluster_wilson_interval, paired_effect, wilson_interval

@@ -15,7 +15,7 @@ from evals.cli.app import EXIT_GATE, EXIT_INCOMPLETE
 from evals.errors import EmevalError, Interrupted, RunStopped
 
 if TYPE_CHECKING:
-    from evals.console import ConsoleView
+    from evals.console.screen import ConsoleView
     from evals.run import RunResult
     from evals.view import RunView
 
@@ -46,7 +46,7 @@ class Output(NamedTuple):
     json: bool = False
 
     def view(self) -> ConsoleView:
-        from evals.console import ConsoleView
+        from evals.console.screen import ConsoleView
 
         return ConsoleView(quiet=self.quiet, tables=not self.json)
 
@@ -58,8 +58,8 @@ def print_json(value: object) -> None:
 
 def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
     """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
-    from evals.console import print_tables
-    from evals.console_until import print_stopping
+    from evals.console.screen import print_tables
+    from evals.console.until import print_stopping
     from evals.missing import too_much_unscored
 
     view = output.view()

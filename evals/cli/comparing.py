@@ -59,7 +59,7 @@ def compare(
     if worse not in (None, "increase", "decrease"):
         raise BadInput(f"--worse: {worse!r} is neither increase nor decrease")
     from evals.compare import Gate, compare_runs
-    from evals.console_compare import print_comparison
+    from evals.console.compare import print_comparison
     from evals.whole_files import write_whole
 
     gate = Gate(

@@ -30,7 +30,7 @@ def doctor(json: Json = False) -> None:
     else:
         from rich.table import Table
 
-        from evals.console import ConsoleView, plain
+        from evals.console.screen import ConsoleView, plain
 
         styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
         table = Table("", "what", "found", "what to do")

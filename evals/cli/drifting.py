@@ -73,7 +73,7 @@ def drift(
     ],
 ) -> None:
     """Say for each night whether the system or the judge has changed since the first night; exit 1 where one has."""
-    from evals.console_drift import print_attributions
+    from evals.console.drift import print_attributions
     from evals.drift import attribute, is_changed
 
     if len(runs) < 2:

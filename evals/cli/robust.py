@@ -36,8 +36,8 @@ def robustness(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all of it there as JSON.")] = None,
 ) -> None:
     """How much of a run's result hangs on its judge and its cut-offs. Asks nobody, unless with --attack."""
-    from evals.console import ConsoleView
-    from evals.console_robust import print_robustness
+    from evals.console.robust import print_robustness
+    from evals.console.screen import ConsoleView
     from evals.robustness import assess, refuse_place, write_robustness_json
 
     transport = {
@@ -61,7 +61,7 @@ def robustness(
     rows = None
     if attack:
         from evals.attacking import AttackOptions, attack_run
-        from evals.console_attacks import print_attacks
+        from evals.console.attacks import print_attacks
 
         read_dotenv()
         interrupt_on_sigterm()

@@ -61,7 +61,7 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
     from itertools import islice
 
     from evals.chosen import chosen_trials, shown_of, trial_of
-    from evals.console_transcripts import print_trial
+    from evals.console.transcripts import print_trial
     from evals.manifest import judge_set
     from evals.pager import paged
     from evals.verdict_words import judge_names

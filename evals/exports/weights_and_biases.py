@@ -36,7 +36,7 @@ _OFFLINE = ("offline", "dryrun", "disabled")
 
 
 def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
-    """Log rates, effects and figures of the run in `run`, as WANDB_MODE says (offline: into a folder `wandb` in `folder`).
+    """Log what the run in `run` has found, as WANDB_MODE says (offline: into a folder `wandb` in `folder`).
 
     Returns where it went. Raises BadInput.
     """

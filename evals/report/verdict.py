@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from evals.console_rates import p_words
+from evals.console.rates import p_words
 from evals.figures.counted import Counted
 from evals.metrics import PRIMARY
 from evals.missing import too_much_unscored

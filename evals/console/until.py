@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from evals.console import plain
+from evals.console.screen import plain
 from evals.stopping import StopRow
 from evals.until import Rule, parse_rule
 

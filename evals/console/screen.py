@@ -18,9 +18,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
-from evals.console_corrected import corrected_lines
-from evals.console_rates import INTERVALS, cell_name, effect_p, interval_cells, notes_on_rates, p_words, rate_in_words
-from evals.console_robust import kept_beside
+from evals.console.corrected import corrected_lines
+from evals.console.rates import INTERVALS, cell_name, effect_p, interval_cells, notes_on_rates, p_words, rate_in_words
+from evals.console.robust import kept_beside
 from evals.datasets import check
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table, metrics_of

@@ -1,0 +1,1 @@
+"""What a person sees on a terminal. Every text that came from outside is escaped here."""
