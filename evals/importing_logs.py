@@ -23,7 +23,7 @@ from evals.conditions import CONDITIONS
 from evals.config import RunConfig
 from evals.errors import BadInput
 from evals.exports.inspect_logs import need_inspect
-from evals.exports.records import BY_RULE_IDS, SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord
+from evals.exports.records import SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord
 from evals.importing import NO_SAMPLING, ImportOptions, fields_of, import_rows, read_score, refuse_occupied
 from evals.metrics import Denominator
 from evals.outcomes import IMPORTED, imported_key
@@ -33,6 +33,7 @@ from evals.rows import Cell, JudgeKey, Ruling
 from evals.run import RunResult
 from evals.text import is_text, one_line
 from evals.trials import stable_hash
+from evals.verdict_words import BY_RULE_IDS
 from evals.view import RunView
 from judges.verdicts import Scored, Unreadable, Verdict
 

@@ -185,7 +185,7 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, journal: Journal,
     reply = await endpoint.send(request, lambda: progress.retried("sampling"))
     if isinstance(reply, Reply):
         progress.replied("sampling", trial.model, reply.prompt_tokens, reply.completion_tokens)
-    result = reply if isinstance(reply, Failure) else _response(reply)
+    result = reply if isinstance(reply, Failure) else response_of(reply)
     rulings = [] if isinstance(result, Failure) else list(_read_by_rule(trial, result))
     await journal.record_trial(trial, result, rulings)
     progress.sampled(failed=isinstance(result, Failure))
@@ -209,7 +209,8 @@ def _read_by_rule(trial: Trial, response: Response) -> Iterator[tuple[JudgeKey, 
             return
 
 
-def _response(reply: Reply) -> Response:
+def response_of(reply: Reply) -> Response:
+    """The reply with thought and answer told apart."""
     split = split_reply(
         reply.content,
         reply.reasoning,

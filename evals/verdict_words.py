@@ -24,20 +24,27 @@ from judges.verdicts import (
     Verdict,
 )
 
-_BY_RULE = {
+BY_RULE_IDS = {
     CHOICE_JUDGE_ID: "choice",
     NUMBER_JUDGE_ID: "number",
     NAMING_JUDGE_ID: "naming",
-    OWN_SCORE_JUDGE_ID: "own score",
+    OWN_SCORE_JUDGE_ID: "own_score",
 }
+"""The rules that read answers without a model, by the id of their rulings."""
 
 
 class JudgeName(NamedTuple):
-    """What a judge looks at, and the model behind it, "" for a rule. `counts`: its verdicts are those of the rates."""
+    """What stands behind the id of a judge: its name, and the model, "" for a rule. `counts` is whether the run's rates
+    are by its verdicts."""
 
     name: str
     model: str
     counts: bool
+
+    @property
+    def shown(self) -> str:
+        """The name as a question file of the user's has it, without what sets it apart from our own judges."""
+        return self.name.removeprefix(PREFIX)
 
 
 class Said(NamedTuple):
@@ -51,20 +58,20 @@ class Said(NamedTuple):
 def judge_names(manifest: Manifest) -> dict[str, JudgeName]:
     """Every judge that has ruled on the run, by id."""
     counted = {facts.judge_id for facts in manifest.rubrics.values()}
-    names = {judge_id: JudgeName(name, "", True) for judge_id, name in _BY_RULE.items()}
+    names = {judge_id: JudgeName(name, "", True) for judge_id, name in BY_RULE_IDS.items()}
     panels = [(panel.judge, panel.rubrics) for panel in manifest.all_panels()]
     if manifest.imported is not None:
         panels.append((IMPORTED, manifest.imported.rubrics()))
     for judge, rubrics in panels:
         for name, facts in rubrics.items():
-            names[facts.judge_id] = JudgeName(name.removeprefix(PREFIX), judge, facts.judge_id in counted)
+            names[facts.judge_id] = JudgeName(name, judge, facts.judge_id in counted)
     return names
 
 
 def said_of(trial: RecordedTrial, names: Mapping[str, JudgeName]) -> list[Said]:
     """What was said of the trial, by judges whose verdicts count first. A judge that `names` lacks shows its id."""
     said = [
-        Said(names.get(judge_id, JudgeName(judge_id[:12], "", False)), verdict_words(ruling.verdict), ruling.reply)
+        Said(names.get(judge_id, JudgeName(judge_id, "", False)), verdict_words(ruling.verdict), ruling.reply)
         for judge_id, ruling in trial.rulings.items()
     ]
     return sorted(said, key=lambda one: (not one.judge.counts, one.judge.model, one.judge.name))

@@ -36,7 +36,7 @@ def print_trial(console: Console, shown: Shown, names: Mapping[str, JudgeName]) 
     for text in _reply(trial.result):
         _print(console, text)
     for said in said_of(trial, names):
-        who = f"verdict, {one_line(said.judge.name, 60)}, {one_line(said.judge.model, 100) or 'by rule'}"
+        who = f"verdict, {one_line(said.judge.shown, 60)}, {one_line(said.judge.model, 100) or 'by rule'}"
         beside = "" if said.judge.counts else " (kept beside)"
         _print(console, Text(f"{who}{beside}: ", _HEADING) + Text(one_line(said.words), _FINDING))
         if said.reply.strip():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.exports.records import judge_names, record_of
+from evals.exports.records import record_of
 from evals.exports.targets import whole_file_path
 from evals.journal import Journal
 from evals.manifest import Manifest, judge_set
@@ -20,6 +20,7 @@ from evals.outcomes import measure
 from evals.records import Response
 from evals.run import count_run
 from evals.thoughts import thought_of
+from evals.verdict_words import judge_names
 
 _TEXT, _NUMBER, _COUNT, _YES_NO = "VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN"
 _VERDICT_TYPES = {

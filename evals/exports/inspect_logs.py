@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.errors import BadInput
 from evals.exports.inspect_scores import scores_of
-from evals.exports.records import SCHEMA_VERSION, STORE_KEY, TrialRecord, judge_names, record_of
+from evals.exports.records import SCHEMA_VERSION, STORE_KEY, TrialRecord, record_of
 from evals.exports.targets import whole_folder
 from evals.journal import Journal
 from evals.manifest import Manifest, judge_set
@@ -28,6 +28,7 @@ from evals.rows import RecordedTrial
 from evals.run import count_run
 from evals.text import one_line
 from evals.trials import stable_hash
+from evals.verdict_words import judge_names
 
 if TYPE_CHECKING:
     import pandas as pd

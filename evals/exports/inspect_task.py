@@ -16,18 +16,18 @@ from evals.config import RunConfig, build_config
 from evals.endpoints import ChatRequest, Endpoint, Reply
 from evals.errors import BadInput
 from evals.exports.inspect_logs import chat_messages, plain, shared_facts, target_of
-from evals.exports.records import STORE_KEY, JudgeName, PlannedSample, record_of
+from evals.exports.records import STORE_KEY, PlannedSample, record_of
 from evals.importing_logs import reasoning_in
 from evals.judging import due_judges
 from evals.manifest import RubricFacts, judges_in
 from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, has_readable_choice, judge_key
-from evals.pipeline import BoundJudge, ask_judge, exhibit_of
+from evals.pipeline import BoundJudge, ask_judge, exhibit_of, response_of
 from evals.plan import Plan, load_dataset, make_judges
-from evals.reasoning import split_reply
 from evals.records import Failure, Message, Response, Trial
 from evals.rows import RecordedTrial, Ruling, reference_from, reference_row
 from evals.text import is_text, one_line
 from evals.trials import stable_hash
+from evals.verdict_words import JudgeName
 from judges.choice import Options, read_choice
 
 if TYPE_CHECKING:
@@ -206,22 +206,7 @@ def _alternatives(output: ModelOutput) -> tuple[tuple[str, Mapping[str, float]],
 def _answered(state: TaskState) -> RecordedTrial:
     """The trial that a sample was, with its choice read by our rule."""
     asked = PlannedSample.model_validate(state.metadata)
-    reply = _reply(state.output)
-    split = split_reply(reply.content, reply.reasoning, reply.finish_reason, withheld=reply.reasoning_withheld)
-    response = Response(
-        raw=reply.content,
-        reasoning=split.reasoning,
-        answer=split.answer,
-        reasoning_state=split.state,
-        finish_reason=reply.finish_reason,
-        refusal=reply.refusal,
-        reported_model=reply.model,
-        prompt_tokens=reply.prompt_tokens,
-        completion_tokens=reply.completion_tokens,
-        latency_s=reply.latency_s,
-        attempts=1,
-        raw_reasoning=reply.reasoning,
-    )
+    response = response_of(_reply(state.output))
     trial_id = stable_hash({"sample": state.uuid})
     rulings: dict[str, Ruling] = {}
     options = state.metadata.get("options")

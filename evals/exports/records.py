@@ -6,35 +6,18 @@ not what was made of them.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from evals.manifest import Manifest
-from evals.outcomes import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
 from evals.records import Failure, Format, Message, Response
 from evals.rows import JudgeKey, RecordedTrial, reference_from, reference_row, ruling_from, verdict_row
+from evals.verdict_words import BY_RULE_IDS, JudgeName
 
 STORE_KEY = "emeval"
 """Where a sample of an Inspect log holds the record, in its `store`, and a log what all its samples share, in its
 `metadata`."""
 SCHEMA_VERSION = 1
-
-BY_RULE_IDS = {
-    CHOICE_JUDGE_ID: "choice",
-    NUMBER_JUDGE_ID: "number",
-    NAMING_JUDGE_ID: "naming",
-    OWN_SCORE_JUDGE_ID: "own_score",
-}
-"""The rules that read answers without a model, by the id of their rulings."""
-
-
-class JudgeName(NamedTuple):
-    """What stands behind the id of a judge; `counts` is whether the run's rates are by its verdicts."""
-
-    judge: str
-    model: str
-    counts: bool
 
 
 class RulingRecord(BaseModel):
@@ -127,13 +110,13 @@ def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
     """The record of a trial. A ruling of a judge that `names` lacks has its id for a name."""
     rulings: list[RulingRecord] = []
     for judge_id, ruling in trial.rulings.items():
-        name = names.get(judge_id) or JudgeName(BY_RULE_IDS.get(judge_id, judge_id), "", judge_id in BY_RULE_IDS)
+        name = names.get(judge_id, JudgeName(BY_RULE_IDS.get(judge_id, judge_id), "", judge_id in BY_RULE_IDS))
         _, _, _, _, _, kind, score, letter, option, mode, detail, reply, _, prompt_tokens, completion_tokens = (
-            verdict_row(trial.trial_id, JudgeKey(judge_id, name.judge, name.model), ruling)
+            verdict_row(trial.trial_id, JudgeKey(judge_id, name.name, name.model), ruling)
         )
         rulings.append(
             RulingRecord(
-                judge=name.judge,
+                judge=name.name,
                 judge_model=name.model,
                 judge_id=judge_id,
                 counts=name.counts,
@@ -165,16 +148,6 @@ def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
         failure=trial.result if isinstance(trial.result, Failure) else None,
         rulings=tuple(rulings),
     )
-
-
-def judge_names(manifest: Manifest) -> dict[str, JudgeName]:
-    """The judges of a run by the ids of their rulings."""
-    counted = {facts.judge_id for facts in manifest.rubrics.values()}
-    return {
-        facts.judge_id: JudgeName(name, panel.judge, facts.judge_id in counted)
-        for panel in manifest.all_panels()
-        for name, facts in panel.rubrics.items()
-    }
 
 
 def _columns(one: RulingRecord) -> tuple[Any, ...]:

@@ -90,7 +90,7 @@ class _Part:
 def _texts(trial: RecordedTrial, names: dict[str, JudgeName]) -> dict[str, Any]:
     said = [
         {
-            "judge": one.judge.name,
+            "judge": one.judge.shown,
             "model": one.judge.model,
             "counts": one.judge.counts,
             "words": one.words,
