@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from playwright.sync_api import Browser, Page
 from evals.figures.counted import Counted, read_counted
 from evals.report.verdict import reservations, sentences
 from tests.browser import open_page
-from tests.emeval import emeval, responses
+from tests.emeval import emeval, responses, start, stop_when
+from tests.openai_server import OpenAIServer, Stall
 from tests.test_cli import refused
 
 TRIGGER = "Country: Singapore"
@@ -403,6 +405,20 @@ def test_what_cannot_be_written_leaves_what_was_there(run: Path, tmp_path: Path)
     refused(emeval("report", run, "-o", tmp_path / "page.txt"), ".html")
     refused(emeval("report", run, "-o", tmp_path / "missing" / "page.html"), "cannot be written")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_was_stopped_before_its_first_answer_says_so(tmp_path: Path, chromium: Browser) -> None:
+    folder = tmp_path / "stopped"
+    with OpenAIServer(Stall(bare=True)).start() as server:
+        options = ("-m", "vllm/test-model", "--limit", "2", "--no-preflight", "--out", folder)
+        process = start("run", "unethical_test", *options, url=server.url)
+        code, _, err = stop_when(process, lambda: server.chats, signal.SIGINT)
+    assert code == 130, err
+    with open_page(chromium, report(folder)) as page:
+        ready(page)
+        assert shown(page) == 0
+        assert "stopped is not complete: 0 of 4 trials are recorded" in page.inner_text("#verdict")
+        assert page.inner_text(".headline") == "vllm/test-model: nothing was measured."
 
 
 def test_the_organisms_report_shows_the_backdoor(tmp_path: Path, chromium: Browser) -> None:

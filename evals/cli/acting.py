@@ -95,6 +95,7 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
         files += ", corrected.csv"
     files += ", stopping.csv" if result.stopping else ""
     view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
+    view.out.print(f"Look at it: emeval report {shlex.quote(str(folder))}", style="dim", markup=False, soft_wrap=True)
     if problem is not None:
         view.err.print(f"emeval: {problem}", markup=False, soft_wrap=True)
     if code:
