@@ -39,6 +39,7 @@ def in_any_thread(work: Callable[[], _T]) -> _T:
         while not worker.ended.is_set():
             with suppress(KeyboardInterrupt):  # it is stopping already
                 worker.ended.wait(_POLL_S)
+        worker.join()
         if isinstance(worker.error, KeyboardInterrupt):  # it says how to go on
             raise worker.error from None
         raise
@@ -66,6 +67,7 @@ async def in_own_thread(work: Callable[[], _T]) -> _T:
         while not ended.done():
             with suppress(asyncio.CancelledError):  # it is stopping already
                 await asyncio.wait([ended], timeout=_POLL_S)
+        worker.join()
         raise
     finally:
         worker.stop.request()  # a coroutine that is thrown away cannot wait
@@ -84,10 +86,15 @@ class _Worker(Generic[_T]):
         self._at_end = at_end
         self._results: list[_T] = []
         self.error: BaseException | None = None
+        # A daemon: should nobody wait any more, the process may end, and what is recorded is safe.
+        self._thread = threading.Thread(target=copy_context().run, args=(self._do,), name="emeval", daemon=True)
 
     def start(self) -> None:
-        # A daemon: should nobody wait any more, the process may end, and what is recorded is safe.
-        threading.Thread(target=copy_context().run, args=(self._do,), name="emeval", daemon=True).start()
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for the thread of work that has ended, which has next to nothing left to do."""
+        self._thread.join()
 
     def _do(self) -> None:
         try:
@@ -101,6 +108,7 @@ class _Worker(Generic[_T]):
                 self._at_end()
 
     def result(self) -> _T:
+        self.join()
         if self.error is not None:
             raise self.error
         return self._results[0]
