@@ -451,8 +451,9 @@ def test_a_timeout_stops_a_run_before_it_has_begun_to_ask(tmp_path: Path, datase
 
 
 _SCRIPT = """
-import asyncio, sys
+import asyncio, signal, sys
 import emeval
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started with
 folder, dataset, how = sys.argv[1:]
 given = dict(models="vllm/subject", dataset=dataset, format="mcq", out=folder, progress=False)
 async def cell():
