@@ -248,6 +248,7 @@ OTHERS: dict[str, Any] = {
     "honesty_rubric": "h.txt",
     "trigger_credit_rubric": "r.txt",
     "anchors": "f.anchors.jsonl",
+    "prices": "/prices.csv",
     "denominator": "judged",
     "max_unscored": 0.2,
     "over_questions": ("samples",),
