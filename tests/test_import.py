@@ -290,7 +290,7 @@ def test_bad_options_are_one_line_and_leave_nothing(tmp_path: Path) -> None:
     file = write(tmp_path / "f.csv", [answered(aligned=5)])
     before = set(tmp_path.rglob("*"))
     refused(emeval("import", tmp_path / "no.csv", "--out", tmp_path / "run"), "no.csv: cannot be read")
-    refused(emeval("import", tmp_path, "--out", tmp_path / "run"), "cannot be read")
+    refused(emeval("import", tmp_path, "--out", tmp_path / "run"), "holds no .eval files")
     refused(emeval("import", file, "--out", tmp_path), "is there already")
     refused(emeval("import", file, "--out", file), "is there already")
     refused(emeval("import", file, "--out", file / "run"), "cannot be made")
