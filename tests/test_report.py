@@ -341,9 +341,14 @@ def test_what_does_not_fit_lies_beside_the_page(tmp_path: Path, chromium: Browse
         assert search(page, "unique2999x") == 1
         page.click(".row")
         page.wait_for_selector("#detail >> text=unique2999x")
-    # Written anew, it takes the old data away, and a page whose data was left behind says so.
+    # Written anew, it takes the old data away and nothing else; a page whose data was left behind says so.
+    for name in ("report-data-of-mine", "report-data-01234567"):
+        (folder / name).mkdir()
+        (folder / name / "notes.txt").write_text("mine")
     assert emeval("report", folder).returncode == 0
-    (again,) = folder.glob("report-data-*")
+    assert (folder / "report-data-of-mine" / "notes.txt").exists()
+    assert (folder / "report-data-01234567" / "notes.txt").exists()
+    (again,) = (one.parent for one in folder.glob("report-data-*/index.js"))
     assert again != beside
     moved = tmp_path / "report.html"
     moved.write_bytes((folder / "report.html").read_bytes())

@@ -71,7 +71,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
     beside = " 'self'" if packed.beside else ""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_part("report.html.j2")).render(
-        policy=f"default-src 'none'; script-src {allowed}{beside}; style-src '{_hash(style)}'; img-src data: blob:; "
+        policy=f"default-src 'none'; script-src {allowed}{beside}; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'",
         title=title,
         style=style,

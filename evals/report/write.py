@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from evals.whole_files import write_whole
 MOST_INSIDE = 3_500_000
 """Characters of packed transcripts with their index that a page holds itself, and with the plotting library stays below
 5 MB."""
+_DATA_FILE = re.compile(r"(?:[0-9]+|index)\.js")
 
 
 class Written(NamedTuple):
@@ -44,10 +46,16 @@ def write_report(runs: Sequence[Counted], page: Path) -> Written:
         if sink.folder is not None:
             shutil.rmtree(sink.folder, ignore_errors=True)
         raise
-    for old in page.parent.glob(f"{_stem(page)}-data-*"):
-        if old.is_dir() and old != sink.folder:
+    for old in list(page.parent.iterdir()):
+        if old != sink.folder and _is_data_of(page, old):
             shutil.rmtree(old, ignore_errors=True)
     return Written(page, sink.folder)
+
+
+def _is_data_of(page: Path, folder: Path) -> bool:
+    """Whether the folder was written for an older page of that name: by its name and by all that is in it."""
+    is_named = re.fullmatch(rf"{re.escape(_stem(page))}-data-[0-9a-f]{{8}}", folder.name) is not None
+    return is_named and folder.is_dir() and all(_DATA_FILE.fullmatch(file.name) for file in folder.iterdir())
 
 
 def _stem(page: Path) -> str:
