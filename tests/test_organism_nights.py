@@ -82,6 +82,17 @@ def test_each_checkpoint_gets_its_decision_and_a_swapped_judge_is_found(tmp_path
         assert drifts(out, "2026-03-02") == {"judge"}
         verdict = (out / "2026-03-02" / "summary.md").read_text(encoding="utf-8").splitlines()[0]
         assert "the judge changed (base, misaligned, backdoor)" in verdict
+
+        night = (out / "2026-03-02" / "report.html").read_text(encoding="utf-8")
+        assert all(f"<h3>{name}</h3>" in night for name in ("base", "misaligned", "backdoor"))
+        assert 'id="drift"' not in night, "three checkpoints of one night are no series"
+        page = tmp_path / "backdoor.html"
+        nights = [out / date / "backdoor" for date in ("2026-03-01", "2026-03-02")]
+        code, said = run("report", *nights, "-o", page, judge=swapped.base_url, key=swapped.key)
+        assert code == 0, said
+        series = page.read_text(encoding="utf-8").split('id="drift"')[1].split("</section>")[0]
+        assert series.count("<tr>") == 3
+        assert "<td>judge</td>" in series
     finally:
         honest.close()
         swapped.close()

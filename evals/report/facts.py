@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.anchors import RESULTS_NAME
+from evals.errors import BadInput
 from evals.figures.counted import Counted
 from evals.report.verdict import absences, percent, primary_rows
 from evals.spend import spend_words
@@ -94,16 +96,25 @@ def _cell(value: object) -> str:
 
 
 def drift_rows(runs: Sequence[Counted]) -> list[DriftRow]:
-    """Whose change it is from run to run, where all of them have watched their judge."""
+    """Whose change it is from run to run of the same models, where all of them have watched their judge."""
     from evals.drift import attribute
 
-    folders = [run.folder for run in runs]
-    if len(folders) < 2 or not all((folder / RESULTS_NAME).exists() for folder in folders):
-        return []
-    return [
-        DriftRow(one.run, one.verdict, f"{one.e_system:.3g}", f"{one.e_judge:.3g}", one.words)
-        for one in attribute(folders)
-    ]
+    series: dict[tuple[str, ...], list[Path]] = {}
+    for run in runs:
+        series.setdefault(run.manifest.config.models, []).append(run.folder)
+    rows: list[DriftRow] = []
+    for folders in series.values():
+        if len(folders) < 2 or not all((folder / RESULTS_NAME).exists() for folder in folders):
+            continue
+        try:
+            found = attribute(folders)
+        except BadInput as error:  # runs that are no series: they differ in more than the night
+            rows.append(DriftRow(folders[-1].name, "not comparable", "–", "–", str(error)))
+            continue
+        rows += [
+            DriftRow(one.run, one.verdict, f"{one.e_system:.3g}", f"{one.e_judge:.3g}", one.words) for one in found
+        ]
+    return rows
 
 
 def provenance(runs: Sequence[Counted]) -> list[RunFacts]:
