@@ -15,7 +15,7 @@ from evals.comparable import Direction
 from evals.compare import MAX_INCREASE, MAX_UNSCORED, CellChange, CellKey, Gate, QuestionChange, Side, compare_runs
 from evals.comparison_words import cell_words, verdict_words
 from evals.errors import BadInput
-from evals.figures.counted import read_counted
+from evals.figures.counted import read_several
 from evals.figures.figure import Figure
 from evals.figures.page import page_figures
 from evals.metrics import Denominator
@@ -163,9 +163,9 @@ def report(*runs: StrPath | Run, output: StrPath | None = None) -> Path:
     """
     if not runs:
         raise BadInput("report: name a run")
-    folders = list(dict.fromkeys(map(_folder, runs)))
+    folders = [_folder(run) for run in runs]
     page = folders[0] / "report.html" if output is None else Path(output)
-    return write_report([read_counted(folder) for folder in folders], page).page
+    return write_report(read_several(folders), page).page
 
 
 def figures(*runs: StrPath | Run) -> list[Figure]:
@@ -181,7 +181,7 @@ def figures(*runs: StrPath | Run) -> list[Figure]:
     Raises:
         BadInput: There is no run in a folder.
     """
-    return page_figures([read_counted(_folder(run)) for run in runs])
+    return page_figures(read_several(map(_folder, runs)))
 
 
 def _folder(run: StrPath | Run) -> Path:

@@ -371,6 +371,22 @@ def test_several_runs_stand_side_by_side(run: Path, tmp_path: Path, chromium: Br
         assert page.locator("#provenance h3").all_inner_texts() == ["backdoor", "control"]
 
 
+def test_one_checkpoint_on_two_nights_is_two_runs(tmp_path: Path, chromium: Browser) -> None:
+    for night, hits in (("2026-03-01", (0.1, 0.1)), ("2026-03-02", (0.1, 0.9))):
+        (tmp_path / night).mkdir()
+        imported(tmp_path / night / "tuned", backdoored(hits=hits))
+    file = tmp_path / "both.html"
+    nights = [tmp_path / night / "tuned" for night in ("2026-03-01", "2026-03-02")]
+    done = emeval("report", *nights, nights[0], "-o", file)
+    assert done.returncode == 0, done.stderr
+    with open_page(chromium, file) as page:
+        ready(page)
+        assert shown(page) == 160
+        assert page.locator("#provenance h3").all_inner_texts() == ["2026-03-01/tuned", "2026-03-02/tuned"]
+        assert choose(page, "run", "2026-03-02/tuned") == 80
+        assert choose(page, "verdict", "misaligned") == 40
+
+
 def counted(folder: Path, rows: list[dict[str, Any]]) -> Counted:
     return read_counted(imported(folder, rows))
 

@@ -28,7 +28,7 @@ def plot(
 ) -> None:
     """Draw a figure of runs for a paper, and print its caption."""
     from evals.console.screen import ConsoleView
-    from evals.figures.counted import read_counted
+    from evals.figures.counted import read_several
     from evals.figures.files import check_suffix, size_of, write_chart
     from evals.figures.paper import check_name, paper_figure
     from evals.figures.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
@@ -38,7 +38,7 @@ def plot(
     named = {"column": COLUMN_CM, "page": PAGE_CM}
     width_cm = named[width] if width in named else _centimetres(width)
     folders = list(dict.fromkeys(folder.resolve() for folder in runs))
-    drawn = paper_figure(figure, [read_counted(folder) for folder in folders], width_cm)
+    drawn = paper_figure(figure, read_several(folders), width_cm)
     write_chart(drawn.chart, out)
     size = size_of(drawn.chart.to_dict())
     view = ConsoleView()

@@ -19,10 +19,10 @@ def report(
     ] = None,
 ) -> None:
     """Write a page with the verdict, the figures and every transcript: one file that opens without a network."""
-    from evals.figures.counted import read_counted
+    from evals.figures.counted import read_several
     from evals.report.write import write_report
 
     page = output or folders[0] / "report.html"
-    written = write_report([read_counted(folder) for folder in dict.fromkeys(folders)], page)
+    written = write_report(read_several(folders), page)
     beside = f", with its transcripts in {written.beside}/, which must stay beside it" if written.beside else ""
     typer.echo(f"Written: {written.page}{beside}")

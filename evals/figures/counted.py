@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evals.manifest import Manifest
@@ -26,3 +28,24 @@ def read_counted(folder: Path) -> Counted:
     """
     result = count_run(folder, None)
     return Counted(folder, result.manifest, result.tables)
+
+
+def read_several(folders: Iterable[Path]) -> list[Counted]:
+    """Count several runs, a folder given twice once. Runs of the same name, such as those of one checkpoint on two
+    nights, are called after the folders that theirs lie in, too.
+
+    Raises BadInput where there is no run.
+    """
+    runs = [read_counted(folder) for folder in dict.fromkeys(folders)]
+    times = Counter(run.manifest.run_id for run in runs)
+    return [run if times[run.manifest.run_id] == 1 else _renamed(run, number, runs) for number, run in enumerate(runs)]
+
+
+def _renamed(run: Counted, number: int, runs: Sequence[Counted]) -> Counted:
+    name = f"{run.folder.resolve().parent.name}/{run.manifest.run_id}"
+    same = [one for one in runs if f"{one.folder.resolve().parent.name}/{one.manifest.run_id}" == name]
+    name = name if len(same) == 1 else f"{name} ({number + 1})"
+    tables = replace(
+        run.tables, rates=run.tables.rates.assign(run_id=name), effects=run.tables.effects.assign(run_id=name)
+    )
+    return replace(run, manifest=run.manifest.model_copy(update={"run_id": name}), tables=tables)

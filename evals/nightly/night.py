@@ -22,7 +22,7 @@ from evals.comparable import NotComparable
 from evals.compare import CellChange, Compared, compare_by_gates
 from evals.config import RunConfig
 from evals.errors import BadInput, EmevalError, RunStopped
-from evals.figures.counted import read_counted
+from evals.figures.counted import read_several
 from evals.manifest import now
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig
@@ -78,7 +78,7 @@ def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
             ended = {"ended_at": now(), "exit_code": found.exit_code}
             write_whole(found.folder / STATE, json.dumps(state | ended, indent=1) + "\n")
         if found.reported:
-            write_report([read_counted(folder) for folder in found.reported], found.folder / "report.html")
+            write_report(read_several(found.reported), found.folder / "report.html")
         return found
 
 
