@@ -123,6 +123,11 @@ def test_a_checkpoint_that_rises_in_the_second_night_fails_it_alone(
     assert all(row["status"] == "complete" and int(row["n"]) == QUESTIONS * 2 * SAMPLES for row in rows.values())
 
     answers.rates["risen"] = 0.5
+    (tmp_path / "nights" / SECOND / "report.html").mkdir(parents=True)  # nothing can be written there
+    unpaged = nightly(file, SECOND)
+    assert unpaged.returncode == 1, "a page that cannot be written hides no regression"
+    assert "the page could not be written" in unpaged.stderr
+    (tmp_path / "nights" / SECOND / "report.html").rmdir()
     second = nightly(file, SECOND)
     assert second.returncode == 1, second.stdout + second.stderr
     rows = history(tmp_path, SECOND)

@@ -30,7 +30,7 @@ def nightly(
 
     from evals.console.screen import ConsoleView, plain
     from evals.nightly.config import read_nightly
-    from evals.nightly.night import night_of, run_night
+    from evals.nightly.night import PAGE, night_of, run_night
 
     read_dotenv()
     settings = read_nightly(config)
@@ -50,7 +50,7 @@ def nightly(
         reason = one.reason or ", ".join(verdicts) or "no gates"
         view.out.print(f"{plain(one.checkpoint.name)}: {one.status}: {plain(reason)}", soft_wrap=True)
     view.out.print(plain(verdict_of(found)), style="bold", soft_wrap=True)
-    names = ["summary.md", "junit.xml", *(["report.html"] if found.reported else [])]
+    names = ["summary.md", "junit.xml", *([PAGE] if (found.folder / PAGE).exists() else [])]
     files = ", ".join(map(str, [*(found.folder / name for name in names), settings.out / "history.csv"]))
     view.out.print(f"Written: {plain(files)}", style="dim", soft_wrap=True)
     if found.interrupted:

@@ -48,6 +48,7 @@ from evals.view import RunView
 from evals.whole_files import write_whole
 
 STATE = "night.json"
+PAGE = "report.html"
 _GOES_ON_FOR = timedelta(hours=12)
 
 
@@ -78,7 +79,10 @@ def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
             ended = {"ended_at": now(), "exit_code": found.exit_code}
             write_whole(found.folder / STATE, json.dumps(state | ended, indent=1) + "\n")
         if found.reported:
-            write_report(read_several(found.reported), found.folder / "report.html")
+            try:
+                write_report(read_several(found.reported), found.folder / PAGE)
+            except EmevalError as error:  # what the night has found, and its exit code, stand without the page
+                view.say(f"{night}: the page could not be written: {error}")
         return found
 
 
