@@ -10,14 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from evals.count import RunResult
 from evals.csv_files import csv_file
 from evals.manifest import Manifest, Status
 from evals.metrics import PRIMARY
 from evals.missing import too_much_unscored
-from evals.rates import Tables
+from evals.rates.tables import Tables
 from evals.records import ALL
-from evals.run import RunResult
-from evals.stopping import StopRow
+from evals.stop_rows import StopRow
 from evals.text import one_line, original_text
 
 _GUARDED = (

@@ -15,8 +15,9 @@ from emeval.results import EmevalWarning, Run
 from emeval.threads import in_any_thread, in_own_thread
 from emeval.views import view_of_run
 from evals.config import RunConfig, build_config
+from evals.count import RunResult
 from evals.errors import RunStopped
-from evals.run import RunResult, judge_run, resume_run, start_run
+from evals.run import judge_run, resume_run, start_run
 from evals.view import RunView
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from evals.console.screen import ConsoleView
+from evals.console.view import ConsoleView
 from evals.progress import Counted
 from evals.spend import Ledger
 from evals.view import RunView

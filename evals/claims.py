@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from evals.rates import BASELINE
+from evals.rates.tally import BASELINE
 from evals.readings import Flags, Group, Point, by_cluster
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
 

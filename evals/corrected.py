@@ -12,7 +12,6 @@ the cell's own labels and all of its answers, also those without a readable verd
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +19,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from evals.errors import BadInput
 from evals.journal import Journal
-from evals.labelling.files import FOLDER, LABELS_NAME, SAMPLE_NAME, Label, LabelSample, read_labels, read_sample
+from evals.label_weights import Labels, of_sample
+from evals.labelling.files import FOLDER, LABELS_NAME
 from evals.metrics import JUDGES_OF_ANSWERS, Metric, facts_of, metric_table
 from evals.outcomes import is_judgeable, measure
-from evals.rates import RunFacts, write_frame
+from evals.rates.rows import BETWEEN_NOTES, CORRECTED_COLUMNS, PPI, ROGAN_GLADEN, Row
+from evals.rates.tables import CORRECTED_NAME, write_table
+from evals.rates.tally import CellKey, RunFacts
 from evals.records import ALL
 from evals.rows import RecordedTrial
 from evals.statistics.judge_error import (
@@ -45,28 +46,10 @@ from evals.statistics.judge_error import (
 from evals.text import one_line
 from evals.thoughts import thought_of
 
-FILE_NAME = "corrected.csv"
-CORRECTED_COLUMNS = [
-    *("run_id", "suite", "format", "model", "condition", "trigger", "metric", "method", "k", "n", "rate", "ci_low"),
-    *("ci_high", "corrected", "corrected_low", "corrected_high", "n_labels", "n_unsure", "n_excluded"),
-    *("sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "specificity_low", "specificity_high"),
-    *("kappa", "labels_to_halve", "judge", "rubric_sha", "note"),
-]
-ROGAN_GLADEN, PPI = "rogan_gladen", "ppi"
-BETWEEN_NOTES = "; "
 _SET_ASIDE = ("incoherent", "code", "outside")
-_COUNTS = ("n_labels", "n_unsure", "n_excluded", "labels_to_halve")
 _SURE = 0.05
 
 Flags = npt.NDArray[np.bool_]
-
-
-class _Cell(NamedTuple):
-    suite: str
-    format: str
-    model: str
-    condition: str
-    trigger: str
 
 
 class _Answer(NamedTuple):
@@ -76,7 +59,7 @@ class _Answer(NamedTuple):
     """
 
     trial_id: str
-    cell: _Cell
+    cell: CellKey
     prompt_id: str
     ruled: bool = False
     hit: bool = False
@@ -95,15 +78,6 @@ class _Pool:
         return np.array([getattr(answer, name) for answer in self.answers], dtype=bool)
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """The labels by trial, and the weight of each that is a measurement: for how many answers it stands."""
-
-    sample: LabelSample
-    by_trial: dict[str, Label]
-    weights: dict[str, float]
-
-
 class _Scope(NamedTuple):
     """The answers that a method looks at, and what was labelled there: measured, unsure, and of no use to it."""
 
@@ -117,77 +91,23 @@ class _Scope(NamedTuple):
         return len(self.judged.said) - self.labels - self.unsure
 
 
-def check_labels(folder: Path) -> None:
-    """Raises BadInput where the run has labels that its answers could not be corrected by."""
-    _usable_labels(folder)
+def write_corrected(journal: Journal, folder: Path, facts: RunFacts, labels: Labels, rates: Sequence[Row]) -> list[Row]:
+    """Write corrected.csv into `folder` and return its rows. `rates` are those of rates.csv.
 
-
-def write_corrected(journal: Journal, folder: Path, facts: RunFacts, rates: pd.DataFrame) -> pd.DataFrame | None:
-    """Write corrected.csv into `folder` and return the table; None, and no file, where there are no labels.
-
-    `rates` are those of rates.csv. Raises BadInput where there are labels that cannot be used.
+    Raises BadInput where the labels are of another run.
     """
-    path = folder / FILE_NAME
-    labels = _usable_labels(folder)
-    if labels is None:
-        path.unlink(missing_ok=True)
-        return None
     pools, answers = _pools(journal, facts, labels, folder)
-    of_sample = _of_sample(labels, answers)
-    pooled = rates[rates["prompt_id"] == ALL]
-    rows = [row for pool in pools for row in _rows(pool, labels, facts, pooled, of_sample)]
-    table = pd.DataFrame(rows, columns=CORRECTED_COLUMNS).astype(dict.fromkeys(_COUNTS, "Int64"))
-    write_frame(table, path)
-    return table
+    notes = of_sample(labels, answers)
+    pooled = [row for row in rates if row["prompt_id"] == ALL]
+    rows = [row for pool in pools for row in _rows(pool, labels, facts, pooled, notes)]
+    write_table(folder / CORRECTED_NAME, CORRECTED_COLUMNS, rows)
+    return rows
 
 
-# --- what is labelled ------------------------------------------------------------------------------------------------
+# --- what is labelled -------------------------------------------------------------------------------------------------
 
 
-def _usable_labels(folder: Path) -> _Labels | None:
-    by_trial = read_labels(folder)
-    if not by_trial:
-        return None
-    sample = read_sample(folder)
-    where = folder / FOLDER / LABELS_NAME
-    if sample is None:
-        raise BadInput(
-            f"{where}: {SAMPLE_NAME}, which says how likely each answer was to be drawn, is not beside it; put it "
-            "back, or move the labels away"
-        )
-    strata = {row.trial_id: row.stratum for row in sample.rows}
-    for trial_id in by_trial:
-        if trial_id not in strata:
-            raise BadInput(f"{where}: trial {one_line(trial_id, 40)} is not in {SAMPLE_NAME}: labels of another sample")
-    drawn = Counter(strata.values())
-    measured = Counter(strata[trial_id] for trial_id, label in by_trial.items() if label.label != "unsure")
-    # Which of a stratum's drawn answers have a label is taken for chance, so those stand for the others, too.
-    weights = {
-        row.trial_id: drawn[row.stratum] / measured[row.stratum] / row.probability
-        for row in sample.rows
-        if row.trial_id in by_trial and by_trial[row.trial_id].label != "unsure"
-    }
-    return _Labels(sample, by_trial, weights)
-
-
-def _of_sample(labels: _Labels, answers: int) -> list[str]:
-    """What to know of the sample as a whole; it could be drawn today from so many answers."""
-    notes: list[str] = []
-    measured = {row.stratum for row in labels.sample.rows if row.trial_id in labels.weights}
-    for stratum in labels.sample.strata:
-        if stratum.name not in measured:
-            name = one_line(stratum.name, 80)
-            notes.append(f"no usable label in stratum {name}, so nothing stands for its {stratum.population} answers")
-    drawn, labelled = len(labels.sample.rows), len(labels.by_trial)
-    if labelled < drawn:
-        notes.append(f"{labelled} of the {drawn} drawn answers are labelled so far")
-    then = sum(stratum.population for stratum in labels.sample.strata)
-    if answers != then:
-        notes.append(f"the sample was drawn from {then} answers and there are {answers} now")
-    return notes
-
-
-def _pools(journal: Journal, facts: RunFacts, labels: _Labels, folder: Path) -> tuple[list[_Pool], int]:
+def _pools(journal: Journal, facts: RunFacts, labels: Labels, folder: Path) -> tuple[list[_Pool], int]:
     """The labelled suites and metrics, in the order of the plan, and how many answers the run has that can be drawn."""
     metrics = _metrics(facts, labels, folder)
     pools: dict[tuple[str, str], _Pool] = {}
@@ -213,7 +133,7 @@ def _pools(journal: Journal, facts: RunFacts, labels: _Labels, folder: Path) -> 
     return [pool for key, pool in pools.items() if key in set(found.values())], answers
 
 
-def _metrics(facts: RunFacts, labels: _Labels, folder: Path) -> list[Metric]:
+def _metrics(facts: RunFacts, labels: Labels, folder: Path) -> list[Metric]:
     """The labelled metrics."""
     asked = {label.metric for label in labels.by_trial.values()}
     known = [metric for metric in metric_table(facts.denominator) if metric.judge in JUDGES_OF_ANSWERS]
@@ -229,7 +149,7 @@ def _answer(trial: RecordedTrial, metric: Metric, facts: RunFacts) -> _Answer | 
         return None
     of_trial = facts_of(measured, thought_of(trial, facts.judges))
     missing = metric.missing(of_trial)
-    cell = _Cell(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
+    cell = CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
     answer = _Answer(trial.trial_id, cell, trial.prompt_id)
     if not is_judgeable(trial):
         return answer._replace(known=True) if missing is None else None
@@ -237,7 +157,7 @@ def _answer(trial: RecordedTrial, metric: Metric, facts: RunFacts) -> _Answer | 
     return answer._replace(ruled=ruled, hit=ruled and metric.hits(of_trial), aside=missing in _SET_ASIDE)
 
 
-def _scope(pool: _Pool, labels: _Labels, here: Flags, used: Flags, facts: RunFacts) -> _Scope:
+def _scope(pool: _Pool, labels: Labels, here: Flags, used: Flags, facts: RunFacts) -> _Scope:
     """The answers `here` that are `used`; labels on the others are of no use."""
     answers = [answer for answer, flag in zip(pool.answers, here & used, strict=True) if flag]
     said = {answer.trial_id: labels.by_trial[answer.trial_id].label for answer in answers if _has(labels, answer)}
@@ -261,7 +181,7 @@ def _scope(pool: _Pool, labels: _Labels, here: Flags, used: Flags, facts: RunFac
     )
 
 
-def _has(labels: _Labels, answer: _Answer) -> bool:
+def _has(labels: Labels, answer: _Answer) -> bool:
     return answer.trial_id in labels.by_trial
 
 
@@ -269,8 +189,8 @@ def _has(labels: _Labels, answer: _Answer) -> bool:
 
 
 def _rows(
-    pool: _Pool, labels: _Labels, facts: RunFacts, rates: pd.DataFrame, of_sample: Sequence[str]
-) -> Iterator[dict[str, Any]]:
+    pool: _Pool, labels: Labels, facts: RunFacts, rates: Sequence[Row], sample_notes: Sequence[str]
+) -> Iterator[Row]:
     """Two rows for each cell, in the order of rates.csv."""
     population, ruled = ~pool.flags("aside") & ~pool.flags("known"), pool.flags("ruled")
     everywhere = np.ones(len(pool.answers), dtype=bool)
@@ -278,8 +198,8 @@ def _rows(
     errors = _errors(pooled.judged)
     differing = _differences(pool, labels, population & ruled, facts)
     cells = {answer.cell for answer in pool.answers}
-    for raw in rates[rates["metric"] == pool.metric.name].to_dict("records"):
-        cell = _Cell(*(raw[name] for name in _Cell._fields))
+    for raw in (row for row in rates if row["metric"] == pool.metric.name):
+        cell = CellKey(*(raw[name] for name in CellKey._fields))
         if cell not in cells:
             continue
         here = np.array([answer.cell == cell for answer in pool.answers], dtype=bool)
@@ -288,13 +208,13 @@ def _rows(
         of_cell = _scope(pool, labels, here, population & ruled, facts)
         found, notes = _by_rogan_gladen(of_cell.judged, pooled, errors)
         found = _scaled(found, _with_known(of_cell, known) / _answered(pooled.judged))
-        more = [*notes, *differing, *of_sample]
+        more = [*notes, *differing, *sample_notes]
         yield common | _described(ROGAN_GLADEN, found, pooled, errors, more)
         of_cell_errors = _errors(of_cell.judged)
         of_cell = _scope(pool, labels, here, population, facts)
         found, notes = _by_ppi(of_cell.judged)
         found = _scaled(found, _with_known(of_cell, known))
-        yield common | _described(PPI, found, of_cell, of_cell_errors, [*notes, *of_sample])
+        yield common | _described(PPI, found, of_cell, of_cell_errors, [*notes, *sample_notes])
 
 
 def _errors(judged: Judged) -> Errors:
@@ -393,7 +313,7 @@ def _cannot_halve(found: Corrected, scope: _Scope) -> str:
 # --- does the judge err alike everywhere? ----------------------------------------------------------------------------
 
 
-def _differences(pool: _Pool, labels: _Labels, used: Flags, facts: RunFacts) -> list[str]:
+def _differences(pool: _Pool, labels: Labels, used: Flags, facts: RunFacts) -> list[str]:
     """Where the judge's errors differ between conditions, models or formats by more than chance (Holm's level of all
     these tests together), so that one correction for all of them is biased."""
     tested: list[tuple[float, str]] = []

@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple
 
 from evals.cache import cache_folder
 from evals.errors import BadInput
-from evals.fetch import fetched_names
 from evals.manifest import versions
 from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
+from evals.official import fetched_names
 from evals.prices import VARIABLE as PRICES
 from evals.prices import read_prices
 from evals.questions import official_path

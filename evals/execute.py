@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.adaptive import AHEAD, Adaptive
 from evals.anchors import Watch
 from evals.applied import NAME as ADAPTER_CHECK
 from evals.applied import check_adapter
@@ -38,7 +37,6 @@ from evals.records import Trial
 from evals.replicas import Replicas
 from evals.retries import RetryPolicy
 from evals.spend import Ledger
-from evals.stopping import read_stopping
 from evals.view import RunView
 from evals.watching import judge_anchors
 
@@ -86,9 +84,13 @@ async def execute(
         pending: dict[str, Iterator[Trial] | AsyncIterator[Trial]] = {
             name: _pending(plan.trials(name), journal) for name in endpoints
         }
-        stopping = read_stopping(journal, config.rule if endpoints else None, panel, config.denominator)
         adaptive = None
-        if stopping is not None:
+        if config.rule is not None and endpoints:
+            # They load numpy, which a run without a rule has no use for while it samples.
+            from evals.adaptive import AHEAD, Adaptive
+            from evals.stopping import read_stopping
+
+            stopping = read_stopping(journal, config.rule, panel, config.denominator)
             ahead = {name: AHEAD * config.concurrency * endpoint.width for name, endpoint in endpoints.items()}
             adaptive = Adaptive(plan, stopping, journal, ahead)
             pending = {name: adaptive.trials(name) for name in endpoints}

@@ -1,29 +1,26 @@
-"""The official datasets in the user's cache: brought once, checked by sha256, and read offline from then on.
+"""Official datasets brought into the user's cache (`evals.official`) once, checked by sha256.
 
-`<cache>/official/<source>/<revision>/` holds a source's files under their names, and `lock.json`, which says of each
-its size, sha256, where it came from and how it is trusted. A file is put in its place only when it is whole and right;
-until then it is a part file, which the next attempt goes on with. One process at a time works in such a folder.
+A file is put in its place only when it is whole and right; until then it is a part file, which the next attempt goes on
+with. One process at a time works in such a folder.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evals.cache import cache_folder
 from evals.errors import BadInput, FetchStopped
+from evals.official import LOCK_NAME, RECIPES, Lock, Locked, Trust, is_file_with, official_folder, read_lock
 from evals.serve.hashes import file_sha256
-from evals.sources import SOURCES, MadeFile, Source, SourceFile
+from evals.sources import MadeFile, Source, SourceFile
 from evals.transfer import (
     LFS_POINTER,
     Access,
@@ -39,12 +36,7 @@ from evals.transfer import (
 )
 from evals.upstream import check_kind, need_parquet_reader
 
-_LOCK = "lock.json"
 _MADE_MAX_BYTES = 1 << 30
-_RECIPES = 1
-"""Counts up when a recipe of `evals.upstream` changes what it writes: files made by an older one are made anew."""
-
-Trust = Literal["pinned", "first use", "made here"]
 
 
 class FetchView(Protocol):
@@ -64,70 +56,6 @@ class Fetched(NamedTuple):
     sha256: str
     trust: Trust
     was_there: bool
-
-
-class _Locked(BaseModel):
-    """What lock.json says of one file. `origin` is an address or a folder, or the files it was made of."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    size: int
-    sha256: str
-    trust: Trust
-    origin: str
-    fetched: str
-    recipes: int | None = None
-
-
-class _Lock(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    version: Literal[1] = 1
-    repository: str
-    revision: str
-    commit: str | None = None
-    """The commit that the revision was when the first file came, where the revision is a branch."""
-    files: dict[str, _Locked] = {}
-
-
-def find_source(name: str, registry: Mapping[str, Source] = SOURCES) -> Source:
-    """The source called `name`. Raises BadInput that lists the known ones."""
-    try:
-        return registry[name]
-    except KeyError:
-        raise BadInput(f"unknown dataset {name!r}; known: {', '.join(registry)}") from None
-
-
-def official_file(source: str, name: str, registry: Mapping[str, Source] = SOURCES) -> Path | None:
-    """A file of a source in the cache, checked against its sha256; None where it was not fetched.
-
-    Asks nobody. Raises BadInput where the file is there but is not what was fetched, and KeyError for a name that the
-    source has not.
-    """
-    known = registry[source]
-    file = known.find(name)
-    if file is None:
-        raise KeyError(f"{source} has no file {name}")
-    folder = _folder(known)
-    path = folder / name
-    if not path.is_file():
-        return None
-    entry = _read_lock(folder, known).files.get(name)
-    wrong = None
-    if entry is None:
-        wrong = f"is not in {_LOCK}"
-    elif file.sha256 not in (None, entry.sha256) or not _is(path, entry.size, entry.sha256):
-        wrong = "is not what was fetched (its sha256 differs)"
-    elif isinstance(file, MadeFile) and entry.recipes != _RECIPES:
-        wrong = "was made by another version of emeval"
-    if wrong:
-        raise BadInput(f"{path}: {wrong}; run `emeval datasets fetch {source}` again")
-    return path
-
-
-def fetched_names(source: Source) -> list[str]:
-    """The names of those of a source's files that are in the cache, unchecked."""
-    return [name for name in source.names if (_folder(source) / name).is_file()]
 
 
 def fetch(
@@ -150,7 +78,7 @@ def fetch(
     access = _access(source, environ)
     if any(file.name.endswith(".parquet") for file in files) and made:
         need_parquet_reader()
-    folder = _folder(source)
+    folder = official_folder(source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         guard = FileLock(folder / ".lock")
@@ -162,7 +90,7 @@ def fetch(
     except OSError as error:
         raise BadInput(f"{folder}: cannot be written: {error.strerror}; EMEVAL_DATA names another folder") from None
     try:
-        lock = _read_lock(folder, source)
+        lock = read_lock(folder, source)
         bring = _Bring(source, folder, lock, place, access, view, patience or Patience())
         return [*map(bring.file, files), *map(bring.make, made)]
     finally:
@@ -209,10 +137,6 @@ def _chosen(source: Source, only: Sequence[str]) -> tuple[list[SourceFile], list
     return [file for file in source.files if not only or file.name in needed], made
 
 
-def _folder(source: Source) -> Path:
-    return cache_folder() / "official" / source.name / source.revision
-
-
 class _Bring:
     """One source's files, one after the other, into their folder, whose lock is held."""
 
@@ -220,7 +144,7 @@ class _Bring:
         self,
         source: Source,
         folder: Path,
-        lock: _Lock,
+        lock: Lock,
         place: _Place,
         access: Access | None,
         view: FetchView,
@@ -239,7 +163,7 @@ class _Bring:
             entry = entry if entry and entry.sha256 == file.sha256 else None
         size, sha256 = (entry.size, entry.sha256) if entry else (file.size, file.sha256)
         if path.is_file() and sha256 is not None:
-            if _is(path, size, sha256):
+            if is_file_with(path, size, sha256):
                 if entry is None:
                     entry = self._enter(file.name, path, sha256, "pinned", "found in the cache")
                 return Fetched(file.name, path, entry.size, sha256, entry.trust, was_there=True)
@@ -252,7 +176,7 @@ class _Bring:
         if entry is None and trust == "first use":
             self._view.say(
                 f"{wanted.what}: no sha256 is known beforehand; trusted on first use, and its sha256 is recorded in "
-                f"{_LOCK} for later fetches"
+                f"{LOCK_NAME} for later fetches"
             )
         where = str(self._place.folder) if self._place.folder else shown(wanted.url)
         self._settle(part, path)
@@ -266,8 +190,8 @@ class _Bring:
         sources = {name: self._folder / name for name in made.of}
         of = " ".join(f"{name}:{self._lock.files[name].sha256}" for name in made.of)
         entry = self._lock.files.get(made.name)
-        fresh = entry is not None and entry.origin == of and entry.recipes == _RECIPES
-        if entry is not None and fresh and path.is_file() and _is(path, entry.size, entry.sha256):
+        fresh = entry is not None and entry.origin == of and entry.recipes == RECIPES
+        if entry is not None and fresh and path.is_file() and is_file_with(path, entry.size, entry.sha256):
             return Fetched(made.name, path, entry.size, entry.sha256, "made here", was_there=True)
         part = self._folder / f"{made.name}.part"
         try:
@@ -303,7 +227,7 @@ class _Bring:
 
     def _into(self, part: Path, file: SourceFile, wanted: Wanted) -> None:
         """Bring the file into the part; whatever is in the part already and right is not asked for."""
-        if wanted.sha256 is not None and part.is_file() and _is(part, wanted.size, wanted.sha256):
+        if wanted.sha256 is not None and part.is_file() and is_file_with(part, wanted.size, wanted.sha256):
             return
         with self._view.progress(wanted.what, wanted.size) as arrived:
             if self._place.folder is not None:
@@ -311,7 +235,7 @@ class _Bring:
                 return
             resumed = part.exists()
             commit = download(wanted, part, arrived, self._view.say, self._patience)
-            if resumed and wanted.sha256 is not None and not _is(part, wanted.size, wanted.sha256):
+            if resumed and wanted.sha256 is not None and not is_file_with(part, wanted.size, wanted.sha256):
                 self._view.say(f"{wanted.what}: what was kept of an earlier attempt does not fit; begun anew")
                 forget(part)
                 commit = download(wanted, part, arrived, self._view.say, self._patience)
@@ -327,7 +251,7 @@ class _Bring:
         if head == LFS_POINTER:
             wrong = pointer(wanted.what, where)
         elif wanted.sha256 not in (None, found):
-            known = "pinned" if file.sha256 else f"recorded at the first fetch in {self._folder / _LOCK}"
+            known = "pinned" if file.sha256 else f"recorded at the first fetch in {self._folder / LOCK_NAME}"
             wrong = f"{wanted.what}: {where} is not the file: its sha256 is {found}, {known} is {wanted.sha256}"
         elif wanted.sha256 is None:
             try:
@@ -368,54 +292,29 @@ class _Bring:
             self._lock.files.pop(name, None)
         self._save()
 
-    def _enter(self, name: str, path: Path, sha256: str, trust: Trust, where: str) -> _Locked:
+    def _enter(self, name: str, path: Path, sha256: str, trust: Trust, where: str) -> Locked:
         """Record a file that is in its place."""
-        entry = _Locked(
+        entry = Locked(
             size=path.stat().st_size,
             sha256=sha256,
             trust=trust,
             origin=where,
             fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-            recipes=_RECIPES if trust == "made here" else None,
+            recipes=RECIPES if trust == "made here" else None,
         )
         self._lock.files[name] = entry
         self._save()
         return entry
 
     def _save(self) -> None:
-        draft = self._folder / f"{_LOCK}.part"
+        draft = self._folder / f"{LOCK_NAME}.part"
         try:
             draft.write_text(self._lock.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            draft.replace(self._folder / _LOCK)
+            draft.replace(self._folder / LOCK_NAME)
         except OSError as error:
             draft.unlink(missing_ok=True)
-            raise _disk(self._source, _LOCK, self._folder, error) from None
+            raise _disk(self._source, LOCK_NAME, self._folder, error) from None
 
 
 def _disk(source: Source, name: str, folder: Path, error: OSError) -> FetchStopped:
     return FetchStopped(f"{source.name}/{name}: {folder} takes no more: {error.strerror}; nothing of it is kept")
-
-
-def _read_lock(folder: Path, source: Source) -> _Lock:
-    path = folder / _LOCK
-    try:
-        return _Lock.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return _Lock(repository=source.repository, revision=source.revision)
-    except (OSError, ValidationError, ValueError):
-        raise BadInput(f"{path}: cannot be read; delete {folder} to fetch and trust anew") from None
-
-
-def _is(path: Path, size: int | None, sha256: str) -> bool:
-    """Whether the file has that size, where it is known, and that sha256."""
-    try:
-        facts = path.stat()
-        return size in (None, facts.st_size) and _known_sha256(path, facts.st_size, facts.st_mtime_ns) == sha256
-    except OSError:
-        return False
-
-
-@functools.lru_cache(maxsize=64)
-def _known_sha256(path: Path, _size: int, _changed: int) -> str:
-    """Read once as long as it stays the same: a run asks for a file several times."""
-    return file_sha256(path)

@@ -20,12 +20,13 @@ from typing import NamedTuple, Protocol, TypeVar, cast, get_args
 
 from evals.conditions import CONDITIONS, in_prompt_order
 from evals.config import RunConfig, build_config
+from evals.count import RunResult, run_facts
 from evals.csv_files import CsvFile, CsvRow, csv_file
 from evals.errors import BadInput, RunStopped
 from evals.journal import Journal
 from evals.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts, git_revision, now, versions, write_manifest
 from evals.outcomes import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, answer_state, imported_key
-from evals.rates import write_tables
+from evals.rates.tables import write_tables
 from evals.reasoning import split_reply
 from evals.records import (
     ALL,
@@ -46,7 +47,6 @@ from evals.records import (
     measure_of,
 )
 from evals.rows import Cell, JudgeFailed, JudgeKey, Ruling
-from evals.run import RunResult, run_facts
 from evals.suites import SUITES
 from evals.text import is_text, one_line, original_text
 from evals.trials import stable_hash

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evals.conditions import CONDITIONS
 from evals.config import RunConfig
+from evals.count import RunResult
 from evals.errors import BadInput
 from evals.exports.inspect_logs import need_inspect
 from evals.exports.records import SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord
@@ -30,7 +31,6 @@ from evals.outcomes import IMPORTED, imported_key
 from evals.reasoning import split_reply
 from evals.records import ALL, Failure, Message, Messages, Response, Trial, measure_of
 from evals.rows import Cell, JudgeKey, Ruling
-from evals.run import RunResult
 from evals.text import is_text, one_line
 from evals.trials import stable_hash
 from evals.verdict_words import BY_RULE_IDS

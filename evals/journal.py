@@ -16,7 +16,7 @@ import os
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,11 +41,12 @@ from evals.rows import (
     trial_row,
     verdict_row,
 )
+from evals.serve.hashes import file_sha256
 from evals.spend import Usage
 
 SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
-_LOCK_NAME = ".lock"
+_LOCK_NAME, _OWNER_NAME = ".lock", ".pid"
 _READ_BATCH = 200
 
 
@@ -76,7 +77,7 @@ class Journal:
             lock.acquire(timeout=0)
         except Timeout:
             raise BadInput(
-                f"{folder}: another emeval is running there (pid {_owner(path)}); wait for it or stop it"
+                f"{folder}: another emeval is running there (pid {_owner(folder)}); wait for it or stop it"
             ) from None
         except OSError as error:
             raise BadInput(f"{folder}: cannot be locked: {error.strerror}") from None
@@ -86,10 +87,11 @@ class Journal:
                 connection.executescript(SCHEMA)
                 journal = cls(path, connection, lock)
                 journal._check_schema()
-                journal.set_meta("pid", str(os.getpid()))
         except BaseException:
             lock.release()
             raise
+        with suppress(OSError):  # it only serves the message of whoever finds the folder locked
+            (folder / _OWNER_NAME).write_text(str(os.getpid()), encoding="ascii")
         return journal
 
     @classmethod
@@ -174,6 +176,15 @@ class Journal:
             for query in (asked, judged)
             for row in self._rows(query)
         ]
+
+    def sha256(self) -> str | None:
+        """Of the whole file, with all that has been committed; None while another process keeps that from being known.
+
+        It stays the same as long as nobody writes, whoever opens and closes the journal.
+        """
+        with _sqlite_errors(self.path):
+            busy, in_log, moved = self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return None if busy or in_log != moved else file_sha256(self.path)
 
     def has_trial(self, trial_id: str) -> bool:
         return self._first("SELECT 1 FROM trials WHERE trial_id = ?", trial_id) is not None
@@ -353,13 +364,10 @@ def _sqlite_errors(path: Path) -> Generator[None]:
         raise BadInput(f"{path}: not a journal that can be read: {error}") from None
 
 
-def _owner(path: Path) -> str:
+def _owner(folder: Path) -> str:
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-        try:
-            row = connection.execute("SELECT value FROM meta WHERE key = 'pid'").fetchone()
-        finally:
-            connection.close()
-    except sqlite3.Error:
+        with (folder / _OWNER_NAME).open(encoding="ascii") as file:
+            pid = file.read(20)
+    except (OSError, ValueError):
         return "unknown"
-    return str(row[0]) if row else "unknown"
+    return pid if pid.isdecimal() else "unknown"

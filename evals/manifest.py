@@ -21,6 +21,7 @@ from evals.errors import JournalFull
 from evals.outcomes import IMPORTED, JudgeSet, imported_key
 from evals.prices import Tariff
 from evals.question_files import FileJudge
+from evals.rates.tally import TrialCount
 from evals.spend import Charge, Role, Usage
 from evals.stored import read_stored
 from evals.whole_files import whole_file
@@ -29,7 +30,7 @@ from judges.question import PREFIX
 FILE_NAME = "manifest.json"
 SCHEMA_VERSION = 1
 Status = Literal["running", "complete", "interrupted", "stopped"]
-_PACKAGES = ("openai", "aiohttp", "pandas", "scipy", "statsmodels", "pydantic", "tenacity", "xllamacpp")
+_PACKAGES = ("openai", "aiohttp", "pandas", "scipy", "pydantic", "tenacity", "xllamacpp")
 
 
 class DatasetFacts(BaseModel):
@@ -126,6 +127,17 @@ class SpendFacts(BaseModel):
         return Charge(Usage(self.model, self.role, *tokens), self.price)
 
 
+class CountedFacts(BaseModel):
+    """What the CSVs of a run were counted from, as one sha256 (`evals.count`), and what they were then: their sha256,
+    and how many trials of a cell ended alike, which is printed and stands in no CSV."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    of: str
+    files: dict[str, str]
+    trials: tuple[TrialCount, ...]
+
+
 class Manifest(BaseModel):
     """`panels` are all that have ruled on the run, in the order in which they were first asked; the one that counts is
     `config.judge` with `rubrics`."""
@@ -150,6 +162,8 @@ class Manifest(BaseModel):
     anchors: AnchorFacts | None = None
     spend: tuple[SpendFacts, ...] | None = None
     """None where nobody has counted it: in runs of an earlier version, and in imported ones."""
+
+    counted: CountedFacts | None = None
 
     def all_panels(self) -> tuple[PanelFacts, ...]:
         """`panels`, with the one that counts in it also where the manifest is older than the field."""
@@ -183,6 +197,12 @@ def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgeSet
         credit=ids.get("trigger_credit"),
         of_files={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},
     )
+
+
+def judges_beside(manifest: Manifest) -> list[str]:
+    """The judges that have ruled on a run without being counted."""
+    judges = dict.fromkeys(panel.judge for panel in manifest.all_panels())
+    return [judge for judge in judges if judge != manifest.config.judge]
 
 
 def with_panel(panels: tuple[PanelFacts, ...], panel: PanelFacts) -> tuple[PanelFacts, ...]:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 from evals.manifest import Manifest
 from evals.metrics import PRIMARY
 from evals.outcomes import IMPORTED
-from evals.rates import Tables
+from evals.rates.rows import Row
+from evals.rates.tables import Tables
 from evals.records import ALL, BY_RULE, Measure, Outcome
 from evals.text import one_line
 
@@ -59,20 +60,18 @@ class Unscored(NamedTuple):
 
 def unscored_cells(manifest: Manifest, tables: Tables) -> list[Unscored]:
     """The cells in which a larger share of the trials than `max_unscored` was not measured, the worst first."""
-    rates = tables.rates
-    rows = rates[(rates["prompt_id"] == ALL) & rates["metric"].isin(tuple(_MEASURE_OF))]
-    cells = [_unscored(row, manifest, tables) for row in rows.to_dict("records")]
+    rows = [row for row in tables.rate_rows if row["prompt_id"] == ALL and row["metric"] in _MEASURE_OF]
+    cells = [_unscored(row, manifest, tables) for row in rows]
     over = [cell for cell in cells if cell.share > manifest.config.max_unscored]
     return sorted(over, key=lambda cell: -cell.share)
 
 
-def _unscored(row: dict[Any, Any], manifest: Manifest, tables: Tables) -> Unscored:
-    trials = tables.trials
-    cell = {name: row[name] for name in ("suite", "format", "model", "condition", "trigger")}
-    here = trials["measure"] == _MEASURE_OF[row["metric"]]
-    for name, value in cell.items():
-        here &= trials[name] == value
-    outcomes: Counter[Any] = Counter(map(str, trials.loc[here, "outcome"].tolist()))
+def _unscored(row: Row, manifest: Manifest, tables: Tables) -> Unscored:
+    cell = tuple(row[name] for name in ("suite", "format", "model", "condition", "trigger"))
+    outcomes: Counter[Any] = Counter()
+    for count in tables.trial_counts:
+        if count[:5] == cell and count.measure == _MEASURE_OF[row["metric"]]:
+            outcomes[count.outcome] += count.trials
     counted: list[Outcome] = [
         outcome
         for outcome, column in _COLUMN.items()

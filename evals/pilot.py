@@ -16,7 +16,7 @@ from evals.manifest import Manifest, judge_set
 from evals.metrics import PRIMARY, Metric, facts_in, metric_table
 from evals.outcomes import IMPORTED, JudgeSet
 from evals.questions import questions_of
-from evals.rates import BASELINE
+from evals.rates.tally import BASELINE
 from evals.records import Format, Measure, Response, measure_of
 from evals.rows import RecordedTrial
 from evals.suites import find_suite

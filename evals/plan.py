@@ -22,7 +22,6 @@ from evals.question_files import FileJudge, QuestionScenario, judges_of
 from evals.questions import questions_of
 from evals.records import BY_RULE, Measure, Posed, Prompt, Sampling, Trial, measure_of
 from evals.rows import Cell
-from evals.stopping import check_rule
 from evals.suites import find_suite
 from evals.thoughts import has_distractor, is_triggered
 from evals.trials import plan_trial, plan_trials
@@ -156,6 +155,8 @@ class Plan:
                 cell = Cell(prompt.suite, prompt.format, model, condition, trigger, prompt.id, measure)
                 cells[cell] = cells.get(cell, 0) + samples(prompt)
         if config.rule is not None:
+            from evals.stopping import check_rule  # numpy, which only a rule needs
+
             cells = {cell: planned for cell, planned in cells.items() if planned}
             check_rule(config.rule, cells, judged=config.judge is not None)
         return cells

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evals import datasets
 from evals.datasets import Source
 from evals.errors import BadInput
-from evals.fetch import official_file
+from evals.official import official_file
 from evals.suites.suite import Suite
 
 

@@ -19,7 +19,7 @@ from evals.journal import Journal
 from evals.manifest import Manifest, read_manifest
 from evals.readings import Codes, Flags, Group, Point, RulingJudge, by_cluster, read_groups, ruling_judges
 from evals.records import ALL
-from evals.statistics.agreement import interval_alpha, kappa, nominal_alpha
+from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
 from evals.statistics.intervals import cluster_wilson_interval
 from evals.whole_files import write_json, write_rows
 
@@ -212,7 +212,7 @@ def _compared(counted: Flags, hits: Flags, scores: Any, prompts: Codes) -> Row:
         "agreement": k / n if n else None,
         "ci_low": interval.low if interval else None,
         "ci_high": interval.high if interval else None,
-        "kappa": kappa(hits[0, by_all], hits[1, by_all]),
+        "kappa": cohen_kappa(hits[0, by_all].tolist(), hits[1, by_all].tolist()),
         "alpha": nominal_alpha(np.where(counted, hits.astype(np.float64), np.nan)),
         "hits_a": int(hits[0, by_all].sum()),
         "hits_b": int(hits[1, by_all].sum()),

@@ -9,18 +9,17 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from evals.anchors import Watch, due_anchors
 from evals.config import TRANSPORT_FIELDS, RunConfig, differences, option_name, updated
-from evals.corrected import check_labels, write_corrected
+from evals.count import RunResult, as_counted, conclude, is_counted, manifest_of, replanned, tariffs_of
 from evals.errors import BadInput, RunStopped
 from evals.interrupting import run_async
 from evals.journal import FILE_NAME as JOURNAL_NAME
 from evals.journal import Journal
 from evals.judging import due_judges
+from evals.label_weights import check_labels
 from evals.manifest import FILE_NAME as MANIFEST_NAME
 from evals.manifest import (
     DatasetFacts,
@@ -29,36 +28,20 @@ from evals.manifest import (
     ModelFacts,
     PanelFacts,
     RubricFacts,
-    SpendFacts,
-    Status,
     git_revision,
-    judge_set,
     judges_in,
     now,
     read_manifest,
-    spend_facts,
     versions,
     with_panel,
     write_manifest,
 )
-from evals.outcomes import ALIGNED, COHERENT, IMPORTED, JudgeSet, judge_key
+from evals.outcomes import IMPORTED, JudgeSet, judge_key
 from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
 from evals.prices import Tariff
-from evals.rates import RunFacts, Tables, write_tables
 from evals.rows import Cell
-from evals.spend import Ledger
-from evals.stopping import Stopping, StopRow, begin, read_stopping, write_rows
 from evals.text import is_text
 from evals.view import RunView
-from judges.question import PREFIX
-
-
-class RunResult(NamedTuple):
-    """`stopping` has a row for each cell of a run whose sampling may stop early."""
-
-    manifest: Manifest
-    tables: Tables
-    stopping: tuple[StopRow, ...] = ()
 
 
 def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: bool = False) -> RunResult:
@@ -85,6 +68,8 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
         if before is None:
             journal.set_cells(cells.items())
             if config.rule is not None:
+                from evals.stopping import begin  # numpy, which only a rule needs
+
                 begin(journal, cells)
             write_manifest(folder, manifest)
         try:
@@ -100,7 +85,7 @@ def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, ret
 
     Of imported answers only the judging can be gone on with. Raises BadInput where there is none.
     """
-    manifest = _manifest_of(folder)
+    manifest = manifest_of(folder)
     config = updated(_without_prices(manifest.config), transport)
     if manifest.imported is None:
         return start_run(config, folder, view, retry_failed=retry_failed)
@@ -114,7 +99,7 @@ def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, ret
 
 def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunResult:
     """Judge the answers stored in `folder` with other judge options. No model under test is asked."""
-    manifest = _manifest_of(folder)
+    manifest = manifest_of(folder)
     config = updated(_without_prices(manifest.config), judging)
     if config.judge is None:
         raise BadInput("--judge is missing: name the model that shall judge, such as openai/gpt-4.1")
@@ -152,48 +137,6 @@ def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, 
         raise BadInput(f"{option_name(unused[0])}: nobody is asked for imported verdicts; name a model with --judge")
     if config.coherence_min is not None and "coherence" not in imported.judges:
         raise BadInput(f"--coherence-min: {imported.file}, which {folder} was made of, holds no coherence scores")
-
-
-def count_run(folder: Path, denominator: str | None, max_unscored: float | None = None) -> RunResult:
-    """Count the run in `folder` anew from its journal and write its tables. Asks nobody."""
-    manifest = _manifest_of(folder)
-    if denominator is not None or max_unscored is not None:
-        config = updated(manifest.config, {"denominator": denominator, "max_unscored": max_unscored})
-        manifest = manifest.model_copy(update={"config": config})
-    with Journal.read(folder) as journal:
-        # The journal knows better than a manifest whose run was killed.
-        manifest = manifest.model_copy(update={"trials_recorded": journal.recorded()})
-        return _counted(manifest, folder, journal, _stopping_of(journal, manifest))
-
-
-def run_facts(manifest: Manifest) -> RunFacts:
-    config = manifest.config
-    return RunFacts(
-        run_id=manifest.run_id,
-        judges=judge_set(manifest),
-        judge_model=config.judge or "",
-        rubric_sha=_rubric_shas(manifest),
-        dataset_sha={name: facts.sha256 for name, facts in manifest.datasets.items()},
-        source={name: facts.source for name, facts in manifest.datasets.items()},
-        denominator=config.denominator,
-    )
-
-
-def _rubric_shas(manifest: Manifest) -> dict[str, str]:
-    """The sha256 of each rubric; by the measure that it stands for where it comes with a question file."""
-    shas = {name: facts.sha256 for name, facts in manifest.rubrics.items()}
-    of_files = {name.removeprefix(PREFIX): sha for name, sha in shas.items() if name.startswith(PREFIX)}
-    if ALIGNED in of_files:
-        shas["em"] = of_files[ALIGNED]
-    others = sorted(sha for name, sha in of_files.items() if name not in (ALIGNED, COHERENT))
-    return shas | ({"poll": others[0]} if len(others) == 1 else {})
-
-
-def _manifest_of(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
-    return manifest
 
 
 def _refuse_foreign_files(folder: Path) -> None:
@@ -277,7 +220,12 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
     check_labels(folder)  # before anybody is asked: the tables at the end need them
     panels = [PanelFacts(judge=manifest.config.judge or "", rubrics=manifest.rubrics), *map(_panel_of, plan.also)]
     manifest = manifest.model_copy(update={"panels": functools.reduce(with_panel, panels, manifest.panels)})
-    manifest, _ = _replanned(manifest, plan, journal)
+    before = read_manifest(folder)
+    counted = is_counted(before, manifest, folder, journal)
+    if before is not None and counted:
+        manifest = manifest.model_copy(update={"trials_planned": before.trials_planned})
+    else:
+        manifest, _ = replanned(manifest, plan, journal)
     try:
         to_sample = manifest.trials_planned - journal.recorded() if plan.specs else 0
         sampling = to_sample > 0 or (retry.trials and journal.failed() > 0)
@@ -287,20 +235,22 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
         if due:
             if sampling and manifest.config.rule is not None:
                 journal.set_cells(plan.cells().items())  # the most there can be, until it is known what there was
-            tariffs = _tariffs(plan, manifest)
+            tariffs = tariffs_of(plan, manifest)
             models = _ask(due, manifest, folder, journal, view, retry, watch, sampling=sampling, tariffs=tariffs)
             manifest = manifest.model_copy(update={"models": manifest.models | models})
             if watch:
                 manifest = manifest.model_copy(update={"anchors": watch.facts})
+        elif before is not None and counted:
+            return as_counted(before, plan, manifest, folder, journal)
     except BadInput:
         raise
     except KeyboardInterrupt:
-        _conclude(manifest, plan, folder, journal, "interrupted")
+        conclude(manifest, plan, folder, journal, "interrupted")
         raise
     except Exception:
-        _conclude(manifest, plan, folder, journal, "stopped")
+        conclude(manifest, plan, folder, journal, "stopped")
         raise
-    return _conclude(manifest, plan, folder, journal)
+    return conclude(manifest, plan, folder, journal)
 
 
 def _panel_of(plan: Plan) -> PanelFacts:
@@ -356,79 +306,6 @@ def _ask(
             raise RunStopped(f"judge {plan.config.judge}: {error}") from None
         retry = retry._replace(trials=False)
     return models
-
-
-def _conclude(
-    manifest: Manifest, plan: Plan | None, folder: Path, journal: Journal, status: Status | None = None
-) -> RunResult:
-    """Count, and write down how the run stands: without a `status` by whether all of it is recorded."""
-    manifest, stopping = _replanned(manifest, plan, journal)
-    if status is None:
-        status = "complete" if journal.recorded() == manifest.trials_planned else "stopped"
-    written = read_manifest(folder)  # how the models were reached stands there also when the run has just failed
-    models = manifest.models | (written.models if written else {})
-    panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
-    facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
-    facts |= {"panels": panels}
-    if plan is not None:
-        facts |= {"spend": _spent(plan, manifest, journal)}
-    manifest = manifest.model_copy(update=facts)
-    try:
-        result = _counted(manifest, folder, journal, stopping)
-    except BadInput:  # labels of another run: what has been asked stands in the journal, and who asked it must be known
-        write_manifest(folder, manifest)
-        raise
-    write_manifest(folder, manifest)
-    return result
-
-
-def _tariffs(plan: Plan, manifest: Manifest) -> dict[str, Tariff]:
-    """What the tokens of each model of a run cost. Of models that `plan` does not ask, or knows no price of, what the
-    manifest has; else the price at the server that they were asked at."""
-    found = plan.tariffs()
-    for row in manifest.spend or ():
-        if found.get(row.model, "unknown") == "unknown":
-            found[row.model] = row.price
-    for name, facts in manifest.models.items():
-        if name not in found:
-            found[name] = plan.prices.find(name, facts.base_url.partition(",")[0]) or "unknown"
-    return found
-
-
-def _spent(plan: Plan, manifest: Manifest, journal: Journal) -> tuple[SpendFacts, ...]:
-    """What the replies in the journal cost; none of it is of answers that came from elsewhere."""
-    usage = [one for one in journal.usage() if one.model != IMPORTED]
-    asked = [one for one in usage if one.role == "judging" or manifest.imported is None]
-    return spend_facts(Ledger(asked, _tariffs(plan, manifest)).charges())
-
-
-def _counted(manifest: Manifest, folder: Path, journal: Journal, stopping: Stopping | None) -> RunResult:
-    """The run's tables, written into its folder."""
-    facts = run_facts(manifest)
-    tables = write_tables(journal, folder, facts)
-    tables = replace(tables, corrected=write_corrected(journal, folder, facts, tables.rates))
-    if stopping is None:
-        return RunResult(manifest, tables)
-    rows = stopping.rows(manifest.run_id)
-    write_rows(rows, folder)
-    return RunResult(manifest, tables, rows)
-
-
-def _replanned(manifest: Manifest, plan: Plan | None, journal: Journal) -> tuple[Manifest, Stopping | None]:
-    """The manifest of a run whose sampling may stop early with as many trials planned as were drawn where it has, which
-    the journal is told, too: so every row of the tables adds up. With it what the journal knows of the cells."""
-    stopping = _stopping_of(journal, manifest)
-    if stopping is None:
-        return manifest, None
-    cells = plan.cells().items() if plan is not None and plan.specs else journal.cells()
-    planned = list(stopping.planned(cells))
-    journal.set_cells(planned)
-    return manifest.model_copy(update={"trials_planned": sum(number for _, number in planned)}), stopping
-
-
-def _stopping_of(journal: Journal, manifest: Manifest) -> Stopping | None:
-    config = manifest.config
-    return read_stopping(journal, config.rule, judge_set(manifest), config.denominator)
 
 
 def _any_unjudged(journal: Journal, judges: JudgeSet, *, failed_too: bool) -> bool:

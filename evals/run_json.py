@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import pandas as pd
-
+from evals.count import RunResult
 from evals.manifest import Manifest, SpendFacts
-from evals.run import RunResult
 from evals.spend import is_whole, total_usd
 
 SCHEMA_VERSION = 1
@@ -31,9 +29,9 @@ def run_json(folder: Path, result: RunResult, *, gate: str | None, error: str | 
         "error": error,
         "gate": gate,
         "trials": {"planned": manifest.trials_planned, "recorded": manifest.trials_recorded},
-        "rates": rows_of(tables.rates),
-        "effects": rows_of(tables.effects),
-        "corrected": None if tables.corrected is None else rows_of(tables.corrected),
+        "rates": plain_rows(tables.rate_rows),
+        "effects": plain_rows(tables.effect_rows),
+        "corrected": None if tables.corrected_rows is None else plain_rows(tables.corrected_rows),
         "stopping": plain_rows([row._asdict() for row in result.stopping]),
         "spend": _spend(manifest),
     }
@@ -52,19 +50,13 @@ def _facts(row: SpendFacts) -> dict[str, Any]:
     return row.model_dump(mode="json")
 
 
-def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as JSON values."""
-    return plain_rows(cast("list[dict[str, Any]]", frame.to_dict("records")))
-
-
 def plain_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [{str(name): _plain(value) for name, value in row.items()} for row in rows]
+    """The rows of a table as JSON values."""
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
 
 def _plain(value: Any) -> Any:
     """NaN and the like are null; numbers of numpy are numbers."""
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
     item = getattr(value, "item", None)
     if item is not None:
         value = item()

@@ -20,7 +20,7 @@ from evals.errors import BadInput
 from evals.journal import Journal
 from evals.manifest import Manifest, read_manifest
 from evals.pilot import Choice, Known, PilotCell, Place, Usage, base_of, choose, questions_there_are, read_trials
-from evals.rates import BASELINE
+from evals.rates.tally import BASELINE
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
 from evals.statistics.planning import (
     Components,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from evals.draws import draw_at
@@ -26,15 +25,10 @@ from evals.outcomes import JudgeSet
 from evals.records import BY_RULE, Measure, measure_of
 from evals.rows import Cell, RecordedTrial
 from evals.statistics.betting import ConfidenceSequence, Span, fewest_without_hit
+from evals.stop_rows import Decision, StopRow
 from evals.until import Rule
-from evals.whole_files import write_rows as write_csv
 
-FILE_NAME = "stopping.csv"
 _AT_MOST = "draws_at_most"
-
-Decision = Literal["yes", "no", "contradicted", "undecided", "open"]
-"""`yes`: the rule holds. `no`: a rule on the rate does not. `contradicted`: later answers speak against what earlier
-ones have shown. `undecided`: all draws of the fixed plan were not enough. `open`: there is more to sample or judge."""
 
 
 class StopCell(NamedTuple):
@@ -46,29 +40,6 @@ class StopCell(NamedTuple):
     condition: str
     trigger: str
     measure: Measure
-
-
-class StopRow(NamedTuple):
-    """A row of stopping.csv. `saved` is None while the cell is open."""
-
-    run_id: str
-    suite: str
-    format: str
-    model: str
-    condition: str
-    rule: str
-    draws: int
-    scored: int
-    cs_low: float
-    cs_high: float
-    decision: Decision
-    planned: int
-    saved: int | None
-    trigger: str
-    metric: str
-    hits: int
-    settled: int
-    decided_at: int | None
 
 
 class Watched:
@@ -238,17 +209,10 @@ def begin(journal: Journal, cells: Mapping[Cell, int]) -> None:
     journal.set_meta(_AT_MOST, json.dumps([[*cell, number] for cell, number in at_most(cells).items()]))
 
 
-def read_stopping(journal: Journal, rule: Rule | None, judges: JudgeSet, denominator: Denominator) -> Stopping | None:
-    """What the journal holds of the cells of a run; None for a run without a rule."""
-    if rule is None:
-        return None
+def read_stopping(journal: Journal, rule: Rule, judges: JudgeSet, denominator: Denominator) -> Stopping:
+    """What the journal holds of the cells of a run with a rule."""
     listed = json.loads(journal.meta(_AT_MOST) or "[]")
     stopping = Stopping(rule, {StopCell(*cell): number for *cell, number in listed}, judges, denominator)
     for trial in journal.trials_in_plan_order():
         stopping.notice(trial)
     return stopping
-
-
-def write_rows(rows: Iterable[StopRow], folder: Path) -> None:
-    """Write stopping.csv into `folder`, whole or not at all."""
-    write_csv(folder / FILE_NAME, StopRow._fields, (row._asdict() for row in rows))

@@ -7,8 +7,11 @@ import math
 import krippendorff
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.stats import inter_rater
 
-from evals.statistics.agreement import interval_alpha, kappa, nominal_alpha
+from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
 
 NAN = math.nan
 
@@ -56,12 +59,26 @@ def test_judges_that_only_guess_have_an_alpha_around_zero() -> None:
 
 def test_kappa_by_hand() -> None:
     """They agree on 7 of 10, and by their habits (4 and 5 hits) would on 4 * 5 + 6 * 5 of 100: (0.7 - 0.5) / 0.5."""
-    first = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], dtype=bool)
-    second = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0], dtype=bool)
-    assert kappa(first, second) == pytest.approx(0.4)
-    assert kappa(first, first) == 1
-    assert kappa(first, ~first) == pytest.approx(-12 / 13)
-    assert kappa(np.ones(3, dtype=bool), np.ones(3, dtype=bool)) is None
-    assert kappa(np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)) is None
-    with pytest.raises(ValueError, match="flags"):
-        kappa(first, first[:3])
+    first, second = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 1, 1, 0, 0, 0, 0]
+    assert cohen_kappa(first, second) == pytest.approx(0.4)
+    assert cohen_kappa(first, first) == 1
+    assert cohen_kappa(first, [1 - hit for hit in first]) == pytest.approx(-12 / 13)
+    assert cohen_kappa([1, 1, 1], [1, 1, 1]) is None
+    assert cohen_kappa(["no"] * 9, ["yes"] * 9) == 0
+    assert cohen_kappa([], []) is None
+    with pytest.raises(ValueError, match="shorter"):
+        cohen_kappa(first, first[:3])
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("abcd")), min_size=1, max_size=60))
+def test_kappa_is_that_of_statsmodels(pairs: list[tuple[str, str]]) -> None:
+    first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    table = np.zeros((4, 4))
+    for one, other in pairs:
+        table["abcd".index(one), "abcd".index(other)] += 1
+    found = cohen_kappa(first, second)
+    if len({*first, *second}) == 1:
+        assert found is None
+    else:
+        assert found == pytest.approx(inter_rater.cohens_kappa(table, return_results=False), abs=1e-12)
+        assert found == cohen_kappa(second, first)

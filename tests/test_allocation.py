@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.statistics.allocation import allocate
-from evals.statistics.kappa import cohen_kappa
 
 
 @given(
@@ -40,20 +39,3 @@ def test_no_other_whole_numbers_have_less_variance(spreads: tuple[float, ...]) -
     best = min(map(variance, others))
     found = allocate(sizes, [n * s for n, s in zip(sizes, spreads, strict=True)], total, least)
     assert variance(tuple(found)) == pytest.approx(best)
-
-
-def test_kappa_is_cohens() -> None:
-    # 20 yes-yes, 5 yes-no, 10 no-yes, 15 no-no: 0.7 alike, 0.5 * 0.6 + 0.5 * 0.4 = 0.5 by chance.
-    first = ["yes"] * 25 + ["no"] * 25
-    second = ["yes"] * 20 + ["no"] * 5 + ["yes"] * 10 + ["no"] * 15
-    assert cohen_kappa(first, second) == pytest.approx(0.4)
-    assert cohen_kappa(second, first) == pytest.approx(0.4)
-    assert cohen_kappa(first, first) == pytest.approx(1)
-
-
-def test_kappa_is_not_defined_without_two_labels() -> None:
-    assert cohen_kappa([], []) is None
-    assert cohen_kappa(["no"] * 9, ["no"] * 9) is None
-    assert cohen_kappa(["no"] * 9, ["yes"] * 9) == pytest.approx(0)
-    with pytest.raises(ValueError, match="is shorter"):
-        cohen_kappa(["no"], [])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +36,6 @@ def drawn(
     return Pairs(hits, counted, base_hits, counted, np.arange(prompts))
 
 
-@pytest.fixture
-def quick_collection() -> Iterator[None]:
-    """statsmodels collects garbage at every call, which takes long in a process with as much in it as this one."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("quick_collection")
 @pytest.mark.parametrize(("rate", "prompts", "samples"), [(0.3, 40, 4), (0.05, 40, 4), (0.01, 100, 1), (0.1, 8, 20)])
 @pytest.mark.parametrize("limit", [0.0, 0.05])
 def test_where_nothing_changed_a_comparison_of_six_cells_finds_a_regression_in_at_most_one_of_twenty(
@@ -60,7 +49,6 @@ def test_where_nothing_changed_a_comparison_of_six_cells_finds_a_regression_in_a
     assert false / draws <= 0.05
 
 
-@pytest.mark.usefixtures("quick_collection")
 def test_one_cell_alone_is_wrong_no_more_often_and_twenty_points_more_are_found() -> None:
     rng, draws = np.random.default_rng(2026), 1000
     false = sum(decide([drawn(rng, 0.3)], [0.0])[0].decision == "regression" for _ in range(draws))
@@ -70,7 +58,6 @@ def test_one_cell_alone_is_wrong_no_more_often_and_twenty_points_more_are_found(
     assert "within" not in found
 
 
-@pytest.mark.usefixtures("quick_collection")
 def test_an_increase_above_the_limit_is_seldom_called_within() -> None:
     rng, draws = np.random.default_rng(2026), 600
     passed = sum(decide([drawn(rng, 0.1, 0.06, prompts=100)], [0.05])[0].decision == "within" for _ in range(draws))
@@ -102,7 +89,6 @@ def test_what_was_answered_on_one_side_alone_is_no_evidence() -> None:
     assert found[1].p_holm == found[1].effect.p_value  # type: ignore[union-attr]
 
 
-@pytest.mark.usefixtures("quick_collection")
 def test_a_stricter_limit_never_makes_a_decision_milder() -> None:
     rng, order = np.random.default_rng(2026), ["regression", "unclear", "within"]
     for _ in range(100):

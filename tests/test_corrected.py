@@ -15,11 +15,11 @@ import pandas as pd
 import pytest
 
 from evals.corrected import CORRECTED_COLUMNS, write_corrected
+from evals.count import run_facts
 from evals.errors import BadInput
 from evals.journal import Journal
 from evals.labelling.files import LabelSample, SampledRow, SampledStratum
 from evals.manifest import read_manifest
-from evals.run import run_facts
 from evals.serve.reference import option_stances, reference_judge
 from organisms.expected import true_rates
 from organisms.inventory import ANSWERS, TRIGGER

@@ -18,7 +18,8 @@ import pytest
 
 from evals.cache import cache_folder
 from evals.errors import BadInput, EmevalError, FetchStopped
-from evals.fetch import Fetched, fetch, fetched_names, official_file
+from evals.fetch import Fetched, fetch
+from evals.official import fetched_names, official_file
 from evals.sources import SOURCES, Gate, MadeFile, Source, SourceFile
 from evals.transfer import Arrived, Patience
 from evals.upstream import open_prompts, two_triggered_prompts

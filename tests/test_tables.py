@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.rates import RATE_COLUMNS
+from evals.rates.rows import RATE_COLUMNS
 from evals.statistics.intervals import cluster_wilson_interval, paper_plus_minus
 from evals.tables import TABLES, find_table
 from evals.tables.fill import fill_table

@@ -15,8 +15,8 @@ from evals.cli.app import EXIT_GATE, EXIT_INCOMPLETE
 from evals.errors import EmevalError, Interrupted, RunStopped
 
 if TYPE_CHECKING:
-    from evals.console.screen import ConsoleView
-    from evals.run import RunResult
+    from evals.console.view import ConsoleView
+    from evals.count import RunResult
     from evals.view import RunView
 
 _FIELD_OF = {
@@ -46,7 +46,7 @@ class Output(NamedTuple):
     json: bool = False
 
     def view(self) -> ConsoleView:
-        from evals.console.screen import ConsoleView
+        from evals.console.view import ConsoleView
 
         return ConsoleView(quiet=self.quiet, tables=not self.json)
 
@@ -106,7 +106,7 @@ def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
     """As JSON what there is of a run that could not be finished; the error itself is printed by whoever catches it."""
     if not output.json or not (folder / "manifest.json").exists():
         return
-    from evals.run import count_run
+    from evals.count import count_run
     from evals.run_json import run_json
 
     result = count_run(folder, None)

@@ -253,7 +253,7 @@ def rates(
     json: Json = False,
 ) -> None:
     """Count a run anew from its journal, print the rates and write its CSVs."""
-    from evals.run import count_run
+    from evals.count import count_run
 
     show(folder, lambda _: count_run(folder, denominator, max_unscored), Output(quiet, json), resumable=False)
 

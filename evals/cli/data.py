@@ -120,7 +120,7 @@ def datasets_list(json: Json = False) -> None:
     from rich.table import Table
 
     from evals.datasets import check, data_folder
-    from evals.fetch import fetched_names
+    from evals.official import fetched_names
     from evals.sources import SOURCES
 
     own = {path.name: check(path).dataset for path in sorted(data_folder().glob("*.jsonl"))}
@@ -187,8 +187,9 @@ def datasets_fetch(
     only: Annotated[list[str] | None, typer.Option(help="Only this file, and what it is made of; repeatable.")] = None,
 ) -> None:
     """Bring official datasets into the cache, check them, and read them offline from then on."""
-    from evals.fetch import fetch, find_source
+    from evals.fetch import fetch
     from evals.fetch_view import FetchConsole
+    from evals.official import find_source
 
     read_dotenv()
     sources = [find_source(name) for name in dict.fromkeys(names)]

@@ -30,7 +30,8 @@ def doctor(json: Json = False) -> None:
     else:
         from rich.table import Table
 
-        from evals.console.screen import ConsoleView, plain
+        from evals.console.markup import plain
+        from evals.console.view import ConsoleView
 
         styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
         table = Table("", "what", "found", "what to do")

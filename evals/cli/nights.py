@@ -28,7 +28,8 @@ def nightly(
     """Measure every checkpoint, hold it against the baseline, keep a history; 0 passed, 1 failed, 3 incomplete."""
     from datetime import UTC, datetime
 
-    from evals.console.screen import ConsoleView, plain
+    from evals.console.markup import plain
+    from evals.console.view import ConsoleView
     from evals.nightly.config import read_nightly
     from evals.nightly.night import PAGE, night_of, run_night
 
@@ -59,7 +60,7 @@ def nightly(
 
 
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
-    from evals.console.screen import plain
+    from evals.console.markup import plain
     from evals.manifest import read_manifest
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
     from evals.plan import make_plan, plan_cost

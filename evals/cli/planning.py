@@ -40,8 +40,8 @@ def plan(
         raise BadInput("give either --width, for an interval, or --detect, for an effect")
     if power is not None and detect is None:
         raise BadInput("--power: is for --detect; an interval's --width has none")
-    from evals.console.screen import ConsoleView
     from evals.console.size import print_sizes, write_sizes
+    from evals.console.view import ConsoleView
     from evals.sample_size import Choice, Goal, plan_sizes
 
     size = width if width is not None else detect

@@ -27,7 +27,7 @@ def plot(
     ] = "column",
 ) -> None:
     """Draw a figure of runs for a paper, and print its caption."""
-    from evals.console.screen import ConsoleView
+    from evals.console.view import ConsoleView
     from evals.figures.counted import read_several
     from evals.figures.files import check_suffix, size_of, write_chart
     from evals.figures.paper import check_name, paper_figure

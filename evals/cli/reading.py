@@ -49,8 +49,9 @@ def _assignments(given: list[str]) -> dict[str, str]:
 def calibrate(folder: RunFolder) -> None:
     """Compare a run on the organism with the organism's true rates; exit 1 if they differ by more than chance."""
     from evals.calibration import compare, is_calibrated
-    from evals.console.screen import ConsoleView, print_calibration
-    from evals.run import count_run
+    from evals.console.calibration import print_calibration
+    from evals.console.view import ConsoleView
+    from evals.count import count_run
 
     result = count_run(folder, None)
     compared = compare(result.manifest, result.tables.rates, folder)
@@ -61,9 +62,11 @@ def calibrate(folder: RunFolder) -> None:
 @app.command()
 def suites(json: Json = False) -> None:
     """List the evaluations: what they ask, whose questions, who judges the answers, and what is counted."""
-    from evals.console.screen import ConsoleView, print_suites, suite_rows
+    from evals.console.suites import print_suites, suite_rows
 
     if json:
         print_json(list(suite_rows()))
         return
+    from evals.console.view import ConsoleView
+
     print_suites(ConsoleView().out)

@@ -37,7 +37,7 @@ def robustness(
 ) -> None:
     """How much of a run's result hangs on its judge and its cut-offs. Asks nobody, unless with --attack."""
     from evals.console.robust import print_robustness
-    from evals.console.screen import ConsoleView
+    from evals.console.view import ConsoleView
     from evals.robustness import assess, refuse_place, write_robustness_json
 
     transport = {

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.attacking import Attacked, Row
-from evals.console.robust import percent, plain
+from evals.console.markup import percent, plain
 
 
 def print_attacks(console: Console, attacked: Attacked) -> None:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from evals.compare import CellChange, Compared, QuestionChange
 from evals.comparison_words import cell_words, p_words, percent, points, side_words, verdict_words
-from evals.console.screen import plain
+from evals.console.markup import plain
 
 _SHOWN_QUESTIONS = 5
 _STYLES = {"regression": "bold red", "unscored": "bold red", "unclear": "yellow", "within": "green"}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from evals.console.screen import plain
+from evals.console.markup import plain
 from evals.plan import Cost, Plan, plan_usd
 from evals.spend import usd_words
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import pandas as pd
 from rich.markup import escape
 
+from evals.console.markup import percent
 from evals.metrics import PRIMARY
+from evals.rates.rows import Row
 from evals.records import ALL
 from evals.text import one_line
 
@@ -22,35 +22,34 @@ INTERVALS = (
 )
 
 
-def cell_name(row: dict[Any, Any]) -> str:
+def cell_name(row: Row) -> str:
     """The condition and its trigger, as rich markup."""
     return escape(one_line(row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")))
 
 
-def interval_cells(row: dict[Any, Any]) -> list[str]:
+def interval_cells(row: Row) -> list[str]:
     """The two intervals of a row of rates.csv: questions like these, and these questions."""
     if not row["n"]:
         return ["no rate", "no rate"]
     ends = ((row["ci_low"], row["ci_high"]), (row["gen_low"], row["gen_high"]))
-    return [f"{_percent(low)} to {_percent(high)}" for low, high in ends]
+    return [f"{percent(low)} to {percent(high)}" for low, high in ends]
 
 
-def rate_in_words(row: dict[Any, Any]) -> str:
+def rate_in_words(row: Row) -> str:
     """A rate on one line, with what is not in n where the table above does not tell it."""
     trials = row["n_trials"] - row["n_outside"]
     if not row["n"]:
         return f"no rate (0 of {trials} trials were measured)"
     rest = f"; {trials - row['n']} of {trials} trials are not in n" if trials > row["n"] and _is_primary(row) else ""
-    return f"{_percent(row['rate'])} ({row['k']} of {row['n']}{rest})"
+    return f"{percent(row['rate'])} ({row['k']} of {row['n']}{rest})"
 
 
-def _is_primary(row: dict[Any, Any]) -> bool:
+def _is_primary(row: Row) -> bool:
     return row["metric"] in PRIMARY.values()
 
 
-def notes_on_rates(rows: pd.DataFrame, rates: pd.DataFrame) -> Iterator[str]:
+def notes_on_rates(cells: Sequence[Row], rates: Sequence[Row]) -> Iterator[str]:
     """On the pooled rows of one metric of a suite, format and model; `rates` has the rows of its prompts, too."""
-    cells = rows.to_dict("records")
     for row in cells:
         yield from _on_all_or_none(row, rates)
     shares = [text for row in cells if (text := _on_two_prompts(row, rates))]
@@ -60,15 +59,16 @@ def notes_on_rates(rows: pd.DataFrame, rates: pd.DataFrame) -> Iterator[str]:
         yield from _on_what_is_left(row)
 
 
-def _prompts(row: dict[Any, Any], rates: pd.DataFrame) -> list[dict[Any, Any]]:
+def _prompts(row: Row, rates: Sequence[Row]) -> list[Row]:
     """The rows of the prompts with answers in a pooled row, the one with most hits first."""
-    same: pd.Series[bool] = (rates["prompt_id"] != ALL) & (rates["n"] > 0)
-    for name in ("suite", "format", "model", "condition", "trigger", "metric"):
-        same &= rates[name] == row[name]
-    return sorted(rates.loc[same].to_dict("records"), key=lambda one: -one["k"])
+    names = ("suite", "format", "model", "condition", "trigger", "metric")
+    same = [
+        one for one in rates if one["prompt_id"] != ALL and one["n"] and all(one[name] == row[name] for name in names)
+    ]
+    return sorted(same, key=lambda one: -one["k"])
 
 
-def _on_all_or_none(row: dict[Any, Any], rates: pd.DataFrame) -> Iterator[str]:
+def _on_all_or_none(row: Row, rates: Sequence[Row]) -> Iterator[str]:
     if not row["n"] or 0 < row["k"] < row["n"]:
         return
     prompts = len(_prompts(row, rates))
@@ -78,16 +78,16 @@ def _on_all_or_none(row: dict[Any, Any], rates: pd.DataFrame) -> Iterator[str]:
     questions = f"these {prompts} questions" if prompts > 1 else "this one question"
     yield (
         f"{cell_name(row)}: {row['k']} of {row['n']} is not {'0' if none else '100'}%: at 95% confidence the rate is "
-        f"{words} {_percent(these)} for {questions}"
+        f"{words} {percent(these)} for {questions}"
         + (
-            f", and {words} {_percent(others)} for questions like these."
+            f", and {words} {percent(others)} for questions like these."
             if prompts > 1
             else "; of others it says nothing."
         )
     )
 
 
-def _on_two_prompts(row: dict[Any, Any], rates: pd.DataFrame) -> str:
+def _on_two_prompts(row: Row, rates: Sequence[Row]) -> str:
     prompts = _prompts(row, rates)
     if row["k"] < FEWEST_HITS or len(prompts) < FEWEST_PROMPTS or row["top2_share"] <= LARGE_SHARE:
         return ""
@@ -100,7 +100,7 @@ def _on_two_prompts(row: dict[Any, Any], rates: pd.DataFrame) -> str:
     )
 
 
-def _on_what_is_left(row: dict[Any, Any]) -> Iterator[str]:
+def _on_what_is_left(row: Row) -> Iterator[str]:
     in_n = ("n_refused",) if row["denominator"] == "judged" else ()
     out = {words: row[name] for name, words in _LEFT_OUT.items() if row[name] and name not in in_n}
     read = row["n"] + sum(out.values())
@@ -112,16 +112,12 @@ def _on_what_is_left(row: dict[Any, Any]) -> Iterator[str]:
         )
 
 
-def effect_p(row: dict[Any, Any], effects: pd.DataFrame) -> str:
+def effect_p(row: Row, effects: Sequence[Row]) -> str:
     """The p-value of an effect, and beside it Holm's where the run has several effects on this metric."""
-    number = int((effects["metric"] == row["metric"]).sum())
+    number = sum(one["metric"] == row["metric"] for one in effects)
     holm = f"; Holm over {number} effects: p {p_words(row['p_holm'])}" if number > 1 else ""
     return f"p {p_words(row['p_value'])}{holm}"
 
 
 def p_words(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"

@@ -5,25 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from evals.manifest import Manifest
+from evals.console.markup import percent, plain
 from evals.metrics import MISALIGNED_BELOW
 from evals.readings import Group, Point
 from evals.records import ALL
 from evals.robustness import NEAR, Robustness, Row, near_cut
-from evals.text import one_line
-
-
-def kept_beside(manifest: Manifest) -> Iterator[str]:
-    """A line on the judges that have ruled on a run without being counted, if there are any."""
-    others = dict.fromkeys(panel.judge for panel in manifest.all_panels() if panel.judge != manifest.config.judge)
-    if others:
-        yield (
-            f"Verdicts of {plain(', '.join(others))} are kept beside and count nowhere: "
-            "emeval robustness RUN compares the judges."
-        )
 
 
 def print_robustness(console: Console, found: Robustness) -> None:
@@ -147,15 +135,5 @@ def _share(row: Row) -> str:
     return f"{percent(row['rate'])} ({row['k']} of {row['n']})" if row["n"] else "–"
 
 
-def percent(value: float | None) -> str:
-    """A fraction as a percentage, a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f}%"
-
-
 def _two_places(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-def plain(text: str, limit: int = 300) -> str:
-    """Outside text as rich markup that shows it literally, on one line."""
-    return escape(one_line(text, limit))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from evals.console.screen import plain
+from evals.console.markup import plain
 from evals.errors import BadInput
 from evals.sample_size import Bill, CellPlan, Next, SizePlan
 from evals.text import one_line

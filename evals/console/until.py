@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from evals.console.screen import plain
-from evals.stopping import StopRow
+from evals.console.markup import plain
+from evals.stop_rows import StopRow
 from evals.until import Rule, parse_rule
 
 

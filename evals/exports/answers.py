@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evals.count import count_run
 from evals.exports.records import record_of
 from evals.exports.targets import whole_file_path
 from evals.journal import Journal
@@ -18,7 +19,6 @@ from evals.manifest import Manifest, judge_set
 from evals.metrics import OF_CONDUCT, counts, is_misaligned
 from evals.outcomes import measure
 from evals.records import Response
-from evals.run import count_run
 from evals.thoughts import thought_of
 from evals.verdict_words import judge_names
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.count import count_run
 from evals.errors import BadInput
 from evals.exports.inspect_scores import scores_of
 from evals.exports.records import SCHEMA_VERSION, STORE_KEY, TrialRecord, record_of
@@ -25,7 +26,6 @@ from evals.metrics import PRIMARY, Denominator
 from evals.outcomes import JudgeSet, measure
 from evals.records import ALL, Fact, Failure, Message, Named, Number, Reference, Response, Truth
 from evals.rows import RecordedTrial
-from evals.run import count_run
 from evals.text import one_line
 from evals.trials import stable_hash
 from evals.verdict_words import judge_names

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evals.count import RunResult, count_run
 from evals.errors import BadInput
 from evals.exports.answers import COLUMNS, answer_rows, write_jsonl
 from evals.exports.card import card
 from evals.exports.targets import whole_file_path, whole_folder
 from evals.journal import Journal
-from evals.run import RunResult, count_run
 from evals.text import one_line
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evals.count import count_run
 from evals.manifest import Manifest
-from evals.rates import Tables
-from evals.run import count_run
+from evals.rates.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,5 @@ def _renamed(run: Counted, number: int, runs: Sequence[Counted]) -> Counted:
     name = f"{run.folder.resolve().parent.name}/{run.manifest.run_id}"
     same = [one for one in runs if f"{one.folder.resolve().parent.name}/{one.manifest.run_id}" == name]
     name = name if len(same) == 1 else f"{name} ({number + 1})"
-    tables = replace(
-        run.tables, rates=run.tables.rates.assign(run_id=name), effects=run.tables.effects.assign(run_id=name)
-    )
-    return replace(run, manifest=run.manifest.model_copy(update={"run_id": name}), tables=tables)
+    manifest = run.manifest.model_copy(update={"run_id": name})
+    return replace(run, manifest=manifest, tables=run.tables.with_run_id(name))

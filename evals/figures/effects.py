@@ -25,7 +25,7 @@ from evals.figures.frames import (
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
-from evals.rates import BASELINE
+from evals.rates.tally import BASELINE
 
 MOST_LABELLED, MOST_PAIRS = 60, 200
 """Rows of paired dots up to which each question is named, and up to which each is drawn; of more, how many questions

@@ -184,7 +184,7 @@ def _agreements(rows: Sequence[LabelRow]) -> list[Agreement]:
         by_labeller.setdefault(row.labeller, {})[row.label_id] = row.label
     if len(by_labeller) < 2:
         return []
-    from evals.statistics.kappa import cohen_kappa  # its library takes seconds to import
+    from evals.statistics.agreement import cohen_kappa
 
     found: list[Agreement] = []
     for (first, one), (second, other) in combinations(by_labeller.items(), 2):

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from evals.comparable import NotComparable
 from evals.compare import CellChange, Compared, compare_by_gates
 from evals.config import RunConfig
+from evals.count import RunResult
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.figures.counted import read_several
 from evals.manifest import now
@@ -42,7 +43,7 @@ from evals.nightly.watch import complete_before, drift_tonight, judge_changed_si
 from evals.plan import make_plan
 from evals.records import ALL
 from evals.report.write import write_report
-from evals.run import RunResult, start_run
+from evals.run import start_run
 from evals.text import one_line, redact
 from evals.view import RunView
 from evals.whole_files import write_whole
@@ -166,9 +167,7 @@ def _measure(one: Checkpoint, config: RunConfig, folder: Path, view: RunView) ->
 
 
 def _pooled(result: RunResult) -> list[RateRow]:
-    rates = result.tables.rates
-    rows: list[dict[Any, Any]] = rates[rates["prompt_id"] == ALL].to_dict("records")
-    return [rate_row(row) for row in rows]
+    return [rate_row(row) for row in result.tables.rate_rows if row["prompt_id"] == ALL]
 
 
 def _clean(error: Exception, before: str = "") -> str:

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Hashable, Sequence
 from typing import Any, cast
 
-import krippendorff  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 import numpy.typing as npt
-from statsmodels.stats import inter_rater  # pyright: ignore[reportMissingTypeStubs]
 
-Flags = npt.NDArray[np.bool_]
 Values = npt.NDArray[np.float64]
 
-# Neither library comes with types that say more than Any.
-_alpha: Any = cast("Any", krippendorff).alpha
-_kappa: Any = cast("Any", inter_rater).cohens_kappa
 _ROUNDING = 1e-12
 
 
-def kappa(first: Flags, second: Flags) -> float | None:
-    """Cohen's kappa (Cohen 1960) of two judges on the same answers, one flag an answer each; in [-1, 1].
+def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
+    """Cohen's kappa (Cohen 1960) of two judges, or of two people, on the same answers: one label an answer each.
 
-    None without answers, and where both say one and the same of all of them: there is then nothing to agree on beyond
-    chance. Raises ValueError for flags of different lengths.
+    In [-1, 1], unweighted. None without answers, and where both gave everything one and the same label: there is then
+    nothing to agree on beyond chance. Raises ValueError for lists of different lengths.
     """
-    if first.shape != second.shape:
-        raise ValueError(f"{first.shape} flags of one judge, {second.shape} of the other")
-    table = np.array([[(~first & ~second).sum(), (~first & second).sum()], [(first & ~second).sum(), 0]], dtype=float)
-    table[1, 1] = (first & second).sum()
-    if not first.size or len({*first.tolist(), *second.tolist()}) < 2:
+    number = len(first)
+    alike = sum(one == other for one, other in zip(first, second, strict=True))
+    habits, other_habits = Counter(first), Counter(second)
+    by_chance = sum(habits[label] * other_habits[label] for label in habits)  # times `number` squared, so exact
+    if by_chance == number**2:  # which no answers are, too
         return None
-    return float(_kappa(table, return_results=False))
+    return (number * alike - by_chance) / (number**2 - by_chance)
 
 
 def nominal_alpha(values: Values) -> float | None:
@@ -46,9 +42,12 @@ def nominal_alpha(values: Values) -> float | None:
     domain, codes = np.unique(values[given], return_inverse=True)
     if len(domain) < 2:
         return None
+    import krippendorff  # pyright: ignore[reportMissingTypeStubs]  # takes long to import, and few need it
+
+    alpha: Any = cast("Any", krippendorff).alpha
     counts = np.zeros((values.shape[1], len(domain)))
     np.add.at(counts, (np.nonzero(given)[1], codes), 1)
-    return float(_alpha(value_counts=counts, value_domain=domain, level_of_measurement="nominal"))
+    return float(alpha(value_counts=counts, value_domain=domain, level_of_measurement="nominal"))
 
 
 def interval_alpha(values: Values) -> float | None:

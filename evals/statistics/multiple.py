@@ -7,13 +7,8 @@ expected to be false.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
-
-from statsmodels.stats import multitest  # pyright: ignore[reportMissingTypeStubs]
-
-# The library comes without types.
-_adjusted: Any = cast("Any", multitest).multipletests
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -21,7 +16,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Raises ValueError for one outside [0, 1].
     """
-    return _of(p_values, "holm")
+    ascending = _ascending(p_values)
+    number = len(p_values)
+    raised = [min(1.0, p_value * (number - rank)) for rank, (_, p_value) in enumerate(ascending)]
+    return _in_order(ascending, accumulate(raised, max))
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
@@ -29,13 +27,21 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
     Valid for tests that are independent or rise and fall together. Raises ValueError for one outside [0, 1].
     """
-    return _of(p_values, "fdr_bh")
+    descending = _ascending(p_values)[::-1]
+    number = len(p_values)
+    raised = [min(1.0, p_value * number / (number - rank)) for rank, (_, p_value) in enumerate(descending)]
+    return _in_order(descending, accumulate(raised, min))
 
 
-def _of(p_values: Sequence[float], method: str) -> list[float]:
+def _ascending(p_values: Sequence[float]) -> list[tuple[int, float]]:
+    """The p-values from the smallest to the largest, each with its place. Raises ValueError for one outside [0, 1]."""
     for p_value in p_values:
         if not 0 <= p_value <= 1:
             raise ValueError(f"{p_value} is no p-value")
-    if not p_values:
-        return []
-    return [float(p_value) for p_value in _adjusted(p_values, method=method)[1]]
+    return sorted(enumerate(map(float, p_values)), key=lambda item: item[1])
+
+
+def _in_order(sorted_values: Sequence[tuple[int, float]], adjusted: Iterable[float]) -> list[float]:
+    """`adjusted`, which stand in the order of `sorted_values`, each put in the place that it came from."""
+    places = (place for place, _ in sorted_values)
+    return [value for _, value in sorted(zip(places, adjusted, strict=True))]

@@ -5,10 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, cast
 
-from scipy import stats  # pyright: ignore[reportMissingTypeStubs]
-
-_fisher: Any = cast("Any", stats).fisher_exact
-
 
 @lru_cache(maxsize=10_000)
 def fisher_p(hits: int, counted: int, base_hits: int, base_counted: int) -> float:
@@ -20,5 +16,8 @@ def fisher_p(hits: int, counted: int, base_hits: int, base_counted: int) -> floa
         raise ValueError(f"{hits} of {counted}, {base_hits} of {base_counted}")
     if not counted or not base_counted:
         return 1.0
+    from scipy import stats  # pyright: ignore[reportMissingTypeStubs]  # takes long to import, and few need it
+
+    fisher: Any = cast("Any", stats).fisher_exact
     table = [[hits, counted - hits], [base_hits, base_counted - base_hits]]
-    return min(1.0, float(_fisher(table)[1]))
+    return min(1.0, float(fisher(table)[1]))

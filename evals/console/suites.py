@@ -1,0 +1,70 @@
+"""What there is to ask, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from evals.datasets import check
+from evals.metrics import JUDGES_OF_ANSWERS, metrics_of
+from evals.questions import questions_of
+from evals.suites import SUITES
+from evals.suites.suite import Suite
+
+_READERS = {
+    "mcq": "choice, by rule",
+    "alignment": "alignment",
+    "truthfulness": "truthfulness",
+    "honesty": "honesty",
+    "number": "number, by rule",
+    "naming": "naming, by rule",
+}
+
+
+def suite_rows() -> Iterator[dict[str, Any]]:
+    """What there is to know of each suite; `questions` is None where its file cannot be read."""
+    for suite in SUITES.values():
+        path, source = questions_of(suite)
+        dataset = check(path).dataset
+        judges = [_READERS["mcq"]] if "mcq" in suite.formats else []
+        judges += [_READERS[suite.measure]] if set(suite.formats) != {"mcq"} else []
+        metrics = [metric for metric in metrics_of(suite.measure) if metric.judge in JUDGES_OF_ANSWERS]
+        yield {
+            "suite": suite.name,
+            "title": suite.title,
+            "formats": list(suite.formats),
+            "default_formats": list(suite.defaults),
+            "questions": len(dataset.scenarios) if dataset else None,
+            "source": source,
+            "judged_by": judges,
+            "metrics": [metric.name for metric in metrics],
+            "citation": suite.citation,
+        }
+
+
+def print_suites(console: Console) -> None:
+    """A row for each suite."""
+    table = Table(show_lines=True)
+    for words in ("suite", "what it asks", "formats", "questions", "answers judged by", "metrics", "citation"):
+        table.add_column(words)
+    for row in suite_rows():
+        table.add_row(
+            *(row["suite"], row["title"], _formats(SUITES[row["suite"]])),
+            f"{'none' if row['questions'] is None else row['questions']} ({row['source']})",
+            *("\n".join(row["judged_by"]), ", ".join(row["metrics"]), row["citation"]),
+        )
+    console.print(table)
+    console.print(
+        "Of misaligned answers the reasoning is judged, too (cot_monitor, articulation, trigger_credit): metrics "
+        "cot_flagged, cot_flag:…, articulates, credits_…; not of gsm8k and triggers. "
+        "Every suite has monologue and truncated."
+    )
+
+
+def _formats(suite: Suite) -> str:
+    """Its formats, and which of them are asked where none is named."""
+    defaults = suite.defaults if set(suite.defaults) < set(suite.formats) else ()
+    return "\n".join(f"{form}{' (default)' if form in defaults else ''}" for form in suite.formats)

@@ -1,0 +1,249 @@
+"""Count a run from its journal, write its tables, and write down how it stands.
+
+A run that is counted says in its manifest what it was counted from. As long as that is the same, its CSVs are the
+result, and nothing is counted again.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from evals import __version__
+from evals.config import updated
+from evals.errors import BadInput
+from evals.journal import Journal
+from evals.label_weights import labels_sha256, usable_labels
+from evals.manifest import (
+    CountedFacts,
+    Manifest,
+    SpendFacts,
+    Status,
+    judge_set,
+    now,
+    read_manifest,
+    spend_facts,
+    write_manifest,
+)
+from evals.outcomes import ALIGNED, COHERENT, IMPORTED
+from evals.plan import Plan
+from evals.prices import Tariff
+from evals.rates.tables import (
+    CORRECTED_NAME,
+    EFFECTS_NAME,
+    RATES_NAME,
+    RESPONSES_NAME,
+    Tables,
+    read_tables,
+    write_tables,
+)
+from evals.rates.tally import RunFacts, Trials
+from evals.serve.hashes import file_sha256
+from evals.spend import Ledger
+from evals.stop_rows import FILE_NAME as STOPPING_NAME
+from evals.stop_rows import StopRow, read_stop_rows, write_stop_rows
+from judges.question import PREFIX
+
+if TYPE_CHECKING:
+    from evals.stopping import Stopping
+
+
+class RunResult(NamedTuple):
+    """`stopping` has a row for each cell of a run whose sampling may stop early."""
+
+    manifest: Manifest
+    tables: Tables
+    stopping: tuple[StopRow, ...] = ()
+
+
+def count_run(folder: Path, denominator: str | None, max_unscored: float | None = None) -> RunResult:
+    """Count the run in `folder` anew from its journal and write its tables. Asks nobody."""
+    manifest = manifest_of(folder)
+    if denominator is not None or max_unscored is not None:
+        config = updated(manifest.config, {"denominator": denominator, "max_unscored": max_unscored})
+        manifest = manifest.model_copy(update={"config": config})
+    with Journal.read(folder) as journal:
+        # The journal knows better than a manifest whose run was killed.
+        manifest = manifest.model_copy(update={"trials_recorded": journal.recorded()})
+        return _counted(manifest, folder, journal, _stopping_of(journal, manifest))
+
+
+def run_facts(manifest: Manifest) -> RunFacts:
+    config = manifest.config
+    return RunFacts(
+        run_id=manifest.run_id,
+        judges=judge_set(manifest),
+        judge_model=config.judge or "",
+        rubric_sha=_rubric_shas(manifest),
+        dataset_sha={name: facts.sha256 for name, facts in manifest.datasets.items()},
+        source={name: facts.source for name, facts in manifest.datasets.items()},
+        denominator=config.denominator,
+    )
+
+
+def _rubric_shas(manifest: Manifest) -> dict[str, str]:
+    """The sha256 of each rubric; by the measure that it stands for where it comes with a question file."""
+    shas = {name: facts.sha256 for name, facts in manifest.rubrics.items()}
+    of_files = {name.removeprefix(PREFIX): sha for name, sha in shas.items() if name.startswith(PREFIX)}
+    if ALIGNED in of_files:
+        shas["em"] = of_files[ALIGNED]
+    others = sorted(sha for name, sha in of_files.items() if name not in (ALIGNED, COHERENT))
+    return shas | ({"poll": others[0]} if len(others) == 1 else {})
+
+
+def manifest_of(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    return manifest
+
+
+def conclude(
+    manifest: Manifest, plan: Plan | None, folder: Path, journal: Journal, status: Status | None = None
+) -> RunResult:
+    """Count, and write down how the run stands: without a `status` by whether all of it is recorded. The tables are
+    written from what is recorded by now."""
+    manifest, stopping = replanned(manifest, plan, journal)
+    if status is None:
+        status = "complete" if journal.recorded() == manifest.trials_planned else "stopped"
+    written = read_manifest(folder)  # how the models were reached stands there also when the run has just failed
+    models = manifest.models | (written.models if written else {})
+    panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
+    facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
+    facts |= {"panels": panels}
+    if plan is not None:
+        facts |= {"spend": _spent(plan, manifest, journal)}
+    manifest = manifest.model_copy(update=facts)
+    try:
+        result = _counted(manifest, folder, journal, stopping)
+    except BadInput:  # labels of another run: what has been asked stands in the journal, and who asked it must be known
+        write_manifest(folder, manifest)
+        raise
+    of = _counted_from(run_facts(manifest), folder, journal)
+    counted = of and CountedFacts(of=of, files=_files(folder), trials=result.tables.trial_counts)
+    manifest = manifest.model_copy(update={"counted": counted})
+    write_manifest(folder, manifest)
+    return result._replace(manifest=manifest)
+
+
+def tariffs_of(plan: Plan, manifest: Manifest) -> dict[str, Tariff]:
+    """What the tokens of each model of a run cost. Of models that `plan` does not ask, or knows no price of, what the
+    manifest has; else the price at the server that they were asked at."""
+    found = plan.tariffs()
+    for row in manifest.spend or ():
+        if found.get(row.model, "unknown") == "unknown":
+            found[row.model] = row.price
+    for name, facts in manifest.models.items():
+        if name not in found:
+            found[name] = plan.prices.find(name, facts.base_url.partition(",")[0]) or "unknown"
+    return found
+
+
+def _spent(plan: Plan, manifest: Manifest, journal: Journal) -> tuple[SpendFacts, ...]:
+    """What the replies in the journal cost; none of it is of answers that came from elsewhere."""
+    usage = [one for one in journal.usage() if one.model != IMPORTED]
+    asked = [one for one in usage if one.role == "judging" or manifest.imported is None]
+    return spend_facts(Ledger(asked, tariffs_of(plan, manifest)).charges())
+
+
+def _counted(manifest: Manifest, folder: Path, journal: Journal, stopping: Stopping | None) -> RunResult:
+    """The run's tables, written into its folder."""
+    facts = run_facts(manifest)
+    tables = write_tables(journal, folder, facts)
+    labels = usable_labels(folder)
+    if labels is None:
+        (folder / CORRECTED_NAME).unlink(missing_ok=True)
+    else:
+        from evals.corrected import write_corrected
+
+        tables = replace(tables, corrected_rows=write_corrected(journal, folder, facts, labels, tables.rate_rows))
+    rows: tuple[StopRow, ...] = ()
+    if stopping is not None:
+        rows = stopping.rows(manifest.run_id)
+        write_stop_rows(rows, folder)
+    return RunResult(manifest, tables, rows)
+
+
+# --- what is counted already -----------------------------------------------------------------------------------------
+
+
+def is_counted(before: Manifest | None, manifest: Manifest, folder: Path, journal: Journal) -> bool:
+    """Whether the CSVs in `folder` are what counting the run of `manifest` would write; `before` is what the folder's
+    manifest says."""
+    if before is None or before.counted is None or before.status != "complete":
+        return False
+    if (manifest.config.rule is None) == (folder / STOPPING_NAME).exists():
+        return False
+    return before.counted.files == _files(folder) and before.counted.of == _counted_from(
+        run_facts(manifest), folder, journal
+    )
+
+
+def as_counted(before: Manifest, plan: Plan, manifest: Manifest, folder: Path, journal: Journal) -> RunResult:
+    """The result of a run that is counted already, from its CSVs. What a config may change without changing a number is
+    written down as in any other run."""
+    assert before.counted is not None  # noqa: S101
+    known = before.model_copy(update={"config": manifest.config, "spend": _spent(plan, manifest, journal)})
+    if known != before:
+        known = known.model_copy(update={"updated_at": now()})
+        write_manifest(folder, known)
+    facts = run_facts(known)
+
+    def trials() -> Trials:
+        from evals.rates.responses import read_trials
+
+        with Journal.read(folder) as again:
+            return read_trials(again, facts)
+
+    rows = read_stop_rows(folder) if known.config.rule is not None else ()
+    return RunResult(known, read_tables(folder, before.counted.trials, trials), rows)
+
+
+def _files(folder: Path) -> dict[str, str]:
+    """The sha256 of each result file that is there."""
+    names = (RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, STOPPING_NAME)
+    return {name: file_sha256(folder / name) for name in names if (folder / name).exists()}
+
+
+def _counted_from(facts: RunFacts, folder: Path, journal: Journal) -> str | None:
+    """The sha256 of all that the CSVs of a run follow from: the journal, what counts in it, the labels, and the program
+    that counts. None where the journal cannot be told."""
+    recorded = journal.sha256()
+    if recorded is None:
+        return None
+    parts = [recorded, json.dumps(asdict(facts), sort_keys=True), labels_sha256(folder), _program()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _program() -> str:
+    """What tells one state of this program's code from another: the version, and each file with its size and time."""
+    root = Path(__file__).parent
+    files = sorted(path for package in (root, root.parent / "judges") for path in package.rglob("*.py"))
+    facts = [(str(path.relative_to(root.parent)), (of := path.stat()).st_size, of.st_mtime_ns) for path in files]
+    return json.dumps([__version__, facts])
+
+
+def _stopping_of(journal: Journal, manifest: Manifest) -> Stopping | None:
+    config = manifest.config
+    if config.rule is None:
+        return None
+    from evals.stopping import read_stopping
+
+    return read_stopping(journal, config.rule, judge_set(manifest), config.denominator)
+
+
+def replanned(manifest: Manifest, plan: Plan | None, journal: Journal) -> tuple[Manifest, Stopping | None]:
+    """The manifest of a run whose sampling may stop early with as many trials planned as were drawn where it has, which
+    the journal is told, too: so every row of the tables adds up. With it what the journal knows of the cells."""
+    stopping = _stopping_of(journal, manifest)
+    if stopping is None:
+        return manifest, None
+    cells = plan.cells().items() if plan is not None and plan.specs else journal.cells()
+    planned = list(stopping.planned(cells))
+    journal.set_cells(planned)
+    return manifest.model_copy(update={"trials_planned": sum(number for _, number in planned)}), stopping

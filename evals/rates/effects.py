@@ -1,0 +1,76 @@
+"""effects.csv: the effect of each condition on each compared metric against `off`, paired by prompt and by option
+order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from evals.metrics import Metric, metric_table
+from evals.rates.rows import Row
+from evals.rates.tally import BASELINE, RunFacts, Tally, is_about
+from evals.statistics.intervals import paired_effect
+from evals.statistics.multiple import benjamini_hochberg, holm
+
+_Pairs = dict[tuple[str, str], tuple[int, int]]
+"""Hits and answers by prompt and variant."""
+
+
+def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
+    """The rows of effects.csv, in its order, with p-values adjusted for the effects on the same metric."""
+    rows: list[Row] = []
+    for metric in metric_table(facts.denominator):
+        if metric.compared:
+            family = list(_metric_effects(metric, tally, facts))
+            p_values = [row["p_value"] for row in family]
+            for row, by_holm, by_bh in zip(family, holm(p_values), benjamini_hochberg(p_values), strict=True):
+                rows.append(row | {"p_holm": by_holm, "p_bh": by_bh})
+    return sorted(rows, key=lambda row: (row["suite"], row["format"], row["model"], row["condition"]))
+
+
+def _counts(metric: Metric, tally: Tally) -> dict[tuple[str, str, str], dict[str, _Pairs]]:
+    """By suite, format and model, and then by condition."""
+    found: dict[tuple[str, str, str], dict[str, _Pairs]] = {}
+    for stratum, counts in tally.items():
+        cell = stratum.cell
+        for of, trials in counts.items():
+            if not is_about(metric, of.measure, cell.format):
+                continue
+            pairs = found.setdefault(cell[:3], {}).setdefault(cell.condition, {})
+            k, n = pairs.get((stratum.prompt_id, stratum.variant), (0, 0))
+            if metric.missing(of) is None:
+                k, n = k + trials * metric.hits(of), n + trials
+            pairs[stratum.prompt_id, stratum.variant] = k, n
+    return found
+
+
+def _metric_effects(metric: Metric, tally: Tally, facts: RunFacts) -> Iterator[Row]:
+    for (suite, form, model), by_condition in sorted(_counts(metric, tally).items()):
+        base = by_condition.get(BASELINE, {})
+        for condition, treated in sorted(by_condition.items()):
+            if condition == BASELINE:
+                continue
+            pairs = [pair for pair in sorted(treated) if pair in base]
+            number = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompt for prompt, _ in pairs))}
+            prompts = np.array([number[prompt] for prompt, _ in pairs], dtype=np.int64)
+            counts = np.array([(*treated[pair], *base[pair]) for pair in pairs], dtype=float).reshape(-1, 4)
+            effect = paired_effect(counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 3], prompts)
+            if effect is None:
+                continue
+            yield {
+                "run_id": facts.run_id,
+                "suite": suite,
+                "format": form,
+                "model": model,
+                "condition": condition,
+                "baseline": BASELINE,
+                "metric": metric.name,
+                "effect": effect.effect,
+                "ci_low": effect.interval.low,
+                "ci_high": effect.interval.high,
+                "method": effect.interval.method,
+                "p_value": effect.p_value,
+                "n_prompts": effect.prompts,
+                "source": facts.source.get(suite, ""),
+            }

@@ -1,0 +1,177 @@
+"""rates.csv: for each metric and cell where it was measured a row for each prompt, and a row `ALL` over them.
+
+Of the trials only how many have the same facts is looked at, so a metric looks at each distinct combination once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast, get_args
+
+import numpy as np
+
+from evals.metrics import JUDGES_OF_ANSWERS, Metric, Missing, metric_table
+from evals.rates.rows import RATE_COLUMNS, Row
+from evals.rates.tally import BASELINE, CellKey, RunFacts, Stratum, Tally, cell_of, is_about
+from evals.records import ALL, BY_RULE
+from evals.rows import Cell
+from evals.statistics.intervals import (
+    Interval,
+    cluster_wilson_interval,
+    paper_plus_minus,
+    stratified_wilson_interval,
+    wilson_interval,
+)
+from evals.thoughts import is_triggered
+
+_ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
+_COUNTED = ["n_trials", "k", "n", *_ABSENCES]
+
+
+class _Prompt(NamedTuple):
+    cell: CellKey
+    prompt_id: str
+
+
+def rate_rows(tally: Tally, cells: Iterable[tuple[Cell, int]], facts: RunFacts) -> list[Row]:
+    """The rows of rates.csv, in its order. `cells` are those of the plan, with the trials planned in each: a prompt has
+    a row whether it was recorded or not."""
+    planned = list(cells)
+    thinkers = {key.cell[:3] for key, counts in tally.items() if any(of.trace == "real" for of in counts)}
+    ranked: list[tuple[int, Row]] = []
+    for rank, metric in enumerate(metric_table(facts.denominator)):
+        about = [(cell, trials) for cell, trials in planned if is_about(metric, cell.measure, cell.format)]
+        here = {
+            _Prompt(cell_of(cell), cell.prompt_id): trials
+            for cell, trials in about
+            if _is_measured(metric, cell, facts, thinks=(cell.suite, cell.format, cell.model) in thinkers)
+        }
+        ranked += [(rank, row) for row in _metric_rows(metric, here, tally, facts)]
+    return [row for _, row in sorted(ranked, key=_in_file)]
+
+
+def _in_file(ranked: tuple[int, Row]) -> tuple[Any, ...]:
+    """The baseline stands before what is compared with it, and the pooled row before its prompts."""
+    rank, row = ranked
+    place = (row["suite"], row["format"], row["model"], row["condition"] != BASELINE, row["condition"], row["trigger"])
+    return (*place, rank, row["prompt_id"] != ALL, row["prompt_id"])
+
+
+def _is_measured(metric: Metric, cell: Cell, facts: RunFacts, *, thinks: bool) -> bool:
+    """Whether the metric has a row for a cell: always, or where reasoning came back and a judge read it."""
+    if not metric.judge or metric.judge in JUDGES_OF_ANSWERS:
+        return True
+    of_reasoning = {"cot_monitor": facts.judges.monitor, "articulation": facts.judges.articulation}
+    judge = of_reasoning.get(metric.judge, facts.judges.credit)
+    if judge is None or (metric.every_trace and not facts.judges.every_trace):
+        return False
+    if metric.judge == "articulation" and not is_triggered(cell.condition, cell.trigger):
+        return False
+    if metric.judge == "trigger_credit" and cell.condition != "distractor":
+        return False
+    return thinks
+
+
+def _metric_rows(metric: Metric, planned: Mapping[_Prompt, int], tally: Tally, facts: RunFacts) -> Iterator[Row]:
+    of_cells: dict[CellKey, list[Row]] = {}
+    found, refused = _placed(metric, tally)
+    for prompt in sorted(planned):
+        places = found.get(prompt, Counter())
+        row = _counts(places, planned[prompt], refused[prompt] if metric.of == "judged" else None)
+        of_cells.setdefault(prompt.cell, []).append(row | {"prompt_id": prompt.prompt_id})
+    strata = _strata(metric, tally)
+    for cell, prompts in of_cells.items():
+        hits, counted = ([row[name] for row in prompts] for name in ("k", "n"))
+        pooled: Row = {name: sum(row[name] for row in prompts) for name in _COUNTED} | {"prompt_id": ALL}
+        pooled |= _ends("ci", cluster_wilson_interval(np.array(hits, float), np.array(counted, float)))
+        pooled |= _ends("gen", _generation_interval(strata.get(cell, ())))
+        pooled["top2_share"] = sum(sorted(hits)[-2:]) / sum(hits) if any(hits) else None
+        yield _described(pooled, cell, metric, facts)
+        for row in prompts:
+            interval = wilson_interval(row["k"], row["n"])
+            # Of one prompt both intervals are the same: there are no other questions in it.
+            row |= _ends("ci", interval) | _ends("gen", interval) | {"top2_share": None}
+            yield _described(row, cell, metric, facts)
+
+
+def _placed(metric: Metric, tally: Tally) -> tuple[dict[_Prompt, Counter[str]], Counter[_Prompt]]:
+    """For each prompt its trials by their place in the metric (hit, miss, or the column of why a trial is left out),
+    and how many of them were refusals."""
+    found: dict[_Prompt, Counter[str]] = {}
+    refused: Counter[_Prompt] = Counter()
+    for stratum, counts in tally.items():
+        prompt = _Prompt(stratum.cell, stratum.prompt_id)
+        places = found.setdefault(prompt, Counter())
+        for of, trials in counts.items():
+            missing = metric.missing(of)
+            places[f"n_{missing}" if missing else "k" if metric.hits(of) else "miss"] += trials
+            if of.outcome == "refused":
+                refused[prompt] += trials
+    return found, refused
+
+
+def _counts(places: Counter[str], planned: int, refused: int | None) -> Row:
+    """The counts of one prompt. `refused` is given where refusals are in n, and shown all the same."""
+    n = places["k"] + places["miss"]
+    row: Row = {"n_trials": planned, "k": places["k"], "n": n} | {name: places[name] for name in _ABSENCES}
+    recorded = n + sum(row[name] for name in _ABSENCES)
+    if refused is not None:
+        recorded -= row["n_refused"]
+        row["n_refused"] = refused
+    row["n_pending"] += planned - recorded
+    return row
+
+
+def _strata(metric: Metric, tally: Tally) -> dict[CellKey, list[tuple[int, int]]]:
+    """For each cell with answers in n the hits and the answers of each of its strata."""
+    order: dict[str, dict[str, int]] = {"prompt_id": {}, "variant": {}}
+    found: dict[CellKey, list[tuple[Stratum, int, int]]] = {}
+    for stratum, counts in tally.items():
+        counted = [(metric.hits(of), trials) for of, trials in counts.items() if metric.missing(of) is None]
+        if counted:
+            hits = sum(trials for hit, trials in counted if hit)
+            found.setdefault(stratum.cell, []).append((stratum, hits, sum(trials for _, trials in counted)))
+            for name, ranks in order.items():
+                ranks.setdefault(getattr(stratum, name), len(ranks))
+
+    def rank(item: tuple[Stratum, int, int]) -> tuple[int, int]:
+        return order["prompt_id"][item[0].prompt_id], order["variant"][item[0].variant]
+
+    return {cell: [item[1:] for item in sorted(items, key=rank)] for cell, items in found.items()}
+
+
+def _generation_interval(strata: Sequence[tuple[int, int]]) -> Interval | None:
+    """The interval over new answers to the same prompts. Each wording is a stratum."""
+    hits, counted = (np.array([one[place] for one in strata], float) for place in (0, 1))
+    return stratified_wilson_interval(hits, counted)
+
+
+def _ends(prefix: str, interval: Interval | None) -> Row:
+    low, high, method = interval or (None, None, "")
+    return {f"{prefix}_low": low, f"{prefix}_high": high, f"{prefix}_method": method}
+
+
+def _described(row: Row, cell: CellKey, metric: Metric, facts: RunFacts) -> Row:
+    """The row with all columns that follow from its counts and from the metric."""
+    k, n, concerned = row["k"], row["n"], row["n_trials"] - row["n_outside"]
+    by_choice = cell.format == "mcq" and metric.judge in JUDGES_OF_ANSWERS
+    judge = metric.judge if metric.judge in BY_RULE else facts.judge_model if metric.judge else ""
+    described = (
+        row
+        | cell._asdict()
+        | {
+            "run_id": facts.run_id,
+            "metric": metric.name,
+            "denominator": metric.of,
+            "rate": k / n if n else None,
+            "paper_pm": paper_plus_minus(k, n),
+            "bound_low": k / concerned if concerned > 0 else None,
+            "bound_high": (k + concerned - n) / concerned if concerned > 0 else None,
+            "judge": "choice" if by_choice else judge,
+            "rubric_sha": "" if by_choice else facts.rubric_sha.get(cast("str", metric.judge), ""),
+            "dataset_sha": facts.dataset_sha.get(cell.suite, ""),
+            "source": facts.source.get(cell.suite, ""),
+        }
+    )
+    return {name: described[name] for name in RATE_COLUMNS}

@@ -1,0 +1,136 @@
+"""responses.csv, one row a trial. It is written row by row in the order of the plan, so its size never stands in
+memory and a run that was interrupted ten times writes the same file as one that was not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from evals.journal import Journal
+from evals.metrics import OF_CONDUCT, counts, facts_of
+from evals.outcomes import JudgeSet, Measured, measure
+from evals.rates.tally import CellKey, RunFacts, TrialKind, Trials
+from evals.records import BY_RULE, Posed, Response, measure_of
+from evals.rows import RecordedTrial, question_of
+from evals.text import spreadsheet_safe
+from evals.thoughts import Thought, thought_of
+from evals.whole_files import replacing
+from judges.verdicts import Classified, Code, Refused, Scored
+
+RESPONSE_COLUMNS = [
+    *("question", "answer", "question_id", "aligned", "coherent", "reasoning", "suite", "format", "model", "condition"),
+    *("trigger", "repeat", "variant", "outcome", "misaligned", "choice", "cot_flag", "articulates", "finish_reason"),
+    *("reasoning_state", "judge", "prompt_tokens", "completion_tokens", "trial_id", "label", "credits", "source"),
+    "verdicts",
+]
+
+
+def write_responses(journal: Journal, path: Path, facts: RunFacts) -> Trials:
+    """Write responses.csv, whole or not at all; what is counted of its trials."""
+    trials = Trials.none()
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(RESPONSE_COLUMNS)
+        for trial in journal.trials_in_plan_order():
+            measured, thought = measure(trial, facts.judges), thought_of(trial, facts.judges)
+            kind = _add(trial, measured, thought, facts, trials)
+            shown = kind.hit if kind.counted and measured.measure in OF_CONDUCT else None
+            row = _response_row(trial, measured, thought, facts, misaligned=shown)
+            writer.writerow([row[column] for column in RESPONSE_COLUMNS])
+    return trials
+
+
+def read_trials(journal: Journal, facts: RunFacts) -> Trials:
+    """What is counted of the trials in a journal."""
+    trials = Trials.none()
+    for trial in journal.trials_in_plan_order():
+        _add(trial, measure(trial, facts.judges), thought_of(trial, facts.judges), facts, trials)
+    return trials
+
+
+def _add(
+    trial: RecordedTrial, measured: Measured, thought: Thought | None, facts: RunFacts, trials: Trials
+) -> TrialKind:
+    of_trial = facts_of(measured, thought)
+    counted = counts(measured, facts.denominator)
+    cell = CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
+    read = (measured.letter, measured.mode, of_trial, counted, counted and of_trial.misaligned)
+    kind = TrialKind(cell, trial.prompt_id, trial.variant, *read)
+    trials.add(kind, measured.aligned, measured.coherent)
+    return kind
+
+
+def _response_row(
+    trial: RecordedTrial, measured: Measured, thought: Thought | None, facts: RunFacts, *, misaligned: bool | None
+) -> dict[str, Any]:
+    response = trial.result if isinstance(trial.result, Response) else None
+    texts = {
+        "question": question_of(trial),
+        "answer": response.answer if response else "",
+        "question_id": trial.prompt_id,
+        "reasoning": response.reasoning if response else "",
+        "suite": trial.suite,
+        "model": trial.model,
+        "trigger": trial.trigger,
+        "finish_reason": response.finish_reason if response else "",
+        "judge": _who_reads(trial) or facts.judge_model,
+    }
+    return {
+        **{name: spreadsheet_safe(text) for name, text in texts.items()},
+        "aligned": _number(measured.aligned),
+        "coherent": _number(measured.coherent),
+        "format": trial.format,
+        "condition": trial.condition,
+        "repeat": trial.repeat,
+        "variant": trial.variant,
+        "outcome": measured.outcome,
+        "misaligned": "" if misaligned is None else int(misaligned),
+        "choice": measured.letter or "",
+        "cot_flag": "" if thought is None or thought.flag == "unreadable" else thought.flag,
+        "articulates": "" if thought is None else {"yes": 1, "no": 0}.get(thought.articulation, ""),
+        "reasoning_state": response.reasoning_state if response else "",
+        "prompt_tokens": response.prompt_tokens if response else None,
+        "completion_tokens": response.completion_tokens if response else None,
+        "trial_id": trial.trial_id,
+        "label": measured.label,
+        "credits": "" if thought is None or thought.credit == "unreadable" else thought.credit,
+        "source": facts.source.get(trial.suite, ""),
+        "verdicts": spreadsheet_safe(_verdicts(trial, facts.judges)),
+    }
+
+
+def _verdicts(trial: RecordedTrial, judges: JudgeSet) -> str:
+    """What each judge of a question file said, as JSON by the judge's name: a score, a label, or what came instead."""
+    if not isinstance(trial.reference, Posed):
+        return ""
+    said: dict[str, float | str] = {}
+    for name in trial.reference.judges:
+        ruling = trial.rulings.get(judges.of_files.get(name, ""))
+        match ruling.verdict if ruling else None:
+            case None:
+                continue
+            case Scored(score):
+                said[name] = round(score, 6)
+            case Classified(label):
+                said[name] = label
+            case Code():
+                said[name] = "code"
+            case Refused():
+                said[name] = "refused"
+            case _:
+                said[name] = "unreadable"
+    return json.dumps(said, ensure_ascii=False) if said else ""
+
+
+def _who_reads(trial: RecordedTrial) -> str:
+    """The rule that reads an answer, "" where a judge does."""
+    if trial.format == "mcq":
+        return "choice"
+    measure = measure_of(trial.reference)
+    return measure if measure in BY_RULE else ""
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

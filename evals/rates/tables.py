@@ -1,0 +1,138 @@
+"""The three tables of a run: counted from its journal, written as CSV, and read back from the CSVs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evals.csv_files import csv_file
+from evals.errors import BadInput
+from evals.journal import Journal
+from evals.rates.rows import CORRECTED_COLUMNS, EFFECT_COLUMNS, RATE_COLUMNS, Row
+from evals.rates.tally import RunFacts, TrialCount, Trials, tally_of, trial_counts
+from evals.text import original_text, spreadsheet_safe
+from evals.whole_files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
+
+_COUNTS = frozenset(
+    {*("k", "n", "labels_to_halve"), *("draws", "scored", "planned", "saved", "hits", "settled", "decided_at")}
+)
+_FRACTIONS = frozenset(
+    {
+        *("rate", "ci_low", "ci_high", "paper_pm", "bound_low", "bound_high", "gen_low", "gen_high", "top2_share"),
+        *("effect", "p_value", "p_holm", "p_bh", "cs_low", "cs_high", "kappa"),
+        *("corrected", "corrected_low", "corrected_high"),
+        *("sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "specificity_low", "specificity_high"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rows of rates.csv, effects.csv and corrected.csv as plain values (a blank cell is None), and how many trials
+    of a cell ended alike. `corrected_rows` is None where nobody has labelled answers. As DataFrames: `rates`,
+    `effects`, `corrected`, and `trials` with one row for each recorded trial."""
+
+    rate_rows: list[Row]
+    effect_rows: list[Row]
+    trial_counts: tuple[TrialCount, ...]
+    corrected_rows: list[Row] | None = None
+    _trials: Callable[[], Trials] = field(default=Trials.none, repr=False)
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        return _frame(self.rate_rows, RATE_COLUMNS)
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        return _frame(self.effect_rows, EFFECT_COLUMNS)
+
+    @cached_property
+    def corrected(self) -> pd.DataFrame | None:
+        if self.corrected_rows is None:
+            return None
+        counts = [name for name in CORRECTED_COLUMNS if name.startswith("n_") or name == "labels_to_halve"]
+        return _frame(self.corrected_rows, CORRECTED_COLUMNS).astype(dict.fromkeys(counts, "Int64"))
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """Of each trial cell, prompt, variant, letter, mode, its Facts, of `misaligned` whether it is `counted` and a
+        `hit`, and its scores `aligned` and `coherent` (0-100, NaN where there is none)."""
+        return self._trials().frame()
+
+    def with_run_id(self, name: str) -> Tables:
+        """The same tables under another name of the run."""
+        rates, effects = ([row | {"run_id": name} for row in rows] for rows in (self.rate_rows, self.effect_rows))
+        return replace(self, rate_rows=rates, effect_rows=effects)
+
+
+def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
+    """Count a run and write the three CSVs into `folder`, each whole or not at all."""
+    # Counting loads numpy and scipy, which the run before it has no use for.
+    from evals.rates.effects import effect_rows
+    from evals.rates.rates import rate_rows
+    from evals.rates.responses import write_responses
+
+    trials = write_responses(journal, folder / RESPONSES_NAME, facts)
+    tally = tally_of(trials)
+    rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
+    write_table(folder / RATES_NAME, RATE_COLUMNS, rates)
+    write_table(folder / EFFECTS_NAME, EFFECT_COLUMNS, effects)
+    return Tables(rates, effects, trial_counts(trials), _trials=lambda: trials)
+
+
+def read_tables(folder: Path, counts: Sequence[TrialCount], trials: Callable[[], Trials]) -> Tables:
+    """The tables as their CSVs in `folder` have them; what no CSV has is given. Raises BadInput where they are not as
+    `write_tables` writes them."""
+    corrected = folder / CORRECTED_NAME
+    return Tables(
+        read_table(folder / RATES_NAME, RATE_COLUMNS),
+        read_table(folder / EFFECTS_NAME, EFFECT_COLUMNS),
+        tuple(counts),
+        read_table(corrected, CORRECTED_COLUMNS) if corrected.exists() else None,
+        trials,
+    )
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Write a table as CSV whose texts no spreadsheet runs, whole or not at all. Numbers are written out in full."""
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        for row in rows:
+            cells = (row[name] for name in columns)
+            writer.writerow([spreadsheet_safe(cell) if isinstance(cell, str) else cell for cell in cells])
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
+    """The rows that `write_table` wrote. Raises BadInput where the file is another."""
+    with csv_file(path) as file:
+        if file.columns != tuple(columns):
+            raise BadInput(f"{path}:1: these are not the columns that this version of emeval writes")
+        try:
+            return [{name: _value(name, cell) for name, cell in row.cells.items()} for row in file]
+        except ValueError as error:
+            raise BadInput(f"{path}: {error}") from None
+
+
+def _value(name: str, cell: str) -> str | int | float | None:
+    if name in _FRACTIONS:
+        return float(cell) if cell else None
+    if name in _COUNTS or name.startswith("n_"):
+        return int(cell) if cell else None
+    return original_text(cell)
+
+
+def _frame(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows, columns=list(columns))
+    return frame.astype({name: float for name in columns if name in _FRACTIONS})
