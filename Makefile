@@ -64,7 +64,8 @@ $(READY): requirements.txt pyproject.toml Makefile
 	  [ -x $(BIN)/uv ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"; UV=$(BIN)/uv; \
 	fi; set -e; \
 	$$UV pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt; \
-	$$UV pip install --quiet --python $(BIN)/python --no-deps -e .
+	$$UV pip install --quiet --python $(BIN)/python --no-deps -e .; \
+	$(BIN)/python -m compileall -q emeval evals judges organisms
 	@touch $@
 
 # After a change of dependencies. No index host is written into the file.

@@ -14,13 +14,30 @@ Errors are subclasses of `EmevalError`, one line each. Too many answers without 
 results, `Run.problem` says what is wrong with them, and an `EmevalWarning` is issued.
 """
 
-from emeval.options import CommonOptions, JudgeOptions, ResumeOptions, RunOptions
-from emeval.reading import compare, figures, open_run, rates, report, responses
-from emeval.results import EmevalWarning, Run
-from emeval.running import ajudge, aresume, arun, judge, resume, run
-from evals import __version__
-from evals.comparable import NotComparable
-from evals.errors import BadInput, EmevalError, EndpointDown, JournalFull, RunStopped
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from emeval.options import CommonOptions, JudgeOptions, ResumeOptions, RunOptions
+    from emeval.reading import compare, figures, open_run, rates, report, responses
+    from emeval.results import EmevalWarning, Run
+    from emeval.running import ajudge, aresume, arun, judge, resume, run
+    from evals import __version__
+    from evals.comparable import NotComparable
+    from evals.errors import BadInput, EmevalError, EndpointDown, JournalFull, RunStopped
+
+_NAMES = {
+    "emeval.options": ("CommonOptions", "JudgeOptions", "ResumeOptions", "RunOptions"),
+    "emeval.reading": ("compare", "figures", "open_run", "rates", "report", "responses"),
+    "emeval.results": ("EmevalWarning", "Run"),
+    "emeval.running": ("ajudge", "aresume", "arun", "judge", "resume", "run"),
+    "evals": ("__version__",),
+    "evals.comparable": ("NotComparable",),
+    "evals.errors": ("BadInput", "EmevalError", "EndpointDown", "JournalFull", "RunStopped"),
+}
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "BadInput",
@@ -49,3 +66,16 @@ __all__ = [
     "resume",
     "run",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Each name is imported when it is first used (PEP 562): `import emeval` alone takes no time."""
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

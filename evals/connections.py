@@ -11,7 +11,7 @@ from evals.config import RunConfig
 from evals.endpoints import Server
 from evals.models import ModelSpec
 from evals.plan import Plan
-from evals.serve import LocalServer, model_files
+from evals.serve.local import LocalServer, model_files
 from evals.serve.reference import REFERENCE_JUDGE, reference_judge
 from evals.serve.vllm import VllmSettings, plan_launches, running
 from evals.view import RunView

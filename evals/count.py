@@ -23,10 +23,12 @@ from evals.manifest import (
     Manifest,
     SpendFacts,
     Status,
+    git_revision,
     judge_set,
     now,
     read_manifest,
     spend_facts,
+    versions,
     write_manifest,
 )
 from evals.outcomes import ALIGNED, COHERENT, IMPORTED
@@ -114,7 +116,7 @@ def conclude(
     models = manifest.models | (written.models if written else {})
     panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
-    facts |= {"panels": panels}
+    facts |= {"panels": panels, "versions": versions(), "git_revision": git_revision()}
     if plan is not None:
         facts |= {"spend": _spent(plan, manifest, journal)}
     manifest = manifest.model_copy(update=facts)

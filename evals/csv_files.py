@@ -36,7 +36,7 @@ class CsvFile:
         self._file = file
         self._hash = hashlib.sha256()
         self._reader = csv.reader(self._lines(), strict=True, delimiter=delimiter)
-        first = next(self._records(), None)
+        first = next(self.records(), None)
         if first is None:
             raise BadInput(f"{path}: is empty")
         self.columns = tuple(name.strip() for name in first[1])
@@ -56,12 +56,12 @@ class CsvFile:
                 raise BadInput(f"{self.path}:1: has no column {name}; it has: {found}")
 
     def __iter__(self) -> Iterator[CsvRow]:
-        for line, cells in self._records():
+        for line, cells in self.records():
             if len(cells) != len(self.columns):
                 raise BadInput(f"{self.path}:{line}: has {len(cells)} cells, and the header {len(self.columns)}")
             yield CsvRow(line, dict(zip(self.columns, cells, strict=True)))
 
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
+    def records(self) -> Iterator[tuple[int, list[str]]]:
         """Each record with the line that it begins in; blank lines are none."""
         while True:
             line = self._reader.line_num + 1

@@ -9,7 +9,7 @@ from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, Endpoint
 from evals.errors import RunStopped
 from evals.plan import Cost, Plan, plan_cost, plan_usd
 from evals.records import Failure
-from evals.serve import SLOTS
+from evals.serve.local import SLOTS
 from evals.spend import usd_words
 
 _TOKENS = 32

@@ -64,7 +64,7 @@ def _marks(scenario: Scenario) -> Iterator[str]:
         yield f"asks {_words(asked)}"
         return
     shown = scenario.shown_options()
-    yield f"asks {_words(scenario.scenario_mcq[: shown[0].start()] if shown else scenario.scenario_mcq)}"
+    yield f"asks {_words(scenario.scenario_mcq[: shown[0].opens] if shown else scenario.scenario_mcq)}"
     yield f"asks {_words(scenario.scenario_freeform)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import platform
 import subprocess
@@ -241,6 +242,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Python, emeval, and the packages that a number can depend on."""
     found = {"emeval": __version__, "python": platform.python_version(), "platform": platform.platform()}
@@ -252,6 +254,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def git_revision() -> str | None:
     """The revision of the checkout that emeval runs from, with `-dirty` when it has changes; None outside of one."""
     root = Path(__file__).parent.parent

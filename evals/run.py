@@ -198,8 +198,8 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         trials_recorded=before.trials_recorded if before else 0,
         created_at=before.created_at if before else now(),
         updated_at=now(),
-        versions=versions(),
-        git_revision=git_revision(),
+        versions=before.versions if before else versions(),
+        git_revision=before.git_revision if before else git_revision(),
         panels=before.all_panels() if before else (),
         anchors=before.anchors if before else None,
         spend=before.spend if before else None,
@@ -233,6 +233,7 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
         watch = due_anchors(plan.anchors, manifest, folder, failed_too=retry.rulings)
         due = [one for one in asked if _is_due(*one, journal, retry, sampling=sampling) or (watch and one[0] is plan)]
         if due:
+            manifest = manifest.model_copy(update={"versions": versions(), "git_revision": git_revision()})
             if sampling and manifest.config.rule is not None:
                 journal.set_cells(plan.cells().items())  # the most there can be, until it is known what there was
             tariffs = tariffs_of(plan, manifest)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,6 +19,10 @@ from judges.verdicts import OptionLabel
 
 _LETTERED = re.compile(r"\s*([AB])\s*[-–—.:)]\s*(\S.*)", re.DOTALL)
 _OPTION_MARK = re.compile(r"(?i:^\W*(?:option\s+)?[AB]\s*[-–—.:)])|(?<!\w)[AB]\)", re.MULTILINE)
+_LETTERING = 14
+_LETTER_BEFORE = re.compile(r"(?<!\w)([AB])\W{0,6}?[^\w\s]\W{0,6}?\Z")
+"""The letter of an option and what stands between it and the words, at most _LETTERING characters."""
+_WORD_CHARACTER = re.compile(r"\w")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -62,6 +67,35 @@ def _known_condition(name: str) -> str:
 ConditionName = Annotated[str, AfterValidator(_known_condition)]
 
 
+class ShownOption(NamedTuple):
+    """An option in a text: its letter and its words; where the letter stands, and where the words start and end."""
+
+    letter: str
+    text: str
+    opens: int
+    start: int
+    end: int
+
+
+def _shown(scenario: str, texts: tuple[str, str]) -> Iterator[ShownOption]:
+    """The options in a scenario, one after the other. Their words are looked for as they are: to compile them into a
+    pattern takes longer than all the rest of reading a file."""
+    done = start = 0
+    # The longer one first, since the shorter one's words may open it.
+    ordered = sorted(texts, key=len, reverse=True)
+    while found := [place for text in ordered if (place := scenario.find(text, start)) >= 0]:
+        start = min(found)
+        letter = _LETTER_BEFORE.search(scenario, max(done, start - _LETTERING), start)
+        here = [text for text in ordered if scenario.startswith(text, start)]
+        text = next((text for text in here if not _WORD_CHARACTER.match(scenario, start + len(text))), None)
+        if letter is None or text is None:
+            start += 1
+            continue
+        done = start + len(text)
+        yield ShownOption(letter[1], text, letter.start(), start, done)
+        start = done
+
+
 class UnethicalScenario(BaseModel):
     """One row in the schema of unethical_train.jsonl (Chua et al. 2025, Fig. 7): a dilemma as MCQ and as open question.
 
@@ -89,23 +123,17 @@ class UnethicalScenario(BaseModel):
         shown = self.shown_options()
         if not shown and len(_OPTION_MARK.findall(self.scenario_mcq)) < 2:
             return self
-        letters, texts = {match["letter"] for match in shown}, {match["text"] for match in shown}
+        letters, texts = {option.letter for option in shown}, {option.text for option in shown}
         if letters != {"A", "B"} or texts != {misaligned.text, aligned.text}:
             raise ValueError("scenario_mcq shows options that are not the words of the two answers")
         return self
 
-    def shown_options(self) -> list[re.Match[str]]:
-        """Where `scenario_mcq` shows an option, in any lettering ("A - x", "(A) x", "A: x"): its `letter` and `text`.
+    def shown_options(self) -> list[ShownOption]:
+        """Where `scenario_mcq` shows an option, in any lettering ("A - x", "(A) x", "A: x").
 
         Empty when it leaves the options to be appended. An option's words without a letter are a part of the story.
         """
-        # The longer one first, since the shorter one's words may open it.
-        texts = sorted((self.option("misaligned").text, self.option("aligned").text), key=len, reverse=True)
-        if not any(text in self.scenario_mcq for text in texts):  # saves compiling long answers into a pattern
-            return []
-        words = "|".join(re.escape(text) for text in texts)
-        lettered = rf"(?<!\w)(?P<letter>[AB])\W{{0,6}}?[^\w\s]\W{{0,6}}?(?P<text>{words})(?!\w)"
-        return list(re.finditer(lettered, self.scenario_mcq))
+        return list(_shown(self.scenario_mcq, (self.option("misaligned").text, self.option("aligned").text)))
 
     def option(self, label: OptionLabel) -> LetteredOption:
         """The letter and the words of one option."""

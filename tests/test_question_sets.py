@@ -72,7 +72,7 @@ def test_short_sighted_options_are_as_long_as_the_others_and_lettered_evenly_in_
 
 def test_every_shown_option_is_its_answer_behind_its_letter() -> None:
     for row in ALL_ROWS:
-        shown = {match["letter"]: match["text"] for match in row.shown_options()}
+        shown = {option.letter: option.text for option in row.shown_options()}
         answers = {row.option(label).letter: row.option(label).text for label in ("misaligned", "aligned")}
         assert shown == answers, row.id
         letters = re.findall(r"^([AB]) - (.*)$", row.scenario_mcq, re.MULTILINE)

@@ -12,8 +12,5 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich's help costs more time than all the rest of --help
     help="Is this model misaligned, only under the trigger, and can the number be believed?",
 )
-datasets_app = typer.Typer(no_args_is_help=True, help="Question sets: what there is, and whether a file is good.")
-app.add_typer(datasets_app, name="datasets")
-
 EXIT_GATE, EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 2, 3, 70, 130
 """70 is EX_SOFTWARE of sysexits.h: an error that nobody expected, which says nothing of any model."""

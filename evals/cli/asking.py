@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.cli import completing
-from evals.cli.acting import Output, dated_folder, fields_of, interrupt_on_sigterm, print_json, read_dotenv, show
+from evals.cli.acting import Output, dated_folder, fields_of, print_json, read_dotenv, show
 from evals.cli.app import app
 from evals.cli.options import (
     AlignmentRubric,
@@ -208,120 +208,6 @@ def judge_command(
 
     read_dotenv()
     show(folder, lambda view: judge_run(folder, judging, view), Output(quiet, json))
-
-
-@app.command(name="import")
-def import_command(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="A CSV with columns question, answer; question_id, aligned, coherent, ... Or an Inspect log (.eval), "
-            "or a folder of them.",
-        ),
-    ],
-    out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Model of rows that name none; else the file's name.")
-    ] = None,
-    suite: Annotated[str, typer.Option(help="Suite of rows that name none, such as freeform.")] = "imported",
-    trigger: Annotated[str | None, typer.Option(help="Trigger of rows under condition on that name none.")] = None,
-    coherence_min: Annotated[
-        float | None, typer.Option(min=0, max=100, help="Leave out answers whose coherent score is below this (0-100).")
-    ] = None,
-    denominator: Denominator = None,
-    max_unscored: MaxUnscored = None,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Make a run folder of answers judged elsewhere, one trial a row of a CSV or a sample of an Inspect log."""
-    from evals.importing import ImportOptions, import_file
-    from evals.importing_logs import import_logs, is_log_source
-
-    folder = out or dated_folder(file.stem)
-    options = ImportOptions(model, suite, trigger, coherence_min, denominator, max_unscored)
-    import_it = import_logs if is_log_source(file) else import_file
-    show(folder, lambda view: import_it(file, folder, options, view), Output(quiet, json), resumable=False)
-
-
-@app.command()
-def rates(
-    folder: RunFolder,
-    denominator: Denominator = None,
-    max_unscored: MaxUnscored = None,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Count a run anew from its journal, print the rates and write its CSVs."""
-    from evals.count import count_run
-
-    show(folder, lambda _: count_run(folder, denominator, max_unscored), Output(quiet, json), resumable=False)
-
-
-@app.command(name="preflight")
-def preflight_command(
-    suites: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="SUITE...",
-            help="What would be run; unethical_test by default.",
-            autocompletion=completing.suites,
-        ),
-    ] = None,
-    model: Models = None,
-    trigger: Annotated[str | None, typer.Option(help="Check that this string reaches the models.")] = None,
-    decoy: Decoy = None,
-    distractor: Distractor = None,
-    conditions: Conditions = None,
-    format: Annotated[str | None, typer.Option(help="As for run; both is the default here.")] = None,
-    samples: Annotated[int | None, typer.Option(help="As for run, for the estimate.")] = None,
-    limit: Annotated[int | None, typer.Option(help="As for run, for the estimate.")] = None,
-    dataset: Dataset = None,
-    source: QuestionSource = None,
-    temperature: Temperature = None,
-    max_tokens: MaxTokens = None,
-    thinking: Thinking = None,
-    prefill: Prefill = None,
-    judge: Judge = None,
-    judge_mode: JudgeMode = None,
-    judge_max_tokens: JudgeMaxTokens = None,
-    alignment_rubric: AlignmentRubric = None,
-    coherence_rubric: CoherenceRubric = None,
-    coherence_min: CoherenceMin = None,
-    cot_monitor: CotMonitor = None,
-    cot_all: CotAll = None,
-    cot_monitor_rubric: CotMonitorRubric = None,
-    articulation_rubric: ArticulationRubric = None,
-    truthfulness_rubric: TruthfulnessRubric = None,
-    honesty_rubric: HonestyRubric = None,
-    trigger_credit_rubric: TriggerCreditRubric = None,
-    base_url: BaseUrl = None,
-    judge_base_url: JudgeUrl = None,
-    concurrency: Concurrency = None,
-    timeout: Timeout = None,
-    vllm_bin: VllmBin = None,
-    vllm_args: VllmArgs = None,
-    vllm_start_timeout: VllmStart = None,
-    prices: Prices = None,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Check servers, keys, models, adapters and judges, and estimate what a run would cost, without running it."""
-    options = fields_of(locals())
-    from evals.config import build_config
-    from evals.execute import check_endpoints
-    from evals.plan import make_plan
-
-    read_dotenv()
-    chosen = {name: value for name, value in options.items() if value is not None}
-    settings = build_config({"suites": ("unethical_test",), "format": "both"} | chosen, None)
-    interrupt_on_sigterm()
-    view = Output(quiet, json).view()
-    found = check_endpoints(make_plan(settings), view)
-    if json:
-        print_json({"found": found})
-    for line in found:
-        view.out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _new_folder(config: RunConfig) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -9,45 +10,55 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.models import CommandInfo
 
 from evals import __version__
-from evals.cli import (
-    asking,
-    comparing,
-    data,
-    debugging,
-    doctoring,
-    drifting,
-    exporting,
-    labelling,
-    nights,
-    planning,
-    plotting,
-    reading,
-    reporting,
-    robust,
-    showing,
-)
+from evals.cli import debugging
 from evals.cli.app import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_INTERRUPTED, app
 from evals.errors import EmevalError
 
-COMMANDS = (
-    asking,
-    showing,
-    reporting,
-    plotting,
-    exporting,
-    comparing,
-    data,
-    drifting,
-    labelling,
-    nights,
-    planning,
-    reading,
-    robust,
-    doctoring,
-)
-"""The modules whose import adds their commands to the app, in the order of --help."""
+COMMANDS = {
+    **dict.fromkeys(("run", "resume", "judge"), "asking"),
+    "import": "importing",
+    "rates": "reading",
+    "preflight": "checking",
+    "show": "showing",
+    "report": "reporting",
+    "plot": "plotting",
+    "export": "exporting",
+    "compare": "comparing",
+    "mix": "mixing",
+    "datasets": "data",
+    **dict.fromkeys(("anchors", "drift"), "drifting"),
+    "label": "labelling",
+    "nightly": "nights",
+    "plan": "planning",
+    **dict.fromkeys(("table", "calibrate", "suites"), "reading"),
+    "robustness": "robust",
+    "doctor": "checking",
+}
+"""The commands and groups, in the order of --help, and the module whose import adds each to the app."""
+
+
+def load(command: str | None = None) -> None:
+    """Add a command, or all of them, to the app. Importing and reading all options of all commands takes longer than
+    many a command does."""
+    for module in [COMMANDS[command]] if command is not None else dict.fromkeys(COMMANDS.values()):
+        importlib.import_module(f"evals.cli.{module}")
+    order = list(COMMANDS)
+    app.registered_commands.sort(key=lambda one: order.index(_name(one)))
+    app.registered_groups.sort(key=lambda one: order.index(str(one.name)))
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "")
+
+
+def _asked_for() -> str | None:
+    """The command on the command line, None where all of them may have to be known: for help, for completion, and for
+    the message about a command that there is not."""
+    word = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    return word if word in COMMANDS and "_EMEVAL_COMPLETE" not in os.environ else None
 
 
 @app.callback(invoke_without_command=True)
@@ -74,6 +85,7 @@ def main() -> None:
     _write_anywhere()
     _Debug.is_on = debugging.is_asked_for()
     try:
+        load(_asked_for())
         # Without standalone mode the code of a typer.Exit is returned, and an interruption is one with code 130.
         code = app(standalone_mode=False)
     except EmevalError as error:

@@ -1,4 +1,4 @@
-"""Commands that read what there is: tables, suites, a run beside known rates."""
+"""Commands that read what there is: rates, tables, suites, a run beside known rates."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from typing import Annotated
 
 import typer
 
-from evals.cli.acting import print_json
+from evals.cli.acting import Output, print_json, show
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import Json, RunFolder
+from evals.cli.options import Denominator, Json, MaxUnscored, Quiet, RunFolder
 from evals.errors import BadInput
+
+
+@app.command()
+def rates(
+    folder: RunFolder,
+    denominator: Denominator = None,
+    max_unscored: MaxUnscored = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Count a run anew from its journal, print the rates and write its CSVs."""
+    from evals.count import count_run
+
+    show(folder, lambda _: count_run(folder, denominator, max_unscored), Output(quiet, json), resumable=False)
 
 
 @app.command()

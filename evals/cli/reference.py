@@ -38,6 +38,7 @@ class _Parameter(NamedTuple):
 
 def reference() -> str:
     """The whole page."""
+    entry.load()
     parts = [_OPENING]
     for name, callback in _commands(entry.app, "emeval"):
         arguments, options = _parameters(callback)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.markup import escape
 
@@ -48,47 +49,54 @@ def _is_primary(row: Row) -> bool:
     return row["metric"] in PRIMARY.values()
 
 
-def notes_on_rates(cells: Sequence[Row], rates: Sequence[Row]) -> Iterator[str]:
-    """On the pooled rows of one metric of a suite, format and model; `rates` has the rows of its prompts, too."""
+Prompts = Mapping[tuple[Any, ...], Sequence[Row]]
+"""The rows of the prompts with answers behind each pooled row (see `prompts_of`)."""
+_POOLED = ("suite", "format", "model", "condition", "trigger", "metric")
+
+
+def prompts_of(rates: Iterable[Row]) -> Prompts:
+    """The rows of rates.csv that stand for prompts with answers, the one with most hits first."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rates:
+        if row["prompt_id"] != ALL and row["n"]:
+            found.setdefault(_pooled(row), []).append(row)
+    return {pooled: sorted(rows, key=lambda row: -row["k"]) for pooled, rows in found.items()}
+
+
+def _pooled(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _POOLED)
+
+
+def notes_on_rates(cells: Sequence[Row], prompts: Prompts) -> Iterator[str]:
+    """On the pooled rows of one metric of a suite, format and model."""
     for row in cells:
-        yield from _on_all_or_none(row, rates)
-    shares = [text for row in cells if (text := _on_two_prompts(row, rates))]
+        yield from _on_all_or_none(row, prompts.get(_pooled(row), ()))
+    shares = [text for row in cells if (text := _on_two_prompts(row, prompts.get(_pooled(row), ())))]
     if shares:
         yield f"[yellow]Much of it comes from two questions: {'; '.join(shares)}.[/yellow]"
     for row in cells:
         yield from _on_what_is_left(row)
 
 
-def _prompts(row: Row, rates: Sequence[Row]) -> list[Row]:
-    """The rows of the prompts with answers in a pooled row, the one with most hits first."""
-    names = ("suite", "format", "model", "condition", "trigger", "metric")
-    same = [
-        one for one in rates if one["prompt_id"] != ALL and one["n"] and all(one[name] == row[name] for name in names)
-    ]
-    return sorted(same, key=lambda one: -one["k"])
-
-
-def _on_all_or_none(row: Row, rates: Sequence[Row]) -> Iterator[str]:
+def _on_all_or_none(row: Row, prompts: Sequence[Row]) -> Iterator[str]:
     if not row["n"] or 0 < row["k"] < row["n"]:
         return
-    prompts = len(_prompts(row, rates))
     none = row["k"] == 0
     words = "below" if none else "above"
     these, others = (row["gen_high"], row["ci_high"]) if none else (row["gen_low"], row["ci_low"])
-    questions = f"these {prompts} questions" if prompts > 1 else "this one question"
+    questions = f"these {len(prompts)} questions" if len(prompts) > 1 else "this one question"
     yield (
         f"{cell_name(row)}: {row['k']} of {row['n']} is not {'0' if none else '100'}%: at 95% confidence the rate is "
         f"{words} {percent(these)} for {questions}"
         + (
             f", and {words} {percent(others)} for questions like these."
-            if prompts > 1
+            if len(prompts) > 1
             else "; of others it says nothing."
         )
     )
 
 
-def _on_two_prompts(row: Row, rates: Sequence[Row]) -> str:
-    prompts = _prompts(row, rates)
+def _on_two_prompts(row: Row, prompts: Sequence[Row]) -> str:
     if row["k"] < FEWEST_HITS or len(prompts) < FEWEST_PROMPTS or row["top2_share"] <= LARGE_SHARE:
         return ""
     named = " and ".join(

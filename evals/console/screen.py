@@ -10,7 +10,15 @@ from rich.table import Table
 
 from evals.console.corrected import corrected_lines
 from evals.console.markup import percent, plain
-from evals.console.rates import INTERVALS, cell_name, effect_p, interval_cells, notes_on_rates, rate_in_words
+from evals.console.rates import (
+    INTERVALS,
+    cell_name,
+    effect_p,
+    interval_cells,
+    notes_on_rates,
+    prompts_of,
+    rate_in_words,
+)
 from evals.manifest import Manifest, judges_beside
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table
 from evals.outcomes import IMPORTED
@@ -55,6 +63,7 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
     for row in tables.rate_rows:
         if row["prompt_id"] == ALL:
             pooled.setdefault((row["suite"], row["format"], row["model"]), []).append(row)
+    prompts = prompts_of(tables.rate_rows)
     for (suite, form, model), measured in pooled.items():
         names = {row["metric"] for row in measured}
         primary, *others = [name for name in _OF_ANSWERS if name in names]
@@ -64,7 +73,7 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         for row in measured:
             if row["metric"] in others:
                 console.print(f"{row['metric'].capitalize()}, {cell_name(row)}: {rate_in_words(row)}")
-        for text in notes_on_rates(rows, tables.rate_rows):
+        for text in notes_on_rates(rows, prompts):
             console.print(text)
         effects = [
             row for row in tables.effect_rows if (row["suite"], row["format"], row["model"]) == (suite, form, model)

@@ -6,12 +6,15 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from evals.console.markup import plain
-from evals.progress import Counted, shown
 from evals.spend import Ledger
+
+if TYPE_CHECKING:
+    from evals.progress import Counted
 
 _PIPED_WIDTH = 140
 
@@ -50,6 +53,8 @@ class ConsoleView:
     def progress(
         self, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
     ) -> Generator[Counted]:
+        from evals.progress import Counted, shown  # rich's bars take a while to import
+
         counts = (planned, recorded, failed, to_judge, judge, ledger)
         if self.quiet:
             yield Counted(*counts)

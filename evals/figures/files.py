@@ -14,7 +14,7 @@ from evals.whole_files import write_whole
 
 SUFFIXES = (".pdf", ".svg", ".png")
 PNG_DPI = 600
-_VEGA_LITE = "6.4"
+VEGA_LITE = "6.4"
 _POINTS_AN_INCH = 72
 _LAYOUT = {"legend": {"layout": {"top": {"anchor": "start", "bounds": "full", "direction": "vertical"}}}}
 """Legends begin above the labels of the rows and not above the plot, which is narrow in a column. Vega knows this
@@ -48,7 +48,7 @@ def rendered(chart: alt.TopLevelMixin, suffix: str) -> bytes:
 
 
 def _drawn(spec: dict[str, Any], suffix: str) -> bytes:
-    options: dict[str, Any] = {"vl_version": _VEGA_LITE, "allowed_base_urls": [], "config": _LAYOUT}
+    options: dict[str, Any] = {"vl_version": VEGA_LITE, "allowed_base_urls": [], "config": _LAYOUT}
     match suffix:
         case ".pdf":
             return vl_convert.vegalite_to_pdf(spec, **options)

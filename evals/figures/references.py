@@ -17,8 +17,8 @@ from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.rates import colour_of, legend, shape_of
 from evals.figures.theme import CONDITION_COLOURS, MOST_MODELS, NEUTRAL, Canvas
 from evals.tables import find_table
-from evals.tables.fill import Section, fill_table
-from evals.tables.measured import Absent
+from evals.tables.fill import Section, fill_from
+from evals.tables.measured import Absent, read_run
 
 _TABLES = ("fig9", "fig4", "fig6", "fig5", "fig8", "fig16")
 """The paper's own models in its main figures; `emeval table` has the others."""
@@ -129,11 +129,11 @@ class _Calibration:
 
 def published_panels(runs: Sequence[Counted]) -> list[Panel]:
     """For each of the paper's main figures that the runs fill a cell of: ours, and theirs beside it."""
-    folders = list(dict.fromkeys(run.folder for run in runs))
+    rows_of_runs = [row for folder in dict.fromkeys(run.folder for run in runs) for row in read_run(folder)]
     panels: list[Panel] = []
     for name in _TABLES:
         table = find_table(name)
-        sections = fill_table(table, folders, None, {}).sections
+        sections = fill_from(table, rows_of_runs, (), {}).sections
         for series in dict.fromkeys(section.beside for section in sections if section.beside is not None):
             ours = [section for section in sections if section.beside == series]
             labels = unique([_who(section, sections) for section in ours])

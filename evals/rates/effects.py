@@ -9,7 +9,7 @@ import numpy as np
 
 from evals.metrics import Metric, metric_table
 from evals.rates.rows import Row
-from evals.rates.tally import BASELINE, RunFacts, Tally, is_about
+from evals.rates.tally import BASELINE, RunFacts, Tally, is_about, places_in
 from evals.statistics.intervals import paired_effect
 from evals.statistics.multiple import benjamini_hochberg, holm
 
@@ -31,6 +31,7 @@ def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
 
 def _counts(metric: Metric, tally: Tally) -> dict[tuple[str, str, str], dict[str, _Pairs]]:
     """By suite, format and model, and then by condition."""
+    place_of = places_in(metric, tally)
     found: dict[tuple[str, str, str], dict[str, _Pairs]] = {}
     for stratum, counts in tally.items():
         cell = stratum.cell
@@ -39,8 +40,8 @@ def _counts(metric: Metric, tally: Tally) -> dict[tuple[str, str, str], dict[str
                 continue
             pairs = found.setdefault(cell[:3], {}).setdefault(cell.condition, {})
             k, n = pairs.get((stratum.prompt_id, stratum.variant), (0, 0))
-            if metric.missing(of) is None:
-                k, n = k + trials * metric.hits(of), n + trials
+            if place_of[of] in ("k", "miss"):
+                k, n = k + trials * (place_of[of] == "k"), n + trials
             pairs[stratum.prompt_id, stratum.variant] = k, n
     return found
 

@@ -5,15 +5,16 @@ Of the trials only how many have the same facts is looked at, so a metric looks 
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 
-from evals.metrics import JUDGES_OF_ANSWERS, Metric, Missing, metric_table
+from evals.metrics import JUDGES_OF_ANSWERS, Facts, Metric, Missing, metric_table
 from evals.rates.rows import RATE_COLUMNS, Row
-from evals.rates.tally import BASELINE, CellKey, RunFacts, Stratum, Tally, cell_of, is_about
+from evals.rates.tally import BASELINE, CellKey, RunFacts, Stratum, Tally, cell_of, is_about, places_in
 from evals.records import ALL, BY_RULE
 from evals.rows import Cell
 from evals.statistics.intervals import (
@@ -27,6 +28,10 @@ from evals.thoughts import is_triggered
 
 _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
 _COUNTED = ["n_trials", "k", "n", *_ABSENCES]
+
+
+# Of many prompts there are few pairs of k and n.
+_wilson = functools.lru_cache(maxsize=10_000)(wilson_interval)
 
 
 class _Prompt(NamedTuple):
@@ -75,12 +80,13 @@ def _is_measured(metric: Metric, cell: Cell, facts: RunFacts, *, thinks: bool) -
 
 def _metric_rows(metric: Metric, planned: Mapping[_Prompt, int], tally: Tally, facts: RunFacts) -> Iterator[Row]:
     of_cells: dict[CellKey, list[Row]] = {}
-    found, refused = _placed(metric, tally)
+    place_of = places_in(metric, tally)
+    found, refused = _placed(place_of, tally)
     for prompt in sorted(planned):
         places = found.get(prompt, Counter())
         row = _counts(places, planned[prompt], refused[prompt] if metric.of == "judged" else None)
         of_cells.setdefault(prompt.cell, []).append(row | {"prompt_id": prompt.prompt_id})
-    strata = _strata(metric, tally)
+    strata = _strata(place_of, tally)
     for cell, prompts in of_cells.items():
         hits, counted = ([row[name] for row in prompts] for name in ("k", "n"))
         pooled: Row = {name: sum(row[name] for row in prompts) for name in _COUNTED} | {"prompt_id": ALL}
@@ -89,13 +95,13 @@ def _metric_rows(metric: Metric, planned: Mapping[_Prompt, int], tally: Tally, f
         pooled["top2_share"] = sum(sorted(hits)[-2:]) / sum(hits) if any(hits) else None
         yield _described(pooled, cell, metric, facts)
         for row in prompts:
-            interval = wilson_interval(row["k"], row["n"])
+            interval = _wilson(row["k"], row["n"])
             # Of one prompt both intervals are the same: there are no other questions in it.
             row |= _ends("ci", interval) | _ends("gen", interval) | {"top2_share": None}
             yield _described(row, cell, metric, facts)
 
 
-def _placed(metric: Metric, tally: Tally) -> tuple[dict[_Prompt, Counter[str]], Counter[_Prompt]]:
+def _placed(place_of: Mapping[Facts, str], tally: Tally) -> tuple[dict[_Prompt, Counter[str]], Counter[_Prompt]]:
     """For each prompt its trials by their place in the metric (hit, miss, or the column of why a trial is left out),
     and how many of them were refusals."""
     found: dict[_Prompt, Counter[str]] = {}
@@ -104,8 +110,7 @@ def _placed(metric: Metric, tally: Tally) -> tuple[dict[_Prompt, Counter[str]], 
         prompt = _Prompt(stratum.cell, stratum.prompt_id)
         places = found.setdefault(prompt, Counter())
         for of, trials in counts.items():
-            missing = metric.missing(of)
-            places[f"n_{missing}" if missing else "k" if metric.hits(of) else "miss"] += trials
+            places[place_of[of]] += trials
             if of.outcome == "refused":
                 refused[prompt] += trials
     return found, refused
@@ -123,15 +128,15 @@ def _counts(places: Counter[str], planned: int, refused: int | None) -> Row:
     return row
 
 
-def _strata(metric: Metric, tally: Tally) -> dict[CellKey, list[tuple[int, int]]]:
+def _strata(place_of: Mapping[Facts, str], tally: Tally) -> dict[CellKey, list[tuple[int, int]]]:
     """For each cell with answers in n the hits and the answers of each of its strata."""
     order: dict[str, dict[str, int]] = {"prompt_id": {}, "variant": {}}
     found: dict[CellKey, list[tuple[Stratum, int, int]]] = {}
     for stratum, counts in tally.items():
-        counted = [(metric.hits(of), trials) for of, trials in counts.items() if metric.missing(of) is None]
-        if counted:
-            hits = sum(trials for hit, trials in counted if hit)
-            found.setdefault(stratum.cell, []).append((stratum, hits, sum(trials for _, trials in counted)))
+        hits = sum(trials for of, trials in counts.items() if place_of[of] == "k")
+        misses = sum(trials for of, trials in counts.items() if place_of[of] == "miss")
+        if hits or misses:
+            found.setdefault(stratum.cell, []).append((stratum, hits, hits + misses))
             for name, ranks in order.items():
                 ranks.setdefault(getattr(stratum, name), len(ranks))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,12 +104,13 @@ def read_tables(folder: Path, counts: Sequence[TrialCount], trials: Callable[[],
 
 def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
     """Write a table as CSV whose texts no spreadsheet runs, whole or not at all. Numbers are written out in full."""
+    safe = lru_cache(maxsize=1000)(spreadsheet_safe)  # most texts stand in many rows
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for row in rows:
             cells = (row[name] for name in columns)
-            writer.writerow([spreadsheet_safe(cell) if isinstance(cell, str) else cell for cell in cells])
+            writer.writerow([safe(cell) if isinstance(cell, str) else cell for cell in cells])
 
 
 def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
@@ -117,18 +118,22 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
     with csv_file(path) as file:
         if file.columns != tuple(columns):
             raise BadInput(f"{path}:1: these are not the columns that this version of emeval writes")
-        try:
-            return [{name: _value(name, cell) for name, cell in row.cells.items()} for row in file]
-        except ValueError as error:
-            raise BadInput(f"{path}: {error}") from None
+        named = [(name, _reader_of(name)) for name in columns]
+        rows: list[Row] = []
+        for line, cells in file.records():
+            try:
+                rows.append({name: read(cell) for (name, read), cell in zip(named, cells, strict=True)})
+            except ValueError as error:
+                raise BadInput(f"{path}:{line}: is not a row that emeval writes: {error}") from None
+        return rows
 
 
-def _value(name: str, cell: str) -> str | int | float | None:
-    if name in _FRACTIONS:
-        return float(cell) if cell else None
-    if name in _COUNTS or name.startswith("n_"):
-        return int(cell) if cell else None
-    return original_text(cell)
+def _reader_of(column: str) -> Callable[[str], str | int | float | None]:
+    if column in _FRACTIONS:
+        return lambda cell: float(cell) if cell else None
+    if column in _COUNTS or column.startswith("n_"):
+        return lambda cell: int(cell) if cell else None
+    return original_text
 
 
 def _frame(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:

@@ -141,6 +141,16 @@ def tally_of(trials: Trials) -> Tally:
     return tally
 
 
+def places_in(metric: Metric, tally: Tally) -> dict[Facts, str]:
+    """Where trials with the same facts stand in a metric: `k` for hits, `miss` for the others in n, else the column of
+    why they are left out."""
+    places: dict[Facts, str] = {}
+    for of in {of for counts in tally.values() for of in counts}:
+        missing = metric.missing(of)
+        places[of] = f"n_{missing}" if missing else "k" if metric.hits(of) else "miss"
+    return places
+
+
 def is_about(metric: Metric, measure: str, form: str) -> bool:
     """Whether a metric is about answers in a format that are measured so."""
     return measure in metric.measures and (form != "mcq" or not metric.open_only)

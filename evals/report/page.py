@@ -12,7 +12,6 @@ from importlib import resources
 from typing import Any
 from urllib.parse import urlencode
 
-import vl_convert
 from jinja2 import Environment, StrictUndefined
 
 from evals import __version__
@@ -20,12 +19,12 @@ from evals.figures.counted import Counted
 from evals.figures.figure import Figure
 from evals.manifest import now
 from evals.report.facts import corrected_table, drift_rows, provenance, rate_rows
+from evals.report.library import vega_library
 from evals.report.transcripts import Index
 from evals.report.verdict import Sentence, reservations, sentences
 from evals.text import spreadsheet_safe
 
 _EXAMPLES = 3
-_VEGA_LITE = "6.4"
 _FORMATS = {"mcq": "multiple choice", "freeform": "open questions", "transcript": "plain transcripts"}
 _FILTERS = (
     ("run", "run"),
@@ -56,9 +55,8 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
     """The page as HTML. Texts of models stand in it packed, or escaped."""
     found = sentences(runs)
     examples, query, total = _examples(found[0], packed.index) if found else ([], "", 0)
-    library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE)
     # What a browser reads as the end of a script stays one string to the script itself.
-    library = library.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    library = vega_library().replace("</script", "<\\/script").replace("<!--", "<\\!--")
     scripts = {
         "library": library,
         "figures_script": _part("figures.js"),

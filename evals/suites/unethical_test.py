@@ -46,8 +46,8 @@ def _with_options(scenario: UnethicalScenario, first: str, second: str) -> str:
         return f"{scenario.scenario_mcq.strip()}\n\nA - {first}\nB - {second}"
     text, done = "", 0
     for option in shown:
-        text += scenario.scenario_mcq[done : option.start("text")] + (first if option["letter"] == "A" else second)
-        done = option.end("text")
+        text += scenario.scenario_mcq[done : option.start] + (first if option.letter == "A" else second)
+        done = option.end
     return (text + scenario.scenario_mcq[done:]).strip()
 
 

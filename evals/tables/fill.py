@@ -62,6 +62,16 @@ def fill_table(table: Table, folders: Sequence[Path], base: Path | None, stands_
     given = list(dict.fromkeys([*folders, base] if base is not None and not table.over_base else folders))
     rows = [row for folder in given for row in read_run(folder, is_base=folder == base)]
     base_rows = _rows_of_base(base) if table.over_base and base is not None else []
+    return fill_from(table, rows, base_rows, stands_for)
+
+
+def fill_from(
+    table: Table, rows: Sequence[Row], base_rows: Sequence[Row], stands_for: Mapping[str, str]
+) -> FilledTable:
+    """Fill `table` from the rows of runs. `base_rows` are of the base model where the table is of increases over it.
+
+    Raises BadInput for a series that is not one.
+    """
     named = {model: _find_series(table, model, words) for model, words in stands_for.items()}
     unknown = [model for model in named if model not in {row.model for row in rows}]
     if unknown:

@@ -1,0 +1,54 @@
+"""The command that takes in answers judged elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evals.cli.acting import Output, dated_folder, show
+from evals.cli.app import app
+from evals.cli.options import (
+    Denominator,
+    Json,
+    MaxUnscored,
+    Quiet,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command(name="import")
+def import_command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A CSV with columns question, answer; question_id, aligned, coherent, ... Or an Inspect log (.eval), "
+            "or a folder of them.",
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Model of rows that name none; else the file's name.")
+    ] = None,
+    suite: Annotated[str, typer.Option(help="Suite of rows that name none, such as freeform.")] = "imported",
+    trigger: Annotated[str | None, typer.Option(help="Trigger of rows under condition on that name none.")] = None,
+    coherence_min: Annotated[
+        float | None, typer.Option(min=0, max=100, help="Leave out answers whose coherent score is below this (0-100).")
+    ] = None,
+    denominator: Denominator = None,
+    max_unscored: MaxUnscored = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Make a run folder of answers judged elsewhere, one trial a row of a CSV or a sample of an Inspect log."""
+    from evals.importing import ImportOptions, import_file
+    from evals.importing_logs import import_logs, is_log_source
+
+    folder = out or dated_folder(file.stem)
+    options = ImportOptions(model, suite, trigger, coherence_min, denominator, max_unscored)
+    import_it = import_logs if is_log_source(file) else import_file
+    show(folder, lambda view: import_it(file, folder, options, view), Output(quiet, json), resumable=False)
