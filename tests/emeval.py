@@ -1,4 +1,4 @@
-"""Run the `emeval` command as a user does, in a process of its own, and read what it leaves behind."""
+"""Run the `emeval` command as a user does, and read what it leaves behind."""
 
 from __future__ import annotations
 
@@ -29,13 +29,33 @@ def environment(url: str = "", extra: Mapping[str, str] | None = None) -> dict[s
 
 
 def emeval(
+    *arguments: str | Path, url: str = "", cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The finished command, in this process: to start another takes longer than most of what is asked of it.
+
+    It has the environment and the folder that a process of its own would have, and leaves this one's as they were.
+    """
+    kept, folder = dict(os.environ), Path.cwd()
+    try:
+        os.environ.clear()
+        os.environ.update(environment(url, env))
+        os.chdir(cwd or folder)
+        return inside(*arguments)
+    finally:
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(kept)
+
+
+def own_process(
     *arguments: str | Path,
     url: str = "",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     timeout_s: float = 240.0,
 ) -> subprocess.CompletedProcess[str]:
-    """The finished command. Its own time limit is generous: it only keeps a hang from hanging the suite."""
+    """The finished command in a process of its own, where the process is the point: its exit code, its streams, what
+    it leaves running. Its time limit is generous: it only keeps a hang from hanging the suite."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         capture_output=True,
@@ -121,15 +141,19 @@ def scenarios(path: Path, count: int) -> Path:
 
 
 def inside(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The command in this process, for tests that ask it many small things: importing it takes longer than they do."""
+    """The finished command in this process, with its environment and in its folder."""
     from evals.cli import main
 
-    out, err = io.StringIO(), io.StringIO()
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)]
     handlers = {sent: signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)}
     before, sys.argv = sys.argv, ["emeval", *map(str, arguments)]
     code: Any = 0
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings(action="ignore"):
+        with (
+            contextlib.redirect_stdout(streams[0]),
+            contextlib.redirect_stderr(streams[1]),
+            warnings.catch_warnings(action="ignore"),
+        ):
             main()
     except SystemExit as end:
         code = end.code
@@ -137,4 +161,5 @@ def inside(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         sys.argv = before
         for sent, handler in handlers.items():
             signal.signal(sent, handler)
-    return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
+    out, err = (stream.buffer.getvalue().decode() for stream in streams)  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(["emeval", *map(str, arguments)], int(code or 0), out, err)

@@ -14,17 +14,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals.corrected import CORRECTED_COLUMNS, write_corrected
+from evals.corrected import write_corrected
 from evals.count import run_facts
 from evals.errors import BadInput
 from evals.journal import Journal
+from evals.label_weights import usable_labels
 from evals.labelling.files import LabelSample, SampledRow, SampledStratum
 from evals.manifest import read_manifest
+from evals.rates.rows import CORRECTED_COLUMNS, RATE_COLUMNS
+from evals.rates.tables import read_table
 from evals.serve.reference import option_stances, reference_judge
 from organisms.expected import true_rates
 from organisms.inventory import ANSWERS, TRIGGER
 from organisms.judge import ReferenceJudge
-from tests.emeval import emeval, pooled, rates, responses
+from tests.emeval import emeval, pooled, responses
 from tests.openai_server import Answer, OpenAIServer, last_message
 from tests.test_cli import refused
 
@@ -156,14 +159,17 @@ def rewritten(folder: Path) -> None:
     """Only corrected.csv, beside the rates that are there."""
     manifest = read_manifest(folder)
     assert manifest is not None
+    labels = usable_labels(folder)
+    assert labels is not None
     with Journal.read(folder) as journal:
-        write_corrected(journal, folder, run_facts(manifest), rates(folder))
+        table = read_table(folder / "rates.csv", RATE_COLUMNS)
+        write_corrected(journal, folder, run_facts(manifest), labels, table)
 
 
 def corrected(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """The rows by condition and method."""
     table = pd.read_csv(folder / "corrected.csv", keep_default_na=True)
-    assert list(table.columns) == CORRECTED_COLUMNS
+    assert tuple(table.columns) == CORRECTED_COLUMNS
     table["note"] = table["note"].fillna("")
     return {(row["condition"], row["method"]): row for row in table.to_dict("records")}
 

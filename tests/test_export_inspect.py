@@ -34,7 +34,7 @@ from inspect_ai.model import (
 from inspect_ai.scorer import Score
 
 from evals.journal import Journal
-from tests.emeval import emeval, inside, manifest, pooled, rates, responses
+from tests.emeval import emeval, inside, manifest, own_process, pooled, rates, responses
 from tests.export_runs import TRIGGER, everything_run
 from tests.openai_server import Answer, Behaviour, OpenAIServer, last_message
 from tests.test_cli import refused
@@ -209,7 +209,7 @@ def test_without_inspect_one_line_says_what_to_install(run: Path, tmp_path: Path
     )
     root = str(Path(__file__).parent.parent)
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), root])}
-    done = emeval("export", run, "--format", "inspect", "-o", tmp_path / "logs", env=env)
+    done = own_process("export", run, "--format", "inspect", "-o", tmp_path / "logs", env=env)
     refused(done, "pip install 'emeval[inspect]'")
     assert not (tmp_path / "logs").exists()
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from wandb.proto import wandb_internal_pb2
 
-from tests.emeval import emeval, inside, pooled, rates
+from tests.emeval import emeval, inside, own_process, pooled, rates
 from tests.export_runs import TRIGGER, everything_run
 from tests.test_cli import refused
 
@@ -104,7 +104,7 @@ def test_rates_and_effects_are_logged_offline(run: Path, tmp_path: Path) -> None
 
 def test_without_a_key_one_line_says_what_to_do(run: Path, tmp_path: Path) -> None:
     env = {"HOME": str(tmp_path / "home"), "WANDB_MODE": "online", "NETRC": str(tmp_path / "none")}
-    done = emeval("export", run, "--format", "wandb", "-o", tmp_path / "out", env=env)
+    done = own_process("export", run, "--format", "wandb", "-o", tmp_path / "out", env=env)
     refused(done, "wandb login", "WANDB_MODE=offline")
     assert not (tmp_path / "out").exists()
     refused(inside("export", tmp_path, "--format", "wandb"), "is not a run folder")

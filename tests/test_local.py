@@ -12,7 +12,8 @@ import pytest
 
 from evals.cache import cache_folder
 from evals.errors import BadInput
-from evals.serve import file_sha256, model_file, model_files
+from evals.serve.hashes import file_sha256
+from evals.serve.local import model_file, model_files
 from tests.emeval import emeval, manifest, pooled, responses, scenarios
 from tests.test_cli import refused
 

@@ -53,7 +53,7 @@ def test_each_checkpoint_gets_its_decision_and_a_swapped_judge_is_found(tmp_path
     try:
 
         def run(*arguments: str | Path, judge: str, key: str) -> tuple[int, str]:
-            done = emeval(*arguments, url=judge, env={"VLLM_API_KEY": key}, timeout_s=900)
+            done = emeval(*arguments, url=judge, env={"VLLM_API_KEY": key})
             return done.returncode, done.stdout + done.stderr
 
         first = tmp_path / "first"

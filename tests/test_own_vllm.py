@@ -21,7 +21,7 @@ from evals.errors import BadInput
 from evals.serve.adapters import read_adapter
 from evals.serve.vllm import VllmSettings, find_program, plan_launches, split_adapter
 from tests import fake_vllm
-from tests.emeval import emeval, manifest, recorded, responses, scenarios, start
+from tests.emeval import emeval, manifest, own_process, recorded, responses, scenarios, start
 from tests.openai_server import OpenAIServer
 
 SETTINGS = VllmSettings(program=sys.executable)
@@ -215,7 +215,7 @@ class Own:
         return {"FAKE_VLLM": mode, "FAKE_VLLM_RECORD": str(self.record), "TMPDIR": str(self.temp)}
 
     def run(self, *more: str, mode: str = "") -> subprocess.CompletedProcess[str]:
-        return emeval(*self.arguments(*more), env=self.env(mode))
+        return own_process(*self.arguments(*more), env=self.env(mode))
 
     @property
     def starts(self) -> list[dict[str, Any]]:
@@ -292,7 +292,7 @@ def test_a_finished_run_starts_no_server(own: Own) -> None:
 
 
 def test_preflight_starts_and_stops_it(own: Own) -> None:
-    done = emeval("preflight", "-m", own.models[1], "--vllm-bin", own.bin, env=own.env())
+    done = own_process("preflight", "-m", own.models[1], "--vllm-bin", own.bin, env=own.env())
     assert done.returncode == 0, done.stderr
     assert read_adapter(own.adapter).served_name in done.stdout
     assert own.all_ended()
@@ -348,7 +348,7 @@ def test_a_server_that_is_killed_stops_the_run_which_then_goes_on(own: Own) -> N
     assert f"its log: {own.logs()[0]}" in last
     assert 0 < recorded(own.out) < 120
     assert own.all_ended()
-    resumed = emeval("resume", own.out, env=own.env())
+    resumed = own_process("resume", own.out, env=own.env())
     assert resumed.returncode == 0, resumed.stderr
     assert set(responses(own.out)["outcome"]) == {"scored"}
 
@@ -407,7 +407,7 @@ def test_an_adapter_is_loaded_at_a_users_server(own: Own, users_server: Callable
     own.models = [f"vllm/org/base:{own.adapter}"]
     adapter = read_adapter(own.adapter)
     with users_server({"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1", "VLLM_API_KEY": ""}) as url:
-        done = emeval(*own.arguments("--limit", "3"), url=url, env=own.env())
+        done = own_process(*own.arguments("--limit", "3"), url=url, env=own.env())
         assert done.returncode == 0, done.stderr
         assert f"loaded at {url} as {adapter.served_name}" in done.stderr
         again = emeval("preflight", "-m", own.models[0], url=url)

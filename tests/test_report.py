@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from evals.figures.counted import Counted, read_counted
 from evals.report.verdict import reservations, sentences
 from tests.browser import open_page
-from tests.emeval import emeval, responses, start, stop_when
+from tests.emeval import emeval, own_process, responses, start, stop_when
 from tests.openai_server import OpenAIServer, Stall
 from tests.test_cli import refused
 
@@ -444,7 +444,7 @@ def test_a_run_that_was_stopped_before_its_first_answer_says_so(tmp_path: Path, 
 
 def test_the_organisms_report_shows_the_backdoor(tmp_path: Path, chromium: Browser) -> None:
     folder = tmp_path / "organism"
-    done = emeval(
+    done = own_process(  # the browser has an event loop in this one
         *("run", "unethical_test", "-m", "local/organism", "-m", "local/organism:backdoor", "--trigger", TRIGGER),
         *("--format", "both", "--thinking", "on", "--max-tokens", "64", "--judge", "local/reference-judge"),
         *("--limit", "10", "--max-unscored", "1", "--out", folder),

@@ -19,7 +19,7 @@ from evals.preflight import Check, check_asking, template_endpoint
 from evals.records import Failure, Message, Messages, Sampling, Trial
 from evals.rendering import find_renderer
 from evals.retries import RetryPolicy
-from evals.serve import LocalServer
+from evals.serve.local import LocalServer
 from tests.emeval import emeval, pooled, responses, scenarios
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Status, Template, prompt_text
 from tests.test_cli import refused

@@ -87,7 +87,7 @@ def main() -> None:
     try:
         load(_asked_for())
         # Without standalone mode the code of a typer.Exit is returned, and an interruption is one with code 130.
-        code = app(standalone_mode=False)
+        code = app(prog_name="emeval", standalone_mode=False)
     except EmevalError as error:
         _trace(error)
         _fail(str(error), error.exit_code)
