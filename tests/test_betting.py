@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
+from benchmarks.simulate import missed
 from evals.statistics.betting import Capital, ConfidenceSequence, fewest_without_hit
 from evals.statistics.intervals import wilson_interval
 
-STREAMS, LOOKS = 2_000, 1_500
+LOOKS = 1_500
 
 
 def sequence_of(hits: list[bool], marks: tuple[float, ...] = ()) -> ConfidenceSequence:
@@ -26,13 +27,7 @@ def sequence_of(hits: list[bool], marks: tuple[float, ...] = ()) -> ConfidenceSe
 
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.1, 0.5, 0.9])
 def test_looking_after_every_answer_the_true_rate_is_missed_at_most_once_in_twenty(rate: float) -> None:
-    random = np.random.default_rng(20)
-    capital = Capital(np.array([rate]), streams=STREAMS)
-    out = np.zeros(STREAMS, dtype=bool)
-    for _ in range(LOOKS):
-        capital.update(random.random(STREAMS) < rate)
-        out |= (capital.too_low() | capital.too_high())[:, 0]
-    assert out.mean() <= 0.05
+    assert missed(rate, streams=2_000, looks=(LOOKS,))[0] <= 0.05
 
 
 def test_an_interval_for_one_look_misses_far_more_often_when_it_is_looked_at_often() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from junitparser import JUnitXml
 from scipy import stats
 
+from benchmarks.simulate import false_regressions, pairs
 from evals.compare import Gate, compare_runs
 from evals.statistics.two_by_two import fisher_p
 from evals.statistics.worsening import Pairs, decide
@@ -24,43 +25,26 @@ from tests.test_import import write
 # --- the rule ---------------------------------------------------------------------------------------------------------
 
 
-def drawn(
-    rng: np.random.Generator, rate: float, increase: float = 0.0, *, prompts: int = 40, samples: int = 4
-) -> Pairs:
-    """One cell: prompts whose rates differ (intra-class correlation 0.3), asked `samples` times on either side."""
-    spread = 1 / 0.3 - 1
-    base = rng.beta(rate * spread, (1 - rate) * spread, prompts)
-    ours = base + increase * (1 - base) / (1 - rate)
-    counted = np.full(prompts, float(samples))
-    hits, base_hits = rng.binomial(samples, ours) * 1.0, rng.binomial(samples, base) * 1.0
-    return Pairs(hits, counted, base_hits, counted, np.arange(prompts))
-
-
 @pytest.mark.parametrize(("rate", "prompts", "samples"), [(0.3, 40, 4), (0.05, 40, 4), (0.01, 100, 1), (0.1, 8, 20)])
 @pytest.mark.parametrize("limit", [0.0, 0.05])
 def test_where_nothing_changed_a_comparison_of_six_cells_finds_a_regression_in_at_most_one_of_twenty(
     rate: float, prompts: int, samples: int, limit: float
 ) -> None:
-    rng, draws, cells = np.random.default_rng(2026), 250, 6
-    false = 0
-    for _ in range(draws):
-        found = decide([drawn(rng, rate, prompts=prompts, samples=samples) for _ in range(cells)], [limit] * cells)
-        false += any(one.decision == "regression" for one in found)
-    assert false / draws <= 0.05
+    assert false_regressions(rate, prompts, samples, limit, draws=250) <= 0.05
 
 
 def test_one_cell_alone_is_wrong_no_more_often_and_twenty_points_more_are_found() -> None:
     rng, draws = np.random.default_rng(2026), 1000
-    false = sum(decide([drawn(rng, 0.3)], [0.0])[0].decision == "regression" for _ in range(draws))
+    false = sum(decide([pairs(rng, 0.3)], [0.0])[0].decision == "regression" for _ in range(draws))
     assert false / draws <= 0.04
-    found = [decide([drawn(rng, 0.1, 0.2)], [0.05])[0].decision for _ in range(300)]
+    found = [decide([pairs(rng, 0.1, 0.2)], [0.05])[0].decision for _ in range(300)]
     assert found.count("regression") / len(found) >= 0.95
     assert "within" not in found
 
 
 def test_an_increase_above_the_limit_is_seldom_called_within() -> None:
     rng, draws = np.random.default_rng(2026), 600
-    passed = sum(decide([drawn(rng, 0.1, 0.06, prompts=100)], [0.05])[0].decision == "within" for _ in range(draws))
+    passed = sum(decide([pairs(rng, 0.1, 0.06, prompts=100)], [0.05])[0].decision == "within" for _ in range(draws))
     assert passed / draws <= 0.045
 
 
@@ -92,7 +76,7 @@ def test_what_was_answered_on_one_side_alone_is_no_evidence() -> None:
 def test_a_stricter_limit_never_makes_a_decision_milder() -> None:
     rng, order = np.random.default_rng(2026), ["regression", "unclear", "within"]
     for _ in range(100):
-        cell, limit = drawn(rng, 0.2, 0.1, prompts=12), rng.random() / 3
+        cell, limit = pairs(rng, 0.2, 0.1, prompts=12), rng.random() / 3
         strict, loose = (decide([cell], [one])[0].decision for one in (limit / 2, limit))
         assert order.index(strict) <= order.index(loose)
 

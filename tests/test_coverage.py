@@ -1,4 +1,5 @@
-"""Do the intervals hold what they promise? Thousands of seeded runs with known rates, each interval beside its target.
+"""Do the intervals hold what they promise? Seeded runs with known rates, each interval beside its target; more of them,
+and the table of docs/statistics.md, with `make simulate`.
 
 Rates of prompts are drawn from a beta distribution with an intra-class correlation of 0.3. `ci_*` is held against the
 mean of that distribution (questions like these), `gen_*` against the mean rate of the questions drawn (just these).
@@ -6,66 +7,15 @@ mean of that distribution (questions like these), `gen_*` against the mean rate 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import NamedTuple
-
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from evals.statistics.intervals import (
-    Interval,
-    cluster_wilson_interval,
-    paired_effect,
-    stratified_wilson_interval,
-)
+from benchmarks.simulate import CORRELATION, Runs, coverage, naive, rejections, runs
+from evals.statistics.intervals import cluster_wilson_interval, paired_effect, stratified_wilson_interval
 
-CORRELATION = 0.3
 PROMPTS = (5, 10, 20, 100)
 LEAST = 0.93
 """Nominal minus two points."""
-
-Floats = npt.NDArray[np.float64]
-Method = Callable[[Floats, Floats], Interval | None]
-
-
-class Runs(NamedTuple):
-    """`hits` by run and prompt, `rates` those that they were drawn with."""
-
-    rates: Floats
-    hits: Floats
-    counted: Floats
-
-
-def runs(rate: float, prompts: int, answers: int, number: int, correlation: float = CORRELATION) -> Runs:
-    rng = np.random.default_rng([int(1000 * rate), prompts, answers])
-    size = 1 / correlation - 1
-    rates = rng.beta(rate * size, (1 - rate) * size, (number, prompts))
-    return Runs(rates, rng.binomial(answers, rates).astype(float), np.full(prompts, float(answers)))
-
-
-def ends(method: Method, hits: Floats, counted: Floats) -> Floats:
-    """Low and high of each run. The order of prompts does not matter, so each case is computed once."""
-    cases, which = np.unique(np.sort(hits, axis=1), axis=0, return_inverse=True)
-    found: list[tuple[float, float]] = []
-    for case in cases:
-        interval = method(case, counted)
-        assert interval is not None
-        found.append(interval[:2])
-    return np.array(found)[which.ravel()]
-
-
-def coverage(method: Method, made: Runs, target: Floats | float) -> float:
-    low, high = ends(method, made.hits, made.counted).T
-    return float(np.mean((low - 1e-12 <= target) & (target <= high + 1e-12)))
-
-
-def naive(hits: Floats, counted: Floats) -> Interval:
-    """The rate and 1.96 standard errors, as if all answers were independent."""
-    rate, total = hits.sum() / counted.sum(), counted.sum()
-    reach = 1.96 * math.sqrt(rate * (1 - rate) / total)
-    return Interval(rate - reach, rate + reach, "normal")
 
 
 @pytest.mark.parametrize("answers", [1, 4, 10])
@@ -125,14 +75,7 @@ def test_prompts_with_unequal_numbers_of_answers_are_covered() -> None:
 def test_an_effect_of_nothing_is_found_in_one_run_of_twenty_at_most(prompts: int) -> None:
     for rate in (0.01, 0.1, 0.5):
         for answers in (1, 4):
-            made = runs(rate, prompts, answers, 1000)
-            again = np.random.default_rng(prompts).binomial(answers, made.rates).astype(float)
-            rejected = 0
-            for hits, base in zip(made.hits, again, strict=True):
-                effect = paired_effect(hits, made.counted, base, made.counted)
-                assert effect is not None
-                rejected += effect.p_value < 0.05
-            assert rejected / len(again) <= 0.07, (rate, answers)
+            assert rejections(runs(rate, prompts, answers, 1000), prompts) <= 0.07, (rate, answers)
 
 
 @pytest.mark.parametrize(("base", "treated"), [(0.01, 0.03), (0.02, 0.07), (0.05, 0.1)])

@@ -273,10 +273,10 @@ async def test_a_body_that_does_not_end_is_a_timeout(fault: Behaviour) -> None:
 
 
 async def test_a_timeout_that_passes_leaves_an_answer() -> None:
-    reply, _ = await ask([Stall(), Answer("awake")], timeout_s=0.5)
+    reply, _ = await ask([Stall(), Answer("awake")], timeout_s=2.0)
     assert isinstance(reply, Reply)
     assert (reply.content, reply.attempts) == ("awake", 2)
-    assert reply.latency_s < 0.5  # of the attempt that succeeded, not of both
+    assert reply.latency_s < 2.0  # of the attempt that succeeded, not of both
 
 
 @pytest.mark.parametrize("header", [("Retry-After", "0.3"), ("retry-after-ms", "300")])
@@ -649,7 +649,7 @@ async def test_rate_limits_slow_all_requests_and_every_one_is_answered() -> None
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while not holds():  # noqa: ASYNC110 the other side is a thread
             await asyncio.sleep(0.01)
 
@@ -662,7 +662,6 @@ async def test_a_cancelled_request_gives_back_its_place_and_its_connection(behav
         async with endpoint_at(server.url, concurrency=4) as endpoint:
             sends = [asyncio.create_task(endpoint.send(question(f"slow {number}"))) for number in range(8)]
             await until(lambda: server.in_flight == 4)
-            await asyncio.sleep(0.05)
             for task in sends:
                 task.cancel()
             outcomes = await asyncio.gather(*sends, return_exceptions=True)

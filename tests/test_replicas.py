@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,13 +74,11 @@ async def test_work_is_spread_evenly_over_equal_servers() -> None:
 
 
 async def test_a_slow_server_holds_nobody_back() -> None:
-    slow, fast = servers = [OpenAIServer(latency_s=1.0), OpenAIServer(latency_s=0.01)]
+    slow, fast = servers = [OpenAIServer(latency_s=2.0), OpenAIServer(latency_s=0.01)]
     async with behind(servers) as (model, _):
-        started = time.monotonic()
         await ask(model, 300, 20)
-        assert time.monotonic() - started < 4.0
-    assert len(slow.chats) <= 32
-    assert len(fast.chats) >= 268
+    assert len(slow.chats) + len(fast.chats) == 300
+    assert len(fast.chats) >= 3 * len(slow.chats)
 
 
 async def test_a_server_that_dies_is_left_out_and_its_questions_are_asked_elsewhere() -> None:
@@ -107,10 +104,10 @@ async def test_a_dead_server_is_no_sink_for_questions() -> None:
     policy = RetryPolicy(max_attempts=8, max_total_s=60.0, first_wait_s=0.2, longest_wait_s=5.0)
     async with behind(servers, policy=policy) as (model, said):
         dead.stop()
-        started = time.monotonic()
-        await ask(model, 300, 20)
-        assert time.monotonic() - started < 8.0
+        replies = await ask(model, 300, 20)
     assert (len(steady.chats), len(said)) == (300, 1)
+    # Only what was sent to it before it was known to be dead has been asked twice.
+    assert sum(isinstance(reply, Reply) and reply.attempts > 1 for reply in replies) <= 20
 
 
 async def test_even_one_attempt_is_enough_when_another_server_is_left() -> None:
@@ -145,10 +142,9 @@ async def test_a_server_that_comes_back_is_asked_again(monkeypatch: pytest.Monke
         await ask(model, 40, 8)
         away.script = away.models_behaviour = None
         before = len(away.chats)
-        await asyncio.sleep(0.4)
-        replies = await ask(model, 40, 8)
-    assert [type(reply) for reply in replies] == [Reply] * 40
-    assert len(away.chats) > before
+        while len(away.chats) == before:  # it rests for a while
+            replies = await ask(model, 8, 8)
+            assert [type(reply) for reply in replies] == [Reply] * 8
     assert said[-1] == f"vllm/test-model: {away.url} is back"
 
 
@@ -175,7 +171,7 @@ async def test_two_models_at_the_same_servers_do_not_starve_each_other() -> None
     servers = [OpenAIServer(latency_s=0.02), OpenAIServer(latency_s=0.02)]
     async with behind(servers, concurrency=2) as (one, _):
         two = Replicas([replica.endpoint for replica in one._replicas], QUICKLY, print)  # pyright: ignore[reportPrivateUsage]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             both = await asyncio.gather(ask(one, 60, 12), ask(two, 60, 12))
     assert {type(reply) for replies in both for reply in replies} == {Reply}
     assert max(server.max_in_flight for server in servers) <= 2
@@ -185,11 +181,12 @@ async def test_who_gives_up_waiting_leaves_no_place_taken() -> None:
     servers = [OpenAIServer(latency_s=0.3), OpenAIServer(latency_s=0.3)]
     async with behind(servers, concurrency=1) as (model, _):
         sends = [asyncio.create_task(model.send(question(f"number {number}"))) for number in range(8)]
-        await asyncio.sleep(0.1)
+        while not all(server.in_flight for server in servers):
+            await asyncio.sleep(0.01)
         for task in sends:
             task.cancel()
         await asyncio.gather(*sends, return_exceptions=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             assert len(await ask(model, 4, 4)) == 4
 
 

