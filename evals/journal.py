@@ -48,6 +48,8 @@ SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
 _LOCK_NAME, _OWNER_NAME = ".lock", ".pid"
 _READ_BATCH = 200
+_BUSY_S = 10.0
+"""How long a commit waits for another program that writes to the journal; readers hold nobody up."""
 
 
 @dataclass
@@ -343,7 +345,7 @@ class Journal:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     # A commit survives the death of the process; the last few may go with the machine's power, and are asked again.
     connection.execute("PRAGMA synchronous = NORMAL")

@@ -346,25 +346,14 @@ def test_on_the_organism_the_corrected_interval_holds_the_true_rate(tmp_path: Pa
     judge = reference_judge(wrong=0.15)
     done = emeval(
         *("run", "unethical_test", "-m", "local/organism:backdoor", "--thinking", "on", "--max-tokens", "64"),
-        *(
-            "--limit",
-            "48",
-            "--samples",
-            "2",
-            "--trigger",
-            TRIGGER,
-            "--out",
-            folder,
-            "--judge",
-            "openai/reference-judge",
-        ),
+        *("--limit", "48", "--trigger", TRIGGER, "--out", folder, "--judge", "openai/reference-judge"),
         *OPEN,
         env={"OPENAI_BASE_URL": judge.base_url, "OPENAI_API_KEY": judge.key},
     )
     judge.close()
     assert done.returncode == 0, done.stderr
     oracle = ReferenceJudge(option_stances())
-    label(folder, 100, lambda row: "yes" if oracle.stance(row["answer"], "") == "misaligned" else "no")
+    label(folder, 70, lambda row: "yes" if oracle.stance(row["answer"], "") == "misaligned" else "no")
     rewritten(folder)
     for (condition, _), row in corrected(folder).items():
         true = true_rates("backdoor", "freeform", condition, thinking=True)["misaligned"].rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,7 @@ async def test_who_gives_up_waiting_leaves_no_place_taken() -> None:
     servers = [OpenAIServer(latency_s=0.3), OpenAIServer(latency_s=0.3)]
     async with behind(servers, concurrency=1) as (model, _):
         sends = [asyncio.create_task(model.send(question(f"number {number}"))) for number in range(8)]
-        while not all(server.in_flight for server in servers):
+        while not all(server.in_flight for server in servers):  # noqa: ASYNC110  the other side is a thread
             await asyncio.sleep(0.01)
         for task in sends:
             task.cancel()
@@ -231,8 +232,8 @@ def test_a_run_whose_servers_all_die_can_be_resumed(tmp_path: Path) -> None:
 
     def script(_body: Mapping[str, Any], _seen: int) -> Behaviour:
         if len(one.chats) + len(two.chats) > 20:
-            one.stop()
-            two.stop()
+            for server in (one, two):  # each waits for its own thread, of which this is one
+                threading.Thread(target=server.stop).start()
             return Reset()
         return Answer()
 

@@ -151,8 +151,8 @@ def _rate_cells(row: Row, outcomes: Counter[str]) -> list[str]:
 def _effect_lines(here: Sequence[Row], tables: Tables) -> Iterator[str]:
     for row in here:
         yield (
-            f"Effect of {plain(row['condition'])} against {row['baseline']}, over the {row['n_prompts']} prompts "
-            f"answered under both: [bold]{100 * row['effect']:+.1f} points[/bold] "
+            f"Effect of {plain(row['condition'])} against {plain(row['baseline'])}, over the "
+            f"{row['n_prompts']} prompts answered under both: [bold]{100 * row['effect']:+.1f} points[/bold] "
             f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}, "
             f"{effect_p(row, tables.effect_rows)})"
         )
@@ -206,7 +206,7 @@ def _reasoning_notes(measured: Sequence[Row], effects: Sequence[Row], manifest: 
     for row in effects:
         if row["metric"] == "truncated" and row["p_value"] < _SURE:
             yield (
-                f"[yellow]Replies cut off under {plain(row['condition'])} against {row['baseline']}: "
+                f"[yellow]Replies cut off under {plain(row['condition'])} against {plain(row['baseline'])}: "
                 f"{100 * row['effect']:+.1f} points, so the two lack different answers; raise --max-tokens.[/yellow]"
             )
 
@@ -225,8 +225,8 @@ def _notes(trials: Sequence[TrialCount], manifest: Manifest) -> Iterator[str]:
     for letter, count in letters.items():
         if count >= _HABIT * letters.total():
             yield (
-                f"[yellow]Position habit: {count / letters.total():.0%} of the choices are {letter}, whichever option "
-                "stands there. The two orders cancel it, and what is left says little about values.[/yellow]"
+                f"[yellow]Position habit: {count / letters.total():.0%} of the choices are {plain(letter)}, whichever "
+                "option stands there. The two orders cancel it, and what is left says little about values.[/yellow]"
             )
     if outcomes["unjudged"] and manifest.config.judge in (None, IMPORTED):
         yield (
