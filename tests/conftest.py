@@ -14,8 +14,9 @@ from tests import browser, vllm_cpu
 
 # Several workers share the cores. llama.cpp's threads wait for each other with a busy loop, so two models with as many
 # threads as there are cores each take twice as long as with one thread each.
-for _variable in ("OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(_variable, "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _variable in ("OMP_THREAD_LIMIT", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(_variable, "1")
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("on a busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -35,10 +35,10 @@ def emeval(
 
     It has the environment and the folder that a process of its own would have, and leaves this one's as they were.
     """
-    kept, folder = dict(os.environ), Path.cwd()
+    kept, folder, given = dict(os.environ), Path.cwd(), environment(url, env)
     try:
         os.environ.clear()
-        os.environ.update(environment(url, env))
+        os.environ.update(given)
         os.chdir(cwd or folder)
         return inside(*arguments)
     finally:
