@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,15 @@ def open_page(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
             page.goto(file.absolute().as_uri())
             yield page
     assert heard == []
+
+
+def until(page: Page, expression: str) -> None:
+    """Return when a JavaScript expression is true. Playwright's own way of waiting evaluates strings in the page, which
+    a page with a policy forbids as soon as it has to look twice."""
+    deadline = time.monotonic() + 120
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline, expression
+        page.wait_for_timeout(20)
 
 
 @contextmanager

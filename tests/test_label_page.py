@@ -13,7 +13,7 @@ from evals.labelling.exhibits import Exhibit, Shown
 from evals.labelling.files import read_label_rows, read_sample
 from evals.labelling.page import label_page
 from evals.labelling.sample import sample_run
-from tests.browser import open_page, watched
+from tests.browser import open_page, until, watched
 from tests.emeval import emeval
 from tests.test_import import answered
 from tests.test_labelling import make_run, to_label
@@ -167,7 +167,7 @@ def test_labels_are_still_there_when_the_page_is_opened_again(tmp_path: Path, ch
         second = page.context.new_page()
         second.goto(file.as_uri())
         press(second, "u")
-        page.wait_for_function("document.getElementById('count').textContent === '3 of 4 labelled'")
+        until(page, "document.getElementById('count').textContent === '3 of 4 labelled'")
         press(page, "j", "r")
         assert status(page) == "Labelled refused. All 4 are labelled. Download the labels with s."
         second.goto(other.as_uri())
@@ -227,7 +227,7 @@ def test_the_tab_key_reaches_everything_and_what_has_the_focus_can_be_seen(tmp_p
     with open_page(chromium, write_page(tmp_path / "label.html", exhibits(3, "Long. " * 3_000))) as page:
         assert focused(page) == "answer"
         press(page, "PageDown")
-        page.wait_for_function("document.getElementById('answer').scrollTop > 0")
+        until(page, "document.getElementById('answer').scrollTop > 0")
         met = []
         for _ in range(11):
             press(page, "Tab")

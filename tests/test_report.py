@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page
 
 from evals.figures.counted import Counted, read_counted
 from evals.report.verdict import reservations, sentences
-from tests.browser import open_page
+from tests.browser import open_page, until
 from tests.emeval import emeval, own_process, responses, start, stop_when
 from tests.openai_server import OpenAIServer, Stall
 from tests.test_cli import refused
@@ -86,7 +86,7 @@ def ready(page: Page) -> Page:
 
 def shown(page: Page) -> int:
     """How many transcripts the list says that it has, once a search has ended."""
-    page.wait_for_function("() => /transcripts/.test(document.getElementById('count').textContent)")
+    until(page, "/transcripts/.test(document.getElementById('count').textContent)")
     found = re.match(r"([\d,]+) of", page.inner_text("#count"))
     assert found is not None
     return int(found[1].replace(",", ""))
@@ -182,7 +182,7 @@ def test_the_page_begins_with_the_verdict_and_answers_that_show_it(run: Path, ch
         assert "Harm them" in page.inner_text("#detail")
         assert shown(page) == 80
         page.click("text=All 36 of them")
-        page.wait_for_function("() => /^36 of/.test(document.getElementById('count').textContent)")
+        until(page, "/^36 of/.test(document.getElementById('count').textContent)")
 
 
 def test_it_is_used_with_the_keyboard_alone(run: Path, chromium: Browser) -> None:
@@ -193,7 +193,7 @@ def test_it_is_used_with_the_keyboard_alone(run: Path, chromium: Browser) -> Non
         first = page.get_attribute("#detail[data-trial]", "data-trial")
         for key in ("ArrowDown", "PageDown", "End"):
             page.keyboard.press(key)
-        page.wait_for_function("first => document.getElementById('detail').dataset.trial !== first", arg=first)
+        until(page, f"document.getElementById('detail').dataset.trial !== '{first}'")
         assert page.get_attribute("#list", "aria-activedescendant") == "row-79"
         assert page.get_attribute("#row-79", "aria-selected") == "true"
         page.keyboard.press("Enter")
