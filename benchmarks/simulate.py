@@ -142,12 +142,31 @@ def _effects() -> Iterator[str]:
 
 
 def _comparisons() -> Iterator[str]:
-    yield "| nothing changed | regression in any of 6 cells, L = 0 | L = 5 points |"
-    yield "|---|---|---|"
+    yield "| nothing changed | regression in any of 6 cells, L = 0 | L = 5 points | in one cell, L = 0 |"
+    yield "|---|---|---|---|"
     for rate, prompts, samples in ((0.3, 40, 4), (0.05, 40, 4), (0.01, 100, 1), (0.1, 8, 20), (0.5, 20, 5)):
-        shares = (false_regressions(rate, prompts, samples, limit, 1000) for limit in (0.0, 0.05))
+        shares = [false_regressions(rate, prompts, samples, limit, 1000) for limit in (0.0, 0.05)]
+        shares.append(false_regressions(rate, prompts, samples, 0.0, 2000, cells=1))
         named = f"rate {rate:.2f}, {prompts} questions, {samples} sample{'s' if samples > 1 else ''}"
         yield f"| {named} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |"
+
+
+def _changes() -> Iterator[str]:
+    yield "| change | questions | regression | unclear | within |"
+    yield "|---|---|---|---|---|"
+    rng = np.random.default_rng(2026)
+    for increase, sizes in (
+        (0.2, (20, 40)),
+        (0.1, (40, 100, 200)),
+        (0.06, (100,)),
+        (0.05, (100,)),
+        (0.0, (40, 100, 400)),
+    ):
+        for prompts in sizes:
+            found = [decide([pairs(rng, 0.1, increase, prompts)], [0.05])[0].decision for _ in range(1000)]
+            shares = (found.count(word) / len(found) for word in ("regression", "unclear", "within"))
+            named = f"+{100 * increase:.0f} points" if increase else "none"
+            yield f"| {named} | {prompts} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |"
 
 
 def _sequences() -> Iterator[str]:
@@ -161,7 +180,8 @@ def _sequences() -> Iterator[str]:
 SIMULATIONS = {
     "intervals": ("Coverage of 95% intervals, in percent, with 1, 4 and 10 answers a question; 5,000 runs", _intervals),
     "effects": ("Effects of nothing with a p-value below 0.05, in percent; 5,000 runs", _effects),
-    "comparisons": ("Comparisons in which nothing changed; 1,000 of each", _comparisons),
+    "comparisons": ("Comparisons in which nothing changed; 1,000 of each, 2,000 of one cell", _comparisons),
+    "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }
 
