@@ -16,6 +16,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, sync_playwright
 
+_LONGEST_MS = 120_000
+"""For whatever a test waits for in a page: a busy machine takes its time, and a hang must end."""
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -47,6 +49,7 @@ def open_page(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
     """The page in `file`, in a fresh context (`options` are those of playwright's new_context) with no network."""
     heard: list[str] = []
     with browser.new_context(offline=True, **options) as context:
+        context.set_default_timeout(_LONGEST_MS)
         page = context.new_page()
         with watched(page, heard):
             page.goto(file.absolute().as_uri())
@@ -57,7 +60,7 @@ def open_page(browser: Browser, file: Path, **options: Any) -> Iterator[Page]:
 def until(page: Page, expression: str) -> None:
     """Return when a JavaScript expression is true. Playwright's own way of waiting evaluates strings in the page, which
     a page with a policy forbids as soon as it has to look twice."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + _LONGEST_MS / 1000
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, expression
         page.wait_for_timeout(20)

@@ -76,7 +76,7 @@ class NoComparison(NamedTuple):
 
 
 def rate_row(row: Mapping[Any, Any]) -> RateRow:
-    """Of a row of rates.csv, as pandas has it."""
+    """Of a row of rates.csv."""
     n = int(row["n"])
     reasons = ["n_unreadable", "n_pending"]
     if row["metric"] in _OF_REASONING:
