@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evals import __version__
-from tests.emeval import COMMAND, KEY, emeval, environment, scenarios
+from tests.emeval import COMMAND, KEY, emeval, environment, own_process, scenarios
 from tests.openai_server import Answer, OpenAIServer, Status
 from tests.test_run import MODEL, server
 
@@ -113,6 +114,19 @@ def test_a_bad_option_is_one_line(tmp_path: Path, dataset: Path, options: list[s
         refused(done, said)
     assert "secret" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_the_exit_codes_are_those_of_the_process(tmp_path: Path, dataset: Path) -> None:
+    fixed = ("run", "unethical_test", "-m", MODEL, "--dataset", dataset)
+    assert own_process("--version").returncode == 0
+    with server(Answer("Neither of them, I think.")).start() as live:
+        assert own_process(*fixed, "--out", tmp_path / "gate", url=live.url).returncode == 1
+        assert own_process(*fixed, "--samples", "0", url=live.url).returncode == 2
+    asked = itertools.count()
+    with server(lambda _body, _seen: Answer("A") if next(asked) < 4 else Status(402, "used up")).start() as live:
+        assert own_process(*fixed, "--out", tmp_path / "stopped", url=live.url).returncode == 3
+    (tmp_path / "gate" / "manifest.json").write_bytes(b"\xff")
+    assert own_process("resume", tmp_path / "gate").returncode == 2
 
 
 def test_no_suite_and_an_unknown_suite_are_one_line(tmp_path: Path) -> None:
