@@ -76,12 +76,13 @@ class Tables:
 
 def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
     """Count a run and write the three CSVs into `folder`, each whole or not at all."""
-    # Counting loads numpy and scipy, which the run before it has no use for.
-    from evals.rates.effects import effect_rows
-    from evals.rates.rates import rate_rows
     from evals.rates.responses import write_responses
 
     trials = write_responses(journal, folder / RESPONSES_NAME, facts)
+    # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
+    from evals.rates.effects import effect_rows
+    from evals.rates.rates import rate_rows
+
     tally = tally_of(trials)
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
     write_table(folder / RATES_NAME, RATE_COLUMNS, rates)
