@@ -178,7 +178,8 @@ def is_counted(before: Manifest | None, manifest: Manifest, folder: Path, journa
     manifest says."""
     if before is None or before.counted is None or before.status != "complete":
         return False
-    if (manifest.config.rule is None) == (folder / STOPPING_NAME).exists():
+    needed = {RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, *([STOPPING_NAME] if manifest.config.rule is not None else [])}
+    if not needed <= before.counted.files.keys():
         return False
     return before.counted.files == _files(folder) and before.counted.of == _counted_from(
         run_facts(manifest), folder, journal
