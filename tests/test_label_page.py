@@ -160,6 +160,7 @@ def test_labels_are_still_there_when_the_page_is_opened_again(tmp_path: Path, ch
     with open_page(chromium, file) as page:
         press(page, "y", "n", "e")
         page.keyboard.type("odd")
+        until(page, "(localStorage.getItem('emeval-labels-bcdfg') ?? '').includes('odd')")
         page.reload()
         assert place(page) == "Answer 3 of 4"
         assert page.locator("#count").inner_text() == "2 of 4 labelled"
