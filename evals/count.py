@@ -120,12 +120,13 @@ def conclude(
     if plan is not None:
         facts |= {"spend": _spent(plan, manifest, journal)}
     manifest = manifest.model_copy(update=facts)
+    # Before it is counted: labels that come meanwhile make it another run than the one that the tables are of.
+    of = _counted_from(run_facts(manifest), folder, journal) if status == "complete" else None
     try:
         result = _counted(manifest, folder, journal, stopping)
     except BadInput:  # labels of another run: what has been asked stands in the journal, and who asked it must be known
         write_manifest(folder, manifest)
         raise
-    of = _counted_from(run_facts(manifest), folder, journal) if status == "complete" else None
     counted = of and CountedFacts(of=of, files=_files(folder), trials=result.tables.trial_counts)
     manifest = manifest.model_copy(update={"counted": counted})
     write_manifest(folder, manifest)

@@ -43,6 +43,7 @@ from evals.rows import (
 )
 from evals.serve.hashes import file_sha256
 from evals.spend import Usage
+from evals.whole_files import whole_file
 
 SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
@@ -92,8 +93,9 @@ class Journal:
         except BaseException:
             lock.release()
             raise
-        with suppress(OSError):  # it only serves the message of whoever finds the folder locked
-            (folder / _OWNER_NAME).write_text(str(os.getpid()), encoding="ascii")
+        # It only serves the message about a locked folder. Replaced and not written through: it may be a link.
+        with suppress(OSError), whole_file(folder / _OWNER_NAME) as file:
+            file.write(str(os.getpid()))
         return journal
 
     @classmethod
@@ -182,7 +184,7 @@ class Journal:
     def sha256(self) -> str | None:
         """Of the whole file, with all that has been committed; None while another process keeps that from being known.
 
-        It stays the same as long as nobody writes, whoever opens and closes the journal.
+        It stays the same as long as nobody writes; opening and closing the journal does not change it.
         """
         with _sqlite_errors(self.path):
             busy, in_log, moved = self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
@@ -367,6 +369,8 @@ def _sqlite_errors(path: Path) -> Generator[None]:
 
 
 def _owner(folder: Path) -> str:
+    if not (folder / _OWNER_NAME).is_file():  # a pipe would keep us waiting
+        return "unknown"
     try:
         with (folder / _OWNER_NAME).open(encoding="ascii") as file:
             pid = file.read(20)

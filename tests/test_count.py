@@ -141,3 +141,12 @@ def test_the_api_gives_the_trials_of_a_run_that_was_not_counted_again(run: Path)
         assert getattr(opened, name).equals(getattr(counted, name))
     assert opened.tables.trials.equals(counted.tables.trials)
     assert len(opened.tables.trials) == manifest(run)["trials_recorded"]
+
+
+def test_nothing_is_written_through_a_link_that_lies_in_a_run_folder(run: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (run / ".pid").unlink()
+    (run / ".pid").symlink_to(precious)
+    assert resume(run).returncode == 0
+    assert precious.read_text() == "mine"

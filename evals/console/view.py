@@ -20,7 +20,7 @@ _PIPED_WIDTH = 140
 
 
 class _ProgressConsole(Console):
-    """Standard error. When whoever read it has gone, what it shows is lost and the run goes on."""
+    """Standard error. When its reader has gone, what it shows is lost and the run continues."""
 
     def on_broken_pipe(self) -> None:  # rich would end the process
         self.quiet = True
@@ -34,7 +34,7 @@ class ConsoleView:
     """The view of a run on a terminal, or in a log where stderr is not one.
 
     `quiet`: nothing is said and no progress shown, and what is printed to `out` goes nowhere; errors are not its own.
-    `tables` False: what is printed to `out` goes nowhere, for whoever wants stdout for something else.
+    `tables` False: what is printed to `out` goes nowhere, for commands that use stdout for something else.
     """
 
     def __init__(self, *, quiet: bool = False, tables: bool = True) -> None:
