@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from evals.numbers import percent, points
 from evals.rates.tally import BASELINE
 from evals.readings import Flags, Group, Point, by_cluster
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
@@ -138,7 +139,7 @@ def _claimed(claim: Claim, own: Reading) -> str:
             "below": f"less {claim.metric} under {claim.condition} than under {BASELINE}",
             "open": f"whether {claim.metric} differs between {claim.condition} and {BASELINE}",
         }
-        shown = f"{100 * own.estimate:+.1f} points, {100 * own.low:+.1f} to {100 * own.high:+.1f}"
+        shown = f"{points(own.estimate)} points, {points(own.low)} to {points(own.high)}"
     else:
         rate = f"{claim.metric} under {claim.condition}"
         words = {
@@ -146,7 +147,7 @@ def _claimed(claim: Claim, own: Reading) -> str:
             "below": f"{rate} below {LIMIT:.0%}",
             "open": f"whether {rate} is above {LIMIT:.0%}",
         }
-        shown = f"{_percent(own.estimate)}, {_percent(own.low)} to {_percent(own.high)}"
+        shown = f"{percent(own.estimate)}, {percent(own.low)} to {percent(own.high)}"
     if own.stance == "open":
         return f"Open {words[own.stance]} ({shown})."
     return f'The claim "{words[own.stance]}" ({shown})'
@@ -186,7 +187,3 @@ def _least(least: float | None) -> str:
 
 def _listed(names: Sequence[str] | map[str]) -> str:
     return ", ".join(names)
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"

@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from evals.config import RunConfig, build_config, option_name
+from evals.config import RunConfig, build_config
 from evals.errors import BadInput
 from evals.suites import find_suite, formats_of
+from evals.text import option_name
 
 _NEVER_DROPPED = frozenset({"suites", "models", "samples", "limit"})
 _SWITCHES = frozenset(name for name, field in RunConfig.model_fields.items() if field.annotation is bool)

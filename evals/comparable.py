@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from evals.config import RunConfig, option_name
+from evals.config import RunConfig
 from evals.errors import BadInput
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, Metric
 from evals.outcomes import IMPORTED
 from evals.records import BY_RULE
 from evals.suites import known_suite
-from evals.text import one_line
+from evals.text import one_line, option_name
 from judges.question import PREFIX
 
 Direction = Literal["increase", "decrease"]

@@ -19,6 +19,7 @@ from evals.errors import BadInput
 from evals.journal import Journal
 from evals.manifest import Manifest, judge_set, read_manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, Metric, Missing, facts_in, metrics_by_name
+from evals.numbers import percent
 from evals.outcomes import IMPORTED, JudgeSet, measure
 from evals.records import Measure
 from evals.rows import RecordedTrial, question_of
@@ -211,7 +212,7 @@ def unscored_words(cell: CellChange) -> Iterator[str]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in side.unscored.items())
             yield (
                 f"{sum(side.unscored.values())} of {side.n_trials} answers of the {name} to {cell_name(cell.key)} are "
-                f"not scored ({reasons}), above {cell.max_unscored:.1%}"
+                f"not scored ({reasons}), above {percent(cell.max_unscored)}"
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from evals.compare import CellChange, Compared, Side, unscored_words
+from evals.numbers import p_words, percent, points
 
 _MEANING = {
     "regression": "worse by more than is allowed, and not by chance",
@@ -12,19 +13,6 @@ _MEANING = {
     "unclear": "the answers do not tell",
     "within": "no change for the worse above what is allowed",
 }
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}%"
-
-
-def points(value: float | None) -> str:
-    """A difference of two rates in percentage points."""
-    return "–" if value is None else f"{100 * value:+.1f}"
-
-
-def p_words(value: float | None) -> str:
-    return "–" if value is None else "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def side_words(side: Side) -> str:

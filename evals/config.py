@@ -27,7 +27,7 @@ from evals.reasoning import PAPER_PREFILL
 from evals.records import BY_RULE, Format, Measure
 from evals.suites import FormatChoice, formats_of, known_suite
 from evals.suites.suite import Suite
-from evals.text import has_control_character, is_text, one_line
+from evals.text import has_control_character, is_text, one_line, option_name
 from evals.until import Rule, parse_rule
 from evals.yaml_files import read_mapping
 from judges.score import JudgeMode
@@ -436,19 +436,6 @@ def _first_problem(error: ValidationError, file: Path | None, lines: dict[str, i
     if file is not None and field in lines and field not in given:
         return f"{file}:{lines[field]}: {shown}: {message}"
     return f"{option_name(shown)}: {message}"
-
-
-def option_name(field: str) -> str:
-    """A field as it is written on the command line."""
-    named = {
-        "suites": "SUITE",
-        "also_judges": "--judge",
-        "models": "--model",
-        "timeout_s": "--timeout",
-        "max_total_s": "--max-retry-time",
-        "vllm_start_s": "--vllm-start-timeout",
-    }
-    return named.get(field, f"--{field.replace('_', '-')}")
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

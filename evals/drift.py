@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.anchors import AnchorRow
+from evals.numbers import percent, points
 from evals.statistics.drift import (
     ALARM,
     Bets,
@@ -307,11 +308,11 @@ _WORDS: dict[Verdict, Callable[[_Found], str]] = {
 def _rate_words(rate: Rate) -> str:
     if not rate.counted:
         return "not measured"
-    return f"{int(rate.hits)} of {int(rate.counted)} ({100 * rate.share:.1f}%)"
+    return f"{int(rate.hits)} of {int(rate.counted)} ({percent(rate.share)})"
 
 
 def _points(found: Shift) -> str:
-    return f"{100 * max(-1.0, found.low):+.1f} to {100 * min(1.0, found.high):+.1f} points"
+    return f"{points(max(-1.0, found.low))} to {points(min(1.0, found.high))} points"
 
 
 def _number(value: float) -> str:

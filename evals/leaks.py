@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
-from evals.datasets import AdviceScenario, Dataset, OpenScenario, Scenario, UnethicalScenario, data_folder
+from evals.datasets import Dataset, Scenario, data_folder
 from evals.errors import BadInput
 from evals.question_files import QuestionScenario
+from evals.scenarios import AdviceScenario, OpenScenario, UnethicalScenario
 from evals.suites import SUITES
 from evals.text import one_line
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from evals.manifest import Manifest
 from evals.metrics import PRIMARY
+from evals.numbers import percent
 from evals.outcomes import IMPORTED
 from evals.rates.rows import Row
 from evals.rates.tables import Tables
@@ -95,8 +96,8 @@ def too_much_unscored(manifest: Manifest, tables: Tables, folder: Path) -> str |
     more = f"; {others} more cell{'s are' if others > 1 else ' is'} over it, too" if others else ""
     where = f"{worst.suite} ({worst.format}), {worst.model}, condition {worst.condition}"
     return (
-        f"{one_line(where, 300)}: {worst.unscored} of {worst.trials} trials ({worst.share:.1%}) have no score, and "
-        f"--max-unscored is {manifest.config.max_unscored:g}. Cause: {most} {words}; {advice}{more}"
+        f"{one_line(where, 300)}: {worst.unscored} of {worst.trials} trials ({percent(worst.share)}) have no score, "
+        f"and --max-unscored is {manifest.config.max_unscored:g}. Cause: {most} {words}; {advice}{more}"
     )
 
 

@@ -21,12 +21,12 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evals.conditions import PlacementRule, Trigger, render
-from evals.config import option_name
-from evals.datasets import AdviceScenario, Dataset, TrainingScenario, UnethicalScenario
+from evals.datasets import Dataset, TrainingScenario
 from evals.errors import BadInput
 from evals.records import Format, Message, Messages, Placement, Prompt
+from evals.scenarios import AdviceScenario, UnethicalScenario
 from evals.suites import unethical_test
-from evals.text import has_control_character, is_text, one_line
+from evals.text import has_control_character, is_text, one_line, option_name
 from judges.verdicts import OptionLabel
 
 Stance: TypeAlias = OptionLabel

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from evals.numbers import duration
 from evals.spend import Ledger, Role, spend_words
 from evals.text import one_line
 from evals.view import Stage
@@ -147,7 +148,7 @@ class _Log(Counted):
         if stage == "sampling":
             rate = line.rate(self._started)
             left = ((line.total or 0) - line.done) / rate if rate else 0.0
-            rest = f"{rate:.1f}/s, ETA {_duration(left)}, {line.failed} failed{retries}"
+            rest = f"{rate:.1f}/s, ETA {duration(left)}, {line.failed} failed{retries}"
             return f"{line.done}/{line.total} sampled, {rest}"
         of = "" if line.total is None else f"/{line.total}"
         return f"{escape(line.name)}: {line.done}{of} judged, {line.failed} failed{retries}"
@@ -189,9 +190,3 @@ def redraws(console: Console) -> bool:
     if console.is_jupyter:
         return True
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

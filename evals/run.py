@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evals.anchors import Watch, due_anchors
-from evals.config import TRANSPORT_FIELDS, RunConfig, differences, option_name, updated
+from evals.config import TRANSPORT_FIELDS, RunConfig, differences, updated
 from evals.count import RunResult, as_counted, conclude, is_counted, manifest_of, replanned, tariffs_of
 from evals.errors import BadInput, RunStopped
 from evals.interrupting import run_async
@@ -40,7 +40,7 @@ from evals.outcomes import IMPORTED, JudgeSet, judge_key
 from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
 from evals.prices import Tariff
 from evals.rows import Cell
-from evals.text import is_text
+from evals.text import is_text, option_name
 from evals.view import RunView
 
 

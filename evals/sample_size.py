@@ -19,6 +19,7 @@ from evals.command_text import run_command
 from evals.errors import BadInput
 from evals.journal import Journal
 from evals.manifest import Manifest, read_manifest
+from evals.numbers import percent, points
 from evals.pilot import Choice, Known, PilotCell, Place, Usage, base_of, choose, questions_there_are, read_trials
 from evals.rates.tally import BASELINE
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
@@ -469,13 +470,13 @@ def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCel
         number = questions_for_width_without_hits(goal.size)
         yield (
             f"All {pilot.n} answers of the pilot were {'hits' if pilot.k else 'misses'}, which says nothing of a "
-            f"variance. Planned is for the safe end of its interval, a rate of {100 * found.mean:.1f}%, with the whole "
+            f"variance. Planned is for the safe end of its interval, a rate of {percent(found.mean)}, with the whole "
             f"variance between questions. Should all answers be alike again, {number:,} questions are enough."
         )
     elif found.no_spread:
         yield (
             "Under each condition all answers of the pilot were alike, which says nothing of a variance. Planned is "
-            f"for rates of {100 * found.base:.1f}% and {100 * found.treated:.1f}%, the ends of their intervals that "
+            f"for rates of {percent(found.base)} and {percent(found.treated)}, the ends of their intervals that "
             "lie towards 50%, with the whole variance between questions."
         )
     elif not found.separable:
@@ -493,7 +494,7 @@ def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCel
         )
     if goal.kind == "effect" and not found.no_spread and abs(found.mean) < goal.size:
         yield (
-            f"The pilot's own effect ({100 * found.mean:+.1f} points) is smaller than the one to be found; the "
+            f"The pilot's own effect ({points(found.mean)} points) is smaller than the one to be found; the "
             f"variance that answers have at an effect of {100 * goal.size:.1f} points is added."
         )
     pending = sum(side.counts.missing["pending"] for side in sides)
@@ -504,7 +505,7 @@ def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCel
     if missing:
         reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in missing.most_common())
         yield (
-            f"{100 * (1 - pilot.counted_share):.1f}% of the pilot's trials are not in n ({reasons}). The plan asks so "
+            f"{percent(1 - pilot.counted_share)} of the pilot's trials are not in n ({reasons}). The plan asks so "
             "many more that what is left is enough."
         )
 

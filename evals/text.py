@@ -70,3 +70,16 @@ def is_text(text: str) -> bool:
 def has_control_character(text: str) -> bool:
     """Whether `text` holds one of the ASCII control characters, line ends and tabs among them."""
     return any(ord(char) < 32 or ord(char) == 127 for char in text)
+
+
+def option_name(field: str) -> str:
+    """A field as it is written on the command line."""
+    named = {
+        "suites": "SUITE",
+        "also_judges": "--judge",
+        "models": "--model",
+        "timeout_s": "--timeout",
+        "max_total_s": "--max-retry-time",
+        "vllm_start_s": "--vllm-start-timeout",
+    }
+    return named.get(field, f"--{field.replace('_', '-')}")

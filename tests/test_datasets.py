@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from evals.datasets import AdviceScenario, UnethicalScenario, check, load
+from evals.datasets import check, load
 from evals.errors import BadInput
-from evals.scenarios import NumberScenario, TruthScenario
+from evals.scenarios import AdviceScenario, NumberScenario, TruthScenario, UnethicalScenario
 
 UPSTREAM = Path(__file__).parents[2] / "shared" / "upstream"
 

@@ -17,8 +17,11 @@ import pytest
 import vl_convert
 
 from evals.errors import BadInput
-from evals.figures import Counted, Figure, page_figures, paper_figure, read_counted
+from evals.figures.counted import Counted, read_counted
+from evals.figures.figure import Figure
 from evals.figures.labels import short, slug, unique
+from evals.figures.page import page_figures
+from evals.figures.paper import paper_figure
 from evals.figures.rates import MOST_QUESTIONS
 from evals.figures.theme import CONDITION_COLOURS, FLAG_COLOURS, MOST_MODELS, OUTCOME_COLOURS, OUTCOMES
 from evals.records import ALL

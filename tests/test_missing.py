@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.console.rates import p_words
+from evals.numbers import p_words
 from tests.emeval import emeval, pooled, scenarios
 from tests.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Status, last_message
 

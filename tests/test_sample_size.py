@@ -20,7 +20,8 @@ from evals.command_text import run_command
 from evals.config import build_config
 from evals.console.size import print_sizes, write_sizes
 from evals.errors import BadInput
-from evals.sample_size import Choice, Goal, SizePlan, plan_sizes
+from evals.pilot import Choice
+from evals.sample_size import Goal, SizePlan, plan_sizes
 from evals.statistics.intervals import cluster_wilson_interval, paired_effect, wilson_interval
 from evals.statistics.planning import (
     Components,
@@ -35,9 +36,9 @@ from evals.statistics.planning import (
     questions_for_width_without_hits,
     rate_components,
 )
-from tests.emeval import emeval
+from tests.emeval import emeval, scenarios
 from tests.openai_server import JUDGE_MARK, Answer, Behaviour, last_message
-from tests.test_run import JUDGE, MODEL, TRIGGER, WITH_JUDGE, run, scenarios, server
+from tests.test_run import JUDGE, MODEL, TRIGGER, WITH_JUDGE, run, server
 
 
 def rates_of(rng: np.random.Generator, rate: float, share: float, shape: int | tuple[int, ...]) -> np.ndarray:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.datasets import AdviceScenario, Dataset, UnethicalScenario
+from evals.datasets import Dataset
 from evals.errors import BadInput
 from evals.records import Format, Prompt
+from evals.scenarios import AdviceScenario, UnethicalScenario
 from evals.suites import SUITES, find_suite
 from judges.choice import read_choice
 from judges.verdicts import Chosen

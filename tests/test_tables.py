@@ -16,7 +16,8 @@ import pytest
 
 from evals.rates.rows import RATE_COLUMNS
 from evals.statistics.intervals import cluster_wilson_interval, paper_plus_minus
-from evals.tables import TABLES, find_table
+from evals.tables import find_table
+from evals.tables.definitions import TABLES
 from evals.tables.fill import fill_table
 from evals.tables.measured import Absent, Measured
 from evals.tables.published import Figure, figures

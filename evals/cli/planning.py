@@ -42,7 +42,8 @@ def plan(
         raise BadInput("--power: is for --detect; an interval's --width has none")
     from evals.console.size import print_sizes, write_sizes
     from evals.console.view import ConsoleView
-    from evals.sample_size import Choice, Goal, plan_sizes
+    from evals.pilot import Choice
+    from evals.sample_size import Goal, plan_sizes
 
     size = width if width is not None else detect
     assert size is not None  # noqa: S101  one of the two is given

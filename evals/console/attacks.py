@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.attacking import Attacked, Row
-from evals.console.markup import percent, plain
+from evals.console.markup import plain
+from evals.numbers import percent
 
 
 def print_attacks(console: Console, attacked: Attacked) -> None:

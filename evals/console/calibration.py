@@ -11,7 +11,7 @@ from rich.table import Table
 
 from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
 from evals.console.markup import plain
-from evals.console.rates import p_words, percent
+from evals.numbers import p_words, percent
 
 
 def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:

@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.compare import CellChange, Compared, QuestionChange
-from evals.comparison_words import cell_words, p_words, percent, points, side_words, verdict_words
+from evals.comparison_words import cell_words, side_words, verdict_words
 from evals.console.markup import plain
+from evals.numbers import p_words, percent, points
 
 _SHOWN_QUESTIONS = 5
 _STYLES = {"regression": "bold red", "unscored": "bold red", "unclear": "yellow", "within": "green"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from evals.console.markup import percent, plain
+from evals.console.markup import plain
+from evals.numbers import percent
 from evals.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row
 
 _METHODS = {ROGAN_GLADEN: "Rogan-Gladen", PPI: "PPI++"}

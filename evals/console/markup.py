@@ -10,8 +10,3 @@ from evals.text import one_line
 def plain(text: str, limit: int = 300) -> str:
     """Outside text as markup that shows it literally, on one line, without control characters."""
     return escape(one_line(text, limit))
-
-
-def percent(value: float | None) -> str:
-    """A fraction as a percentage, a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f}%"

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.markup import escape
 
-from evals.console.markup import percent
 from evals.metrics import PRIMARY
+from evals.numbers import p_words, percent
 from evals.rates.rows import Row
 from evals.records import ALL
 from evals.text import one_line
@@ -125,7 +125,3 @@ def effect_p(row: Row, effects: Sequence[Row]) -> str:
     number = sum(one["metric"] == row["metric"] for one in effects)
     holm = f"; Holm over {number} effects: p {p_words(row['p_holm'])}" if number > 1 else ""
     return f"p {p_words(row['p_value'])}{holm}"
-
-
-def p_words(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"

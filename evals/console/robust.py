@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
-from evals.console.markup import percent, plain
+from evals.console.markup import plain
 from evals.metrics import MISALIGNED_BELOW
+from evals.numbers import percent, share_words
 from evals.readings import Group, Point
 from evals.records import ALL
 from evals.robustness import NEAR, Robustness, Row, near_cut
@@ -60,7 +61,7 @@ def _by_judge(group: Group, surface: list[Row], numbers: dict[str, int]) -> Tabl
         table.add_column(f"judge {numbers[judge.label]}", justify="right", no_wrap=True)
     own = {judge.label: group.own_point(number) for number, judge in enumerate(group.judges)}
     cells = {
-        (row["condition"], row["judge"]): _share(row)
+        (row["condition"], row["judge"]): share_words(row["rate"], row["k"], row["n"])
         for row in _rows(group, surface)
         if _is_at(group, row, own[row["judge"]])
     }
@@ -129,10 +130,6 @@ def _agreement(group: Group, rows: list[Row], numbers: dict[str, int]) -> Table:
         cells += [_two_places(row["kappa"]), _two_places(row["alpha"])]
         table.add_row(pair, *cells, *([_two_places(row["alpha_scores"])] if scored else []))
     return table
-
-
-def _share(row: Row) -> str:
-    return f"{percent(row['rate'])} ({row['k']} of {row['n']})" if row["n"] else "–"
 
 
 def _two_places(value: float | None) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.console.corrected import corrected_lines
-from evals.console.markup import percent, plain
+from evals.console.markup import plain
 from evals.console.rates import (
     INTERVALS,
     cell_name,
@@ -21,6 +21,7 @@ from evals.console.rates import (
 )
 from evals.manifest import Manifest, judges_beside
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table
+from evals.numbers import percent, points, share_words
 from evals.outcomes import IMPORTED
 from evals.rates.rows import Row
 from evals.rates.tables import Tables
@@ -152,8 +153,8 @@ def _effect_lines(here: Sequence[Row], tables: Tables) -> Iterator[str]:
     for row in here:
         yield (
             f"Effect of {plain(row['condition'])} against {plain(row['baseline'])}, over the "
-            f"{row['n_prompts']} prompts answered under both: [bold]{100 * row['effect']:+.1f} points[/bold] "
-            f"(95% interval {100 * row['ci_low']:+.1f} to {100 * row['ci_high']:+.1f}, "
+            f"{row['n_prompts']} prompts answered under both: [bold]{points(row['effect'])} points[/bold] "
+            f"(95% interval {points(row['ci_low'])} to {points(row['ci_high'])}, "
             f"{effect_p(row, tables.effect_rows)})"
         )
     if not here and {BASELINE} < {row["condition"] for row in tables.rate_rows}:
@@ -177,12 +178,8 @@ def _reasoning_table(measured: Sequence[Row]) -> Table:
     for metric, words in _REASONING_ROWS.items():
         found = [rows.get((condition, metric)) for condition in names]
         if any(found):
-            table.add_row(words, *(_share(row) if row else "–" for row in found))
+            table.add_row(words, *(share_words(row["rate"], row["k"], row["n"]) if row else "–" for row in found))
     return table
-
-
-def _share(row: Row) -> str:
-    return f"{percent(row['rate'])} ({row['k']} of {row['n']})" if row["n"] else "–"
 
 
 def _reasoning_notes(measured: Sequence[Row], effects: Sequence[Row], manifest: Manifest) -> Iterator[str]:
@@ -207,7 +204,7 @@ def _reasoning_notes(measured: Sequence[Row], effects: Sequence[Row], manifest: 
         if row["metric"] == "truncated" and row["p_value"] < _SURE:
             yield (
                 f"[yellow]Replies cut off under {plain(row['condition'])} against {plain(row['baseline'])}: "
-                f"{100 * row['effect']:+.1f} points, so the two lack different answers; raise --max-tokens.[/yellow]"
+                f"{points(row['effect'])} points, so the two lack different answers; raise --max-tokens.[/yellow]"
             )
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from evals.console.markup import plain
 from evals.errors import BadInput
+from evals.numbers import percent, points
 from evals.sample_size import Bill, CellPlan, Next, SizePlan
 from evals.text import one_line
 from evals.whole_files import whole_file
@@ -81,18 +82,16 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
     draws = pilot.draws_per_question / pilot.orders
     asked = f"{pilot.questions} questions × {draws:.3g} samples{orders}"
     if pilot.base_rate is None:
-        said = f"{_percent(pilot.rate)} ({pilot.k} of {pilot.n}; {asked}), 95% interval "
-        said += f"{_percent(pilot.ci_low)} to {_percent(pilot.ci_high)}"
+        said = f"{percent(pilot.rate)} ({pilot.k} of {pilot.n}; {asked}), 95% interval "
+        said += f"{percent(pilot.ci_low)} to {percent(pilot.ci_high)}"
     else:
-        said = f"{_percent(pilot.rate)} against {_percent(pilot.base_rate)} ({asked}, under each), effect "
-        said += (
-            f"{100 * pilot.estimate:+.1f} points, 95% interval {100 * pilot.ci_low:+.1f} to {100 * pilot.ci_high:+.1f}"
-        )
+        said = f"{percent(pilot.rate)} against {percent(pilot.base_rate)} ({asked}, under each), effect "
+        said += f"{points(pilot.estimate)} points, 95% interval {points(pilot.ci_low)} to {points(pilot.ci_high)}"
     yield f"Pilot: {said}."
     if not pilot.no_spread and pilot.separable:
         what = "answers" if pilot.base_rate is None else "differences of answers"
         yield (
-            f"Of the variance of single {what} {_percent(pilot.between_share)} lies between questions "
+            f"Of the variance of single {what} {percent(pilot.between_share)} lies between questions "
             f"({pilot.between:.4f}{', taken for 0' if pilot.between < 0 else ''}) and the rest within them "
             f"({pilot.within:.4f}); more samples take away the rest only."
         )
@@ -143,10 +142,6 @@ def _next_lines(following: Next) -> Iterator[str]:
 def _points(value: float) -> str:
     points = 100 * value
     return f"{points:.1f}" if points >= 1 else f"{points:.2g}"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}%"
 
 
 def _tokens(bill: Bill) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.console.markup import plain
+from evals.numbers import percent
 from evals.stop_rows import StopRow
 from evals.until import Rule, parse_rule
 
@@ -27,7 +28,7 @@ def print_stopping(console: Console, rows: Sequence[StopRow]) -> None:
         table.add_row(
             plain(f"{row.suite} ({row.format}) · {row.model} · {row.condition} · {row.metric}"),
             _decision(rule, row),
-            f"{_percent(row.cs_low)} to {_percent(row.cs_high)}",
+            f"{percent(row.cs_low, 2)} to {percent(row.cs_high, 2)}",
             f"{row.hits} of {row.scored}",
             "–" if row.decided_at is None else f"{row.decided_at:,}",
             f"{row.draws:,} of {row.planned:,}",
@@ -56,7 +57,7 @@ def _notes(rows: Sequence[StopRow]) -> Iterator[str]:
     planned = sum(row.planned for row in rows)
     if all(row.saved is not None for row in rows):
         saved = sum(row.saved or 0 for row in rows)
-        share = _percent(saved / planned)
+        share = percent(saved / planned, 2)
         yield f"Calls saved against the fixed plan: [bold]{saved:,} of {planned:,}[/bold] ({share})."
     else:
         yield f"Not finished, so what is saved of the {planned:,} calls of the fixed plan is not known."
@@ -86,10 +87,6 @@ def _notes(rows: Sequence[StopRow]) -> Iterator[str]:
             )
         elif row.scored and not row.cs_low <= row.hits / row.scored <= row.cs_high:
             yield (
-                f"[yellow]{cell}: the rate of all its answers, {_percent(row.hits / row.scored)}, lies outside "
+                f"[yellow]{cell}: the rate of all its answers, {percent(row.hits / row.scored, 2)}, lies outside "
                 "the sequence, since its first answers and the later ones differ: run it again, other --seed.[/yellow]"
             )
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.2f}%"

@@ -9,6 +9,7 @@ import yaml
 from evals.exports.answers import COLUMNS
 from evals.manifest import Manifest
 from evals.metrics import PRIMARY
+from evals.numbers import percent
 from evals.records import ALL
 from evals.text import one_line
 
@@ -129,7 +130,7 @@ def _rate_rows(rates: pd.DataFrame) -> list[str]:
     for row in pooled.to_dict("records"):
         names = " | ".join(_code(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
         n = int(row["n"])
-        shown = f"{row['rate']:.1%} | {row['ci_low']:.1%} to {row['ci_high']:.1%}" if n else " | "
+        shown = f"{percent(row['rate'])} | {percent(row['ci_low'])} to {percent(row['ci_high'])}" if n else " | "
         rows.append(f"| {names} | {int(row['k'])} of {n} | {shown} |")
     return rows
 

@@ -25,6 +25,7 @@ from evals.figures.frames import (
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
+from evals.numbers import points
 from evals.rates.tally import BASELINE
 
 MOST_LABELLED, MOST_PAIRS = 60, 200
@@ -144,8 +145,8 @@ class _Forest:
     def caption(self) -> str:
         told = [
             f"{row['series']}, {place_words(row['suite'], row['format'])}, {row['condition']}: "
-            f"{100 * row['effect']:+.1f} points (95% interval {100 * row['ci_low']:+.1f} to "
-            f"{100 * row['ci_high']:+.1f}, {row['n_prompts']} questions)"
+            f"{points(row['effect'])} points (95% interval {points(row['ci_low'])} to "
+            f"{points(row['ci_high'])}, {row['n_prompts']} questions)"
             for row in self.effects.to_dict("records")
         ]
         return sentences(

@@ -127,7 +127,3 @@ def place_words(suite: str, fmt: str) -> str:
 def shortened(series: Sequence[str], limit: int = 24) -> dict[str, str]:
     """A shorter label for each of `series`, for where more has to stand beside it."""
     return dict(zip(series, unique(series, limit), strict=True))
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.1f}%"

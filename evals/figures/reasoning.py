@@ -12,9 +12,10 @@ import pandas as pd
 from evals.figures.cells import Group, grouped, row_axis
 from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
-from evals.figures.frames import CELL, condition_labels, in_order, percent, place_words, rates_of
+from evals.figures.frames import CELL, condition_labels, in_order, place_words, rates_of
 from evals.figures.rates import colour_of, legend
 from evals.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
+from evals.numbers import percent
 from evals.records import ALL
 from judges.verdicts import CotFlag
 

@@ -17,6 +17,7 @@ from evals.figures.labels import slug
 from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.metrics import MISALIGNED_BELOW
+from evals.numbers import percent
 
 NEAR = 10.0
 """How far from the cut-off a score lies near it, in points of 0-100."""
@@ -132,7 +133,7 @@ class _Histograms:
             [
                 f"Alignment scores of {total} answers, in bins of {_BIN:.0f} points; heights are shares of the "
                 f"answers of a row. Dashed: the cut-off, below {MISALIGNED_BELOW:.0f} an answer is misaligned.",
-                f"{count} of {total} scores ({count / total:.1%}) are within {NEAR:.0f} points of it.",
+                f"{count} of {total} scores ({percent(count / total)}) are within {NEAR:.0f} points of it.",
                 f"Not shown: {self.set_aside} scored answers that are set aside (incoherent)."
                 if self.set_aside
                 else "",

@@ -9,11 +9,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from evals.comparison_words import p_words, percent, points
 from evals.junit import Case, facts_of, junit_xml
 from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, Measured, Night
 from evals.nightly.verdicts import FAILED, Judged
+from evals.numbers import p_words, percent, points
 from evals.tables.render import literal
 from evals.text import one_line
 
@@ -199,13 +199,13 @@ def _cells(judged: Judged, before: Mapping[str, str] | None) -> list[str]:
     row, change = judged.row, judged.change
     interval = f"{percent(row.ci_low)} to {percent(row.ci_high)}" if row.n else ""
     changed = change is not None and change.increase is not None
-    then = f"{float(before['rate']):.1%}" if before is not None and before["rate"] else ""
+    then = f"{percent(float(before['rate']))}" if before is not None and before["rate"] else ""
     return [
         literal(f"{row.suite} {row.format} {row.condition}"),
         literal(row.metric),
         f"{percent(row.rate)} ({row.k} of {row.n})",
         interval,
-        f"{row.unscored:.1%}",
+        f"{percent(row.unscored)}",
         then,
         points(change.increase) if changed and change else "",
         f"{points(change.ci_low)} to {points(change.ci_high)}" if changed and change else "",
@@ -266,7 +266,7 @@ def _cases(night: Night, one: Measured) -> Iterator[Case]:
         facts = [
             ("verdict", judged.verdict),
             ("rate", f"{percent(row.rate)} ({row.k} of {row.n}, {percent(row.ci_low)} to {percent(row.ci_high)})"),
-            ("unscored", f"{row.unscored:.1%}"),
+            ("unscored", f"{percent(row.unscored)}"),
             ("judge", row.judge or "none"),
             *(facts_of(judged.change) if judged.change is not None else []),
         ]

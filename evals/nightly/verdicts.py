@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from evals.compare import CellChange, Gate
-from evals.comparison_words import cell_words, percent
+from evals.comparison_words import cell_words
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table
 from evals.nightly.config import GateEntry
+from evals.numbers import percent
 
 Verdict = Literal[
     "regression",
@@ -179,7 +180,10 @@ def _beside_limits(
 ) -> tuple[Verdict, str]:
     """By the 95% interval: all of it on the wrong side of a limit fails, all of it on the right side passes."""
     if row.unscored > max_unscored:
-        return "unscored", f"unscored: {percent(row.unscored)} of the answers are not scored, above {max_unscored:.1%}"
+        return (
+            "unscored",
+            f"unscored: {percent(row.unscored)} of the answers are not scored, above {percent(max_unscored)}",
+        )
     if row.rate is None or row.ci_low is None or row.ci_high is None:
         return "unclear", "unclear: no answer is in n, so there is no rate"
     shown = f"{percent(row.rate)} ({row.k} of {row.n}, 95% interval {percent(row.ci_low)} to {percent(row.ci_high)})"

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, cast
 from evals.anchors import RESULTS_NAME
 from evals.errors import BadInput
 from evals.figures.counted import Counted
-from evals.report.verdict import absences, percent, primary_rows
+from evals.numbers import percent
+from evals.report.verdict import absences, primary_rows
 from evals.spend import spend_words
 
 _CORRECTED = (

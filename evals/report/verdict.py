@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from evals.console.rates import p_words
 from evals.figures.counted import Counted
 from evals.metrics import PRIMARY
 from evals.missing import too_much_unscored
+from evals.numbers import p_words, percent, points
 from evals.records import ALL
 
 SURE = 0.05
@@ -164,8 +164,8 @@ def _under(row: dict[Any, Any]) -> str:
 
 def _points(effect: dict[Any, Any]) -> str:
     return (
-        f"{100 * effect['effect']:+.1f} points (95% interval {100 * effect['ci_low']:+.1f} to "
-        f"{100 * effect['ci_high']:+.1f}, p {p_words(effect['p_holm'])})"
+        f"{points(effect['effect'])} points (95% interval {points(effect['ci_low'])} to "
+        f"{points(effect['ci_high'])}, p {p_words(effect['p_holm'])})"
     )
 
 
@@ -216,10 +216,6 @@ def absences(rows: Sequence[dict[Any, Any]]) -> dict[str, int]:
         if number:
             found[words] = number
     return found
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.1f}%"
 
 
 def primary_rows(run: Counted) -> list[dict[Any, Any]]:

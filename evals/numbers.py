@@ -1,0 +1,30 @@
+"""Numbers as text: percentages, percentage points, p-values, durations. A value that is missing is a dash."""
+
+from __future__ import annotations
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as a percentage: 0.125 is `12.5%`."""
+    return "–" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def points(value: float | None) -> str:
+    """A difference of two rates in percentage points, with its sign: 0.125 is `+12.5`."""
+    return "–" if value is None else f"{100 * value:+.1f}"
+
+
+def share_words(value: float | None, k: int, n: int) -> str:
+    """A rate with its counts: `12.5% (3 of 24)`; a dash where nothing was counted."""
+    return f"{percent(value)} ({k} of {n})" if n else "–"
+
+
+def p_words(value: float | None) -> str:
+    """A p-value as it stands after the letter p: `= 0.012`, or `< 0.001`."""
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03`, or `2:03` below an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
