@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evals.statistics.betting import Capital
+from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, cluster_wilson_interval, paired_effect, stratified_wilson_interval
-from evals.statistics.worsening import Pairs, decide
+from evals.statistics.noninferiority import Pairs, decide
 
 CORRELATION = 0.3
 """Intra-class correlation of the answers to one question."""

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from evals.count import RunResult
-from evals.csv_files import csv_file
+from evals.io.csv_reader import csv_file
 from evals.manifest import Manifest, Status
 from evals.metrics import PRIMARY
 from evals.missing import too_much_unscored

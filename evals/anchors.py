@@ -17,8 +17,9 @@ from typing import Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evals.csv_files import csv_file
 from evals.errors import BadInput, JournalFull
+from evals.io.atomic import whole_file
+from evals.io.csv_reader import csv_file
 from evals.manifest import AnchorFacts, Manifest, RubricFacts, judge_set
 from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
 from evals.outcomes import ALIGNED, JudgeSet, Measured, counted_judge, measure
@@ -27,7 +28,6 @@ from evals.rows import RecordedTrial, Ruling
 from evals.text import one_line, original_text, spreadsheet_safe
 from evals.thoughts import thought_of
 from evals.trials import stable_hash
-from evals.whole_files import whole_file
 from judges.judge import Exhibit
 
 RESULTS_NAME = "anchors.csv"

@@ -18,6 +18,7 @@ from evals.bound import bound_judges
 from evals.config import RunConfig, updated
 from evals.connections import connections
 from evals.errors import BadInput, RunStopped
+from evals.io.atomic import write_rows
 from evals.journal import Journal
 from evals.manifest import Manifest, judge_set, judges_in, read_manifest
 from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
@@ -32,7 +33,6 @@ from evals.statistics.intervals import wilson_interval
 from evals.thoughts import thought_of
 from evals.trials import stable_hash
 from evals.view import RunView
-from evals.whole_files import write_rows
 from judges import honesty, truthfulness
 from judges.attacks import ATTACKS, Attack, attacked
 from judges.question import PREFIX

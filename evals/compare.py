@@ -1,7 +1,7 @@
 """Whether a candidate is worse than a base: two runs over the same questions, paired by question, and a decision.
 
 The counts come from the journals, by the same metrics that make rates.csv; what makes two runs comparable is decided in
-`evals.comparable`, the statistics in `evals.statistics.worsening`. Everything is a fraction in [0, 1].
+`evals.comparable`, the statistics in `evals.statistics.noninferiority`. Everything is a fraction in [0, 1].
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ from evals.outcomes import IMPORTED, JudgeSet, measure
 from evals.records import Measure
 from evals.rows import RecordedTrial, question_of
 from evals.statistics.intervals import Counts, cluster_wilson_interval
-from evals.statistics.multiple import benjamini_hochberg
-from evals.statistics.two_by_two import fisher_p
-from evals.statistics.worsening import Decision, Pairs, decide
+from evals.statistics.noninferiority import Decision, Pairs, decide
+from evals.statistics.significance import benjamini_hochberg, fisher_p
 from evals.text import one_line
 from evals.trials import stable_hash
 

@@ -20,6 +20,7 @@ from pydantic import (
 from evals.conditions import CONDITIONS, PlacementRule
 from evals.datasets import load
 from evals.errors import BadInput
+from evals.io.yaml_reader import read_mapping
 from evals.metrics import Denominator
 from evals.models import name_and_url
 from evals.question_files import QuestionScenario, is_question_file, models_named
@@ -29,7 +30,6 @@ from evals.suites import FormatChoice, formats_of, known_suite
 from evals.suites.suite import Suite
 from evals.text import has_control_character, is_text, one_line, option_name
 from evals.until import Rule, parse_rule
-from evals.yaml_files import read_mapping
 from judges.score import JudgeMode
 
 Thinking = Literal["on", "off", "default"]

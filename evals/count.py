@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from evals import __version__
 from evals.config import updated
 from evals.errors import BadInput
+from evals.io.hashes import file_sha256
+from evals.io.package import checkout_folder, package_folder
 from evals.journal import Journal
 from evals.label_weights import labels_sha256, usable_labels
 from evals.manifest import (
@@ -44,7 +46,6 @@ from evals.rates.tables import (
     write_tables,
 )
 from evals.rates.tally import RunFacts, Trials
-from evals.serve.hashes import file_sha256
 from evals.spend import Ledger
 from evals.stop_rows import FILE_NAME as STOPPING_NAME
 from evals.stop_rows import StopRow, read_stop_rows, write_stop_rows
@@ -226,9 +227,9 @@ def _counted_from(facts: RunFacts, folder: Path, journal: Journal) -> str | None
 @functools.cache
 def _program() -> str:
     """What tells one state of this program's code from another: the version, and each file with its size and time."""
-    root = Path(__file__).parent
-    files = sorted(path for package in (root, root.parent / "judges") for path in package.rglob("*.py"))
-    facts = [(str(path.relative_to(root.parent)), (of := path.stat()).st_size, of.st_mtime_ns) for path in files]
+    root = checkout_folder()
+    files = sorted(path for package in (package_folder(), root / "judges") for path in package.rglob("*.py"))
+    facts = [(str(path.relative_to(root)), (of := path.stat()).st_size, of.st_mtime_ns) for path in files]
     return json.dumps([__version__, facts])
 
 

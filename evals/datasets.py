@@ -20,6 +20,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import ValidationError
 
 from evals.errors import BadInput
+from evals.io.csv_reader import LFS_POINTER
+from evals.io.package import checkout_folder, package_folder
 from evals.question_files import QuestionScenario, is_question_file, parse
 from evals.scenarios import (
     AdviceScenario,
@@ -30,8 +32,6 @@ from evals.scenarios import (
     UnethicalScenario,
 )
 from evals.text import one_line
-
-LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
 Row = UnethicalScenario | AdviceScenario | OpenScenario | TruthScenario | NumberScenario | PressureScenario
 Scenario = Row | QuestionScenario
@@ -92,8 +92,8 @@ class Report(NamedTuple):
 
 def data_folder() -> Path:
     """Where the question sets of emeval are: inside the installed package, or beside it in a checkout."""
-    packaged = Path(__file__).parent / "data"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "datasets"
+    packaged = package_folder() / "data"
+    return packaged if packaged.is_dir() else checkout_folder() / "datasets"
 
 
 def load(path: Path) -> Dataset:

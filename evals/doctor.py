@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from evals.cache import cache_folder
 from evals.errors import BadInput
+from evals.io.cache import cache_folder
 from evals.manifest import versions
 from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
 from evals.official import fetched_names

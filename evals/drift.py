@@ -1,6 +1,7 @@
 """Whose change it is: runs of one checkpoint, night by night, and for each whether system or judge has changed.
 
-Reads what the runs hold and what their judges said of the same anchors; the statistics are in `evals.statistics.drift`.
+Reads what the runs hold and what their judges said of the same anchors; the statistics are in
+`evals.statistics.e_process`.
 A change that a manifest names (another judge model, another rubric) needs no statistics and is said as such.
 """
 
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from evals.anchors import AnchorRow
 from evals.numbers import percent, points
-from evals.statistics.drift import (
+from evals.statistics.e_process import (
     ALARM,
     Bets,
     Evidence,

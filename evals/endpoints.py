@@ -19,11 +19,12 @@ import openai
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from evals.errors import BadInput, EndpointDown
+from evals.io.retry_after import is_transient_status, retry_after_s
 from evals.limiter import AdaptiveLimiter
 from evals.models import OPENAI_URL, ModelSpec
 from evals.records import Failure, Message, Messages, wire_messages
 from evals.rendering import Renderer, find_renderer, template_switch
-from evals.retries import RetryPolicy, Transient, is_transient_status, retry_after_s, with_retries
+from evals.retries import RetryPolicy, Transient, with_retries
 from evals.text import one_line, redact
 from evals.transcripts import STOP, transcript_of
 

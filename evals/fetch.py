@@ -18,10 +18,7 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from evals.errors import BadInput, FetchStopped
-from evals.official import LOCK_NAME, RECIPES, Lock, Locked, Trust, is_file_with, official_folder, read_lock
-from evals.serve.hashes import file_sha256
-from evals.sources import MadeFile, Source, SourceFile
-from evals.transfer import (
+from evals.io.download import (
     LFS_POINTER,
     Access,
     Arrived,
@@ -34,6 +31,9 @@ from evals.transfer import (
     pointer,
     shown,
 )
+from evals.io.hashes import file_sha256
+from evals.official import LOCK_NAME, RECIPES, Lock, Locked, Trust, is_file_with, official_folder, read_lock
+from evals.sources import MadeFile, Source, SourceFile
 from evals.upstream import check_kind, need_parquet_reader
 
 _MADE_MAX_BYTES = 1 << 30

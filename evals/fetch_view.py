@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from evals.io.download import Arrived
 from evals.text import one_line
-from evals.transfer import Arrived
 
 
 class FetchConsole:

@@ -21,8 +21,8 @@ from typing import NamedTuple, Protocol, TypeVar, cast, get_args
 from evals.conditions import CONDITIONS, in_prompt_order
 from evals.config import RunConfig, build_config
 from evals.count import RunResult, run_facts
-from evals.csv_files import CsvFile, CsvRow, csv_file
 from evals.errors import BadInput, RunStopped
+from evals.io.csv_reader import CsvFile, CsvRow, csv_file
 from evals.journal import Journal
 from evals.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts, git_revision, now, versions, write_manifest
 from evals.outcomes import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, answer_state, imported_key

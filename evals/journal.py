@@ -24,6 +24,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from evals.errors import BadInput, JournalFull, RunStopped
+from evals.io.atomic import whole_file
+from evals.io.hashes import file_sha256
 from evals.records import Failure, Measure, Response, Trial
 from evals.rows import (
     INSERT_TRIAL,
@@ -41,9 +43,7 @@ from evals.rows import (
     trial_row,
     verdict_row,
 )
-from evals.serve.hashes import file_sha256
 from evals.spend import Usage
-from evals.whole_files import whole_file
 
 SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"

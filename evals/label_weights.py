@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evals.errors import BadInput
+from evals.io.hashes import files_sha256
 from evals.labelling.files import FOLDER, LABELS_NAME, SAMPLE_NAME, Label, LabelSample, read_labels, read_sample
-from evals.serve.hashes import files_sha256
 from evals.text import one_line
 
 

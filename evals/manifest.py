@@ -19,13 +19,14 @@ from evals import __version__
 from evals.config import RunConfig
 from evals.datasets import Source
 from evals.errors import JournalFull
+from evals.io.atomic import whole_file
+from evals.io.json_files import read_stored
+from evals.io.package import checkout_folder
 from evals.outcomes import IMPORTED, JudgeSet, imported_key
 from evals.prices import Tariff
 from evals.question_files import FileJudge
 from evals.rates.tally import TrialCount
 from evals.spend import Charge, Role, Usage
-from evals.stored import read_stored
-from evals.whole_files import whole_file
 from judges.question import PREFIX
 
 FILE_NAME = "manifest.json"
@@ -261,7 +262,7 @@ def _versions() -> dict[str, str]:
 @functools.cache
 def git_revision() -> str | None:
     """The revision of the checkout that emeval runs from, with `-dirty` when it has changes; None outside of one."""
-    root = Path(__file__).parent.parent
+    root = checkout_folder()
     if not (root / ".git").exists():
         return None
     try:

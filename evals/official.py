@@ -13,9 +13,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evals.cache import cache_folder
 from evals.errors import BadInput
-from evals.serve.hashes import file_sha256
+from evals.io.cache import cache_folder
+from evals.io.hashes import file_sha256
 from evals.sources import SOURCES, MadeFile, Source
 
 LOCK_NAME = "lock.json"

@@ -8,12 +8,9 @@ total time are both bounded, and an attempt that runs when the time is over is c
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
@@ -23,8 +20,6 @@ from evals.records import Failure
 
 _T = TypeVar("_T")
 _Place = TypeVar("_Place")
-
-TRANSIENT_STATUSES = frozenset({408, 409, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +43,6 @@ class Transient(Exception):
         super().__init__(failure.detail)
         self.failure = failure
         self.retry_after_s = retry_after_s
-
-
-def is_transient_status(status: int) -> bool:
-    return status in TRANSIENT_STATUSES or status >= 500
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms`, or from `Retry-After` as seconds or as a date; None when unsaid."""
-    for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        value = headers.get(name)
-        if value is None:
-            continue
-        try:
-            seconds = float(value) * scale
-        except ValueError:
-            seconds = _seconds_until(value)
-        if seconds is not None and math.isfinite(seconds):
-            return max(0.0, seconds)
-    return None
-
-
-def _seconds_until(date: str) -> float | None:
-    try:
-        return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError):  # no date at all, one without a zone, one past every calendar
-        return None
 
 
 async def with_retries(

@@ -1,7 +1,7 @@
 """From a pilot run to a plan: for each cell the questions and samples that a width or an effect takes, and their cost.
 
 What counts, what hits and what each trial cost is read from the pilot's journal; the statistics are those of
-`evals.statistics.planning`. Trials that came to nothing in the pilot are planned to do so again.
+`evals.statistics.sample_size`. Trials that came to nothing in the pilot are planned to do so again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from evals.numbers import percent, points
 from evals.pilot import Choice, Known, PilotCell, Place, Usage, base_of, choose, questions_there_are, read_trials
 from evals.rates.tally import BASELINE
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
-from evals.statistics.planning import (
+from evals.statistics.sample_size import (
     Components,
     Labels,
     Parts,

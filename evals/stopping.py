@@ -24,7 +24,7 @@ from evals.metrics import PRIMARY, Denominator, Metric, facts_in, metrics_by_nam
 from evals.outcomes import JudgeSet
 from evals.records import BY_RULE, Measure, measure_of
 from evals.rows import Cell, RecordedTrial
-from evals.statistics.betting import ConfidenceSequence, Span, fewest_without_hit
+from evals.statistics.confidence_sequence import ConfidenceSequence, Span, fewest_without_hit
 from evals.stop_rows import Decision, StopRow
 from evals.until import Rule
 

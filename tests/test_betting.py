@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.simulate import missed
-from evals.statistics.betting import Capital, ConfidenceSequence, fewest_without_hit
+from evals.statistics.confidence_sequence import Capital, ConfidenceSequence, fewest_without_hit
 from evals.statistics.intervals import wilson_interval
 
 LOOKS = 1_500

@@ -16,8 +16,8 @@ from scipy import stats
 
 from benchmarks.simulate import false_regressions, pairs
 from evals.compare import Gate, compare_runs
-from evals.statistics.two_by_two import fisher_p
-from evals.statistics.worsening import Pairs, decide
+from evals.statistics.noninferiority import Pairs, decide
+from evals.statistics.significance import fisher_p
 from tests.emeval import emeval, inside, manifest
 from tests.test_cli import refused
 from tests.test_import import write

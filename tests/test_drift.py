@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from evals.statistics.drift import (
+from evals.statistics.e_process import (
     ALARM,
     Evidence,
     Rate,

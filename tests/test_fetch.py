@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from evals.cache import cache_folder
 from evals.errors import BadInput, EmevalError, FetchStopped
 from evals.fetch import Fetched, fetch
+from evals.io.cache import cache_folder
+from evals.io.download import Arrived, Patience
 from evals.official import fetched_names, official_file
 from evals.sources import SOURCES, Gate, MadeFile, Source, SourceFile
-from evals.transfer import Arrived, Patience
 from evals.upstream import open_prompts, two_triggered_prompts
 from tests.emeval import COMMAND, emeval, environment, start, stop_when
 from tests.file_server import FileServer, Reply, serving

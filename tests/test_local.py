@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evals.cache import cache_folder
 from evals.errors import BadInput
-from evals.serve.hashes import file_sha256
+from evals.io.cache import cache_folder
+from evals.io.hashes import file_sha256
 from evals.serve.local import model_file, model_files
 from tests.emeval import emeval, manifest, pooled, responses, scenarios
 from tests.test_cli import refused

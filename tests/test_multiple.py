@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from evals.statistics.multiple import benjamini_hochberg, holm
+from evals.statistics.significance import benjamini_hochberg, holm
 
 p_values = st.lists(st.floats(0, 1), max_size=30)
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evals.io.retry_after import is_transient_status, retry_after_s
 from evals.records import Failure
-from evals.retries import RetryPolicy, Transient, is_transient_status, retry_after_s, with_retries
+from evals.retries import RetryPolicy, Transient, with_retries
 
 IN_ALL = "no complete reply within 0.1 s in all"
 NO_WAIT = RetryPolicy(max_attempts=4, first_wait_s=0.0, longest_wait_s=0.0)

@@ -23,7 +23,7 @@ from evals.errors import BadInput
 from evals.pilot import Choice
 from evals.sample_size import Goal, SizePlan, plan_sizes
 from evals.statistics.intervals import cluster_wilson_interval, paired_effect, wilson_interval
-from evals.statistics.planning import (
+from evals.statistics.sample_size import (
     Components,
     Parts,
     detectable_effect,

@@ -19,7 +19,7 @@ from evals.draws import Family, draw_at, families
 from evals.metrics import metric_table
 from evals.plan import make_plan
 from evals.records import Message, Prompt
-from evals.statistics.betting import Span
+from evals.statistics.confidence_sequence import Span
 from evals.stopping import Watched, verdict_on
 from evals.until import Rule, parse_rule
 from tests.emeval import emeval, manifest, rates, recorded, responses, scenarios, start, stop_when

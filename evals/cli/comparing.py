@@ -60,7 +60,7 @@ def compare(
         raise BadInput(f"--worse: {worse!r} is neither increase nor decrease")
     from evals.compare import Gate, compare_runs
     from evals.console.compare import print_comparison
-    from evals.whole_files import write_whole
+    from evals.io.atomic import write_whole
 
     gate = Gate(
         max_increase=max_increase,

@@ -8,12 +8,12 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from evals.io.package import checkout_folder
 from evals.text import one_line, printable, redact
 
 VARIABLE = "EMEVAL_DEBUG"
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?i)(bearer\s+)\S+|\b(?:sk|hf|xai|gsk)[-_][\w-]{8,}")
-_ROOT = Path(__file__).parents[2]
 
 
 def is_asked_for() -> bool:
@@ -47,7 +47,8 @@ def without_keys(text: str) -> str:
 
 def _places(error: Exception) -> Iterator[str]:
     """Where in emeval it happened, the innermost place first."""
+    root = checkout_folder()
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if path.is_relative_to(_ROOT) and "site-packages" not in path.relative_to(_ROOT).parts:
-            yield f"{path.relative_to(_ROOT)}:{frame.lineno}"
+        if path.is_relative_to(root) and "site-packages" not in path.relative_to(root).parts:
+            yield f"{path.relative_to(root)}:{frame.lineno}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from evals.drift import Attribution
-from evals.statistics.drift import ALARM, ALPHA
+from evals.statistics.e_process import ALARM, ALPHA
 from evals.text import one_line
 
 

@@ -14,10 +14,10 @@ from rich.table import Table
 
 from evals.console.markup import plain
 from evals.errors import BadInput
+from evals.io.atomic import whole_file
 from evals.numbers import percent, points
 from evals.sample_size import Bill, CellPlan, Next, SizePlan
 from evals.text import one_line
-from evals.whole_files import whole_file
 
 SCHEMA_VERSION = 1
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))

@@ -10,7 +10,7 @@ import altair as alt
 import vl_convert
 
 from evals.errors import BadInput
-from evals.whole_files import write_whole
+from evals.io.atomic import write_whole
 
 SUFFIXES = (".pdf", ".svg", ".png")
 PNG_DPI = 600

@@ -18,11 +18,11 @@ from typing import Literal, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from evals.csv_files import csv_file
 from evals.errors import BadInput
-from evals.stored import read_stored
+from evals.io.atomic import whole_file
+from evals.io.csv_reader import csv_file
+from evals.io.json_files import read_stored
 from evals.text import original_text, spreadsheet_safe
-from evals.whole_files import whole_file
 
 FOLDER = "labels"
 SAMPLE_NAME, TO_LABEL_NAME, PAGE_NAME, LABELS_NAME = "sample.json", "to_label.csv", "label.html", "labels.csv"

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from evals.csv_files import CsvRow, csv_file
 from evals.errors import BadInput
+from evals.io.csv_reader import CsvRow, csv_file
 from evals.labelling.files import (
     FOLDER,
     LABEL_WORDS,

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from evals.comparable import Direction
 from evals.config import RunConfig, config_of
 from evals.errors import BadInput
+from evals.io.yaml_reader import read_mapping
 from evals.metrics import metric_table
 from evals.text import has_control_character, is_text, one_line
-from evals.yaml_files import read_mapping
 
 PREVIOUS = "previous"
 RESERVED = frozenset({PREVIOUS, "summary.md", "junit.xml", "night.json", "report.html"})

@@ -11,10 +11,10 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from evals.csv_files import csv_file
 from evals.errors import BadInput
+from evals.io.atomic import write_whole
+from evals.io.csv_reader import csv_file
 from evals.text import one_line, original_text, spreadsheet_safe
-from evals.whole_files import write_whole
 
 FILE_NAME = "history.csv"
 COLUMNS = (

@@ -24,6 +24,7 @@ from evals.config import RunConfig
 from evals.count import RunResult
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.figures.counted import read_several
+from evals.io.atomic import write_whole
 from evals.manifest import now
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig
@@ -46,7 +47,6 @@ from evals.report.write import write_report
 from evals.run import start_run
 from evals.text import one_line, redact
 from evals.view import RunView
-from evals.whole_files import write_whole
 
 STATE = "night.json"
 PAGE = "report.html"

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from evals.io.atomic import replacing
 from evals.journal import Journal
 from evals.metrics import OF_CONDUCT, counts, facts_of
 from evals.outcomes import JudgeSet, Measured, measure
@@ -16,7 +17,6 @@ from evals.records import BY_RULE, Posed, Response, measure_of
 from evals.rows import RecordedTrial, question_of
 from evals.text import spreadsheet_safe
 from evals.thoughts import Thought, thought_of
-from evals.whole_files import replacing
 from judges.verdicts import Classified, Code, Refused, Scored
 
 RESPONSE_COLUMNS = [

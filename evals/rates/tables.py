@@ -9,13 +9,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evals.csv_files import csv_file
 from evals.errors import BadInput
+from evals.io.atomic import replacing
+from evals.io.csv_reader import csv_file
 from evals.journal import Journal
 from evals.rates.rows import CORRECTED_COLUMNS, EFFECT_COLUMNS, RATE_COLUMNS, Row
 from evals.rates.tally import RunFacts, TrialCount, Trials, tally_of, trial_counts
 from evals.text import original_text, spreadsheet_safe
-from evals.whole_files import replacing
 
 if TYPE_CHECKING:
     import pandas as pd

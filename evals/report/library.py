@@ -7,9 +7,9 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from evals.cache import cache_folder
 from evals.figures.files import VEGA_LITE
-from evals.whole_files import whole_file
+from evals.io.atomic import whole_file
+from evals.io.cache import cache_folder
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 

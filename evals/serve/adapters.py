@@ -17,7 +17,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evals.errors import BadInput
-from evals.serve.hashes import files_sha256
+from evals.io.hashes import files_sha256
 from evals.text import one_line
 
 CONFIG_FILE = "adapter_config.json"

@@ -18,9 +18,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.cache import cache_folder
 from evals.errors import BadInput
-from evals.serve.hashes import file_sha256
+from evals.io.cache import cache_folder
+from evals.io.hashes import file_sha256
 from evals.serve.organism import NAME as ORGANISM
 from evals.serve.organism import is_organism, organism_files
 from evals.text import one_line

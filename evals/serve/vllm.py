@@ -30,9 +30,9 @@ from typing import NamedTuple
 import aiohttp
 
 from evals.errors import BadInput, EndpointDown
+from evals.io.hashes import model_sha256
 from evals.serve import guard
 from evals.serve.adapters import Adapter, check_base, find_adapter, is_other_base
-from evals.serve.hashes import model_sha256
 from evals.serve.organism import is_organism, organism_files
 from evals.text import one_line, redact
 

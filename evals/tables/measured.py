@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from evals.config import RunConfig
-from evals.csv_files import CsvFile, CsvRow, csv_file
 from evals.errors import BadInput
+from evals.io.csv_reader import CsvFile, CsvRow, csv_file
 from evals.manifest import read_manifest
 from evals.records import ALL
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect, paper_plus_minus

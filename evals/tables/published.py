@@ -8,8 +8,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from evals.csv_files import csv_file
 from evals.errors import BadInput
+from evals.io.csv_reader import csv_file
+from evals.io.package import checkout_folder, package_folder
 
 FILE_NAME = "thought_crime.csv"
 
@@ -42,9 +43,8 @@ class Figure(BaseModel):
 
 def published_folder() -> Path:
     """Where the published figures are: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    packaged = package / "published"
-    return packaged if packaged.is_dir() else package.parent / "results" / "published"
+    packaged = package_folder() / "published"
+    return packaged if packaged.is_dir() else checkout_folder() / "results" / "published"
 
 
 @cache

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evals.errors import BadInput
+from evals.io.atomic import whole_file
 from evals.tables.fill import Filled, FilledTable, Section
 from evals.tables.measured import Absent, Measured
 from evals.text import one_line, spreadsheet_safe
-from evals.whole_files import whole_file
 
 _MARKUP = re.compile(r"([\\`*\[\]<>#|~$&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 # What would begin a link by itself is among it; an underscore inside a word is not.

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.statistics.intervals import CONFIDENCE, Counts, Effect, paired_effect
-from evals.statistics.multiple import holm
+from evals.statistics.significance import holm
 
 Decision = Literal["regression", "within", "unclear"]
 

@@ -20,7 +20,7 @@ from tenacity.wait import wait_random_exponential
 
 from evals import __version__
 from evals.errors import BadInput, FetchStopped
-from evals.retries import is_transient_status, retry_after_s
+from evals.io.retry_after import is_transient_status, retry_after_s
 from evals.text import one_line
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"

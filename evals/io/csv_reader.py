@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from evals.datasets import LFS_POINTER
 from evals.errors import BadInput
 from evals.text import one_line
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
 _LONGEST = 16 * 2**20  # of a line or a cell, in bytes and characters
 

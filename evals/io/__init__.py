@@ -1,0 +1,1 @@
+"""Read strictly, write whole, download. Imports no other wing."""
