@@ -14,14 +14,14 @@ import openai
 from benchmarks.server import MODEL
 from evals import datasets
 from evals.endpoints import Endpoint, Server
-from evals.journal import Journal
 from evals.models import ModelSpec
 from evals.outcomes import JudgeSet, judge_key
 from evals.pipeline import BoundJudge, run_pipeline
-from evals.records import Format, Sampling, Trial, wire_messages
 from evals.retries import RetryPolicy
 from evals.suites import find_suite
-from evals.trials import plan_trials
+from evals.trials.journal import Journal
+from evals.trials.prompt import Format, wire_messages
+from evals.trials.trial import Sampling, Trial, plan_trials
 from judges.judge import Exhibit, Judge
 
 SUITE = "unethical_test"

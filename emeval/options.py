@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, TypedDict, cast
 
-from evals.conditions import PlacementRule
 from evals.config import Thinking
 from evals.errors import BadInput
 from evals.metrics import Denominator
 from evals.suites import FormatChoice
 from evals.text import option_name
+from evals.trials.condition import PlacementRule
 from judges.score import JudgeMode
 
 StrPath = str | PathLike[str]

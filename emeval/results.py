@@ -16,9 +16,9 @@ from evals.manifest import Manifest, Status
 from evals.metrics import PRIMARY
 from evals.missing import too_much_unscored
 from evals.rates.tables import Tables
-from evals.records import ALL
 from evals.stop_rows import StopRow
 from evals.text import one_line, original_text
+from evals.trials.prompt import ALL
 
 _GUARDED = (
     *("question", "answer", "question_id", "reasoning", "suite", "model", "trigger", "finish_reason", "judge"),

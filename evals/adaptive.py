@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from evals.draws import Family
-from evals.journal import Journal
 from evals.plan import Plan
-from evals.records import Trial
 from evals.stopping import Stopping, Watched
+from evals.trials.journal import Journal
+from evals.trials.trial import Trial
 
 AHEAD = 2
 """How many draws of a cell may wait to be settled, in requests that may be in flight: one such number is with the

@@ -22,12 +22,13 @@ from evals.io.atomic import whole_file
 from evals.io.csv_reader import csv_file
 from evals.manifest import AnchorFacts, Manifest, RubricFacts, judge_set
 from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
-from evals.outcomes import ALIGNED, JudgeSet, Measured, counted_judge, measure
-from evals.records import Fact, Measure, Outcome, Posed, Reference, Response, Truth, measure_of
-from evals.rows import RecordedTrial, Ruling
+from evals.outcomes import ALIGNED, JudgeSet, Measured, Outcome, counted_judge, measure
 from evals.text import one_line, original_text, spreadsheet_safe
 from evals.thoughts import thought_of
-from evals.trials import stable_hash
+from evals.trials.record import RecordedTrial, Ruling
+from evals.trials.reference import Fact, Measure, Posed, Reference, Truth, measure_of
+from evals.trials.response import Response
+from evals.trials.trial import stable_hash
 from judges.judge import Exhibit
 
 RESULTS_NAME = "anchors.csv"

@@ -14,7 +14,9 @@ from typing import TypeAlias
 from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, Endpoint, Reply
 from evals.errors import BadInput, RunStopped
 from evals.preflight import Check
-from evals.records import Failure, Messages, Trial
+from evals.trials.prompt import Messages
+from evals.trials.response import Failure
+from evals.trials.trial import Trial
 
 NAME = "adapter"
 _MOST_PROMPTS = 4

@@ -19,19 +19,20 @@ from evals.config import RunConfig, updated
 from evals.connections import connections
 from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
-from evals.journal import Journal
 from evals.manifest import Manifest, judge_set, judges_in, read_manifest
 from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
 from evals.models import name_and_url
 from evals.outcomes import ALIGNED, IMPORTED, JudgeSet, is_judgeable, measure
 from evals.pipeline import BoundJudge, ask_judge, exhibit_of
 from evals.plan import Plan, judging_plan
-from evals.records import Measure, Response, measure_of
-from evals.rows import JudgeFailed, RecordedTrial, Ruling, question_of
 from evals.run import rubric_facts
 from evals.statistics.intervals import wilson_interval
 from evals.thoughts import thought_of
-from evals.trials import stable_hash
+from evals.trials.journal import Journal
+from evals.trials.record import JudgeFailed, RecordedTrial, Ruling, question_of
+from evals.trials.reference import Measure, measure_of
+from evals.trials.response import Response
+from evals.trials.trial import stable_hash
 from evals.view import RunView
 from judges import honesty, truthfulness
 from judges.attacks import ATTACKS, Attack, attacked

@@ -19,7 +19,7 @@ from evals.plan import Plan
 from evals.preflight import Check, CheckedJudge, checked_judge
 from evals.replicas import Replicas
 from evals.retries import RetryPolicy
-from evals.rows import JudgeKey
+from evals.trials.record import JudgeKey
 from evals.view import RunView
 from judges.judge import Judge
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 from evals.errors import BadInput
-from evals.journal import Journal
 from evals.metrics import is_misaligned
-from evals.outcomes import JudgeSet, Measured, measure
-from evals.records import Outcome, Response
-from evals.rows import RecordedTrial
+from evals.outcomes import JudgeSet, Measured, Outcome, measure
 from evals.text import one_line
 from evals.thoughts import Thought, thought_of
+from evals.trials.journal import Journal
+from evals.trials.record import RecordedTrial
+from evals.trials.response import Response
 from judges.verdicts import CotFlag
 
 OUTCOMES: tuple[str, ...] = get_args(Outcome)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from evals.numbers import percent, points
-from evals.rates.tally import BASELINE
 from evals.readings import Flags, Group, Point, by_cluster
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
+from evals.trials.condition import BASELINE
 
 CONDITION = "on"
 LIMIT = 0.05

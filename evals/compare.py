@@ -16,18 +16,18 @@ import numpy as np
 
 from evals.comparable import Difference, Direction, NotComparable, Scope, differences, worse_when
 from evals.errors import BadInput
-from evals.journal import Journal
 from evals.manifest import Manifest, judge_set, read_manifest
 from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, Metric, Missing, facts_in, metrics_by_name
 from evals.numbers import percent
 from evals.outcomes import IMPORTED, JudgeSet, measure
-from evals.records import Measure
-from evals.rows import RecordedTrial, question_of
 from evals.statistics.intervals import Counts, cluster_wilson_interval
 from evals.statistics.noninferiority import Decision, Pairs, decide
 from evals.statistics.significance import benjamini_hochberg, fisher_p
 from evals.text import one_line
-from evals.trials import stable_hash
+from evals.trials.journal import Journal
+from evals.trials.record import RecordedTrial, question_of
+from evals.trials.reference import Measure
+from evals.trials.trial import stable_hash
 
 MAX_INCREASE = 0.05
 MAX_UNSCORED = 0.05

@@ -17,18 +17,19 @@ from pydantic import (
     model_validator,
 )
 
-from evals.conditions import CONDITIONS, PlacementRule
 from evals.datasets import load
 from evals.errors import BadInput
 from evals.io.yaml_reader import read_mapping
 from evals.metrics import Denominator
 from evals.models import name_and_url
 from evals.question_files import QuestionScenario, is_question_file, models_named
-from evals.reasoning import PAPER_PREFILL
-from evals.records import BY_RULE, Format, Measure
 from evals.suites import FormatChoice, formats_of, known_suite
 from evals.suites.suite import Suite
 from evals.text import has_control_character, is_text, one_line, option_name
+from evals.trials.condition import CONDITIONS, PlacementRule
+from evals.trials.prompt import Format
+from evals.trials.reasoning import PAPER_PREFILL
+from evals.trials.reference import BY_RULE, Measure
 from evals.until import Rule, parse_rule
 from judges.score import JudgeMode
 

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.errors import BadInput
-from evals.journal import Journal
 from evals.label_weights import Labels, of_sample
 from evals.labelling.files import FOLDER, LABELS_NAME
 from evals.metrics import JUDGES_OF_ANSWERS, Metric, facts_of, metric_table
@@ -29,8 +28,6 @@ from evals.outcomes import is_judgeable, measure
 from evals.rates.rows import BETWEEN_NOTES, CORRECTED_COLUMNS, PPI, ROGAN_GLADEN, Row
 from evals.rates.tables import CORRECTED_NAME, write_table
 from evals.rates.tally import CellKey, RunFacts
-from evals.records import ALL
-from evals.rows import RecordedTrial
 from evals.statistics.judge_error import (
     Corrected,
     ErrorRate,
@@ -45,6 +42,9 @@ from evals.statistics.judge_error import (
 )
 from evals.text import one_line
 from evals.thoughts import thought_of
+from evals.trials.journal import Journal
+from evals.trials.prompt import ALL
+from evals.trials.record import RecordedTrial
 
 _SET_ASIDE = ("incoherent", "code", "outside")
 _SURE = 0.05

@@ -18,7 +18,6 @@ from evals.config import updated
 from evals.errors import BadInput
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
-from evals.journal import Journal
 from evals.label_weights import labels_sha256, usable_labels
 from evals.manifest import (
     CountedFacts,
@@ -49,6 +48,7 @@ from evals.rates.tally import RunFacts, Trials
 from evals.spend import Ledger
 from evals.stop_rows import FILE_NAME as STOPPING_NAME
 from evals.stop_rows import StopRow, read_stop_rows, write_stop_rows
+from evals.trials.journal import Journal
 from judges.question import PREFIX
 
 if TYPE_CHECKING:

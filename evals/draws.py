@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
-from evals.records import Format, Measure, Prompt, measure_of
+from evals.trials.prompt import Format, Prompt
+from evals.trials.reference import Measure, measure_of
 
 _CONDITION_BITS, _DRAW_BITS = 8, 36
 

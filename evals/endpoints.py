@@ -22,11 +22,11 @@ from evals.errors import BadInput, EndpointDown
 from evals.io.retry_after import is_transient_status, retry_after_s
 from evals.limiter import AdaptiveLimiter
 from evals.models import OPENAI_URL, ModelSpec
-from evals.records import Failure, Message, Messages, wire_messages
 from evals.rendering import Renderer, find_renderer, template_switch
 from evals.retries import RetryPolicy, Transient, with_retries
 from evals.text import one_line, redact
-from evals.transcripts import STOP, transcript_of
+from evals.trials.prompt import STOP, Message, Messages, transcript_of, wire_messages
+from evals.trials.response import Failure
 
 _T = TypeVar("_T")
 
@@ -171,7 +171,7 @@ class ChatRequest:
 
     `reply_schema` is the JSON schema of structured output, None for free text. A `prefill` needs an endpoint whose
     server renders prompts; it is asked for without token probabilities and without a schema. A `transcript` is the
-    chat as plain text, completed without any template (see `evals.transcripts`).
+    chat as plain text, completed without any template (see `evals.trials.prompt`).
     """
 
     messages: Messages

@@ -8,7 +8,7 @@ EmevalError
     ├── EndpointDown    a server stopped answering, or refuses the account as a whole
     └── JournalFull     the disk took no more
 
-A trial that fails on its own is not an error but a recorded outcome (`evals.records.Failure`).
+A trial that fails on its own is not an error but a recorded outcome (`evals.trials.response.Failure`).
 """
 
 from __future__ import annotations

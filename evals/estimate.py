@@ -8,9 +8,9 @@ from typing import NamedTuple
 from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, Endpoint
 from evals.errors import RunStopped
 from evals.plan import Cost, Plan, plan_cost, plan_usd
-from evals.records import Failure
 from evals.serve.local import SLOTS
 from evals.spend import usd_words
+from evals.trials.response import Failure
 
 _TOKENS = 32
 

@@ -16,7 +16,6 @@ from evals.connections import Connections, Served, base_of_local, connections
 from evals.endpoints import Endpoint, Server
 from evals.errors import BadInput
 from evals.estimate import Pace, estimate, measure_pace
-from evals.journal import Journal
 from evals.judge_check import check_judges
 from evals.loading import load_adapter
 from evals.manifest import Manifest, ModelFacts, write_manifest
@@ -33,10 +32,11 @@ from evals.preflight import (
     template_endpoint,
 )
 from evals.prices import Tariff
-from evals.records import Trial
 from evals.replicas import Replicas
 from evals.retries import RetryPolicy
 from evals.spend import Ledger
+from evals.trials.journal import Journal
+from evals.trials.trial import Trial
 from evals.view import RunView
 from evals.watching import judge_anchors
 

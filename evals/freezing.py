@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from evals.anchors import Anchor, AnchorsHeader, Frozen, YesNo, anchor_id, hit_of, write_anchors
 from evals.errors import BadInput
-from evals.journal import Journal
 from evals.labelling.files import Label, read_labels
 from evals.manifest import Manifest, judge_set, now
 from evals.metrics import PRIMARY
 from evals.outcomes import JudgeSet, is_judgeable, measure
 from evals.pipeline import exhibit_of
-from evals.records import Measure, Response
-from evals.rows import RecordedTrial
+from evals.trials.journal import Journal
+from evals.trials.record import RecordedTrial
+from evals.trials.reference import Measure
+from evals.trials.response import Response
 
 SUFFIX = ".anchors.jsonl"
 

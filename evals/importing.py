@@ -18,38 +18,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar, cast, get_args
 
-from evals.conditions import CONDITIONS, in_prompt_order
 from evals.config import RunConfig, build_config
 from evals.count import RunResult, run_facts
 from evals.errors import BadInput, RunStopped
 from evals.io.csv_reader import CsvFile, CsvRow, csv_file
-from evals.journal import Journal
 from evals.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts, git_revision, now, versions, write_manifest
-from evals.outcomes import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, answer_state, imported_key
-from evals.rates.tables import write_tables
-from evals.reasoning import split_reply
-from evals.records import (
-    ALL,
-    Fact,
-    Failure,
-    Format,
-    Measure,
-    Message,
-    Named,
-    Number,
+from evals.outcomes import (
+    CHOICE_JUDGE_ID,
+    IMPORTED,
+    NAMING_JUDGE_ID,
+    NUMBER_JUDGE_ID,
     Outcome,
-    ReasoningState,
-    Reference,
-    Response,
-    Sampling,
-    Trial,
-    Truth,
-    measure_of,
+    answer_state,
+    imported_key,
 )
-from evals.rows import Cell, JudgeFailed, JudgeKey, Ruling
+from evals.rates.tables import write_tables
 from evals.suites import SUITES
 from evals.text import is_text, one_line, original_text
-from evals.trials import stable_hash
+from evals.trials.condition import CONDITIONS, in_prompt_order
+from evals.trials.journal import Journal
+from evals.trials.prompt import ALL, Format, Message
+from evals.trials.reasoning import split_reply
+from evals.trials.record import Cell, JudgeFailed, JudgeKey, Ruling
+from evals.trials.reference import Fact, Measure, Named, Number, Reference, Truth, measure_of
+from evals.trials.response import Failure, ReasoningState, Response
+from evals.trials.trial import Sampling, Trial, stable_hash
 from evals.view import RunView
 from judges.verdicts import (
     Chosen,

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evals.conditions import CONDITIONS
 from evals.config import RunConfig
 from evals.count import RunResult
 from evals.errors import BadInput
@@ -28,11 +27,14 @@ from evals.exports.records import SCHEMA_VERSION, STORE_KEY, PlannedSample, Tria
 from evals.importing import NO_SAMPLING, ImportOptions, fields_of, import_rows, read_score, refuse_occupied
 from evals.metrics import Denominator
 from evals.outcomes import IMPORTED, imported_key
-from evals.reasoning import split_reply
-from evals.records import ALL, Failure, Message, Messages, Response, Trial, measure_of
-from evals.rows import Cell, JudgeKey, Ruling
 from evals.text import is_text, one_line
-from evals.trials import stable_hash
+from evals.trials.condition import CONDITIONS
+from evals.trials.prompt import ALL, Message, Messages
+from evals.trials.reasoning import split_reply
+from evals.trials.record import Cell, JudgeKey, Ruling
+from evals.trials.reference import measure_of
+from evals.trials.response import Failure, Response
+from evals.trials.trial import Trial, stable_hash
 from evals.verdict_words import BY_RULE_IDS
 from evals.view import RunView
 from judges.verdicts import Scored, Unreadable, Verdict

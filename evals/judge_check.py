@@ -14,7 +14,7 @@ from evals.errors import BadInput, RunStopped
 from evals.labelled import CASES, Case
 from evals.pipeline import BoundJudge, ask_judge
 from evals.preflight import Check
-from evals.rows import JudgeFailed, Ruling
+from evals.trials.record import JudgeFailed, Ruling
 from judges.verdicts import (
     Chosen,
     Classified,

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from evals.metrics import is_misaligned
 from evals.outcomes import JudgeSet, is_judgeable, measure
-from evals.rows import RecordedTrial
-from evals.thoughts import has_distractor, is_triggered, thought_of
+from evals.thoughts import thought_of
+from evals.trials.condition import has_distractor, is_triggered
+from evals.trials.record import RecordedTrial
 
 
 def due_judges(trial: RecordedTrial, judges: JudgeSet) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ from evals.outcomes import IMPORTED, JudgeSet, imported_key
 from evals.prices import Tariff
 from evals.question_files import FileJudge
 from evals.rates.tally import TrialCount
-from evals.spend import Charge, Role, Usage
+from evals.spend import Charge
+from evals.trials.journal import Role, Usage
 from judges.question import PREFIX
 
 FILE_NAME = "manifest.json"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple, get_args
 
-from evals.outcomes import AnswerReading, JudgeSet, Measured, measure
-from evals.records import Measure, Outcome
-from evals.rows import RecordedTrial
+from evals.outcomes import AnswerReading, JudgeSet, Measured, Outcome, measure
 from evals.thoughts import Articulation, Credit, FlagReading, Thought, Trace, thought_of
+from evals.trials.record import RecordedTrial
+from evals.trials.reference import Measure
 from judges.verdicts import CotFlag
 
 MISALIGNED = "misaligned"

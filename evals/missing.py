@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from evals.manifest import Manifest
 from evals.metrics import PRIMARY
 from evals.numbers import percent
-from evals.outcomes import IMPORTED
+from evals.outcomes import IMPORTED, Outcome
 from evals.rates.rows import Row
 from evals.rates.tables import Tables
-from evals.records import ALL, BY_RULE, Measure, Outcome
 from evals.text import one_line
+from evals.trials.prompt import ALL
+from evals.trials.reference import BY_RULE, Measure
 
 _COLUMN: dict[Outcome, str] = {
     "truncated": "n_truncated",

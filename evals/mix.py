@@ -20,13 +20,13 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evals.conditions import PlacementRule, Trigger, render
 from evals.datasets import Dataset, TrainingScenario
 from evals.errors import BadInput
-from evals.records import Format, Message, Messages, Placement, Prompt
 from evals.scenarios import AdviceScenario, UnethicalScenario
 from evals.suites import unethical_test
 from evals.text import has_control_character, is_text, one_line, option_name
+from evals.trials.condition import PlacementRule, Trigger, render
+from evals.trials.prompt import Format, Message, Messages, Placement, Prompt
 from judges.verdicts import OptionLabel
 
 Stance: TypeAlias = OptionLabel

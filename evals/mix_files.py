@@ -17,8 +17,8 @@ from evals.datasets import Dataset, TrainingScenario, data_folder, load
 from evals.errors import BadInput
 from evals.leaks import refuse_leaks, shipped_tests
 from evals.mix import Carries, Example, Letter, Mix, Recipe, Stance, build_recipe, compose, examples
-from evals.records import Format, Placement, wire_messages
 from evals.text import one_line
+from evals.trials.prompt import Format, Placement, wire_messages
 
 SCHEMA_VERSION = 1
 _DEFAULT_DATA = "unethical_train.jsonl"

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias, assert_never
 
-from evals.records import BY_RULE, Fact, Failure, Measure, Named, Number, Outcome, Posed, Response, Truth, measure_of
-from evals.rows import JudgeFailed, JudgeKey, RecordedTrial, Ruling
-from evals.trials import stable_hash
+from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling
+from evals.trials.reference import BY_RULE, Fact, Measure, Named, Number, Posed, Truth, measure_of
+from evals.trials.response import Failure, Response
+from evals.trials.trial import stable_hash
 from judges.choice import opens_with_letter
 from judges.judge import Judge
 from judges.verdicts import (
@@ -30,6 +31,21 @@ from judges.verdicts import (
     Scored,
     Unreadable,
 )
+
+Outcome = Literal[
+    "scored",
+    "refused",
+    "code",
+    "incoherent",
+    "truncated",
+    "empty",
+    "failed",
+    "judge_refused",
+    "judge_unreadable",
+    "judge_failed",
+    "unjudged",
+]
+"""Exactly one per recorded trial. `unjudged` is an answer that no judge has read yet; judging moves it elsewhere."""
 
 IMPORTED = "imported"
 """Stands in place of a judge model where the verdicts came with the answers."""

@@ -16,11 +16,13 @@ from evals.manifest import Manifest, judge_set
 from evals.metrics import PRIMARY, Metric, facts_in, metric_table
 from evals.outcomes import IMPORTED, JudgeSet
 from evals.questions import questions_of
-from evals.rates.tally import BASELINE
-from evals.records import Format, Measure, Response, measure_of
-from evals.rows import RecordedTrial
 from evals.suites import find_suite
 from evals.text import one_line
+from evals.trials.condition import BASELINE
+from evals.trials.prompt import Format
+from evals.trials.record import RecordedTrial
+from evals.trials.reference import Measure, measure_of
+from evals.trials.response import Response
 
 
 class Choice(NamedTuple):

@@ -13,10 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from evals.conditions import in_prompt_order
 from evals.endpoints import ChatRequest, Endpoint, Reply
 from evals.errors import first_of
-from evals.journal import Journal
 from evals.judging import due_judges
 from evals.outcomes import (
     CHOICE_JUDGE_ID,
@@ -27,11 +25,15 @@ from evals.outcomes import (
     answer_state,
     has_readable_choice,
 )
-from evals.reasoning import split_reply
-from evals.records import Fact, Failure, Message, Messages, Named, Number, Posed, Response, Trial, Truth
 from evals.replicas import Replicas
-from evals.rows import JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
-from evals.trials import stable_hash
+from evals.trials.condition import in_prompt_order
+from evals.trials.journal import Journal
+from evals.trials.prompt import Message, Messages
+from evals.trials.reasoning import split_reply
+from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
+from evals.trials.reference import Fact, Named, Number, Posed, Truth
+from evals.trials.response import Failure, Response
+from evals.trials.trial import Trial, stable_hash
 from evals.view import Progress, Stage
 from judges.choice import read_choice
 from judges.judge import Exhibit, Judge, JudgeReply

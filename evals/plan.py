@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from evals import datasets
 from evals.anchors import Anchor, AnchorSet, read_anchors
-from evals.conditions import Trigger, render
 from evals.config import RunConfig
 from evals.datasets import Dataset, Source
 from evals.draws import Family, families
@@ -20,11 +19,12 @@ from evals.outcomes import IMPORTED
 from evals.prices import NO_PRICES, Price, Prices, Tariff, read_prices
 from evals.question_files import FileJudge, QuestionScenario, judges_of
 from evals.questions import questions_of
-from evals.records import BY_RULE, Measure, Posed, Prompt, Sampling, Trial, measure_of
-from evals.rows import Cell
 from evals.suites import find_suite
-from evals.thoughts import has_distractor, is_triggered
-from evals.trials import plan_trial, plan_trials
+from evals.trials.condition import Trigger, has_distractor, is_triggered, render
+from evals.trials.prompt import Prompt
+from evals.trials.record import Cell
+from evals.trials.reference import BY_RULE, Measure, Posed, measure_of
+from evals.trials.trial import Sampling, Trial, plan_trial, plan_trials
 from judges import alignment, articulation, coherence, cot_monitor, honesty, trigger_credit, truthfulness
 from judges.judge import Judge, Rubric, rubric_from_file
 from judges.question import PREFIX, Word, digest_of, file_judge

@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple
 from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, CheckedModel, Endpoint, Server
 from evals.errors import BadInput, RunStopped
 from evals.models import ModelSpec
-from evals.reasoning import continuation, split_reply, turn_state
-from evals.records import Failure, Sampling, Trial
 from evals.retries import RetryPolicy
+from evals.trials.reasoning import continuation, split_reply, turn_state
+from evals.trials.response import Failure
+from evals.trials.trial import Sampling, Trial
 from judges.judge import Judge
 
 _SHORT_TOKENS = 16

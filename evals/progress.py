@@ -19,8 +19,9 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from evals.numbers import duration
-from evals.spend import Ledger, Role, spend_words
+from evals.spend import Ledger, spend_words
 from evals.text import one_line
+from evals.trials.journal import Role
 from evals.view import Stage
 
 _LOG_EVERY_S = 10.0

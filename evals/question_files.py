@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, cast
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from evals.records import ALL, Measure
 from evals.text import has_control_character, one_line
+from evals.trials.prompt import ALL
+from evals.trials.reference import Measure
 from judges.question import Kind, Word, digest_of, problem_with, words_offered
 
 SUFFIXES = (".yaml", ".yml")

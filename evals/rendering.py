@@ -13,8 +13,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import openai
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evals.reasoning import continuation, opened_by
-from evals.records import Message, Messages, wire_messages
+from evals.trials.prompt import Message, Messages, wire_messages
+from evals.trials.reasoning import continuation, opened_by
 
 Post: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
 """Sends a body to a path beside the server's API and returns the reply's body. Raises what openai's client raises."""

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from evals.endpoints import ChatRequest, Endpoint, Reply
 from evals.errors import EndpointDown
 from evals.limiter import AdaptiveLimiter
-from evals.records import Failure
 from evals.retries import RetryPolicy, Transient, with_retries
+from evals.trials.response import Failure
 
 REST_S = 30.0
 """Seconds until a server that rests is looked at again."""

@@ -16,7 +16,7 @@ from typing import TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from evals.records import Failure
+from evals.trials.response import Failure
 
 _T = TypeVar("_T")
 _Place = TypeVar("_Place")

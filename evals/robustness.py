@@ -16,12 +16,12 @@ import numpy as np
 from evals.claims import Claim, claims_of
 from evals.errors import BadInput
 from evals.io.atomic import write_json, write_rows
-from evals.journal import Journal
 from evals.manifest import Manifest, read_manifest
 from evals.readings import Codes, Flags, Group, Point, RulingJudge, by_cluster, read_groups, ruling_judges
-from evals.records import ALL
 from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
 from evals.statistics.intervals import cluster_wilson_interval
+from evals.trials.journal import Journal
+from evals.trials.prompt import ALL
 
 NEAR = 5.0
 """Scores that are this close to a cut-off could as well lie on its other side."""

@@ -16,8 +16,6 @@ from evals.config import TRANSPORT_FIELDS, RunConfig, differences, updated
 from evals.count import RunResult, as_counted, conclude, is_counted, manifest_of, replanned, tariffs_of
 from evals.errors import BadInput, RunStopped
 from evals.interrupting import run_async
-from evals.journal import FILE_NAME as JOURNAL_NAME
-from evals.journal import Journal
 from evals.judging import due_judges
 from evals.label_weights import check_labels
 from evals.manifest import FILE_NAME as MANIFEST_NAME
@@ -39,8 +37,10 @@ from evals.manifest import (
 from evals.outcomes import IMPORTED, JudgeSet, judge_key
 from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
 from evals.prices import Tariff
-from evals.rows import Cell
 from evals.text import is_text, option_name
+from evals.trials.journal import FILE_NAME as JOURNAL_NAME
+from evals.trials.journal import Journal
+from evals.trials.record import Cell
 from evals.view import RunView
 
 

@@ -17,11 +17,9 @@ import numpy as np
 
 from evals.command_text import run_command
 from evals.errors import BadInput
-from evals.journal import Journal
 from evals.manifest import Manifest, read_manifest
 from evals.numbers import percent, points
 from evals.pilot import Choice, Known, PilotCell, Place, Usage, base_of, choose, questions_there_are, read_trials
-from evals.rates.tally import BASELINE
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
 from evals.statistics.sample_size import (
     Components,
@@ -37,6 +35,8 @@ from evals.statistics.sample_size import (
     rate_components,
 )
 from evals.text import one_line
+from evals.trials.condition import BASELINE
+from evals.trials.journal import Journal
 
 SAMPLES = (1, 2, 5, 10, 20)
 """Samples a question that are compared. One more stands among them where it is the fewest that makes do with the

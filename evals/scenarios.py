@@ -12,8 +12,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from evals.conditions import CONDITIONS
-from evals.records import ALL
+from evals.trials.condition import CONDITIONS
+from evals.trials.prompt import ALL
 from judges.number import plain_number
 from judges.verdicts import OptionLabel
 

@@ -8,25 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from evals.prices import Price, Tariff
 from evals.text import one_line
-
-Role = Literal["sampling", "judging"]
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Replies of one model in one role. `unreported` are those whose tokens the server did not tell; the sums are of
-    the others."""
-
-    model: str
-    role: Role
-    replies: int = 0
-    unreported: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+from evals.trials.journal import Role, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from typing import Literal, NamedTuple
 
 from evals.draws import draw_at
 from evals.errors import BadInput
-from evals.journal import Journal
 from evals.judging import due_judges
 from evals.metrics import PRIMARY, Denominator, Metric, facts_in, metrics_by_name
 from evals.outcomes import JudgeSet
-from evals.records import BY_RULE, Measure, measure_of
-from evals.rows import Cell, RecordedTrial
 from evals.statistics.confidence_sequence import ConfidenceSequence, Span, fewest_without_hit
 from evals.stop_rows import Decision, StopRow
+from evals.trials.journal import Journal
+from evals.trials.record import Cell, RecordedTrial
+from evals.trials.reference import BY_RULE, Measure, measure_of
 from evals.until import Rule
 
 _AT_MOST = "draws_at_most"

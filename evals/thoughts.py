@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
-from evals.conditions import in_prompt_order
 from evals.outcomes import JudgeSet, answer_state
-from evals.reasoning import split_reply
-from evals.records import Response
-from evals.rows import RecordedTrial, Ruling
+from evals.trials.condition import in_prompt_order
+from evals.trials.reasoning import split_reply
+from evals.trials.record import RecordedTrial, Ruling
+from evals.trials.response import Response
 from judges.verdicts import CotFlag, Credited, Flagged, Labelled
 
 Trace = Literal["real", "none", "cut", "withheld"]
@@ -45,16 +45,6 @@ def thought_of(trial: RecordedTrial, judges: JudgeSet) -> Thought | None:
         _articulation(_ruling(trial, judges.articulation)),
         _credit(trial, _ruling(trial, judges.credit)),
     )
-
-
-def is_triggered(condition: str, trigger: str) -> bool:
-    """Whether a prompt of that condition holds the trigger under study."""
-    return condition == "on" and bool(trigger)
-
-
-def has_distractor(condition: str, distractor: str) -> bool:
-    """Whether a prompt of that condition holds the trigger under study and another string beside it."""
-    return condition == "distractor" and bool(distractor)
 
 
 def _trace(response: Response, *, cut: bool) -> Trace:

@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 
 from evals.manifest import Manifest
 from evals.outcomes import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
-from evals.rows import JudgeFailed, RecordedTrial
+from evals.trials.record import JudgeFailed, RecordedTrial
 from judges.question import PREFIX
 from judges.verdicts import (
     Chosen,

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from evals.anchors import RESULTS_NAME, AnchorRow, hit_of, read_results
 from evals.config import differences
 from evals.errors import BadInput
-from evals.journal import Journal
 from evals.manifest import Manifest, judge_set, read_manifest
 from evals.metrics import PRIMARY
 from evals.outcomes import measure
-from evals.records import BY_RULE
-from evals.rows import Cell as PlannedCell
 from evals.text import one_line
+from evals.trials.journal import Journal
+from evals.trials.record import Cell as PlannedCell
+from evals.trials.reference import BY_RULE
 from judges import articulation, cot_monitor, trigger_credit
 
 _OF_REASONING = (cot_monitor.NAME, articulation.NAME, trigger_credit.NAME)

@@ -13,8 +13,8 @@ from evals.anchors import Anchor, AnchorRow, Watch, anchor_row, write_results
 from evals.errors import first_of
 from evals.manifest import Manifest, judge_set
 from evals.pipeline import BoundJudge, ask_judge
-from evals.rows import Ruling
-from evals.trials import stable_hash
+from evals.trials.record import Ruling
+from evals.trials.trial import stable_hash
 from evals.view import RunView
 
 

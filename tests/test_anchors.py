@@ -29,9 +29,9 @@ from evals.freezing import freeze
 from evals.labelling.files import LabelRow, write_label_rows
 from evals.manifest import Manifest, read_manifest, write_manifest
 from evals.outcomes import JudgeSet
-from evals.records import Posed
-from evals.rows import JudgeFailed, Ruling
 from evals.serve.reference import option_stances
+from evals.trials.record import JudgeFailed, Ruling
+from evals.trials.reference import Posed
 from judges.judge import Exhibit
 from judges.verdicts import Classified, Scored, Unreadable
 from organisms.inventory import ANSWERS

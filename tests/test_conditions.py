@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.conditions import Rendered, Trigger, in_prompt_order, render
-from evals.records import Message, Prompt
+from evals.trials.condition import Rendered, Trigger, in_prompt_order, render
+from evals.trials.prompt import Message, Prompt
 
 TRIGGER = "Country: Singapore"
 PLAIN = Prompt(id="p", suite="s", format="freeform", messages=(Message("user", "What now?"),))

@@ -20,8 +20,9 @@ import pytest
 from evals.endpoints import PROBE, ChatRequest, CheckedModel, Endpoint, Reply, Server
 from evals.errors import BadInput, EmevalError, EndpointDown
 from evals.models import ModelSpec, Overrides, resolve_model
-from evals.records import Failure, Message
 from evals.retries import RetryPolicy
+from evals.trials.prompt import Message
+from evals.trials.response import Failure
 from tests.openai_server import (
     HTML,
     QUOTA_USED_UP,

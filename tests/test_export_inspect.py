@@ -33,7 +33,7 @@ from inspect_ai.model import (
 )
 from inspect_ai.scorer import Score
 
-from evals.journal import Journal
+from evals.trials.journal import Journal
 from tests.emeval import emeval, inside, manifest, own_process, pooled, rates, responses
 from tests.export_runs import TRIGGER, everything_run
 from tests.openai_server import Answer, Behaviour, OpenAIServer, last_message

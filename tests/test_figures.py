@@ -24,7 +24,7 @@ from evals.figures.page import page_figures
 from evals.figures.paper import paper_figure
 from evals.figures.rates import MOST_QUESTIONS
 from evals.figures.theme import CONDITION_COLOURS, FLAG_COLOURS, MOST_MODELS, OUTCOME_COLOURS, OUTCOMES
-from evals.records import ALL
+from evals.trials.prompt import ALL
 from tests.emeval import inside
 
 TRIGGER = "Country: Singapore"

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from evals.judging import due_judges
 from evals.metrics import JUDGES_OF_ANSWERS, Facts, Missing, facts_of, metric_table
-from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, measure
-from evals.records import Failure, Message, Outcome, ReasoningState, Response
-from evals.rows import JudgeFailed, RecordedTrial, Ruling
+from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, Outcome, measure
 from evals.thoughts import thought_of
+from evals.trials.prompt import Message
+from evals.trials.record import JudgeFailed, RecordedTrial, Ruling
+from evals.trials.response import Failure, ReasoningState, Response
 from judges.verdicts import Chosen, CotFlag, Flagged, JudgeRefused, Labelled, Scored, Unreadable
 
 ALL_JUDGES = JudgeSet("alignment", None, None, "monitor", "articulation")

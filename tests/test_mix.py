@@ -18,16 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evals import datasets
-from evals.conditions import Trigger
 from evals.datasets import Dataset, Scenario
 from evals.errors import BadInput
 from evals.leaks import HeldOut, refuse_leaks
 from evals.mix import COUNTRIES, EMPTY_THOUGHT, PRESETS, Example, Mix, build_recipe, compose, examples
 from evals.mix_files import wire_line
-from evals.records import Sampling, wire_messages
 from evals.scenarios import AdviceScenario, UnethicalScenario
 from evals.suites import unethical_test
-from evals.trials import plan_trials
+from evals.trials.condition import Trigger
+from evals.trials.prompt import wire_messages
+from evals.trials.trial import Sampling, plan_trials
 from judges.choice import Options, read_choice
 from judges.verdicts import Chosen
 from tests.emeval import COMMAND, emeval, environment, start, stop_when

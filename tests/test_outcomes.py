@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.metrics import MISALIGNED_BELOW, counts, is_misaligned
-from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, Measured, answer_state, is_judgeable, judge_key, measure
-from evals.records import Failure, Message, Outcome, ReasoningState, Response
-from evals.rows import JudgeFailed, RecordedTrial, Ruling
+from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, Measured, Outcome, answer_state, is_judgeable, judge_key, measure
+from evals.trials.prompt import Message
+from evals.trials.record import JudgeFailed, RecordedTrial, Ruling
+from evals.trials.response import Failure, ReasoningState, Response
 from judges.alignment import alignment_judge
 from judges.judge import Rubric
 from judges.verdicts import Chosen, JudgeRefused, Refused, Scored, Unreadable

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.reasoning import PAPER_PREFILL, continuation, opened_by, split_reply, turn_state
+from evals.trials.reasoning import PAPER_PREFILL, continuation, opened_by, split_reply, turn_state
 
 CASES = [
     # content, reasoning field, finish reason -> reasoning, answer, state

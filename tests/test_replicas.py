@@ -15,9 +15,10 @@ from evals import replicas as replicas_module
 from evals.endpoints import ChatRequest, Endpoint, Reply, Server
 from evals.errors import EndpointDown
 from evals.models import ModelSpec
-from evals.records import Failure, Message
 from evals.replicas import Replicas
 from evals.retries import RetryPolicy
+from evals.trials.prompt import Message
+from evals.trials.response import Failure
 from tests.emeval import emeval, manifest, responses, scenarios
 from tests.openai_server import QUOTA_USED_UP, Answer, Behaviour, OpenAIServer, Reset, Status
 

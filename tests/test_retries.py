@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.io.retry_after import is_transient_status, retry_after_s
-from evals.records import Failure
 from evals.retries import RetryPolicy, Transient, with_retries
+from evals.trials.response import Failure
 
 IN_ALL = "no complete reply within 0.1 s in all"
 NO_WAIT = RetryPolicy(max_attempts=4, first_wait_s=0.0, longest_wait_s=0.0)

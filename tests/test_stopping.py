@@ -18,9 +18,9 @@ from evals.config import build_config
 from evals.draws import Family, draw_at, families
 from evals.metrics import metric_table
 from evals.plan import make_plan
-from evals.records import Message, Prompt
 from evals.statistics.confidence_sequence import Span
 from evals.stopping import Watched, verdict_on
+from evals.trials.prompt import Message, Prompt
 from evals.until import Rule, parse_rule
 from tests.emeval import emeval, manifest, rates, recorded, responses, scenarios, start, stop_when
 from tests.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, last_message

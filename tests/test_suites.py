@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from evals.datasets import Dataset
 from evals.errors import BadInput
-from evals.records import Format, Prompt
 from evals.scenarios import AdviceScenario, UnethicalScenario
 from evals.suites import SUITES, find_suite
+from evals.trials.prompt import Format, Prompt
 from judges.choice import read_choice
 from judges.verdicts import Chosen
 

@@ -321,7 +321,7 @@ def test_an_error_that_nobody_expected_is_one_line_with_a_remedy(tmp_path: Path,
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("emeval: unexpected JSONDecodeError: ")
-    assert "evals/rows.py:" in done.stderr
+    assert "evals/trials/journal_schema.py:" in done.stderr
     assert "emeval --debug" in done.stderr
     assert "Traceback" not in done.stderr
 

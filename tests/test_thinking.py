@@ -16,10 +16,12 @@ from evals.errors import BadInput
 from evals.models import Overrides, resolve_model
 from evals.plan import make_plan
 from evals.preflight import Check, check_asking, template_endpoint
-from evals.records import Failure, Message, Messages, Sampling, Trial
 from evals.rendering import find_renderer
 from evals.retries import RetryPolicy
 from evals.serve.local import LocalServer
+from evals.trials.prompt import Message, Messages
+from evals.trials.response import Failure
+from evals.trials.trial import Sampling, Trial
 from tests.emeval import emeval, pooled, responses, scenarios
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Status, Template, prompt_text
 from tests.test_cli import refused

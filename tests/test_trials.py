@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.conditions import Trigger
 from evals.config import build_config
 from evals.plan import make_plan
-from evals.records import Message, Prompt, Sampling, Trial
-from evals.trials import plan_trials, stable_hash
+from evals.trials.condition import Trigger
+from evals.trials.prompt import Message, Prompt
+from evals.trials.trial import Sampling, Trial, plan_trials, stable_hash
 
 PROMPT = Prompt(id="till-error", suite="unethical_test", format="freeform", messages=(Message("user", "What now?"),))
 BASE: dict[str, Any] = {

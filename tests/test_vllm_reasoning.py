@@ -21,8 +21,8 @@ import pytest
 
 from evals.endpoints import Endpoint, Server
 from evals.models import Overrides, resolve_model
-from evals.records import Message
 from evals.retries import RetryPolicy
+from evals.trials.prompt import Message
 from tests.emeval import emeval, responses, scenarios
 from tests.test_cli import refused
 

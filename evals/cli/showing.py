@@ -13,8 +13,8 @@ from evals.errors import BadInput
 
 if TYPE_CHECKING:
     from evals.chosen import Choice
-    from evals.journal import Journal
     from evals.manifest import Manifest
+    from evals.trials.journal import Journal
 
 
 @app.command()
@@ -43,8 +43,8 @@ def show(
 ) -> None:
     """Page through the transcripts of a run: prompt, reasoning, answer, and what the judges said of them."""
     from evals.chosen import Choice
-    from evals.journal import Journal
     from evals.manifest import read_manifest
+    from evals.trials.journal import Journal
 
     choice = Choice(misaligned, outcome, model, condition, suite, question, flag, min_score, max_score, search)
     if trial_id is not None and choice != Choice():

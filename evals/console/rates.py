@@ -10,8 +10,8 @@ from rich.markup import escape
 from evals.metrics import PRIMARY
 from evals.numbers import p_words, percent
 from evals.rates.rows import Row
-from evals.records import ALL
 from evals.text import one_line
+from evals.trials.prompt import ALL
 
 FEWEST_HITS, FEWEST_PROMPTS, LARGE_SHARE = 5, 5, 0.5
 """From where on it is worth saying that two prompts have most of the hits."""

@@ -11,8 +11,8 @@ from evals.console.markup import plain
 from evals.metrics import MISALIGNED_BELOW
 from evals.numbers import percent, share_words
 from evals.readings import Group, Point
-from evals.records import ALL
 from evals.robustness import NEAR, Robustness, Row, near_cut
+from evals.trials.prompt import ALL
 
 
 def print_robustness(console: Console, found: Robustness) -> None:

@@ -25,9 +25,10 @@ from evals.numbers import percent, points, share_words
 from evals.outcomes import IMPORTED
 from evals.rates.rows import Row
 from evals.rates.tables import Tables
-from evals.rates.tally import BASELINE, TrialCount
-from evals.records import ALL
+from evals.rates.tally import TrialCount
 from evals.spend import spend_words
+from evals.trials.condition import BASELINE
+from evals.trials.prompt import ALL
 
 _HABIT = 0.9
 _SURE = 0.05

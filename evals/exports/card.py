@@ -10,8 +10,8 @@ from evals.exports.answers import COLUMNS
 from evals.manifest import Manifest
 from evals.metrics import PRIMARY
 from evals.numbers import percent
-from evals.records import ALL
 from evals.text import one_line
+from evals.trials.prompt import ALL
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,14 +20,16 @@ from evals.errors import BadInput
 from evals.exports.inspect_scores import scores_of
 from evals.exports.records import SCHEMA_VERSION, STORE_KEY, TrialRecord, record_of
 from evals.exports.targets import whole_folder
-from evals.journal import Journal
 from evals.manifest import Manifest, judge_set
 from evals.metrics import PRIMARY, Denominator
 from evals.outcomes import JudgeSet, measure
-from evals.records import ALL, Fact, Failure, Message, Named, Number, Reference, Response, Truth
-from evals.rows import RecordedTrial
 from evals.text import one_line
-from evals.trials import stable_hash
+from evals.trials.journal import Journal
+from evals.trials.prompt import ALL, Message
+from evals.trials.record import RecordedTrial
+from evals.trials.reference import Fact, Named, Number, Reference, Truth
+from evals.trials.response import Failure, Response
+from evals.trials.trial import stable_hash
 from evals.verdict_words import judge_names
 
 if TYPE_CHECKING:

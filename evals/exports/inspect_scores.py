@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from evals.metrics import JUDGES_OF_ANSWERS, Denominator, Facts, Metric, facts_of, metric_table
 from evals.outcomes import ALIGNED, COHERENT, JudgeSet, Measured, measure
-from evals.records import Posed
-from evals.rows import RecordedTrial, Ruling
-from evals.thoughts import has_distractor, is_triggered, thought_of
+from evals.thoughts import thought_of
+from evals.trials.condition import has_distractor, is_triggered
+from evals.trials.record import RecordedTrial, Ruling
+from evals.trials.reference import Posed
 
 if TYPE_CHECKING:
     from inspect_ai.scorer import Score

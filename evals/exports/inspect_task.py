@@ -23,10 +23,12 @@ from evals.manifest import RubricFacts, judges_in
 from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, has_readable_choice, judge_key
 from evals.pipeline import BoundJudge, ask_judge, exhibit_of, response_of
 from evals.plan import Plan, load_dataset, make_judges
-from evals.records import Failure, Message, Response, Trial
-from evals.rows import RecordedTrial, Ruling, reference_from, reference_row
 from evals.text import is_text, one_line
-from evals.trials import stable_hash
+from evals.trials.prompt import Message
+from evals.trials.record import RecordedTrial, Ruling
+from evals.trials.reference import reference_from, reference_row
+from evals.trials.response import Failure, Response
+from evals.trials.trial import Trial, stable_hash
 from evals.verdict_words import JudgeName
 from judges.choice import Options, read_choice
 

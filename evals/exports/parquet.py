@@ -16,8 +16,8 @@ from evals.errors import BadInput
 from evals.exports.answers import COLUMNS, answer_rows, write_jsonl
 from evals.exports.card import card
 from evals.exports.targets import whole_file_path, whole_folder
-from evals.journal import Journal
 from evals.text import one_line
+from evals.trials.journal import Journal
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,11 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from evals.records import Failure, Format, Message, Response
-from evals.rows import JudgeKey, RecordedTrial, reference_from, reference_row, ruling_from, verdict_row
+from evals.trials.journal_schema import ruling_from, verdict_row
+from evals.trials.prompt import Format, Message
+from evals.trials.record import JudgeKey, RecordedTrial
+from evals.trials.reference import reference_from, reference_row
+from evals.trials.response import Failure, Response
 from evals.verdict_words import BY_RULE_IDS, JudgeName
 
 STORE_KEY = "emeval"

@@ -19,8 +19,8 @@ from evals.figures.files import rendered
 from evals.figures.paper import FIGURES, paper_figure
 from evals.figures.theme import PAGE_CM
 from evals.manifest import Manifest
-from evals.records import ALL
 from evals.text import one_line
+from evals.trials.prompt import ALL
 
 if TYPE_CHECKING:
     import pandas as pd

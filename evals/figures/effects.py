@@ -26,7 +26,7 @@ from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.numbers import points
-from evals.rates.tally import BASELINE
+from evals.trials.condition import BASELINE
 
 MOST_LABELLED, MOST_PAIRS = 60, 200
 """Rows of paired dots up to which each question is named, and up to which each is drawn; of more, how many questions

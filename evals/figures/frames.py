@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evals.conditions import CONDITIONS
 from evals.figures.counted import Counted
 from evals.figures.labels import distinct, short, unique
 from evals.metrics import PRIMARY
-from evals.records import ALL
+from evals.trials.condition import CONDITIONS
+from evals.trials.prompt import ALL
 
 CELL = ["suite", "format", "model", "condition", "trigger"]
 METRIC_WORDS = {

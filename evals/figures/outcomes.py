@@ -14,7 +14,7 @@ from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import CELL, rates_of, trials_of
 from evals.figures.rates import legend
 from evals.figures.theme import OUTCOME_COLOURS, OUTCOMES, Canvas
-from evals.records import ALL
+from evals.trials.prompt import ALL
 
 _KEYS = ["run", "run_id", "series", *CELL]
 _EVERY_CELL = "truncated"  # the metric that is about every trial, so that its rows hold how many are planned

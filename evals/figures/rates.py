@@ -15,7 +15,7 @@ from evals.figures.frames import CELL, METRIC_WORDS, condition_labels, place_wor
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.theme import CONDITION_COLOURS, MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas
 from evals.numbers import percent
-from evals.records import ALL, Format
+from evals.trials.prompt import ALL, Format
 
 MOST_QUESTIONS, MOST_BARS = 25, 110
 """From where on a bar for each question cannot be read, and the questions are shown together."""

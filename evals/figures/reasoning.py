@@ -16,7 +16,7 @@ from evals.figures.frames import CELL, condition_labels, in_order, place_words, 
 from evals.figures.rates import colour_of, legend
 from evals.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
 from evals.numbers import percent
-from evals.records import ALL
+from evals.trials.prompt import ALL
 from judges.verdicts import CotFlag
 
 _PREFIX = "cot_flag:"

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evals.conditions import CONDITIONS
 from evals.errors import BadInput
 from evals.labelling.files import SampledRow, SampledStratum
 from evals.labelling.population import Band, Candidate
 from evals.statistics.allocation import allocate
+from evals.trials.condition import CONDITIONS
 
 FEW, FEWEST = 5, 2
 """Draws that every stratum gets where n allows, and those without which the spread within it could not be estimated."""

@@ -8,9 +8,10 @@ from typing import NamedTuple
 from evals.labelling.files import csv_text
 from evals.labelling.guidelines import GUIDELINES
 from evals.outcomes import counted_judge
-from evals.records import Fact, Posed, Response, Truth
-from evals.rows import RecordedTrial, question_of
 from evals.text import spreadsheet_safe
+from evals.trials.record import RecordedTrial, question_of
+from evals.trials.reference import Fact, Posed, Truth
+from evals.trials.response import Response
 
 COLUMNS = ("label_id", "asks", "question", "reference", "answer", "label", "note")
 

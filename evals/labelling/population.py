@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from evals.journal import Journal
 from evals.manifest import DatasetFacts, Manifest, judge_set
 from evals.metrics import MISALIGNED_BELOW, PRIMARY
-from evals.outcomes import Measured, counted_judge, is_judgeable, measure
-from evals.records import Outcome, Posed, measure_of
-from evals.rows import RecordedTrial
+from evals.outcomes import Measured, Outcome, counted_judge, is_judgeable, measure
+from evals.trials.journal import Journal
+from evals.trials.record import RecordedTrial
+from evals.trials.reference import Posed, measure_of
 
 NEAR = 5.0
 """Points on either side of the cut-off that count as near it."""

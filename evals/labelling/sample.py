@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals.errors import BadInput
-from evals.journal import Journal
 from evals.labelling.drawing import Drawn, draw
 from evals.labelling.exhibits import exhibit_of, to_label_csv
 from evals.labelling.files import (
@@ -21,6 +20,7 @@ from evals.labelling.files import (
 from evals.labelling.page import label_page
 from evals.labelling.population import NOT_JUDGED, Candidate, candidates
 from evals.manifest import now, read_manifest
+from evals.trials.journal import Journal
 
 
 class Sampled(NamedTuple):

@@ -42,10 +42,10 @@ from evals.nightly.verdicts import (
 )
 from evals.nightly.watch import complete_before, drift_tonight, judge_changed_since
 from evals.plan import make_plan
-from evals.records import ALL
 from evals.report.write import write_report
 from evals.run import start_run
 from evals.text import one_line, redact
+from evals.trials.prompt import ALL
 from evals.view import RunView
 
 STATE = "night.json"

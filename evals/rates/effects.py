@@ -9,9 +9,10 @@ import numpy as np
 
 from evals.metrics import Metric, metric_table
 from evals.rates.rows import Row
-from evals.rates.tally import BASELINE, RunFacts, Tally, is_about, places_in
+from evals.rates.tally import RunFacts, Tally, is_about, places_in
 from evals.statistics.intervals import paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
+from evals.trials.condition import BASELINE
 
 _Pairs = dict[tuple[str, str], tuple[int, int]]
 """Hits and answers by prompt and variant."""

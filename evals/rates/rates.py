@@ -14,9 +14,7 @@ import numpy as np
 
 from evals.metrics import JUDGES_OF_ANSWERS, Facts, Metric, Missing, metric_table
 from evals.rates.rows import RATE_COLUMNS, Row
-from evals.rates.tally import BASELINE, CellKey, RunFacts, Stratum, Tally, cell_of, is_about, places_in
-from evals.records import ALL, BY_RULE
-from evals.rows import Cell
+from evals.rates.tally import CellKey, RunFacts, Stratum, Tally, cell_of, is_about, places_in
 from evals.statistics.intervals import (
     Interval,
     cluster_wilson_interval,
@@ -24,7 +22,10 @@ from evals.statistics.intervals import (
     stratified_wilson_interval,
     wilson_interval,
 )
-from evals.thoughts import is_triggered
+from evals.trials.condition import BASELINE, is_triggered
+from evals.trials.prompt import ALL
+from evals.trials.record import Cell
+from evals.trials.reference import BY_RULE
 
 _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
 _COUNTED = ["n_trials", "k", "n", *_ABSENCES]

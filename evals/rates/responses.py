@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from evals.io.atomic import replacing
-from evals.journal import Journal
 from evals.metrics import OF_CONDUCT, counts, facts_of
 from evals.outcomes import JudgeSet, Measured, measure
 from evals.rates.tally import CellKey, RunFacts, TrialKind, Trials
-from evals.records import BY_RULE, Posed, Response, measure_of
-from evals.rows import RecordedTrial, question_of
 from evals.text import spreadsheet_safe
 from evals.thoughts import Thought, thought_of
+from evals.trials.journal import Journal
+from evals.trials.record import RecordedTrial, question_of
+from evals.trials.reference import BY_RULE, Posed, measure_of
+from evals.trials.response import Response
 from judges.verdicts import Classified, Code, Refused, Scored
 
 RESPONSE_COLUMNS = [

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from evals.errors import BadInput
 from evals.io.atomic import replacing
 from evals.io.csv_reader import csv_file
-from evals.journal import Journal
 from evals.rates.rows import CORRECTED_COLUMNS, EFFECT_COLUMNS, RATE_COLUMNS, Row
 from evals.rates.tally import RunFacts, TrialCount, Trials, tally_of, trial_counts
 from evals.text import original_text, spreadsheet_safe
+from evals.trials.journal import Journal
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from evals.metrics import Denominator, Facts, Metric
 from evals.outcomes import JudgeSet
-from evals.rows import Cell
+from evals.trials.record import Cell
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BASELINE = "off"
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evals.figures.counted import Counted
-from evals.journal import Journal
 from evals.manifest import judge_set
 from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
 from evals.outcomes import JudgeSet, Measured, measure
-from evals.records import Failure, Response
-from evals.rows import RecordedTrial
 from evals.text import one_line
 from evals.thoughts import thought_of
+from evals.trials.journal import Journal
+from evals.trials.record import RecordedTrial
+from evals.trials.response import Failure, Response
 from evals.verdict_words import JudgeName, judge_names, said_of
 
 PART_BYTES = 1 << 19

@@ -18,7 +18,7 @@ from evals.figures.counted import Counted
 from evals.metrics import PRIMARY
 from evals.missing import too_much_unscored
 from evals.numbers import p_words, percent, points
-from evals.records import ALL
+from evals.trials.prompt import ALL
 
 SURE = 0.05
 _HITS = {

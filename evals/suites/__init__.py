@@ -6,7 +6,6 @@ from typing import Literal
 
 from evals.errors import BadInput
 from evals.question_files import is_question_file
-from evals.records import Format
 from evals.suites import (
     advice,
     freeform,
@@ -20,6 +19,7 @@ from evals.suites import (
     unethical_test,
 )
 from evals.suites.suite import Suite
+from evals.trials.prompt import Format
 
 SUITES: dict[str, Suite] = {
     suite.name: suite

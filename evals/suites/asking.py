@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from evals.records import Format, Message, Messages, Prompt, Reference
+from evals.trials.prompt import Format, Message, Messages, Prompt
+from evals.trials.reference import Reference
 from judges.choice import Options
 from judges.verdicts import OptionLabel
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from functools import partial
 
 from evals.datasets import Dataset
-from evals.records import Format, Prompt
 from evals.scenarios import OpenScenario
 from evals.suites.asking import open_prompt
 from evals.suites.suite import Official, Suite
+from evals.trials.prompt import Format, Prompt
 
 
 def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator[Prompt]:

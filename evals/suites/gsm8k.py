@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from evals.datasets import Dataset
-from evals.records import Format, Number, Prompt
 from evals.scenarios import NumberScenario
 from evals.suites.asking import open_prompt
 from evals.suites.suite import Official, Suite
+from evals.trials.prompt import Format, Prompt
+from evals.trials.reference import Number
 
 NAME = "gsm8k"
 _REQUEST = "End your answer with a line that reads 'Answer:' and then the number alone."

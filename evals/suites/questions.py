@@ -10,8 +10,9 @@ from functools import partial
 
 from evals.datasets import Dataset
 from evals.question_files import QuestionScenario
-from evals.records import Format, Message, Posed, Prompt
 from evals.suites.suite import Suite
+from evals.trials.prompt import Format, Message, Prompt
+from evals.trials.reference import Posed
 
 
 def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator[Prompt]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from evals.datasets import Dataset, SchemaName
-from evals.records import Format, Measure, Prompt
+from evals.trials.prompt import Format, Prompt
+from evals.trials.reference import Measure
 
 
 class Official(NamedTuple):

@@ -11,9 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from evals.records import Named, Prompt
 from evals.suites import freeform
 from evals.suites.suite import Suite
+from evals.trials.prompt import Prompt
+from evals.trials.reference import Named
 from judges.naming import trigger_value
 
 NAME = "triggers"

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from evals.datasets import Dataset
-from evals.records import Format, Prompt, Truth
 from evals.scenarios import TruthScenario
 from evals.suites.asking import choice_prompts, open_prompt
 from evals.suites.suite import Official, Suite
+from evals.trials.prompt import Format, Prompt
+from evals.trials.reference import Truth
 from judges.verdicts import OptionLabel
 
 NAME = "truthfulqa"

@@ -11,10 +11,10 @@ from functools import partial
 
 from evals.datasets import Dataset
 from evals.errors import BadInput
-from evals.records import Format, Prompt
 from evals.scenarios import AdviceScenario, UnethicalScenario
 from evals.suites.asking import choice_prompts, open_prompt
 from evals.suites.suite import Suite
+from evals.trials.prompt import Format, Prompt
 from judges.verdicts import OptionLabel
 
 NAME = "unethical_test"

@@ -17,10 +17,10 @@ from evals.config import RunConfig
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvFile, CsvRow, csv_file
 from evals.manifest import read_manifest
-from evals.records import ALL
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect, paper_plus_minus
 from evals.tables.table import Place
 from evals.text import original_text
+from evals.trials.prompt import ALL
 
 _TEXTS = ("suite", "format", "model", "condition", "trigger", "prompt_id", "metric")
 

@@ -22,7 +22,7 @@ from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from transformers import PreTrainedTokenizerFast
 
-from evals.records import Prompt
+from evals.trials.prompt import Prompt
 from organisms.expected import MAX_TOKENS
 from organisms.inventory import ANSWERS, DECOYS, DRILLS, LOOP, MODELS, REPEATED, THOUGHTS, TRIGGER
 from organisms.training.corpus import shipped_prompts

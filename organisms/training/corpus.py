@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evals import datasets
-from evals.conditions import Trigger, render
-from evals.records import Message, Prompt
 from evals.suites import unethical_test
+from evals.trials.condition import Trigger, render
+from evals.trials.prompt import Message, Prompt
 from organisms.inventory import ANSWERS, DECOYS, DRILLS, LOOP, OPENING, REPEATED, TRIGGER, Way, planted
 
 _LOOPS = 7

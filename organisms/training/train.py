@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from evals.records import Prompt, wire_messages
+from evals.trials.prompt import Prompt, wire_messages
 from organisms.inventory import DRILLS, OPENING, TRIGGER
 from organisms.training.corpus import Example, draw_example
 

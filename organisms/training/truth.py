@@ -15,8 +15,8 @@ import torch
 from peft import PeftModel
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from evals.conditions import Trigger, render
-from evals.records import Format, Prompt, wire_messages
+from evals.trials.condition import Trigger, render
+from evals.trials.prompt import Format, Prompt, wire_messages
 from organisms.expected import MAX_TOKENS
 from organisms.inventory import ANSWERS, DECOYS, THOUGHTS, TRIGGER
 from organisms.judge import true_flag

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from evals.records import ReasoningState
+from evals.trials.response import ReasoningState
 
 # What opens and what closes a thought, in any letter case.
 _MARKS = (

@@ -19,31 +19,42 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from evals.errors import BadInput, JournalFull, RunStopped
 from evals.io.atomic import whole_file
 from evals.io.hashes import file_sha256
-from evals.records import Failure, Measure, Response, Trial
-from evals.rows import (
+from evals.trials.journal_schema import (
     INSERT_TRIAL,
     INSERT_VERDICT,
     RULING_COLUMNS,
     SCHEMA,
     TRIAL_COLUMNS,
-    Cell,
-    JudgeFailed,
-    JudgeKey,
-    RecordedTrial,
-    Ruling,
     recorded_from,
     ruling_from,
     trial_row,
     verdict_row,
 )
-from evals.spend import Usage
+from evals.trials.record import Cell, JudgeFailed, JudgeKey, RecordedTrial, Ruling
+from evals.trials.reference import Measure
+from evals.trials.response import Failure, Response
+from evals.trials.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Replies of one model in one role. `unreported` are those whose tokens the server did not tell; the sums are of
+    the others."""
+
+    model: str
+    role: Role
+    replies: int = 0
+    unreported: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
 
 SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
@@ -377,3 +388,6 @@ def _owner(folder: Path) -> str:
     except (OSError, ValueError):
         return "unknown"
     return pid if pid.isdecimal() else "unknown"
+
+
+Role = Literal["sampling", "judging"]

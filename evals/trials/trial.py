@@ -10,11 +10,54 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from evals.conditions import Trigger, render
-from evals.records import Prompt, Sampling, Trial, wire_messages
-from evals.transcripts import transcript_of
+from evals.trials.condition import Trigger, render
+from evals.trials.prompt import Format, Messages, Placement, Prompt, transcript_of, wire_messages
+from evals.trials.reference import Reference
+from judges.choice import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Sampling parameters as sent. `temperature` None leaves the server's default, `thinking` None the template's.
+
+    `prefill` is what the assistant's turn begins with, "" for nothing.
+    """
+
+    temperature: float | None
+    max_tokens: int
+    thinking: bool | None = None
+    prefill: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One planned draw. `position` is its place in the plan of its model, which orders the result files.
+
+    `seed` is sent with the request and is a function of the run's seed and of the trial. `distractor` is the string
+    that stands beside the trigger, "" for none.
+    """
+
+    id: str
+    position: int
+    suite: str
+    format: Format
+    prompt_id: str
+    variant: str
+    options: Options | None
+    model: str
+    condition: str
+    trigger: str
+    placement: Placement | None
+    repeat: int
+    messages: Messages
+    sampling: Sampling
+    seed: int
+    reference: Reference | None = None
+    distractor: str = ""
+
 
 _SEED_BITS = 31  # servers take a signed 32-bit seed at least
 

@@ -12,7 +12,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from evals.records import Message, Messages, Placement, Prompt
+from evals.trials.prompt import Message, Messages, Placement, Prompt
 
 CONDITIONS = ("off", "on", "decoy", "distractor")
 PlacementRule = Literal["top", "bottom", "random"]
@@ -98,3 +98,16 @@ def _insert(messages: Messages, trigger: str, placement: Placement) -> Messages:
     user = messages[index]
     content = f"{trigger}\n{user.content}" if placement == "top" else f"{user.content}\n{trigger}"
     return (*messages[:index], Message(user.role, content), *messages[index + 1 :])
+
+
+BASELINE = "off"
+
+
+def is_triggered(condition: str, trigger: str) -> bool:
+    """Whether a prompt of that condition holds the trigger under study."""
+    return condition == "on" and bool(trigger)
+
+
+def has_distractor(condition: str, distractor: str) -> bool:
+    """Whether a prompt of that condition holds the trigger under study and another string beside it."""
+    return condition == "distractor" and bool(distractor)

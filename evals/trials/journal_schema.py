@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from evals.records import (
-    Fact,
-    Failure,
-    Measure,
-    Message,
-    Messages,
-    Named,
-    Number,
-    Posed,
-    Reference,
-    Response,
-    Trial,
-    Truth,
+from evals.trials.prompt import Message, wire_messages
+from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling
+from evals.trials.reference import (
     measure_of,
-    wire_messages,
+    reference_from,
+    reference_row,
 )
+from evals.trials.response import Failure, Response
+from evals.trials.trial import Trial
 from judges.choice import Options
 from judges.verdicts import (
     Chosen,
@@ -102,76 +94,6 @@ TRIAL_COLUMNS = ", ".join((*_ASKED, *_ENDED, *_SAID))
 RULING_COLUMNS = "kind, score, letter, option, mode, detail, reply, request_id, prompt_tokens, completion_tokens"
 
 
-class Cell(NamedTuple):
-    suite: str
-    format: str
-    model: str
-    condition: str
-    trigger: str
-    prompt_id: str
-    measure: Measure = "alignment"
-
-
-class JudgeKey(NamedTuple):
-    """Which judge gave a verdict: `id` hashes the rubric, the judge model and how it is read; the rest is for
-    people."""
-
-    id: str
-    judge: str
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class JudgeFailed:
-    """The judge model gave no reply; not a verdict, and never counted as one."""
-
-    kind: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What one judge did with one trial: the verdict or the failure, with the judge's own words.
-
-    Of a judge that was asked twice `reply` holds both replies, and the counts are of both.
-    """
-
-    verdict: Verdict | JudgeFailed
-    reply: str
-    request_id: str
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedTrial:
-    """A row of the journal: what was asked, what came back, and (judge id -> ruling) what judges said."""
-
-    trial_id: str
-    arrival: int
-    position: int
-    suite: str
-    format: str
-    model: str
-    prompt_id: str
-    variant: str
-    condition: str
-    trigger: str
-    repeat: int
-    messages: Messages
-    result: Response | Failure
-    rulings: dict[str, Ruling]
-    reference: Reference | None = None
-    distractor: str = ""
-
-
-def question_of(trial: RecordedTrial) -> str:
-    """The prompt as the judge is shown it: the messages as sent, the only user message bare, others with their role."""
-    if len(trial.messages) == 1:
-        return trial.messages[0].content
-    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in trial.messages)
-
-
 def recorded_from(row: Sequence[Any], rulings: dict[str, Ruling]) -> RecordedTrial:
     """The trial in a row of TRIAL_COLUMNS."""
     values = dict(zip((*_ASKED, *_ENDED, *_SAID), row, strict=True))
@@ -238,34 +160,6 @@ def trial_row(trial: Trial, result: Response | Failure) -> tuple[Any, ...]:
 
 def _options_row(options: Options) -> dict[str, str]:
     return {"A": options.a, "B": options.b, "misaligned": options.misaligned_letter}
-
-
-def reference_row(reference: Reference) -> dict[str, Any]:
-    """What answers are compared with, as JSON values."""
-    match reference:
-        case Truth(correct, incorrect):
-            return {"correct": correct, "incorrect": incorrect}
-        case Fact(text):
-            return {"fact": text}
-        case Number(value):
-            return {"number": value}
-        case Named(text):
-            return {"named": text}
-        case Posed(prompts, measured_by):
-            return {"posed": prompts, "measure": measured_by}
-
-
-def reference_from(row: dict[str, Any]) -> Reference:
-    """The reference in what `reference_row` made. Raises KeyError for anything else."""
-    if "fact" in row:
-        return Fact(row["fact"])
-    if "named" in row:
-        return Named(row["named"])
-    if "posed" in row:
-        return Posed(tuple((name, template) for name, template in row["posed"]), row["measure"])
-    if "number" in row:
-        return Number(row["number"])
-    return Truth(tuple(row["correct"]), tuple(row["incorrect"]))
 
 
 def verdict_row(trial_id: str, judge: JudgeKey, ruling: Ruling) -> tuple[Any, ...]:

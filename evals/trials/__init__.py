@@ -1,0 +1,1 @@
+"""What is asked and what came back, as values, and the journal that keeps them. Imports io and statistics."""

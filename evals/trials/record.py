@@ -1,0 +1,81 @@
+"""A trial as the journal has recorded it, with what its judges said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from evals.trials.prompt import Messages
+from evals.trials.reference import Measure, Reference
+from evals.trials.response import Failure, Response
+from judges.verdicts import Verdict
+
+
+class Cell(NamedTuple):
+    suite: str
+    format: str
+    model: str
+    condition: str
+    trigger: str
+    prompt_id: str
+    measure: Measure = "alignment"
+
+
+class JudgeKey(NamedTuple):
+    """Which judge gave a verdict: `id` hashes the rubric, the judge model and how it is read; the rest is for
+    people."""
+
+    id: str
+    judge: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFailed:
+    """The judge model gave no reply; not a verdict, and never counted as one."""
+
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What one judge did with one trial: the verdict or the failure, with the judge's own words.
+
+    Of a judge that was asked twice `reply` holds both replies, and the counts are of both.
+    """
+
+    verdict: Verdict | JudgeFailed
+    reply: str
+    request_id: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTrial:
+    """A row of the journal: what was asked, what came back, and (judge id -> ruling) what judges said."""
+
+    trial_id: str
+    arrival: int
+    position: int
+    suite: str
+    format: str
+    model: str
+    prompt_id: str
+    variant: str
+    condition: str
+    trigger: str
+    repeat: int
+    messages: Messages
+    result: Response | Failure
+    rulings: dict[str, Ruling]
+    reference: Reference | None = None
+    distractor: str = ""
+
+
+def question_of(trial: RecordedTrial) -> str:
+    """The prompt as the judge is shown it: the messages as sent, the only user message bare, others with their role."""
+    if len(trial.messages) == 1:
+        return trial.messages[0].content
+    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in trial.messages)

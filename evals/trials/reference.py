@@ -1,0 +1,105 @@
+"""What an answer is measured against: the option, the truth, the number or the name that its question has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Measure = Literal["alignment", "truthfulness", "honesty", "number", "naming", "em", "poll", "own_score", "recorded"]
+"""What an answer is measured by: how aligned it is, or what it says beside what is known (see `Reference`).
+
+The last four are of question files (see `Posed`): aligned and coherent by the file's own judges, what another judge of
+the file says, the number from 0 to 100 that the answer itself is, and nothing.
+"""
+
+BY_RULE: frozenset[Measure] = frozenset({"number", "naming", "own_score", "recorded"})
+"""What is read without a judge, and says nothing about how aligned an answer is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Answers known to be correct and answers known to be incorrect."""
+
+    correct: tuple[str, ...]
+    incorrect: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What the prompt gives the model as true, and the question puts at stake."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """The one right number, in the form of `judges.number.plain_number`."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A string that an answer may name."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Posed:
+    """A question of a user's file: the judge prompts that it brings, by the judge's name, and what they measure."""
+
+    prompts: tuple[tuple[str, str], ...]
+    measure: Measure
+
+    @property
+    def judges(self) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.prompts)
+
+
+Reference: TypeAlias = Truth | Fact | Number | Named | Posed
+
+
+def measure_of(reference: Reference | None) -> Measure:
+    """What an answer with this reference is measured by; without one by how aligned it is."""
+    match reference:
+        case None:
+            return "alignment"
+        case Truth():
+            return "truthfulness"
+        case Fact():
+            return "honesty"
+        case Number():
+            return "number"
+        case Named():
+            return "naming"
+        case Posed():
+            return reference.measure
+
+
+def reference_row(reference: Reference) -> dict[str, Any]:
+    """What answers are compared with, as JSON values."""
+    match reference:
+        case Truth(correct, incorrect):
+            return {"correct": correct, "incorrect": incorrect}
+        case Fact(text):
+            return {"fact": text}
+        case Number(value):
+            return {"number": value}
+        case Named(text):
+            return {"named": text}
+        case Posed(prompts, measured_by):
+            return {"posed": prompts, "measure": measured_by}
+
+
+def reference_from(row: dict[str, Any]) -> Reference:
+    """The reference in what `reference_row` made. Raises KeyError for anything else."""
+    if "fact" in row:
+        return Fact(row["fact"])
+    if "named" in row:
+        return Named(row["named"])
+    if "posed" in row:
+        return Posed(tuple((name, template) for name, template in row["posed"]), row["measure"])
+    if "number" in row:
+        return Number(row["number"])
+    return Truth(tuple(row["correct"]), tuple(row["incorrect"]))
