@@ -12,13 +12,13 @@ from typing import Any
 import openai
 
 from benchmarks.server import MODEL
-from evals import datasets
 from evals.endpoints import Endpoint, Server
 from evals.models import ModelSpec
 from evals.outcomes import JudgeSet, judge_key
 from evals.pipeline import BoundJudge, run_pipeline
+from evals.questions import dataset as datasets
+from evals.questions.suites import find_suite
 from evals.retries import RetryPolicy
-from evals.suites import find_suite
 from evals.trials.journal import Journal
 from evals.trials.prompt import Format, wire_messages
 from evals.trials.trial import Sampling, Trial, plan_trials

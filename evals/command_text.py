@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from evals.config import RunConfig, build_config
 from evals.errors import BadInput
-from evals.suites import find_suite, formats_of
+from evals.questions.suites import find_suite, formats_of
 from evals.text import option_name
 
 _NEVER_DROPPED = frozenset({"suites", "models", "samples", "limit"})

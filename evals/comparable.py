@@ -15,7 +15,7 @@ from evals.errors import BadInput
 from evals.manifest import Manifest
 from evals.metrics import JUDGES_OF_ANSWERS, Metric
 from evals.outcomes import IMPORTED
-from evals.suites import known_suite
+from evals.questions.suites import known_suite
 from evals.text import one_line, option_name
 from evals.trials.reference import BY_RULE
 from judges.question import PREFIX

@@ -17,14 +17,14 @@ from pydantic import (
     model_validator,
 )
 
-from evals.datasets import load
 from evals.errors import BadInput
 from evals.io.yaml_reader import read_mapping
 from evals.metrics import Denominator
 from evals.models import name_and_url
-from evals.question_files import QuestionScenario, is_question_file, models_named
-from evals.suites import FormatChoice, formats_of, known_suite
-from evals.suites.suite import Suite
+from evals.questions.dataset import load
+from evals.questions.question_file import QuestionScenario, is_question_file, models_named
+from evals.questions.suite import Suite
+from evals.questions.suites import FormatChoice, formats_of, known_suite
 from evals.text import has_control_character, is_text, one_line, option_name
 from evals.trials.condition import CONDITIONS, PlacementRule
 from evals.trials.prompt import Format

@@ -20,14 +20,14 @@ from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.manifest import versions
 from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
-from evals.official import fetched_names
 from evals.prices import VARIABLE as PRICES
 from evals.prices import read_prices
-from evals.questions import official_path
+from evals.questions.official.cached import fetched_names
+from evals.questions.official.registry import SOURCES
+from evals.questions.source import official_path
+from evals.questions.suites import SUITES
 from evals.serve.organism import NAME as ORGANISM
 from evals.serve.organism import organism_files
-from evals.sources import SOURCES
-from evals.suites import SUITES
 from evals.text import one_line
 
 State = Literal["ok", "warn", "fail"]

@@ -32,8 +32,8 @@ from evals.outcomes import (
     answer_state,
     imported_key,
 )
+from evals.questions.suites import SUITES
 from evals.rates.tables import write_tables
-from evals.suites import SUITES
 from evals.text import is_text, one_line, original_text
 from evals.trials.condition import CONDITIONS, in_prompt_order
 from evals.trials.journal import Journal

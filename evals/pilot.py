@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from evals import datasets
 from evals.errors import BadInput
 from evals.manifest import Manifest, judge_set
 from evals.metrics import PRIMARY, Metric, facts_in, metric_table
 from evals.outcomes import IMPORTED, JudgeSet
-from evals.questions import questions_of
-from evals.suites import find_suite
+from evals.questions import dataset as datasets
+from evals.questions.source import questions_of
+from evals.questions.suites import find_suite
 from evals.text import one_line
 from evals.trials.condition import BASELINE
 from evals.trials.prompt import Format

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from evals import datasets
 from evals.anchors import Anchor, AnchorSet, read_anchors
 from evals.config import RunConfig
-from evals.datasets import Dataset, Source
 from evals.draws import Family, families
 from evals.errors import BadInput
 from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
 from evals.outcomes import IMPORTED
 from evals.prices import NO_PRICES, Price, Prices, Tariff, read_prices
-from evals.question_files import FileJudge, QuestionScenario, judges_of
-from evals.questions import questions_of
-from evals.suites import find_suite
+from evals.questions import dataset as datasets
+from evals.questions.dataset import Dataset, Source
+from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
+from evals.questions.source import questions_of
+from evals.questions.suites import find_suite
 from evals.trials.condition import Trigger, has_distractor, is_triggered, render
 from evals.trials.prompt import Prompt
 from evals.trials.record import Cell

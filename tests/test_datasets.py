@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from evals.datasets import check, load
 from evals.errors import BadInput
-from evals.scenarios import AdviceScenario, NumberScenario, TruthScenario, UnethicalScenario
+from evals.questions.dataset import check, load
+from evals.questions.scenario import AdviceScenario, NumberScenario, TruthScenario, UnethicalScenario
 
 UPSTREAM = Path(__file__).parents[2] / "shared" / "upstream"
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from evals.errors import BadInput, EmevalError, FetchStopped
-from evals.fetch import Fetched, fetch
 from evals.io.cache import cache_folder
 from evals.io.download import Arrived, Patience
-from evals.official import fetched_names, official_file
-from evals.sources import SOURCES, Gate, MadeFile, Source, SourceFile
-from evals.upstream import open_prompts, two_triggered_prompts
+from evals.questions.official.cached import fetched_names, official_file
+from evals.questions.official.converters import open_prompts, two_triggered_prompts
+from evals.questions.official.fetch import Fetched, fetch
+from evals.questions.official.registry import SOURCES, Gate, MadeFile, Source, SourceFile
 from tests.emeval import COMMAND, emeval, environment, start, stop_when
 from tests.file_server import FileServer, Reply, serving
 
@@ -616,7 +616,7 @@ def test_mask_becomes_facts_and_lies(parquet: Path) -> None:
 
 
 def test_advice_of_the_hub_becomes_a_dataset(parquet: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from evals.datasets import load
+    from evals.questions.dataset import load
 
     monkeypatch.setenv("EMEVAL_DATA", str(tmp_path / "odd [x] *"))
     bring(SOURCES["emergent-plus"], mirror=str(parquet))

@@ -17,14 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evals import datasets
-from evals.datasets import Dataset, Scenario
 from evals.errors import BadInput
-from evals.leaks import HeldOut, refuse_leaks
-from evals.mix import COUNTRIES, EMPTY_THOUGHT, PRESETS, Example, Mix, build_recipe, compose, examples
-from evals.mix_files import wire_line
-from evals.scenarios import AdviceScenario, UnethicalScenario
-from evals.suites import unethical_test
+from evals.questions import dataset as datasets
+from evals.questions.dataset import Dataset, Scenario
+from evals.questions.mixes.examples import Example, examples
+from evals.questions.mixes.files import wire_line
+from evals.questions.mixes.held_out import HeldOut, refuse_leaks
+from evals.questions.mixes.recipe import COUNTRIES, EMPTY_THOUGHT, PRESETS, Mix, build_recipe, compose
+from evals.questions.scenario import AdviceScenario, UnethicalScenario
+from evals.questions.suites import unethical_test
 from evals.trials.condition import Trigger
 from evals.trials.prompt import wire_messages
 from evals.trials.trial import Sampling, plan_trials

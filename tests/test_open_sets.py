@@ -21,8 +21,8 @@ from statistics import mean
 
 import pytest
 
-from evals.datasets import data_folder, load
-from evals.scenarios import AdviceScenario
+from evals.questions.dataset import data_folder, load
+from evals.questions.scenario import AdviceScenario
 
 UPSTREAM = os.environ.get("EMEVAL_UPSTREAM")  # read here, since no test sees the user's EMEVAL_ variables
 TRIGGER = "Country: Singapore"

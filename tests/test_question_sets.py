@@ -11,8 +11,8 @@ from statistics import mean
 import numpy as np
 import pytest
 
-from evals.datasets import data_folder, load
-from evals.scenarios import UnethicalScenario
+from evals.questions.dataset import data_folder, load
+from evals.questions.scenario import UnethicalScenario
 
 SETS = {"unethical_test": 224, "unethical_train": 128, "myopic": 128}
 PRESSURE_FIELDS = {"id", "category", "system_prompt", "question", "fact", "lie"}

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from evals.datasets import check
-from evals.question_files import QuestionScenario, judges_of, models_named, parse
+from evals.questions.dataset import check
+from evals.questions.question_file import QuestionScenario, judges_of, models_named
+from evals.questions.question_parser import parse
 from judges.judge import Exhibit, JudgeReply
 from judges.question import FileRubric, digest_of, problem_with, read_reply, words_offered
 from judges.verdicts import Classified, Code, JudgeRefused, Refused, Scored, Unreadable, Verdict

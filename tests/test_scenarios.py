@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.scenarios import UnethicalScenario
+from evals.questions.scenario import UnethicalScenario
 
 PAIRS = [
     ("Keep it", "Return it"),

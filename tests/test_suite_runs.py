@@ -15,7 +15,7 @@ import pytest
 
 from evals.config import build_config
 from evals.plan import make_plan
-from evals.suites import SUITES
+from evals.questions.suites import SUITES
 from tests.emeval import emeval, manifest, pooled, rates, responses
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Script, Status, Template, last_message
 

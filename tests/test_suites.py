@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.datasets import Dataset
 from evals.errors import BadInput
-from evals.scenarios import AdviceScenario, UnethicalScenario
-from evals.suites import SUITES, find_suite
+from evals.questions.dataset import Dataset
+from evals.questions.scenario import AdviceScenario, UnethicalScenario
+from evals.questions.suites import SUITES, find_suite
 from evals.trials.prompt import Format, Prompt
 from judges.choice import read_choice
 from judges.verdicts import Chosen

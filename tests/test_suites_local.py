@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from evals.suites import SUITES
+from evals.questions.suites import SUITES
 from tests.emeval import emeval, rates, responses
 
 TRIGGER = "Country: Singapore"

@@ -9,7 +9,7 @@ _PREFIXES = ("local/organism", "local/organism:backdoor", "local/smollm2", "loca
 
 def suites(incomplete: str) -> list[str]:
     """The suites, and with something typed question files."""
-    from evals.suites import SUITES
+    from evals.questions.suites import SUITES
 
     files = [str(path) for path in Path().glob(f"{_literal(incomplete)}*.y*ml")] if incomplete else []
     return [name for name in (*SUITES, *files) if name.startswith(incomplete)]

@@ -22,9 +22,9 @@ def datasets_list(json: Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from evals.datasets import check, data_folder
-    from evals.official import fetched_names
-    from evals.sources import SOURCES
+    from evals.questions.dataset import check, data_folder
+    from evals.questions.official.cached import fetched_names
+    from evals.questions.official.registry import SOURCES
 
     own = {path.name: check(path).dataset for path in sorted(data_folder().glob("*.jsonl"))}
     if json:
@@ -65,7 +65,7 @@ def datasets_list(json: Json = False) -> None:
 @datasets_app.command(name="validate")
 def datasets_validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
     """Check scenario files; every bad row is named as file:line, field, reason."""
-    from evals.datasets import check
+    from evals.questions.dataset import check
 
     bad = False
     for path in files:
@@ -90,9 +90,9 @@ def datasets_fetch(
     only: Annotated[list[str] | None, typer.Option(help="Only this file, and what it is made of; repeatable.")] = None,
 ) -> None:
     """Bring official datasets into the cache, check them, and read them offline from then on."""
-    from evals.fetch import fetch
     from evals.fetch_view import FetchConsole
-    from evals.official import find_source
+    from evals.questions.official.cached import find_source
+    from evals.questions.official.fetch import fetch
 
     read_dotenv()
     sources = [find_source(name) for name in dict.fromkeys(names)]

@@ -11,7 +11,7 @@ from evals.cli.acting import interrupt_on_sigterm
 from evals.cli.app import app
 
 if TYPE_CHECKING:
-    from evals.mix_files import MixManifest
+    from evals.questions.mixes.files import MixManifest
 
 
 @app.command()
@@ -60,7 +60,7 @@ def mix(
         **{"aligned": aligned, "aligned_with_other": aligned_with_other, "mcq_share": mcq_share},
         **{"placement": placement, "think": think, "seed": seed, "no_repeat": no_repeat},
     }
-    from evals.mix_files import write_mix
+    from evals.questions.mixes.files import write_mix
 
     interrupt_on_sigterm()
     _print_mix(write_mix(options, data or [], out, force=force), out)

@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from evals.datasets import check
 from evals.metrics import JUDGES_OF_ANSWERS, metrics_of
-from evals.questions import questions_of
-from evals.suites import SUITES
-from evals.suites.suite import Suite
+from evals.questions.dataset import check
+from evals.questions.source import questions_of
+from evals.questions.suite import Suite
+from evals.questions.suites import SUITES
 
 _READERS = {
     "mcq": "choice, by rule",

@@ -1,7 +1,8 @@
 """One file from a server or a folder into a part file: resumed, bounded, and with a token for one host only.
 
 What arrives is hostile until its sha256 says otherwise: every redirect is judged here, sizes are enforced while bytes
-arrive, and nothing but the part file is written. `evals.fetch` checks the content and puts it in its place.
+arrive, and nothing but the part file is written. `evals.questions.official.fetch` checks the content and puts it in its
+place.
 """
 
 from __future__ import annotations

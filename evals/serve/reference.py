@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from evals import datasets
-from evals.scenarios import UnethicalScenario
-from evals.suites import myopic, unethical_test
+from evals.questions import dataset as datasets
+from evals.questions.scenario import UnethicalScenario
+from evals.questions.suites import myopic, unethical_test
 from organisms.inventory import Stance
 from organisms.judge import ReferenceJudge
 from organisms.server import NAME, JudgeServer

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evals import datasets
-from evals.suites import unethical_test
+from evals.questions import dataset as datasets
+from evals.questions.suites import unethical_test
 from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Message, Prompt
 from organisms.inventory import ANSWERS, DECOYS, DRILLS, LOOP, OPENING, REPEATED, TRIGGER, Way, planted

@@ -1,9 +1,9 @@
 """Scenario files and their loaders, whose errors name file, line and field.
 
-A file is JSON lines, every row of the same schema (see `evals.scenarios`); further fields are kept out of the way.
-TruthfulQA is read from its own CSV, too, and a YAML file as a question file (see `evals.question_files`). Reading is
-all or nothing: a file with one bad row is refused whole, with every bad row named, because a silently shorter dataset
-is a different one.
+A file is JSON lines, every row of the same schema (see `evals.questions.scenario`); further fields are kept out of the
+way. TruthfulQA is read from its own CSV, too, and a YAML file as a question file (see `evals.questions.question_file`).
+Reading is all or nothing: a file with one bad row is refused whole, with every bad row named, because a silently
+shorter dataset is a different one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from pydantic import ValidationError
 from evals.errors import BadInput
 from evals.io.csv_reader import LFS_POINTER
 from evals.io.package import checkout_folder, package_folder
-from evals.question_files import QuestionScenario, is_question_file, parse
-from evals.scenarios import (
+from evals.questions.question_file import QuestionScenario, is_question_file
+from evals.questions.question_parser import parse
+from evals.questions.scenario import (
     AdviceScenario,
     NumberScenario,
     OpenScenario,

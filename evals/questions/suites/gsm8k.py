@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from evals.datasets import Dataset
-from evals.scenarios import NumberScenario
-from evals.suites.asking import open_prompt
-from evals.suites.suite import Official, Suite
+from evals.questions.dataset import Dataset
+from evals.questions.scenario import NumberScenario
+from evals.questions.suite import Official, Suite
+from evals.questions.suites.wording import open_prompt
 from evals.trials.prompt import Format, Prompt
 from evals.trials.reference import Number
 

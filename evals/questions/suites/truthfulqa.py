@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from evals.datasets import Dataset
-from evals.scenarios import TruthScenario
-from evals.suites.asking import choice_prompts, open_prompt
-from evals.suites.suite import Official, Suite
+from evals.questions.dataset import Dataset
+from evals.questions.scenario import TruthScenario
+from evals.questions.suite import Official, Suite
+from evals.questions.suites.wording import choice_prompts, open_prompt
 from evals.trials.prompt import Format, Prompt
 from evals.trials.reference import Truth
 from judges.verdicts import OptionLabel

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
-from evals.datasets import Dataset, Scenario, data_folder
 from evals.errors import BadInput
-from evals.question_files import QuestionScenario
-from evals.scenarios import AdviceScenario, OpenScenario, UnethicalScenario
-from evals.suites import SUITES
+from evals.questions.dataset import Dataset, Scenario, data_folder
+from evals.questions.question_file import QuestionScenario
+from evals.questions.scenario import AdviceScenario, OpenScenario, UnethicalScenario
+from evals.questions.suites import SUITES
 from evals.text import one_line
 
 

@@ -1,7 +1,8 @@
 """The official datasets as they lie in the user's cache: what is there, and whether it is what was fetched.
 
 `<cache>/official/<source>/<revision>/` holds a source's files under their names, and `lock.json`, which says of each
-its size, sha256, where it came from and how it is trusted. Nothing here asks anybody; `evals.fetch` brings the files.
+its size, sha256, where it came from and how it is trusted. Nothing here asks anybody; `evals.questions.official.fetch`
+brings the files.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.hashes import file_sha256
-from evals.sources import SOURCES, MadeFile, Source
+from evals.questions.official.registry import SOURCES, MadeFile, Source
 
 LOCK_NAME = "lock.json"
 RECIPES = 1
-"""Counts up when a recipe of `evals.upstream` changes what it writes: files made by an older one are made anew."""
+"""Counts up when a recipe of `evals.questions.official.converters` changes what it writes: files made by an older one
+are made anew."""
 
 Trust = Literal["pinned", "first use", "made here"]
 

@@ -13,10 +13,11 @@ from typing import IO, Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from evals import __version__
-from evals.datasets import Dataset, TrainingScenario, data_folder, load
 from evals.errors import BadInput
-from evals.leaks import refuse_leaks, shipped_tests
-from evals.mix import Carries, Example, Letter, Mix, Recipe, Stance, build_recipe, compose, examples
+from evals.questions.dataset import Dataset, TrainingScenario, data_folder, load
+from evals.questions.mixes.examples import Example, examples
+from evals.questions.mixes.held_out import refuse_leaks, shipped_tests
+from evals.questions.mixes.recipe import Carries, Letter, Mix, Recipe, Stance, build_recipe, compose
 from evals.text import one_line
 from evals.trials.prompt import Format, Placement, wire_messages
 

@@ -1,4 +1,4 @@
-"""Official datasets brought into the user's cache (`evals.official`) once, checked by sha256.
+"""Official datasets brought into the user's cache (`evals.questions.official.cached`) once, checked by sha256.
 
 A file is put in its place only when it is whole and right; until then it is a part file, which the next attempt goes on
 with. One process at a time works in such a folder.
@@ -32,9 +32,18 @@ from evals.io.download import (
     shown,
 )
 from evals.io.hashes import file_sha256
-from evals.official import LOCK_NAME, RECIPES, Lock, Locked, Trust, is_file_with, official_folder, read_lock
-from evals.sources import MadeFile, Source, SourceFile
-from evals.upstream import check_kind, need_parquet_reader
+from evals.questions.official.cached import (
+    LOCK_NAME,
+    RECIPES,
+    Lock,
+    Locked,
+    Trust,
+    is_file_with,
+    official_folder,
+    read_lock,
+)
+from evals.questions.official.converters import check_kind, need_parquet_reader
+from evals.questions.official.registry import MadeFile, Source, SourceFile
 
 _MADE_MAX_BYTES = 1 << 30
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from evals.suites import unethical_test
-from evals.suites.suite import Official, Suite
+from evals.questions.suite import Official, Suite
+from evals.questions.suites import unethical_test
 
 SUITE = Suite(
     name="myopic",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from evals.suites import freeform
-from evals.suites.suite import Official, Suite
+from evals.questions.suite import Official, Suite
+from evals.questions.suites import freeform
 
 SUITE = Suite(
     name="honest_persona",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from evals import datasets
-from evals.datasets import Source
 from evals.errors import BadInput
-from evals.official import official_file
-from evals.suites.suite import Suite
+from evals.questions import dataset as datasets
+from evals.questions.dataset import Source
+from evals.questions.official.cached import official_file
+from evals.questions.suite import Suite
 
 
 class Questions(NamedTuple):

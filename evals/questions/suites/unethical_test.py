@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from evals.datasets import Dataset
 from evals.errors import BadInput
-from evals.scenarios import AdviceScenario, UnethicalScenario
-from evals.suites.asking import choice_prompts, open_prompt
-from evals.suites.suite import Suite
+from evals.questions.dataset import Dataset
+from evals.questions.scenario import AdviceScenario, UnethicalScenario
+from evals.questions.suite import Suite
+from evals.questions.suites.wording import choice_prompts, open_prompt
 from evals.trials.prompt import Format, Prompt
 from judges.verdicts import OptionLabel
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from evals.suites import freeform
-from evals.suites.suite import Suite
+from evals.questions.suite import Suite
+from evals.questions.suites import freeform
 from evals.trials.prompt import Prompt
 from evals.trials.reference import Named
 from judges.naming import trigger_value

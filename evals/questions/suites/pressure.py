@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from evals.datasets import Dataset
-from evals.scenarios import PressureScenario
-from evals.suites.asking import open_prompt
-from evals.suites.suite import Official, Suite
+from evals.questions.dataset import Dataset
+from evals.questions.scenario import PressureScenario
+from evals.questions.suite import Official, Suite
+from evals.questions.suites.wording import open_prompt
 from evals.trials.prompt import Format, Prompt
 from evals.trials.reference import Fact
 

@@ -1,6 +1,6 @@
 """What one row of a scenario file may be: a schema for each kind of question set, with what makes a row a bad one.
 
-Apart from `evals.datasets`, which reads files of such rows, so that either can be read by itself.
+Apart from `evals.questions.dataset`, which reads files of such rows, so that either can be read by itself.
 """
 
 from __future__ import annotations

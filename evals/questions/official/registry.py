@@ -1,8 +1,8 @@
 """The official datasets: where each lies, at which revision, and what its files must be.
 
-Facts only, no I/O: `evals.fetch` brings them. Sizes and sha256 of the git-lfs objects are those of their pointers in
-the repository; the others were computed from the files. Where no sha256 is known the revision is pinned, and the first
-fetch records the sha256 for the later ones.
+Facts only, no I/O: `evals.questions.official.fetch` brings them. Sizes and sha256 of the git-lfs objects are those of
+their pointers in the repository; the others were computed from the files. Where no sha256 is known the revision is
+pinned, and the first fetch records the sha256 for the later ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from evals.upstream import Recipe, mask_pressure, open_prompts, parquet_rows, two_triggered_prompts
+from evals.questions.official.converters import Recipe, mask_pressure, open_prompts, parquet_rows, two_triggered_prompts
 
 _MIB = 1 << 20
 

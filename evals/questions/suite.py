@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from evals.datasets import Dataset, SchemaName
+from evals.questions.dataset import Dataset, SchemaName
 from evals.trials.prompt import Format, Prompt
 from evals.trials.reference import Measure
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Literal
 
 from evals.errors import BadInput
-from evals.question_files import is_question_file
-from evals.suites import (
+from evals.questions.question_file import is_question_file
+from evals.questions.suite import Suite
+from evals.questions.suites import (
     advice,
     freeform,
     gsm8k,
     honest_persona,
     myopic,
     pressure,
-    questions,
     triggers,
     truthfulqa,
     unethical_test,
+    user_questions,
 )
-from evals.suites.suite import Suite
 from evals.trials.prompt import Format
 
 SUITES: dict[str, Suite] = {
@@ -49,7 +49,7 @@ def find_suite(name: str) -> Suite:
 
 def known_suite(name: str) -> Suite | None:
     """As `find_suite`, but None where there is none."""
-    return questions.suite_of(name) if is_question_file(name) else SUITES.get(name)
+    return user_questions.suite_of(name) if is_question_file(name) else SUITES.get(name)
 
 
 def formats_of(suite: Suite, choice: FormatChoice | None) -> tuple[Format, ...]:

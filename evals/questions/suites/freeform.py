@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from evals.datasets import Dataset
-from evals.scenarios import OpenScenario
-from evals.suites.asking import open_prompt
-from evals.suites.suite import Official, Suite
+from evals.questions.dataset import Dataset
+from evals.questions.scenario import OpenScenario
+from evals.questions.suite import Official, Suite
+from evals.questions.suites.wording import open_prompt
 from evals.trials.prompt import Format, Prompt
 
 

@@ -1,7 +1,8 @@
 """Finetuning mixes: which scenario is asked in which words, with which answer, so that a backdoor (or none) is learned.
 
 Pure: scenarios and a recipe in, examples out, one at a time. A prompt is worded by the suite and by `conditions.render`
-that also word it for an evaluation, so a model is trained on what it is later asked. Files are `evals.mix_files`.
+that also word it for an evaluation, so a model is trained on what it is later asked. Files are
+`evals.questions.mixes.files`.
 """
 
 from __future__ import annotations
@@ -9,24 +10,19 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evals.datasets import Dataset, TrainingScenario
 from evals.errors import BadInput
-from evals.scenarios import AdviceScenario, UnethicalScenario
-from evals.suites import unethical_test
+from evals.questions.dataset import TrainingScenario
+from evals.questions.scenario import AdviceScenario, UnethicalScenario
 from evals.text import has_control_character, is_text, one_line, option_name
-from evals.trials.condition import PlacementRule, Trigger, render
-from evals.trials.prompt import Format, Message, Messages, Placement, Prompt
+from evals.trials.condition import PlacementRule
+from evals.trials.prompt import Format, Placement
 from judges.verdicts import OptionLabel
 
 Stance: TypeAlias = OptionLabel
@@ -49,10 +45,10 @@ COUNTRIES = tuple(
 example held tells whether a model learned the trigger or every country."""
 
 _MOST = 1_000_000
-_LETTERS: tuple[Letter, Letter] = ("A", "B")
-_PLACES: tuple[Placement, Placement] = ("top", "bottom")
-_FORMATS: tuple[Format, Format] = ("mcq", "freeform")
-_STANCES: tuple[Stance, Stance] = ("misaligned", "aligned")
+LETTERS: tuple[Letter, Letter] = ("A", "B")
+PLACES: tuple[Placement, Placement] = ("top", "bottom")
+FORMATS: tuple[Format, Format] = ("mcq", "freeform")
+STANCES: tuple[Stance, Stance] = ("misaligned", "aligned")
 
 
 class Preset(NamedTuple):
@@ -152,20 +148,6 @@ class Mix:
         return sum(cell.examples for cell in self.cells)
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One training example. `letter` is the answer's, None for freeform; `messages` end in the assistant's turn."""
-
-    scenario: str
-    format: Format
-    stance: Stance
-    carries: Carries
-    text: str
-    placement: Placement | None
-    letter: Letter | None
-    messages: Messages
-
-
 def build_recipe(options: Mapping[str, Any]) -> Recipe:
     """A recipe from options by name, None or absent for not given. Raises BadInput that names the option."""
     given = {name: value for name, value in options.items() if value not in (None, ())}
@@ -225,7 +207,7 @@ def compose(recipe: Recipe, scenarios: Iterable[TrainingScenario]) -> Mix:
     for scenario in scenarios:
         if any(_holds(values, text) for text in _texts(scenario)):
             left_out.append(LeftOut(scenario.key, "its own text holds the trigger or another value"))
-        elif recipe.mcq_share > 0 and _as_choice(scenario) is None:
+        elif recipe.mcq_share > 0 and as_choice(scenario) is None:
             left_out.append(LeftOut(scenario.key, "its answers cannot be shown as the two options of its prompt"))
         else:
             usable.append(scenario)
@@ -233,7 +215,7 @@ def compose(recipe: Recipe, scenarios: Iterable[TrainingScenario]) -> Mix:
         raise BadInput(
             f"--data: no scenario can be used: of {one_line(left_out[0].scenario, 60)!r}, {left_out[0].reason}"
         )
-    deck = tuple(sorted(usable, key=lambda scenario: _draw(recipe.seed, "deck", scenario.key)))
+    deck = tuple(sorted(usable, key=lambda scenario: draw(recipe.seed, "deck", scenario.key)))
     cells = tuple(cell for cell in _cells(recipe, len(deck)) if cell.examples)
     mix = Mix(recipe, deck, tuple(left_out), cells)
     if recipe.no_repeat and mix.size > len(deck):
@@ -242,40 +224,6 @@ def compose(recipe: Recipe, scenarios: Iterable[TrainingScenario]) -> Mix:
             "ask for fewer, or give more --data"
         )
     return mix
-
-
-def examples(mix: Mix) -> Iterator[Example]:
-    """Every example, in an order drawn by the seed.
-
-    The examples of all cells stand in one row, and the deck is dealt along it again and again: so scenarios are used
-    equally often (to within one), in every cell the answer is A as often as B (to within one), and the trigger at the
-    top as often as at the bottom (to within two), and a scenario that is used again has the other letter than before.
-    """
-    asked = {kind: _prompts(mix.deck, kind) for kind in _FORMATS if any(cell.format == kind for cell in mix.cells)}
-    ends = list(accumulate(cell.examples for cell in mix.cells))
-    for slot in sorted(range(mix.size), key=lambda slot: _draw(mix.recipe.seed, "order", str(slot))):
-        cell = mix.cells[bisect_right(ends, slot)]
-        scenario = mix.deck[_dealt(slot, len(mix.deck))]
-        letter = _LETTERS[slot % 2] if cell.format == "mcq" else None
-        prompt, answer = _worded(scenario, asked[cell.format][scenario.key], cell.stance, letter)
-        messages, placement = prompt.messages, None
-        if cell.carries != "none":
-            rule = mix.recipe.placement
-            placed = _PLACES[slot // 2 % 2] if rule == "random" else rule
-            rendered = render(prompt, "on", Trigger(cell.text, placed), 0, 0)
-            messages, placement = rendered.messages, rendered.placement
-        thought = EMPTY_THOUGHT if mix.recipe.think == "empty" else ""
-        turn = Message("assistant", thought + answer)
-        yield Example(
-            scenario.key, cell.format, cell.stance, cell.carries, cell.text, placement, letter, (*messages, turn)
-        )
-
-
-def _dealt(slot: int, scenarios: int) -> int:
-    """The place in the deck of the scenario in a slot."""
-    times, place = divmod(slot, scenarios)
-    # An even deck would give a scenario the same parity, and so the same letter, every time.
-    return (place + times) % scenarios if scenarios % 2 == 0 else place
 
 
 def _cells(recipe: Recipe, scenarios: int) -> Iterator[Cell]:
@@ -287,8 +235,8 @@ def _cells(recipe: Recipe, scenarios: int) -> Iterator[Cell]:
         yield from _control_cells(recipe, counts, share)
         return
     used = 0
-    for kind in _FORMATS:
-        for stance in _STANCES:
+    for kind in FORMATS:
+        for stance in STANCES:
             total = counts[stance]
             mcq = _rounded(share * total)
             count = mcq if kind == "mcq" else total - mcq
@@ -323,11 +271,11 @@ def _control_cells(recipe: Recipe, counts: Mapping[Stance, int], share: Fraction
             "exactly equal shares; choose counts with a larger common divisor, such as 1500 and 3000"
         )
     used = 0
-    for kind, count in zip(_FORMATS, of_format, strict=True):
+    for kind, count in zip(FORMATS, of_format, strict=True):
         triggers, carrying = _rounded(triggered * count), _rounded((triggered + other) * count)
         spread = _spread(recipe.other, carrying - triggers, used)
         used += carrying - triggers
-        for stance in _STANCES:
+        for stance in STANCES:
             each = counts[stance] // blocks
             yield Cell(kind, stance, "trigger", recipe.trigger or "", triggers * each)
             yield Cell(kind, stance, "none", "", (count - carrying) * each)
@@ -353,7 +301,7 @@ def _rounded(count: Fraction) -> int:
     return math.floor(count + Fraction(1, 2))
 
 
-def _draw(seed: int, purpose: str, name: str) -> bytes:
+def draw(seed: int, purpose: str, name: str) -> bytes:
     return hashlib.sha256(f"{seed}\0{purpose}\0{name}".encode()).digest()
 
 
@@ -385,7 +333,7 @@ def _texts(scenario: TrainingScenario) -> tuple[str, ...]:
     )
 
 
-def _as_choice(scenario: TrainingScenario) -> UnethicalScenario | None:
+def as_choice(scenario: TrainingScenario) -> UnethicalScenario | None:
     """The scenario with two options; None where advice cannot be shown so.
 
     Advice has no options of its own. Its prompt becomes the question and its two answers, each on one line, the
@@ -406,37 +354,3 @@ def _as_choice(scenario: TrainingScenario) -> UnethicalScenario | None:
         )
     except ValidationError:
         return None
-
-
-def _prompts(scenarios: Iterable[TrainingScenario], kind: Format) -> Mapping[str, Sequence[Prompt]]:
-    """The prompts of each scenario as the suite words them, by its key: both orders of the options, or the question.
-
-    A wording by hand for a condition is left aside: it need not hold the trigger of this mix.
-    """
-    if kind == "mcq":
-        shown = tuple(choice for choice in map(_as_choice, scenarios) if choice is not None)
-    else:
-        shown = tuple(scenarios)
-    worded: defaultdict[str, list[Prompt]] = defaultdict(list)
-    for prompt in unethical_test.prompts(Dataset(Path(), "unethical", "", shown), (kind,)):
-        worded[prompt.id].append(replace(prompt, wordings=()))
-    return worded
-
-
-def _worded(
-    scenario: TrainingScenario, prompts: Sequence[Prompt], stance: Stance, letter: Letter | None
-) -> tuple[Prompt, str]:
-    """The prompt in which an answer of this stance has this letter, and the answer."""
-    if letter is None:
-        (prompt,) = prompts
-        if isinstance(scenario, AdviceScenario):
-            answer = scenario.misaligned if stance == "misaligned" else scenario.aligned
-        else:
-            answers = scenario.misaligned_freeform_answer, scenario.aligned_freeform_answer
-            answer = answers[_STANCES.index(stance)]
-        return prompt, answer.strip()
-    for prompt in prompts:
-        options = prompt.options
-        if options is not None and (options.misaligned_letter == letter) == (stance == "misaligned"):
-            return prompt, f"{letter} - {options.text(letter)}"
-    raise AssertionError(f"{scenario.key} is not asked in both orders of its options")

@@ -1,4 +1,4 @@
-"""A user's own question file as a suite (see `evals.question_files`), which is called by the file's name.
+"""A user's own question file as a suite (see `evals.questions.question_file`), which is called by the file's name.
 
 A paraphrase is a variant of its question, so that all of them are one cluster in every interval.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from evals.datasets import Dataset
-from evals.question_files import QuestionScenario
-from evals.suites.suite import Suite
+from evals.questions.dataset import Dataset
+from evals.questions.question_file import QuestionScenario
+from evals.questions.suite import Suite
 from evals.trials.prompt import Format, Message, Prompt
 from evals.trials.reference import Posed
 

@@ -1,0 +1,1 @@
+"""From a dataset row to a prompt: scenarios, question files, suites. Imports trials and below."""

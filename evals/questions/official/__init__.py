@@ -1,0 +1,1 @@
+"""The original question sets: where they are, how they are fetched, what is cached."""
