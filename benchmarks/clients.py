@@ -12,13 +12,15 @@ from typing import Any
 import openai
 
 from benchmarks.server import MODEL
-from evals.endpoints import Endpoint, Server
-from evals.models import ModelSpec
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.judge_endpoint import BoundJudge
+from evals.endpoints.model_spec import ModelSpec
+from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.server import Server
 from evals.outcomes import JudgeSet, judge_key
-from evals.pipeline import BoundJudge, run_pipeline
+from evals.pipeline import run_pipeline
 from evals.questions import dataset as datasets
 from evals.questions.suites import find_suite
-from evals.retries import RetryPolicy
 from evals.trials.journal import Journal
 from evals.trials.prompt import Format, wire_messages
 from evals.trials.trial import Sampling, Trial, plan_trials

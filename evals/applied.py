@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, Endpoint, Reply
+from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
+from evals.endpoints.endpoint import Endpoint
 from evals.errors import BadInput, RunStopped
 from evals.preflight import Check
 from evals.trials.prompt import Messages

@@ -17,13 +17,14 @@ from typing import Any, Literal, NamedTuple
 from evals.bound import bound_judges
 from evals.config import RunConfig, updated
 from evals.connections import connections
+from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
 from evals.manifest import Manifest, judge_set, judges_in, read_manifest
 from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
-from evals.models import name_and_url
 from evals.outcomes import ALIGNED, IMPORTED, JudgeSet, is_judgeable, measure
-from evals.pipeline import BoundJudge, ask_judge, exhibit_of
+from evals.pipeline import exhibit_of
 from evals.plan import Plan, judging_plan
 from evals.run import rubric_facts
 from evals.statistics.intervals import wilson_interval

@@ -9,16 +9,18 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from evals.connections import Connections, Served, connections
-from evals.endpoints import PROBE_TIME_S, Endpoint, Server
+from evals.endpoints.chat import PROBE_TIME_S
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.judge_endpoint import BoundJudge
+from evals.endpoints.replicas import Replicas
+from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.server import Server
+from evals.endpoints.servers.adapter_loading import load_adapter
 from evals.errors import BadInput
 from evals.judge_check import check_judges
-from evals.loading import load_adapter
 from evals.outcomes import judge_key
-from evals.pipeline import BoundJudge
 from evals.plan import Plan
 from evals.preflight import Check, CheckedJudge, checked_judge
-from evals.replicas import Replicas
-from evals.retries import RetryPolicy
 from evals.trials.record import JudgeKey
 from evals.view import RunView
 from judges.judge import Judge

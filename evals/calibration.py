@@ -16,10 +16,10 @@ from typing import Any
 import pandas as pd
 
 from evals.config import RunConfig
+from evals.endpoints.servers.organism import is_organism
 from evals.errors import BadInput
 from evals.manifest import Manifest
 from evals.questions.suites import unethical_test
-from evals.serve.organism import is_organism
 from evals.trials.prompt import ALL
 from organisms.expected import MAX_TOKENS, TrueRate, true_rates
 from organisms.inventory import DECOYS, MODELS, TRIGGER

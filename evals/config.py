@@ -17,10 +17,10 @@ from pydantic import (
     model_validator,
 )
 
+from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput
 from evals.io.yaml_reader import read_mapping
 from evals.metrics import Denominator
-from evals.models import name_and_url
 from evals.questions.dataset import load
 from evals.questions.question_file import QuestionScenario, is_question_file, models_named
 from evals.questions.suite import Suite

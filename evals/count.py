@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from evals import __version__
 from evals.config import updated
+from evals.endpoints.prices import Tariff
 from evals.errors import BadInput
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
@@ -34,7 +35,6 @@ from evals.manifest import (
 )
 from evals.outcomes import ALIGNED, COHERENT, IMPORTED
 from evals.plan import Plan
-from evals.prices import Tariff
 from evals.rates.tables import (
     CORRECTED_NAME,
     EFFECTS_NAME,

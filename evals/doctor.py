@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
+from evals.endpoints.prices import VARIABLE as PRICES
+from evals.endpoints.prices import read_prices
+from evals.endpoints.servers.organism import NAME as ORGANISM
+from evals.endpoints.servers.organism import organism_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.manifest import versions
-from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
-from evals.prices import VARIABLE as PRICES
-from evals.prices import read_prices
 from evals.questions.official.cached import fetched_names
 from evals.questions.official.registry import SOURCES
 from evals.questions.source import official_path
 from evals.questions.suites import SUITES
-from evals.serve.organism import NAME as ORGANISM
-from evals.serve.organism import organism_files
 from evals.text import one_line
 
 State = Literal["ok", "warn", "fail"]
@@ -110,7 +110,7 @@ def _servers() -> Iterator[Finding]:
 
 async def _answers(what: str, url: str, key: str, spec: ModelSpec) -> Finding:
     """Whether a server lists its models, which no server takes money for."""
-    from evals.endpoints import Server
+    from evals.endpoints.server import Server
 
     server = Server(url, key, concurrency=1, timeout_s=_SERVER_TIME_S)
     try:
@@ -146,7 +146,7 @@ def _embedded() -> Iterator[Finding]:
 
 
 def _vllm() -> Iterator[Finding]:
-    from evals.serve.vllm import find_program
+    from evals.endpoints.servers.vllm_launch import find_program
 
     try:
         program = find_program(None)

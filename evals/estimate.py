@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, Endpoint
+from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.servers.llama_cpp import SLOTS
 from evals.errors import RunStopped
 from evals.plan import Cost, Plan, plan_cost, plan_usd
-from evals.serve.local import SLOTS
 from evals.spend import usd_words
 from evals.trials.response import Failure
 

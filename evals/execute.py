@@ -13,13 +13,17 @@ from evals.applied import NAME as ADAPTER_CHECK
 from evals.applied import check_adapter
 from evals.bound import bound_judges, judge_at, line_of, say_checks, together
 from evals.connections import Connections, Served, base_of_local, connections
-from evals.endpoints import Endpoint, Server
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.model_spec import ModelSpec
+from evals.endpoints.prices import Tariff
+from evals.endpoints.replicas import Replicas
+from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.server import Server
+from evals.endpoints.servers.adapter_loading import load_adapter
 from evals.errors import BadInput
 from evals.estimate import Pace, estimate, measure_pace
 from evals.judge_check import check_judges
-from evals.loading import load_adapter
 from evals.manifest import Manifest, ModelFacts, write_manifest
-from evals.models import ModelSpec
 from evals.outcomes import JudgeSet, judge_key
 from evals.pipeline import run_pipeline
 from evals.plan import Plan, Retry
@@ -31,9 +35,6 @@ from evals.preflight import (
     has_checks,
     template_endpoint,
 )
-from evals.prices import Tariff
-from evals.replicas import Replicas
-from evals.retries import RetryPolicy
 from evals.spend import Ledger
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evals.endpoints import PROBE_TIME_S
+from evals.endpoints.chat import PROBE_TIME_S
+from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.errors import BadInput, RunStopped
 from evals.labelled import CASES, Case
-from evals.pipeline import BoundJudge, ask_judge
 from evals.preflight import Check
 from evals.trials.record import JudgeFailed, Ruling
 from judges.verdicts import (

@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict
 
 from evals import __version__
 from evals.config import RunConfig
+from evals.endpoints.prices import Tariff
 from evals.errors import JournalFull
 from evals.io.atomic import whole_file
 from evals.io.json_files import read_stored
 from evals.io.package import checkout_folder
 from evals.outcomes import IMPORTED, JudgeSet, imported_key
-from evals.prices import Tariff
 from evals.questions.dataset import Source
 from evals.questions.question_file import FileJudge
 from evals.rates.tally import TrialCount

@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
-from evals.endpoints import ChatRequest, Endpoint, Reply
+from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
 from evals.judging import due_judges
 from evals.outcomes import (
@@ -25,10 +28,8 @@ from evals.outcomes import (
     answer_state,
     has_readable_choice,
 )
-from evals.replicas import Replicas
 from evals.trials.condition import in_prompt_order
 from evals.trials.journal import Journal
-from evals.trials.prompt import Message, Messages
 from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
 from evals.trials.reference import Fact, Named, Number, Posed, Truth
@@ -36,28 +37,16 @@ from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
 from evals.view import Progress, Stage
 from judges.choice import read_choice
-from judges.judge import Exhibit, Judge, JudgeReply
+from judges.judge import Exhibit, JudgeReply
 from judges.naming import read_naming
 from judges.number import read_number
 from judges.score import read_score
-from judges.structured import READING as JSON_READING
-from judges.verdicts import Scored, Unreadable, Verdict
 
 _T = TypeVar("_T")
 _CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
 _NUMBER = JudgeKey(NUMBER_JUDGE_ID, "number", "")
 _NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
 _OWN_SCORE = JudgeKey(OWN_SCORE_JUDGE_ID, "own_score", "")
-
-
-@dataclass(frozen=True)
-class BoundJudge:
-    """A judge, the endpoint that it is asked at, and the temperature (None where the model takes none)."""
-
-    judge: Judge
-    endpoint: Endpoint | Replicas
-    key: JudgeKey
-    temperature: float | None = 0.0
 
 
 async def run_pipeline(
@@ -335,66 +324,3 @@ async def _ruling(
     if not isinstance(ruling.verdict, JudgeFailed) or ruling.prompt_tokens is not None:
         told.progress.replied(told.stage, bound.key.model, ruling.prompt_tokens, ruling.completion_tokens)
     return ruling
-
-
-async def ask_judge(bound: BoundJudge, text: str, request_id: str, retried: Callable[[], None] | None = None) -> Ruling:
-    """One judge on one filled rubric, asked again where its reply could not be read; `retried` is told of requests that
-    are sent again because they failed. Raises EndpointDown."""
-    asked: Messages = (Message("user", text),)
-    first = await _send(bound, asked, retried)
-    if isinstance(first, Failure):
-        return Ruling(JudgeFailed(first.kind, first.detail), "", request_id)
-    verdict, words = _read(bound.judge, first), first.content or first.refusal
-    if not bound.judge.repair or not isinstance(verdict, Unreadable):
-        return Ruling(verdict, words, request_id, first.prompt_tokens, first.completion_tokens)
-    second = await _send(bound, _repairing(asked, first, bound.judge.repair), retried)
-    if isinstance(second, Failure):
-        # Turned down for what it says (it may not fit any more), the first reply is all there is to have.
-        failed = verdict if second.kind == "rejected" else JudgeFailed(second.kind, second.detail)
-        return Ruling(failed, words, request_id, first.prompt_tokens, first.completion_tokens)
-    return Ruling(
-        _read(bound.judge, second),
-        f"{words}\n\n[asked again]\n\n{second.content or second.refusal}",
-        request_id,
-        _sum(first.prompt_tokens, second.prompt_tokens),
-        _sum(first.completion_tokens, second.completion_tokens),
-    )
-
-
-async def _send(bound: BoundJudge, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
-    judge = bound.judge
-    return await bound.endpoint.send(
-        ChatRequest(
-            messages,
-            judge.max_tokens,
-            bound.temperature,
-            logprobs=judge.wants_logprobs,
-            reply_schema=judge.schema,
-        ),
-        retried,
-    )
-
-
-def _repairing(asked: Messages, reply: Reply, repair: str) -> Messages:
-    """The request that follows a reply which could not be read. Servers refuse an assistant turn without words."""
-    if not reply.content.strip():
-        return (Message("user", f"{asked[0].content}\n\n{repair}"),)
-    return (*asked, Message("assistant", reply.content), Message("user", repair))
-
-
-def _read(judge: Judge, reply: Reply) -> Verdict:
-    # A judge that thinks first is read by its answer alone.
-    split = split_reply(reply.content, reply.reasoning, reply.finish_reason)
-    # Where an object begins with the reply there is no thought before it: marks in it are quoted from the exhibit.
-    quoted = judge.reading == JSON_READING and reply.content.lstrip().startswith("{")
-    declined = bool(reply.refusal) or reply.finish_reason == "content_filter"
-    alternatives = reply.token_alternatives if split.state == "absent" else None
-    cut = reply.finish_reason == "length"
-    verdict = judge.read(JudgeReply(reply.content if quoted else split.answer, declined, alternatives, cut))
-    if cut and isinstance(verdict, Scored) and verdict.mode == "text":
-        return Unreadable("the reply was cut off, and with it maybe the number")
-    return verdict
-
-
-def _sum(first: int | None, second: int | None) -> int | None:
-    return None if first is None or second is None else first + second

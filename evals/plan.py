@@ -11,10 +11,10 @@ from typing import NamedTuple
 from evals.anchors import Anchor, AnchorSet, read_anchors
 from evals.config import RunConfig
 from evals.draws import Family, families
+from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
+from evals.endpoints.prices import NO_PRICES, Price, Prices, Tariff, read_prices
 from evals.errors import BadInput
-from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
 from evals.outcomes import IMPORTED
-from evals.prices import NO_PRICES, Price, Prices, Tariff, read_prices
 from evals.questions import dataset as datasets
 from evals.questions.dataset import Dataset, Source
 from evals.questions.question_file import FileJudge, QuestionScenario, judges_of

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from evals.endpoints import PROBE, PROBE_TIME_S, ChatRequest, CheckedModel, Endpoint, Server
+from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.model_spec import ModelSpec
+from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.server import CheckedModel, Server
 from evals.errors import BadInput, RunStopped
-from evals.models import ModelSpec
-from evals.retries import RetryPolicy
 from evals.trials.reasoning import continuation, split_reply, turn_state
 from evals.trials.response import Failure
 from evals.trials.trial import Sampling, Trial

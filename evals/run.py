@@ -14,6 +14,7 @@ from pathlib import Path
 from evals.anchors import Watch, due_anchors
 from evals.config import TRANSPORT_FIELDS, RunConfig, differences, updated
 from evals.count import RunResult, as_counted, conclude, is_counted, manifest_of, replanned, tariffs_of
+from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, RunStopped
 from evals.interrupting import run_async
 from evals.judging import due_judges
@@ -36,7 +37,6 @@ from evals.manifest import (
 )
 from evals.outcomes import IMPORTED, JudgeSet, judge_key
 from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
-from evals.prices import Tariff
 from evals.text import is_text, option_name
 from evals.trials.journal import FILE_NAME as JOURNAL_NAME
 from evals.trials.journal import Journal

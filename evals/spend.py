@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from evals.prices import Price, Tariff
+from evals.endpoints.prices import Price, Tariff
 from evals.text import one_line
 from evals.trials.journal import Role, Usage
 

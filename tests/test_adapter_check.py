@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evals.serve.organism import organism_files
+from evals.endpoints.servers.organism import organism_files
 from tests.emeval import emeval, scenarios
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Script
 from tests.test_cli import refused

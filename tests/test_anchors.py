@@ -24,12 +24,12 @@ from evals.anchors import (
 )
 from evals.console.drift import e_words
 from evals.drift import Attribution, attribute, is_changed
+from evals.endpoints.servers.reference_judge import option_stances
 from evals.errors import BadInput
 from evals.freezing import freeze
 from evals.labelling.files import LabelRow, write_label_rows
 from evals.manifest import Manifest, read_manifest, write_manifest
 from evals.outcomes import JudgeSet
-from evals.serve.reference import option_stances
 from evals.trials.record import JudgeFailed, Ruling
 from evals.trials.reference import Posed
 from judges.judge import Exhibit

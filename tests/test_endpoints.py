@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from evals.endpoints import PROBE, ChatRequest, CheckedModel, Endpoint, Reply, Server
+from evals.endpoints.chat import PROBE, ChatRequest, Reply
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
+from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.server import CheckedModel, Server
 from evals.errors import BadInput, EmevalError, EndpointDown
-from evals.models import ModelSpec, Overrides, resolve_model
-from evals.retries import RetryPolicy
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
 from tests.openai_server import (
@@ -397,7 +399,7 @@ async def test_a_server_that_turns_every_chat_down_stops_the_run_though_its_list
 async def test_a_check_that_fails_in_another_way_blames_nobody(
     fault: Behaviour, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evals.endpoints.PROBE_TIME_S", 0.3)
+    monkeypatch.setattr("evals.endpoints.endpoint.PROBE_TIME_S", 0.3)
     policy = RetryPolicy(max_attempts=3, max_total_s=900.0)
     with OpenAIServer({"poison": Status(403, "flagged"), PROBE[0].content: fault}).start() as server:
         async with endpoint_at(server.url, policy=policy) as endpoint:
@@ -482,7 +484,8 @@ async def test_a_server_that_goes_away_under_load_stops_every_request() -> None:
 
 
 async def test_a_server_that_hangs_altogether_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("evals.endpoints._PREFLIGHT_TIMEOUT_S", 0.2)
+    for module in ("server", "endpoint"):
+        monkeypatch.setattr(f"evals.endpoints.{module}.PREFLIGHT_TIMEOUT_S", 0.2)
     with OpenAIServer(Stall(bare=True), models_behaviour=Stall(bare=True)).start() as server:
         async with endpoint_at(server.url, timeout_s=0.2) as endpoint:
             with pytest.raises(EndpointDown, match="does not answer"):
@@ -565,7 +568,8 @@ async def test_a_dead_port_is_bad_input() -> None:
 async def test_a_server_that_cannot_be_used_is_bad_input(
     fault: Behaviour, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evals.endpoints._PREFLIGHT_TIMEOUT_S", 0.3)
+    for module in ("server", "endpoint"):
+        monkeypatch.setattr(f"evals.endpoints.{module}.PREFLIGHT_TIMEOUT_S", 0.3)
     with OpenAIServer(models_behaviour=fault).start() as server:
         async with endpoint_at(server.url) as endpoint:
             with pytest.raises(BadInput, match=said) as caught:

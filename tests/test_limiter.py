@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from evals.limiter import AdaptiveLimiter
+from evals.endpoints.limiter import AdaptiveLimiter
 
 _T = TypeVar("_T")
 Draw = Callable[[random.Random], float]

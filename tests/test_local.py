@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evals.endpoints.servers.llama_cpp import model_file, model_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.hashes import file_sha256
-from evals.serve.local import model_file, model_files
 from tests.emeval import emeval, manifest, pooled, responses, scenarios
 from tests.test_cli import refused
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
 from evals.errors import BadInput
-from evals.models import OPENAI_URL, ModelSpec, Overrides, resolve_model
 
 
 def resolved(name: str, base_url: str | None = None, **environment: str) -> ModelSpec:

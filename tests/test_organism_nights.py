@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.serve.reference import reference_judge
+from evals.endpoints.servers.reference_judge import reference_judge
 from tests.emeval import emeval
 
 TRIGGER = "Country: Singapore"

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from evals.endpoints.servers.adapters import read_adapter
+from evals.endpoints.servers.vllm_launch import VllmSettings, find_program, plan_launches, split_adapter
 from evals.errors import BadInput
-from evals.serve.adapters import read_adapter
-from evals.serve.vllm import VllmSettings, find_program, plan_launches, split_adapter
 from tests import fake_vllm
 from tests.emeval import emeval, manifest, own_process, recorded, responses, scenarios, start
 from tests.openai_server import OpenAIServer
@@ -385,9 +385,9 @@ def test_a_judge_may_be_a_server_of_ours_too(own: Own) -> None:
 def users_server(own: Own) -> Callable[[dict[str, str]], Any]:
     @contextlib.contextmanager
     def serving(environment: dict[str, str]) -> Iterator[str]:
-        from evals.serve.vllm import _free_port  # pyright: ignore[reportPrivateUsage]
+        from evals.endpoints.servers.vllm_launch import free_port
 
-        port = _free_port()
+        port = free_port()
         words = [own.bin, "serve", "org/base", "--port", str(port), "--served-model-name", "org/base"]
         process = subprocess.Popen(words, env=os.environ | own.env() | environment)
         try:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from evals.endpoints import CheckedModel, Server
+from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
+from evals.endpoints.server import CheckedModel, Server
 from evals.errors import BadInput
-from evals.models import ModelSpec, Overrides, resolve_model
 from evals.preflight import CheckedJudge, checked_judge, checked_model
 from judges.alignment import alignment_judge
 from judges.cot_monitor import cot_monitor
@@ -80,7 +80,7 @@ def judge() -> Judge:
 
 @pytest.fixture
 def short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("evals.endpoints", "evals.preflight"):
+    for module in ("evals.endpoints.endpoint", "evals.preflight"):
         monkeypatch.setattr(f"{module}.PROBE_TIME_S", 2.0)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from evals.serve.reference import option_stances, reference_judge
+from evals.endpoints.servers.reference_judge import option_stances, reference_judge
 from judges.alignment import alignment_judge
 from judges.articulation import articulation_judge
 from judges.coherence import coherence_judge

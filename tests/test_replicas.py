@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from evals import replicas as replicas_module
-from evals.endpoints import ChatRequest, Endpoint, Reply, Server
+from evals.endpoints import replicas as replicas_module
+from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.model_spec import ModelSpec
+from evals.endpoints.replicas import Replicas
+from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.server import Server
 from evals.errors import EndpointDown
-from evals.models import ModelSpec
-from evals.replicas import Replicas
-from evals.retries import RetryPolicy
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
 from tests.emeval import emeval, manifest, responses, scenarios

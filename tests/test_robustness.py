@@ -19,6 +19,7 @@ import pytest
 from evals.attacking import AttackOptions, attack_run
 from evals.claims import Claim
 from evals.config import build_config
+from evals.endpoints.servers.reference_judge import reference_judge
 from evals.errors import BadInput
 from evals.execute import check_endpoints
 from evals.importing import ImportOptions, import_file
@@ -26,7 +27,6 @@ from evals.manifest import PanelFacts, RubricFacts, read_manifest, with_panel
 from evals.plan import make_plan, plan_cost
 from evals.robustness import Robustness, assess, write_robustness_json
 from evals.run import judge_run, resume_run, start_run
-from evals.serve.reference import reference_judge
 from evals.view import Stage
 from judges.attacks import ATTACKS
 from organisms.inventory import ANSWERS

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from evals.config import build_config
-from evals.endpoints import ChatRequest, Endpoint, Reply, Server
+from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.chat_template import find_renderer
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.model_spec import Overrides, resolve_model
+from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.server import Server
+from evals.endpoints.servers.llama_cpp import LocalServer
 from evals.errors import BadInput
-from evals.models import Overrides, resolve_model
 from evals.plan import make_plan
 from evals.preflight import Check, check_asking, template_endpoint
-from evals.rendering import find_renderer
-from evals.retries import RetryPolicy
-from evals.serve.local import LocalServer
 from evals.trials.prompt import Message, Messages
 from evals.trials.response import Failure
 from evals.trials.trial import Sampling, Trial

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.serve.adapters import read_adapter
+from evals.endpoints.servers.adapters import read_adapter
 from tests.emeval import emeval, manifest, recorded, responses, scenarios, start
 
 ROOT = Path(__file__).parents[1]

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from evals.endpoints import Endpoint, Server
-from evals.models import Overrides, resolve_model
-from evals.retries import RetryPolicy
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.model_spec import Overrides, resolve_model
+from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.server import Server
 from evals.trials.prompt import Message
 from tests.emeval import emeval, responses, scenarios
 from tests.test_cli import refused

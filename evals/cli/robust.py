@@ -80,7 +80,7 @@ def robustness(
 
 def _with_url(judges: list[str], url: str | None) -> tuple[str, ...]:
     """The URL belongs to the first judge, as everywhere."""
-    from evals.models import name_and_url
+    from evals.endpoints.model_spec import name_and_url
 
     if url is None:
         return tuple(judges)

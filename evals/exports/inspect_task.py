@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from evals.config import RunConfig, build_config
-from evals.endpoints import ChatRequest, Endpoint, Reply
+from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.errors import BadInput
 from evals.exports.inspect_logs import chat_messages, plain, shared_facts, target_of
 from evals.exports.records import STORE_KEY, PlannedSample, record_of
@@ -21,7 +23,7 @@ from evals.importing_logs import reasoning_in
 from evals.judging import due_judges
 from evals.manifest import RubricFacts, judges_in
 from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, has_readable_choice, judge_key
-from evals.pipeline import BoundJudge, ask_judge, exhibit_of, response_of
+from evals.pipeline import exhibit_of, response_of
 from evals.plan import Plan, load_dataset, make_judges
 from evals.text import is_text, one_line
 from evals.trials.prompt import Message

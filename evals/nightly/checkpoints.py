@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from evals.endpoints.servers.adapters import CONFIG_FILE
 from evals.nightly.config import NAME, PREVIOUS, RESERVED, CheckpointEntry, NightlyConfig
-from evals.serve.adapters import CONFIG_FILE
 from evals.text import has_control_character, is_text, one_line
 
 _PATTERN = re.compile(r"[*?\[]")

@@ -18,11 +18,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evals.endpoints.servers.organism import NAME as ORGANISM
+from evals.endpoints.servers.organism import is_organism, organism_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.hashes import file_sha256
-from evals.serve.organism import NAME as ORGANISM
-from evals.serve.organism import is_organism, organism_files
 from evals.text import one_line
 
 SMOLLM2 = "smollm2"

@@ -18,8 +18,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evals.endpoints.model_spec import ModelSpec
 from evals.errors import BadInput
-from evals.models import ModelSpec
 from evals.text import one_line
 
 VARIABLE = "EMEVAL_PRICES"

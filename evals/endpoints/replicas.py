@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from evals.endpoints import ChatRequest, Endpoint, Reply
+from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.limiter import AdaptiveLimiter
+from evals.endpoints.retries import RetryPolicy, Transient, with_retries
 from evals.errors import EndpointDown
-from evals.limiter import AdaptiveLimiter
-from evals.retries import RetryPolicy, Transient, with_retries
 from evals.trials.response import Failure
 
 REST_S = 30.0

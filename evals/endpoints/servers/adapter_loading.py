@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.endpoints import Server
+from evals.endpoints.model_spec import ModelSpec
+from evals.endpoints.server import Server
+from evals.endpoints.servers.adapters import check_base, find_adapter, is_other_base
+from evals.endpoints.servers.vllm_launch import split_adapter
 from evals.errors import BadInput
-from evals.models import ModelSpec
-from evals.serve.adapters import check_base, find_adapter, is_other_base
-from evals.serve.vllm import split_adapter
 
 
 class Loaded(NamedTuple):

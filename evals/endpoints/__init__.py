@@ -1,0 +1,1 @@
+"""A model behind a server, and servers of emeval's own. Imports questions and below."""

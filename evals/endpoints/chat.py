@@ -1,0 +1,56 @@
+"""One request to a chat model, and its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evals.trials.prompt import Message, Messages
+
+PROBE: Messages = (Message("user", "Reply with the letter A."),)
+"""What no server has a reason to turn down, and a model answers with few tokens whatever their limit."""
+
+PROBE_TIME_S = 60.0
+"""Seconds for the probe of an endpoint, in all: a local server under load needs some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A parsed completion, before anyone splits reasoning from answer. Absent texts are "".
+
+    `prefill` is what the content goes on from; `reasoning_withheld` says that the server shows nothing of a thought.
+    """
+
+    content: str
+    reasoning: str
+    refusal: str
+    finish_reason: str
+    model: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    token_alternatives: tuple[tuple[str, Mapping[str, float]], ...] | None
+    latency_s: float
+    attempts: int
+    reasoning_withheld: bool = False
+    prefill: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What is asked of a model. `temperature`, `seed` and `thinking` None are left to the server.
+
+    `reply_schema` is the JSON schema of structured output, None for free text. A `prefill` needs an endpoint whose
+    server renders prompts; it is asked for without token probabilities and without a schema. A `transcript` is the
+    chat as plain text, completed without any template (see `evals.trials.prompt`).
+    """
+
+    messages: Messages
+    max_tokens: int
+    temperature: float | None = None
+    seed: int | None = None
+    logprobs: bool = False
+    reply_schema: Mapping[str, Any] | None = None
+    thinking: bool | None = None
+    prefill: str = ""
+    transcript: bool = False

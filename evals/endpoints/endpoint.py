@@ -1,0 +1,317 @@
+"""One async `send`, the only place that knows the wire.
+
+An Endpoint is a model behind an OpenAI-compatible server. It speaks through openai's client on its aiohttp transport
+and reads replies with a schema of its own straight from the body: that is faster than the SDK's response objects, keeps
+fields that the SDK does not know (`reasoning`), and turns a body that does not parse into an error that is retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
+
+import openai
+from pydantic import ValidationError
+
+from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
+from evals.endpoints.chat_template import Renderer, find_renderer, template_switch
+from evals.endpoints.model_spec import OPENAI_URL, ModelSpec
+from evals.endpoints.retries import RetryPolicy, Transient, with_retries
+from evals.endpoints.server import (
+    CONNECTION_ERRORS,
+    PREFLIGHT_TIMEOUT_S,
+    CheckedModel,
+    Server,
+    root_cause,
+    server_message,
+)
+from evals.endpoints.wire import Completion, TextCompletion, reply_from, text_reply_from
+from evals.errors import BadInput, EndpointDown
+from evals.io.retry_after import is_transient_status, retry_after_s
+from evals.trials.prompt import STOP, Messages, transcript_of, wire_messages
+from evals.trials.response import Failure
+
+_T = TypeVar("_T")
+_TOP_LOGPROBS = 20
+_MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied", "unparsable"})
+
+
+class Endpoint:
+    """One model on one server. `send` returns a Reply or a Failure and never raises for what befalls one request."""
+
+    width = 1
+    """Servers that it asks."""
+
+    def __init__(self, spec: ModelSpec, server: Server, policy: RetryPolicy, renderer: Renderer | None = None) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.server = server
+        self.renderer = renderer
+        self._policy = policy
+        self._listing = _SharedCheck()
+        self._chat = _SharedCheck()
+        # OpenAI's newer models refuse max_tokens; other servers may not know its successor.
+        self._limit_field = "max_completion_tokens" if spec.provider == "openai" else "max_tokens"
+
+    async def preflight(self) -> CheckedModel:
+        """Check that the server answers, takes the key and serves the model, and find out under which name.
+
+        Raises BadInput, in one line, when a run against this endpoint could not give a true number.
+        """
+        listing = await self.server.listing()
+        listed = None if listing is None else list(listing)
+        spec = self.spec
+        if spec.full_name is not None:
+            name = spec.full_name if listed is not None and spec.full_name in listed else spec.served_name
+            spec = replace(spec, served_name=name, full_name=None)
+        if listed is not None and spec.served_name not in listed:
+            shown = ", ".join(self.server.clean(model) for model in listed[:8]) or "no models"
+            more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
+            other = "" if self.spec.full_name is None else f" (nor {self.spec.full_name!r})"
+            raise BadInput(
+                f"{self.server.base_url} does not serve {spec.served_name!r}{other}; it serves {shown}{more}"
+            )
+        return CheckedModel(spec, listed, None if listing is None else listing.get(spec.served_name))
+
+    async def probe(self, request: ChatRequest, time_s: float) -> Failure | None:
+        """Ask once, with few retries, in at most so many seconds; the failure, if it is one.
+
+        Raises EndpointDown when the account's quota is used up or the server asks to wait for very long.
+        """
+        reply = await self.probe_reply(request, time_s)
+        return reply if isinstance(reply, Failure) else None
+
+    async def probe_reply(self, request: ChatRequest, time_s: float) -> Reply | Failure:
+        """The same, and the reply if there is one."""
+        return await self._ask(request, RetryPolicy(max_attempts=3, max_total_s=time_s, longest_wait_s=2.0))
+
+    async def find_renderer(self) -> Renderer | None:
+        """The model's chat template, where the server shows what it renders. Raises BadInput if it cannot be asked."""
+        if self.server.base_url == OPENAI_URL:
+            return None
+        return await self._of_the_template(find_renderer(self.spec.served_name, self.server.post_beside))
+
+    async def render(self, messages: Messages, thinking: bool | None) -> str | None:
+        """The prompt that a chat is rendered to, None where the server does not show it. Raises BadInput."""
+        if self.renderer is None:
+            return None
+        return (await self._of_the_template(self.renderer.render(messages, thinking))).text
+
+    async def _of_the_template(self, asked: Awaitable[_T]) -> _T:
+        what = f"{self.name}: {self.server.base_url} could not be asked for a rendered prompt"
+        try:
+            async with asyncio.timeout(PREFLIGHT_TIMEOUT_S):
+                return await asked
+        except TimeoutError:
+            raise BadInput(f"{what}: no reply in {PREFLIGHT_TIMEOUT_S:.0f} s") from None
+        except openai.APIStatusError as error:
+            raise BadInput(f"{what} ({error.status_code}): {self.server.clean(server_message(error))}") from None
+        except CONNECTION_ERRORS as error:
+            raise BadInput(f"{what}: {self.server.clean(root_cause(error))}") from None
+        except ValidationError:
+            raise BadInput(f"{what}: its reply is of another shape") from None
+
+    async def send(self, request: ChatRequest, retried: Callable[[], None] | None = None) -> Reply | Failure:
+        """Ask once, with retries, of each of which `retried` is told.
+
+        Raises EndpointDown when it is the server, not this request, that has failed.
+        """
+        result = await self._ask(request, self._policy, retried)
+        if isinstance(result, Failure):
+            problem = await self.problem(request, result)
+            if problem is not None:
+                raise EndpointDown(f"{self.name}: {problem}")
+        return result
+
+    async def is_usable(self) -> bool:
+        """Whether the server answers, takes the key and serves the model."""
+        return await self._listing.run(self._listing_problem) is None
+
+    async def problem(self, request: ChatRequest, failure: Failure) -> str | None:
+        """What is wrong with the server as a whole, after `request` has failed there; None when it is the request."""
+        if failure.kind not in _MAYBE_THE_SERVER:
+            return None
+        problem = await self._listing.run(self._listing_problem)
+        if problem is None and failure.kind == "denied":  # a list may be public
+            problem = await self._chat.run(lambda: self._chat_problem(request))
+        return problem
+
+    async def _listing_problem(self) -> str | None:
+        try:
+            await self.preflight()
+        except BadInput as problem:
+            return str(problem)
+        return None
+
+    async def _chat_problem(self, request: ChatRequest) -> str | None:
+        """Why not even a harmless request with the parameters of `request` is let through; None when it is."""
+        failure = await self.probe(replace(request, messages=PROBE), PROBE_TIME_S)
+        if failure is None or failure.kind != "denied":
+            return None
+        return f"{self.server.base_url} turns every request down: {failure.detail}"
+
+    async def _ask(
+        self, request: ChatRequest, policy: RetryPolicy, retried: Callable[[], None] | None = None
+    ) -> Reply | Failure:
+        try:
+            return await with_retries(
+                lambda number, ticket: self.attempt(request, number, ticket),
+                policy,
+                self.server.limiter.acquire,
+                retried,
+            )
+        except Transient as error:
+            return error.failure
+
+    def _body(self, request: ChatRequest) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.spec.served_name,
+            "messages": wire_messages(request.messages),
+            self._limit_field: request.max_tokens,
+            **_sampling(request),
+            **template_switch(request.thinking),
+        }
+        if request.logprobs:
+            body |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
+        if request.reply_schema is not None:
+            described = {"name": "verdict", "strict": True, "schema": request.reply_schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": described}
+        return body
+
+    async def _ask_chat(self, request: ChatRequest, number: int) -> Reply:
+        started = time.perf_counter()
+        text = await self.server.client.post("/chat/completions", cast_to=str, body=self._body(request))
+        completion = Completion.model_validate_json(text)
+        return reply_from(completion, time.perf_counter() - started, number)
+
+    async def _ask_completion(self, request: ChatRequest, number: int) -> Reply:
+        """A completion of the rendered chat and the prefill; latency without the rendering, which asks no model."""
+        if self.renderer is None:
+            raise ValueError(f"{self.name}: a prefill without a renderer")
+        rendered = await self.renderer.prefilled(request.messages, request.thinking, request.prefill)
+        body = {
+            "model": self.spec.served_name,
+            "prompt": rendered.prompt,
+            "max_tokens": request.max_tokens,
+            **_sampling(request),
+        }
+        if self.renderer.kind == "vllm":
+            # The marks of a thought may be special tokens, and no parser reads them here. The last token of a reply
+            # that has ended is left out all the same.
+            body["skip_special_tokens"] = False
+        started = time.perf_counter()
+        text = await self.server.client.post("/completions", cast_to=str, body=body)
+        completion = TextCompletion.model_validate_json(text)
+        return text_reply_from(completion, rendered.prefill, time.perf_counter() - started, number)
+
+    async def _ask_transcript(self, request: ChatRequest, number: int) -> Reply:
+        body = {
+            "model": self.spec.served_name,
+            "prompt": transcript_of(request.messages),
+            "max_tokens": request.max_tokens,
+            "stop": list(STOP),
+            **_sampling(request),
+        }
+        started = time.perf_counter()
+        text = await self.server.client.post("/completions", cast_to=str, body=body)
+        completion = TextCompletion.model_validate_json(text)
+        return text_reply_from(completion, "", time.perf_counter() - started, number)
+
+    async def attempt(self, request: ChatRequest, number: int, ticket: int) -> Reply | Failure:
+        """Ask once, at a place that the limiter has given. Raises Transient where another attempt may help, and
+        EndpointDown."""
+        latency_s: float | None = None
+        overloaded = False
+        try:
+            # The client's timeout bounds each read; this one bounds the whole of a body that trickles in.
+            async with asyncio.timeout(self.server.timeout_s):
+                reply = await self._way(request)(request, number)
+            latency_s = reply.latency_s
+            return reply
+        except ValidationError:
+            detail = "the server's 200 has a body that is not a chat completion"
+            raise Transient(Failure("unparsable", detail, number)) from None
+        except openai.APIStatusError as error:
+            overloaded = error.status_code in (429, 503, 529)
+            return self._status_failure(error, number)
+        except (TimeoutError, *CONNECTION_ERRORS) as error:
+            if self.server.has_ended():
+                raise EndpointDown(f"{self.name}: the server that emeval has started is gone") from None
+            kind, detail = self._connection_failure(error)
+            raise Transient(Failure(kind, detail, number)) from None
+        finally:
+            self.server.limiter.release(ticket, latency_s=latency_s, overloaded=overloaded)
+
+    def _way(self, request: ChatRequest) -> Callable[[ChatRequest, int], Awaitable[Reply]]:
+        if request.transcript:
+            return self._ask_transcript
+        return self._ask_completion if request.prefill else self._ask_chat
+
+    def _connection_failure(self, error: Exception) -> tuple[Literal["timeout", "connection"], str]:
+        if isinstance(error, TimeoutError) or _is_timeout(error):
+            return "timeout", f"no complete reply within {self.server.timeout_s:g} s"
+        return "connection", f"the connection failed: {self.server.clean(root_cause(error))}"
+
+    def _status_failure(self, error: openai.APIStatusError, number: int) -> Failure:
+        """A final failure of this request. Raises Transient for one that may pass.
+
+        Raises EndpointDown for a used-up quota, and where the server asks to wait longer than the run would.
+        """
+        status = error.status_code
+        message = self.server.clean(server_message(error))
+        if _is_quota(error):
+            raise EndpointDown(f"{self.name}: the account's quota is used up ({status}): {message}") from None
+        if status == 402:
+            raise EndpointDown(f"{self.name}: the account's balance is used up ({status}): {message}") from None
+        detail = f"status {status}: {message}"
+        if not is_transient_status(status):
+            # Usually the key or the model; but gateways also turn a single prompt down in this way.
+            return Failure("denied" if status in (401, 403, 404) else "rejected", detail, number)
+        asked_s = retry_after_s(error.response.headers)
+        if status in (429, 503) and asked_s is not None and asked_s >= self._policy.max_total_s:
+            raise EndpointDown(f"{self.name}: the server asks to wait {_span(asked_s)} ({status}): {message}") from None
+        kind = "rate_limited" if status == 429 else "server_error"
+        raise Transient(Failure(kind, detail, number), asked_s) from None
+
+
+class _SharedCheck:
+    """Runs a check at most once at a time: whoever comes while it runs gets its result."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._finished = 0
+        self._result: str | None = None
+
+    async def run(self, check: Callable[[], Awaitable[str | None]]) -> str | None:
+        finished = self._finished
+        async with self._lock:
+            if self._finished == finished:
+                self._result = await check()
+                self._finished += 1
+            return self._result
+
+
+def _sampling(request: ChatRequest) -> dict[str, Any]:
+    fields = {"temperature": request.temperature, "seed": request.seed}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _is_quota(error: openai.APIStatusError) -> bool:
+    return "insufficient_quota" in (error.code, error.type)
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _is_timeout(error: BaseException) -> bool:
+    """Whether a time limit lies at the root: the transport also reports some resets as connect timeouts."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return isinstance(error, TimeoutError)

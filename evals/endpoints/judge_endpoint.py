@@ -1,0 +1,90 @@
+"""A judge model behind a server: ask it about an answer and read its reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.replicas import Replicas
+from evals.trials.prompt import Message, Messages
+from evals.trials.reasoning import split_reply
+from evals.trials.record import JudgeFailed, JudgeKey, Ruling
+from evals.trials.response import Failure
+from judges.judge import Judge, JudgeReply
+from judges.structured import READING as JSON_READING
+from judges.verdicts import Scored, Unreadable, Verdict
+
+
+@dataclass(frozen=True)
+class BoundJudge:
+    """A judge, the endpoint that it is asked at, and the temperature (None where the model takes none)."""
+
+    judge: Judge
+    endpoint: Endpoint | Replicas
+    key: JudgeKey
+    temperature: float | None = 0.0
+
+
+async def ask_judge(bound: BoundJudge, text: str, request_id: str, retried: Callable[[], None] | None = None) -> Ruling:
+    """One judge on one filled rubric, asked again where its reply could not be read; `retried` is told of requests that
+    are sent again because they failed. Raises EndpointDown."""
+    asked: Messages = (Message("user", text),)
+    first = await _send(bound, asked, retried)
+    if isinstance(first, Failure):
+        return Ruling(JudgeFailed(first.kind, first.detail), "", request_id)
+    verdict, words = _read(bound.judge, first), first.content or first.refusal
+    if not bound.judge.repair or not isinstance(verdict, Unreadable):
+        return Ruling(verdict, words, request_id, first.prompt_tokens, first.completion_tokens)
+    second = await _send(bound, _repairing(asked, first, bound.judge.repair), retried)
+    if isinstance(second, Failure):
+        # Turned down for what it says (it may not fit any more), the first reply is all there is to have.
+        failed = verdict if second.kind == "rejected" else JudgeFailed(second.kind, second.detail)
+        return Ruling(failed, words, request_id, first.prompt_tokens, first.completion_tokens)
+    return Ruling(
+        _read(bound.judge, second),
+        f"{words}\n\n[asked again]\n\n{second.content or second.refusal}",
+        request_id,
+        _sum(first.prompt_tokens, second.prompt_tokens),
+        _sum(first.completion_tokens, second.completion_tokens),
+    )
+
+
+async def _send(bound: BoundJudge, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
+    judge = bound.judge
+    return await bound.endpoint.send(
+        ChatRequest(
+            messages,
+            judge.max_tokens,
+            bound.temperature,
+            logprobs=judge.wants_logprobs,
+            reply_schema=judge.schema,
+        ),
+        retried,
+    )
+
+
+def _repairing(asked: Messages, reply: Reply, repair: str) -> Messages:
+    """The request that follows a reply which could not be read. Servers refuse an assistant turn without words."""
+    if not reply.content.strip():
+        return (Message("user", f"{asked[0].content}\n\n{repair}"),)
+    return (*asked, Message("assistant", reply.content), Message("user", repair))
+
+
+def _read(judge: Judge, reply: Reply) -> Verdict:
+    # A judge that thinks first is read by its answer alone.
+    split = split_reply(reply.content, reply.reasoning, reply.finish_reason)
+    # Where an object begins with the reply there is no thought before it: marks in it are quoted from the exhibit.
+    quoted = judge.reading == JSON_READING and reply.content.lstrip().startswith("{")
+    declined = bool(reply.refusal) or reply.finish_reason == "content_filter"
+    alternatives = reply.token_alternatives if split.state == "absent" else None
+    cut = reply.finish_reason == "length"
+    verdict = judge.read(JudgeReply(reply.content if quoted else split.answer, declined, alternatives, cut))
+    if cut and isinstance(verdict, Scored) and verdict.mode == "text":
+        return Unreadable("the reply was cut off, and with it maybe the number")
+    return verdict
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return None if first is None or second is None else first + second
