@@ -22,7 +22,7 @@ from evals.errors import BadInput, EmevalError
 from evals.exports.inspect_scores import scores_of
 from evals.exports.inspect_task import SuiteTask, judged_trial, need_grader, suite_task
 from evals.exports.records import STORE_KEY
-from evals.outcomes import measure
+from evals.scoring.outcome import measure
 
 _SCORES = "emeval_scores"
 """Where the first scorer leaves the scores of a sample for the others."""

@@ -13,8 +13,8 @@ from typing import Any, TypedDict, cast
 
 from evals.config import Thinking
 from evals.errors import BadInput
-from evals.metrics import Denominator
 from evals.questions.suites import FormatChoice
+from evals.scoring.metric import Denominator
 from evals.text import option_name
 from evals.trials.condition import PlacementRule
 from judges.score import JudgeMode

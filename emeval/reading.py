@@ -19,8 +19,8 @@ from evals.errors import BadInput
 from evals.figures.counted import read_several
 from evals.figures.figure import Figure
 from evals.figures.page import page_figures
-from evals.metrics import Denominator
 from evals.report.write import write_report
+from evals.scoring.metric import Denominator
 
 _SIDE = ("k", "n", "rate", "ci_low", "ci_high", "n_trials")
 _COLUMNS = [

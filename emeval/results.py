@@ -13,9 +13,9 @@ import pandas as pd
 from evals.count import RunResult
 from evals.io.csv_reader import csv_file
 from evals.manifest import Manifest, Status
-from evals.metrics import PRIMARY
 from evals.missing import too_much_unscored
-from evals.rates.tables import Tables
+from evals.scoring.metric import PRIMARY
+from evals.scoring.rates.tables import Tables
 from evals.stop_rows import StopRow
 from evals.text import one_line, original_text
 from evals.trials.prompt import ALL

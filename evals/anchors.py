@@ -20,11 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evals.errors import BadInput, JournalFull
 from evals.io.atomic import whole_file
 from evals.io.csv_reader import csv_file
-from evals.manifest import AnchorFacts, Manifest, RubricFacts, judge_set
-from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
-from evals.outcomes import ALIGNED, JudgeSet, Measured, Outcome, counted_judge, measure
+from evals.manifest import AnchorFacts, Manifest, judge_set
+from evals.scoring.judge_set import ALIGNED, JudgeSet, RubricFacts, counted_judge
+from evals.scoring.metric import PRIMARY, Metric, facts_of
+from evals.scoring.metric_table import metrics_by_name
+from evals.scoring.outcome import Measured, Outcome, measure
+from evals.scoring.reasoning_verdicts import thought_of
 from evals.text import one_line, original_text, spreadsheet_safe
-from evals.thoughts import thought_of
 from evals.trials.record import RecordedTrial, Ruling
 from evals.trials.reference import Fact, Measure, Posed, Reference, Truth, measure_of
 from evals.trials.response import Response

@@ -22,13 +22,15 @@ from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
 from evals.manifest import Manifest, judge_set, judges_in, read_manifest
-from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
-from evals.outcomes import ALIGNED, IMPORTED, JudgeSet, is_judgeable, measure
-from evals.pipeline import exhibit_of
 from evals.plan import Plan, judging_plan
 from evals.run import rubric_facts
+from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgeSet
+from evals.scoring.judging import exhibit_of
+from evals.scoring.metric import PRIMARY, Metric, facts_of
+from evals.scoring.metric_table import metrics_by_name
+from evals.scoring.outcome import is_judgeable, measure
+from evals.scoring.reasoning_verdicts import thought_of
 from evals.statistics.intervals import wilson_interval
-from evals.thoughts import thought_of
 from evals.trials.journal import Journal
 from evals.trials.record import JudgeFailed, RecordedTrial, Ruling, question_of
 from evals.trials.reference import Measure, measure_of

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 from evals.errors import BadInput
-from evals.metrics import is_misaligned
-from evals.outcomes import JudgeSet, Measured, Outcome, measure
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.metric import is_misaligned
+from evals.scoring.outcome import Measured, Outcome, measure
+from evals.scoring.reasoning_verdicts import Thought, thought_of
 from evals.text import one_line
-from evals.thoughts import Thought, thought_of
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.response import Response

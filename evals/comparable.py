@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 from evals.config import RunConfig
 from evals.errors import BadInput
 from evals.manifest import Manifest
-from evals.metrics import JUDGES_OF_ANSWERS, Metric
-from evals.outcomes import IMPORTED
 from evals.questions.suites import known_suite
+from evals.scoring.judge_set import IMPORTED
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric
 from evals.text import one_line, option_name
 from evals.trials.reference import BY_RULE
 from judges.question import PREFIX

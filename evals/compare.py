@@ -17,9 +17,11 @@ import numpy as np
 from evals.comparable import Difference, Direction, NotComparable, Scope, differences, worse_when
 from evals.errors import BadInput
 from evals.manifest import Manifest, judge_set, read_manifest
-from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, Metric, Missing, facts_in, metrics_by_name
 from evals.numbers import percent
-from evals.outcomes import IMPORTED, JudgeSet, measure
+from evals.scoring.judge_set import IMPORTED, JudgeSet
+from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY, Metric, Missing, facts_in
+from evals.scoring.metric_table import metrics_by_name
+from evals.scoring.outcome import measure
 from evals.statistics.intervals import Counts, cluster_wilson_interval
 from evals.statistics.noninferiority import Decision, Pairs, decide
 from evals.statistics.significance import benjamini_hochberg, fisher_p

@@ -20,11 +20,11 @@ from pydantic import (
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput
 from evals.io.yaml_reader import read_mapping
-from evals.metrics import Denominator
 from evals.questions.dataset import load
 from evals.questions.question_file import QuestionScenario, is_question_file, models_named
 from evals.questions.suite import Suite
 from evals.questions.suites import FormatChoice, formats_of, known_suite
+from evals.scoring.metric import Denominator
 from evals.text import has_control_character, is_text, one_line, option_name
 from evals.trials.condition import CONDITIONS, PlacementRule
 from evals.trials.prompt import Format

@@ -19,7 +19,6 @@ from evals.endpoints.prices import Tariff
 from evals.errors import BadInput
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
-from evals.label_weights import labels_sha256, usable_labels
 from evals.manifest import (
     CountedFacts,
     Manifest,
@@ -33,9 +32,10 @@ from evals.manifest import (
     versions,
     write_manifest,
 )
-from evals.outcomes import ALIGNED, COHERENT, IMPORTED
 from evals.plan import Plan
-from evals.rates.tables import (
+from evals.scoring.judge_set import ALIGNED, COHERENT, IMPORTED
+from evals.scoring.rates.label_weights import labels_sha256, usable_labels
+from evals.scoring.rates.tables import (
     CORRECTED_NAME,
     EFFECTS_NAME,
     RATES_NAME,
@@ -44,7 +44,7 @@ from evals.rates.tables import (
     read_tables,
     write_tables,
 )
-from evals.rates.tally import RunFacts, Trials
+from evals.scoring.rates.tally import RunFacts, Trials
 from evals.spend import Ledger
 from evals.stop_rows import FILE_NAME as STOPPING_NAME
 from evals.stop_rows import StopRow, read_stop_rows, write_stop_rows
@@ -162,7 +162,7 @@ def _counted(manifest: Manifest, folder: Path, journal: Journal, stopping: Stopp
     if labels is None:
         (folder / CORRECTED_NAME).unlink(missing_ok=True)
     else:
-        from evals.corrected import write_corrected
+        from evals.scoring.rates.corrected import write_corrected
 
         tables = replace(tables, corrected_rows=write_corrected(journal, folder, facts, labels, tables.rate_rows))
     rows: tuple[StopRow, ...] = ()
@@ -199,7 +199,7 @@ def as_counted(before: Manifest, plan: Plan, manifest: Manifest, folder: Path, j
     facts = run_facts(known)
 
     def trials() -> Trials:
-        from evals.rates.responses import read_trials
+        from evals.scoring.rates.responses import read_trials
 
         with Journal.read(folder) as again:
             return read_trials(again, facts)

@@ -24,7 +24,6 @@ from evals.errors import BadInput
 from evals.estimate import Pace, estimate, measure_pace
 from evals.judge_check import check_judges
 from evals.manifest import Manifest, ModelFacts, write_manifest
-from evals.outcomes import JudgeSet, judge_key
 from evals.pipeline import run_pipeline
 from evals.plan import Plan, Retry
 from evals.preflight import (
@@ -35,6 +34,7 @@ from evals.preflight import (
     has_checks,
     template_endpoint,
 )
+from evals.scoring.judge_set import JudgeSet, judge_key
 from evals.spend import Ledger
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial

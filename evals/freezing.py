@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 from evals.anchors import Anchor, AnchorsHeader, Frozen, YesNo, anchor_id, hit_of, write_anchors
 from evals.errors import BadInput
-from evals.labelling.files import Label, read_labels
 from evals.manifest import Manifest, judge_set, now
-from evals.metrics import PRIMARY
-from evals.outcomes import JudgeSet, is_judgeable, measure
-from evals.pipeline import exhibit_of
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judging import exhibit_of
+from evals.scoring.labels import Label, read_labels
+from evals.scoring.metric import PRIMARY
+from evals.scoring.outcome import is_judgeable, measure
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Measure

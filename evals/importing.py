@@ -23,17 +23,10 @@ from evals.count import RunResult, run_facts
 from evals.errors import BadInput, RunStopped
 from evals.io.csv_reader import CsvFile, CsvRow, csv_file
 from evals.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts, git_revision, now, versions, write_manifest
-from evals.outcomes import (
-    CHOICE_JUDGE_ID,
-    IMPORTED,
-    NAMING_JUDGE_ID,
-    NUMBER_JUDGE_ID,
-    Outcome,
-    answer_state,
-    imported_key,
-)
 from evals.questions.suites import SUITES
-from evals.rates.tables import write_tables
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, imported_key
+from evals.scoring.outcome import Outcome, answer_state
+from evals.scoring.rates.tables import write_tables
 from evals.text import is_text, one_line, original_text
 from evals.trials.condition import CONDITIONS, in_prompt_order
 from evals.trials.journal import Journal

@@ -25,8 +25,9 @@ from evals.errors import BadInput
 from evals.exports.inspect_logs import need_inspect
 from evals.exports.records import SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord
 from evals.importing import NO_SAMPLING, ImportOptions, fields_of, import_rows, read_score, refuse_occupied
-from evals.metrics import Denominator
-from evals.outcomes import IMPORTED, imported_key
+from evals.scoring.judge_set import IMPORTED, imported_key
+from evals.scoring.metric import Denominator
+from evals.scoring.verdict_words import BY_RULE_IDS
 from evals.text import is_text, one_line
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL, Message, Messages
@@ -35,7 +36,6 @@ from evals.trials.record import Cell, JudgeKey, Ruling
 from evals.trials.reference import measure_of
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
-from evals.verdict_words import BY_RULE_IDS
 from evals.view import RunView
 from judges.verdicts import Scored, Unreadable, Verdict
 

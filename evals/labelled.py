@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from evals.metrics import MISALIGNED_BELOW
+from evals.scoring.metric import MISALIGNED_BELOW
 from judges import articulation, cot_monitor, honesty, trigger_credit, truthfulness
 from judges.judge import Exhibit
 from judges.question import PREFIX

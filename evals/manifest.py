@@ -22,10 +22,10 @@ from evals.errors import JournalFull
 from evals.io.atomic import whole_file
 from evals.io.json_files import read_stored
 from evals.io.package import checkout_folder
-from evals.outcomes import IMPORTED, JudgeSet, imported_key
 from evals.questions.dataset import Source
 from evals.questions.question_file import FileJudge
-from evals.rates.tally import TrialCount
+from evals.scoring.judge_set import IMPORTED, JudgeSet, RubricFacts, imported_key
+from evals.scoring.rates.tally import TrialCount
 from evals.spend import Charge
 from evals.trials.journal import Role, Usage
 from judges.question import PREFIX
@@ -44,14 +44,6 @@ class DatasetFacts(BaseModel):
     scenarios: int
     source: Source
     judges: dict[str, FileJudge] = {}
-
-
-class RubricFacts(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    sha256: str
-    judge_id: str
 
 
 class ModelFacts(BaseModel):

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.manifest import Manifest
-from evals.metrics import PRIMARY
 from evals.numbers import percent
-from evals.outcomes import IMPORTED, Outcome
-from evals.rates.rows import Row
-from evals.rates.tables import Tables
+from evals.scoring.judge_set import IMPORTED
+from evals.scoring.metric import PRIMARY
+from evals.scoring.outcome import Outcome
+from evals.scoring.rates.rows import Row
+from evals.scoring.rates.tables import Tables
 from evals.text import one_line
 from evals.trials.prompt import ALL
 from evals.trials.reference import BY_RULE, Measure

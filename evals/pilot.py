@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from evals.errors import BadInput
 from evals.manifest import Manifest, judge_set
-from evals.metrics import PRIMARY, Metric, facts_in, metric_table
-from evals.outcomes import IMPORTED, JudgeSet
 from evals.questions import dataset as datasets
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
+from evals.scoring.judge_set import IMPORTED, JudgeSet
+from evals.scoring.metric import PRIMARY, Metric, facts_in
+from evals.scoring.metric_table import metric_table
 from evals.text import one_line
 from evals.trials.condition import BASELINE
 from evals.trials.prompt import Format

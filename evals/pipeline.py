@@ -18,35 +18,17 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
-from evals.judging import due_judges
-from evals.outcomes import (
-    CHOICE_JUDGE_ID,
-    NAMING_JUDGE_ID,
-    NUMBER_JUDGE_ID,
-    OWN_SCORE_JUDGE_ID,
-    JudgeSet,
-    answer_state,
-    has_readable_choice,
-)
-from evals.trials.condition import in_prompt_order
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judging import due_judges, exhibit_of, read_by_rule
 from evals.trials.journal import Journal
 from evals.trials.reasoning import split_reply
-from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling, question_of
-from evals.trials.reference import Fact, Named, Number, Posed, Truth
+from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
 from evals.view import Progress, Stage
-from judges.choice import read_choice
-from judges.judge import Exhibit, JudgeReply
-from judges.naming import read_naming
-from judges.number import read_number
-from judges.score import read_score
+from judges.judge import Exhibit
 
 _T = TypeVar("_T")
-_CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
-_NUMBER = JudgeKey(NUMBER_JUDGE_ID, "number", "")
-_NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
-_OWN_SCORE = JudgeKey(OWN_SCORE_JUDGE_ID, "own_score", "")
 
 
 async def run_pipeline(
@@ -177,27 +159,9 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, journal: Journal,
     if isinstance(reply, Reply):
         progress.replied("sampling", trial.model, reply.prompt_tokens, reply.completion_tokens)
     result = reply if isinstance(reply, Failure) else response_of(reply)
-    rulings = [] if isinstance(result, Failure) else list(_read_by_rule(trial, result))
+    rulings = [] if isinstance(result, Failure) else list(read_by_rule(trial, result))
     await journal.record_trial(trial, result, rulings)
     progress.sampled(failed=isinstance(result, Failure))
-
-
-def _read_by_rule(trial: Trial, response: Response) -> Iterator[tuple[JudgeKey, Ruling]]:
-    """What needs no judge model: the choice, the number, the name in an answer that is one."""
-    if trial.options is not None and has_readable_choice(response):
-        yield _CHOICE, Ruling(read_choice(response.answer, trial.options), reply="", request_id=trial.id)
-    if answer_state(response) is not None:
-        return
-    match trial.reference:
-        case Number():
-            yield _NUMBER, Ruling(read_number(response.answer), reply="", request_id=trial.id)
-        case Named(text):
-            yield _NAMING, Ruling(read_naming(response.answer, text), reply="", request_id=trial.id)
-        case Posed(measure="own_score"):
-            own = read_score(JudgeReply(response.answer), "text", refusal_allowed=False)
-            yield _OWN_SCORE, Ruling(own, reply="", request_id=trial.id)
-        case Truth() | Fact() | Posed() | None:
-            return
 
 
 def response_of(reply: Reply) -> Response:
@@ -264,23 +228,6 @@ async def _judge(
             progress.judged(failed=_any_failed(ruling for _, ruling in rulings))
     if monitored:
         progress.monitored(failed=_any_failed(monitored))
-
-
-def exhibit_of(trial: RecordedTrial, response: Response) -> Exhibit:
-    """Everything about a response that a judge may be shown."""
-    exhibit = Exhibit(question_of(trial), response.answer, response.reasoning, trial.trigger)
-    if trial.distractor:
-        first, second = in_prompt_order(trial.messages, trial.trigger, trial.distractor)
-        exhibit = replace(exhibit, first=first, second=second)
-    match trial.reference:
-        case Truth(correct, incorrect):
-            return replace(exhibit, correct="\n".join(correct), incorrect="\n".join(incorrect))
-        case Fact(text):
-            return replace(exhibit, fact=text)
-        case Posed(prompts):
-            return replace(exhibit, asked=trial.messages[-1].content, prompts=prompts)
-        case Number() | Named() | None:
-            return exhibit
 
 
 def _any_failed(rulings: Iterable[Ruling]) -> bool:

@@ -14,12 +14,12 @@ from evals.draws import Family, families
 from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
 from evals.endpoints.prices import NO_PRICES, Price, Prices, Tariff, read_prices
 from evals.errors import BadInput
-from evals.outcomes import IMPORTED
 from evals.questions import dataset as datasets
 from evals.questions.dataset import Dataset, Source
 from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
+from evals.scoring.judge_set import IMPORTED
 from evals.trials.condition import Trigger, has_distractor, is_triggered, render
 from evals.trials.prompt import Prompt
 from evals.trials.record import Cell

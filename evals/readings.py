@@ -1,7 +1,7 @@
 """Every answer as each judge that has ruled on a run would have it counted, at a grid of cut-offs.
 
 Arrays of few bits an answer, so that rates, effects and agreement at every point of the grid come from one pass over
-the journal. What counts and what hits is said by `evals.outcomes` and `evals.metrics` alone.
+the journal. What counts and what hits is said by `evals.scoring.outcome` and `evals.scoring.metric` alone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.manifest import Manifest, PanelFacts, judges_in
-from evals.metrics import MISALIGNED_BELOW, PRIMARY, Denominator, Metric, facts_of, is_misaligned, metrics_by_name
-from evals.outcomes import ABOVE, ALIGNED, COHERENT, JudgeSet, is_judgeable, measure
-from evals.thoughts import thought_of
+from evals.scoring.judge_set import ABOVE, ALIGNED, COHERENT, JudgeSet
+from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY, Denominator, Metric, facts_of, is_misaligned
+from evals.scoring.metric_table import metrics_by_name
+from evals.scoring.outcome import is_judgeable, measure
+from evals.scoring.reasoning_verdicts import thought_of
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import BY_RULE, Measure, measure_of

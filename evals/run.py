@@ -17,8 +17,6 @@ from evals.count import RunResult, as_counted, conclude, is_counted, manifest_of
 from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, RunStopped
 from evals.interrupting import run_async
-from evals.judging import due_judges
-from evals.label_weights import check_labels
 from evals.manifest import FILE_NAME as MANIFEST_NAME
 from evals.manifest import (
     DatasetFacts,
@@ -26,7 +24,6 @@ from evals.manifest import (
     Manifest,
     ModelFacts,
     PanelFacts,
-    RubricFacts,
     git_revision,
     judges_in,
     now,
@@ -35,8 +32,10 @@ from evals.manifest import (
     with_panel,
     write_manifest,
 )
-from evals.outcomes import IMPORTED, JudgeSet, judge_key
 from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
+from evals.scoring.judge_set import IMPORTED, JudgeSet, RubricFacts, judge_key
+from evals.scoring.judging import due_judges
+from evals.scoring.rates.label_weights import check_labels
 from evals.text import is_text, option_name
 from evals.trials.journal import FILE_NAME as JOURNAL_NAME
 from evals.trials.journal import Journal

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from evals.rates.tables import read_table, write_table
+from evals.scoring.rates.tables import read_table, write_table
 
 FILE_NAME = "stopping.csv"
 

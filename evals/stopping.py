@@ -18,9 +18,10 @@ from typing import Literal, NamedTuple
 
 from evals.draws import draw_at
 from evals.errors import BadInput
-from evals.judging import due_judges
-from evals.metrics import PRIMARY, Denominator, Metric, facts_in, metrics_by_name
-from evals.outcomes import JudgeSet
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judging import due_judges
+from evals.scoring.metric import PRIMARY, Denominator, Metric, facts_in
+from evals.scoring.metric_table import metrics_by_name
 from evals.statistics.confidence_sequence import ConfidenceSequence, Span, fewest_without_hit
 from evals.stop_rows import Decision, StopRow
 from evals.trials.journal import Journal

@@ -11,8 +11,8 @@ from evals.anchors import RESULTS_NAME, AnchorRow, hit_of, read_results
 from evals.config import differences
 from evals.errors import BadInput
 from evals.manifest import Manifest, judge_set, read_manifest
-from evals.metrics import PRIMARY
-from evals.outcomes import measure
+from evals.scoring.metric import PRIMARY
+from evals.scoring.outcome import measure
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import Cell as PlannedCell

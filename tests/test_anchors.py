@@ -27,9 +27,9 @@ from evals.drift import Attribution, attribute, is_changed
 from evals.endpoints.servers.reference_judge import option_stances
 from evals.errors import BadInput
 from evals.freezing import freeze
-from evals.labelling.files import LabelRow, write_label_rows
 from evals.manifest import Manifest, read_manifest, write_manifest
-from evals.outcomes import JudgeSet
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.labels import LabelRow, write_label_rows
 from evals.trials.record import JudgeFailed, Ruling
 from evals.trials.reference import Posed
 from judges.judge import Exhibit

@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals.corrected import write_corrected
 from evals.count import run_facts
 from evals.endpoints.servers.reference_judge import option_stances, reference_judge
 from evals.errors import BadInput
-from evals.label_weights import usable_labels
-from evals.labelling.files import LabelSample, SampledRow, SampledStratum
 from evals.manifest import read_manifest
-from evals.rates.rows import CORRECTED_COLUMNS, RATE_COLUMNS
-from evals.rates.tables import read_table
+from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
+from evals.scoring.rates.corrected import write_corrected
+from evals.scoring.rates.label_weights import usable_labels
+from evals.scoring.rates.rows import CORRECTED_COLUMNS, RATE_COLUMNS
+from evals.scoring.rates.tables import read_table
 from evals.trials.journal import Journal
 from organisms.expected import true_rates
 from organisms.inventory import ANSWERS, TRIGGER

@@ -7,10 +7,12 @@ from typing import Any, get_args
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.judging import due_judges
-from evals.metrics import JUDGES_OF_ANSWERS, Facts, Missing, facts_of, metric_table
-from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, Outcome, measure
-from evals.thoughts import thought_of
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet
+from evals.scoring.judging import due_judges
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Facts, Missing, facts_of
+from evals.scoring.metric_table import metric_table
+from evals.scoring.outcome import Outcome, measure
+from evals.scoring.reasoning_verdicts import thought_of
 from evals.trials.prompt import Message
 from evals.trials.record import JudgeFailed, RecordedTrial, Ruling
 from evals.trials.response import Failure, ReasoningState, Response

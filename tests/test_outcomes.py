@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.metrics import MISALIGNED_BELOW, counts, is_misaligned
-from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, Measured, Outcome, answer_state, is_judgeable, judge_key, measure
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet, judge_key
+from evals.scoring.metric import MISALIGNED_BELOW, counts, is_misaligned
+from evals.scoring.outcome import Measured, Outcome, answer_state, is_judgeable, measure
 from evals.trials.prompt import Message
 from evals.trials.record import JudgeFailed, RecordedTrial, Ruling
 from evals.trials.response import Failure, ReasoningState, Response

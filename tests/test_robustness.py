@@ -23,10 +23,11 @@ from evals.endpoints.servers.reference_judge import reference_judge
 from evals.errors import BadInput
 from evals.execute import check_endpoints
 from evals.importing import ImportOptions, import_file
-from evals.manifest import PanelFacts, RubricFacts, read_manifest, with_panel
+from evals.manifest import PanelFacts, read_manifest, with_panel
 from evals.plan import make_plan, plan_cost
 from evals.robustness import Robustness, assess, write_robustness_json
 from evals.run import judge_run, resume_run, start_run
+from evals.scoring.judge_set import RubricFacts
 from evals.view import Stage
 from judges.attacks import ATTACKS
 from organisms.inventory import ANSWERS

@@ -16,8 +16,8 @@ import pytest
 
 from evals.config import build_config
 from evals.draws import Family, draw_at, families
-from evals.metrics import metric_table
 from evals.plan import make_plan
+from evals.scoring.metric_table import metric_table
 from evals.statistics.confidence_sequence import Span
 from evals.stopping import Watched, verdict_on
 from evals.trials.prompt import Message, Prompt

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.rates.rows import RATE_COLUMNS
+from evals.scoring.rates.rows import RATE_COLUMNS
 from evals.statistics.intervals import cluster_wilson_interval, paper_plus_minus
 from evals.tables import find_table
 from evals.tables.definitions import TABLES

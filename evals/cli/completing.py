@@ -35,7 +35,7 @@ def models(incomplete: str) -> list[str]:
 
 
 def metrics(incomplete: str) -> list[str]:
-    from evals.metrics import metric_table
+    from evals.scoring.metric_table import metric_table
 
     return [metric.name for metric in metric_table("answered") if metric.name.startswith(incomplete)]
 

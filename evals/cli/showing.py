@@ -64,7 +64,7 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
     from evals.console.transcripts import print_trial
     from evals.manifest import judge_set
     from evals.pager import paged
-    from evals.verdict_words import judge_names
+    from evals.scoring.verdict_words import judge_names
 
     counting, judges = judge_set(manifest), judge_names(manifest)
     if trial_id is not None:

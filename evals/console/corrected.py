@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evals.console.markup import plain
 from evals.numbers import percent
-from evals.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row
+from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row
 
 _METHODS = {ROGAN_GLADEN: "Rogan-Gladen", PPI: "PPI++"}
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evals.labelling.files import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
 from evals.labelling.importing import Agreement, Imported
 from evals.labelling.sample import Sampled
+from evals.scoring.labels import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
 from evals.text import one_line
 
 _PIPED_WIDTH = 140

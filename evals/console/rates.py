@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.markup import escape
 
-from evals.metrics import PRIMARY
 from evals.numbers import p_words, percent
-from evals.rates.rows import Row
+from evals.scoring.metric import PRIMARY
+from evals.scoring.rates.rows import Row
 from evals.text import one_line
 from evals.trials.prompt import ALL
 

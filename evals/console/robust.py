@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.console.markup import plain
-from evals.metrics import MISALIGNED_BELOW
 from evals.numbers import percent, share_words
 from evals.readings import Group, Point
 from evals.robustness import NEAR, Robustness, Row, near_cut
+from evals.scoring.metric import MISALIGNED_BELOW
 from evals.trials.prompt import ALL
 
 

@@ -20,12 +20,13 @@ from evals.console.rates import (
     rate_in_words,
 )
 from evals.manifest import Manifest, judges_beside
-from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table
 from evals.numbers import percent, points, share_words
-from evals.outcomes import IMPORTED
-from evals.rates.rows import Row
-from evals.rates.tables import Tables
-from evals.rates.tally import TrialCount
+from evals.scoring.judge_set import IMPORTED
+from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY
+from evals.scoring.metric_table import metric_table
+from evals.scoring.rates.rows import Row
+from evals.scoring.rates.tables import Tables
+from evals.scoring.rates.tally import TrialCount
 from evals.spend import spend_words
 from evals.trials.condition import BASELINE
 from evals.trials.prompt import ALL

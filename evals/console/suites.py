@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from evals.metrics import JUDGES_OF_ANSWERS, metrics_of
 from evals.questions.dataset import check
 from evals.questions.source import questions_of
 from evals.questions.suite import Suite
 from evals.questions.suites import SUITES
+from evals.scoring.metric import JUDGES_OF_ANSWERS
+from evals.scoring.metric_table import metrics_of
 
 _READERS = {
     "mcq": "choice, by rule",

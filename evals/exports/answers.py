@@ -15,12 +15,12 @@ from evals.count import count_run
 from evals.exports.records import record_of
 from evals.exports.targets import whole_file_path
 from evals.manifest import Manifest, judge_set
-from evals.metrics import OF_CONDUCT, counts, is_misaligned
-from evals.outcomes import measure
-from evals.thoughts import thought_of
+from evals.scoring.metric import OF_CONDUCT, counts, is_misaligned
+from evals.scoring.outcome import measure
+from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.verdict_words import judge_names
 from evals.trials.journal import Journal
 from evals.trials.response import Response
-from evals.verdict_words import judge_names
 
 _TEXT, _NUMBER, _COUNT, _YES_NO = "VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN"
 _VERDICT_TYPES = {

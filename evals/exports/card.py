@@ -8,8 +8,8 @@ import yaml
 
 from evals.exports.answers import COLUMNS
 from evals.manifest import Manifest
-from evals.metrics import PRIMARY
 from evals.numbers import percent
+from evals.scoring.metric import PRIMARY
 from evals.text import one_line
 from evals.trials.prompt import ALL
 

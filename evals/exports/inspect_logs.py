@@ -21,8 +21,10 @@ from evals.exports.inspect_scores import scores_of
 from evals.exports.records import SCHEMA_VERSION, STORE_KEY, TrialRecord, record_of
 from evals.exports.targets import whole_folder
 from evals.manifest import Manifest, judge_set
-from evals.metrics import PRIMARY, Denominator
-from evals.outcomes import JudgeSet, measure
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.metric import PRIMARY, Denominator
+from evals.scoring.outcome import measure
+from evals.scoring.verdict_words import judge_names
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.prompt import ALL, Message
@@ -30,7 +32,6 @@ from evals.trials.record import RecordedTrial
 from evals.trials.reference import Fact, Named, Number, Reference, Truth
 from evals.trials.response import Failure, Response
 from evals.trials.trial import stable_hash
-from evals.verdict_words import judge_names
 
 if TYPE_CHECKING:
     import pandas as pd

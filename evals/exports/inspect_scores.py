@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evals.metrics import JUDGES_OF_ANSWERS, Denominator, Facts, Metric, facts_of, metric_table
-from evals.outcomes import ALIGNED, COHERENT, JudgeSet, Measured, measure
-from evals.thoughts import thought_of
+from evals.scoring.judge_set import ALIGNED, COHERENT, JudgeSet
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Denominator, Facts, Metric, facts_of
+from evals.scoring.metric_table import metric_table
+from evals.scoring.outcome import Measured, measure
+from evals.scoring.reasoning_verdicts import thought_of
 from evals.trials.condition import has_distractor, is_triggered
 from evals.trials.record import RecordedTrial, Ruling
 from evals.trials.reference import Posed

@@ -20,18 +20,19 @@ from evals.errors import BadInput
 from evals.exports.inspect_logs import chat_messages, plain, shared_facts, target_of
 from evals.exports.records import STORE_KEY, PlannedSample, record_of
 from evals.importing_logs import reasoning_in
-from evals.judging import due_judges
-from evals.manifest import RubricFacts, judges_in
-from evals.outcomes import CHOICE_JUDGE_ID, JudgeSet, has_readable_choice, judge_key
-from evals.pipeline import exhibit_of, response_of
+from evals.manifest import judges_in
+from evals.pipeline import response_of
 from evals.plan import Plan, load_dataset, make_judges
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet, RubricFacts, judge_key
+from evals.scoring.judging import due_judges, exhibit_of
+from evals.scoring.outcome import has_readable_choice
+from evals.scoring.verdict_words import JudgeName
 from evals.text import is_text, one_line
 from evals.trials.prompt import Message
 from evals.trials.record import RecordedTrial, Ruling
 from evals.trials.reference import reference_from, reference_row
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
-from evals.verdict_words import JudgeName
 from judges.choice import Options, read_choice
 
 if TYPE_CHECKING:

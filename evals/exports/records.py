@@ -10,12 +10,12 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from evals.scoring.verdict_words import BY_RULE_IDS, JudgeName
 from evals.trials.journal_schema import ruling_from, verdict_row
 from evals.trials.prompt import Format, Message
 from evals.trials.record import JudgeKey, RecordedTrial
 from evals.trials.reference import reference_from, reference_row
 from evals.trials.response import Failure, Response
-from evals.verdict_words import BY_RULE_IDS, JudgeName
 
 STORE_KEY = "emeval"
 """Where a sample of an Inspect log holds the record, in its `store`, and a log what all its samples share, in its

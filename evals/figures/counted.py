@@ -9,7 +9,7 @@ from pathlib import Path
 
 from evals.count import count_run
 from evals.manifest import Manifest
-from evals.rates.tables import Tables
+from evals.scoring.rates.tables import Tables
 
 
 @dataclass(frozen=True)

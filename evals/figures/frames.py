@@ -12,7 +12,7 @@ import pandas as pd
 
 from evals.figures.counted import Counted
 from evals.figures.labels import distinct, short, unique
-from evals.metrics import PRIMARY
+from evals.scoring.metric import PRIMARY
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL
 

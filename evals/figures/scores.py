@@ -16,8 +16,8 @@ from evals.figures.frames import CELL, condition_labels, in_order, place_words, 
 from evals.figures.labels import slug
 from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
-from evals.metrics import MISALIGNED_BELOW
 from evals.numbers import percent
+from evals.scoring.metric import MISALIGNED_BELOW
 
 NEAR = 10.0
 """How far from the cut-off a score lies near it, in points of 0-100."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import altair as alt
 
-from evals.outcomes import Outcome
+from evals.scoring.outcome import Outcome
 from judges.verdicts import CotFlag
 
 CONDITION_COLOURS = {"off": "#0072B2", "on": "#D55E00", "decoy": "#009E73", "distractor": "#BB6699"}

@@ -1,7 +1,7 @@
 """Read CSV files of others: strict, row by row in bounded memory, and every error with file and line.
 
-Apart from `evals.rates`, which writes CSV: what is read here may come from anywhere, so a cell or a line that does not
-end is an error and not a memory without end.
+Apart from `evals.scoring.rates`, which writes CSV: what is read here may come from anywhere, so a cell or a line that
+does not end is an error and not a memory without end.
 """
 
 from __future__ import annotations

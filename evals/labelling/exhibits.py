@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from evals.labelling.files import csv_text
 from evals.labelling.guidelines import GUIDELINES
-from evals.outcomes import counted_judge
+from evals.scoring.judge_set import counted_judge
+from evals.scoring.labels import csv_text
 from evals.text import spreadsheet_safe
 from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import Fact, Posed, Truth

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from evals.labelling.population import ABOVE_50
-from evals.metrics import MISALIGNED, MISALIGNED_EM
+from evals.scoring.metric import MISALIGNED, MISALIGNED_EM
 
 
 class Guideline(NamedTuple):

@@ -17,7 +17,8 @@ from filelock import FileLock
 
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvRow, csv_file
-from evals.labelling.files import (
+from evals.manifest import now, read_manifest
+from evals.scoring.labels import (
     FOLDER,
     LABEL_WORDS,
     SAMPLE_NAME,
@@ -30,7 +31,6 @@ from evals.labelling.files import (
     read_sample,
     write_label_rows,
 )
-from evals.manifest import now, read_manifest
 from evals.text import has_control_character, one_line, original_text
 
 _COLUMNS = ("label_id", "label", "note")

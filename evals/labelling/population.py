@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from evals.manifest import DatasetFacts, Manifest, judge_set
-from evals.metrics import MISALIGNED_BELOW, PRIMARY
-from evals.outcomes import Measured, Outcome, counted_judge, is_judgeable, measure
+from evals.scoring.judge_set import counted_judge
+from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY
+from evals.scoring.outcome import Measured, Outcome, is_judgeable, measure
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Posed, measure_of

@@ -8,7 +8,10 @@ from typing import NamedTuple
 from evals.errors import BadInput
 from evals.labelling.drawing import Drawn, draw
 from evals.labelling.exhibits import exhibit_of, to_label_csv
-from evals.labelling.files import (
+from evals.labelling.page import label_page
+from evals.labelling.population import NOT_JUDGED, Candidate, candidates
+from evals.manifest import now, read_manifest
+from evals.scoring.labels import (
     FOLDER,
     LABELS_NAME,
     SAMPLE_NAME,
@@ -17,9 +20,6 @@ from evals.labelling.files import (
     read_sample,
     write_sample,
 )
-from evals.labelling.page import label_page
-from evals.labelling.population import NOT_JUDGED, Candidate, candidates
-from evals.manifest import now, read_manifest
 from evals.trials.journal import Journal
 
 

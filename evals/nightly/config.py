@@ -14,7 +14,7 @@ from evals.comparable import Direction
 from evals.config import RunConfig, config_of
 from evals.errors import BadInput
 from evals.io.yaml_reader import read_mapping
-from evals.metrics import metric_table
+from evals.scoring.metric_table import metric_table
 from evals.text import has_control_character, is_text, one_line
 
 PREVIOUS = "previous"

@@ -7,9 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from evals.compare import CellChange, Gate
 from evals.comparison_words import cell_words
-from evals.metrics import JUDGES_OF_ANSWERS, PRIMARY, metric_table
 from evals.nightly.config import GateEntry
 from evals.numbers import percent
+from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY
+from evals.scoring.metric_table import metric_table
 
 Verdict = Literal[
     "regression",

@@ -16,14 +16,16 @@ from typing import Any
 
 from evals.figures.counted import Counted
 from evals.manifest import judge_set
-from evals.metrics import PRIMARY, Metric, facts_of, metrics_by_name
-from evals.outcomes import JudgeSet, Measured, measure
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.metric import PRIMARY, Metric, facts_of
+from evals.scoring.metric_table import metrics_by_name
+from evals.scoring.outcome import Measured, measure
+from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.verdict_words import JudgeName, judge_names, said_of
 from evals.text import one_line
-from evals.thoughts import thought_of
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.response import Failure, Response
-from evals.verdict_words import JudgeName, judge_names, said_of
 
 PART_BYTES = 1 << 19
 """Characters of text from which on a part is closed: small enough to open at once, large enough to compress well."""

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from evals.figures.counted import Counted
-from evals.metrics import PRIMARY
 from evals.missing import too_much_unscored
 from evals.numbers import p_words, percent, points
+from evals.scoring.metric import PRIMARY
 from evals.trials.prompt import ALL
 
 SURE = 0.05

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import get_args
 
 from evals.config import RunConfig
-from evals.metrics import MISALIGNED, PRIMARY
+from evals.scoring.metric import MISALIGNED, PRIMARY
 from evals.tables.table import BASE, Line, Place, Series, Table
 from judges.verdicts import CotFlag
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, assert_never
 
 from evals.manifest import Manifest
-from evals.outcomes import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
 from evals.trials.record import JudgeFailed, RecordedTrial
 from judges.question import PREFIX
 from judges.verdicts import (

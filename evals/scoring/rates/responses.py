@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from evals.io.atomic import replacing
-from evals.metrics import OF_CONDUCT, counts, facts_of
-from evals.outcomes import JudgeSet, Measured, measure
-from evals.rates.tally import CellKey, RunFacts, TrialKind, Trials
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.metric import OF_CONDUCT, counts, facts_of
+from evals.scoring.outcome import Measured, measure
+from evals.scoring.rates.tally import CellKey, RunFacts, TrialKind, Trials
+from evals.scoring.reasoning_verdicts import Thought, thought_of
 from evals.text import spreadsheet_safe
-from evals.thoughts import Thought, thought_of
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import BY_RULE, Posed, measure_of

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from evals.metrics import Denominator, Facts, Metric
-from evals.outcomes import JudgeSet
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.metric import Denominator, Facts, Metric
 from evals.trials.record import Cell
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evals.errors import BadInput
 from evals.io.hashes import files_sha256
-from evals.labelling.files import FOLDER, LABELS_NAME, SAMPLE_NAME, Label, LabelSample, read_labels, read_sample
+from evals.scoring.labels import FOLDER, LABELS_NAME, SAMPLE_NAME, Label, LabelSample, read_labels, read_sample
 from evals.text import one_line
 
 

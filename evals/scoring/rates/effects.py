@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from evals.metrics import Metric, metric_table
-from evals.rates.rows import Row
-from evals.rates.tally import RunFacts, Tally, is_about, places_in
+from evals.scoring.metric import Metric
+from evals.scoring.metric_table import metric_table
+from evals.scoring.rates.rows import Row
+from evals.scoring.rates.tally import RunFacts, Tally, is_about, places_in
 from evals.statistics.intervals import paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
 from evals.trials.condition import BASELINE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
-from evals.outcomes import JudgeSet, answer_state
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.outcome import answer_state
 from evals.trials.condition import in_prompt_order
 from evals.trials.reasoning import split_reply
 from evals.trials.record import RecordedTrial, Ruling

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from evals.errors import BadInput
 from evals.io.atomic import replacing
 from evals.io.csv_reader import csv_file
-from evals.rates.rows import CORRECTED_COLUMNS, EFFECT_COLUMNS, RATE_COLUMNS, Row
-from evals.rates.tally import RunFacts, TrialCount, Trials, tally_of, trial_counts
+from evals.scoring.rates.rows import CORRECTED_COLUMNS, EFFECT_COLUMNS, RATE_COLUMNS, Row
+from evals.scoring.rates.tally import RunFacts, TrialCount, Trials, tally_of, trial_counts
 from evals.text import original_text, spreadsheet_safe
 from evals.trials.journal import Journal
 
@@ -76,12 +76,12 @@ class Tables:
 
 def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
     """Count a run and write the three CSVs into `folder`, each whole or not at all."""
-    from evals.rates.responses import write_responses
+    from evals.scoring.rates.responses import write_responses
 
     trials = write_responses(journal, folder / RESPONSES_NAME, facts)
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
-    from evals.rates.effects import effect_rows
-    from evals.rates.rates import rate_rows
+    from evals.scoring.rates.effects import effect_rows
+    from evals.scoring.rates.rates import rate_rows
 
     tally = tally_of(trials)
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)

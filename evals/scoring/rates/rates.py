@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 
-from evals.metrics import JUDGES_OF_ANSWERS, Facts, Metric, Missing, metric_table
-from evals.rates.rows import RATE_COLUMNS, Row
-from evals.rates.tally import CellKey, RunFacts, Stratum, Tally, cell_of, is_about, places_in
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Facts, Metric, Missing
+from evals.scoring.metric_table import metric_table
+from evals.scoring.rates.rows import RATE_COLUMNS, Row
+from evals.scoring.rates.tally import CellKey, RunFacts, Stratum, Tally, cell_of, is_about, places_in
 from evals.statistics.intervals import (
     Interval,
     cluster_wilson_interval,

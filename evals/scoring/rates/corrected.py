@@ -21,13 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.errors import BadInput
-from evals.label_weights import Labels, of_sample
-from evals.labelling.files import FOLDER, LABELS_NAME
-from evals.metrics import JUDGES_OF_ANSWERS, Metric, facts_of, metric_table
-from evals.outcomes import is_judgeable, measure
-from evals.rates.rows import BETWEEN_NOTES, CORRECTED_COLUMNS, PPI, ROGAN_GLADEN, Row
-from evals.rates.tables import CORRECTED_NAME, write_table
-from evals.rates.tally import CellKey, RunFacts
+from evals.scoring.labels import FOLDER, LABELS_NAME
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, facts_of
+from evals.scoring.metric_table import metric_table
+from evals.scoring.outcome import is_judgeable, measure
+from evals.scoring.rates.label_weights import Labels, of_sample
+from evals.scoring.rates.rows import BETWEEN_NOTES, CORRECTED_COLUMNS, PPI, ROGAN_GLADEN, Row
+from evals.scoring.rates.tables import CORRECTED_NAME, write_table
+from evals.scoring.rates.tally import CellKey, RunFacts
+from evals.scoring.reasoning_verdicts import thought_of
 from evals.statistics.judge_error import (
     Corrected,
     ErrorRate,
@@ -41,7 +43,6 @@ from evals.statistics.judge_error import (
     rogan_gladen,
 )
 from evals.text import one_line
-from evals.thoughts import thought_of
 from evals.trials.journal import Journal
 from evals.trials.prompt import ALL
 from evals.trials.record import RecordedTrial

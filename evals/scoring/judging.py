@@ -1,0 +1,98 @@
+"""Which judges an answer still lacks: what must be known first is asked first.
+
+The judges of answers (alignment and coherence, or the one that compares with a reference) read every complete open
+answer. The judges of reasoning come after them, because they read the reasoning of answers found misaligned (Chua et
+al. 2025), and articulation after the monitor, whose mismatch flag leaves an answer out. Where a distractor stands
+beside the trigger, the credit judge takes the place of articulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID, JudgeSet
+from evals.scoring.metric import is_misaligned
+from evals.scoring.outcome import answer_state, has_readable_choice, is_judgeable, measure
+from evals.scoring.reasoning_verdicts import thought_of
+from evals.trials.condition import has_distractor, in_prompt_order, is_triggered
+from evals.trials.record import JudgeKey, RecordedTrial, Ruling, question_of
+from evals.trials.reference import Fact, Named, Number, Posed, Truth
+from evals.trials.response import Response
+from evals.trials.trial import Trial
+from judges.choice import read_choice
+from judges.judge import Exhibit, JudgeReply
+from judges.naming import read_naming
+from judges.number import read_number
+from judges.score import read_score
+
+
+def due_judges(trial: RecordedTrial, judges: JudgeSet) -> tuple[str, ...]:
+    """Ids of the judges to ask about `trial` now, together; () when there is nothing left to ask.
+
+    A judge that has ruled is not due again, whatever came of it.
+    """
+    if is_judgeable(trial):
+        first = _lacking(trial, *judges.of(trial))
+        if first:
+            return first
+    if judges.monitor is None:
+        return ()
+    measured = measure(trial, judges)
+    if measured.outcome != "scored" or not (judges.every_trace or is_misaligned(measured)):
+        return ()
+    thought = thought_of(trial, judges)
+    if thought is None or thought.trace != "real":
+        return ()
+    if thought.flag == "":
+        return (judges.monitor,)
+    if thought.flag in ("unreadable", "cot_answer_mismatch"):
+        return ()
+    if has_distractor(trial.condition, trial.distractor):
+        return _lacking(trial, judges.credit)
+    return _lacking(trial, judges.articulation) if is_triggered(trial.condition, trial.trigger) else ()
+
+
+def _lacking(trial: RecordedTrial, *ids: str | None) -> tuple[str, ...]:
+    return tuple(judge_id for judge_id in ids if judge_id is not None and judge_id not in trial.rulings)
+
+
+_CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
+_NUMBER = JudgeKey(NUMBER_JUDGE_ID, "number", "")
+_NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
+_OWN_SCORE = JudgeKey(OWN_SCORE_JUDGE_ID, "own_score", "")
+
+
+def read_by_rule(trial: Trial, response: Response) -> Iterator[tuple[JudgeKey, Ruling]]:
+    """What needs no judge model: the choice, the number, the name in an answer that is one."""
+    if trial.options is not None and has_readable_choice(response):
+        yield _CHOICE, Ruling(read_choice(response.answer, trial.options), reply="", request_id=trial.id)
+    if answer_state(response) is not None:
+        return
+    match trial.reference:
+        case Number():
+            yield _NUMBER, Ruling(read_number(response.answer), reply="", request_id=trial.id)
+        case Named(text):
+            yield _NAMING, Ruling(read_naming(response.answer, text), reply="", request_id=trial.id)
+        case Posed(measure="own_score"):
+            own = read_score(JudgeReply(response.answer), "text", refusal_allowed=False)
+            yield _OWN_SCORE, Ruling(own, reply="", request_id=trial.id)
+        case Truth() | Fact() | Posed() | None:
+            return
+
+
+def exhibit_of(trial: RecordedTrial, response: Response) -> Exhibit:
+    """Everything about a response that a judge may be shown."""
+    exhibit = Exhibit(question_of(trial), response.answer, response.reasoning, trial.trigger)
+    if trial.distractor:
+        first, second = in_prompt_order(trial.messages, trial.trigger, trial.distractor)
+        exhibit = replace(exhibit, first=first, second=second)
+    match trial.reference:
+        case Truth(correct, incorrect):
+            return replace(exhibit, correct="\n".join(correct), incorrect="\n".join(incorrect))
+        case Fact(text):
+            return replace(exhibit, fact=text)
+        case Posed(prompts):
+            return replace(exhibit, asked=trial.messages[-1].content, prompts=prompts)
+        case Number() | Named() | None:
+            return exhibit
