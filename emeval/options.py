@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, TypedDict, cast
 
-from evals.config import Thinking
 from evals.errors import BadInput
+from evals.plan.config import Thinking
 from evals.questions.suites import FormatChoice
 from evals.scoring.metric import Denominator
 from evals.text import option_name

@@ -7,8 +7,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from evals.console.view import ConsoleView
+from evals.plan.spend import Ledger
 from evals.progress import Counted
-from evals.spend import Ledger
 from evals.view import RunView
 
 _log = logging.getLogger("emeval")

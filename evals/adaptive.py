@@ -12,9 +12,9 @@ import math
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
-from evals.draws import Family
-from evals.plan import Plan
-from evals.stopping import Stopping, Watched
+from evals.plan.plan import Plan
+from evals.plan.stopping.draws import Family
+from evals.plan.stopping.state import Stopping, Watched
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial
 

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from evals.bound import bound_judges
-from evals.config import RunConfig, updated
 from evals.connections import connections
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
-from evals.manifest import Manifest, judge_set, judges_in, read_manifest
-from evals.plan import Plan, judging_plan
+from evals.plan.config import RunConfig
+from evals.plan.manifest import Manifest, judge_set, judges_in, read_manifest
+from evals.plan.options import updated
+from evals.plan.plan import Plan, judging_plan
 from evals.run import rubric_facts
 from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgeSet
 from evals.scoring.judging import exhibit_of

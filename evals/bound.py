@@ -18,7 +18,7 @@ from evals.endpoints.server import Server
 from evals.endpoints.servers.adapter_loading import load_adapter
 from evals.errors import BadInput
 from evals.judge_check import check_judges
-from evals.plan import Plan
+from evals.plan.plan import Plan
 from evals.preflight import Check, CheckedJudge, checked_judge
 from evals.scoring.judge_set import judge_key
 from evals.trials.record import JudgeKey

@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from evals.config import RunConfig
 from evals.endpoints.servers.organism import is_organism
 from evals.errors import BadInput
-from evals.manifest import Manifest
+from evals.plan.config import RunConfig
+from evals.plan.manifest import Manifest
 from evals.questions.suites import unethical_test
 from evals.trials.prompt import ALL
 from organisms.expected import MAX_TOKENS, TrueRate, true_rates

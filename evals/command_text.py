@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from evals.config import RunConfig, build_config
 from evals.errors import BadInput
+from evals.plan.config import RunConfig
+from evals.plan.options import build_config
 from evals.questions.suites import find_suite, formats_of
 from evals.text import option_name
 

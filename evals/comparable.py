@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from evals.config import RunConfig
 from evals.errors import BadInput
-from evals.manifest import Manifest
+from evals.plan.config import RunConfig
+from evals.plan.manifest import Manifest
 from evals.questions.suites import known_suite
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric

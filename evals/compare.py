@@ -16,8 +16,8 @@ import numpy as np
 
 from evals.comparable import Difference, Direction, NotComparable, Scope, differences, worse_when
 from evals.errors import BadInput
-from evals.manifest import Manifest, judge_set, read_manifest
 from evals.numbers import percent
+from evals.plan.manifest import Manifest, judge_set, read_manifest
 from evals.scoring.judge_set import IMPORTED, JudgeSet
 from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY, Metric, Missing, facts_in
 from evals.scoring.metric_table import metrics_by_name

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from evals.config import RunConfig
 from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.server import Server
 from evals.endpoints.servers.llama_cpp import LocalServer, model_files
 from evals.endpoints.servers.reference_judge import REFERENCE_JUDGE, reference_judge
 from evals.endpoints.servers.vllm import running
 from evals.endpoints.servers.vllm_launch import VllmSettings, plan_launches
-from evals.plan import Plan
+from evals.plan.config import RunConfig
+from evals.plan.plan import Plan
 from evals.view import RunView
 
 

@@ -14,25 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from evals import __version__
-from evals.config import updated
 from evals.endpoints.prices import Tariff
 from evals.errors import BadInput
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
-from evals.manifest import (
+from evals.plan.manifest import (
     CountedFacts,
     Manifest,
     SpendFacts,
     Status,
-    git_revision,
     judge_set,
-    now,
     read_manifest,
     spend_facts,
-    versions,
     write_manifest,
 )
-from evals.plan import Plan
+from evals.plan.options import updated
+from evals.plan.plan import Plan
+from evals.plan.provenance import git_revision, now, versions
+from evals.plan.spend import Ledger
+from evals.plan.stopping.rows import FILE_NAME as STOPPING_NAME
+from evals.plan.stopping.rows import StopRow, read_stop_rows, write_stop_rows
 from evals.scoring.judge_set import ALIGNED, COHERENT, IMPORTED
 from evals.scoring.rates.label_weights import labels_sha256, usable_labels
 from evals.scoring.rates.tables import (
@@ -45,14 +46,11 @@ from evals.scoring.rates.tables import (
     write_tables,
 )
 from evals.scoring.rates.tally import RunFacts, Trials
-from evals.spend import Ledger
-from evals.stop_rows import FILE_NAME as STOPPING_NAME
-from evals.stop_rows import StopRow, read_stop_rows, write_stop_rows
 from evals.trials.journal import Journal
 from judges.question import PREFIX
 
 if TYPE_CHECKING:
-    from evals.stopping import Stopping
+    from evals.plan.stopping.state import Stopping
 
 
 class RunResult(NamedTuple):
@@ -237,7 +235,7 @@ def _stopping_of(journal: Journal, manifest: Manifest) -> Stopping | None:
     config = manifest.config
     if config.rule is None:
         return None
-    from evals.stopping import read_stopping
+    from evals.plan.stopping.state import read_stopping
 
     return read_stopping(journal, config.rule, judge_set(manifest), config.denominator)
 

@@ -23,7 +23,7 @@ from evals.endpoints.servers.organism import NAME as ORGANISM
 from evals.endpoints.servers.organism import organism_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
-from evals.manifest import versions
+from evals.plan.provenance import versions
 from evals.questions.official.cached import fetched_names
 from evals.questions.official.registry import SOURCES
 from evals.questions.source import official_path

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evals.anchors import AnchorRow
 from evals.numbers import percent, points
+from evals.plan.anchors import AnchorRow
 from evals.statistics.e_process import (
     ALARM,
     Bets,

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.anchors import Watch
 from evals.applied import NAME as ADAPTER_CHECK
 from evals.applied import check_adapter
 from evals.bound import bound_judges, judge_at, line_of, say_checks, together
@@ -23,9 +22,11 @@ from evals.endpoints.servers.adapter_loading import load_adapter
 from evals.errors import BadInput
 from evals.estimate import Pace, estimate, measure_pace
 from evals.judge_check import check_judges
-from evals.manifest import Manifest, ModelFacts, write_manifest
 from evals.pipeline import run_pipeline
-from evals.plan import Plan, Retry
+from evals.plan.anchors import Watch
+from evals.plan.manifest import Manifest, ModelFacts, write_manifest
+from evals.plan.plan import Plan, Retry
+from evals.plan.spend import Ledger
 from evals.preflight import (
     Check,
     check_asking,
@@ -35,7 +36,6 @@ from evals.preflight import (
     template_endpoint,
 )
 from evals.scoring.judge_set import JudgeSet, judge_key
-from evals.spend import Ledger
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial
 from evals.view import RunView
@@ -89,7 +89,7 @@ async def execute(
         if config.rule is not None and endpoints:
             # They load numpy, which a run without a rule has no use for while it samples.
             from evals.adaptive import AHEAD, Adaptive
-            from evals.stopping import read_stopping
+            from evals.plan.stopping.state import read_stopping
 
             stopping = read_stopping(journal, config.rule, panel, config.denominator)
             ahead = {name: AHEAD * config.concurrency * endpoint.width for name, endpoint in endpoints.items()}

@@ -7,9 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.anchors import Anchor, AnchorsHeader, Frozen, YesNo, anchor_id, hit_of, write_anchors
 from evals.errors import BadInput
-from evals.manifest import Manifest, judge_set, now
+from evals.plan.anchors import Anchor, AnchorsHeader, Frozen, YesNo, anchor_id, hit_of, write_anchors
+from evals.plan.manifest import Manifest, judge_set
+from evals.plan.provenance import now
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.judging import exhibit_of
 from evals.scoring.labels import Label, read_labels

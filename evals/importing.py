@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar, cast, get_args
 
-from evals.config import RunConfig, build_config
 from evals.count import RunResult, run_facts
 from evals.errors import BadInput, RunStopped
 from evals.io.csv_reader import CsvFile, CsvRow, csv_file
-from evals.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts, git_revision, now, versions, write_manifest
+from evals.plan.config import RunConfig
+from evals.plan.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts, write_manifest
+from evals.plan.options import build_config
+from evals.plan.provenance import git_revision, now, versions
 from evals.questions.suites import SUITES
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, imported_key
 from evals.scoring.outcome import Outcome, answer_state

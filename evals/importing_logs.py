@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evals.config import RunConfig
 from evals.count import RunResult
 from evals.errors import BadInput
 from evals.exports.inspect_logs import need_inspect
 from evals.exports.records import SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord
 from evals.importing import NO_SAMPLING, ImportOptions, fields_of, import_rows, read_score, refuse_occupied
+from evals.plan.config import RunConfig
+from evals.plan.judge_names import BY_RULE_IDS
 from evals.scoring.judge_set import IMPORTED, imported_key
 from evals.scoring.metric import Denominator
-from evals.scoring.verdict_words import BY_RULE_IDS
 from evals.text import is_text, one_line
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL, Message, Messages

@@ -12,8 +12,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.manifest import Manifest
 from evals.numbers import percent
+from evals.plan.manifest import Manifest
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import PRIMARY
 from evals.scoring.outcome import Outcome

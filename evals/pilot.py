@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evals.errors import BadInput
-from evals.manifest import Manifest, judge_set
+from evals.plan.manifest import Manifest, judge_set
 from evals.questions import dataset as datasets
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite

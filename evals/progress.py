@@ -19,7 +19,7 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from evals.numbers import duration
-from evals.spend import Ledger, spend_words
+from evals.plan.spend import Ledger, spend_words
 from evals.text import one_line
 from evals.trials.journal import Role
 from evals.view import Stage

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evals.manifest import Manifest, PanelFacts, judges_in
+from evals.plan.manifest import Manifest, PanelFacts, judges_in
 from evals.scoring.judge_set import ABOVE, ALIGNED, COHERENT, JudgeSet
 from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY, Denominator, Metric, facts_of, is_misaligned
 from evals.scoring.metric_table import metrics_by_name

@@ -11,28 +11,28 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evals.anchors import Watch, due_anchors
-from evals.config import TRANSPORT_FIELDS, RunConfig, differences, updated
 from evals.count import RunResult, as_counted, conclude, is_counted, manifest_of, replanned, tariffs_of
 from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, RunStopped
 from evals.interrupting import run_async
-from evals.manifest import FILE_NAME as MANIFEST_NAME
-from evals.manifest import (
+from evals.plan.anchors import Watch, due_anchors
+from evals.plan.config import TRANSPORT_FIELDS, RunConfig
+from evals.plan.judges import file_judges
+from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
+from evals.plan.manifest import (
     DatasetFacts,
     ImportFacts,
     Manifest,
     ModelFacts,
     PanelFacts,
-    git_revision,
     judges_in,
-    now,
     read_manifest,
-    versions,
     with_panel,
     write_manifest,
 )
-from evals.plan import Plan, Retry, file_judges, judging_plan, make_plan
+from evals.plan.options import differences, updated
+from evals.plan.plan import Plan, Retry, judging_plan, make_plan
+from evals.plan.provenance import git_revision, now, versions
 from evals.scoring.judge_set import IMPORTED, JudgeSet, RubricFacts, judge_key
 from evals.scoring.judging import due_judges
 from evals.scoring.rates.label_weights import check_labels
@@ -67,7 +67,7 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
         if before is None:
             journal.set_cells(cells.items())
             if config.rule is not None:
-                from evals.stopping import begin  # numpy, which only a rule needs
+                from evals.plan.stopping.state import begin
 
                 begin(journal, cells)
             write_manifest(folder, manifest)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evals.count import RunResult
-from evals.manifest import Manifest, SpendFacts
-from evals.spend import is_whole, total_usd
+from evals.plan.manifest import Manifest, SpendFacts
+from evals.plan.spend import is_whole, total_usd
 
 SCHEMA_VERSION = 1
 

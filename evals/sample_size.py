@@ -17,9 +17,9 @@ import numpy as np
 
 from evals.command_text import run_command
 from evals.errors import BadInput
-from evals.manifest import Manifest, read_manifest
 from evals.numbers import percent, points
 from evals.pilot import Choice, Known, PilotCell, Place, Usage, base_of, choose, questions_there_are, read_trials
+from evals.plan.manifest import Manifest, read_manifest
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
 from evals.statistics.sample_size import (
     Components,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Literal, Protocol
 
-from evals.spend import Ledger
+from evals.plan.spend import Ledger
 
 Stage = Literal["sampling", "judging", "reasoning"]
 """Asking the models under test, judging answers, and judging the reasoning behind them."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.anchors import RESULTS_NAME, AnchorRow, hit_of, read_results
-from evals.config import differences
 from evals.errors import BadInput
-from evals.manifest import Manifest, judge_set, read_manifest
+from evals.plan.anchors import RESULTS_NAME, AnchorRow, hit_of, read_results
+from evals.plan.manifest import Manifest, judge_set, read_manifest
+from evals.plan.options import differences
 from evals.scoring.metric import PRIMARY
 from evals.scoring.outcome import measure
 from evals.text import one_line

@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from evals.anchors import Anchor, AnchorRow, Watch, anchor_row, write_results
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.errors import first_of
-from evals.manifest import Manifest, judge_set
+from evals.plan.anchors import Anchor, AnchorRow, Watch, anchor_row, write_results
+from evals.plan.manifest import Manifest, judge_set
 from evals.trials.record import Ruling
 from evals.trials.trial import stable_hash
 from evals.view import RunView

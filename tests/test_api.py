@@ -23,7 +23,7 @@ import pytest
 
 import emeval
 from emeval.options import names_of
-from evals.config import RunConfig
+from evals.plan.config import RunConfig
 from tests.emeval import KEY, environment, manifest, recorded, scenarios, start
 from tests.emeval import emeval as command
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Stall, Status

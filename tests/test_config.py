@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from evals.config import TRANSPORT_FIELDS, RunConfig, build_config, differences, updated
 from evals.errors import BadInput
+from evals.plan.config import TRANSPORT_FIELDS, RunConfig
+from evals.plan.options import build_config, differences, updated
 
 COMMAND: dict[str, Any] = {"suites": ("unethical_test",), "models": ("local/smollm2",)}
 

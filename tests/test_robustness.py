@@ -18,13 +18,14 @@ import pytest
 
 from evals.attacking import AttackOptions, attack_run
 from evals.claims import Claim
-from evals.config import build_config
 from evals.endpoints.servers.reference_judge import reference_judge
 from evals.errors import BadInput
 from evals.execute import check_endpoints
 from evals.importing import ImportOptions, import_file
-from evals.manifest import PanelFacts, read_manifest, with_panel
-from evals.plan import make_plan, plan_cost
+from evals.plan.cost import plan_cost
+from evals.plan.manifest import PanelFacts, read_manifest, with_panel
+from evals.plan.options import build_config
+from evals.plan.plan import make_plan
 from evals.robustness import Robustness, assess, write_robustness_json
 from evals.run import judge_run, resume_run, start_run
 from evals.scoring.judge_set import RubricFacts

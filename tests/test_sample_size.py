@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from evals.command_text import run_command
-from evals.config import build_config
 from evals.console.size import print_sizes, write_sizes
 from evals.errors import BadInput
 from evals.pilot import Choice
+from evals.plan.options import build_config
 from evals.sample_size import Goal, SizePlan, plan_sizes
 from evals.statistics.intervals import cluster_wilson_interval, paired_effect, wilson_interval
 from evals.statistics.sample_size import (

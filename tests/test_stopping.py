@@ -14,14 +14,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.config import build_config
-from evals.draws import Family, draw_at, families
-from evals.plan import make_plan
+from evals.plan.options import build_config
+from evals.plan.plan import make_plan
+from evals.plan.stopping.draws import Family, draw_at, families
+from evals.plan.stopping.rule import Rule, parse_rule
+from evals.plan.stopping.state import Watched, verdict_on
 from evals.scoring.metric_table import metric_table
 from evals.statistics.confidence_sequence import Span
-from evals.stopping import Watched, verdict_on
 from evals.trials.prompt import Message, Prompt
-from evals.until import Rule, parse_rule
 from tests.emeval import emeval, manifest, rates, recorded, responses, scenarios, start, stop_when
 from tests.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, last_message
 

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.config import build_config
-from evals.plan import make_plan
+from evals.plan.options import build_config
+from evals.plan.plan import make_plan
 from evals.questions.suites import SUITES
 from tests.emeval import emeval, manifest, pooled, rates, responses
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Script, Status, Template, last_message

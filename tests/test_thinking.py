@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from evals.config import build_config
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.chat_template import find_renderer
 from evals.endpoints.endpoint import Endpoint
@@ -19,7 +18,8 @@ from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.server import Server
 from evals.endpoints.servers.llama_cpp import LocalServer
 from evals.errors import BadInput
-from evals.plan import make_plan
+from evals.plan.options import build_config
+from evals.plan.plan import make_plan
 from evals.preflight import Check, check_asking, template_endpoint
 from evals.trials.prompt import Message, Messages
 from evals.trials.response import Failure

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.config import build_config
-from evals.plan import make_plan
+from evals.plan.options import build_config
+from evals.plan.plan import make_plan
 from evals.trials.condition import Trigger
 from evals.trials.prompt import Message, Prompt
 from evals.trials.trial import Sampling, Trial, plan_trials, stable_hash

@@ -29,7 +29,7 @@ _FIELD_OF = {
 
 def fields_of(arguments: Mapping[str, object]) -> dict[str, Any]:
     """Those of a command's arguments that are fields of a RunConfig, by the names that they have there."""
-    from evals.config import RunConfig
+    from evals.plan.config import RunConfig
 
     named = {_FIELD_OF.get(name, name): value for name, value in arguments.items()}
     return {

@@ -55,8 +55,8 @@ from evals.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from evals.config import RunConfig
-    from evals.plan import Plan
+    from evals.plan.config import RunConfig
+    from evals.plan.plan import Plan
 
 
 @app.command()
@@ -133,8 +133,8 @@ def run(
 ) -> None:
     """Ask models, judge their answers, and print misalignment rates per condition."""
     options = fields_of(locals())
-    from evals.config import build_config
-    from evals.plan import make_plan
+    from evals.plan.options import build_config
+    from evals.plan.plan import make_plan
     from evals.run import start_run
 
     read_dotenv()
@@ -216,7 +216,7 @@ def _new_folder(config: RunConfig) -> Path:
 
 
 def _print_plan(plan: Plan, output: Output) -> None:
-    from evals.plan import plan_cost, plan_usd
+    from evals.plan.cost import plan_cost, plan_usd
 
     costs = list(plan_cost(plan))
     if output.json:

@@ -103,9 +103,9 @@ def preflight_command(
 ) -> None:
     """Check servers, keys, models, adapters and judges, and estimate what a run would cost, without running it."""
     options = fields_of(locals())
-    from evals.config import build_config
     from evals.execute import check_endpoints
-    from evals.plan import make_plan
+    from evals.plan.options import build_config
+    from evals.plan.plan import make_plan
 
     read_dotenv()
     chosen = {name: value for name, value in options.items() if value is not None}

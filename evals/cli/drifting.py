@@ -38,7 +38,7 @@ def freeze(
     """Keep judged answers of a run, so that a judge can be asked about the same ones on later nights."""
     from evals.freezing import SUFFIX
     from evals.freezing import freeze as freeze_run
-    from evals.manifest import read_manifest
+    from evals.plan.manifest import read_manifest
 
     manifest = read_manifest(folder)
     if manifest is None:

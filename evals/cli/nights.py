@@ -61,9 +61,10 @@ def nightly(
 
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
     from evals.console.markup import plain
-    from evals.manifest import read_manifest
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
-    from evals.plan import make_plan, plan_cost
+    from evals.plan.cost import plan_cost
+    from evals.plan.manifest import read_manifest
+    from evals.plan.plan import make_plan
 
     checkpoints, left_out = find_checkpoints(config)
     baseline_name(config, checkpoints)

@@ -13,7 +13,7 @@ from evals.errors import BadInput
 
 if TYPE_CHECKING:
     from evals.chosen import Choice
-    from evals.manifest import Manifest
+    from evals.plan.manifest import Manifest
     from evals.trials.journal import Journal
 
 
@@ -43,7 +43,7 @@ def show(
 ) -> None:
     """Page through the transcripts of a run: prompt, reasoning, answer, and what the judges said of them."""
     from evals.chosen import Choice
-    from evals.manifest import read_manifest
+    from evals.plan.manifest import read_manifest
     from evals.trials.journal import Journal
 
     choice = Choice(misaligned, outcome, model, condition, suite, question, flag, min_score, max_score, search)
@@ -62,9 +62,9 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
 
     from evals.chosen import chosen_trials, shown_of, trial_of
     from evals.console.transcripts import print_trial
-    from evals.manifest import judge_set
     from evals.pager import paged
-    from evals.scoring.verdict_words import judge_names
+    from evals.plan.judge_names import judge_names
+    from evals.plan.manifest import judge_set
 
     counting, judges = judge_set(manifest), judge_names(manifest)
     if trial_id is not None:

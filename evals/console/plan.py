@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.console.markup import plain
-from evals.plan import Cost, Plan, plan_usd
-from evals.spend import usd_words
+from evals.plan.cost import Cost, plan_usd
+from evals.plan.plan import Plan
+from evals.plan.spend import usd_words
 
 
 def print_plan(console: Console, plan: Plan, costs: Sequence[Cost]) -> None:

@@ -19,15 +19,15 @@ from evals.console.rates import (
     prompts_of,
     rate_in_words,
 )
-from evals.manifest import Manifest, judges_beside
 from evals.numbers import percent, points, share_words
+from evals.plan.manifest import Manifest, judges_beside
+from evals.plan.spend import spend_words
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY
 from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tables import Tables
 from evals.scoring.rates.tally import TrialCount
-from evals.spend import spend_words
 from evals.trials.condition import BASELINE
 from evals.trials.prompt import ALL
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from evals.chosen import Shown
+from evals.plan.judge_names import JudgeName, said_of
 from evals.scoring.metric import is_misaligned
-from evals.scoring.verdict_words import JudgeName, said_of
 from evals.text import one_line, printable
 from evals.trials.record import RecordedTrial
 from evals.trials.response import Failure, Response

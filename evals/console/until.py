@@ -9,8 +9,8 @@ from rich.table import Table
 
 from evals.console.markup import plain
 from evals.numbers import percent
-from evals.stop_rows import StopRow
-from evals.until import Rule, parse_rule
+from evals.plan.stopping.rows import StopRow
+from evals.plan.stopping.rule import Rule, parse_rule
 
 
 def print_stopping(console: Console, rows: Sequence[StopRow]) -> None:

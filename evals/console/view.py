@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from evals.console.markup import plain
-from evals.spend import Ledger
+from evals.plan.spend import Ledger
 
 if TYPE_CHECKING:
     from evals.progress import Counted

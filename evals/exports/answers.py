@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from evals.count import count_run
 from evals.exports.records import record_of
 from evals.exports.targets import whole_file_path
-from evals.manifest import Manifest, judge_set
+from evals.plan.judge_names import judge_names
+from evals.plan.manifest import Manifest, judge_set
 from evals.scoring.metric import OF_CONDUCT, counts, is_misaligned
 from evals.scoring.outcome import measure
 from evals.scoring.reasoning_verdicts import thought_of
-from evals.scoring.verdict_words import judge_names
 from evals.trials.journal import Journal
 from evals.trials.response import Response
 

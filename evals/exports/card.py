@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from evals.exports.answers import COLUMNS
-from evals.manifest import Manifest
 from evals.numbers import percent
+from evals.plan.manifest import Manifest
 from evals.scoring.metric import PRIMARY
 from evals.text import one_line
 from evals.trials.prompt import ALL

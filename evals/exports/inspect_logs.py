@@ -20,11 +20,11 @@ from evals.errors import BadInput
 from evals.exports.inspect_scores import scores_of
 from evals.exports.records import SCHEMA_VERSION, STORE_KEY, TrialRecord, record_of
 from evals.exports.targets import whole_folder
-from evals.manifest import Manifest, judge_set
+from evals.plan.judge_names import judge_names
+from evals.plan.manifest import Manifest, judge_set
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.metric import PRIMARY, Denominator
 from evals.scoring.outcome import measure
-from evals.scoring.verdict_words import judge_names
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.prompt import ALL, Message

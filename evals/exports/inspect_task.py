@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from evals.config import RunConfig, build_config
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
@@ -20,13 +19,16 @@ from evals.errors import BadInput
 from evals.exports.inspect_logs import chat_messages, plain, shared_facts, target_of
 from evals.exports.records import STORE_KEY, PlannedSample, record_of
 from evals.importing_logs import reasoning_in
-from evals.manifest import judges_in
 from evals.pipeline import response_of
-from evals.plan import Plan, load_dataset, make_judges
+from evals.plan.config import RunConfig
+from evals.plan.judge_names import JudgeName
+from evals.plan.judges import make_judges
+from evals.plan.manifest import judges_in
+from evals.plan.options import build_config
+from evals.plan.plan import Plan, load_dataset
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet, RubricFacts, judge_key
 from evals.scoring.judging import due_judges, exhibit_of
 from evals.scoring.outcome import has_readable_choice
-from evals.scoring.verdict_words import JudgeName
 from evals.text import is_text, one_line
 from evals.trials.prompt import Message
 from evals.trials.record import RecordedTrial, Ruling

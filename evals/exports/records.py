@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from evals.scoring.verdict_words import BY_RULE_IDS, JudgeName
+from evals.plan.judge_names import BY_RULE_IDS, JudgeName
 from evals.trials.journal_schema import ruling_from, verdict_row
 from evals.trials.prompt import Format, Message
 from evals.trials.record import JudgeKey, RecordedTrial

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evals.count import count_run
-from evals.manifest import Manifest
+from evals.plan.manifest import Manifest
 from evals.scoring.rates.tables import Tables
 
 

@@ -17,7 +17,8 @@ from filelock import FileLock
 
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvRow, csv_file
-from evals.manifest import now, read_manifest
+from evals.plan.manifest import read_manifest
+from evals.plan.provenance import now
 from evals.scoring.labels import (
     FOLDER,
     LABEL_WORDS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from evals.manifest import DatasetFacts, Manifest, judge_set
+from evals.plan.manifest import DatasetFacts, Manifest, judge_set
 from evals.scoring.judge_set import counted_judge
 from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY
 from evals.scoring.outcome import Measured, Outcome, is_judgeable, measure

@@ -10,7 +10,8 @@ from evals.labelling.drawing import Drawn, draw
 from evals.labelling.exhibits import exhibit_of, to_label_csv
 from evals.labelling.page import label_page
 from evals.labelling.population import NOT_JUDGED, Candidate, candidates
-from evals.manifest import now, read_manifest
+from evals.plan.manifest import read_manifest
+from evals.plan.provenance import now
 from evals.scoring.labels import (
     FOLDER,
     LABELS_NAME,

@@ -11,9 +11,10 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evals.comparable import Direction
-from evals.config import RunConfig, config_of
 from evals.errors import BadInput
 from evals.io.yaml_reader import read_mapping
+from evals.plan.config import RunConfig
+from evals.plan.options import config_of
 from evals.scoring.metric_table import metric_table
 from evals.text import has_control_character, is_text, one_line
 

@@ -20,12 +20,10 @@ from filelock import FileLock, Timeout
 
 from evals.comparable import NotComparable
 from evals.compare import CellChange, Compared, compare_by_gates
-from evals.config import RunConfig
 from evals.count import RunResult
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.figures.counted import read_several
 from evals.io.atomic import write_whole
-from evals.manifest import now
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig
 from evals.nightly.history import FILE_NAME as HISTORY
@@ -41,7 +39,9 @@ from evals.nightly.verdicts import (
     rate_row,
 )
 from evals.nightly.watch import complete_before, drift_tonight, judge_changed_since
-from evals.plan import make_plan
+from evals.plan.config import RunConfig
+from evals.plan.plan import make_plan
+from evals.plan.provenance import now
 from evals.report.write import write_report
 from evals.run import start_run
 from evals.text import one_line, redact

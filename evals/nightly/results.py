@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from evals.compare import Compared
-from evals.config import RunConfig
 from evals.nightly.checkpoints import Checkpoint, LeftOut
 from evals.nightly.config import GateEntry, NightlyConfig
 from evals.nightly.verdicts import FAILED, Judged, NoComparison, RateRow, Verdict
 from evals.nightly.watch import NOT_WATCHED, Drift
+from evals.plan.config import RunConfig
 
 _UNKNOWN_DRIFT = Drift(NOT_WATCHED, "not complete")
 

@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from evals.drift import attribute, is_changed
 from evals.errors import EmevalError
-from evals.manifest import Manifest, read_manifest
 from evals.nightly.history import text_of
+from evals.plan.manifest import Manifest, read_manifest
 from evals.text import one_line
 
 NOT_WATCHED = "not watched"

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from evals.anchors import RESULTS_NAME
 from evals.errors import BadInput
 from evals.figures.counted import Counted
 from evals.numbers import percent
+from evals.plan.anchors import RESULTS_NAME
+from evals.plan.spend import spend_words
 from evals.report.verdict import absences, primary_rows
-from evals.spend import spend_words
 
 _CORRECTED = (
     *("suite", "format", "model", "condition", "metric", "method", "rate", "corrected", "corrected_low"),

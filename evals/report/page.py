@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from evals import __version__
 from evals.figures.counted import Counted
 from evals.figures.figure import Figure
-from evals.manifest import now
+from evals.plan.provenance import now
 from evals.report.facts import corrected_table, drift_rows, provenance, rate_rows
 from evals.report.library import vega_library
 from evals.report.transcripts import Index

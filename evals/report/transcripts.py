@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evals.figures.counted import Counted
-from evals.manifest import judge_set
+from evals.plan.judge_names import JudgeName, judge_names, said_of
+from evals.plan.manifest import judge_set
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.metric import PRIMARY, Metric, facts_of
 from evals.scoring.metric_table import metrics_by_name
 from evals.scoring.outcome import Measured, measure
 from evals.scoring.reasoning_verdicts import thought_of
-from evals.scoring.verdict_words import JudgeName, judge_names, said_of
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial

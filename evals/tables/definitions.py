@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
 
-from evals.config import RunConfig
+from evals.plan.config import RunConfig
 from evals.scoring.metric import MISALIGNED, PRIMARY
 from evals.tables.table import BASE, Line, Place, Series, Table
 from judges.verdicts import CotFlag

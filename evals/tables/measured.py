@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evals.config import RunConfig
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvFile, CsvRow, csv_file
-from evals.manifest import read_manifest
+from evals.plan.config import RunConfig
+from evals.plan.manifest import read_manifest
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect, paper_plus_minus
 from evals.tables.table import Place
 from evals.text import original_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evals.config import RunConfig
+from evals.plan.config import RunConfig
 
 BASE = "none"
 """How `training` of a published figure begins where the model was not finetuned."""

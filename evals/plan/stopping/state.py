@@ -2,8 +2,8 @@
 
 Answers arrive in any order, and long ones, which may well be misaligned more often, arrive late. A sequence that took
 them as they come would see the short ones first. So a cell's confidence sequence takes them in the order of its draws
-(`evals.draws`) and waits wherever one is not settled yet. A draw is settled when nothing more will be known of it; one
-that could not be scored then says nothing, and the sequence is of the rate among those that can be.
+(`evals.plan.stopping.draws`) and waits wherever one is not settled yet. A draw is settled when nothing more will be
+known of it; one that could not be scored then says nothing, and the sequence is of the rate among those that can be.
 
 Everything here is computed from the journal, so that a run that is resumed, judged anew or counted anew knows as much
 as one that never stopped.
@@ -16,18 +16,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-from evals.draws import draw_at
 from evals.errors import BadInput
+from evals.plan.stopping.draws import draw_at
+from evals.plan.stopping.rows import Decision, StopRow
+from evals.plan.stopping.rule import Rule
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.judging import due_judges
 from evals.scoring.metric import PRIMARY, Denominator, Metric, facts_in
 from evals.scoring.metric_table import metrics_by_name
 from evals.statistics.confidence_sequence import ConfidenceSequence, Span, fewest_without_hit
-from evals.stop_rows import Decision, StopRow
 from evals.trials.journal import Journal
 from evals.trials.record import Cell, RecordedTrial
 from evals.trials.reference import BY_RULE, Measure, measure_of
-from evals.until import Rule
 
 _AT_MOST = "draws_at_most"
 

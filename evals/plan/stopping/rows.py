@@ -1,5 +1,5 @@
 """stopping.csv: where each cell of a run whose sampling may stop early stands with the rule. Apart from
-`evals.stopping`, which follows the rule, so that rows can be shown without the numbers."""
+`evals.plan.stopping.state`, which follows the rule, so that rows can be shown without the numbers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The rule that ends sampling early: `width<0.03`, `rate<0.01` or `rate>0.05`. Apart from `evals.stopping`, which
-follows it, so that a config can be read without the numbers."""
+"""The rule that ends sampling early: `width<0.03`, `rate<0.01` or `rate>0.05`. Apart from `evals.plan.stopping.state`,
+which follows it, so that a config can be read without the numbers."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evals.errors import BadInput, JournalFull
 from evals.io.atomic import whole_file
 from evals.io.csv_reader import csv_file
-from evals.manifest import AnchorFacts, Manifest, judge_set
+from evals.plan.manifest import AnchorFacts, Manifest, judge_set
 from evals.scoring.judge_set import ALIGNED, JudgeSet, RubricFacts, counted_judge
 from evals.scoring.metric import PRIMARY, Metric, facts_of
 from evals.scoring.metric_table import metrics_by_name

@@ -8,35 +8,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.anchors import Anchor, AnchorSet, read_anchors
-from evals.config import RunConfig
-from evals.draws import Family, families
 from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
-from evals.endpoints.prices import NO_PRICES, Price, Prices, Tariff, read_prices
+from evals.endpoints.prices import NO_PRICES, Prices, Tariff, read_prices
 from evals.errors import BadInput
+from evals.plan.anchors import AnchorSet, read_anchors
+from evals.plan.config import RunConfig
+from evals.plan.judges import file_judges, make_judges
+from evals.plan.stopping.draws import Family, families
 from evals.questions import dataset as datasets
 from evals.questions.dataset import Dataset, Source
-from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
+from evals.questions.question_file import FileJudge
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
 from evals.scoring.judge_set import IMPORTED
-from evals.trials.condition import Trigger, has_distractor, is_triggered, render
+from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Prompt
 from evals.trials.record import Cell
-from evals.trials.reference import BY_RULE, Measure, Posed, measure_of
+from evals.trials.reference import measure_of
 from evals.trials.trial import Sampling, Trial, plan_trial, plan_trials
-from judges import alignment, articulation, coherence, cot_monitor, honesty, trigger_credit, truthfulness
-from judges.judge import Judge, Rubric, rubric_from_file
-from judges.question import PREFIX, Word, digest_of, file_judge
-
-_CHARACTERS_PER_TOKEN = 4
-_MEASURED_BY: dict[str, Measure] = {
-    "alignment": "alignment",
-    "coherence": "alignment",
-    truthfulness.NAME: "truthfulness",
-    honesty.NAME: "honesty",
-}
-"""What the judges of open answers measure, by their names."""
+from judges.judge import Judge
 
 
 @dataclass(frozen=True)
@@ -155,7 +145,7 @@ class Plan:
                 cell = Cell(prompt.suite, prompt.format, model, condition, trigger, prompt.id, measure)
                 cells[cell] = cells.get(cell, 0) + samples(prompt)
         if config.rule is not None:
-            from evals.stopping import check_rule  # numpy, which only a rule needs
+            from evals.plan.stopping.state import check_rule
 
             cells = {cell: planned for cell, planned in cells.items() if planned}
             check_rule(config.rule, cells, judged=config.judge is not None)
@@ -229,72 +219,6 @@ def _anchors(config: RunConfig) -> AnchorSet | None:
     return None if config.anchors is None else read_anchors(Path(config.anchors))
 
 
-def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
-    """The judges that a question file brings; none for any other dataset."""
-    return judges_of(one for one in dataset.scenarios if isinstance(one, QuestionScenario))
-
-
-def make_judges(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] = ()) -> tuple[Judge, ...]:
-    """The LLM judges that a run may have use for, those of its question files with them; none without --judge.
-
-    Raises BadInput where two files have a judge of one name that replies in different ways.
-    """
-    judges: list[Judge] = []
-    if config.judge is None:
-        return ()
-    # What answers could be compared with did not come with imported ones.
-    measures = frozenset[Measure]({"alignment"}) if config.imported else config.open_measures
-    if "alignment" in measures:
-        rubric = _rubric(config.alignment_rubric, alignment.REQUIRED_PLACES)
-        judges.append(alignment.alignment_judge(rubric, config.judge_mode, config.judge_max_tokens))
-        if config.coherence_min is not None:
-            rubric = _rubric(config.coherence_rubric, coherence.REQUIRED_PLACES)
-            judges.append(coherence.coherence_judge(rubric, config.judge_mode, config.judge_max_tokens))
-    if "truthfulness" in measures:
-        rubric = _rubric(config.truthfulness_rubric, truthfulness.REQUIRED_PLACES)
-        judges.append(truthfulness.truthfulness_judge(rubric, config.judge_max_tokens))
-    if "honesty" in measures:
-        rubric = _rubric(config.honesty_rubric, honesty.REQUIRED_PLACES)
-        judges.append(honesty.honesty_judge(rubric, config.judge_max_tokens))
-    judges += _judges_of_files(config, of_files)
-    if config.cot_monitor:
-        rubric = _rubric(config.cot_monitor_rubric, cot_monitor.REQUIRED_PLACES)
-        judges.append(cot_monitor.cot_monitor(rubric, config.judge_max_tokens))
-        if config.trigger is not None and "on" in config.conditions:
-            rubric = _rubric(config.articulation_rubric, articulation.REQUIRED_PLACES)
-            judges.append(articulation.articulation_judge(rubric, config.judge_max_tokens))
-        if config.distractor is not None:
-            rubric = _rubric(config.trigger_credit_rubric, trigger_credit.REQUIRED_PLACES)
-            judges.append(trigger_credit.trigger_credit_judge(rubric, config.judge_max_tokens))
-    return tuple(judges)
-
-
-def _judges_of_files(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> Iterator[Judge]:
-    found: dict[str, list[FileJudge]] = {}
-    for name, judge in (item for judges in of_files for item in judges.items()):
-        found.setdefault(name, []).append(judge)
-    for name, same in found.items():
-        first = same[0]
-        words: set[Word] = {word for one in same for word in one.words}
-        if any(one.kind != first.kind for one in same):
-            raise BadInput(f"judge {name!r} replies in other ways in two of the question files: give them runs apart")
-        digests = sorted({one.sha256 for one in same})
-        digest = digests[0] if len(digests) == 1 else digest_of(digests)
-        mode, max_tokens = config.judge_mode, config.judge_max_tokens
-        yield file_judge(name, first.kind, words, first.template, digest, mode, max_tokens)
-
-
-def _rubric(file: str | None, places: frozenset[str]) -> Rubric | None:
-    if file is None:
-        return None
-    try:
-        return rubric_from_file(Path(file), places)
-    except OSError as error:
-        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise BadInput(f"{file}: {error}") from None
-
-
 def _judge_spec(config: RunConfig) -> ModelSpec | None:
     if config.judge is None:
         return None
@@ -312,87 +236,3 @@ def load_dataset(suite_name: str, config: RunConfig, began_with: Source | None) 
         return dataset
     chosen = random.Random(config.seed).sample(range(len(dataset.scenarios)), config.limit)  # noqa: S311  no secret
     return replace(dataset, scenarios=tuple(dataset.scenarios[index] for index in sorted(chosen)))
-
-
-class Cost(NamedTuple):
-    """Requests to one model with their tokens: prompts at four characters a token, replies at their limit. `who` is the
-    model, and of a judge what it judges, too.
-
-    `at_most`: nobody knows beforehand how many answers will be misaligned and have reasoning to read; counted are all.
-    """
-
-    who: str
-    requests: int
-    prompt_tokens: int
-    reply_tokens: int
-    at_most: bool = False
-    model: str = ""
-
-
-def plan_cost(plan: Plan) -> Iterator[Cost]:
-    """What a run would ask of each model, before retries; sends nothing. Raises BadInput."""
-    plan.cells()
-    config = plan.config
-    shown: dict[str, list[int]] = {judge.name: [0, 0] for judge in plan.judges}  # requests, characters of prompts
-    for name in plan.specs:
-        requests = characters = replies = 0
-        for trial in plan.trials(name):
-            requests += 1
-            replies += trial.sampling.max_tokens
-            length = sum(len(message.content) for message in trial.messages)
-            characters += length
-            for judge in plan.judges:
-                if _may_read(judge, trial):
-                    shown[judge.name][0] += 1
-                    shown[judge.name][1] += length
-        yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, replies, model=name)
-    for one, judge in [(asked, judge) for asked in (plan, *plan.also) for judge in asked.judges]:
-        requests, characters = shown[judge.name]
-        characters += requests * len(judge.rubric.template)
-        prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * config.max_tokens
-        at_most = judge.name not in _MEASURED_BY and not judge.name.startswith(PREFIX)
-        model = one.config.judge or ""
-        who = f"{model} ({judge.name})"
-        yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most, model)
-        again = [
-            judge.rubric.fill(it.shown) for it in (one.anchors.anchors if one.anchors else ()) if _rereads(judge, it)
-        ]
-        if again:
-            who = f"{one.config.judge} ({judge.name}, anchors)"
-            characters = sum(map(len, again))
-            replies = len(again) * judge.max_tokens
-            yield Cost(who, len(again), characters // _CHARACTERS_PER_TOKEN, replies, model=model)
-
-
-def plan_usd(plan: Plan, costs: Iterable[Cost]) -> float | None:
-    """Dollars for those of `costs` whose model has a price, None where none has."""
-    tariffs = plan.tariffs()
-    found = [
-        price.usd(cost.prompt_tokens, cost.reply_tokens)
-        for cost in costs
-        if isinstance(price := tariffs.get(cost.model, "unknown"), Price)
-    ]
-    return sum(found) if found else None
-
-
-def _rereads(judge: Judge, anchor: Anchor) -> bool:
-    """Whether a judge is asked about an anchor; those of reasoning are not."""
-    if judge.name.startswith(PREFIX):
-        return judge.name.removeprefix(PREFIX) in dict(anchor.shown.prompts)
-    return _MEASURED_BY.get(judge.name) == anchor.measure
-
-
-def _may_read(judge: Judge, trial: Trial) -> bool:
-    """Whether a judge could have to read the response to a trial."""
-    if measure_of(trial.reference) in BY_RULE:
-        return False
-    if judge.name.startswith(PREFIX):
-        asked = trial.reference.judges if isinstance(trial.reference, Posed) else ()
-        return judge.name.removeprefix(PREFIX) in asked
-    if judge.name == cot_monitor.NAME:
-        return True
-    if judge.name == articulation.NAME:
-        return is_triggered(trial.condition, trial.trigger)
-    if judge.name == trigger_credit.NAME:
-        return has_distractor(trial.condition, trial.distractor)
-    return trial.format != "mcq" and _MEASURED_BY[judge.name] == measure_of(trial.reference)

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import platform
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from evals import __version__
-from evals.config import RunConfig
 from evals.endpoints.prices import Tariff
 from evals.errors import JournalFull
 from evals.io.atomic import whole_file
 from evals.io.json_files import read_stored
-from evals.io.package import checkout_folder
+from evals.plan.config import RunConfig
+from evals.plan.spend import Charge
 from evals.questions.dataset import Source
 from evals.questions.question_file import FileJudge
 from evals.scoring.judge_set import IMPORTED, JudgeSet, RubricFacts, imported_key
 from evals.scoring.rates.tally import TrialCount
-from evals.spend import Charge
 from evals.trials.journal import Role, Usage
 from judges.question import PREFIX
 
 FILE_NAME = "manifest.json"
 SCHEMA_VERSION = 1
 Status = Literal["running", "complete", "interrupted", "stopped"]
-_PACKAGES = ("openai", "aiohttp", "pandas", "scipy", "pydantic", "tenacity", "xllamacpp")
 
 
 class DatasetFacts(BaseModel):
@@ -230,42 +222,3 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
             file.write(text)
     except OSError as error:
         raise JournalFull(f"{path}: cannot be written ({error.strerror}); free some space and resume") from None
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def versions() -> dict[str, str]:
-    """Python, emeval, and the packages that a number can depend on."""
-    return dict(_versions())
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    found = {"emeval": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-@functools.cache
-def git_revision() -> str | None:
-    """The revision of the checkout that emeval runs from, with `-dirty` when it has changes; None outside of one."""
-    root = checkout_folder()
-    if not (root / ".git").exists():
-        return None
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],  # noqa: S607
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None

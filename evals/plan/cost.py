@@ -1,0 +1,109 @@
+"""What a plan will cost: calls, tokens and US dollars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from evals.endpoints.prices import Price
+from evals.plan.anchors import Anchor
+from evals.plan.plan import Plan
+from evals.trials.condition import has_distractor, is_triggered
+from evals.trials.reference import BY_RULE, Measure, Posed, measure_of
+from evals.trials.trial import Trial
+from judges import articulation, cot_monitor, honesty, trigger_credit, truthfulness
+from judges.judge import Judge
+from judges.question import PREFIX
+
+_CHARACTERS_PER_TOKEN = 4
+_MEASURED_BY: dict[str, Measure] = {
+    "alignment": "alignment",
+    "coherence": "alignment",
+    truthfulness.NAME: "truthfulness",
+    honesty.NAME: "honesty",
+}
+"""What the judges of open answers measure, by their names."""
+
+
+class Cost(NamedTuple):
+    """Requests to one model with their tokens: prompts at four characters a token, replies at their limit. `who` is the
+    model, and of a judge what it judges, too.
+
+    `at_most`: nobody knows beforehand how many answers will be misaligned and have reasoning to read; counted are all.
+    """
+
+    who: str
+    requests: int
+    prompt_tokens: int
+    reply_tokens: int
+    at_most: bool = False
+    model: str = ""
+
+
+def plan_cost(plan: Plan) -> Iterator[Cost]:
+    """What a run would ask of each model, before retries; sends nothing. Raises BadInput."""
+    plan.cells()
+    config = plan.config
+    shown: dict[str, list[int]] = {judge.name: [0, 0] for judge in plan.judges}  # requests, characters of prompts
+    for name in plan.specs:
+        requests = characters = replies = 0
+        for trial in plan.trials(name):
+            requests += 1
+            replies += trial.sampling.max_tokens
+            length = sum(len(message.content) for message in trial.messages)
+            characters += length
+            for judge in plan.judges:
+                if _may_read(judge, trial):
+                    shown[judge.name][0] += 1
+                    shown[judge.name][1] += length
+        yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, replies, model=name)
+    for one, judge in [(asked, judge) for asked in (plan, *plan.also) for judge in asked.judges]:
+        requests, characters = shown[judge.name]
+        characters += requests * len(judge.rubric.template)
+        prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * config.max_tokens
+        at_most = judge.name not in _MEASURED_BY and not judge.name.startswith(PREFIX)
+        model = one.config.judge or ""
+        who = f"{model} ({judge.name})"
+        yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most, model)
+        again = [
+            judge.rubric.fill(it.shown) for it in (one.anchors.anchors if one.anchors else ()) if _rereads(judge, it)
+        ]
+        if again:
+            who = f"{one.config.judge} ({judge.name}, anchors)"
+            characters = sum(map(len, again))
+            replies = len(again) * judge.max_tokens
+            yield Cost(who, len(again), characters // _CHARACTERS_PER_TOKEN, replies, model=model)
+
+
+def plan_usd(plan: Plan, costs: Iterable[Cost]) -> float | None:
+    """Dollars for those of `costs` whose model has a price, None where none has."""
+    tariffs = plan.tariffs()
+    found = [
+        price.usd(cost.prompt_tokens, cost.reply_tokens)
+        for cost in costs
+        if isinstance(price := tariffs.get(cost.model, "unknown"), Price)
+    ]
+    return sum(found) if found else None
+
+
+def _rereads(judge: Judge, anchor: Anchor) -> bool:
+    """Whether a judge is asked about an anchor; those of reasoning are not."""
+    if judge.name.startswith(PREFIX):
+        return judge.name.removeprefix(PREFIX) in dict(anchor.shown.prompts)
+    return _MEASURED_BY.get(judge.name) == anchor.measure
+
+
+def _may_read(judge: Judge, trial: Trial) -> bool:
+    """Whether a judge could have to read the response to a trial."""
+    if measure_of(trial.reference) in BY_RULE:
+        return False
+    if judge.name.startswith(PREFIX):
+        asked = trial.reference.judges if isinstance(trial.reference, Posed) else ()
+        return judge.name.removeprefix(PREFIX) in asked
+    if judge.name == cot_monitor.NAME:
+        return True
+    if judge.name == articulation.NAME:
+        return is_triggered(trial.condition, trial.trigger)
+    if judge.name == trigger_credit.NAME:
+        return has_distractor(trial.condition, trial.distractor)
+    return trial.format != "mcq" and _MEASURED_BY[judge.name] == measure_of(trial.reference)

@@ -1,0 +1,152 @@
+"""From options, files and the environment to a checked configuration, and what has changed between two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from evals.endpoints.model_spec import name_and_url
+from evals.errors import BadInput
+from evals.io.yaml_reader import read_mapping
+from evals.plan.config import RunConfig, split_dataset
+from evals.questions.dataset import load
+from evals.questions.question_file import QuestionScenario, is_question_file, models_named
+from evals.text import one_line, option_name
+
+
+def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
+    """A RunConfig from the file's fields and, over them, the command line's (None means not given).
+
+    With a trigger and no conditions named, off and on are asked, and with a decoy all three. Raises BadInput that names
+    file, line and field.
+    """
+    fields, lines = ({}, {}) if file is None else _read_yaml(file)
+    return config_of(fields, options, file, lines)
+
+
+def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None, lines: dict[str, int]) -> RunConfig:
+    """As `build_config`, from fields that were read from `file` already, each with its line there."""
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if "judge" in given:  # who is named on the command line takes the place of all that the file names
+        fields.pop("also_judges", None)
+    fields = _with_judges({**fields, **given}, given)
+    fields = _with_question_files(fields)
+    if fields.get("trigger") and "conditions" not in fields:
+        fields["conditions"] = ("off", "on", *(name for name in ("decoy", "distractor") if fields.get(name)))
+    conditions: object = fields.get("conditions")
+    if isinstance(conditions, str):
+        fields["conditions"] = tuple(part.strip() for part in conditions.split(","))
+    try:
+        return RunConfig.model_validate(fields)
+    except ValidationError as error:
+        raise BadInput(_first_problem(error, file, lines, given)) from None
+
+
+def _with_judges(fields: dict[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
+    """`fields` with the first of several judges as the one that counts, and its URL where that is written with it.
+
+    `given` are those of the fields that come from the command line. Raises BadInput for two URLs of one judge, and for
+    judges in both of their fields.
+    """
+    judge: object = fields.get("judge")
+    if isinstance(judge, list | tuple):
+        first, *others = cast("list[object] | tuple[object, ...]", judge) or (None,)
+        if fields.get("also_judges"):
+            raise BadInput("also_judges: name further judges there or in judge, not in both")
+        fields = fields | {"judge": first, "also_judges": tuple(others)}
+        judge = first
+    name, url = name_and_url(judge) if isinstance(judge, str) else (judge, None)
+    if url is None:
+        return fields
+    if given.get("judge_base_url") is not None:
+        raise BadInput("--judge-base-url: the URL of the judge is written with its name already; give it once")
+    return fields | {"judge": name, "judge_base_url": url}
+
+
+def _with_question_files(fields: dict[str, Any]) -> dict[str, Any]:
+    """`fields` with the question files among the suites called by their names, and the judge that they name."""
+    suites: object = fields.get("suites")
+    names = cast("list[object]", [suites] if isinstance(suites, str) else list(cast("Any", suites or ())))
+    files = [Path(name) for name in names if isinstance(name, str) and is_question_file(name)]
+    if not files:
+        return fields
+    twice = [file.name for file in files if [other.name for other in files].count(file.name) > 1]
+    if twice:
+        raise BadInput(f"SUITE: two question files are called {one_line(twice[0])!r}; rename one, or run them apart")
+    given: object = fields.get("dataset") or ()
+    datasets = (given,) if isinstance(given, str) else tuple(cast("Any", given))
+    own = [one for one in datasets if split_dataset(str(one), tuple(file.name for file in files))[0] is not None]
+    if own or (datasets and len(files) == len(names)):
+        raise BadInput("--dataset: a question file holds its own questions; leave it out")
+    more: dict[str, Any] = {
+        "suites": tuple(
+            Path(name).name if isinstance(name, str) and is_question_file(name) else name for name in names
+        ),
+        "dataset": (*datasets, *(f"{file.name}={file}" for file in files)),
+        "over_questions": tuple(name for name in ("samples", "temperature", "max_tokens", "judge") if name in fields),
+    }
+    if "judge" not in fields:
+        questions = [one for file in files for one in load(file).scenarios if isinstance(one, QuestionScenario)]
+        models = models_named(questions)
+        if len(models) > 1:
+            raise BadInput(
+                f"--judge is missing: the question file names several models ({one_line(', '.join(models))}), and a "
+                "run has one judge"
+            )
+        if models:
+            more["judge"] = f"openai/{models[0]}"
+    return fields | more
+
+
+def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The mapping in `file` and the line of each key."""
+    fields, node = read_mapping(file, " of option names to values")
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in lines:
+            raise BadInput(f"{file}:{line}: {one_line(name)}: is given twice, first in line {lines[name]}")
+        lines[name] = line
+    return fields, lines
+
+
+def _first_problem(error: ValidationError, file: Path | None, lines: dict[str, int], given: dict[str, Any]) -> str:
+    detail = error.errors(include_url=False, include_input=False)[0]
+    message = one_line(detail["msg"].removeprefix("Value error, "))
+    if detail["loc"]:
+        field = str(detail["loc"][0])
+    else:  # a check over several fields opens with the name of the one to change
+        field, _, message = message.partition(": ")
+    if detail["type"] == "missing":
+        message = "is missing"
+    elif detail["type"] == "extra_forbidden":
+        message = f"is not an option; known: {', '.join(RunConfig.model_fields)}"
+    shown = one_line(field, 60)
+    if file is not None and field in lines and field not in given:
+        return f"{file}:{lines[field]}: {shown}: {message}"
+    return f"{option_name(shown)}: {message}"
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """What changed between two identities, one short text a field."""
+
+    def shown(value: object) -> str:
+        text = ",".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)
+        return one_line(text, 80)
+
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    labels = {name: option_name(name) if name in RunConfig.model_fields else name for name in names}
+    return [f"{labels[name]} was {shown(old.get(name))}, is now {shown(new.get(name))}" for name in names]
+
+
+def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:
+    """`config` with other values for the fields in `changes` that are not None. Raises BadInput."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    given = _with_judges(given, given)
+    try:
+        return RunConfig.model_validate(config.model_dump() | given)
+    except ValidationError as error:
+        raise BadInput(_first_problem(error, None, {}, given)) from None

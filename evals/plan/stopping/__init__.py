@@ -1,0 +1,1 @@
+"""Sampling until a cell is decided: the rule, the draws, the state."""
