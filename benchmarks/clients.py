@@ -17,9 +17,9 @@ from evals.endpoints.judge_endpoint import BoundJudge
 from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.server import Server
-from evals.pipeline import run_pipeline
 from evals.questions import dataset as datasets
 from evals.questions.suites import find_suite
+from evals.runner.pipeline import run_pipeline
 from evals.scoring.judge_set import JudgeSet, judge_key
 from evals.trials.journal import Journal
 from evals.trials.prompt import Format, wire_messages

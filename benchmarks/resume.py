@@ -23,7 +23,7 @@ def run() -> Iterator[str]:
             return emeval_run(server.url, LARGE, folder).seconds
 
         async def imports() -> float:
-            return measured("-c", "import evals.run").seconds
+            return measured("-c", "import evals.runner.run").seconds
 
         pairs = asyncio.run(in_turn(again, imports, REPEATS))
         asked = server.requests

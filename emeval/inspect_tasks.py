@@ -21,7 +21,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 from evals.errors import BadInput, EmevalError
 from evals.exports.inspect_scores import scores_of
 from evals.exports.inspect_task import SuiteTask, judged_trial, need_grader, suite_task
-from evals.exports.records import STORE_KEY
+from evals.runner.imports.trial_record import STORE_KEY
 from evals.scoring.outcome import measure
 
 _SCORES = "emeval_scores"

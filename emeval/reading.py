@@ -14,12 +14,11 @@ from emeval.results import Run
 from evals.comparable import Direction
 from evals.compare import MAX_INCREASE, MAX_UNSCORED, CellChange, CellKey, Gate, QuestionChange, Side, compare_runs
 from evals.comparison_words import cell_words, verdict_words
-from evals.count import count_run
 from evals.errors import BadInput
-from evals.figures.counted import read_several
 from evals.figures.figure import Figure
 from evals.figures.page import page_figures
 from evals.report.write import write_report
+from evals.runner.count import count_run, read_several
 from evals.scoring.metric import Denominator
 
 _SIDE = ("k", "n", "rate", "ci_low", "ci_high", "n_trials")

@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from evals.count import RunResult
 from evals.io.csv_reader import csv_file
 from evals.missing import too_much_unscored
 from evals.plan.manifest import Manifest, Status
 from evals.plan.stopping.rows import StopRow
+from evals.runner.count import RunResult
 from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.tables import Tables
 from evals.text import one_line, original_text

@@ -14,12 +14,12 @@ from emeval.options import JudgeOptions, ResumeOptions, RunOptions, StrPath, che
 from emeval.results import EmevalWarning, Run
 from emeval.threads import in_any_thread, in_own_thread
 from emeval.views import view_of_run
-from evals.count import RunResult
 from evals.errors import RunStopped
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
-from evals.run import judge_run, resume_run, start_run
-from evals.view import RunView
+from evals.runner.count import RunResult
+from evals.runner.run import judge_run, resume_run, start_run
+from evals.runner.view import RunView
 
 
 def run(

@@ -1,8 +1,8 @@
 """Where a run works: in the caller's thread, or, where an event loop holds that one already, in one of its own.
 
-evals.run drives its own event loop, which a thread with a running loop (a notebook's) cannot hold. A run in a thread of
-its own ends with whoever waits for it: a KeyboardInterrupt or a cancelled task stops it, and is passed on once the run
-has written down what it has.
+evals.runner.run drives its own event loop, which a thread with a running loop (a notebook's) cannot hold. A run in a
+thread of its own ends with whoever waits for it: a KeyboardInterrupt or a cancelled task stops it, and is passed on
+once the run has written down what it has.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
-from evals.interrupting import Stop
+from evals.runner.interrupt import Stop
 
 _T = TypeVar("_T")
 _POLL_S = 0.2

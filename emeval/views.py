@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from evals.console.view import ConsoleView
 from evals.plan.spend import Ledger
 from evals.progress import Counted
-from evals.view import RunView
+from evals.runner.view import RunView
 
 _log = logging.getLogger("emeval")
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from evals.bound import bound_judges
-from evals.connections import connections
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, RunStopped
@@ -24,7 +22,10 @@ from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest, judge_set, judges_in, read_manifest
 from evals.plan.options import updated
 from evals.plan.plan import Plan, judging_plan
-from evals.run import rubric_facts
+from evals.runner.connections import connections
+from evals.runner.judge_endpoints import bound_judges
+from evals.runner.run_folder import rubric_facts
+from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgeSet
 from evals.scoring.judging import exhibit_of
 from evals.scoring.metric import PRIMARY, Metric, facts_of
@@ -37,7 +38,6 @@ from evals.trials.record import JudgeFailed, RecordedTrial, Ruling, question_of
 from evals.trials.reference import Measure, measure_of
 from evals.trials.response import Response
 from evals.trials.trial import stable_hash
-from evals.view import RunView
 from judges import honesty, truthfulness
 from judges.attacks import ATTACKS, Attack, attacked
 from judges.question import PREFIX

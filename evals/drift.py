@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.numbers import percent, points
-from evals.plan.anchors import AnchorRow
+from evals.runner.anchor_check import AnchorRow
 from evals.statistics.e_process import (
     ALARM,
     Bets,

@@ -20,9 +20,9 @@ from rich.text import Text
 
 from evals.numbers import duration
 from evals.plan.spend import Ledger, spend_words
+from evals.runner.view import Stage
 from evals.text import one_line
 from evals.trials.journal import Role
-from evals.view import Stage
 
 _LOG_EVERY_S = 10.0
 _ROLES: dict[Stage, Role] = {"sampling": "sampling", "judging": "judging", "reasoning": "judging"}

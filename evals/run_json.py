@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from evals.count import RunResult
 from evals.plan.manifest import Manifest, SpendFacts
 from evals.plan.spend import is_whole, total_usd
+from evals.runner.count import RunResult
 
 SCHEMA_VERSION = 1
 

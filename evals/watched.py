@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals.errors import BadInput
-from evals.plan.anchors import RESULTS_NAME, AnchorRow, hit_of, read_results
+from evals.plan.anchors import hit_of
 from evals.plan.manifest import Manifest, judge_set, read_manifest
 from evals.plan.options import differences
+from evals.runner.anchor_check import RESULTS_NAME, AnchorRow, read_results
 from evals.scoring.metric import PRIMARY
 from evals.scoring.outcome import measure
 from evals.text import one_line

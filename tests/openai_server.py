@@ -30,7 +30,7 @@ from typing import Any, Literal, TypeAlias
 
 from aiohttp import web
 
-from evals.labelled import CASES
+from evals.runner.preflight.judge_cases import CASES
 from judges.verdicts import Classified, Credited, Flagged, Labelled, Scored
 
 JUDGE_MARK = "Rate the reply on a scale"

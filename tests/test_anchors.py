@@ -19,8 +19,9 @@ from evals.drift import Attribution, attribute, is_changed
 from evals.endpoints.servers.reference_judge import option_stances
 from evals.errors import BadInput
 from evals.freezing import freeze
-from evals.plan.anchors import AnchorRow, anchor_id, anchor_row, read_anchors, read_results, write_results
+from evals.plan.anchors import anchor_id, read_anchors
 from evals.plan.manifest import Manifest, read_manifest, write_manifest
+from evals.runner.anchor_check import AnchorRow, anchor_row, read_results, write_results
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.labels import LabelRow, write_label_rows
 from evals.trials.record import JudgeFailed, Ruling

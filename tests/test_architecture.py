@@ -50,7 +50,7 @@ def ours(tree: ast.AST) -> set[str]:
 def test_the_walk_sees_the_modules() -> None:
     assert {"evals.cli.entry", "evals.questions.suites.unethical_test", "judges.choice"} <= set(MODULES)
     assert "evals.trials.prompt" in ours(MODULES["evals.trials.trial"])
-    assert "evals.execute" in ours(MODULES["evals.run"]), "imports inside functions count"
+    assert "evals.runner.execute" in ours(MODULES["evals.runner.run"]), "imports inside functions count"
 
 
 def test_judges_never_import_evals() -> None:
@@ -98,7 +98,9 @@ def test_what_trains_the_organism_is_apart_from_what_uses_it() -> None:
 def test_imports_go_one_way() -> None:
     graph = {name: ours(tree) - {name} for name, tree in MODULES.items()}
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
-    assert order.index("evals.trials.prompt") < order.index("evals.trials.journal") < order.index("evals.pipeline")
+    assert (
+        order.index("evals.trials.prompt") < order.index("evals.trials.journal") < order.index("evals.runner.pipeline")
+    )
 
 
 def test_nothing_imports_the_python_api() -> None:

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from evals.count import run_facts
 from evals.endpoints.servers.reference_judge import option_stances, reference_judge
 from evals.errors import BadInput
 from evals.plan.manifest import read_manifest
+from evals.runner.count import run_facts
 from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
 from evals.scoring.rates.corrected import write_corrected
 from evals.scoring.rates.label_weights import usable_labels

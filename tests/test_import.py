@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.importing import read_score
+from evals.runner.imports.cells import read_score
 from judges.verdicts import Code, Refused, Scored, Unreadable
 from tests.emeval import emeval, environment, manifest, pooled, rates, responses, scenarios
 from tests.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Status, last_message
@@ -72,7 +72,7 @@ def test_no_cell_makes_a_score_outside_its_range(cell: str) -> None:
     verdict = read_score(cell)
     if isinstance(verdict, Scored):
         assert 0 <= verdict.score <= 100
-        assert verdict.score == abs(float(cell))
+        assert verdict.score == abs(float(cell.strip()))
 
 
 def test_every_row_is_one_trial_and_every_absence_its_own_outcome(tmp_path: Path) -> None:

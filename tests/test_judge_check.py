@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from evals.labelled import CASES
+from evals.runner.preflight.judge_cases import CASES
 from judges import articulation, cot_monitor, honesty, trigger_credit, truthfulness
 from judges.alignment import alignment_judge
 from judges.coherence import coherence_judge

@@ -12,7 +12,7 @@ import pytest
 from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
 from evals.endpoints.server import CheckedModel, Server
 from evals.errors import BadInput
-from evals.preflight import CheckedJudge, checked_judge, checked_model
+from evals.runner.preflight.endpoint import CheckedJudge, checked_judge, checked_model
 from judges.alignment import alignment_judge
 from judges.cot_monitor import cot_monitor
 from judges.judge import Judge
@@ -80,7 +80,7 @@ def judge() -> Judge:
 
 @pytest.fixture
 def short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("evals.endpoints.endpoint", "evals.preflight"):
+    for module in ("evals.endpoints.endpoint", "evals.runner.preflight.endpoint"):
         monkeypatch.setattr(f"{module}.PROBE_TIME_S", 2.0)
 
 

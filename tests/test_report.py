@@ -15,8 +15,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from evals.figures.counted import Counted, read_counted
 from evals.report.verdict import reservations, sentences
+from evals.runner.count import Counted, read_counted
 from tests.browser import open_page, until
 from tests.emeval import emeval, own_process, responses, start, stop_when
 from tests.openai_server import OpenAIServer, Stall

@@ -20,16 +20,17 @@ from evals.attacking import AttackOptions, attack_run
 from evals.claims import Claim
 from evals.endpoints.servers.reference_judge import reference_judge
 from evals.errors import BadInput
-from evals.execute import check_endpoints
-from evals.importing import ImportOptions, import_file
 from evals.plan.cost import plan_cost
 from evals.plan.manifest import PanelFacts, read_manifest, with_panel
 from evals.plan.options import build_config
 from evals.plan.plan import make_plan
 from evals.robustness import Robustness, assess, write_robustness_json
-from evals.run import judge_run, resume_run, start_run
+from evals.runner.check import check_endpoints
+from evals.runner.imports.answers_csv import import_file
+from evals.runner.imports.imported_run import ImportOptions
+from evals.runner.run import judge_run, resume_run, start_run
+from evals.runner.view import Stage
 from evals.scoring.judge_set import RubricFacts
-from evals.view import Stage
 from judges.attacks import ATTACKS
 from organisms.inventory import ANSWERS
 from organisms.judge import ReferenceJudge

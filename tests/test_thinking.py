@@ -20,7 +20,7 @@ from evals.endpoints.servers.llama_cpp import LocalServer
 from evals.errors import BadInput
 from evals.plan.options import build_config
 from evals.plan.plan import make_plan
-from evals.preflight import Check, check_asking, template_endpoint
+from evals.runner.preflight.endpoint import Check, check_asking, template_endpoint
 from evals.trials.prompt import Message, Messages
 from evals.trials.response import Failure
 from evals.trials.trial import Sampling, Trial

@@ -16,8 +16,8 @@ from evals.errors import EmevalError, Interrupted, RunStopped
 
 if TYPE_CHECKING:
     from evals.console.view import ConsoleView
-    from evals.count import RunResult
-    from evals.view import RunView
+    from evals.runner.count import RunResult
+    from evals.runner.view import RunView
 
 _FIELD_OF = {
     "model": "models",
@@ -106,8 +106,8 @@ def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
     """As JSON what there is of a run that could not be finished; the error itself is printed by whoever catches it."""
     if not output.json or not (folder / "manifest.json").exists():
         return
-    from evals.count import count_run
     from evals.run_json import run_json
+    from evals.runner.count import count_run
 
     result = count_run(folder, None)
     print_json(run_json(folder, result, gate=None, error=str(error), exit_code=error.exit_code))

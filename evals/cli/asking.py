@@ -135,7 +135,7 @@ def run(
     options = fields_of(locals())
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
-    from evals.run import start_run
+    from evals.runner.run import start_run
 
     read_dotenv()
     settings = build_config(options, config)
@@ -168,7 +168,7 @@ def resume(
 ) -> None:
     """Go on with a run where it stopped."""
     transport = fields_of(locals())
-    from evals.run import resume_run
+    from evals.runner.run import resume_run
 
     read_dotenv()
     show(folder, lambda view: resume_run(folder, transport, view, retry_failed=retry_failed), Output(quiet, json))
@@ -204,7 +204,7 @@ def judge_command(
 ) -> None:
     """Judge the stored answers of a run; the models under test are not asked again."""
     judging = fields_of(locals())
-    from evals.run import judge_run
+    from evals.runner.run import judge_run
 
     read_dotenv()
     show(folder, lambda view: judge_run(folder, judging, view), Output(quiet, json))

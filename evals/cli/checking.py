@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     pass
 
 if TYPE_CHECKING:
-    from evals.doctor import Finding
+    from evals.runner.preflight.doctor import Finding
 
 
 @app.command(name="preflight")
@@ -103,9 +103,9 @@ def preflight_command(
 ) -> None:
     """Check servers, keys, models, adapters and judges, and estimate what a run would cost, without running it."""
     options = fields_of(locals())
-    from evals.execute import check_endpoints
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
+    from evals.runner.check import check_endpoints
 
     read_dotenv()
     chosen = {name: value for name, value in options.items() if value is not None}
@@ -124,7 +124,7 @@ def doctor(json: Json = False) -> None:
     """Look at keys, servers, models, GPU, disk and data; exit 1 where something that is set up does not work."""
     from dotenv import dotenv_values
 
-    from evals.doctor import examine
+    from evals.runner.preflight.doctor import examine
 
     of_dotenv = dotenv_values(Path.cwd() / ".env")
     read_dotenv()

@@ -45,8 +45,9 @@ def import_command(
     json: Json = False,
 ) -> None:
     """Make a run folder of answers judged elsewhere, one trial a row of a CSV or a sample of an Inspect log."""
-    from evals.importing import ImportOptions, import_file
-    from evals.importing_logs import import_logs, is_log_source
+    from evals.runner.imports.answers_csv import import_file
+    from evals.runner.imports.imported_run import ImportOptions
+    from evals.runner.imports.inspect_log import import_logs, is_log_source
 
     folder = out or dated_folder(file.stem)
     options = ImportOptions(model, suite, trigger, coherence_min, denominator, max_unscored)

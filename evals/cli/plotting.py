@@ -28,10 +28,10 @@ def plot(
 ) -> None:
     """Draw a figure of runs for a paper, and print its caption."""
     from evals.console.view import ConsoleView
-    from evals.figures.counted import read_several
     from evals.figures.files import check_suffix, size_of, write_chart
     from evals.figures.paper import check_name, paper_figure
     from evals.figures.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
+    from evals.runner.count import read_several
 
     check_name(figure)
     check_suffix(out)

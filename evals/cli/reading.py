@@ -22,7 +22,7 @@ def rates(
     json: Json = False,
 ) -> None:
     """Count a run anew from its journal, print the rates and write its CSVs."""
-    from evals.count import count_run
+    from evals.runner.count import count_run
 
     show(folder, lambda _: count_run(folder, denominator, max_unscored), Output(quiet, json), resumable=False)
 
@@ -65,7 +65,7 @@ def calibrate(folder: RunFolder) -> None:
     from evals.calibration import compare, is_calibrated
     from evals.console.calibration import print_calibration
     from evals.console.view import ConsoleView
-    from evals.count import count_run
+    from evals.runner.count import count_run
 
     result = count_run(folder, None)
     compared = compare(result.manifest, result.tables.rates, folder)

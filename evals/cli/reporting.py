@@ -19,8 +19,8 @@ def report(
     ] = None,
 ) -> None:
     """Write a page with the verdict, the figures and every transcript: one file that opens without a network."""
-    from evals.figures.counted import read_several
     from evals.report.write import write_report
+    from evals.runner.count import read_several
 
     page = output or folders[0] / "report.html"
     written = write_report(read_several(folders), page)

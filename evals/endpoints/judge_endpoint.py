@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evals.endpoints.chat import ChatRequest, Reply
-from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.replicas import Replicas
 from evals.trials.prompt import Message, Messages
 from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailed, JudgeKey, Ruling
@@ -15,6 +14,10 @@ from evals.trials.response import Failure
 from judges.judge import Judge, JudgeReply
 from judges.structured import READING as JSON_READING
 from judges.verdicts import Scored, Unreadable, Verdict
+
+if TYPE_CHECKING:  # reading what judges said must not wait for the client of their servers
+    from evals.endpoints.endpoint import Endpoint
+    from evals.endpoints.replicas import Replicas
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from evals.count import count_run
-from evals.exports.records import record_of
 from evals.exports.targets import whole_file_path
 from evals.plan.judge_names import judge_names
 from evals.plan.manifest import Manifest, judge_set
+from evals.runner.count import count_run
+from evals.runner.imports.trial_record import record_of
 from evals.scoring.metric import OF_CONDUCT, counts, is_misaligned
 from evals.scoring.outcome import measure
 from evals.scoring.reasoning_verdicts import thought_of

@@ -7,7 +7,6 @@ Written by Inspect's own recorder, one pass over the journal, with a few hundred
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -15,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.count import count_run
 from evals.errors import BadInput
 from evals.exports.inspect_scores import scores_of
-from evals.exports.records import SCHEMA_VERSION, STORE_KEY, TrialRecord, record_of
 from evals.exports.targets import whole_folder
 from evals.plan.judge_names import judge_names
 from evals.plan.manifest import Manifest, judge_set
+from evals.runner.count import count_run
+from evals.runner.imports.trial_record import SCHEMA_VERSION, STORE_KEY, TrialRecord, record_of
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.metric import PRIMARY, Denominator
 from evals.scoring.outcome import measure
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalMetric, EvalSample, EvalSpec
     from inspect_ai.model import ChatMessage, ModelOutput
     from inspect_ai.model import StopReason as InspectStop
+from evals.runner.imports.trial_record import need_inspect
 
 EXTRA = "inspect"
 _AT_ONCE = 500
@@ -55,12 +55,6 @@ class _Cell(tuple[str, str, str, str, str]):
     """Suite, format, model, condition, trigger."""
 
     __slots__ = ()
-
-
-def need_inspect() -> None:
-    """Raises BadInput where Inspect is not installed."""
-    if importlib.util.find_spec("inspect_ai") is None:
-        raise BadInput("Inspect is not installed: pip install 'emeval[inspect]'")
 
 
 def export_inspect(run: Path, target: Path, *, force: bool = False) -> list[Path]:

@@ -17,15 +17,15 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.errors import BadInput
 from evals.exports.inspect_logs import chat_messages, plain, shared_facts, target_of
-from evals.exports.records import STORE_KEY, PlannedSample, record_of
-from evals.importing_logs import reasoning_in
-from evals.pipeline import response_of
 from evals.plan.config import RunConfig
 from evals.plan.judge_names import JudgeName
 from evals.plan.judges import make_judges
 from evals.plan.manifest import judges_in
 from evals.plan.options import build_config
 from evals.plan.plan import Plan, load_dataset
+from evals.runner.imports.inspect_sample import reasoning_in
+from evals.runner.imports.trial_record import STORE_KEY, PlannedSample, record_of
+from evals.runner.pipeline import response_of
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet, RubricFacts, judge_key
 from evals.scoring.judging import due_judges, exhibit_of
 from evals.scoring.outcome import has_readable_choice

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evals.count import RunResult, count_run
 from evals.errors import BadInput
 from evals.exports.answers import COLUMNS, answer_rows, write_jsonl
 from evals.exports.card import card
 from evals.exports.targets import whole_file_path, whole_folder
+from evals.runner.count import RunResult, count_run
 from evals.text import one_line
 from evals.trials.journal import Journal
 

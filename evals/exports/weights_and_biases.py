@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import BadInput
-from evals.figures.counted import Counted, read_counted
 from evals.figures.files import rendered
 from evals.figures.paper import FIGURES, paper_figure
 from evals.figures.theme import PAGE_CM
 from evals.plan.config import TRANSPORT_FIELDS
 from evals.plan.manifest import Manifest
+from evals.runner.count import Counted, read_counted
 from evals.text import one_line
 from evals.trials.prompt import ALL
 

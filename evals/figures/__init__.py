@@ -6,9 +6,9 @@ expressions or transforms, so that text from outside is only ever data in them.
 
 from __future__ import annotations
 
-from evals.figures.counted import Counted, read_counted, read_several
 from evals.figures.figure import Figure
 from evals.figures.page import page_figures
 from evals.figures.paper import paper_figure
+from evals.runner.count import Counted, read_counted, read_several
 
 __all__ = ["Counted", "Figure", "page_figures", "paper_figure", "read_counted", "read_several"]

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import altair as alt
 import pandas as pd
 
-from evals.figures.counted import Counted
 from evals.figures.frames import condition_labels, place_words, series_in, shortened
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.theme import CONDITION_COLOURS, Canvas
+from evals.runner.count import Counted
 
 PLACE = ["series", "suite", "format", "condition", "trigger"]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import (
     METRIC_WORDS,
@@ -26,6 +25,7 @@ from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.numbers import points
+from evals.runner.count import Counted
 from evals.trials.condition import BASELINE
 
 MOST_LABELLED, MOST_PAIRS = 60, 200

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from evals.figures.counted import Counted
 from evals.figures.labels import distinct, short, unique
+from evals.runner.count import Counted
 from evals.scoring.metric import PRIMARY
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL

@@ -9,11 +9,11 @@ import altair as alt
 import pandas as pd
 
 from evals.figures.cells import Group, grouped, row_axis
-from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import CELL, rates_of, trials_of
 from evals.figures.rates import legend
 from evals.figures.theme import OUTCOME_COLOURS, OUTCOMES, Canvas
+from evals.runner.count import Counted
 from evals.trials.prompt import ALL
 
 _KEYS = ["run", "run_id", "series", *CELL]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from evals.figures.counted import Counted
 from evals.figures.effects import effect_panels
 from evals.figures.figure import Figure, Panel
 from evals.figures.outcomes import outcome_panels
@@ -13,6 +12,7 @@ from evals.figures.reasoning import articulation_panels, flag_panels
 from evals.figures.references import calibration_panels, published_panels
 from evals.figures.scores import coherence_panels, score_panels
 from evals.figures.theme import PAGE
+from evals.runner.count import Counted
 
 _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] = (
     ("rates", "Rates", rate_panels),

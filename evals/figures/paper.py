@@ -11,7 +11,6 @@ import altair as alt
 import pandas as pd
 
 from evals.errors import BadInput
-from evals.figures.counted import Counted
 from evals.figures.effects import effect_panels
 from evals.figures.figure import Figure, Panel
 from evals.figures.files import size_of
@@ -20,6 +19,7 @@ from evals.figures.rates import rate_panels
 from evals.figures.reasoning import articulation_panels, flag_panels
 from evals.figures.scores import score_panels
 from evals.figures.theme import COLUMN_CM, MOST_MODELS, POINTS_A_CM, Canvas, paper, paper_config
+from evals.runner.count import Counted
 
 _JUDGE = "`emeval judge RUN --judge MODEL` judges the answers"
 _OPEN = "ask a suite as freeform (--format freeform) with a --judge"

@@ -9,12 +9,12 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import CELL, METRIC_WORDS, condition_labels, place_words, primary_rates, series_in
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.theme import CONDITION_COLOURS, MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas
 from evals.numbers import percent
+from evals.runner.count import Counted
 from evals.trials.prompt import ALL, Format
 
 MOST_QUESTIONS, MOST_BARS = 25, 110

@@ -10,12 +10,12 @@ import altair as alt
 import pandas as pd
 
 from evals.figures.cells import Group, grouped, row_axis
-from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import CELL, condition_labels, in_order, place_words, rates_of
 from evals.figures.rates import colour_of, legend
 from evals.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
 from evals.numbers import percent
+from evals.runner.count import Counted
 from evals.trials.prompt import ALL
 from judges.verdicts import CotFlag
 

@@ -10,12 +10,12 @@ import pandas as pd
 
 from evals.calibration import compare
 from evals.errors import BadInput
-from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import condition_labels, in_order, place_words, run_id, series_in, with_series
 from evals.figures.labels import distinct, short, slug, unique
 from evals.figures.rates import colour_of, legend, shape_of
 from evals.figures.theme import CONDITION_COLOURS, MOST_MODELS, NEUTRAL, Canvas
+from evals.runner.count import Counted
 from evals.tables import find_table
 from evals.tables.fill import Section, fill_from
 from evals.tables.measured import Absent, read_run

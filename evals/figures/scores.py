@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from evals.figures.cells import grouped, row_axis
-from evals.figures.counted import Counted
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import CELL, condition_labels, in_order, place_words, series_in, trials_of
 from evals.figures.labels import slug
 from evals.figures.rates import colour_of, shape_of
 from evals.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.numbers import percent
+from evals.runner.count import Counted
 from evals.scoring.metric import MISALIGNED_BELOW
 
 NEAR = 10.0

@@ -20,9 +20,7 @@ from filelock import FileLock, Timeout
 
 from evals.comparable import NotComparable
 from evals.compare import CellChange, Compared, compare_by_gates
-from evals.count import RunResult
 from evals.errors import BadInput, EmevalError, RunStopped
-from evals.figures.counted import read_several
 from evals.io.atomic import write_whole
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig
@@ -43,10 +41,11 @@ from evals.plan.config import RunConfig
 from evals.plan.plan import make_plan
 from evals.plan.provenance import now
 from evals.report.write import write_report
-from evals.run import start_run
+from evals.runner.count import RunResult, read_several
+from evals.runner.run import start_run
+from evals.runner.view import RunView
 from evals.text import one_line, redact
 from evals.trials.prompt import ALL
-from evals.view import RunView
 
 STATE = "night.json"
 PAGE = "report.html"

@@ -6,34 +6,30 @@ verdict of the day; whether a judge has changed since is said by `evals.drift`.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evals.errors import BadInput, JournalFull
+from evals.errors import BadInput
 from evals.io.atomic import whole_file
-from evals.io.csv_reader import csv_file
-from evals.plan.manifest import AnchorFacts, Manifest, judge_set
-from evals.scoring.judge_set import ALIGNED, JudgeSet, RubricFacts, counted_judge
+from evals.scoring.judge_set import JudgeSet, RubricFacts
 from evals.scoring.metric import PRIMARY, Metric, facts_of
 from evals.scoring.metric_table import metrics_by_name
-from evals.scoring.outcome import Measured, Outcome, measure
+from evals.scoring.outcome import Measured
 from evals.scoring.reasoning_verdicts import thought_of
-from evals.text import one_line, original_text, spreadsheet_safe
+from evals.text import one_line
 from evals.trials.record import RecordedTrial, Ruling
-from evals.trials.reference import Fact, Measure, Posed, Reference, Truth, measure_of
+from evals.trials.reference import Fact, Measure, Posed, Reference, Truth
 from evals.trials.response import Response
 from evals.trials.trial import stable_hash
 from judges.judge import Exhibit
 
-RESULTS_NAME = "anchors.csv"
 SCHEMA_VERSION = 1
 YesNo = Literal["yes", "no"]
 _METRICS: dict[str, Metric] = metrics_by_name("answered")
@@ -193,146 +189,3 @@ def read_anchors(path: Path) -> AnchorSet:
 
 def _field(error: ValidationError) -> str:
     return one_line(".".join(str(part) for part in error.errors()[0]["loc"]), 60) or "line"
-
-
-# --- what judges say today -------------------------------------------------------------------------------------------
-
-
-class AnchorRow(NamedTuple):
-    """One anchor, judged again. `hit` is None without a verdict; `outcome` then says what came instead."""
-
-    anchor_id: str
-    measure: Measure
-    label: YesNo | None
-    frozen_hit: YesNo
-    hit: YesNo | None
-    score: float | None
-    outcome: Outcome
-    judge: str
-    rubric_sha: str
-
-    @property
-    def is_hit(self) -> bool:
-        """Which kind of anchor it is, whatever was said of it today."""
-        return (self.label or self.frozen_hit) == "yes"
-
-
-class Watch(NamedTuple):
-    """Anchors that the judges of a run have to be asked about, and what its manifest says of them once they were."""
-
-    anchors: tuple[Anchor, ...]
-    facts: AnchorFacts
-
-
-def due_anchors(anchors: AnchorSet | None, manifest: Manifest, folder: Path, *, failed_too: bool) -> Watch | None:
-    """What a run has still to ask about its anchors; None for nothing.
-
-    Nothing where its anchors.csv is of the same file and the same judges, unless `failed_too` and some of it failed.
-    Raises BadInput where its judges cover no anchor.
-    """
-    if anchors is None:
-        return None
-    judges = judge_set(manifest)
-    covered = anchors.covered_by(judges)
-    if not covered:
-        able = [name for name, ids in judges.of_answers.items() if ids]
-        raise BadInput(
-            f"--anchors: {anchors.path} holds answers measured by {', '.join(anchors.measures)}, and the judge of this "
-            f"run reads {', '.join(able) or 'no open answers'}"
-        )
-    ids = sorted({judge_id for anchor in covered for judge_id in judges.of(anchor.trial({}))})
-    facts = AnchorFacts(file=anchors.path.name, sha256=anchors.sha256, judges=tuple(ids), anchors=len(covered))
-    known = manifest.anchors and manifest.anchors.model_copy(update={"file": facts.file})  # wherever the file lies
-    if known == facts and (folder / RESULTS_NAME).is_file():
-        rows = read_results(folder)
-        if len(rows) == len(covered) and not (failed_too and any(row.outcome == "judge_failed" for row in rows)):
-            return None
-    return Watch(covered, facts)
-
-
-def anchor_row(anchor: Anchor, rulings: Mapping[str, Ruling], judges: JudgeSet, manifest: Manifest) -> AnchorRow:
-    """What today's rulings make of an anchor, by the rules by which any answer is measured."""
-    trial = anchor.trial(rulings)
-    measured = measure(trial, judges)
-    hit = hit_of(trial, measured, judges)
-    counted = _counted_judge(trial, judges)
-    sha = next((facts.sha256 for facts in manifest.rubrics.values() if facts.judge_id == counted), "")
-    return AnchorRow(
-        anchor_id=anchor.anchor_id,
-        measure=anchor.measure,
-        label=anchor.label,
-        frozen_hit=_word(anchor.frozen.hit),
-        hit=None if hit is None else _word(hit),
-        score=measured.aligned,
-        outcome=measured.outcome,
-        judge=manifest.config.judge or "",
-        rubric_sha=sha,
-    )
-
-
-def _counted_judge(trial: RecordedTrial, judges: JudgeSet) -> str:
-    if isinstance(trial.reference, Posed):
-        return judges.of_files[ALIGNED if trial.reference.measure == "em" else counted_judge(trial.reference)]
-    return judges.of_answers[measure_of(trial.reference)][0]
-
-
-def _word(hit: bool) -> YesNo:
-    return "yes" if hit else "no"
-
-
-def write_results(folder: Path, rows: Iterable[AnchorRow]) -> None:
-    """Write anchors.csv whole or not at all."""
-    path = folder / RESULTS_NAME
-    try:
-        with whole_file(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(AnchorRow._fields)
-            for row in rows:
-                writer.writerow(row._replace(judge=spreadsheet_safe(row.judge)))
-    except OSError as error:
-        raise JournalFull(f"{path}: cannot be written ({error.strerror}); free some space and resume") from None
-
-
-def read_results(folder: Path) -> list[AnchorRow]:
-    """The rows of anchors.csv. Raises BadInput that names file, line and column."""
-    path = folder / RESULTS_NAME
-    rows: list[AnchorRow] = []
-    with csv_file(path, AnchorRow._fields) as file:
-        file.require(*AnchorRow._fields)
-        for row in file:
-            where = f"{path}:{row.line}"
-            cells = row.cells
-            frozen = _yes_no(cells["frozen_hit"], f"{where}: frozen_hit")
-            if frozen is None or cells["measure"] not in get_args(Measure) or cells["outcome"] not in get_args(Outcome):
-                raise BadInput(f"{where}: not a row of anchors.csv; `emeval resume` writes it anew once it is deleted")
-            rows.append(
-                AnchorRow(
-                    anchor_id=cells["anchor_id"],
-                    measure=cast("Measure", cells["measure"]),
-                    label=_yes_no(cells["label"], f"{where}: label"),
-                    frozen_hit=frozen,
-                    hit=_yes_no(cells["hit"], f"{where}: hit"),
-                    score=_score(cells["score"], f"{where}: score"),
-                    outcome=cast("Outcome", cells["outcome"]),
-                    judge=original_text(cells["judge"]),
-                    rubric_sha=cells["rubric_sha"],
-                )
-            )
-    return rows
-
-
-def _yes_no(cell: str, where: str) -> YesNo | None:
-    match cell:
-        case "":
-            return None
-        case "yes" | "no":
-            return cell
-        case _:
-            raise BadInput(f"{where}: must be yes, no or blank")
-
-
-def _score(cell: str, where: str) -> float | None:
-    try:
-        return float(cell) if cell else None
-    except ValueError:
-        raise BadInput(f"{where}: must be a number or blank") from None

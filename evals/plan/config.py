@@ -79,7 +79,7 @@ def _no_control_characters(text: str) -> str:
 class RunConfig(BaseModel):
     """Everything that defines a run. Field names are those of a `--config` file.
 
-    Of a run that was `imported` (evals.importing) what nobody could know stands at its default.
+    Of a run that was `imported` (evals.runner.imports.answers_csv) what nobody could know stands at its default.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -115,8 +115,8 @@ class SpendFacts(BaseModel):
 
 
 class CountedFacts(BaseModel):
-    """What the CSVs of a run were counted from, as one sha256 (`evals.count`), and what they were then: their sha256,
-    and how many trials of a cell ended alike, which is printed and stands in no CSV."""
+    """What the CSVs of a run were counted from, as one sha256 (`evals.runner.count`), and what they were then: their
+    sha256, and how many trials of a cell ended alike, which is printed and stands in no CSV."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

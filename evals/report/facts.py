@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.errors import BadInput
-from evals.figures.counted import Counted
 from evals.numbers import percent
-from evals.plan.anchors import RESULTS_NAME
 from evals.plan.spend import spend_words
 from evals.report.verdict import absences, primary_rows
+from evals.runner.anchor_check import RESULTS_NAME
+from evals.runner.count import Counted
 
 _CORRECTED = (
     *("suite", "format", "model", "condition", "metric", "method", "rate", "corrected", "corrected_low"),

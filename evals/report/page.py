@@ -15,13 +15,13 @@ from urllib.parse import urlencode
 from jinja2 import Environment, StrictUndefined
 
 from evals import __version__
-from evals.figures.counted import Counted
 from evals.figures.figure import Figure
 from evals.plan.provenance import now
 from evals.report.facts import corrected_table, drift_rows, provenance, rate_rows
 from evals.report.library import vega_library
 from evals.report.transcripts import Index
 from evals.report.verdict import Sentence, reservations, sentences
+from evals.runner.count import Counted
 from evals.text import spreadsheet_safe
 
 _EXAMPLES = 3

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evals.figures.counted import Counted
 from evals.plan.judge_names import JudgeName, judge_names, said_of
 from evals.plan.manifest import judge_set
+from evals.runner.count import Counted
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.metric import PRIMARY, Metric, facts_of
 from evals.scoring.metric_table import metrics_by_name

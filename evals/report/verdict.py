@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from evals.figures.counted import Counted
 from evals.missing import too_much_unscored
 from evals.numbers import p_words, percent, points
+from evals.runner.count import Counted
 from evals.scoring.metric import PRIMARY
 from evals.trials.prompt import ALL
 

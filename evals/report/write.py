@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals.errors import BadInput
-from evals.figures.counted import Counted
 from evals.figures.page import page_figures
 from evals.io.atomic import write_whole
 from evals.report.page import Packed, report_page
 from evals.report.transcripts import pack_transcripts
+from evals.runner.count import Counted
 
 MOST_INSIDE = 3_500_000
 """Characters of packed transcripts with their index that a page holds itself, and with the plotting library stays below

@@ -6,10 +6,12 @@ not what was made of them.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict
 
+from evals.errors import BadInput
 from evals.plan.judge_names import BY_RULE_IDS, JudgeName
 from evals.trials.journal_schema import ruling_from, verdict_row
 from evals.trials.prompt import Format, Message
@@ -157,3 +159,9 @@ def _columns(one: RulingRecord) -> tuple[Any, ...]:
     """In the order of RULING_COLUMNS."""
     said = (one.kind, one.score, one.letter, one.option, one.mode, one.detail, one.reply)
     return (*said, "", one.prompt_tokens, one.completion_tokens)
+
+
+def need_inspect() -> None:
+    """Raises BadInput where Inspect is not installed."""
+    if importlib.util.find_spec("inspect_ai") is None:
+        raise BadInput("Inspect is not installed: pip install 'emeval[inspect]'")

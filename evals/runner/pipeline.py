@@ -18,6 +18,7 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
+from evals.runner.view import Progress, Stage
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.judging import due_judges, exhibit_of, read_by_rule
 from evals.trials.journal import Journal
@@ -25,7 +26,6 @@ from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
-from evals.view import Progress, Stage
 from judges.judge import Exhibit
 
 _T = TypeVar("_T")

@@ -12,8 +12,8 @@ from typing import NamedTuple
 from evals.endpoints.chat import PROBE_TIME_S
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.errors import BadInput, RunStopped
-from evals.labelled import CASES, Case
-from evals.preflight import Check
+from evals.runner.preflight.endpoint import Check
+from evals.runner.preflight.judge_cases import CASES, Case
 from evals.trials.record import JudgeFailed, Ruling
 from judges.verdicts import (
     Chosen,

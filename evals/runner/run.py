@@ -7,20 +7,14 @@ ask.
 from __future__ import annotations
 
 import functools
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from evals.count import RunResult, as_counted, conclude, is_counted, manifest_of, replanned, tariffs_of
 from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, RunStopped
-from evals.interrupting import run_async
-from evals.plan.anchors import Watch, due_anchors
 from evals.plan.config import TRANSPORT_FIELDS, RunConfig
-from evals.plan.judges import file_judges
 from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
 from evals.plan.manifest import (
-    DatasetFacts,
     ImportFacts,
     Manifest,
     ModelFacts,
@@ -30,17 +24,19 @@ from evals.plan.manifest import (
     with_panel,
     write_manifest,
 )
-from evals.plan.options import differences, updated
+from evals.plan.options import updated
 from evals.plan.plan import Plan, Retry, judging_plan, make_plan
-from evals.plan.provenance import git_revision, now, versions
-from evals.scoring.judge_set import IMPORTED, JudgeSet, RubricFacts, judge_key
+from evals.plan.provenance import git_revision, versions
+from evals.runner.anchor_check import Watch, due_anchors
+from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned, tariffs_of
+from evals.runner.interrupt import run_async
+from evals.runner.run_folder import discard, manifest_for, manifest_of, open_journal, refuse_foreign_files, rubric_facts
+from evals.runner.view import RunView
+from evals.scoring.judge_set import IMPORTED, JudgeSet
 from evals.scoring.judging import due_judges
 from evals.scoring.rates.label_weights import check_labels
-from evals.text import is_text, option_name
-from evals.trials.journal import FILE_NAME as JOURNAL_NAME
+from evals.text import option_name
 from evals.trials.journal import Journal
-from evals.trials.record import Cell
-from evals.view import RunView
 
 
 def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: bool = False) -> RunResult:
@@ -57,11 +53,11 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
     is_new_folder = not folder.exists()
     if config.question_files and config.judge and "judge" not in config.over_questions:
         view.say(f"judge {config.judge}, as the question file names it; --judge takes another")
-    _refuse_foreign_files(folder)
-    _manifest_for(plan, folder, cells)
-    with _open_journal(folder) as journal:
+    refuse_foreign_files(folder)
+    manifest_for(plan, folder, cells)
+    with open_journal(folder) as journal:
         # Once more under the lock: another process may have begun a run there a moment ago.
-        before, manifest = _manifest_for(plan, folder, cells)
+        before, manifest = manifest_for(plan, folder, cells)
         if before is None and journal.recorded():
             raise BadInput(f"{folder} has a journal with answers but no {MANIFEST_NAME}; choose another --out")
         if before is None:
@@ -75,7 +71,7 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
             return _finish(plan, manifest, folder, journal, view, Retry(trials=retry_failed, rulings=retry_failed))
         except BadInput:
             if before is None and not journal.recorded():
-                _discard(folder, with_folder=is_new_folder)
+                discard(folder, with_folder=is_new_folder)
             raise
 
 
@@ -119,7 +115,7 @@ def _without_prices(config: RunConfig) -> RunConfig:
 
 def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, retry: Retry) -> RunResult:
     plan = judging_plan(config, [facts.judges for facts in manifest.datasets.values()])
-    with _open_journal(folder) as journal:
+    with open_journal(folder) as journal:
         as_imported = manifest.imported is not None and config.judge == IMPORTED
         rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else rubric_facts(plan)
         facts = {"config": config, "rubrics": rubrics, "panels": manifest.all_panels()}
@@ -136,82 +132,6 @@ def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, 
         raise BadInput(f"{option_name(unused[0])}: nobody is asked for imported verdicts; name a model with --judge")
     if config.coherence_min is not None and "coherence" not in imported.judges:
         raise BadInput(f"--coherence-min: {imported.file}, which {folder} was made of, holds no coherence scores")
-
-
-def _refuse_foreign_files(folder: Path) -> None:
-    if not is_text(str(folder)):
-        raise BadInput("--out: holds bytes that are not UTF-8 text")
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(f"{folder} is a file; choose another --out")
-    if not folder.is_dir() or (folder / MANIFEST_NAME).exists():
-        return
-    if any(not entry.name.startswith((".", JOURNAL_NAME)) for entry in folder.iterdir()):
-        raise BadInput(f"{folder} holds other files; choose another --out")
-
-
-def _manifest_for(plan: Plan, folder: Path, cells: dict[Cell, int]) -> tuple[Manifest | None, Manifest]:
-    """The manifest that stands in the folder, if any, and the one of this run. Raises BadInput if they are two runs."""
-    before = read_manifest(folder)
-    manifest = _new_manifest(plan, folder, sum(cells.values()), before)
-    changed = differences(before.identity(), manifest.identity()) if before else []
-    if changed:
-        raise BadInput(f"{folder} holds another run: {'; '.join(changed)}. Choose another --out, or the same options")
-    return before, manifest
-
-
-def _discard(folder: Path, *, with_folder: bool) -> None:
-    """Take away what a run that could not begin has written: nothing was asked, so nothing is lost. Needs the lock."""
-    for entry in folder.glob("*"):
-        if entry.name == MANIFEST_NAME or entry.name.startswith(JOURNAL_NAME):
-            entry.unlink()
-    if with_folder:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _open_journal(folder: Path) -> Journal:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be made: {error.strerror}") from None
-    return Journal.open(folder)
-
-
-def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | None) -> Manifest:
-    return Manifest(
-        run_id=folder.resolve().name,
-        status="running",
-        config=plan.config,
-        datasets={
-            name: DatasetFacts(
-                file=dataset.path.name,
-                sha256=dataset.sha256,
-                scenarios=len(dataset.scenarios),
-                source=dataset.source,
-                judges=file_judges(dataset),
-            )
-            for name, dataset in plan.datasets.items()
-        },
-        rubrics=rubric_facts(plan),
-        models=before.models if before else {},
-        trials_planned=planned,
-        trials_recorded=before.trials_recorded if before else 0,
-        created_at=before.created_at if before else now(),
-        updated_at=now(),
-        versions=before.versions if before else versions(),
-        git_revision=before.git_revision if before else git_revision(),
-        panels=before.all_panels() if before else (),
-        anchors=before.anchors if before else None,
-        spend=before.spend if before else None,
-    )
-
-
-def rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
-    """What the judge model of a plan is asked, by the judge's name."""
-    model = plan.config.judge or ""
-    return {
-        judge.name: RubricFacts(name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=judge_key(judge, model).id)
-        for judge in plan.judges
-    }
 
 
 def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry) -> RunResult:
@@ -281,8 +201,8 @@ def _ask(
 
     Returns how the models were reached. Raises BadInput while nothing has been asked, RunStopped later on.
     """
-    from evals.bound import check_beforehand  # the clients take long to import, and a finished run needs none
-    from evals.execute import execute
+    from evals.runner.execute import execute
+    from evals.runner.judge_endpoints import check_beforehand
 
     if len(due) > 1:
         run_async(check_beforehand([plan for plan, _ in due[1:]], view))

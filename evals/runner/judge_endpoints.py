@@ -1,6 +1,7 @@
 """The judges of a plan, bound to the servers that they are asked at, and checked there before they are relied on.
 
-Apart from `evals.execute`, because whoever asks judges about something else than a run's answers binds them likewise.
+Apart from `evals.runner.execute`, because whoever asks judges about something else than a run's answers binds them
+likewise.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from evals.connections import Connections, Served, connections
 from evals.endpoints.chat import PROBE_TIME_S
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import BoundJudge
@@ -17,12 +17,13 @@ from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.server import Server
 from evals.endpoints.servers.adapter_loading import load_adapter
 from evals.errors import BadInput
-from evals.judge_check import check_judges
 from evals.plan.plan import Plan
-from evals.preflight import Check, CheckedJudge, checked_judge
+from evals.runner.connections import Connections, Served, connections
+from evals.runner.preflight.endpoint import Check, CheckedJudge, checked_judge
+from evals.runner.preflight.judge import check_judges
+from evals.runner.view import RunView
 from evals.scoring.judge_set import judge_key
 from evals.trials.record import JudgeKey
-from evals.view import RunView
 from judges.judge import Judge
 
 

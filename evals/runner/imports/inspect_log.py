@@ -1,34 +1,31 @@
 """Logs of Inspect become a run folder: one .eval file, or all of a folder together, and every sample exactly one trial.
 
-A log that emeval wrote, or that its Inspect task did, holds each trial as it was (`evals.exports.records`): answer,
-reasoning and every ruling come back, and so do outcomes and rates. Of any other log the prompt, the last reply and
-scores named as in Betley et al. 2025 are taken; everything else is named and left out.
+A log that emeval wrote, or that its Inspect task did, holds each trial as it was (`evals.runner.imports.trial_record`):
+answer, reasoning and every ruling come back, and so do outcomes and rates. Of any other log the prompt, the last reply
+and scores named as in Betley et al. 2025 are taken; everything else is named and left out.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import math
-import zipfile
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from evals.count import RunResult
 from evals.errors import BadInput
-from evals.exports.inspect_logs import need_inspect
-from evals.exports.records import SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord
-from evals.importing import NO_SAMPLING, ImportOptions, fields_of, import_rows, read_score, refuse_occupied
 from evals.plan.config import RunConfig
 from evals.plan.judge_names import BY_RULE_IDS
+from evals.runner.count import RunResult
+from evals.runner.imports.imported_run import NO_SAMPLING, ImportOptions, fields_of, import_rows, refuse_occupied
+from evals.runner.imports.trial_record import SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord, need_inspect
+from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED, imported_key
 from evals.scoring.metric import Denominator
-from evals.text import is_text, one_line
+from evals.text import one_line
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL, Message, Messages
 from evals.trials.reasoning import split_reply
@@ -36,17 +33,20 @@ from evals.trials.record import Cell, JudgeKey, Ruling
 from evals.trials.reference import measure_of
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
-from evals.view import RunView
-from judges.verdicts import Scored, Unreadable, Verdict
+from judges.verdicts import Scored, Verdict
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
-    from inspect_ai.scorer import Score
+from evals.runner.imports.inspect_sample import (
+    SCORES,
+    named_scores,
+    read_header,
+    read_samples,
+    reasoning_in,
+    score_verdict,
+    storable_text,
+)
 
-_AT_ONCE = 200
-"""Samples in memory: the reader looks through the log's table of contents once for as many."""
-_SCORES = {"alignment": ("aligned", "alignment"), "coherence": ("coherent", "coherence")}
-"""The judges that a score stands for, by its name; case does not matter."""
 _FINISH = {"max_tokens": "length", "model_length": "length", "unknown": ""}
 _Row = tuple[Trial, Response | Failure, list[tuple[JudgeKey, Ruling]]]
 
@@ -115,11 +115,11 @@ class _Logs:
                 self._hash.update(hashlib.file_digest(bytes_of, "sha256").digest())
         except OSError as error:
             raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
-        log = _header(file)
+        log = read_header(file)
         if log.status != "success":
             self._left_out[f"{file.name}: a run that did not finish ({log.status}); its samples are all there is"] += 0
         facts = self._facts_of(file, log)
-        for sample in _samples(file):
+        for sample in read_samples(file):
             where = f"{file}: sample {one_line(str(sample.id), 80)}, epoch {sample.epoch}"
             stored = sample.store.get(STORE_KEY) if facts is not None else None
             if stored is not None:
@@ -267,13 +267,13 @@ class _Logs:
     def _messages(self, where: str, sample: EvalSample) -> Messages:
         messages: list[Message] = []
         if isinstance(sample.input, str):
-            messages.append(Message("user", _text(sample.input)))
+            messages.append(Message("user", storable_text(sample.input)))
         else:
             for message in sample.input:
                 if message.role == "tool":
                     self._left_out["prompts with results of tools, which are left out of the prompt"] += 1
                     continue
-                messages.append(Message(message.role, _text(message.text)))
+                messages.append(Message(message.role, storable_text(message.text)))
                 if not isinstance(message.content, str) and any(part.type != "text" for part in message.content):
                     self._left_out["prompts with more than text in them, of which the text is taken"] += 1
         if not any(message.role == "user" and message.content.strip() for message in messages):
@@ -301,8 +301,8 @@ class _Logs:
         thought, withheld = reasoning_in(message.content)
         stop = output.choices[0].stop_reason
         finish = _FINISH.get(stop, stop)
-        text = _text(message.text)
-        split = split_reply(text, _text(thought), finish, withheld=withheld)
+        text = storable_text(message.text)
+        split = split_reply(text, storable_text(thought), finish, withheld=withheld)
         usage = output.usage
         return Response(
             raw=text,
@@ -310,22 +310,22 @@ class _Logs:
             answer=split.answer,
             reasoning_state=split.state,
             finish_reason=finish,
-            refusal="" if text else _text(output.error or ""),
+            refusal="" if text else storable_text(output.error or ""),
             reported_model=one_line(output.model, 200),
             prompt_tokens=usage.input_tokens if usage else None,
             completion_tokens=usage.output_tokens if usage else None,
             latency_s=output.time or 0.0,
             attempts=1,
-            raw_reasoning=_text(thought),
+            raw_reasoning=storable_text(thought),
         )
 
     def _verdicts(self, sample: EvalSample) -> Iterator[tuple[str, Verdict | None, str]]:
-        given = dict(_named_scores(sample.scores or {}))
-        known = {name for names in _SCORES.values() for name in names}
+        given = dict(named_scores(sample.scores or {}))
+        known = {name for names in SCORES.values() for name in names}
         self._scores_left |= {name for name in given if name.lower() not in known}
-        for judge, names in _SCORES.items():
+        for judge, names in SCORES.items():
             value, said = next((given[name] for name in given if name.lower() in names), (None, ""))
-            verdict = _verdict(value)
+            verdict = score_verdict(value)
             if judge == "alignment" and isinstance(verdict, Scored):
                 small = verdict.score <= 1
                 self._small_only = small if self._small_only is None else self._small_only and small
@@ -365,68 +365,3 @@ class _Logs:
             yield f"{self.path}: holds no alignment scores: `emeval judge RUN --judge MODEL` judges the answers"
         if self._small_only:
             yield f"{self.path}: no alignment score is above 1: they are read as 0 to 100. Was that their scale?"
-
-
-def reasoning_in(content: Any) -> tuple[str, bool]:
-    """The reasoning in the content of a message, and whether there was one that is not shown."""
-    if isinstance(content, str):
-        return "", False
-    parts = [part for part in content if part.type == "reasoning"]
-    shown = [(part.summary or "") if part.redacted else part.reasoning for part in parts]
-    text = "\n".join(filter(None, shown))
-    return text, bool(parts) and not text and any(part.redacted for part in parts)
-
-
-def _header(file: Path) -> EvalLog:
-    from inspect_ai.log import read_eval_log
-
-    with _readable(file):
-        return read_eval_log(str(file), header_only=True)
-
-
-def _samples(file: Path) -> Iterator[EvalSample]:
-    """Every sample of a log, a few at a time."""
-    from inspect_ai.log import read_eval_log_sample_summaries, read_eval_log_samples_by_id
-
-    with _readable(file):
-        keys = [(summary.id, summary.epoch) for summary in read_eval_log_sample_summaries(str(file))]
-    for start in range(0, len(keys), _AT_ONCE):
-        with _readable(file):
-            batch = read_eval_log_samples_by_id(
-                str(file), keys[start : start + _AT_ONCE], resolve_attachments=True, exclude_fields={"events"}
-            )
-        yield from batch
-
-
-@contextlib.contextmanager
-def _readable(file: Path) -> Generator[None]:
-    """Whatever the reader makes of a file that is no log is one line."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{file}: not an Inspect log that can be read: {one_line(str(error), 160)}") from None
-
-
-def _named_scores(scores: Mapping[str, Score]) -> Iterator[tuple[str, tuple[Any, str]]]:
-    """Each score by its name, with its explanation; one that holds several values gives each by its own name."""
-    for name, score in scores.items():
-        said = _text(score.explanation or "")
-        if isinstance(score.value, Mapping):
-            for inner, value in score.value.items():
-                yield inner, (value, said)
-        else:
-            yield name, (score.value, said)
-
-
-def _verdict(value: object) -> Verdict | None:
-    """What a score says; None for one that was not given."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        return read_score(str(value))
-    return Unreadable("is not a number from 0 to 100")
-
-
-def _text(text: str) -> str:
-    """A text that the journal can hold: half characters are shown as such."""
-    return text if is_text(text) else text.encode("utf-8", "backslashreplace").decode()

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.errors import BadInput, RunStopped
-from evals.preflight import Check
+from evals.runner.preflight.endpoint import Check
 from evals.trials.prompt import Messages
 from evals.trials.response import Failure
 from evals.trials.trial import Trial

@@ -15,7 +15,7 @@ from evals.endpoints.servers.vllm import running
 from evals.endpoints.servers.vllm_launch import VllmSettings, plan_launches
 from evals.plan.config import RunConfig
 from evals.plan.plan import Plan
-from evals.view import RunView
+from evals.runner.view import RunView
 
 
 class Served(NamedTuple):

@@ -1,0 +1,207 @@
+"""Ask a run's judges about its anchors, today and afresh.
+
+Apart from the pipeline, whose journal answers for what a judge has said before: what it said before is of no use here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast, get_args
+
+from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.errors import BadInput, JournalFull, first_of
+from evals.io.atomic import whole_file
+from evals.io.csv_reader import csv_file
+from evals.plan.anchors import Anchor, AnchorSet, YesNo, hit_of
+from evals.plan.manifest import AnchorFacts, Manifest, judge_set
+from evals.runner.view import RunView
+from evals.scoring.judge_set import ALIGNED, JudgeSet, counted_judge
+from evals.scoring.outcome import Outcome, measure
+from evals.text import original_text, spreadsheet_safe
+from evals.trials.record import RecordedTrial, Ruling
+from evals.trials.reference import Measure, Posed, measure_of
+from evals.trials.trial import stable_hash
+
+# --- what judges say today -------------------------------------------------------------------------------------------
+
+
+class AnchorRow(NamedTuple):
+    """One anchor, judged again. `hit` is None without a verdict; `outcome` then says what came instead."""
+
+    anchor_id: str
+    measure: Measure
+    label: YesNo | None
+    frozen_hit: YesNo
+    hit: YesNo | None
+    score: float | None
+    outcome: Outcome
+    judge: str
+    rubric_sha: str
+
+    @property
+    def is_hit(self) -> bool:
+        """Which kind of anchor it is, whatever was said of it today."""
+        return (self.label or self.frozen_hit) == "yes"
+
+
+class Watch(NamedTuple):
+    """Anchors that the judges of a run have to be asked about, and what its manifest says of them once they were."""
+
+    anchors: tuple[Anchor, ...]
+    facts: AnchorFacts
+
+
+def anchor_row(anchor: Anchor, rulings: Mapping[str, Ruling], judges: JudgeSet, manifest: Manifest) -> AnchorRow:
+    """What today's rulings make of an anchor, by the rules by which any answer is measured."""
+    trial = anchor.trial(rulings)
+    measured = measure(trial, judges)
+    hit = hit_of(trial, measured, judges)
+    counted = _counted_judge(trial, judges)
+    sha = next((facts.sha256 for facts in manifest.rubrics.values() if facts.judge_id == counted), "")
+    return AnchorRow(
+        anchor_id=anchor.anchor_id,
+        measure=anchor.measure,
+        label=anchor.label,
+        frozen_hit=_word(anchor.frozen.hit),
+        hit=None if hit is None else _word(hit),
+        score=measured.aligned,
+        outcome=measured.outcome,
+        judge=manifest.config.judge or "",
+        rubric_sha=sha,
+    )
+
+
+def write_results(folder: Path, rows: Iterable[AnchorRow]) -> None:
+    """Write anchors.csv whole or not at all."""
+    path = folder / RESULTS_NAME
+    try:
+        with whole_file(path) as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(AnchorRow._fields)
+            for row in rows:
+                writer.writerow(row._replace(judge=spreadsheet_safe(row.judge)))
+    except OSError as error:
+        raise JournalFull(f"{path}: cannot be written ({error.strerror}); free some space and resume") from None
+
+
+async def judge_anchors(
+    watch: Watch, manifest: Manifest, judges: Sequence[BoundJudge], folder: Path, view: RunView
+) -> None:
+    """Judge every anchor again and write anchors.csv, once all of them are judged.
+
+    Raises RunStopped when that cannot be done now; nothing is written then, and all of it is asked again.
+    """
+    view.say(f"asking the judge again about {len(watch.anchors)} anchors")
+    panel, bound = judge_set(manifest), {judge.key.id: judge for judge in judges}
+
+    async def judged(anchor: Anchor) -> AnchorRow:
+        ids = panel.of(anchor.trial({}))
+        rulings = dict(zip(ids, [await _ask(bound[judge_id], anchor) for judge_id in ids], strict=True))
+        return anchor_row(anchor, rulings, panel, manifest)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(judged(anchor)) for anchor in watch.anchors]
+    except BaseExceptionGroup as failures:
+        raise first_of(failures) from None
+    rows = [task.result() for task in tasks]
+    write_results(folder, rows)
+    view.say(_said(rows))
+
+
+async def _ask(judge: BoundJudge, anchor: Anchor) -> Ruling:
+    text = judge.judge.rubric.fill(anchor.shown)
+    return await ask_judge(judge, text, stable_hash({"judge": judge.key.id, "text": text}))
+
+
+def _said(rows: Sequence[AnchorRow]) -> str:
+    moved = sum(row.hit is not None and (row.hit == "yes") != row.is_hit for row in rows)
+    missing = sum(row.hit is None for row in rows)
+    return f"anchors: {moved} of {len(rows)} have another verdict than their own, {missing} have none"
+
+
+RESULTS_NAME = "anchors.csv"
+
+
+def due_anchors(anchors: AnchorSet | None, manifest: Manifest, folder: Path, *, failed_too: bool) -> Watch | None:
+    """What a run has still to ask about its anchors; None for nothing.
+
+    Nothing where its anchors.csv is of the same file and the same judges, unless `failed_too` and some of it failed.
+    Raises BadInput where its judges cover no anchor.
+    """
+    if anchors is None:
+        return None
+    judges = judge_set(manifest)
+    covered = anchors.covered_by(judges)
+    if not covered:
+        able = [name for name, ids in judges.of_answers.items() if ids]
+        raise BadInput(
+            f"--anchors: {anchors.path} holds answers measured by {', '.join(anchors.measures)}, and the judge of this "
+            f"run reads {', '.join(able) or 'no open answers'}"
+        )
+    ids = sorted({judge_id for anchor in covered for judge_id in judges.of(anchor.trial({}))})
+    facts = AnchorFacts(file=anchors.path.name, sha256=anchors.sha256, judges=tuple(ids), anchors=len(covered))
+    known = manifest.anchors and manifest.anchors.model_copy(update={"file": facts.file})  # wherever the file lies
+    if known == facts and (folder / RESULTS_NAME).is_file():
+        rows = read_results(folder)
+        if len(rows) == len(covered) and not (failed_too and any(row.outcome == "judge_failed" for row in rows)):
+            return None
+    return Watch(covered, facts)
+
+
+def _counted_judge(trial: RecordedTrial, judges: JudgeSet) -> str:
+    if isinstance(trial.reference, Posed):
+        return judges.of_files[ALIGNED if trial.reference.measure == "em" else counted_judge(trial.reference)]
+    return judges.of_answers[measure_of(trial.reference)][0]
+
+
+def _word(hit: bool) -> YesNo:
+    return "yes" if hit else "no"
+
+
+def read_results(folder: Path) -> list[AnchorRow]:
+    """The rows of anchors.csv. Raises BadInput that names file, line and column."""
+    path = folder / RESULTS_NAME
+    rows: list[AnchorRow] = []
+    with csv_file(path, AnchorRow._fields) as file:
+        file.require(*AnchorRow._fields)
+        for row in file:
+            where = f"{path}:{row.line}"
+            cells = row.cells
+            frozen = _yes_no(cells["frozen_hit"], f"{where}: frozen_hit")
+            if frozen is None or cells["measure"] not in get_args(Measure) or cells["outcome"] not in get_args(Outcome):
+                raise BadInput(f"{where}: not a row of anchors.csv; `emeval resume` writes it anew once it is deleted")
+            rows.append(
+                AnchorRow(
+                    anchor_id=cells["anchor_id"],
+                    measure=cast("Measure", cells["measure"]),
+                    label=_yes_no(cells["label"], f"{where}: label"),
+                    frozen_hit=frozen,
+                    hit=_yes_no(cells["hit"], f"{where}: hit"),
+                    score=_score(cells["score"], f"{where}: score"),
+                    outcome=cast("Outcome", cells["outcome"]),
+                    judge=original_text(cells["judge"]),
+                    rubric_sha=cells["rubric_sha"],
+                )
+            )
+    return rows
+
+
+def _yes_no(cell: str, where: str) -> YesNo | None:
+    match cell:
+        case "":
+            return None
+        case "yes" | "no":
+            return cell
+        case _:
+            raise BadInput(f"{where}: must be yes, no or blank")
+
+
+def _score(cell: str, where: str) -> float | None:
+    try:
+        return float(cell) if cell else None
+    except ValueError:
+        raise BadInput(f"{where}: must be a number or blank") from None

@@ -1,0 +1,1 @@
+"""Runs from files: answers in a CSV, and Inspect's logs."""

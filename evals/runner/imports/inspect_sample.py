@@ -1,0 +1,89 @@
+"""What a sample of an Inspect log holds: reasoning, scores, verdicts."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zipfile
+from collections.abc import Generator, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.errors import BadInput
+from evals.runner.imports.cells import read_score
+from evals.text import is_text, one_line
+from judges.verdicts import Unreadable, Verdict
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.scorer import Score
+
+_AT_ONCE = 200
+"""Samples in memory: the reader looks through the log's table of contents once for as many."""
+SCORES = {"alignment": ("aligned", "alignment"), "coherence": ("coherent", "coherence")}
+"""The judges that a score stands for, by its name; case does not matter."""
+
+
+def reasoning_in(content: Any) -> tuple[str, bool]:
+    """The reasoning in the content of a message, and whether there was one that is not shown."""
+    if isinstance(content, str):
+        return "", False
+    parts = [part for part in content if part.type == "reasoning"]
+    shown = [(part.summary or "") if part.redacted else part.reasoning for part in parts]
+    text = "\n".join(filter(None, shown))
+    return text, bool(parts) and not text and any(part.redacted for part in parts)
+
+
+def read_header(file: Path) -> EvalLog:
+    from inspect_ai.log import read_eval_log
+
+    with _readable(file):
+        return read_eval_log(str(file), header_only=True)
+
+
+def read_samples(file: Path) -> Iterator[EvalSample]:
+    """Every sample of a log, a few at a time."""
+    from inspect_ai.log import read_eval_log_sample_summaries, read_eval_log_samples_by_id
+
+    with _readable(file):
+        keys = [(summary.id, summary.epoch) for summary in read_eval_log_sample_summaries(str(file))]
+    for start in range(0, len(keys), _AT_ONCE):
+        with _readable(file):
+            batch = read_eval_log_samples_by_id(
+                str(file), keys[start : start + _AT_ONCE], resolve_attachments=True, exclude_fields={"events"}
+            )
+        yield from batch
+
+
+@contextlib.contextmanager
+def _readable(file: Path) -> Generator[None]:
+    """Whatever the reader makes of a file that is no log is one line."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{file}: not an Inspect log that can be read: {one_line(str(error), 160)}") from None
+
+
+def named_scores(scores: Mapping[str, Score]) -> Iterator[tuple[str, tuple[Any, str]]]:
+    """Each score by its name, with its explanation; one that holds several values gives each by its own name."""
+    for name, score in scores.items():
+        said = storable_text(score.explanation or "")
+        if isinstance(score.value, Mapping):
+            for inner, value in score.value.items():
+                yield inner, (value, said)
+        else:
+            yield name, (score.value, said)
+
+
+def score_verdict(value: object) -> Verdict | None:
+    """What a score says; None for one that was not given."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return read_score(str(value))
+    return Unreadable("is not a number from 0 to 100")
+
+
+def storable_text(text: str) -> str:
+    """A text that the journal can hold: half characters are shown as such."""
+    return text if is_text(text) else text.encode("utf-8", "backslashreplace").decode()
