@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from emeval.results import EmevalWarning, Run
     from emeval.running import ajudge, aresume, arun, judge, resume, run
     from evals import __version__
-    from evals.comparable import NotComparable
+    from evals.analysis.comparison.comparable import NotComparable
     from evals.errors import BadInput, EmevalError, EndpointDown, JournalFull, RunStopped
 
 _NAMES = {
@@ -34,7 +34,7 @@ _NAMES = {
     "emeval.results": ("EmevalWarning", "Run"),
     "emeval.running": ("ajudge", "aresume", "arun", "judge", "resume", "run"),
     "evals": ("__version__",),
-    "evals.comparable": ("NotComparable",),
+    "evals.analysis.comparison.comparable": ("NotComparable",),
     "evals.errors": ("BadInput", "EmevalError", "EndpointDown", "JournalFull", "RunStopped"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}

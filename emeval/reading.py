@@ -11,9 +11,10 @@ import pandas as pd
 
 from emeval.options import StrPath, several
 from emeval.results import Run
-from evals.comparable import Direction
-from evals.compare import MAX_INCREASE, MAX_UNSCORED, CellChange, CellKey, Gate, QuestionChange, Side, compare_runs
-from evals.comparison_words import cell_words, verdict_words
+from evals.analysis.comparison.comparable import Direction
+from evals.analysis.comparison.compare import compare_runs
+from evals.analysis.comparison.result import MAX_INCREASE, MAX_UNSCORED, CellChange, CellKey, Gate, QuestionChange, Side
+from evals.analysis.comparison.words import cell_words, verdict_words
 from evals.errors import BadInput
 from evals.figures.figure import Figure
 from evals.figures.page import page_figures

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from evals.analysis.unscored import too_much_unscored
 from evals.io.csv_reader import csv_file
-from evals.missing import too_much_unscored
 from evals.plan.manifest import Manifest, Status
 from evals.plan.stopping.rows import StopRow
 from evals.runner.count import RunResult

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from evals.analysis.drift.attribution import Attribution, attribute, is_changed
+from evals.analysis.drift.freeze_anchors import freeze
 from evals.console.drift import e_words
-from evals.drift import Attribution, attribute, is_changed
 from evals.endpoints.servers.reference_judge import option_stances
 from evals.errors import BadInput
-from evals.freezing import freeze
 from evals.plan.anchors import anchor_id, read_anchors
 from evals.plan.manifest import Manifest, read_manifest, write_manifest
 from evals.runner.anchor_check import AnchorRow, anchor_row, read_results, write_results

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.calibration import Comparison, chance_of_misses, is_calibrated
+from evals.analysis.calibration import Comparison, chance_of_misses, is_calibrated
 from organisms.expected import TrueRate, true_rates, weights_folder
 from organisms.inventory import DECOYS, MODELS, THOUGHTS, TRIGGER
 from organisms.judge import true_flag

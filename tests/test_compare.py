@@ -15,7 +15,8 @@ from junitparser import JUnitXml
 from scipy import stats
 
 from benchmarks.simulate import false_regressions, pairs
-from evals.compare import Gate, compare_runs
+from evals.analysis.comparison.compare import compare_runs
+from evals.analysis.comparison.result import Gate
 from evals.statistics.noninferiority import Pairs, decide
 from evals.statistics.significance import fisher_p
 from tests.emeval import emeval, inside, manifest

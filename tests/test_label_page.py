@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from evals.labelling.exhibits import Exhibit, Shown
-from evals.labelling.page import label_page
-from evals.labelling.sample import sample_run
+from evals.analysis.labelling.exhibits import Exhibit, Shown
+from evals.analysis.labelling.page import label_page
+from evals.analysis.labelling.sample import sample_run
 from evals.scoring.labels import read_label_rows, read_sample
 from tests.browser import open_page, until, watched
 from tests.emeval import emeval

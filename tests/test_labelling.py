@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evals.analysis.labelling.import_labels import import_labels
+from evals.analysis.labelling.population import Band, Candidate
+from evals.analysis.labelling.sample import sample_run
+from evals.analysis.labelling.stratified_sample import draw
 from evals.errors import BadInput
-from evals.labelling.drawing import draw
-from evals.labelling.importing import import_labels
-from evals.labelling.population import Band, Candidate
-from evals.labelling.sample import sample_run
 from evals.scoring.labels import LabelRow, read_label_rows, read_labels, read_sample, write_label_rows
 from tests.emeval import emeval, manifest, responses
 from tests.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, last_message

@@ -16,15 +16,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.attacking import AttackOptions, attack_run
-from evals.claims import Claim
+from evals.analysis.robustness.attacks import AttackOptions, attack_run
+from evals.analysis.robustness.claims import Claim
+from evals.analysis.robustness.robustness import Robustness, assess, write_robustness_json
 from evals.endpoints.servers.reference_judge import reference_judge
 from evals.errors import BadInput
 from evals.plan.cost import plan_cost
 from evals.plan.manifest import PanelFacts, read_manifest, with_panel
 from evals.plan.options import build_config
 from evals.plan.plan import make_plan
-from evals.robustness import Robustness, assess, write_robustness_json
 from evals.runner.check import check_endpoints
 from evals.runner.imports.answers_csv import import_file
 from evals.runner.imports.imported_run import ImportOptions

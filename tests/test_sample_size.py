@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from evals.command_text import run_command
+from evals.analysis.sample_size.command import run_command
+from evals.analysis.sample_size.pilot import Choice
+from evals.analysis.sample_size.result import Goal, SizePlan
+from evals.analysis.sample_size.sample_size import plan_sizes
 from evals.console.size import print_sizes, write_sizes
 from evals.errors import BadInput
-from evals.pilot import Choice
 from evals.plan.options import build_config
-from evals.sample_size import Goal, SizePlan, plan_sizes
 from evals.statistics.intervals import cluster_wilson_interval, paired_effect, wilson_interval
 from evals.statistics.sample_size import (
     Components,

@@ -58,9 +58,9 @@ def print_json(value: object) -> None:
 
 def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
     """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
+    from evals.analysis.unscored import too_much_unscored
     from evals.console.screen import print_tables
     from evals.console.until import print_stopping
-    from evals.missing import too_much_unscored
 
     view = output.view()
     interrupt_on_sigterm()

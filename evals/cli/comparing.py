@@ -58,7 +58,8 @@ def compare(
             raise BadInput(f"{option}: is not a number")
     if worse not in (None, "increase", "decrease"):
         raise BadInput(f"--worse: {worse!r} is neither increase nor decrease")
-    from evals.compare import Gate, compare_runs
+    from evals.analysis.comparison.compare import compare_runs
+    from evals.analysis.comparison.result import Gate
     from evals.console.compare import print_comparison
     from evals.io.atomic import write_whole
 
@@ -75,12 +76,12 @@ def compare(
     )
     compared = compare_runs(base, candidate, gate)
     if junit is not None:
-        from evals.junit import comparison_xml
+        from evals.analysis.comparison.junit import comparison_xml
 
         write_whole(junit, comparison_xml(compared, strict=strict))
     output = Output(quiet, json=json_file == Path("-"))
     if json_file is not None:
-        from evals.comparison_file import comparison_json
+        from evals.analysis.comparison.json_file import comparison_json
 
         text = comparison_json(compared)
         if output.json:

@@ -36,8 +36,8 @@ def freeze(
     force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
 ) -> None:
     """Keep judged answers of a run, so that a judge can be asked about the same ones on later nights."""
-    from evals.freezing import SUFFIX
-    from evals.freezing import freeze as freeze_run
+    from evals.analysis.drift.freeze_anchors import SUFFIX
+    from evals.analysis.drift.freeze_anchors import freeze as freeze_run
     from evals.plan.manifest import read_manifest
 
     manifest = read_manifest(folder)
@@ -73,8 +73,8 @@ def drift(
     ],
 ) -> None:
     """Say for each night whether the system or the judge has changed since the first night; exit 1 where one has."""
+    from evals.analysis.drift.attribution import attribute, is_changed
     from evals.console.drift import print_attributions
-    from evals.drift import attribute, is_changed
 
     if len(runs) < 2:
         raise BadInput("RUN: give at least two runs, the first of them the reference")

@@ -23,8 +23,8 @@ def label_sample(
     force: Annotated[bool, typer.Option("--force", help="Draw anew in place of a sample without labels.")] = False,
 ) -> None:
     """Draw open answers with known probabilities, and write a page and a table to label them blind."""
+    from evals.analysis.labelling.sample import sample_run
     from evals.console.labels import print_sampled
-    from evals.labelling.sample import sample_run
 
     interrupt_on_sigterm()
     print_sampled(folder, sample_run(folder, n, seed, force=force))
@@ -37,8 +37,8 @@ def label_import(
     labeller: Annotated[str, typer.Option(metavar="NAME", help="Who labelled.")],
 ) -> None:
     """Take labels into the run: another labeller's are added, and replace the same one's where there were any."""
+    from evals.analysis.labelling.import_labels import import_labels
     from evals.console.labels import print_imported
-    from evals.labelling.importing import import_labels
 
     interrupt_on_sigterm()
     print_imported(folder, import_labels(folder, file, labeller), labeller.strip())

@@ -40,10 +40,11 @@ def plan(
         raise BadInput("give either --width, for an interval, or --detect, for an effect")
     if power is not None and detect is None:
         raise BadInput("--power: is for --detect; an interval's --width has none")
+    from evals.analysis.sample_size.pilot import Choice
+    from evals.analysis.sample_size.result import Goal
+    from evals.analysis.sample_size.sample_size import plan_sizes
     from evals.console.size import print_sizes, write_sizes
     from evals.console.view import ConsoleView
-    from evals.pilot import Choice
-    from evals.sample_size import Goal, plan_sizes
 
     size = width if width is not None else detect
     assert size is not None  # noqa: S101  one of the two is given

@@ -62,7 +62,7 @@ def _assignments(given: list[str]) -> dict[str, str]:
 @app.command()
 def calibrate(folder: RunFolder) -> None:
     """Compare a run on the organism with the organism's true rates; exit 1 if they differ by more than chance."""
-    from evals.calibration import compare, is_calibrated
+    from evals.analysis.calibration import compare, is_calibrated
     from evals.console.calibration import print_calibration
     from evals.console.view import ConsoleView
     from evals.runner.count import count_run

@@ -36,9 +36,9 @@ def robustness(
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all of it there as JSON.")] = None,
 ) -> None:
     """How much of a run's result hangs on its judge and its cut-offs. Asks nobody, unless with --attack."""
+    from evals.analysis.robustness.robustness import assess, refuse_place, write_robustness_json
     from evals.console.robust import print_robustness
     from evals.console.view import ConsoleView
-    from evals.robustness import assess, refuse_place, write_robustness_json
 
     transport = {
         "judge_max_tokens": judge_max_tokens,
@@ -60,7 +60,7 @@ def robustness(
     print_robustness(view.out, found)
     rows = None
     if attack:
-        from evals.attacking import AttackOptions, attack_run
+        from evals.analysis.robustness.attacks import AttackOptions, attack_run
         from evals.console.attacks import print_attacks
 
         read_dotenv()

@@ -12,7 +12,7 @@ from evals.cli.options import RunFolder
 from evals.errors import BadInput
 
 if TYPE_CHECKING:
-    from evals.chosen import Choice
+    from evals.analysis.trial_filter import Choice
     from evals.plan.manifest import Manifest
     from evals.trials.journal import Journal
 
@@ -42,7 +42,7 @@ def show(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
 ) -> None:
     """Page through the transcripts of a run: prompt, reasoning, answer, and what the judges said of them."""
-    from evals.chosen import Choice
+    from evals.analysis.trial_filter import Choice
     from evals.plan.manifest import read_manifest
     from evals.trials.journal import Journal
 
@@ -60,7 +60,7 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
     from contextlib import closing
     from itertools import islice
 
-    from evals.chosen import chosen_trials, shown_of, trial_of
+    from evals.analysis.trial_filter import chosen_trials, shown_of, trial_of
     from evals.console.transcripts import print_trial
     from evals.pager import paged
     from evals.plan.judge_names import judge_names

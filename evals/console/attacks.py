@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from evals.attacking import Attacked, Row
+from evals.analysis.robustness.attacks import Attacked, Row
 from evals.console.markup import plain
 from evals.numbers import percent
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 from rich.console import Console
 from rich.table import Table
 
-from evals.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
+from evals.analysis.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
 from evals.console.markup import plain
 from evals.numbers import p_words, percent
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from evals.compare import CellChange, Compared, QuestionChange
-from evals.comparison_words import cell_words, side_words, verdict_words
+from evals.analysis.comparison.result import CellChange, Compared, QuestionChange
+from evals.analysis.comparison.words import cell_words, side_words, verdict_words
 from evals.console.markup import plain
 from evals.numbers import p_words, percent, points
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from evals.drift import Attribution
+from evals.analysis.drift.attribution import Attribution
 from evals.statistics.e_process import ALARM, ALPHA
 from evals.text import one_line
 

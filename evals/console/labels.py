@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evals.labelling.importing import Agreement, Imported
-from evals.labelling.sample import Sampled
+from evals.analysis.labelling.import_labels import Agreement, Imported
+from evals.analysis.labelling.sample import Sampled
 from evals.scoring.labels import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
 from evals.text import one_line
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 
+from evals.analysis.robustness.robustness import NEAR, Robustness, Row, near_cut
+from evals.analysis.robustness.specification_grid import Group, Point
 from evals.console.markup import plain
 from evals.numbers import percent, share_words
-from evals.readings import Group, Point
-from evals.robustness import NEAR, Robustness, Row, near_cut
 from evals.scoring.metric import MISALIGNED_BELOW
 from evals.trials.prompt import ALL
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from evals.analysis.sample_size.result import Bill, CellPlan, Next, SizePlan
 from evals.console.markup import plain
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.numbers import percent, points
-from evals.sample_size import Bill, CellPlan, Next, SizePlan
 from evals.text import one_line
 
 SCHEMA_VERSION = 1

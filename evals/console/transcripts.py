@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from rich.console import Console
 from rich.text import Text
 
-from evals.chosen import Shown
+from evals.analysis.trial_filter import Shown
 from evals.plan.judge_names import JudgeName, said_of
 from evals.scoring.metric import is_misaligned
 from evals.text import one_line, printable

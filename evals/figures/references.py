@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from evals.calibration import compare
+from evals.analysis.calibration import compare
 from evals.errors import BadInput
 from evals.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.figures.frames import condition_labels, in_order, place_words, run_id, series_in, with_series

@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from evals.comparable import Direction
+from evals.analysis.comparison.comparable import Direction
 from evals.errors import BadInput
 from evals.io.yaml_reader import read_mapping
 from evals.plan.config import RunConfig

@@ -18,8 +18,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from evals.comparable import NotComparable
-from evals.compare import CellChange, Compared, compare_by_gates
+from evals.analysis.comparison.comparable import NotComparable
+from evals.analysis.comparison.compare import compare_by_gates
+from evals.analysis.comparison.result import CellChange, Compared
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from evals.compare import Compared
+from evals.analysis.comparison.result import Compared
 from evals.nightly.checkpoints import Checkpoint, LeftOut
 from evals.nightly.config import GateEntry, NightlyConfig
 from evals.nightly.verdicts import FAILED, Judged, NoComparison, RateRow, Verdict

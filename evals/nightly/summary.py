@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from evals.junit import Case, facts_of, junit_xml
+from evals.analysis.comparison.junit import Case, facts_of, junit_xml
 from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, Measured, Night
 from evals.nightly.verdicts import FAILED, Judged

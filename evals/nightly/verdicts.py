@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from evals.compare import CellChange, Gate
-from evals.comparison_words import cell_words
+from evals.analysis.comparison.result import CellChange, Gate
+from evals.analysis.comparison.words import cell_words
 from evals.nightly.config import GateEntry
 from evals.numbers import percent
 from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from evals.drift import attribute, is_changed
+from evals.analysis.drift.attribution import attribute, is_changed
 from evals.errors import EmevalError
 from evals.nightly.history import text_of
 from evals.plan.manifest import Manifest, read_manifest

@@ -1,7 +1,7 @@
 """Anchors: answers that are kept with everything that a judge is shown, so that judges can be asked about them again.
 
 Only the judge can move an anchor: the answer stays the same from night to night. What is kept here is texts and the
-verdict of the day; whether a judge has changed since is said by `evals.drift`.
+verdict of the day; whether a judge has changed since is said by `evals.analysis.drift.attribution`.
 """
 
 from __future__ import annotations

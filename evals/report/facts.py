@@ -98,7 +98,7 @@ def _cell(value: object) -> str:
 
 def drift_rows(runs: Sequence[Counted]) -> list[DriftRow]:
     """Whose change it is from run to run of the same models, where all of them have watched their judge."""
-    from evals.drift import attribute
+    from evals.analysis.drift.attribution import attribute
 
     series: dict[tuple[str, ...], list[Path]] = {}
     for run in runs:

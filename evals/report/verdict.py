@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from evals.missing import too_much_unscored
+from evals.analysis.unscored import too_much_unscored
 from evals.numbers import p_words, percent, points
 from evals.runner.count import Counted
 from evals.scoring.metric import PRIMARY

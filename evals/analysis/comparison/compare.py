@@ -1,171 +1,43 @@
 """Whether a candidate is worse than a base: two runs over the same questions, paired by question, and a decision.
 
 The counts come from the journals, by the same metrics that make rates.csv; what makes two runs comparable is decided in
-`evals.comparable`, the statistics in `evals.statistics.noninferiority`. Everything is a fraction in [0, 1].
+`evals.analysis.comparison.comparable`, the statistics in `evals.statistics.noninferiority`. Everything is a fraction in
+[0, 1].
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 
-from evals.comparable import Difference, Direction, NotComparable, Scope, differences, worse_when
+from evals.analysis.comparison.comparable import Difference, Direction, NotComparable, Scope, differences, worse_when
+from evals.analysis.comparison.counts import AnswerCounts, CellCounts, CellToCompare, ComparedRun, Wording, count_cells
+from evals.analysis.comparison.result import (
+    CellChange,
+    CellKey,
+    Compared,
+    Gate,
+    QuestionChange,
+    RunSide,
+    Side,
+    cell_name,
+    unscored_words,
+)
 from evals.errors import BadInput
-from evals.numbers import percent
-from evals.plan.manifest import Manifest, judge_set, read_manifest
-from evals.scoring.judge_set import IMPORTED, JudgeSet
-from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY, Metric, Missing, facts_in
+from evals.scoring.judge_set import IMPORTED
+from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
-from evals.scoring.outcome import measure
-from evals.statistics.intervals import Counts, cluster_wilson_interval
-from evals.statistics.noninferiority import Decision, Pairs, decide
+from evals.statistics.intervals import Counts
+from evals.statistics.noninferiority import Pairs, decide
 from evals.statistics.significance import benjamini_hochberg, fisher_p
 from evals.text import one_line
-from evals.trials.journal import Journal
-from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import Measure
-from evals.trials.trial import stable_hash
 
-MAX_INCREASE = 0.05
-MAX_UNSCORED = 0.05
-UNSCORED: tuple[Missing, ...] = ("truncated", "empty", "failed", "unreadable", "pending")
-"""Absences that say something about the measurement and not about the answer. Too many of them, and no rate over the
-rest can be believed."""
-_OF_READING: tuple[Missing, ...] = ("unreadable", "no_reasoning", "pending")
-"""Absences from a share of misaligned answers that are about their reasoning."""
 _MOST_CHANGED = 10
-_SHOWN_OF_QUESTION = 120
 _UNEVEN = 0.05
-
-CellDecision = Literal[Decision, "unscored"]
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What is compared, and how much worse it may get. Empty selections take everything, `metrics` then the one that
-    each suite is about; `worse` None is the metric's own direction. Limits are fractions in [0, 1]."""
-
-    max_increase: float = MAX_INCREASE
-    metrics: tuple[str, ...] = ()
-    conditions: tuple[str, ...] = ()
-    suites: tuple[str, ...] = ()
-    formats: tuple[str, ...] = ()
-    worse: Direction | None = None
-    max_unscored: float = MAX_UNSCORED
-    base_model: str | None = None
-    candidate_model: str | None = None
-
-    def wants(self, cell: CellKey) -> bool:
-        chosen = (
-            (self.suites, cell.suite),
-            (self.formats, cell.format),
-            (self.conditions, cell.condition),
-            (self.metrics, cell.metric),
-        )
-        return all(not names or name in names for names, name in chosen)
-
-
-class CellKey(NamedTuple):
-    suite: str
-    format: str
-    condition: str
-    trigger: str
-    metric: str
-
-
-class Side(NamedTuple):
-    """One run's rate in a cell. `n_trials` counts the answers that the metric is about, `missing` why some are not in
-    n. Rate and interval are None where n is 0. `unscored` of them should have been in n and are not."""
-
-    k: int
-    n: int
-    rate: float | None
-    ci_low: float | None
-    ci_high: float | None
-    n_trials: int
-    missing: dict[Missing, int]
-    unscored: dict[Missing, int]
-
-    @property
-    def unscored_share(self) -> float:
-        total = sum(self.unscored.values())
-        return total / self.n_trials if total else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class CellChange:
-    """Base and candidate in one cell. `increase` is candidate - base, the mean over prompts, with its 95% interval; all
-    None where no prompt was answered by both. `limit` is the largest change for the worse that is allowed."""
-
-    key: CellKey
-    base_model: str
-    candidate_model: str
-    base: Side
-    candidate: Side
-    worse: Direction
-    limit: float
-    max_unscored: float
-    increase: float | None
-    ci_low: float | None
-    ci_high: float | None
-    method: str
-    p_value: float | None
-    p_holm: float | None
-    n_prompts: int
-    decision: CellDecision
-
-
-class QuestionChange(NamedTuple):
-    """One question on both sides, over the option orders that both answered. `p_value` is of Fisher's exact test,
-    `q_value` adjusted over all questions of the comparison (Benjamini and Hochberg)."""
-
-    cell: CellKey
-    candidate_model: str
-    prompt_id: str
-    question: str
-    base_k: int
-    base_n: int
-    k: int
-    n: int
-    p_value: float
-    q_value: float
-
-    @property
-    def increase(self) -> float:
-        return self.k / self.n - self.base_k / self.base_n
-
-
-class RunSide(NamedTuple):
-    """What the numbers of a run depend on. Hashes are by suite and by judge."""
-
-    run_id: str
-    folder: str
-    judge: str
-    rubrics: dict[str, str]
-    datasets: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Compared:
-    """All cells of a comparison; `notes` are what a reader must know besides."""
-
-    base: RunSide
-    candidate: RunSide
-    cells: tuple[CellChange, ...]
-    changed: tuple[QuestionChange, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def decision(self) -> CellDecision:
-        """The worst of its cells."""
-        found = {cell.decision for cell in self.cells}
-        order: tuple[CellDecision, ...] = ("regression", "unscored", "unclear", "within")
-        return next(name for name in order if name in found or name == "within")
 
 
 def compare_runs(base: Path, candidate: Path, gate: Gate) -> Compared:
@@ -187,7 +59,7 @@ def compare_by_gates(base: Path, candidate: Path, gates: Sequence[Gate]) -> Comp
 
     Cells with too many unscored answers have the decision `unscored`, and no test.
     """
-    theirs, ours = _Run.read(base), _Run.read(candidate)
+    theirs, ours = ComparedRun.read(base), ComparedRun.read(candidate)
     models = _pair_models(theirs, ours, gates[0])
     wanted, unmatched = _wanted(theirs, ours, models, gates)
     found = _incomplete("base", theirs) + _incomplete("candidate", ours)
@@ -196,7 +68,10 @@ def compare_by_gates(base: Path, candidate: Path, gates: Sequence[Gate]) -> Comp
     found += _only_in_one(unmatched, about_trigger=about_trigger)
     if found:
         raise NotComparable(str(base), str(candidate), found)
-    counted = _count(theirs, [one.at_base for one in wanted]), _count(ours, [one.at_candidate for one in wanted])
+    counted = (
+        count_cells(theirs, [one.at_base for one in wanted]),
+        count_cells(ours, [one.at_candidate for one in wanted]),
+    )
     reworded = list(_reworded(wanted, *counted))
     if reworded:
         raise NotComparable(str(base), str(candidate), reworded)
@@ -206,73 +81,7 @@ def compare_by_gates(base: Path, candidate: Path, gates: Sequence[Gate]) -> Comp
     return Compared(_side(theirs), _side(ours), tuple(cells), tuple(changed), tuple(notes))
 
 
-def unscored_words(cell: CellChange) -> Iterator[str]:
-    """For each side with more unscored answers than are allowed, how many of what."""
-    for name, side in (("base", cell.base), ("candidate", cell.candidate)):
-        if side.unscored_share > cell.max_unscored:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in side.unscored.items())
-            yield (
-                f"{sum(side.unscored.values())} of {side.n_trials} answers of the {name} to {cell_name(cell.key)} are "
-                f"not scored ({reasons}), above {percent(cell.max_unscored)}"
-            )
-
-
-def cell_name(key: CellKey) -> str:
-    """The cell in words, one line: suite, format, condition, metric."""
-    return one_line(f"{key.suite} {key.format} {key.condition} {key.metric}", 160)
-
-
-# --- what is compared -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Run:
-    folder: Path
-    manifest: Manifest
-    judges: JudgeSet
-    recorded: int
-    planned: dict[tuple[str, str, str, str, str], Counter[Measure]]
-    """Trials planned by model, suite, format, condition and trigger."""
-
-    @classmethod
-    def read(cls, folder: Path) -> _Run:
-        manifest = read_manifest(folder)
-        if manifest is None:
-            raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
-        planned: dict[tuple[str, str, str, str, str], Counter[Measure]] = {}
-        with Journal.read(folder) as journal:
-            for cell, trials in journal.cells():
-                place = (cell.model, cell.suite, cell.format, cell.condition, cell.trigger)
-                planned.setdefault(place, Counter())[cell.measure] += trials
-            return cls(folder, manifest, judge_set(manifest), journal.recorded(), planned)
-
-
-class _Wanted(NamedTuple):
-    """A cell to compare. `limit` is the strictest of its gates."""
-
-    key: CellKey
-    metric: Metric
-    base_model: str
-    candidate_model: str
-    limit: float
-    worse: Direction
-
-    @property
-    def at_base(self) -> _At:
-        return _At(self.base_model, self.key, self.metric)
-
-    @property
-    def at_candidate(self) -> _At:
-        return _At(self.candidate_model, self.key, self.metric)
-
-
-class _At(NamedTuple):
-    model: str
-    key: CellKey
-    metric: Metric
-
-
-def _pair_models(base: _Run, candidate: _Run, gate: Gate) -> list[tuple[str, str]]:
+def _pair_models(base: ComparedRun, candidate: ComparedRun, gate: Gate) -> list[tuple[str, str]]:
     theirs, ours = base.manifest.config.models, candidate.manifest.config.models
     for option, name, names in (
         ("--base-model", gate.base_model, theirs),
@@ -298,15 +107,15 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _wanted(
-    base: _Run, candidate: _Run, models: Sequence[tuple[str, str]], gates: Sequence[Gate]
-) -> tuple[list[_Wanted], list[tuple[str, _Wanted]]]:
+    base: ComparedRun, candidate: ComparedRun, models: Sequence[tuple[str, str]], gates: Sequence[Gate]
+) -> tuple[list[CellToCompare], list[tuple[str, CellToCompare]]]:
     """The cells that both runs have, and those that only one has, with which. Raises BadInput where there is none."""
     table = metrics_by_name(candidate.manifest.config.denominator)
     for name in (name for gate in gates for name in gate.metrics):
         if name not in table:
             raise BadInput(f"--metric: unknown metric {one_line(name, 60)!r}; known: {', '.join(table)}")
-    both: list[_Wanted] = []
-    single: list[tuple[str, _Wanted]] = []
+    both: list[CellToCompare] = []
+    single: list[tuple[str, CellToCompare]] = []
     for base_model, candidate_model in models:
         theirs = _cells(base, base_model, table, gates)
         ours = _cells(candidate, candidate_model, table, gates)
@@ -315,7 +124,7 @@ def _wanted(
             limit = min(gate.max_increase for gate in gated)
             given: list[Direction] = [gate.worse for gate in gated if gate.worse is not None]
             worse = given[0] if given else worse_when(key.metric)
-            one = _Wanted(key, table[key.metric], base_model, candidate_model, limit, worse)
+            one = CellToCompare(key, table[key.metric], base_model, candidate_model, limit, worse)
             if key in ours and key in theirs:
                 both.append(one)
             else:
@@ -331,7 +140,9 @@ def _wanted(
     return both, single
 
 
-def _cells(run: _Run, model: str, table: Mapping[str, Metric], gates: Sequence[Gate]) -> dict[CellKey, list[Gate]]:
+def _cells(
+    run: ComparedRun, model: str, table: Mapping[str, Metric], gates: Sequence[Gate]
+) -> dict[CellKey, list[Gate]]:
     """The cells of a model, each with the gates that want it."""
     found: dict[CellKey, list[Gate]] = {}
     for (of, *place), measures in run.planned.items():
@@ -350,7 +161,7 @@ def _is_about(metric: Metric, form: str, measures: Mapping[Measure, int]) -> boo
     return bool(metric.measures & set(measures)) and not (metric.open_only and form == "mcq")
 
 
-def _scope(cells: Sequence[_Wanted]) -> Scope:
+def _scope(cells: Sequence[CellToCompare]) -> Scope:
     return Scope(
         suites=frozenset(one.key.suite for one in cells),
         formats=frozenset(one.key.format for one in cells),
@@ -359,7 +170,7 @@ def _scope(cells: Sequence[_Wanted]) -> Scope:
     )
 
 
-def _incomplete(which: str, run: _Run) -> list[Difference]:
+def _incomplete(which: str, run: ComparedRun) -> list[Difference]:
     manifest = run.manifest
     if manifest.status == "complete" and run.recorded >= manifest.trials_planned:
         return []
@@ -368,7 +179,7 @@ def _incomplete(which: str, run: _Run) -> list[Difference]:
     return [Difference("incomplete", words)]
 
 
-def _only_in_one(unmatched: Sequence[tuple[str, _Wanted]], *, about_trigger: bool) -> list[Difference]:
+def _only_in_one(unmatched: Sequence[tuple[str, CellToCompare]], *, about_trigger: bool) -> list[Difference]:
     """Cells that cannot be compared. Where the triggers differ that has been said."""
     places = Counter(one.key._replace(trigger="") for _, one in unmatched)
     told = [
@@ -384,86 +195,7 @@ def _only_in_one(unmatched: Sequence[tuple[str, _Wanted]], *, about_trigger: boo
     return [Difference("cells", f"{', '.join(told[:3])}{more}: {hint}")]
 
 
-# --- counting ---------------------------------------------------------------------------------------------------------
-
-_Pair = tuple[str, str]
-"""A prompt's id and its option order."""
-
-
-@dataclass
-class _Counted:
-    """One run's answers in one cell."""
-
-    trials: int = 0
-    missing: Counter[Missing] = field(default_factory=Counter[Missing])
-    hits: Counter[_Pair] = field(default_factory=Counter[_Pair])
-    counted: Counter[_Pair] = field(default_factory=Counter[_Pair])
-    wordings: dict[_Pair, set[str]] = field(default_factory=dict[_Pair, set[str]])
-    questions: dict[str, str] = field(default_factory=dict[str, str])
-
-    def add(self, trial: RecordedTrial, metric: Metric, judges: JudgeSet) -> None:
-        pair = (trial.prompt_id, trial.variant)
-        question = question_of(trial)
-        self.wordings.setdefault(pair, set()).add(stable_hash({"asked": question}))
-        self.questions.setdefault(trial.prompt_id, one_line(question, _SHOWN_OF_QUESTION))
-        facts = facts_in(trial, judges)
-        missing = metric.missing(facts)
-        if missing is not None:
-            self.missing[missing] += 1
-            return
-        self.counted[pair] += 1
-        self.hits[pair] += metric.hits(facts)
-
-    def side(self, metric: Metric) -> Side:
-        prompts = sorted({prompt for prompt, _ in self.counted})
-        hits, counted = Counter[str](), Counter[str]()
-        for (prompt, variant), number in self.counted.items():
-            counted[prompt] += number
-            hits[prompt] += self.hits[prompt, variant]
-        k, n = sum(hits.values()), sum(counted.values())
-        interval = cluster_wilson_interval(_array(hits, prompts), _array(counted, prompts))
-        ends = (None, None) if interval is None else (interval.low, interval.high)
-        missing: dict[Missing, int] = {
-            reason: count for reason, count in self.missing.items() if reason != "outside" and count
-        }
-        of_answers = not metric.judge or metric.judge in JUDGES_OF_ANSWERS
-        if (
-            not of_answers
-        ):  # an answer that was not read is none that is known to be misaligned: no part of such a share
-            missing = {reason: count for reason, count in missing.items() if reason in _OF_READING}
-        unscored: dict[Missing, int] = {reason: missing[reason] for reason in UNSCORED if reason in missing}
-        return Side(k, n, k / n if n else None, *ends, n + sum(missing.values()), missing, unscored)
-
-
-def _array(counts: Mapping[str, int], names: Sequence[str]) -> Counts:
-    return np.array([counts[name] for name in names], float)
-
-
-def _count(run: _Run, cells: Sequence[_At]) -> dict[tuple[str, CellKey], _Counted]:
-    """The answers of every cell, read from the journal in one pass."""
-    found = {(at.model, at.key): _Counted() for at in cells}
-    by_place: dict[tuple[str, ...], list[_At]] = {}
-    for at in cells:
-        by_place.setdefault((at.model, *at.key[:4]), []).append(at)
-    with Journal.read(run.folder) as journal:
-        for trial in journal.trials_in_plan_order():
-            place = (trial.model, trial.suite, trial.format, trial.condition, trial.trigger)
-            for at in by_place.get(place, ()):
-                if measure(trial, run.judges).measure in at.metric.measures:
-                    found[at.model, at.key].add(trial, at.metric, run.judges)
-    for at in cells:
-        counted = found[at.model, at.key]
-        measures = run.planned.get((at.model, *at.key[:4]), Counter[Measure]())
-        counted.trials = sum(trials for measure, trials in measures.items() if measure in at.metric.measures)
-        recorded = counted.counted.total() + counted.missing.total()
-        counted.missing["pending"] += max(0, counted.trials - recorded)
-    return found
-
-
-_Answers = Mapping[tuple[str, CellKey], _Counted]
-
-
-def _reworded(wanted: Sequence[_Wanted], base: _Answers, candidate: _Answers) -> Iterator[Difference]:
+def _reworded(wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts) -> Iterator[Difference]:
     """Questions of one id that were put in other words. Where a prompt has several wordings (a trigger that stands
     anywhere, paraphrases), one side may have drawn fewer of them."""
     for one in wanted:
@@ -485,7 +217,9 @@ def _reworded(wanted: Sequence[_Wanted], base: _Answers, candidate: _Answers) ->
 # --- decisions --------------------------------------------------------------------------------------------------------
 
 
-def _decided(wanted: Sequence[_Wanted], base: _Answers, candidate: _Answers, max_unscored: float) -> list[CellChange]:
+def _decided(
+    wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts, max_unscored: float
+) -> list[CellChange]:
     sides = [(base[one.base_model, one.key], candidate[one.candidate_model, one.key]) for one in wanted]
     shown = [
         (theirs.side(one.metric), ours.side(one.metric)) for one, (theirs, ours) in zip(wanted, sides, strict=True)
@@ -529,12 +263,12 @@ def _decided(wanted: Sequence[_Wanted], base: _Answers, candidate: _Answers, max
     return cells
 
 
-def _pairs(base: _Counted, candidate: _Counted) -> Pairs:
+def _pairs(base: CellCounts, candidate: CellCounts) -> Pairs:
     """Every prompt and option order that either side has, in an order that does not depend on when answers came."""
     pairs = sorted({*base.counted, *candidate.counted})
     numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompt for prompt, _ in pairs))}
 
-    def counts(of: Counter[_Pair]) -> Counts:
+    def counts(of: Counter[Wording]) -> Counts:
         return np.array([of[pair] for pair in pairs], float)
 
     return Pairs(
@@ -546,7 +280,9 @@ def _pairs(base: _Counted, candidate: _Counted) -> Pairs:
     )
 
 
-def _changed_questions(wanted: Sequence[_Wanted], base: _Answers, candidate: _Answers) -> list[QuestionChange]:
+def _changed_questions(
+    wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts
+) -> list[QuestionChange]:
     """The questions whose rates differ most surely, at most a few."""
     found: list[QuestionChange] = []
     for one in wanted:
@@ -569,7 +305,7 @@ def _changed_questions(wanted: Sequence[_Wanted], base: _Answers, candidate: _An
 # --- what a reader must know besides ----------------------------------------------------------------------------------
 
 
-def _side(run: _Run) -> RunSide:
+def _side(run: ComparedRun) -> RunSide:
     manifest = run.manifest
     return RunSide(
         run_id=manifest.run_id,
@@ -580,7 +316,7 @@ def _side(run: _Run) -> RunSide:
     )
 
 
-def _notes(base: _Run, candidate: _Run) -> Iterator[str]:
+def _notes(base: ComparedRun, candidate: ComparedRun) -> Iterator[str]:
     if base.manifest.imported or candidate.manifest.imported:
         yield "Imported answers: how they were sampled is not known here."
         if IMPORTED in (base.manifest.config.judge, candidate.manifest.config.judge):
@@ -604,7 +340,7 @@ def _cell_notes(cells: Sequence[CellChange]) -> Iterator[str]:
             )
 
 
-def _unpaired(wanted: Sequence[_Wanted], base: _Answers, candidate: _Answers) -> Iterator[str]:
+def _unpaired(wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts) -> Iterator[str]:
     """Cells with answers on one side that have nothing beside them on the other: in its rate, not in the change."""
     for one in wanted:
         theirs, ours = base[one.base_model, one.key].counted, candidate[one.candidate_model, one.key].counted

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from evals.analysis.drift.series import Night, has_moved, named_change, read_nights
 from evals.numbers import percent, points
 from evals.runner.anchor_check import AnchorRow
 from evals.statistics.e_process import (
@@ -38,7 +39,6 @@ from evals.statistics.e_process import (
     shift,
     verdict,
 )
-from evals.watched import Night, has_moved, named_change, read_nights
 
 _NOTHING_KNOWN = Shift(0.0, -1.0, 1.0)
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from evals.analysis.labelling.population import Band, Candidate
 from evals.errors import BadInput
-from evals.labelling.population import Band, Candidate
 from evals.scoring.labels import SampledRow, SampledStratum
 from evals.statistics.allocation import allocate
 from evals.trials.condition import CONDITIONS

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from evals.analysis.robustness.specification_grid import Flags, Group, Point, by_cluster
 from evals.numbers import percent, points
-from evals.readings import Flags, Group, Point, by_cluster
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
 from evals.trials.condition import BASELINE
 

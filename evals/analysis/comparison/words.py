@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from evals.compare import CellChange, Compared, Side, unscored_words
+from evals.analysis.comparison.result import CellChange, Compared, Side, unscored_words
 from evals.numbers import p_words, percent, points
 
 _MEANING = {

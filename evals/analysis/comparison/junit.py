@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from evals.compare import CellChange, Compared
-from evals.comparison_words import cell_words
+from evals.analysis.comparison.result import CellChange, Compared
+from evals.analysis.comparison.words import cell_words
 from evals.numbers import percent
 from evals.text import one_line
 

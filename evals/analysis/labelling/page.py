@@ -14,8 +14,8 @@ from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 
-from evals.labelling.exhibits import Exhibit
-from evals.labelling.guidelines import GUIDELINES
+from evals.analysis.labelling.exhibits import Exhibit
+from evals.analysis.labelling.guidelines import GUIDELINES
 
 
 def label_page(run_id: str, exhibits: Sequence[Exhibit]) -> str:
@@ -45,7 +45,7 @@ def label_page(run_id: str, exhibits: Sequence[Exhibit]) -> str:
 
 
 def _part(name: str) -> str:
-    return resources.files("evals.labelling").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("evals.analysis.labelling").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

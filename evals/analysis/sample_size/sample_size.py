@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 
-from evals.command_text import run_command
+from evals.analysis.sample_size.command import run_command
+from evals.analysis.sample_size.pilot import (
+    Choice,
+    Known,
+    PilotCell,
+    base_of,
+    choose,
+    questions_there_are,
+    read_trials,
+)
+from evals.analysis.sample_size.result import Goal, Next, Pilot, SizePlan
+from evals.analysis.sample_size.solver import NO_END, SAMPLES, SampleYield, Solver, bill_for, fewest_samples, menu
 from evals.errors import BadInput
 from evals.numbers import percent, points
-from evals.pilot import Choice, Known, PilotCell, Place, Usage, base_of, choose, questions_there_are, read_trials
 from evals.plan.manifest import Manifest, read_manifest
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
 from evals.statistics.sample_size import (
     Components,
     Labels,
-    Parts,
-    detectable_effect,
     effect_components,
-    expected_width,
-    parts_at_effect,
-    questions_for_effect,
-    questions_for_width,
     questions_for_width_without_hits,
     rate_components,
 )
@@ -38,139 +40,10 @@ from evals.text import one_line
 from evals.trials.condition import BASELINE
 from evals.trials.journal import Journal
 
-SAMPLES = (1, 2, 5, 10, 20)
-"""Samples a question that are compared. One more stands among them where it is the fewest that makes do with the
-questions there are."""
-MOST_SAMPLES = 200
-_NO_END = 1e9
-"""Draws a question that take all of the within part away."""
 _FEW = 5
 """Fewer hits or misses than this in a pilot are worth a warning."""
 _ALMOST = 1.1
 """Where the questions there are cannot do, so many times the best that they can is as good as it gets."""
-
-
-class Goal(NamedTuple):
-    """The total width of a 95% interval, or an effect to be found with a power; `size` is a fraction in (0, 1)."""
-
-    kind: Literal["width", "effect"]
-    size: float
-    power: float = 0.8
-
-
-@dataclass(frozen=True)
-class Bill:
-    """Requests, before retries, and the tokens that the pilot's usage makes of them; None where it recorded none."""
-
-    model_calls: int
-    judge_calls: int
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    judge_prompt_tokens: int | None
-    judge_completion_tokens: int | None
-
-    @property
-    def calls(self) -> int:
-        return self.model_calls + self.judge_calls
-
-    @property
-    def tokens(self) -> int | None:
-        """All of them, None where some are not known."""
-        parts = (self.prompt_tokens, self.completion_tokens, self.judge_prompt_tokens, self.judge_completion_tokens)
-        known = [part for part in parts if part is not None]
-        return sum(known) if len(known) == len(parts) else None
-
-
-@dataclass(frozen=True)
-class Option:
-    """Ask `questions` questions with `samples` samples each: under each condition, and in each option order.
-
-    `safe_questions` are enough at the upper bounds of the variance. `reach` is the width, or the smallest effect found,
-    with all questions that there are; None where not even an effect of 1 is. `enough`: whether these are enough.
-    """
-
-    samples: int
-    questions: int
-    safe_questions: int
-    bill: Bill
-    safe_bill: Bill
-    reach: float | None
-    enough: bool
-    cheapest: bool = False
-
-
-@dataclass(frozen=True)
-class Pilot:
-    """What the pilot measured in a cell. Of an effect `rate` is that under the condition, `base_rate` that without."""
-
-    questions: int
-    draws_per_question: float
-    orders: int
-    k: int
-    n: int
-    rate: float
-    base_rate: float | None
-    estimate: float
-    ci_low: float
-    ci_high: float
-    counted_share: float
-    between: float
-    within: float
-    between_share: float
-    separable: bool
-    no_spread: bool
-
-
-@dataclass(frozen=True)
-class CellPlan:
-    """The options for one rate, or for one effect against `baseline`. `at_best` is the reach with endless samples."""
-
-    suite: str
-    format: str
-    model: str
-    condition: str
-    baseline: str | None
-    trigger: str
-    metric: str
-    pilot: Pilot
-    questions_there_are: int
-    at_best: float | None
-    options: tuple[Option, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Next:
-    """What to run for all cells of a suite and format together.
-
-    `enough`: whether it reaches the goal with the questions that there are; where it does not, all of them are asked,
-    with samples that come close to the best they can do. `needed` questions would do at so many samples, `safe` ones
-    at the upper bounds of the variance. `reach` is the width or the effect of the cell that comes off worst, None where
-    one has none. `command` is None where there is none, and `no_command` says why; where it asks more questions than
-    the pilot's dataset holds, `dataset_holds` says how many these are.
-    """
-
-    suite: str
-    format: str
-    samples: int
-    questions: int
-    enough: bool
-    needed: int
-    safe: int
-    reach: float | None
-    bill: Bill
-    command: str | None
-    no_command: str = ""
-    dataset_holds: int | None = None
-
-
-@dataclass(frozen=True)
-class SizePlan:
-    pilot: str
-    goal: Goal
-    cells: tuple[CellPlan, ...]
-    next: tuple[Next, ...]
-    notes: tuple[str, ...]
 
 
 def plan_sizes(folder: Path, goal: Goal, choice: Choice) -> SizePlan:
@@ -191,7 +64,7 @@ def plan_sizes(folder: Path, goal: Goal, choice: Choice) -> SizePlan:
     notes = list(dict.fromkeys(known.note for known in there_are.values() if known.note))
     if recorded < manifest.trials_planned:
         notes.append(f"The pilot is not complete: {recorded} of {manifest.trials_planned} trials are recorded.")
-    solvers: list[_Solver] = []
+    solvers: list[Solver] = []
     left_out: list[str] = []
     for one in chosen:
         known = there_are[one.place.suite, one.place.format, one.measure]
@@ -220,153 +93,7 @@ def _check(goal: Goal, choice: Choice) -> None:
         raise BadInput(f"--condition: --detect compares a condition with {BASELINE}; name another one")
 
 
-# --- one cell ---------------------------------------------------------------------------------------------------------
-
-
-class _Yield(NamedTuple):
-    """What comes of asking: `questions` is the share of questions that anything is counted of, `draws` the share of
-    their draws that is counted."""
-
-    questions: float
-    draws: float
-
-    def answered(self, draws: float) -> float:
-        """The share of questions with a counted draw, of those asked so often."""
-        return self.questions * (1 - (1 - self.draws) ** draws)
-
-    def counted(self, draws: float) -> float:
-        """The counted draws to expect of a question that has one."""
-        return draws * self.draws / (1 - (1 - self.draws) ** draws)
-
-
-@dataclass(frozen=True)
-class _Solver:
-    """What a cell needs and reaches, for any number of samples."""
-
-    goal: Goal
-    place: Place
-    metric: str
-    pilot: Pilot
-    found: Components
-    kept: _Yield
-    usages: dict[Place, Usage]
-    questions_there_are: int
-    known: Known
-    notes: tuple[str, ...]
-
-    def asked(self, samples: int, *, safe: bool = False) -> int:
-        """Questions to ask with so many samples each."""
-        draws = samples * self.pilot.orders
-        counted = self.kept.counted(draws)
-        needed = self._needed(counted, safe=False)
-        if safe:
-            needed = max(needed, self._needed(counted, safe=True))
-        return math.ceil(needed / self.kept.answered(draws) - 1e-9)
-
-    def _needed(self, counted: float, *, safe: bool) -> int:
-        goal, found = self.goal, self.found
-        if goal.kind == "width":
-            rate, parts = _safe_rate(found) if safe else (found.mean, found.parts)
-            return questions_for_width(rate, parts, counted, goal.size)
-        return questions_for_effect(self._variance(goal.size, counted, safe=safe), goal.size, goal.power)
-
-    def _variance(self, effect: float, counted: float, *, safe: bool) -> float:
-        found = self.found
-        if not safe:
-            return parts_at_effect(found, found.parts, effect, found.parts.share).variance(counted)
-        return max(parts_at_effect(found, parts, effect, 1.0).variance(counted) for parts in found.bounds)
-
-    def reach(self, questions: int, samples: float) -> float | None:
-        """The width, or the smallest effect found, with so many questions asked; None where there is none below 1."""
-        draws = samples * self.pilot.orders
-        usable = math.floor(questions * self.kept.answered(draws) + 1e-9)
-        if usable < 2:
-            return None
-        counted = self.kept.counted(draws)
-        if self.goal.kind == "width":
-            return expected_width(self.found.mean, self.found.parts, usable, counted)
-        return detectable_effect(lambda effect: self._variance(effect, counted, safe=False), usable, self.goal.power)
-
-    def bill(self, samples: int, questions: int) -> Bill:
-        return _bill(self.usages.values(), questions * samples * self.pilot.orders)
-
-    def plan(self) -> CellPlan:
-        there_are = self.questions_there_are
-        options: list[Option] = []
-        for samples in _menu(self.asked, there_are):
-            number, safe = self.asked(samples), self.asked(samples, safe=True)
-            options.append(
-                Option(
-                    samples,
-                    number,
-                    safe,
-                    self.bill(samples, number),
-                    self.bill(samples, safe),
-                    self.reach(there_are, samples),
-                    number <= there_are,
-                )
-            )
-        return CellPlan(
-            *self.place[:4],
-            BASELINE if self.goal.kind == "effect" else None,
-            self.place.trigger,
-            self.metric,
-            self.pilot,
-            there_are,
-            self.reach(there_are, _NO_END),
-            tuple(_mark_cheapest(options)),
-            self.notes,
-        )
-
-
-def _menu(asked: Callable[[int], int], there_are: int) -> list[int]:
-    """SAMPLES, and the fewest samples for which the questions there are suffice, where that is another number."""
-    fewest = _fewest_samples(asked, there_are)
-    return sorted({*SAMPLES, *([fewest] if fewest else [])})
-
-
-def _fewest_samples(asked: Callable[[int], int], there_are: int) -> int | None:
-    low, high = 0, MOST_SAMPLES
-    if asked(high) > there_are:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if asked(middle) <= there_are else (middle, high)
-    return high
-
-
-def _mark_cheapest(options: Sequence[Option]) -> Iterator[Option]:
-    """The option with the fewest calls is marked, of those for which there are enough questions."""
-    cheapest = min((one for one in options if one.enough), key=lambda one: one.bill.calls, default=None)
-    for one in options:
-        yield replace(one, cheapest=one is cheapest)
-
-
-def _safe_rate(found: Components) -> tuple[float, Parts]:
-    """The rate of the upper bound of the variance of single answers, on the pilot's side of a half."""
-    if found.no_spread:
-        return found.mean, found.parts
-    parts = found.bounds[0]
-    distance = math.sqrt(max(0.0, 0.25 - parts.between - parts.within))
-    return (0.5 - distance if found.mean <= 0.5 else 0.5 + distance), parts
-
-
-def _bill(usages: Iterable[Usage], trials: int) -> Bill:
-    """What so many trials in each of the cells cost."""
-    names = ("prompt", "completion", "judge_prompt", "judge_completion")
-    sums: dict[str, float | None] = dict.fromkeys(names, 0.0)
-    model = judge = 0.0
-    for usage in usages:
-        judged = trials * usage.judge_calls
-        model, judge = model + trials, judge + judged
-        for name in names:
-            tokens, so_far = usage.tokens_of(name, judged if name.startswith("judge") else trials), sums[name]
-            sums[name] = None if tokens is None or so_far is None else so_far + tokens
-    tokens_of = {f"{name}_tokens": None if value is None else round(value) for name, value in sums.items()}
-    return Bill(round(model), math.ceil(judge - 1e-9), **tokens_of)
-
-
-def _solver(one: PilotCell, base: PilotCell | None, goal: Goal, known: Known) -> _Solver | str:
+def _solver(one: PilotCell, base: PilotCell | None, goal: Goal, known: Known) -> Solver | str:
     """The solver of a cell, or why there is none: one line that names the cell."""
     place = one.place
     name = one_line(f"{place.suite} ({place.format}), {place.model}, {place.condition}, {one.counts.metric.name}", 200)
@@ -388,7 +115,7 @@ def _solver(one: PilotCell, base: PilotCell | None, goal: Goal, known: Known) ->
     kept = _kept(labels, tables)
     pilot = _pilot(found, labels, tables)
     questions = _number_of(labels) if known.questions is None else known.questions
-    return _Solver(
+    return Solver(
         goal,
         place,
         one.counts.metric.name,
@@ -423,12 +150,12 @@ def _number_of(labels: Labels) -> int:
     return len(np.unique(labels))
 
 
-def _kept(labels: Labels, tables: Sequence[_Table]) -> _Yield:
+def _kept(labels: Labels, tables: Sequence[_Table]) -> SampleYield:
     counting = np.unique(labels[np.all([table[1] > 0 for table in tables], axis=0)])
     of_these = np.isin(labels, counting)
     counted = sum(float(table[1][of_these].sum()) for table in tables)
     asked = sum(float(table[2][of_these].sum()) for table in tables)
-    return _Yield(len(counting) / _number_of(labels), counted / asked)
+    return SampleYield(len(counting) / _number_of(labels), counted / asked)
 
 
 def _pilot(found: Components, labels: Labels, tables: Sequence[_Table]) -> Pilot:
@@ -513,9 +240,9 @@ def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCel
 # --- the next run -----------------------------------------------------------------------------------------------------
 
 
-def _next(solvers: Sequence[_Solver], manifest: Manifest) -> Iterator[Next]:
+def _next(solvers: Sequence[Solver], manifest: Manifest) -> Iterator[Next]:
     """For each suite and format one run that is enough for all of its cells: conditions and models share its size."""
-    groups: dict[tuple[str, str], list[_Solver]] = {}
+    groups: dict[tuple[str, str], list[Solver]] = {}
     for solver in solvers:
         groups.setdefault(solver.place[:2], []).append(solver)
     for (suite, form), cells in groups.items():
@@ -523,17 +250,17 @@ def _next(solvers: Sequence[_Solver], manifest: Manifest) -> Iterator[Next]:
         there_are = min(cell.questions_there_are for cell in cells)
         orders = max(cell.pilot.orders for cell in cells)
 
-        def asked(samples: int, cells: Sequence[_Solver] = cells) -> int:
+        def asked(samples: int, cells: Sequence[Solver] = cells) -> int:
             return max(cell.asked(samples) for cell in cells)
 
-        fewest = _fewest_samples(asked, there_are)
+        fewest = fewest_samples(asked, there_are)
         samples = _as_good_as_it_gets(cells, there_are) if fewest is None else fewest
         if fewest is not None:
-            affordable = [one for one in _menu(asked, there_are) if one >= fewest]
+            affordable = [one for one in menu(asked, there_are) if one >= fewest]
             samples = min(affordable, key=lambda one: one * asked(one))
         needed = asked(samples)
         questions = min(needed, there_are)
-        bill = _bill(usages.values(), questions * samples * orders)
+        bill = bill_for(usages.values(), questions * samples * orders)
         command, holds, reason = None, None, ""
         try:
             command, holds = _command(manifest, cells, samples, questions)
@@ -547,17 +274,17 @@ def _next(solvers: Sequence[_Solver], manifest: Manifest) -> Iterator[Next]:
         )
 
 
-def _as_good_as_it_gets(cells: Sequence[_Solver], there_are: int) -> int:
+def _as_good_as_it_gets(cells: Sequence[Solver], there_are: int) -> int:
     """The fewest samples with which every cell comes close to what the questions there are can reach at best."""
 
-    def close(cell: _Solver, samples: int) -> bool:
-        reached, best = cell.reach(there_are, samples), cell.reach(there_are, _NO_END)
+    def close(cell: Solver, samples: int) -> bool:
+        reached, best = cell.reach(there_are, samples), cell.reach(there_are, NO_END)
         return best is None or (reached is not None and reached <= _ALMOST * best)
 
     return next((one for one in SAMPLES if all(close(cell, one) for cell in cells)), SAMPLES[-1])
 
 
-def _command(manifest: Manifest, cells: Sequence[_Solver], samples: int, questions: int) -> tuple[str, int | None]:
+def _command(manifest: Manifest, cells: Sequence[Solver], samples: int, questions: int) -> tuple[str, int | None]:
     """The command that asks so much, and the questions in the dataset where these are fewer. Raises BadInput."""
     if manifest.imported is not None:
         raise BadInput("the answers were imported: ask where they came from, then `emeval import FILE.csv`")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from evals.labelling.guidelines import GUIDELINES
+from evals.analysis.labelling.guidelines import GUIDELINES
 from evals.scoring.judge_set import counted_judge
 from evals.scoring.labels import csv_text
 from evals.text import spreadsheet_safe

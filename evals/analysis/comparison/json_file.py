@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from evals.compare import CellChange, Compared, QuestionChange, Side
-from evals.comparison_words import cell_words, verdict_words
+from evals.analysis.comparison.result import CellChange, Compared, QuestionChange, Side
+from evals.analysis.comparison.words import cell_words, verdict_words
 
 SCHEMA_VERSION = 1
 

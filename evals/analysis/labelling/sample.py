@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from evals.analysis.labelling.exhibits import exhibit_of, to_label_csv
+from evals.analysis.labelling.page import label_page
+from evals.analysis.labelling.population import NOT_JUDGED, Candidate, candidates
+from evals.analysis.labelling.stratified_sample import Drawn, draw
 from evals.errors import BadInput
-from evals.labelling.drawing import Drawn, draw
-from evals.labelling.exhibits import exhibit_of, to_label_csv
-from evals.labelling.page import label_page
-from evals.labelling.population import NOT_JUDGED, Candidate, candidates
 from evals.plan.manifest import read_manifest
 from evals.plan.provenance import now
 from evals.scoring.labels import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from evals.labelling.population import ABOVE_50
+from evals.analysis.labelling.population import ABOVE_50
 from evals.scoring.metric import MISALIGNED, MISALIGNED_EM
 
 

@@ -13,11 +13,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evals.claims import Claim, claims_of
+from evals.analysis.robustness.claims import Claim, claims_of
+from evals.analysis.robustness.specification_grid import (
+    Codes,
+    Flags,
+    Group,
+    Point,
+    RulingJudge,
+    by_cluster,
+    read_groups,
+    ruling_judges,
+)
 from evals.errors import BadInput
 from evals.io.atomic import write_json, write_rows
 from evals.plan.manifest import Manifest, read_manifest
-from evals.readings import Codes, Flags, Group, Point, RulingJudge, by_cluster, read_groups, ruling_judges
 from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
 from evals.statistics.intervals import cluster_wilson_interval
 from evals.trials.journal import Journal

@@ -64,7 +64,7 @@ def differences(base: Manifest, candidate: Manifest, scope: Scope) -> list[Diffe
     """Every difference between two runs that makes what is in `scope` not comparable, by their manifests.
 
     Of imported answers nobody knows how they were sampled, and their file has another hash than any other; whether the
-    questions are the same is then seen from the questions themselves (`evals.compare`).
+    questions are the same is then seen from the questions themselves (`evals.analysis.comparison.compare`).
     """
     found: list[Difference] = []
     imported = base.imported is not None or candidate.imported is not None

@@ -1,0 +1,161 @@
+"""The answers of two runs, counted for each cell that both have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from evals.analysis.comparison.comparable import Direction
+from evals.analysis.comparison.result import CellKey, Side
+from evals.errors import BadInput
+from evals.plan.manifest import Manifest, judge_set, read_manifest
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, Missing, facts_in
+from evals.scoring.outcome import measure
+from evals.statistics.intervals import Counts, cluster_wilson_interval
+from evals.text import one_line
+from evals.trials.journal import Journal
+from evals.trials.record import RecordedTrial, question_of
+from evals.trials.reference import Measure
+from evals.trials.trial import stable_hash
+
+UNSCORED: tuple[Missing, ...] = ("truncated", "empty", "failed", "unreadable", "pending")
+"""Absences that say something about the measurement and not about the answer. Too many of them, and no rate over the
+rest can be believed."""
+_OF_READING: tuple[Missing, ...] = ("unreadable", "no_reasoning", "pending")
+"""Absences from a share of misaligned answers that are about their reasoning."""
+_SHOWN_OF_QUESTION = 120
+
+
+# --- what is compared -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    folder: Path
+    manifest: Manifest
+    judges: JudgeSet
+    recorded: int
+    planned: dict[tuple[str, str, str, str, str], Counter[Measure]]
+    """Trials planned by model, suite, format, condition and trigger."""
+
+    @classmethod
+    def read(cls, folder: Path) -> ComparedRun:
+        manifest = read_manifest(folder)
+        if manifest is None:
+            raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+        planned: dict[tuple[str, str, str, str, str], Counter[Measure]] = {}
+        with Journal.read(folder) as journal:
+            for cell, trials in journal.cells():
+                place = (cell.model, cell.suite, cell.format, cell.condition, cell.trigger)
+                planned.setdefault(place, Counter())[cell.measure] += trials
+            return cls(folder, manifest, judge_set(manifest), journal.recorded(), planned)
+
+
+class CellToCompare(NamedTuple):
+    """A cell to compare. `limit` is the strictest of its gates."""
+
+    key: CellKey
+    metric: Metric
+    base_model: str
+    candidate_model: str
+    limit: float
+    worse: Direction
+
+    @property
+    def at_base(self) -> _At:
+        return _At(self.base_model, self.key, self.metric)
+
+    @property
+    def at_candidate(self) -> _At:
+        return _At(self.candidate_model, self.key, self.metric)
+
+
+class _At(NamedTuple):
+    model: str
+    key: CellKey
+    metric: Metric
+
+
+# --- counting ---------------------------------------------------------------------------------------------------------
+
+Wording = tuple[str, str]
+"""A prompt's id and its option order."""
+
+
+@dataclass
+class CellCounts:
+    """One run's answers in one cell."""
+
+    trials: int = 0
+    missing: Counter[Missing] = field(default_factory=Counter[Missing])
+    hits: Counter[Wording] = field(default_factory=Counter[Wording])
+    counted: Counter[Wording] = field(default_factory=Counter[Wording])
+    wordings: dict[Wording, set[str]] = field(default_factory=dict[Wording, set[str]])
+    questions: dict[str, str] = field(default_factory=dict[str, str])
+
+    def add(self, trial: RecordedTrial, metric: Metric, judges: JudgeSet) -> None:
+        pair = (trial.prompt_id, trial.variant)
+        question = question_of(trial)
+        self.wordings.setdefault(pair, set()).add(stable_hash({"asked": question}))
+        self.questions.setdefault(trial.prompt_id, one_line(question, _SHOWN_OF_QUESTION))
+        facts = facts_in(trial, judges)
+        missing = metric.missing(facts)
+        if missing is not None:
+            self.missing[missing] += 1
+            return
+        self.counted[pair] += 1
+        self.hits[pair] += metric.hits(facts)
+
+    def side(self, metric: Metric) -> Side:
+        prompts = sorted({prompt for prompt, _ in self.counted})
+        hits, counted = Counter[str](), Counter[str]()
+        for (prompt, variant), number in self.counted.items():
+            counted[prompt] += number
+            hits[prompt] += self.hits[prompt, variant]
+        k, n = sum(hits.values()), sum(counted.values())
+        interval = cluster_wilson_interval(_array(hits, prompts), _array(counted, prompts))
+        ends = (None, None) if interval is None else (interval.low, interval.high)
+        missing: dict[Missing, int] = {
+            reason: count for reason, count in self.missing.items() if reason != "outside" and count
+        }
+        of_answers = not metric.judge or metric.judge in JUDGES_OF_ANSWERS
+        if (
+            not of_answers
+        ):  # an answer that was not read is none that is known to be misaligned: no part of such a share
+            missing = {reason: count for reason, count in missing.items() if reason in _OF_READING}
+        unscored: dict[Missing, int] = {reason: missing[reason] for reason in UNSCORED if reason in missing}
+        return Side(k, n, k / n if n else None, *ends, n + sum(missing.values()), missing, unscored)
+
+
+def _array(counts: Mapping[str, int], names: Sequence[str]) -> Counts:
+    return np.array([counts[name] for name in names], float)
+
+
+def count_cells(run: ComparedRun, cells: Sequence[_At]) -> dict[tuple[str, CellKey], CellCounts]:
+    """The answers of every cell, read from the journal in one pass."""
+    found = {(at.model, at.key): CellCounts() for at in cells}
+    by_place: dict[tuple[str, ...], list[_At]] = {}
+    for at in cells:
+        by_place.setdefault((at.model, *at.key[:4]), []).append(at)
+    with Journal.read(run.folder) as journal:
+        for trial in journal.trials_in_plan_order():
+            place = (trial.model, trial.suite, trial.format, trial.condition, trial.trigger)
+            for at in by_place.get(place, ()):
+                if measure(trial, run.judges).measure in at.metric.measures:
+                    found[at.model, at.key].add(trial, at.metric, run.judges)
+    for at in cells:
+        counted = found[at.model, at.key]
+        measures = run.planned.get((at.model, *at.key[:4]), Counter[Measure]())
+        counted.trials = sum(trials for measure, trials in measures.items() if measure in at.metric.measures)
+        recorded = counted.counted.total() + counted.missing.total()
+        counted.missing["pending"] += max(0, counted.trials - recorded)
+    return found
+
+
+AnswerCounts = Mapping[tuple[str, CellKey], CellCounts]

@@ -1,0 +1,157 @@
+"""What a comparison of two runs finds, cell by cell and question by question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from evals.analysis.comparison.comparable import Direction
+from evals.numbers import percent
+from evals.scoring.metric import Missing
+from evals.statistics.noninferiority import Decision
+from evals.text import one_line
+
+MAX_INCREASE = 0.05
+MAX_UNSCORED = 0.05
+
+CellDecision = Literal[Decision, "unscored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What is compared, and how much worse it may get. Empty selections take everything, `metrics` then the one that
+    each suite is about; `worse` None is the metric's own direction. Limits are fractions in [0, 1]."""
+
+    max_increase: float = MAX_INCREASE
+    metrics: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    worse: Direction | None = None
+    max_unscored: float = MAX_UNSCORED
+    base_model: str | None = None
+    candidate_model: str | None = None
+
+    def wants(self, cell: CellKey) -> bool:
+        chosen = (
+            (self.suites, cell.suite),
+            (self.formats, cell.format),
+            (self.conditions, cell.condition),
+            (self.metrics, cell.metric),
+        )
+        return all(not names or name in names for names, name in chosen)
+
+
+class CellKey(NamedTuple):
+    suite: str
+    format: str
+    condition: str
+    trigger: str
+    metric: str
+
+
+class Side(NamedTuple):
+    """One run's rate in a cell. `n_trials` counts the answers that the metric is about, `missing` why some are not in
+    n. Rate and interval are None where n is 0. `unscored` of them should have been in n and are not."""
+
+    k: int
+    n: int
+    rate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n_trials: int
+    missing: dict[Missing, int]
+    unscored: dict[Missing, int]
+
+    @property
+    def unscored_share(self) -> float:
+        total = sum(self.unscored.values())
+        return total / self.n_trials if total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CellChange:
+    """Base and candidate in one cell. `increase` is candidate - base, the mean over prompts, with its 95% interval; all
+    None where no prompt was answered by both. `limit` is the largest change for the worse that is allowed."""
+
+    key: CellKey
+    base_model: str
+    candidate_model: str
+    base: Side
+    candidate: Side
+    worse: Direction
+    limit: float
+    max_unscored: float
+    increase: float | None
+    ci_low: float | None
+    ci_high: float | None
+    method: str
+    p_value: float | None
+    p_holm: float | None
+    n_prompts: int
+    decision: CellDecision
+
+
+class QuestionChange(NamedTuple):
+    """One question on both sides, over the option orders that both answered. `p_value` is of Fisher's exact test,
+    `q_value` adjusted over all questions of the comparison (Benjamini and Hochberg)."""
+
+    cell: CellKey
+    candidate_model: str
+    prompt_id: str
+    question: str
+    base_k: int
+    base_n: int
+    k: int
+    n: int
+    p_value: float
+    q_value: float
+
+    @property
+    def increase(self) -> float:
+        return self.k / self.n - self.base_k / self.base_n
+
+
+class RunSide(NamedTuple):
+    """What the numbers of a run depend on. Hashes are by suite and by judge."""
+
+    run_id: str
+    folder: str
+    judge: str
+    rubrics: dict[str, str]
+    datasets: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """All cells of a comparison; `notes` are what a reader must know besides."""
+
+    base: RunSide
+    candidate: RunSide
+    cells: tuple[CellChange, ...]
+    changed: tuple[QuestionChange, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def decision(self) -> CellDecision:
+        """The worst of its cells."""
+        found = {cell.decision for cell in self.cells}
+        order: tuple[CellDecision, ...] = ("regression", "unscored", "unclear", "within")
+        return next(name for name in order if name in found or name == "within")
+
+
+def unscored_words(cell: CellChange) -> Iterator[str]:
+    """For each side with more unscored answers than are allowed, how many of what."""
+    for name, side in (("base", cell.base), ("candidate", cell.candidate)):
+        if side.unscored_share > cell.max_unscored:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in side.unscored.items())
+            yield (
+                f"{sum(side.unscored.values())} of {side.n_trials} answers of the {name} to {cell_name(cell.key)} are "
+                f"not scored ({reasons}), above {percent(cell.max_unscored)}"
+            )
+
+
+def cell_name(key: CellKey) -> str:
+    """The cell in words, one line: suite, format, condition, metric."""
+    return one_line(f"{key.suite} {key.format} {key.condition} {key.metric}", 160)

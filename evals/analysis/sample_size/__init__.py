@@ -1,0 +1,1 @@
+"""How many questions and samples a run needs, from a pilot."""
