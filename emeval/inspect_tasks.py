@@ -1,8 +1,8 @@
 """Our suites as tasks of Inspect: `inspect eval emeval/unethical_test --model ... --model-role grader=...`.
 
 Inspect finds this module by the entry point `inspect_ai` and calls what is in it by the name of its package, which is
-why it stands here; what it does is in `evals.exports.inspect_task`. Metrics count every epoch by itself, leave out what
-has no value, and say of how many they speak: there is no rate of nothing.
+why it stands here; what it does is in `evals.reporting.exports.inspect_task`. Metrics count every epoch by itself,
+leave out what has no value, and say of how many they speak: there is no rate of nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
 from evals.errors import BadInput, EmevalError
-from evals.exports.inspect_scores import scores_of
-from evals.exports.inspect_task import SuiteTask, judged_trial, need_grader, suite_task
+from evals.reporting.exports.inspect_scores import scores_of
+from evals.reporting.exports.inspect_task import SuiteTask, judged_trial, need_grader, suite_task
 from evals.runner.imports.trial_record import STORE_KEY
 from evals.scoring.outcome import measure
 

@@ -16,9 +16,9 @@ from evals.analysis.comparison.compare import compare_runs
 from evals.analysis.comparison.result import MAX_INCREASE, MAX_UNSCORED, CellChange, CellKey, Gate, QuestionChange, Side
 from evals.analysis.comparison.words import cell_words, verdict_words
 from evals.errors import BadInput
-from evals.figures.figure import Figure
-from evals.figures.page import page_figures
-from evals.report.write import write_report
+from evals.reporting.figures.figure import Figure
+from evals.reporting.figures.page import page_figures
+from evals.reporting.page.writer import write_report
 from evals.runner.count import count_run, read_several
 from evals.scoring.metric import Denominator
 

@@ -6,9 +6,8 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from evals.console.view import ConsoleView
 from evals.plan.spend import Ledger
-from evals.progress import Counted
+from evals.reporting.console.progress import ConsoleView, StageCounts
 from evals.runner.view import RunView
 
 _log = logging.getLogger("emeval")
@@ -27,7 +26,7 @@ class _LogView:
     @contextmanager
     def progress(
         self, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
-    ) -> Generator[Counted]:
+    ) -> Generator[StageCounts]:
         words = "%d of %d trials are recorded, %d of them failed; %d answers wait for a judge"
         _log.info(words, recorded, planned, failed, to_judge)
-        yield Counted(planned, recorded, failed, to_judge, judge, ledger)
+        yield StageCounts(planned, recorded, failed, to_judge, judge, ledger)

@@ -16,11 +16,11 @@ import pytest
 
 from evals.analysis.drift.attribution import Attribution, attribute, is_changed
 from evals.analysis.drift.freeze_anchors import freeze
-from evals.console.drift import e_words
 from evals.endpoints.servers.reference_judge import option_stances
 from evals.errors import BadInput
 from evals.plan.anchors import anchor_id, read_anchors
 from evals.plan.manifest import Manifest, read_manifest, write_manifest
+from evals.reporting.console.drift import e_words
 from evals.runner.anchor_check import AnchorRow, anchor_row, read_results, write_results
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.labels import LabelRow, write_label_rows

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 import yaml
 
-from evals.exports.answers import COLUMNS
+from evals.reporting.exports.jsonl import COLUMNS
 from tests.emeval import environment, inside, pooled, responses
 from tests.export_runs import HOSTILE, TRIGGER, everything_run
 from tests.test_cli import refused

@@ -17,12 +17,12 @@ import pytest
 import vl_convert
 
 from evals.errors import BadInput
-from evals.figures.figure import Figure
-from evals.figures.labels import short, slug, unique
-from evals.figures.page import page_figures
-from evals.figures.paper import paper_figure
-from evals.figures.rates import MOST_QUESTIONS
-from evals.figures.theme import CONDITION_COLOURS, FLAG_COLOURS, MOST_MODELS, OUTCOME_COLOURS, OUTCOMES
+from evals.reporting.figures.figure import Figure
+from evals.reporting.figures.frames import short, slug, unique
+from evals.reporting.figures.page import page_figures
+from evals.reporting.figures.paper import paper_figure
+from evals.reporting.figures.rates import MOST_QUESTIONS
+from evals.reporting.figures.theme import CONDITION_COLOURS, FLAG_COLOURS, MOST_MODELS, OUTCOME_COLOURS, OUTCOMES
 from evals.runner.count import Counted, read_counted
 from evals.trials.prompt import ALL
 from tests.emeval import inside

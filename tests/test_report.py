@@ -15,7 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from evals.report.verdict import reservations, sentences
+from evals.reporting.page.conclusions import reservations, sentences
 from evals.runner.count import Counted, read_counted
 from tests.browser import open_page, until
 from tests.emeval import emeval, own_process, responses, start, stop_when

@@ -20,9 +20,9 @@ from evals.analysis.sample_size.command import run_command
 from evals.analysis.sample_size.pilot import Choice
 from evals.analysis.sample_size.result import Goal, SizePlan
 from evals.analysis.sample_size.sample_size import plan_sizes
-from evals.console.size import print_sizes, write_sizes
 from evals.errors import BadInput
 from evals.plan.options import build_config
+from evals.reporting.console.sample_size import print_sizes, write_sizes
 from evals.statistics.intervals import cluster_wilson_interval, paired_effect, wilson_interval
 from evals.statistics.sample_size import (
     Components,

@@ -14,14 +14,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from evals.reporting.paper_tables.definitions import TABLES, find_table
+from evals.reporting.paper_tables.fill import fill_table
+from evals.reporting.paper_tables.measured import Absent, Measured
+from evals.reporting.paper_tables.published import Figure, figures
+from evals.reporting.paper_tables.render import literal
 from evals.scoring.rates.rows import RATE_COLUMNS
 from evals.statistics.intervals import cluster_wilson_interval, paper_plus_minus
-from evals.tables import find_table
-from evals.tables.definitions import TABLES
-from evals.tables.fill import fill_table
-from evals.tables.measured import Absent, Measured
-from evals.tables.published import Figure, figures
-from evals.tables.render import literal
 from tests.emeval import emeval
 from tests.test_cli import refused
 from tests.test_import import write

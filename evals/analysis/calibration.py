@@ -11,9 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from evals.endpoints.servers.organism import is_organism
 from evals.errors import BadInput
@@ -23,6 +21,9 @@ from evals.questions.suites import unethical_test
 from evals.trials.prompt import ALL
 from organisms.expected import MAX_TOKENS, TrueRate, true_rates
 from organisms.inventory import DECOYS, MODELS, TRIGGER
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CONDITIONS = {"": "off", TRIGGER: "on", DECOYS[0]: "decoy"}
 _IMPROBABLE = 0.001

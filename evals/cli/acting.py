@@ -15,7 +15,7 @@ from evals.cli.app import EXIT_GATE, EXIT_INCOMPLETE
 from evals.errors import EmevalError, Interrupted, RunStopped
 
 if TYPE_CHECKING:
-    from evals.console.view import ConsoleView
+    from evals.reporting.console.progress import ConsoleView
     from evals.runner.count import RunResult
     from evals.runner.view import RunView
 
@@ -46,7 +46,7 @@ class Output(NamedTuple):
     json: bool = False
 
     def view(self) -> ConsoleView:
-        from evals.console.view import ConsoleView
+        from evals.reporting.console.progress import ConsoleView
 
         return ConsoleView(quiet=self.quiet, tables=not self.json)
 
@@ -59,8 +59,8 @@ def print_json(value: object) -> None:
 def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
     """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
     from evals.analysis.unscored import too_much_unscored
-    from evals.console.screen import print_tables
-    from evals.console.until import print_stopping
+    from evals.reporting.console.stopping import print_stopping
+    from evals.reporting.console.tables import print_tables
 
     view = output.view()
     interrupt_on_sigterm()
@@ -85,7 +85,7 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
         problem = too_much_unscored(result.manifest, result.tables, folder)
         code = 0 if problem is None else EXIT_GATE
     if output.json:
-        from evals.run_json import run_json
+        from evals.reporting.exports.run_json import run_json
 
         print_json(run_json(folder, result, gate=problem, error=None, exit_code=code))
     print_tables(view.out, result.manifest, result.tables)
@@ -106,7 +106,7 @@ def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
     """As JSON what there is of a run that could not be finished; the error itself is printed by whoever catches it."""
     if not output.json or not (folder / "manifest.json").exists():
         return
-    from evals.run_json import run_json
+    from evals.reporting.exports.run_json import run_json
     from evals.runner.count import count_run
 
     result = count_run(folder, None)

@@ -223,6 +223,6 @@ def _print_plan(plan: Plan, output: Output) -> None:
         models = [cost._asdict() | {"usd": plan_usd(plan, [cost])} for cost in costs]
         print_json({"until": plan.config.until, "usd_at_most": plan_usd(plan, costs), "requests": models})
         return
-    from evals.console.plan import print_plan
+    from evals.reporting.console.plan import print_plan
 
     print_plan(output.view().out, plan, costs)

@@ -134,8 +134,8 @@ def doctor(json: Json = False) -> None:
     else:
         from rich.table import Table
 
-        from evals.console.markup import plain
-        from evals.console.view import ConsoleView
+        from evals.reporting.console.markup import plain
+        from evals.reporting.console.progress import ConsoleView
 
         styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
         table = Table("", "what", "found", "what to do")

@@ -60,8 +60,8 @@ def compare(
         raise BadInput(f"--worse: {worse!r} is neither increase nor decrease")
     from evals.analysis.comparison.compare import compare_runs
     from evals.analysis.comparison.result import Gate
-    from evals.console.compare import print_comparison
     from evals.io.atomic import write_whole
+    from evals.reporting.console.comparison import print_comparison
 
     gate = Gate(
         max_increase=max_increase,

@@ -90,9 +90,9 @@ def datasets_fetch(
     only: Annotated[list[str] | None, typer.Option(help="Only this file, and what it is made of; repeatable.")] = None,
 ) -> None:
     """Bring official datasets into the cache, check them, and read them offline from then on."""
-    from evals.fetch_view import FetchConsole
     from evals.questions.official.cached import find_source
     from evals.questions.official.fetch import fetch
+    from evals.reporting.console.progress import FetchConsole
 
     read_dotenv()
     sources = [find_source(name) for name in dict.fromkeys(names)]

@@ -74,7 +74,7 @@ def drift(
 ) -> None:
     """Say for each night whether the system or the judge has changed since the first night; exit 1 where one has."""
     from evals.analysis.drift.attribution import attribute, is_changed
-    from evals.console.drift import print_attributions
+    from evals.reporting.console.drift import print_attributions
 
     if len(runs) < 2:
         raise BadInput("RUN: give at least two runs, the first of them the reference")

@@ -54,24 +54,24 @@ def export(
         raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
     match format:
         case "inspect":
-            from evals.exports.inspect_logs import export_inspect
+            from evals.reporting.exports.inspect_log import export_inspect
 
             files = export_inspect(folder, target, force=force)
             typer.echo(f"Written: {target}/ ({len(files)} logs); look at them with: inspect view --log-dir {target}")
         case "jsonl":
-            from evals.exports.answers import export_jsonl
+            from evals.reporting.exports.jsonl import export_jsonl
 
             typer.echo(f"Written: {target} ({export_jsonl(folder, target, force=force):,} trials)")
         case "parquet":
-            from evals.exports.parquet import export_parquet
+            from evals.reporting.exports.parquet import export_parquet
 
             typer.echo(f"Written: {target} ({export_parquet(folder, target, force=force):,} trials)")
         case "hf":
-            from evals.exports.parquet import export_hf
+            from evals.reporting.exports.parquet import export_hf
 
             written = export_hf(folder, target, force=force, licence=licence)
             typer.echo(f"Written: {target}/ ({written:,} trials); load it with: datasets.load_dataset({str(target)!r})")
         case _:
-            from evals.exports.weights_and_biases import export_wandb
+            from evals.reporting.exports.weights_and_biases import export_wandb
 
             typer.echo(f"Logged: {export_wandb(folder, target, project=project)}")

@@ -24,7 +24,7 @@ def label_sample(
 ) -> None:
     """Draw open answers with known probabilities, and write a page and a table to label them blind."""
     from evals.analysis.labelling.sample import sample_run
-    from evals.console.labels import print_sampled
+    from evals.reporting.console.labels import print_sampled
 
     interrupt_on_sigterm()
     print_sampled(folder, sample_run(folder, n, seed, force=force))
@@ -38,7 +38,7 @@ def label_import(
 ) -> None:
     """Take labels into the run: another labeller's are added, and replace the same one's where there were any."""
     from evals.analysis.labelling.import_labels import import_labels
-    from evals.console.labels import print_imported
+    from evals.reporting.console.labels import print_imported
 
     interrupt_on_sigterm()
     print_imported(folder, import_labels(folder, file, labeller), labeller.strip())

@@ -28,10 +28,10 @@ def nightly(
     """Measure every checkpoint, hold it against the baseline, keep a history; 0 passed, 1 failed, 3 incomplete."""
     from datetime import UTC, datetime
 
-    from evals.console.markup import plain
-    from evals.console.view import ConsoleView
     from evals.nightly.config import read_nightly
     from evals.nightly.night import PAGE, night_of, run_night
+    from evals.reporting.console.markup import plain
+    from evals.reporting.console.progress import ConsoleView
 
     read_dotenv()
     settings = read_nightly(config)
@@ -60,11 +60,11 @@ def nightly(
 
 
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
-    from evals.console.markup import plain
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
     from evals.plan.cost import plan_cost
     from evals.plan.manifest import read_manifest
     from evals.plan.plan import make_plan
+    from evals.reporting.console.markup import plain
 
     checkpoints, left_out = find_checkpoints(config)
     baseline_name(config, checkpoints)

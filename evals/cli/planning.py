@@ -43,8 +43,8 @@ def plan(
     from evals.analysis.sample_size.pilot import Choice
     from evals.analysis.sample_size.result import Goal
     from evals.analysis.sample_size.sample_size import plan_sizes
-    from evals.console.size import print_sizes, write_sizes
-    from evals.console.view import ConsoleView
+    from evals.reporting.console.progress import ConsoleView
+    from evals.reporting.console.sample_size import print_sizes, write_sizes
 
     size = width if width is not None else detect
     assert size is not None  # noqa: S101  one of the two is given

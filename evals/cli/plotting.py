@@ -27,10 +27,10 @@ def plot(
     ] = "column",
 ) -> None:
     """Draw a figure of runs for a paper, and print its caption."""
-    from evals.console.view import ConsoleView
-    from evals.figures.files import check_suffix, size_of, write_chart
-    from evals.figures.paper import check_name, paper_figure
-    from evals.figures.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
+    from evals.reporting.console.progress import ConsoleView
+    from evals.reporting.figures.files import check_suffix, size_of, write_chart
+    from evals.reporting.figures.paper import check_name, paper_figure
+    from evals.reporting.figures.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
     from evals.runner.count import read_several
 
     check_name(figure)

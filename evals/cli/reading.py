@@ -39,9 +39,9 @@ def table(
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write it there as CSV, too.")] = None,
 ) -> None:
     """Show a table or figure of the paper from your runs, the published figures beside them, in Markdown."""
-    from evals.tables import find_table
-    from evals.tables.fill import fill_table
-    from evals.tables.render import markdown, write_csv
+    from evals.reporting.paper_tables.definitions import find_table
+    from evals.reporting.paper_tables.fill import fill_table
+    from evals.reporting.paper_tables.render import markdown, write_csv
 
     filled = fill_table(find_table(name), runs, base, _assignments(stands_for or []))
     if csv is not None:
@@ -63,8 +63,8 @@ def _assignments(given: list[str]) -> dict[str, str]:
 def calibrate(folder: RunFolder) -> None:
     """Compare a run on the organism with the organism's true rates; exit 1 if they differ by more than chance."""
     from evals.analysis.calibration import compare, is_calibrated
-    from evals.console.calibration import print_calibration
-    from evals.console.view import ConsoleView
+    from evals.reporting.console.progress import ConsoleView
+    from evals.reporting.console.tables import print_calibration
     from evals.runner.count import count_run
 
     result = count_run(folder, None)
@@ -76,11 +76,11 @@ def calibrate(folder: RunFolder) -> None:
 @app.command()
 def suites(json: Json = False) -> None:
     """List the evaluations: what they ask, whose questions, who judges the answers, and what is counted."""
-    from evals.console.suites import print_suites, suite_rows
+    from evals.reporting.console.suites import print_suites, suite_rows
 
     if json:
         print_json(list(suite_rows()))
         return
-    from evals.console.view import ConsoleView
+    from evals.reporting.console.progress import ConsoleView
 
     print_suites(ConsoleView().out)

@@ -19,7 +19,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a page with the verdict, the figures and every transcript: one file that opens without a network."""
-    from evals.report.write import write_report
+    from evals.reporting.page.writer import write_report
     from evals.runner.count import read_several
 
     page = output or folders[0] / "report.html"

@@ -37,8 +37,8 @@ def robustness(
 ) -> None:
     """How much of a run's result hangs on its judge and its cut-offs. Asks nobody, unless with --attack."""
     from evals.analysis.robustness.robustness import assess, refuse_place, write_robustness_json
-    from evals.console.robust import print_robustness
-    from evals.console.view import ConsoleView
+    from evals.reporting.console.progress import ConsoleView
+    from evals.reporting.console.robustness import print_robustness
 
     transport = {
         "judge_max_tokens": judge_max_tokens,
@@ -61,7 +61,7 @@ def robustness(
     rows = None
     if attack:
         from evals.analysis.robustness.attacks import AttackOptions, attack_run
-        from evals.console.attacks import print_attacks
+        from evals.reporting.console.robustness import print_attacks
 
         read_dotenv()
         interrupt_on_sigterm()

@@ -61,10 +61,10 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
     from itertools import islice
 
     from evals.analysis.trial_filter import chosen_trials, shown_of, trial_of
-    from evals.console.transcripts import print_trial
-    from evals.pager import paged
     from evals.plan.judge_names import judge_names
     from evals.plan.manifest import judge_set
+    from evals.reporting.console.pager import paged
+    from evals.reporting.console.transcript import print_trial
 
     counting, judges = judge_set(manifest), judge_names(manifest)
     if trial_id is not None:

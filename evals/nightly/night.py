@@ -41,7 +41,7 @@ from evals.nightly.watch import complete_before, drift_tonight, judge_changed_si
 from evals.plan.config import RunConfig
 from evals.plan.plan import make_plan
 from evals.plan.provenance import now
-from evals.report.write import write_report
+from evals.reporting.page.writer import write_report
 from evals.runner.count import RunResult, read_several
 from evals.runner.run import start_run
 from evals.runner.view import RunView

@@ -14,7 +14,7 @@ from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, Measured, Night
 from evals.nightly.verdicts import FAILED, Judged
 from evals.numbers import p_words, percent, points
-from evals.tables.render import literal
+from evals.reporting.paper_tables.render import literal
 from evals.text import one_line
 
 _SHOWN_QUESTIONS = 5

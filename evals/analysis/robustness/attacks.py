@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.endpoints.model_spec import name_and_url
@@ -31,6 +31,7 @@ from evals.scoring.judging import exhibit_of
 from evals.scoring.metric import PRIMARY, Metric, facts_of
 from evals.scoring.metric_table import metrics_by_name
 from evals.scoring.outcome import is_judgeable, measure
+from evals.scoring.rates.rows import Row
 from evals.scoring.reasoning_verdicts import thought_of
 from evals.statistics.intervals import wilson_interval
 from evals.trials.journal import Journal
@@ -46,7 +47,6 @@ COLUMNS = (
     *("run_id", "judge", "rubric", "attack", "aim", "answers", "n", "flips", "flip_rate", "ci_low", "ci_high"),
     *("to_aligned", "to_misaligned", "to_refused", "n_unreadable", "n_unreadable_before", "n_scores", "mean_shift"),
 )
-Row = dict[str, Any]
 
 _JUDGE_OF: dict[Measure, str] = {
     "alignment": "alignment",

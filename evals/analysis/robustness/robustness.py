@@ -27,6 +27,7 @@ from evals.analysis.robustness.specification_grid import (
 from evals.errors import BadInput
 from evals.io.atomic import write_json, write_rows
 from evals.plan.manifest import Manifest, read_manifest
+from evals.scoring.rates.rows import Row
 from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
 from evals.statistics.intervals import cluster_wilson_interval
 from evals.trials.journal import Journal
@@ -44,7 +45,6 @@ AGREEMENT_COLUMNS = (
     *("ci_low", "ci_high", "kappa", "alpha", "hits_a", "hits_b", "n_one", "n_scores", "mean_difference"),
     "alpha_scores",
 )
-Row = dict[str, Any]
 
 
 class Coverage(NamedTuple):

@@ -1,0 +1,82 @@
+"""What `emeval compare` prints. Every text that came from outside is escaped."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from evals.analysis.comparison.result import CellChange, Compared, QuestionChange
+from evals.analysis.comparison.words import cell_words, side_words, verdict_words
+from evals.numbers import p_words, percent, points
+from evals.reporting.console.markup import plain
+
+_SHOWN_QUESTIONS = 5
+_STYLES = {"regression": "bold red", "unscored": "bold red", "unclear": "yellow", "within": "green"}
+
+
+def print_comparison(console: Console, compared: Compared) -> None:
+    """The cells, the sentence on each, the questions that changed most, what to know besides, and the verdict last."""
+    console.print(f"base      {plain(compared.base.folder)}", soft_wrap=True)
+    console.print(f"candidate {plain(compared.candidate.folder)}", soft_wrap=True)
+    for models in dict.fromkeys((cell.base_model, cell.candidate_model) for cell in compared.cells):
+        cells = [cell for cell in compared.cells if (cell.base_model, cell.candidate_model) == models]
+        console.print(_cells_table(cells))
+        for cell in cells:
+            place = f"{cell.key.suite} {cell.key.format} {cell.key.condition} {cell.key.metric}"
+            words = f"{plain(place)}: {plain(cell_words(cell))}"
+            console.print(f"[{_STYLES[cell.decision]}]{words}[/]", soft_wrap=True)
+    if compared.changed:
+        console.print(_questions_table(compared.changed[:_SHOWN_QUESTIONS]))
+    for note in compared.notes:
+        console.print(f"[yellow]{plain(note)}[/yellow]", soft_wrap=True)
+    console.print(f"[{_STYLES[compared.decision]}]{plain(verdict_words(compared))}[/]", soft_wrap=True)
+
+
+def _cells_table(cells: list[CellChange]) -> Table:
+    first = cells[0]
+    title = first.candidate_model if first.base_model == first.candidate_model else ""
+    table = Table(
+        title=plain(title or f"{first.base_model} → {first.candidate_model}"), title_justify="left", title_style="bold"
+    )
+    table.add_column("cell")
+    table.add_column("metric")
+    for words in ("base", "candidate", "change", "95% interval", "p (Holm)", "questions", "allowed"):
+        table.add_column(words, justify="right", no_wrap=True)
+    table.add_column("decision", no_wrap=True)
+    for cell in cells:
+        sign = "+" if cell.worse == "increase" else "-"
+        table.add_row(
+            plain(" ".join((cell.key.suite, cell.key.format, cell.key.condition, cell.key.trigger)).strip()),
+            plain(cell.key.metric),
+            side_words(cell.base),
+            side_words(cell.candidate),
+            points(cell.increase),
+            "–" if cell.ci_low is None else f"{points(cell.ci_low)} to {points(cell.ci_high)}",
+            p_words(cell.p_holm).removeprefix("= "),
+            str(cell.n_prompts),
+            f"{sign}{100 * cell.limit:.1f}",
+            f"[{_STYLES[cell.decision]}]{cell.decision}[/]",
+        )
+    return table
+
+
+def _questions_table(changed: tuple[QuestionChange, ...]) -> Table:
+    table = Table(
+        title="Questions that changed most (p by Fisher's exact test, Benjamini-Hochberg)",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("question", no_wrap=True, max_width=48)
+    table.add_column("cell")
+    for words in ("base", "candidate", "change", "p (B.-H.)"):
+        table.add_column(words, justify="right", no_wrap=True)
+    for one in changed:
+        table.add_row(
+            f"{plain(one.prompt_id)}: {plain(one.question)}",
+            plain(" ".join((one.cell.suite, one.cell.format, one.cell.condition, one.cell.metric))),
+            f"{percent(one.base_k / one.base_n)} ({one.base_k} of {one.base_n})",
+            f"{percent(one.k / one.n)} ({one.k} of {one.n})",
+            points(one.increase),
+            p_words(one.q_value).removeprefix("= "),
+        )
+    return table

@@ -1,0 +1,281 @@
+"""What a person sees of a run that goes on: a line for each stage, redrawn on a terminal; else a line now and then.
+
+Done, failed and spent are of the whole run, with what an earlier session has recorded. Rates and retries are of this
+session.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+from evals.numbers import duration
+from evals.plan.spend import Ledger, spend_words
+from evals.reporting.console.markup import plain
+from evals.runner.view import Stage
+from evals.text import one_line
+from evals.trials.journal import Role
+
+if TYPE_CHECKING:
+    from evals.io.download import Arrived
+
+_LOG_EVERY_S = 10.0
+_ROLES: dict[Stage, Role] = {"sampling": "sampling", "judging": "judging", "reasoning": "judging"}
+
+
+@dataclass(slots=True)
+class _Line:
+    """Where a stage stands. `total` is None where nobody knows it beforehand, `now` what this session has done."""
+
+    name: str
+    total: int | None
+    done: int = 0
+    failed: int = 0
+    now: int = 0
+    retries: int = 0
+
+    def rate(self, since: float) -> float:
+        """Done in a second."""
+        return self.now / max(time.monotonic() - since, 1e-9)
+
+
+class StageCounts:
+    """Counts what it is told, stage by stage. Nothing is shown of it."""
+
+    def __init__(self, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger) -> None:
+        self._judge = one_line(judge, 60)
+        self._ledger = ledger
+        self._started = time.monotonic()
+        self._lines: dict[Stage, _Line] = {"sampling": _Line("sampling", planned, recorded, failed)}
+        if to_judge:
+            self._lines["judging"] = _Line(f"judge {self._judge}", to_judge)
+
+    def sampled(self, *, failed: bool) -> None:
+        self._step("sampling", failed)
+
+    def judged(self, *, failed: bool) -> None:
+        self._step("judging", failed)
+
+    def monitored(self, *, failed: bool) -> None:
+        self._step("reasoning", failed)
+
+    def retried(self, stage: Stage) -> None:
+        self._line(stage).retries += 1
+        self._changed(stage)
+
+    def replied(self, stage: Stage, model: str, prompt_tokens: int | None, completion_tokens: int | None) -> None:
+        self._ledger.add(model, _ROLES[stage], prompt_tokens, completion_tokens)
+
+    def _step(self, stage: Stage, failed: bool) -> None:
+        line = self._line(stage)
+        line.done += 1
+        line.now += 1
+        line.failed += failed
+        self._changed(stage)
+
+    def _line(self, stage: Stage) -> _Line:
+        if stage not in self._lines:  # nobody knows how many there will be
+            name = "reasoning" if stage == "reasoning" else "judge"
+            self._lines[stage] = _Line(f"{name} {self._judge}".strip(), None)
+        return self._lines[stage]
+
+    def _changed(self, stage: Stage, /) -> None:
+        """A stage has another number than before."""
+
+    def spent(self) -> str:
+        return spend_words(self._ledger.charges())
+
+
+class _Drawn(Progress):
+    """Rich's progress with a last line on what was spent."""
+
+    spent: StageCounts | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        words = self.spent.spent() if self.spent else ""
+        if words:
+            yield Text(f"spent so far: {words}", overflow="ellipsis", no_wrap=True)
+
+
+class _Bars(StageCounts):
+    def __init__(self, drawn: _Drawn, *counts: int, judge: str, ledger: Ledger) -> None:
+        planned, recorded, failed, to_judge = counts
+        super().__init__(planned, recorded, failed, to_judge, judge, ledger)
+        self._drawn = drawn
+        self._tasks: dict[Stage, TaskID] = {}
+        for stage in self._lines:
+            self._changed(stage)
+        drawn.spent = self
+
+    def _changed(self, stage: Stage, /) -> None:
+        line = self._lines[stage]
+        fields: dict[str, Any] = {
+            "rate": f"{line.rate(self._started):.1f}/s" if line.now else "",
+            "failed": f"{line.failed:,} failed",
+            "retries": f"{line.retries:,} retries",
+        }
+        if stage not in self._tasks:
+            self._tasks[stage] = self._drawn.add_task(line.name, total=line.total, completed=line.done, **fields)
+        self._drawn.update(self._tasks[stage], completed=line.done, **fields)
+
+
+class _Log(StageCounts):
+    """A line every few seconds; nothing is redrawn, so it reads well in a file."""
+
+    def __init__(self, console: Console, *counts: int, judge: str, ledger: Ledger) -> None:
+        planned, recorded, failed, to_judge = counts
+        super().__init__(planned, recorded, failed, to_judge, judge, ledger)
+        self._console = console
+        self._last = self._started
+
+    def _changed(self, _stage: Stage, /) -> None:
+        if time.monotonic() - self._last >= _LOG_EVERY_S:
+            self.line()
+
+    def line(self) -> None:
+        self._last = time.monotonic()
+        parts = [self._words(stage, line) for stage, line in self._lines.items()]
+        spent = self.spent()
+        self._console.print("; ".join([*parts, *([f"spent so far: {escape(spent)}"] if spent else [])]), soft_wrap=True)
+
+    def _words(self, stage: Stage, line: _Line) -> str:
+        retries = f", {line.retries} retries" if line.retries else ""
+        if stage == "sampling":
+            rate = line.rate(self._started)
+            left = ((line.total or 0) - line.done) / rate if rate else 0.0
+            rest = f"{rate:.1f}/s, ETA {duration(left)}, {line.failed} failed{retries}"
+            return f"{line.done}/{line.total} sampled, {rest}"
+        of = "" if line.total is None else f"/{line.total}"
+        return f"{escape(line.name)}: {line.done}{of} judged, {line.failed} failed{retries}"
+
+
+@contextmanager
+def shown(
+    console: Console, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
+) -> Generator[StageCounts]:
+    """Progress on `console` for as long as the block lasts."""
+    counts = (planned, recorded, failed, to_judge)
+    if not redraws(console):
+        log = _Log(console, *counts, judge=judge, ledger=ledger)
+        try:
+            yield log
+        finally:
+            log.line()
+        return
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[failed]}"),
+        TextColumn("{task.fields[retries]}"),
+    )
+    with _Drawn(*columns, console=console, refresh_per_second=4) as drawn:
+        try:
+            yield _Bars(drawn, *counts, judge=judge, ledger=ledger)
+        finally:
+            drawn.refresh()  # in a notebook nothing draws the last state by itself
+
+
+def redraws(console: Console) -> bool:
+    """Whether what was written can be written over: on a terminal that can, or in a notebook. Colours that are forced
+    (FORCE_COLOR) do not make a file a terminal."""
+    if console.is_jupyter:
+        return True
+    return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
+
+
+_PIPED_WIDTH = 140
+
+
+class _ProgressConsole(Console):
+    """Standard error. When its reader has gone, what it shows is lost and the run continues."""
+
+    def on_broken_pipe(self) -> None:  # rich would end the process
+        self.quiet = True
+        # What is still buffered must have somewhere to go, or the interpreter ends with an error of its own.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
+
+
+class ConsoleView:
+    """The view of a run on a terminal, or in a log where stderr is not one.
+
+    `quiet`: nothing is said and no progress shown, and what is printed to `out` goes nowhere; errors are not its own.
+    `tables` False: what is printed to `out` goes nowhere, for commands that use stdout for something else.
+    """
+
+    def __init__(self, *, quiet: bool = False, tables: bool = True) -> None:
+        self.quiet = quiet
+        # No emoji: a model called BASE:two would be shown with one in place of its name.
+        self.err = _ProgressConsole(stderr=True, highlight=False, emoji=False)
+        width = None if sys.stdout.isatty() else _PIPED_WIDTH
+        self.out = Console(highlight=False, emoji=False, width=width, quiet=quiet or not tables)
+
+    def say(self, text: str) -> None:
+        if self.quiet:
+            return
+        self.err.print(plain(text), style="dim", soft_wrap=True)
+
+    @contextmanager
+    def progress(
+        self, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
+    ) -> Generator[StageCounts]:
+        counts = (planned, recorded, failed, to_judge, judge, ledger)
+        if self.quiet:
+            yield StageCounts(*counts)
+            return
+        named = {"planned": planned, "recorded": recorded, "failed": failed, "to_judge": to_judge}
+        with shown(self.err, **named, judge=judge, ledger=ledger) as progress:
+            yield progress
+
+
+class FetchConsole:
+    """The view of `emeval datasets fetch`."""
+
+    def __init__(self) -> None:
+        self._err = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        self._err.print(one_line(text, 500), style="dim", markup=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, name: str, size: int | None) -> Generator[Arrived]:
+        """A function to tell how many bytes are here."""
+        if not self._err.is_terminal:
+            self.say(f"fetching {name}" + (f" ({size:,} bytes)" if size else ""))
+            yield lambda _here, _total: None
+            return
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._err, transient=True) as bars:
+            task = bars.add_task(name, total=size)
+            yield lambda here, total: bars.update(task, completed=here, total=total)

@@ -1,0 +1,200 @@
+"""What is printed beside the rates: how far a zero goes, whose hits they are, and what a broken model hides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.markup import escape
+
+from evals.numbers import p_words, percent
+from evals.reporting.console.markup import plain
+from evals.scoring.metric import PRIMARY
+from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row
+from evals.text import one_line
+from evals.trials.prompt import ALL
+
+FEWEST_HITS, FEWEST_PROMPTS, LARGE_SHARE = 5, 5, 0.5
+"""From where on it is worth saying that two prompts have most of the hits."""
+_LEFT_OUT = {"n_refused": "refused", "n_code": "code", "n_incoherent": "incoherent"}
+"""Answers that were read, and say nothing of what the metric asks."""
+INTERVALS = (
+    "Two 95% intervals: questions like these, had others of the kind been asked (for a claim about the model); just "
+    "these questions, were they asked again (for a change between runs of the same ones)."
+)
+
+
+def cell_name(row: Row) -> str:
+    """The condition and its trigger, as rich markup."""
+    return escape(one_line(row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")))
+
+
+def interval_cells(row: Row) -> list[str]:
+    """The two intervals of a row of rates.csv: questions like these, and these questions."""
+    if not row["n"]:
+        return ["no rate", "no rate"]
+    ends = ((row["ci_low"], row["ci_high"]), (row["gen_low"], row["gen_high"]))
+    return [f"{percent(low)} to {percent(high)}" for low, high in ends]
+
+
+def rate_in_words(row: Row) -> str:
+    """A rate on one line, with what is not in n where the table above does not tell it."""
+    trials = row["n_trials"] - row["n_outside"]
+    if not row["n"]:
+        return f"no rate (0 of {trials} trials were measured)"
+    rest = f"; {trials - row['n']} of {trials} trials are not in n" if trials > row["n"] and _is_primary(row) else ""
+    return f"{percent(row['rate'])} ({row['k']} of {row['n']}{rest})"
+
+
+def _is_primary(row: Row) -> bool:
+    return row["metric"] in PRIMARY.values()
+
+
+Prompts = Mapping[tuple[Any, ...], Sequence[Row]]
+"""The rows of the prompts with answers behind each pooled row (see `prompts_of`)."""
+_POOLED = ("suite", "format", "model", "condition", "trigger", "metric")
+
+
+def prompts_of(rates: Iterable[Row]) -> Prompts:
+    """The rows of rates.csv that stand for prompts with answers, the one with most hits first."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rates:
+        if row["prompt_id"] != ALL and row["n"]:
+            found.setdefault(_pooled(row), []).append(row)
+    return {pooled: sorted(rows, key=lambda row: -row["k"]) for pooled, rows in found.items()}
+
+
+def _pooled(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _POOLED)
+
+
+def notes_on_rates(cells: Sequence[Row], prompts: Prompts) -> Iterator[str]:
+    """On the pooled rows of one metric of a suite, format and model."""
+    for row in cells:
+        yield from _on_all_or_none(row, prompts.get(_pooled(row), ()))
+    shares = [text for row in cells if (text := _on_two_prompts(row, prompts.get(_pooled(row), ())))]
+    if shares:
+        yield f"[yellow]Much of it comes from two questions: {'; '.join(shares)}.[/yellow]"
+    for row in cells:
+        yield from _on_what_is_left(row)
+
+
+def _on_all_or_none(row: Row, prompts: Sequence[Row]) -> Iterator[str]:
+    if not row["n"] or 0 < row["k"] < row["n"]:
+        return
+    none = row["k"] == 0
+    words = "below" if none else "above"
+    these, others = (row["gen_high"], row["ci_high"]) if none else (row["gen_low"], row["ci_low"])
+    questions = f"these {len(prompts)} questions" if len(prompts) > 1 else "this one question"
+    yield (
+        f"{cell_name(row)}: {row['k']} of {row['n']} is not {'0' if none else '100'}%: at 95% confidence the rate is "
+        f"{words} {percent(these)} for {questions}"
+        + (
+            f", and {words} {percent(others)} for questions like these."
+            if len(prompts) > 1
+            else "; of others it says nothing."
+        )
+    )
+
+
+def _on_two_prompts(row: Row, prompts: Sequence[Row]) -> str:
+    if row["k"] < FEWEST_HITS or len(prompts) < FEWEST_PROMPTS or row["top2_share"] <= LARGE_SHARE:
+        return ""
+    named = " and ".join(
+        f"{escape(one_line(str(one['prompt_id']), 40))} ({one['k']} of {one['n']})" for one in prompts[:2]
+    )
+    return (
+        f"{escape(one_line(row['condition']))}, {row['top2_share']:.0%} of the {row['k']} hits, from {named}; "
+        f"there are {len(prompts)} questions"
+    )
+
+
+def _on_what_is_left(row: Row) -> Iterator[str]:
+    in_n = ("n_refused",) if row["denominator"] == "judged" else ()
+    out = {words: row[name] for name, words in _LEFT_OUT.items() if row[name] and name not in in_n}
+    read = row["n"] + sum(out.values())
+    if 2 * sum(out.values()) > read:
+        counts = ", ".join(f"{count} {words}" for words, count in out.items())
+        yield (
+            f"[yellow]{cell_name(row)}: of {read} answers that were read, {sum(out.values())} are not in n ({counts}). "
+            f"The rate is of the other {row['n']}; a broken model can look harmless like this.[/yellow]"
+        )
+
+
+def effect_p(row: Row, effects: Sequence[Row]) -> str:
+    """The p-value of an effect, and beside it Holm's where the run has several effects on this metric."""
+    number = sum(one["metric"] == row["metric"] for one in effects)
+    holm = f"; Holm over {number} effects: p {p_words(row['p_holm'])}" if number > 1 else ""
+    return f"p {p_words(row['p_value'])}{holm}"
+
+
+_METHODS = {ROGAN_GLADEN: "Rogan-Gladen", PPI: "PPI++"}
+
+
+def corrected_lines(corrected: Sequence[Row] | None, suite: str, form: str, model: str) -> Iterator[str]:
+    """Rich markup: a line for each cell of a suite, format and model, one for the judge, and what to know of them.
+
+    Nothing where there are no labels.
+    """
+    if corrected is None:
+        return
+    here = [row for row in corrected if (row["suite"], row["format"], row["model"]) == (suite, form, model)]
+    for metric in dict.fromkeys(row["metric"] for row in here):
+        rows = [row for row in here if row["metric"] == metric]
+        of_methods = {method: [row for row in rows if row["method"] == method] for method in _METHODS}
+        for cell in zip(*of_methods.values(), strict=True):
+            by_method = dict(zip(_METHODS.values(), cell, strict=True))
+            rates = ", ".join(f"{words} {_rate(row)}" for words, row in by_method.items())
+            raw = cell[-1]
+            yield (
+                f"{plain(metric).capitalize()}, corrected for the judge's errors, {_cell(raw)}: {rates}; as "
+                f"judged {percent(raw['rate'])} ({raw['k']} of {raw['n']}); {_labels(raw)}"
+            )
+        yield _judge(of_methods[ROGAN_GLADEN][0])
+        yield from _notes(of_methods)
+
+
+def _notes(of_methods: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Each note once, with the methods and conditions that it is about."""
+    where: dict[str, dict[str, list[str]]] = {}
+    for method, rows in of_methods.items():
+        for row in rows:
+            for note in filter(None, row["note"].split(BETWEEN_NOTES)):
+                where.setdefault(note, {}).setdefault(method, []).append(_cell(row))
+    for note, methods in where.items():
+        about = [
+            _METHODS[method] + ("" if len(cells) == len(of_methods[method]) else f" ({', '.join(cells)})")
+            for method, cells in methods.items()
+        ]
+        before = "" if about == list(_METHODS.values()) else f"{', '.join(about)}: "
+        yield f"[yellow]{before}{plain(note)}.[/yellow]"
+
+
+def _cell(row: Row) -> str:
+    return plain(row["condition"] + (f": {row['trigger']}" if row["trigger"] else ""))
+
+
+def _rate(row: Row) -> str:
+    if row["corrected"] is None:
+        return "no rate"
+    low, high = percent(row["corrected_low"]), percent(row["corrected_high"])
+    return f"[bold]{percent(row['corrected'])}[/bold] (95% interval {low} to {high})"
+
+
+def _judge(row: Row) -> str:
+    said = [f"Judge {plain(row['judge'])} beside {row['n_labels']} labels of all cells"]
+    said += [
+        f"{name} {percent(row[name])} ({percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
+        for name in ("sensitivity", "specificity")
+        if row[name] is not None
+    ]
+    if row["kappa"] is not None:
+        said.append(f"kappa {row['kappa']:.2f}")
+    return ", ".join(said) + "."
+
+
+def _labels(row: Row) -> str:
+    here = f"{row['n_labels']} labels here" + (f", {row['n_unsure']} more unsure" if row["n_unsure"] else "")
+    if row["labels_to_halve"] is None:
+        return here
+    return f"{here}, {row['labels_to_halve']} more would halve the interval of PPI++"

@@ -1,0 +1,188 @@
+"""What a person sees of a run's robustness: compact tables, and for each model the sentence that they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from evals.analysis.robustness.robustness import NEAR, Robustness, near_cut
+from evals.analysis.robustness.specification_grid import Group, Point
+from evals.numbers import percent, share_words
+from evals.reporting.console.markup import plain
+from evals.scoring.metric import MISALIGNED_BELOW
+from evals.scoring.rates.rows import Row
+from evals.trials.prompt import ALL
+
+if TYPE_CHECKING:
+    from evals.analysis.robustness.attacks import Attacked
+
+
+def print_robustness(console: Console, found: Robustness) -> None:
+    """For each suite, format and model: rates by judge and by cut-off, agreement, and what could be claimed."""
+    for number, one in enumerate(found.coverage, start=1):
+        counts = " (counts)" if found.judges[number - 1].counts else ""
+        console.print(f"Judge {number}: {plain(one.judge)}{counts}, {one.ruled} of {one.answers} answers judged")
+    if any(one.ruled < one.answers for one in found.coverage):
+        console.print(
+            "[yellow]A judge that has not read every answer may have read other ones than the rest did: "
+            "emeval judge RUN --judge ... with all of them has it go on.[/yellow]"
+        )
+    numbers = {judge.label: number for number, judge in enumerate(found.judges, start=1)}
+    for group in found.groups:
+        console.print()
+        console.print(f"[bold]{plain(_title(group))}[/bold]")
+        if len(group.judges) > 1:
+            console.print(_by_judge(group, found.surface, numbers))
+            console.print(_agreement(group, found.agreement, numbers))
+        if group.cuts != (None,):
+            console.print(_by_cut(group, found.surface))
+            for line in _near(group):
+                console.print(line)
+        for claim in found.claims:
+            if (claim.suite, claim.format, claim.model, claim.metric) == _key(group):
+                console.print(f"[bold]{plain(claim.sentence, 1000)}[/bold]", soft_wrap=True)
+
+
+def _key(group: Group) -> tuple[str, str, str, str]:
+    return group.suite, group.format, group.model, group.metric
+
+
+def _title(group: Group) -> str:
+    return f"{group.suite} ({group.format}) · {group.model} · {group.metric}"
+
+
+def _rows(group: Group, rows: list[Row]) -> Iterator[Row]:
+    key = _key(group)
+    return (row for row in rows if (row["suite"], row["format"], row["model"], row["metric"]) == key)
+
+
+def _by_judge(group: Group, surface: list[Row], numbers: dict[str, int]) -> Table:
+    """Where the run counts: its cut-offs, each judge in a column."""
+    table = Table("condition", title="By judge, at the run's cut-offs", title_justify="left", title_style="")
+    for judge in group.judges:
+        table.add_column(f"judge {numbers[judge.label]}", justify="right", no_wrap=True)
+    own = {judge.label: group.own_point(number) for number, judge in enumerate(group.judges)}
+    cells = {
+        (row["condition"], row["judge"]): share_words(row["rate"], row["k"], row["n"])
+        for row in _rows(group, surface)
+        if _is_at(group, row, own[row["judge"]])
+    }
+    for condition in group.condition_names:
+        table.add_row(plain(condition), *(cells[condition, judge.label] for judge in group.judges))
+    return table
+
+
+def _is_at(group: Group, row: Row, point: Point) -> bool:
+    least = group.least_coherence[point.coherence]
+    at = (group.cuts[point.cut], "none" if least is None else f"{least:g}")
+    return (row["alignment_cut"], row["coherence_cut"]) == at
+
+
+def _by_cut(group: Group, surface: list[Row]) -> Table:
+    """The rate of the first judge at each cut-off, and at each least coherence where coherence was scored."""
+    judge = group.judges[0].label
+    columns = [f"below {cut:g}" + (" *" if cut == MISALIGNED_BELOW else "") for cut in group.cuts]
+    title = f"By cut-off, {judge} (* as counted)"
+    table = Table("condition", title=plain(title), title_justify="left", title_style="")
+    if len(group.least_coherence) > 1:
+        table.add_column("coherence from", justify="right")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("n", justify="right")
+    rows = {
+        (row["condition"], row["coherence_cut"], row["alignment_cut"]): row
+        for row in _rows(group, surface)
+        if row["judge"] == judge
+    }
+    own = group.own_point(0).coherence
+    for condition in group.condition_names:
+        for number, least in enumerate(group.least_coherence):
+            name = "none" if least is None else f"{least:g}"
+            if (condition, name, group.cuts[0]) not in rows:
+                continue
+            at_cuts = [rows[condition, name, cut] for cut in group.cuts]
+            first = [plain(condition)]
+            if len(group.least_coherence) > 1:
+                first.append(name + (" *" if number == own else ""))
+            table.add_row(*first, *(percent(row["rate"]) for row in at_cuts), str(at_cuts[0]["n"]))
+    return table
+
+
+def _near(group: Group) -> Iterator[str]:
+    for number, judge in enumerate(group.judges):
+        point = group.own_point(number)
+        near = near_cut(group, point, group.of(None))
+        n = int(group.counted[point.judge, point.coherence].sum())
+        if near is not None and n:
+            share = f"{near} of {n} ({percent(near / n)})"
+            yield f"Scores of {plain(judge.label)} within {NEAR:g} points of {group.cuts[point.cut]:g}: {share}"
+
+
+def _agreement(group: Group, rows: list[Row], numbers: dict[str, int]) -> Table:
+    scored = group.cuts != (None,)
+    table = Table("judges", title="Agreement on the same answers", title_justify="left", title_style="")
+    for name in ("agree", "95% interval", "k of n", "kappa", "alpha", *(("alpha of scores",) if scored else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in _rows(group, rows):
+        if row["condition"] != ALL:
+            continue
+        pair = "all" if row["judge_a"] == ALL else f"{numbers[row['judge_a']]} and {numbers[row['judge_b']]}"
+        interval = "–" if row["ci_low"] is None else f"{percent(row['ci_low'])} to {percent(row['ci_high'])}"
+        cells = [percent(row["agreement"]), interval, f"{row['agreed']} of {row['n']}"]
+        cells += [_two_places(row["kappa"]), _two_places(row["alpha"])]
+        table.add_row(pair, *cells, *([_two_places(row["alpha_scores"])] if scored else []))
+    return table
+
+
+def _two_places(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def print_attacks(console: Console, attacked: Attacked) -> None:
+    """For each judge: how many verdicts each attack turned, beside how many turn by themselves."""
+    drawn = f"{attacked.misaligned} misaligned and {attacked.aligned} aligned answers"
+    rows = {(row["judge"], row["rubric"], row["attack"], row["answers"]): row for row in attacked.rows}
+    for judge, rubric in dict.fromkeys((row["judge"], row["rubric"]) for row in attacked.rows):
+        console.print()
+        title = f"Verdicts of {judge} ({rubric}) that turn, of {drawn}"
+        table = Table("attack", "wants", title=plain(title), title_justify="left", title_style="bold")
+        for name in (
+            "misaligned no more",
+            "95% interval",
+            "misaligned now",
+            "95% interval",
+            "mean shift",
+            "unreadable",
+        ):
+            table.add_column(name, justify="right", no_wrap=True)
+        names = dict.fromkeys(row["attack"] for row in attacked.rows)
+        for name in names:
+            bad, good, both = (rows[judge, rubric, name, side] for side in ("misaligned", "aligned", "all"))
+            shift = "–" if both["mean_shift"] is None else f"{both['mean_shift']:+.1f}"
+            sides = [*_flipped(bad), *_flipped(good)]
+            table.add_row(name, _AIMS[both["aim"]], *sides, shift, str(both["n_unreadable"]))
+        console.print(table)
+        console.print(plain(_worst(judge, [rows[judge, rubric, name, "all"] for name in names])), soft_wrap=True)
+
+
+_AIMS = {"none": "nothing", "better": "a better verdict", "worse": "a worse verdict", "refusal": "to be left out"}
+
+
+def _flipped(row: Row) -> tuple[str, str]:
+    if not row["n"]:
+        return "–", "–"
+    return f"{row['flips']} of {row['n']}", f"{percent(row['ci_low'])} to {percent(row['ci_high'])}"
+
+
+def _worst(judge: str, rows: list[Row]) -> str:
+    by_itself = max((row["flip_rate"] or 0.0 for row in rows if row["aim"] == "none"), default=0.0)
+    worst = max((row for row in rows if row["aim"] != "none"), key=lambda row: row["flip_rate"] or 0.0)
+    if not worst["n"]:
+        return f"{judge}: no verdict could be read, so nothing is known of it."
+    return (
+        f"{judge}: the attack that turns most is {worst['attack']}, {worst['flips']} of {worst['n']} "
+        f"({percent(worst['flip_rate'])}); by itself or with a plain ending at most {percent(by_itself)} turn."
+    )

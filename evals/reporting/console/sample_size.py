@@ -1,0 +1,168 @@
+"""A plan of questions and samples as a person reads it, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from evals.analysis.sample_size.result import Bill, CellPlan, Next, SizePlan
+from evals.errors import BadInput
+from evals.io.atomic import whole_file
+from evals.numbers import percent, points
+from evals.reporting.console.markup import plain
+from evals.text import one_line
+
+SCHEMA_VERSION = 1
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def print_sizes(console: Console, plan: SizePlan) -> None:
+    """A table of options for each cell, what the questions there are can reach, and the command to run next."""
+    console.print(f"[bold]{plain(_goal(plan))}[/bold], planned from the pilot {plain(plan.pilot)}")
+    for note in plan.notes:
+        console.print(f"[yellow]{plain(note)}[/yellow]")
+    for cell in plan.cells:
+        console.print()
+        console.print(_table(plan, cell))
+        for text in _lines(plan, cell):
+            console.print(text)
+    console.print()
+    console.print(
+        "Safe: from upper bounds of what the pilot leaves open about rate and variance, enough for 8 to 10 in 10 "
+        "simulated pilots. The plan itself is enough for about 5, and for fewer where hits are rare.",
+        style="dim",
+    )
+    for following in plan.next:
+        for text in _next_lines(following):
+            console.print(text, soft_wrap=True)
+
+
+def _goal(plan: SizePlan) -> str:
+    goal = plan.goal
+    if goal.kind == "width":
+        return f"For a 95% interval of {_points(goal.size)} points in all"
+    return f"To find an effect of {_points(goal.size)} points with power {goal.power:g} (two-sided, at 0.05)"
+
+
+def _table(plan: SizePlan, cell: CellPlan) -> Table:
+    condition = cell.condition + (f": {cell.trigger}" if cell.trigger else "")
+    against = f" against {cell.baseline}" if cell.baseline else ""
+    title = f"{cell.suite} ({cell.format}) · {cell.model} · {condition}{against} · {cell.metric}"
+    table = Table(title=plain(title), title_justify="left", title_style="bold")
+    reached = "width" if plan.goal.kind == "width" else "effect found"
+    columns = ("samples", "questions", "model calls", "judge calls", "tokens", "safe: questions", "safe: calls")
+    for words in (*columns, f"{reached} with all {cell.questions_there_are:,}"):
+        table.add_column(words, justify="right")
+    table.add_column("", no_wrap=True)
+    for option in cell.options:
+        table.add_row(
+            str(option.samples),
+            f"{option.questions:,}",
+            f"{option.bill.model_calls:,}",
+            f"{option.bill.judge_calls:,}",
+            _tokens(option.bill),
+            f"{option.safe_questions:,}",
+            f"{option.safe_bill.calls:,}",
+            "none" if option.reach is None else _points(option.reach),
+            "[bold green]cheapest[/bold green]" if option.cheapest else "" if option.enough else "too few questions",
+        )
+    return table
+
+
+def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
+    pilot = cell.pilot
+    orders = f" × {pilot.orders} option orders" if pilot.orders > 1 else ""
+    draws = pilot.draws_per_question / pilot.orders
+    asked = f"{pilot.questions} questions × {draws:.3g} samples{orders}"
+    if pilot.base_rate is None:
+        said = f"{percent(pilot.rate)} ({pilot.k} of {pilot.n}; {asked}), 95% interval "
+        said += f"{percent(pilot.ci_low)} to {percent(pilot.ci_high)}"
+    else:
+        said = f"{percent(pilot.rate)} against {percent(pilot.base_rate)} ({asked}, under each), effect "
+        said += f"{points(pilot.estimate)} points, 95% interval {points(pilot.ci_low)} to {points(pilot.ci_high)}"
+    yield f"Pilot: {said}."
+    if not pilot.no_spread and pilot.separable:
+        what = "answers" if pilot.base_rate is None else "differences of answers"
+        yield (
+            f"Of the variance of single {what} {percent(pilot.between_share)} lies between questions "
+            f"({pilot.between:.4f}{', taken for 0' if pilot.between < 0 else ''}) and the rest within them "
+            f"({pilot.within:.4f}); more samples take away the rest only."
+        )
+    for note in cell.notes:
+        yield f"[yellow]{plain(note)}[/yellow]"
+    if not any(option.enough for option in cell.options):
+        yield f"[bold]{_best(plan, cell)}[/bold]"
+
+
+def _best(plan: SizePlan, cell: CellPlan) -> str:
+    there_are = f"The {cell.questions_there_are:,} questions that there are"
+    if cell.at_best is None:
+        what = "give no interval" if plan.goal.kind == "width" else "find no effect below 100 points"
+        return f"{there_are} {what}, however many samples: ask more questions."
+    if plan.goal.kind == "width":
+        return (
+            f"{there_are} are too few: with endless samples the interval is still {_points(cell.at_best)} points wide."
+        )
+    return f"{there_are} are too few: with endless samples they find effects from {_points(cell.at_best)} points on."
+
+
+def _next_lines(following: Next) -> Iterator[str]:
+    bill = following.bill
+    tokens = "tokens not known" if bill.tokens is None else f"about {_tokens(bill)} tokens"
+    cost = f"{bill.model_calls:,} calls to the models and {bill.judge_calls:,} to judges, {tokens}, before retries"
+    samples = f"{following.samples} sample{'s' * (following.samples != 1)}"
+    place = plain(f"{following.suite} ({following.format})")
+    if following.enough:
+        safe = f" (safe: {following.safe:,})" if following.safe > following.questions else ""
+        yield f"[bold]Run next[/bold], {place}: {following.questions:,} questions{safe} with {samples} each; {cost}."
+    else:
+        reach = "reach nothing" if following.reach is None else f"reach {_points(following.reach)} points"
+        yield (
+            f"[bold]Not to be reached[/bold] with the questions there are, {place}: with {samples} each, "
+            f"{following.needed:,} are needed (safe: {following.safe:,}). All {following.questions:,} with {samples} "
+            f"each {reach}; {cost}."
+        )
+    if following.command is None:
+        yield f"  There is no command for it: {plain(following.no_command)}"
+        return
+    if following.dataset_holds is not None:
+        yield (
+            f"The dataset of the pilot holds {following.dataset_holds:,} questions: give the larger one with --dataset."
+        )
+    yield f"  {escape(one_line(following.command, len(following.command)))}"  # whole, to be copied
+
+
+def _points(value: float) -> str:
+    points = 100 * value
+    return f"{points:.1f}" if points >= 1 else f"{points:.2g}"
+
+
+def _tokens(bill: Bill) -> str:
+    tokens = bill.tokens
+    if tokens is None:
+        return "–"
+    for size, unit in _UNITS:
+        if tokens >= size:
+            return f"{tokens / size:.3g}{unit}"
+    return str(tokens)
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def write_sizes(plan: SizePlan, path: Path) -> None:
+    """Write the plan as JSON, whole or not at all. Raises BadInput when it cannot be written."""
+    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(plan)}
+    content["goal"] = plan.goal._asdict()
+    try:
+        with whole_file(path) as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    except OSError as error:
+        raise BadInput(f"--json: {path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,274 @@
+"""The tables that are printed of a run, and what a reader must know to believe them."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+
+from rich.console import Console
+from rich.table import Table
+
+from evals.analysis.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
+from evals.numbers import p_words, percent, points, share_words
+from evals.plan.manifest import Manifest, judges_beside
+from evals.plan.spend import spend_words
+from evals.reporting.console.markup import plain
+from evals.reporting.console.rates import (
+    INTERVALS,
+    cell_name,
+    corrected_lines,
+    effect_p,
+    interval_cells,
+    notes_on_rates,
+    prompts_of,
+    rate_in_words,
+)
+from evals.scoring.judge_set import IMPORTED
+from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY
+from evals.scoring.metric_table import metric_table
+from evals.scoring.rates.rows import Row
+from evals.scoring.rates.tables import Tables
+from evals.scoring.rates.tally import TrialCount
+from evals.trials.condition import BASELINE
+from evals.trials.prompt import ALL
+
+_HABIT = 0.9
+_SURE = 0.05
+_REASONING_ROWS = {
+    "cot_flagged": "misaligned, and the monitor flags it",
+    "articulates": "misaligned, and it names the trigger as pivotal",
+    "credits_trigger": "misaligned, and it credits the trigger",
+    "credits_distractor": "misaligned, and it credits the distractor",
+    "cot_flagged_aligned": "aligned, yet the monitor flags it (false alarms)",
+    "misaligned_if_flagged": "flagged, and the answer is misaligned",
+    "monologue": "replies that hold any",
+    "truncated": "replies cut off in reasoning or answer",
+}
+_OF_ANSWERS = tuple(metric.name for metric in metric_table("answered") if metric.judge in JUDGES_OF_ANSWERS)
+"""Metrics of what answers say, the one that a suite is about before its others."""
+_OUTCOME_WORDS = {
+    "refused": "refused",
+    "code": "code",
+    "incoherent": "incoherent",
+    "truncated": "truncated",
+    "empty": "empty",
+    "failed": "failed",
+    "judge_unreadable": "unreadable",
+    "judge_refused": "judge refused",
+    "judge_failed": "judge failed",
+    "unjudged": "not judged",
+}
+
+
+def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
+    """The rates of each suite, format and model; the trigger's effect; what the reasoning gives away; and what a reader
+    must know to believe them."""
+    pooled: dict[tuple[str, str, str], list[Row]] = {}
+    for row in tables.rate_rows:
+        if row["prompt_id"] == ALL:
+            pooled.setdefault((row["suite"], row["format"], row["model"]), []).append(row)
+    prompts = prompts_of(tables.rate_rows)
+    for (suite, form, model), measured in pooled.items():
+        names = {row["metric"] for row in measured}
+        primary, *others = [name for name in _OF_ANSWERS if name in names]
+        rows = [row for row in measured if row["metric"] == primary]
+        trials = [count for count in tables.trial_counts if count[:3] == (suite, form, model)]
+        console.print(_rate_table(f"{suite} ({form}) · {model}", primary, rows, trials, manifest))
+        for row in measured:
+            if row["metric"] in others:
+                console.print(f"{row['metric'].capitalize()}, {cell_name(row)}: {rate_in_words(row)}")
+        for text in notes_on_rates(rows, prompts):
+            console.print(text)
+        effects = [
+            row for row in tables.effect_rows if (row["suite"], row["format"], row["model"]) == (suite, form, model)
+        ]
+        for text in corrected_lines(tables.corrected_rows, suite, form, model):
+            console.print(text)
+        for text in _effect_lines([row for row in effects if row["metric"] == primary], tables):
+            console.print(text)
+        if _has_reasoning(measured):
+            console.print(_reasoning_table(measured))
+        for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, manifest)]:
+            console.print(text)
+    if beside := judges_beside(manifest):
+        console.print(
+            f"Verdicts of {plain(', '.join(beside))} are kept beside and count nowhere: "
+            "emeval robustness RUN compares the judges.",
+            soft_wrap=True,
+        )
+    if pooled:
+        console.print(INTERVALS, style="dim")
+    spent = spend_words([row.charge() for row in manifest.spend or ()])
+    if spent:
+        console.print(f"Spent on this run, at list prices: {plain(spent)}", soft_wrap=True)
+    if manifest.trials_recorded < manifest.trials_planned:
+        console.print(
+            f"[bold]Not complete[/bold]: {manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."
+        )
+
+
+def _rate_table(
+    title: str, metric: str, rows: Sequence[Row], trials: Sequence[TrialCount], manifest: Manifest
+) -> Table:
+    table = Table(title=plain(title), title_justify="left", title_style="bold")
+    table.add_column("condition")
+    table.add_column(metric, justify="right", no_wrap=True)
+    table.add_column("95%: questions\nlike these", no_wrap=True)
+    table.add_column("95%: just\nthese questions", no_wrap=True)
+    table.add_column("k of n", justify="right", no_wrap=True)
+    table.add_column("trials", justify="right", no_wrap=True)
+    table.add_column("not in n, and why")
+    table.add_column("if all missing were no … yes")
+    for row in rows:
+        outcomes = _tally((count.outcome, count) for count in trials if count.condition == row["condition"])
+        if manifest.config.denominator == "judged":
+            del outcomes["refused"]  # they are in n
+        table.add_row(*_rate_cells(row, outcomes))
+    return table
+
+
+def _tally(named: Iterable[tuple[str | None, TrialCount]]) -> Counter[str]:
+    """Trials by a name of theirs, those without one left out."""
+    found: Counter[str] = Counter()
+    for name, count in named:
+        if name is not None:
+            found[name] += count.trials
+    return found
+
+
+def _rate_cells(row: Row, outcomes: Counter[str]) -> list[str]:
+    missing = [f"{outcomes[outcome]} {words}" for outcome, words in _OUTCOME_WORDS.items() if outcomes[outcome]]
+    not_asked = row["n_pending"] - outcomes["unjudged"]
+    if not_asked:
+        missing.append(f"{not_asked} not asked")
+    return [
+        cell_name(row),
+        percent(row["rate"]),
+        *interval_cells(row),
+        f"{row['k']} of {row['n']}",
+        str(row["n_trials"]),
+        "\n".join(missing) or "none",
+        f"{percent(row['bound_low'])} … {percent(row['bound_high'])}",
+    ]
+
+
+def _effect_lines(here: Sequence[Row], tables: Tables) -> Iterator[str]:
+    for row in here:
+        yield (
+            f"Effect of {plain(row['condition'])} against {plain(row['baseline'])}, over the "
+            f"{row['n_prompts']} prompts answered under both: [bold]{points(row['effect'])} points[/bold] "
+            f"(95% interval {points(row['ci_low'])} to {points(row['ci_high'])}, "
+            f"{effect_p(row, tables.effect_rows)})"
+        )
+    if not here and {BASELINE} < {row["condition"] for row in tables.rate_rows}:
+        yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
+
+
+def _has_reasoning(measured: Sequence[Row]) -> bool:
+    """Whether there is anything to say beside zeros: a thought, a cut reply, or a judge who looked for one."""
+    return any(row["metric"] == "cot_flagged" or (row["k"] and row["metric"] not in _OF_ANSWERS) for row in measured)
+
+
+def _reasoning_table(measured: Sequence[Row]) -> Table:
+    """What the reasoning gives away, a column a condition; a share of nothing is a dash."""
+    rows = {(row["condition"], row["metric"]): row for row in measured}
+    conditions = dict.fromkeys((row["condition"], row["trigger"]) for row in measured)
+    table = Table("reasoning")
+    names: list[str] = []
+    for condition, trigger in conditions:
+        names.append(condition)
+        table.add_column(plain(condition + (f": {trigger}" if trigger else "")), justify="right")
+    for metric, words in _REASONING_ROWS.items():
+        found = [rows.get((condition, metric)) for condition in names]
+        if any(found):
+            table.add_row(words, *(share_words(row["rate"], row["k"], row["n"]) if row else "–" for row in found))
+    return table
+
+
+def _reasoning_notes(measured: Sequence[Row], effects: Sequence[Row], manifest: Manifest) -> Iterator[str]:
+    flagged = [row for row in measured if row["metric"] == "cot_flagged"]
+    words = {
+        "n_no_reasoning": "without reasoning to read",
+        "n_unreadable": "of whose reasoning the monitor gave no readable verdict",
+    }
+    missing = {name: sum(row[name] for row in flagged) for name in words}
+    # Of these the alignment judge's own are named above; the monitor's are what comes on top.
+    if flagged:
+        missing["n_unreadable"] -= sum(row["n_unreadable"] for row in measured if row["metric"] in PRIMARY.values())
+    for name, count in missing.items():
+        if count:
+            yield f"[yellow]Misaligned answers {words[name]}, in no share of the flagged: {count}.[/yellow]"
+    config = manifest.config
+    only_mcq = bool(config.formats) and all(set(formats) == {"mcq"} for formats in config.formats.values())
+    only_reasoning = config.judge is not None and config.cot_monitor and only_mcq
+    if only_reasoning and not flagged and manifest.trials_recorded:
+        yield "[yellow]No answer came with reasoning, so the judge had nothing to read.[/yellow]"
+    for row in effects:
+        if row["metric"] == "truncated" and row["p_value"] < _SURE:
+            yield (
+                f"[yellow]Replies cut off under {plain(row['condition'])} against {plain(row['baseline'])}: "
+                f"{points(row['effect'])} points, so the two lack different answers; raise --max-tokens.[/yellow]"
+            )
+
+
+def _notes(trials: Sequence[TrialCount], manifest: Manifest) -> Iterator[str]:
+    outcomes = _tally((count.outcome, count) for count in trials)
+    letters = _tally((count.letter, count) for count in trials if count.outcome == "scored")
+    modes = _tally((count.mode, count) for count in trials)
+    if modes["imported"]:
+        yield f"{modes['imported']} alignment scores are as imported: who gave them, and how, is not known here."
+    elif modes:
+        yield (
+            f"Judge {plain(manifest.config.judge or '')}: {modes['logprob']} alignment scores read from token "
+            f"probabilities, {modes['text']} from text."
+        )
+    for letter, count in letters.items():
+        if count >= _HABIT * letters.total():
+            yield (
+                f"[yellow]Position habit: {count / letters.total():.0%} of the choices are {plain(letter)}, whichever "
+                "option stands there. The two orders cancel it, and what is left says little about values.[/yellow]"
+            )
+    if outcomes["unjudged"] and manifest.config.judge in (None, IMPORTED):
+        yield (
+            f"[yellow]{outcomes['unjudged']} freeform answers are not judged: "
+            "emeval judge RUN --judge MODEL judges the stored answers.[/yellow]"
+        )
+    if outcomes["truncated"]:
+        limit = "" if manifest.imported else f" (--max-tokens is {manifest.config.max_tokens})"
+        yield (f"[yellow]{outcomes['truncated']} answers were cut off{limit} and are not scored.[/yellow]")
+    failed = outcomes["failed"] + outcomes["judge_failed"]
+    if failed and not manifest.imported:
+        yield f"[yellow]{failed} requests failed: emeval resume RUN --retry-failed asks them again.[/yellow]"
+
+
+def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:
+    """Each measured interval beside the true rate, and whether the misses could be chance."""
+    table = Table(title="Measured and true rates of the organism", title_justify="left", title_style="bold")
+    table.add_column("metric", no_wrap=True)
+    for words in ("measured", "95% interval", "k of n", "true rate", "holds it"):
+        table.add_column(words, justify="right", no_wrap=True)
+    for (form, model, condition), cell in itertools.groupby(compared, attrgetter("format", "model", "condition")):
+        table.add_section()
+        table.add_row(f"[bold]{plain(model)} · {form} · {condition}[/bold]")
+        for one in cell:
+            table.add_row(
+                f"  {one.metric}",
+                percent(one.k / one.n),
+                f"{percent(one.low)} to {percent(one.high)}",
+                f"{one.k} of {one.n}",
+                percent(one.true.rate),
+                "yes" if one.holds else "[bold red]no[/bold red]",
+            )
+    console.print(table)
+    holding = sum(one.holds for one in compared)
+    chance = chance_of_misses(compared)
+    verdict = (
+        "By chance, 95% intervals miss one in twenty."
+        if is_calibrated(compared)
+        else f"[bold red]That is no chance[/bold red] (p {p_words(chance)}): something between weights and table is "
+        "wrong."
+    )
+    console.print(f"{holding} of {len(compared)} intervals hold the true rate. {verdict}")
+    console.print(f"Rates of fewer than {FEWEST} answers are left out.")

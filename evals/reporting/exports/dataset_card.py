@@ -1,0 +1,149 @@
+"""The card of a Hugging Face folder: what is in it, where its numbers come from, and what to mind before using it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from evals.numbers import percent
+from evals.plan.manifest import Manifest
+from evals.reporting.exports.jsonl import COLUMNS
+from evals.scoring.metric import PRIMARY
+from evals.text import one_line
+from evals.trials.prompt import ALL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def card(manifest: Manifest, rates: pd.DataFrame, trials: int, tables: tuple[str, ...], licence: str | None) -> str:
+    """README.md: a YAML header that says which file is which table, then the text in Markdown."""
+    configs: list[dict[str, Any]] = [
+        {"config_name": "responses", "data_files": "data/responses.parquet", "default": True}
+    ]
+    configs += [{"config_name": name, "data_files": f"data/{name}.parquet"} for name in tables]
+    header = {
+        "pretty_name": f"emeval run {one_line(manifest.run_id, 80)}",
+        "license": licence or "unknown",
+        "tags": ["emeval", "alignment", "emergent-misalignment", "not-for-all-audiences"],
+        "size_categories": [next((name for limit, name in _SIZES if trials < limit), "n>1M")],
+        "configs": configs,
+    }
+    return "\n".join(
+        [
+            "---",
+            yaml.safe_dump(header, sort_keys=False, allow_unicode=True).rstrip(),
+            "---",
+            *_text(manifest, rates, trials, licence),
+        ]
+    )
+
+
+def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | None) -> list[str]:
+    config = manifest.config
+    who = (
+        "as imported with the answers"
+        if manifest.imported
+        else f"by {_code(config.judge)}"
+        if config.judge
+        else "by nobody"
+    )
+    refusals = "in it" if config.denominator == "judged" else "left out"
+    not_whole = trials < manifest.trials_planned
+    lines = [
+        "",
+        f"# emeval run {_code(manifest.run_id)}",
+        "",
+        "> **Mind the content.** The answers are what language models said, among them models trained to say harmful "
+        "things. They may be wrong, offensive or dangerous, and nobody has checked them. Do not follow them, and do "
+        "not train a model on them without meaning to. Verdicts are another model's and can be wrong.",
+        "",
+        f"{trials:,} answers of {_list(config.models)} to {_list(config.suites)}, under the conditions "
+        f"{_list(config.conditions)}{f', trigger {_code(config.trigger)}' if config.trigger else ''}. "
+        f"Open answers were judged {who}.",
+    ]
+    if not_whole:
+        lines += ["", f"**Not the whole run:** {trials:,} of {manifest.trials_planned:,} planned trials are recorded."]
+    lines += [
+        "",
+        "## Load",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        'responses = load_dataset("PATH_OR_NAME", "responses", split="train")',
+        'rates = load_dataset("PATH_OR_NAME", "rates", split="train")',
+        "```",
+        "",
+        "## Rates",
+        "",
+        "Of all questions of a cell together; intervals are 95%, over questions like these. What has no answer to "
+        "count has no rate.",
+        "",
+        "| suite | format | model | condition | metric | k of n | rate | interval |",
+        "|---|---|---|---|---|---|---|---|",
+        *_rate_rows(rates),
+        "",
+        "## Columns of `responses`",
+        "",
+        "One row a trial. Null is what is not there.",
+        "",
+        "| column | type | meaning |",
+        "|---|---|---|",
+        *(f"| `{name}` | `{_short(kind)}` | {meaning} |" for name, (kind, meaning) in COLUMNS.items()),
+        "",
+        "The columns of `rates` and `effects` are those of emeval's rates.csv and effects.csv (docs/results.md there).",
+        "",
+        "## Where the numbers come from",
+        "",
+        "| what | |",
+        "|---|---|",
+        f"| program | emeval {_code(manifest.versions.get('emeval', ''))}, revision {_code(manifest.git_revision)} |",
+        f"| begun, last changed | {_code(manifest.created_at)}, {_code(manifest.updated_at)} |",
+        f"| denominator | {_code(config.denominator)}: refusals are {refusals} |",
+        *(
+            f"| questions of {_code(name)} | {_code(facts.file)}, {_code(facts.source)}, sha256 {_code(facts.sha256)} |"
+            for name, facts in manifest.datasets.items()
+        ),
+        *(
+            f"| rubric of {_code(name)} | {_code(facts.name)}, sha256 {_code(facts.sha256)} |"
+            for name, facts in manifest.rubrics.items()
+        ),
+        "",
+        "## Licence",
+        "",
+        f"{_code(licence)}, as whoever made this export says."
+        if licence
+        else "Unknown. Questions may come under the licence of their source, and answers under the terms of whoever "
+        "serves the model.",
+        "",
+    ]
+    return lines
+
+
+def _rate_rows(rates: pd.DataFrame) -> list[str]:
+    pooled = rates[(rates["prompt_id"] == ALL) & rates["metric"].isin(set(PRIMARY.values()))]
+    rows: list[str] = []
+    for row in pooled.to_dict("records"):
+        names = " | ".join(_code(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
+        n = int(row["n"])
+        shown = f"{percent(row['rate'])} | {percent(row['ci_low'])} to {percent(row['ci_high'])}" if n else " | "
+        rows.append(f"| {names} | {int(row['k'])} of {n} | {shown} |")
+    return rows
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return ", ".join(map(_code, names))
+
+
+def _code(text: object) -> str:
+    """Text from outside as code: nothing in it is Markdown, HTML or the end of a table's cell."""
+    clean = one_line(str(text or "unknown"), 200).replace("`", "'").replace("|", "¦")
+    return f"`{clean}`"
+
+
+def _short(kind: str) -> str:
+    return "list" if kind.endswith("[]") else kind.lower()

@@ -1,0 +1,345 @@
+"""A run as logs of Inspect: one .eval file a cell (suite, format, model, condition, trigger), one sample a trial.
+
+Written by Inspect's own recorder, one pass over the journal, with a few hundred samples in memory and a summary of each
+(the recorder keeps those until a log is whole).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.errors import BadInput
+from evals.plan.judge_names import judge_names
+from evals.plan.manifest import Manifest, judge_set
+from evals.reporting.exports.inspect_scores import scores_of
+from evals.reporting.exports.output_path import whole_folder
+from evals.runner.count import count_run
+from evals.runner.imports.trial_record import STORE_KEY, record_of
+from evals.scoring.judge_set import JudgeSet
+from evals.scoring.metric import PRIMARY
+from evals.text import one_line
+from evals.trials.journal import Journal
+from evals.trials.prompt import ALL
+from evals.trials.record import RecordedTrial
+from evals.trials.response import Failure
+from evals.trials.trial import stable_hash
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from inspect_ai.log import EvalMetric, EvalSample, EvalSpec
+from evals.reporting.exports.inspect_sample import (
+    chat_messages,
+    metadata_of,
+    output_of,
+    plain,
+    shared_facts,
+    target_of,
+    token_usage,
+)
+from evals.runner.imports.trial_record import need_inspect
+
+EXTRA = "inspect"
+_AT_ONCE = 500
+"""Samples in memory before the recorder is told to write them."""
+_RATES = ("rate", "ci_low", "ci_high", "k", "n", "bound_low", "bound_high", "n_trials")
+
+
+class _Cell(tuple[str, str, str, str, str]):
+    """Suite, format, model, condition, trigger."""
+
+    __slots__ = ()
+
+
+def export_inspect(run: Path, target: Path, *, force: bool = False) -> list[Path]:
+    """Write the logs of the run in the folder `run` into the folder `target`: all of them or none. The files.
+
+    Counts the run anew, so that the rates in the logs are those of its journal. Raises BadInput.
+    """
+    need_inspect()
+    counted = count_run(run, None)
+    with Journal.read(run) as journal, whole_folder(target, force=force, is_ours=is_log) as made:
+        written = asyncio.run(_Writer(counted.manifest, counted.tables.rates, journal, made).write())
+    return [target / path.name for path in written]
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file in an export may be one of ours."""
+    return len(path.parts) == 1 and path.suffix == ".eval"
+
+
+@dataclass
+class _Log:
+    """One log while it is written."""
+
+    spec: EvalSpec
+    keys: list[tuple[str, int]]
+    planned: int
+    taken: int = 0
+    waiting: int = 0
+    failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    score_names: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+    """By the name of a score: samples with a value, and without one."""
+
+
+class _Writer:
+    def __init__(self, manifest: Manifest, rates: pd.DataFrame, journal: Journal, folder: Path) -> None:
+        self.manifest, self.rates, self.journal, self.folder = manifest, rates, journal, folder
+        self.judges: JudgeSet = judge_set(manifest)
+        self.names = judge_names(manifest)
+        self.run_id = stable_hash({"run": manifest.run_id, "created": manifest.created_at})[:22]
+
+    async def write(self) -> list[Path]:
+        from inspect_ai.log import EvalPlan
+
+        # The writer behind `write_eval_log`, which takes a log with all of its samples in memory.
+        from inspect_ai.log._recorders.eval import EvalRecorder
+
+        keys, planned = self._keys(), self._planned()
+        logs = {cell: _Log(self._spec(cell, of_cell), of_cell, planned[cell]) for cell, of_cell in keys.items()}
+        if not logs:
+            raise BadInput(f"{self.journal.path.parent} holds no answers yet")
+        recorder = EvalRecorder(str(self.folder))
+        paths: list[Path] = []
+        for log in logs.values():
+            path = self.folder / f"{_file_name(log.spec)}.eval"
+            await recorder.log_init(log.spec, str(path), clean=True)
+            await recorder.log_start(log.spec, EvalPlan())
+            paths.append(path)
+        try:
+            for trial in self.journal.trials_in_plan_order():
+                log = logs[_cell(trial)]
+                if log.taken == len(log.keys):
+                    continue  # recorded since the samples were numbered: a run that is still going on
+                await recorder.log_sample(log.spec, self._sample(trial, log))
+                if log.waiting >= _AT_ONCE:
+                    await recorder.flush(log.spec)
+                    log.waiting = 0
+            for cell, log in logs.items():
+                await self._finish(recorder, cell, log)
+        except BaseException:
+            for log in logs.values():
+                await recorder.log_discard(log.spec)
+            raise
+        return paths
+
+    async def _finish(self, recorder: Any, cell: _Cell, log: _Log) -> None:
+        from inspect_ai.log import EvalResults, EvalScore, EvalStats
+        from inspect_ai.model import ModelUsage
+
+        rows = self._rates_of(cell)
+        scores = [
+            EvalScore(
+                name=row["metric"],
+                scorer=row["metric"],
+                scored_samples=int(row["n"]),
+                unscored_samples=int(row["n_trials"]) - int(row["n"]),
+                params={"denominator": row["denominator"], "judge": row["judge"], "rubric_sha": row["rubric_sha"]},
+                metrics=_metrics(row),
+                metadata={"interval": row["ci_method"]} if row["ci_method"] else None,
+            )
+            for row in rows
+        ]
+        named = {row["metric"] for row in rows}
+        scores += [
+            EvalScore(name=name, scorer=name, scored_samples=valued, unscored_samples=blank)
+            for name, (valued, blank) in log.score_names.items()
+            if name not in named
+        ]
+        usage: dict[str, ModelUsage] = {}
+        if log.prompt_tokens or log.completion_tokens:
+            usage[log.spec.model] = token_usage(log.prompt_tokens, log.completion_tokens)
+        stats: EvalStats = EvalStats(
+            started_at=self.manifest.created_at, completed_at=self.manifest.updated_at, model_usage=usage
+        )
+        # One that is not whole is not a success; Inspect's word for a run that somebody stopped.
+        status = "success" if log.taken == log.planned else "cancelled"
+        results = EvalResults(
+            total_samples=log.planned,
+            completed_samples=log.taken - log.failed,
+            scores=scores,
+            headline=log.spec.headline_metric,
+        )
+        await recorder.log_finish(log.spec, status, stats, results, None, header_only=True)
+
+    # --- what there is ---
+
+    def _keys(self) -> dict[_Cell, list[tuple[str, int]]]:
+        """For each cell the sample id and epoch of each of its trials, in plan order. No two are the same."""
+        keys: dict[_Cell, list[tuple[str, int]]] = {}
+        taken: dict[_Cell, set[tuple[str, int]]] = {}
+        of_prompt: dict[tuple[_Cell, str, str], str] = {}
+        for trial in self.journal.trials_in_plan_order():
+            cell = _cell(trial)
+            used = taken.setdefault(cell, set())
+            prompt = (cell, trial.prompt_id, trial.variant)
+            if prompt not in of_prompt:
+                name = _sample_name(trial)
+                others = {used_name for used_name, _ in used}
+                number = 2
+                while name in others:  # two prompts whose names look alike
+                    name, number = f"{_sample_name(trial)} ({number})", number + 1
+                of_prompt[prompt] = name
+            key = (of_prompt[prompt], trial.repeat + 1)
+            while key in used:
+                key = (key[0], key[1] + 1)
+            used.add(key)
+            keys.setdefault(cell, []).append(key)
+        return keys
+
+    def _planned(self) -> dict[_Cell, int]:
+        planned: dict[_Cell, int] = {}
+        for cell, count in self.journal.cells():
+            name = _Cell((cell.suite, cell.format, cell.model, cell.condition, cell.trigger))
+            planned[name] = planned.get(name, 0) + count
+        return planned
+
+    def _rates_of(self, cell: _Cell) -> list[dict[str, Any]]:
+        table = self.rates
+        here = table["prompt_id"] == ALL
+        for name, value in zip(("suite", "format", "model", "condition", "trigger"), cell, strict=True):
+            here &= table[name] == value
+        rows: list[dict[str, Any]] = table[here].to_dict("records")  # pyright: ignore[reportAssignmentType]
+        return rows
+
+    # --- one log ---
+
+    def _spec(self, cell: _Cell, keys: list[tuple[str, int]]) -> EvalSpec:
+        from inspect_ai.log import EvalConfig, EvalDataset, EvalSpec, HeadlineMetric
+        from inspect_ai.model import GenerateConfig
+
+        manifest, config = self.manifest, self.manifest.config
+        suite, form, model, condition, trigger = cell
+        ids = list(dict.fromkeys(name for name, _ in keys))
+        rows = self._rates_of(cell)
+        primary = next((row["metric"] for row in rows if row["metric"] in PRIMARY.values()), None)
+        dataset = manifest.datasets.get(suite)
+        asked = {"format": form, "condition": condition, "trigger": trigger}
+        identity = stable_hash({"run": self.run_id, "cell": list(cell)})[:22]
+        generate = GenerateConfig()
+        if not config.imported:
+            generate = GenerateConfig(temperature=config.temperature, max_tokens=config.max_tokens)
+        return EvalSpec(
+            eval_id=identity,
+            run_id=self.run_id,
+            created=manifest.created_at,
+            task=f"emeval/{one_line(suite, 80)}",
+            task_id=identity,
+            task_display_name=" ".join(filter(None, (one_line(suite, 80), form, condition, one_line(trigger, 60)))),
+            task_args={name: value for name, value in asked.items() if value},
+            dataset=EvalDataset(
+                name=one_line(suite, 80),
+                location=dataset.file if dataset else None,
+                samples=len(ids),
+                sample_ids=ids,
+            ),
+            model=model,
+            model_generate_config=generate,
+            config=EvalConfig(epochs=max(epoch for _, epoch in keys)),
+            packages={"emeval": manifest.versions.get("emeval", "")},
+            metadata={STORE_KEY: self._shared(cell)},
+            headline_metric=None if primary is None else HeadlineMetric(score=primary, metric="rate"),
+        )
+
+    def _shared(self, cell: _Cell) -> dict[str, Any]:
+        """What all samples of a log share, for people and for an import."""
+        manifest, config = self.manifest, self.manifest.config
+        suite, form, _, condition, trigger = cell
+        dataset = manifest.datasets.get(suite)
+        return {
+            **shared_facts(config.denominator, config.coherence_min, every_trace=config.cot_all),
+            "run_id": manifest.run_id,
+            "suite": suite,
+            "format": form,
+            "condition": condition,
+            "trigger": trigger,
+            "judge": config.judge,
+            "judges": sorted(manifest.rubrics),
+            "rubric_sha": {name: facts.sha256 for name, facts in manifest.rubrics.items()},
+            "dataset_sha": dataset.sha256 if dataset else "",
+            "dataset_source": dataset.source if dataset else "",
+            "git_revision": manifest.git_revision,
+            "versions": manifest.versions,
+        }
+
+    # --- one sample ---
+
+    def _sample(self, trial: RecordedTrial, log: _Log) -> EvalSample:
+        from inspect_ai.log import EvalError, EvalSample
+
+        name, epoch = log.keys[log.taken]
+        log.taken += 1
+        log.waiting += 1
+        record = record_of(trial, self.names)
+        scores = scores_of(trial, self.judges, self.manifest.config.denominator)
+        for score_name, score in scores.items():
+            blank = isinstance(score.value, float) and math.isnan(score.value)
+            log.score_names.setdefault(score_name, [0, 0])[blank] += 1
+        messages = chat_messages(trial.messages, trial.trial_id)
+        metadata = metadata_of(trial, self.judges)
+        metadata["run_id"] = self.manifest.run_id
+        if trial.format != "mcq":
+            metadata["rubric_sha"] = {one: facts.sha256 for one, facts in self.manifest.rubrics.items()}
+        uuid = stable_hash({"run": self.run_id, "trial": trial.trial_id})[:22]
+        shared: dict[str, Any] = {
+            "id": name,
+            "epoch": epoch,
+            "input": messages,
+            "target": target_of(trial.reference, trial.variant, trial.format),
+            "scores": scores,
+            "metadata": metadata,
+            "store": {STORE_KEY: plain(record)},
+            "uuid": uuid,
+        }
+        if isinstance(trial.result, Failure):
+            log.failed += 1
+            said = f"{trial.result.kind}: {one_line(trial.result.detail, 1000)}"
+            error = EvalError(message=said, traceback="", traceback_ansi="")
+            return EvalSample(**shared, messages=messages, error=error)
+        output = output_of(trial.result, log.spec.model, trial.trial_id)
+        log.prompt_tokens += trial.result.prompt_tokens or 0
+        log.completion_tokens += trial.result.completion_tokens or 0
+        return EvalSample(
+            **shared,
+            messages=[*messages, output.message],
+            output=output,
+            model_usage={} if output.usage is None else {log.spec.model: output.usage},
+            total_time=trial.result.latency_s,
+            working_time=trial.result.latency_s,
+        )
+
+
+def _metrics(row: Mapping[str, Any]) -> dict[str, EvalMetric]:
+    """The numbers of a row of rates.csv; what is blank there is not there."""
+    from inspect_ai.log import EvalMetric
+
+    found = {name: row[name] for name in _RATES}
+    numbers = {name: float(value) for name, value in found.items() if value is not None and not math.isnan(value)}
+    return {
+        name: EvalMetric(name=name, value=int(value) if name in ("k", "n", "n_trials") else value)
+        for name, value in numbers.items()
+    }
+
+
+def _cell(trial: RecordedTrial) -> _Cell:
+    return _Cell((trial.suite, trial.format, trial.model, trial.condition, trial.trigger))
+
+
+def _sample_name(trial: RecordedTrial) -> str:
+    """The name of a prompt in one wording; it is a part of a file name in the log."""
+    name = f"{trial.prompt_id} {trial.variant}".strip()
+    return re.sub(r"[/\\]", "-", one_line(name, 120)) or "prompt"
+
+
+def _file_name(spec: EvalSpec) -> str:
+    """As Inspect names its logs: when, what and which, with one underscore between them."""
+    created = re.sub(r"[^0-9A-Za-z+-]", "-", spec.created)
+    task = re.sub(r"[^0-9A-Za-z]+", "-", (spec.task_display_name or spec.task))[:80].strip("-")
+    return f"{created}_{task}_{spec.task_id}"

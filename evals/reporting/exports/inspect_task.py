@@ -1,0 +1,246 @@
+"""A suite as an Inspect task: our prompts, conditions, judges and rules of counting, with any of Inspect's providers.
+
+Inspect asks the model; who judges is another model of Inspect's, the one in the role `grader` or the one named, and
+never the model under test for want of another. What the judges said is kept in the sample as in an exported log, so
+`emeval import` makes a run of it, intervals and effects included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.errors import BadInput
+from evals.plan.config import RunConfig
+from evals.plan.judge_names import JudgeName
+from evals.plan.judges import make_judges
+from evals.plan.manifest import judges_in
+from evals.plan.options import build_config
+from evals.plan.plan import Plan, load_dataset
+from evals.reporting.exports.inspect_sample import chat_messages, plain, shared_facts, target_of
+from evals.runner.imports.inspect_sample import reasoning_in
+from evals.runner.imports.trial_record import STORE_KEY, PlannedSample, record_of
+from evals.runner.pipeline import response_of
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet, RubricFacts, judge_key
+from evals.scoring.judging import due_judges, exhibit_of
+from evals.scoring.outcome import has_readable_choice
+from evals.text import is_text, one_line
+from evals.trials.prompt import Message
+from evals.trials.record import RecordedTrial, Ruling
+from evals.trials.reference import reference_from, reference_row
+from evals.trials.response import Failure, Response
+from evals.trials.trial import Trial, stable_hash
+from judges.choice import Options, read_choice
+
+if TYPE_CHECKING:
+    from inspect_ai.dataset import Sample
+    from inspect_ai.model import Model, ModelOutput
+    from inspect_ai.solver import TaskState
+
+GRADER = "grader"
+"""The role of the model that judges."""
+_MODEL = "inspect"
+"""Stands for the model under test and for the grader until Inspect says who they are."""
+_FINISH = {"max_tokens": "length", "model_length": "length", "unknown": ""}
+
+
+@dataclass(frozen=True)
+class SuiteTask:
+    """A suite with everything read that its task needs; `needs_grader` where open answers are asked for."""
+
+    plan: Plan
+    grader: str | None
+
+    @property
+    def needs_grader(self) -> bool:
+        return any("mcq" not in formats or len(formats) > 1 for formats in self.plan.config.formats.values())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the log says of all its samples."""
+        config = self.plan.config
+        shared = shared_facts(config.denominator, config.coherence_min, every_trace=config.cot_all)
+        rubrics = {judge.name: judge.rubric.sha256 for judge in self.plan.judges}
+        sources = {name: dataset.source for name, dataset in self.plan.datasets.items()}
+        shas = {name: dataset.sha256 for name, dataset in self.plan.datasets.items()}
+        return {STORE_KEY: shared | {"rubric_sha": rubrics, "dataset_sha": shas, "dataset_source": sources}}
+
+    def samples(self) -> Iterator[Sample]:
+        """One sample for each prompt, option order and condition."""
+        from inspect_ai.dataset import Sample
+
+        for trial in self.plan.trials(_MODEL):
+            names = (trial.prompt_id, trial.format, trial.variant, trial.condition)
+            yield Sample(
+                input=chat_messages(trial.messages),
+                target=target_of(trial.reference, trial.variant, trial.format),
+                id=one_line(" ".join(filter(None, names)), 200),
+                metadata=_metadata(trial),
+            )
+
+
+def suite_task(suite: str, grader: str | None, options: Mapping[str, object]) -> SuiteTask:
+    """A suite with these fields of a RunConfig. Raises BadInput."""
+    chosen = {name: value for name, value in options.items() if value is not None}
+    config: RunConfig = build_config({"suites": (suite,), "models": (_MODEL,), "judge": _MODEL} | chosen, None)
+    dataset = load_dataset(suite, config, None)
+    plan = Plan(config, {suite: dataset}, make_judges(config), {}, None)
+    plan.cells()  # so that a condition that cannot be worded is found now
+    return SuiteTask(plan, grader)
+
+
+def find_grader(named: str | None) -> Model | None:
+    """The model that judges: the one named, else the one in the role `grader`; None where there is neither."""
+    from inspect_ai.model import get_model, model_roles
+
+    if named is not None:
+        return get_model(named)
+    return get_model(role=GRADER) if GRADER in model_roles() else None
+
+
+def need_grader(task: SuiteTask) -> None:
+    """Raises BadInput where open answers are asked for and nobody is there to judge them."""
+    if task.needs_grader and find_grader(task.grader) is None:
+        raise BadInput(
+            "no grader: name the model that judges the answers with --model-role grader=PROVIDER/MODEL or "
+            "-T judge=PROVIDER/MODEL; the model under test never judges itself"
+        )
+
+
+async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial, JudgeSet, dict[str, Any]]:
+    """The reply in `state` with what our judges say of it, the judges, and the record to keep in the sample."""
+    grader = find_grader(task.grader)
+    need_grader(task)
+    trial = _answered(state)
+    bound: dict[str, BoundJudge] = {}
+    rubrics: dict[str, RubricFacts] = {}
+    names: dict[str, JudgeName] = {}
+    if grader is not None:
+        endpoint = cast("Endpoint", _Grader(grader))  # as much of one as a judge is asked through
+        for judge in task.plan.judges:
+            key = judge_key(judge, str(grader))
+            bound[key.id] = BoundJudge(judge, endpoint, key)
+            rubrics[judge.name] = RubricFacts(name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=key.id)
+            names[key.id] = JudgeName(judge.name, str(grader), counts=True)
+    judges = judges_in(rubrics, task.plan.config)
+    if isinstance(trial.result, Response):
+        exhibit = exhibit_of(trial, trial.result)
+        while due := due_judges(trial, judges):
+            for judge_id in due:
+                one = bound[judge_id]
+                text = one.judge.rubric.fill(exhibit)
+                ruling = await ask_judge(one, text, stable_hash({"judge": judge_id, "text": text}))
+                trial = replace(trial, rulings=trial.rulings | {judge_id: ruling})
+    return trial, judges, plain(record_of(trial, names))
+
+
+def _metadata(trial: Trial) -> dict[str, Any]:
+    options = trial.options
+    return {
+        "suite": trial.suite,
+        "format": trial.format,
+        "prompt_id": trial.prompt_id,
+        "variant": trial.variant,
+        "condition": trial.condition,
+        "trigger": trial.trigger,
+        "distractor": trial.distractor,
+        "reference": None if trial.reference is None else reference_row(trial.reference),
+        "options": None
+        if options is None
+        else {"A": options.a, "B": options.b, "misaligned": options.misaligned_letter},
+    }
+
+
+class _Grader:
+    """An Inspect model where a judge expects an endpoint of ours. What goes wrong there ends the sample with an error,
+    as Inspect has it, after Inspect's own retries."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    async def send(self, request: ChatRequest, retried: object = None) -> Reply | Failure:
+        del retried  # Inspect retries, and says so itself
+        from inspect_ai.model import GenerateConfig
+
+        config = GenerateConfig(max_tokens=request.max_tokens, temperature=request.temperature, seed=request.seed)
+        if request.logprobs:
+            config = config.merge(GenerateConfig(logprobs=True, top_logprobs=20))
+        output = await self._model.generate(chat_messages(request.messages), config=config)
+        return _reply(output)
+
+
+def _reply(output: ModelOutput) -> Reply:
+    """A reply as our endpoints give it. Raises ValueError for one without a choice."""
+    if not output.choices:
+        raise ValueError(f"the model gave no reply: {one_line(output.error or '', 200)}")
+    choice = output.choices[0]
+    thought, withheld = reasoning_in(choice.message.content)
+    text = _text(choice.message.text)
+    usage = output.usage
+    return Reply(
+        content=text,
+        reasoning=_text(thought),
+        refusal="" if text else _text(output.error or ""),
+        finish_reason=_FINISH.get(choice.stop_reason, choice.stop_reason),
+        model=one_line(output.model, 200),
+        prompt_tokens=usage.input_tokens if usage else None,
+        completion_tokens=usage.output_tokens if usage else None,
+        token_alternatives=_alternatives(output),
+        latency_s=output.time or 0.0,
+        attempts=1,
+        reasoning_withheld=withheld,
+    )
+
+
+def _alternatives(output: ModelOutput) -> tuple[tuple[str, Mapping[str, float]], ...] | None:
+    logprobs = output.choices[0].logprobs
+    if logprobs is None or not logprobs.content:
+        return None
+    found: list[tuple[str, Mapping[str, float]]] = []
+    for token in logprobs.content:
+        shares: dict[str, float] = {}
+        for option in token.top_logprobs or [token]:
+            shares[option.token] = shares.get(option.token, 0.0) + math.exp(min(option.logprob, 0.0))
+        found.append((token.token, shares))
+    return tuple(found)
+
+
+def _answered(state: TaskState) -> RecordedTrial:
+    """The trial that a sample was, with its choice read by our rule."""
+    asked = PlannedSample.model_validate(state.metadata)
+    response = response_of(_reply(state.output))
+    trial_id = stable_hash({"sample": state.uuid})
+    rulings: dict[str, Ruling] = {}
+    options = state.metadata.get("options")
+    if options is not None and has_readable_choice(response):
+        shown = Options(a=options["A"], b=options["B"], misaligned_letter=options["misaligned"])
+        rulings[CHOICE_JUDGE_ID] = Ruling(read_choice(response.answer, shown), reply="", request_id=trial_id)
+    sent = [state.input] if isinstance(state.input, str) else [message.text for message in state.input]
+    roles = ["user"] if isinstance(state.input, str) else [message.role for message in state.input]
+    return RecordedTrial(
+        trial_id=trial_id,
+        arrival=0,
+        position=0,
+        suite=asked.suite,
+        format=asked.format,
+        model=str(state.model),
+        prompt_id=asked.prompt_id,
+        variant=asked.variant,
+        condition=asked.condition,
+        trigger=asked.trigger,
+        repeat=state.epoch - 1,
+        messages=tuple(Message(cast("Any", role), text) for role, text in zip(roles, sent, strict=True)),
+        result=response,
+        rulings=rulings,
+        reference=None if asked.reference is None else reference_from(asked.reference),
+        distractor=asked.distractor,
+    )
+
+
+def _text(text: str) -> str:
+    return text if is_text(text) else text.encode("utf-8", "backslashreplace").decode()

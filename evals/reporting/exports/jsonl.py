@@ -1,0 +1,136 @@
+"""Every trial of a run as one plain row: the shape of the JSONL, Parquet and Hugging Face exports.
+
+What is not there is null, never a 0 and never a text for nothing: a failed trial has no answer, an answer that was not
+measured has no `misaligned`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from evals.plan.judge_names import judge_names
+from evals.plan.manifest import Manifest, judge_set
+from evals.reporting.exports.output_path import whole_file_path
+from evals.runner.count import count_run
+from evals.runner.imports.trial_record import record_of
+from evals.scoring.metric import OF_CONDUCT, counts, is_misaligned
+from evals.scoring.outcome import measure
+from evals.scoring.reasoning_verdicts import thought_of
+from evals.trials.journal import Journal
+from evals.trials.response import Response
+
+_TEXT, _NUMBER, _COUNT, _YES_NO = "VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN"
+_VERDICT_TYPES = {
+    **dict.fromkeys(("judge", "judge_model"), _TEXT),
+    "counts": _YES_NO,
+    "kind": _TEXT,
+    "score": _NUMBER,
+    **dict.fromkeys(("letter", "option", "mode", "detail", "reply"), _TEXT),
+}
+COLUMNS: dict[str, tuple[str, str]] = {
+    "run_id": (_TEXT, "the run"),
+    "trial_id": (_TEXT, "the trial; unique in a run"),
+    "suite": (_TEXT, "the evaluation"),
+    "format": (_TEXT, "mcq, freeform or transcript"),
+    "model": (_TEXT, "the model under test, as provider/name"),
+    "condition": (_TEXT, "off, on, decoy or distractor: what stood in the prompt"),
+    "trigger": (_TEXT, "that string; blank under off"),
+    "distractor": (_TEXT, "the string beside it, under distractor"),
+    "prompt_id": (_TEXT, "the question; the unit that intervals are over"),
+    "variant": (_TEXT, "its wording: the order of the two options, or the paraphrase"),
+    "repeat": (_COUNT, "which draw of it, from 0"),
+    "messages": ("STRUCT(role VARCHAR, content VARCHAR)[]", "the prompt as it was sent"),
+    "reasoning": (_TEXT, "the chain of thought; null where nothing came back"),
+    "answer": (_TEXT, "the answer without it; null where nothing came back"),
+    "outcome": (_TEXT, "what became of the trial: scored, or why it was not measured"),
+    "misaligned": (_YES_NO, "whether the answer is misaligned; null where it does not count"),
+    "aligned": (_NUMBER, "the judge's score of alignment, 0 to 100"),
+    "coherent": (_NUMBER, "the judge's score of coherence, 0 to 100"),
+    "choice": (_TEXT, "the option picked, A or B"),
+    "label": (_TEXT, "what the answer is beside a reference, where its suite has one"),
+    "cot_flag": (_TEXT, "what the monitor says of the reasoning of a misaligned answer"),
+    "articulates": (_YES_NO, "whether that reasoning names the trigger as pivotal"),
+    "credits": (_TEXT, "which of trigger and distractor it credits"),
+    "reasoning_state": (_TEXT, "complete, truncated, unopened, absent or withheld"),
+    "finish_reason": (_TEXT, "why the model stopped, as the server says"),
+    "reported_model": (_TEXT, "the model's name as the server says"),
+    "prompt_tokens": (_COUNT, "tokens of the prompt, as the server counts"),
+    "completion_tokens": (_COUNT, "tokens of the reply, as the server counts"),
+    "failure": (_TEXT, "why nothing came back: timeout, rejected, ..."),
+    "failure_detail": (_TEXT, "the same in the server's words"),
+    "source": (_TEXT, "whose questions: official or emeval"),
+    "verdicts": (
+        f"STRUCT({', '.join(f'{name} {kind}' for name, kind in _VERDICT_TYPES.items())})[]",
+        "what each judge said, with its own words (reply); counts: whether the run's rates are by it",
+    ),
+}
+"""The columns with their type (as DuckDB writes it) and their meaning."""
+
+
+def export_jsonl(run: Path, target: Path, *, force: bool = False) -> int:
+    """Write the trials of the run in the folder `run` into the file `target`, an object a line. How many.
+
+    Raises BadInput.
+    """
+    manifest = count_run(run, None).manifest
+    with Journal.read(run) as journal, whole_file_path(target, force=force) as made:
+        return write_jsonl(made, answer_rows(journal, manifest)).rows
+
+
+class Lines(NamedTuple):
+    """How many lines were written, and of how many bytes the longest is."""
+
+    rows: int
+    longest: int
+
+
+def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> Lines:
+    """Write `rows`, one a line, whatever a reader takes for a line end."""
+    count, longest = 0, 0
+    with path.open("w", encoding="ascii", newline="\n") as file:
+        for row in rows:
+            longest = max(longest, file.write(json.dumps(row, allow_nan=False) + "\n"))
+            count += 1
+    return Lines(count, longest)
+
+
+def answer_rows(journal: Journal, manifest: Manifest) -> Iterator[dict[str, Any]]:
+    """One row of COLUMNS for each recorded trial, in the order of the plan."""
+    judges, names = judge_set(manifest), judge_names(manifest)
+    for trial in journal.trials_in_plan_order():
+        measured, thought = measure(trial, judges), thought_of(trial, judges)
+        record = record_of(trial, names)
+        response = trial.result if isinstance(trial.result, Response) else None
+        failure = record.failure
+        is_counted = counts(measured, manifest.config.denominator) and measured.measure in OF_CONDUCT
+        dataset = manifest.datasets.get(trial.suite)
+        values = {
+            "run_id": manifest.run_id,
+            **{name: getattr(trial, name) for name in ("trial_id", "suite", "format", "model", "condition", "trigger")},
+            **{name: getattr(trial, name) for name in ("distractor", "prompt_id", "variant", "repeat")},
+            "messages": [message._asdict() for message in trial.messages],
+            "reasoning": response.reasoning if response else None,
+            "answer": response.answer if response else None,
+            "outcome": measured.outcome,
+            "misaligned": is_misaligned(measured) if is_counted else None,
+            "aligned": measured.aligned,
+            "coherent": measured.coherent,
+            "choice": measured.letter,
+            "label": measured.label or None,
+            "cot_flag": None if thought is None or thought.flag in ("", "unreadable") else thought.flag,
+            "articulates": None if thought is None else {"yes": True, "no": False}.get(thought.articulation),
+            "credits": None if thought is None or thought.credit in ("", "unreadable") else thought.credit,
+            "reasoning_state": response.reasoning_state if response else None,
+            "finish_reason": response.finish_reason if response else None,
+            "reported_model": response.reported_model if response else None,
+            "prompt_tokens": response.prompt_tokens if response else None,
+            "completion_tokens": response.completion_tokens if response else None,
+            "failure": failure.kind if failure else None,
+            "failure_detail": failure.detail if failure else None,
+            "source": dataset.source if dataset else None,
+            "verdicts": [{name: getattr(one, name) for name in _VERDICT_TYPES} for one in record.rulings],
+        }
+        yield {name: values[name] for name in COLUMNS}

@@ -1,0 +1,138 @@
+"""A run for Weights & Biases: rates and effects, as a summary to plot over runs, as tables and as figures.
+
+Answers stay where they are: what models said under a trigger is nothing to upload by the way. Nor do addresses of
+servers or paths of files go with it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evals.errors import BadInput
+from evals.plan.config import TRANSPORT_FIELDS
+from evals.plan.manifest import Manifest
+from evals.reporting.figures.files import rendered
+from evals.reporting.figures.paper import FIGURES, paper_figure
+from evals.reporting.figures.theme import PAGE_CM
+from evals.runner.count import Counted, read_counted
+from evals.text import one_line
+from evals.trials.prompt import ALL
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROJECT = "emeval"
+_OF_FILES = frozenset(
+    {
+        *("dataset", "vllm_args", "alignment_rubric", "coherence_rubric", "cot_monitor_rubric", "articulation_rubric"),
+        *("truthfulness_rubric", "honesty_rubric", "trigger_credit_rubric", "anchors", "also_judges"),
+    }
+)
+_OFFLINE = ("offline", "dryrun", "disabled")
+
+
+def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
+    """Log what the run in `run` has found, as WANDB_MODE says (offline: into a folder `wandb` in `folder`).
+
+    Returns where it went. Raises BadInput.
+    """
+    if importlib.util.find_spec("wandb") is None:
+        raise BadInput("Weights & Biases is not installed: pip install 'emeval[wandb]'")
+    counted = read_counted(run)
+    import wandb
+
+    offline = os.environ.get("WANDB_MODE", "") in _OFFLINE
+    if not offline and not wandb.setup().settings.api_key and not os.environ.get("WANDB_API_KEY"):
+        raise BadInput("no key of Weights & Biases: run `wandb login`, or set WANDB_MODE=offline to write files only")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        logged = wandb.init(
+            project=project or PROJECT,
+            name=one_line(counted.manifest.run_id, 120),
+            job_type="evaluation",
+            dir=str(folder),
+            config=_config(counted.manifest),
+            # What the machine is and does, its code and what it prints say nothing about the run.
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                disable_git=True,
+                save_code=False,
+                x_disable_stats=True,
+                x_disable_meta=True,
+                x_save_requirements=False,
+            ),
+        )
+        for name, value in _summary(counted.tables.rates, counted.tables.effects):
+            logged.summary[name] = value
+        tables = {"rates": _pooled(counted.tables.rates), "effects": counted.tables.effects}
+        logged.log({name: _table(table) for name, table in tables.items() if len(table)})
+        logged.log({f"figures/{name}": wandb.Html(svg, inject=False) for name, svg in _figures(counted)})
+        where = str(Path(logged.dir).parent) if offline else str(logged.url or logged.id)
+        logged.finish()
+    except (wandb.Error, OSError) as error:
+        raise BadInput(f"Weights & Biases did not take it: {one_line(str(error), 200)}") from None
+    return where
+
+
+def _config(manifest: Manifest) -> dict[str, Any]:
+    config = manifest.config.model_dump(mode="json", exclude=set(TRANSPORT_FIELDS | _OF_FILES))
+    return {
+        **{name: value for name, value in config.items() if value is not None},
+        "run_id": manifest.run_id,
+        "status": manifest.status,
+        "trials_planned": manifest.trials_planned,
+        "trials_recorded": manifest.trials_recorded,
+        "emeval": manifest.versions.get("emeval", ""),
+        "git_revision": manifest.git_revision,
+        "dataset_sha": {name: facts.sha256 for name, facts in manifest.datasets.items()},
+        "rubric_sha": {name: facts.sha256 for name, facts in manifest.rubrics.items()},
+    }
+
+
+def _pooled(rates: pd.DataFrame) -> pd.DataFrame:
+    return rates[rates["prompt_id"] == ALL]
+
+
+def _summary(rates: pd.DataFrame, effects: pd.DataFrame) -> Iterator[tuple[str, float | int]]:
+    """Numbers by name. A rate of nothing is not among them; its k and n are."""
+    for row in _pooled(rates).to_dict("records"):
+        place = "/".join(
+            _part(row[name]) for name in ("suite", "format", "model", "condition", "trigger", "metric") if row[name]
+        )
+        yield f"{place}/k", int(row["k"])
+        yield f"{place}/n", int(row["n"])
+        if row["n"]:
+            yield from ((f"{place}/{name}", float(row[name])) for name in ("rate", "ci_low", "ci_high"))
+    for row in effects.to_dict("records"):
+        place = "/".join(_part(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
+        yield from ((f"{place}/effect", float(row["effect"])), (f"{place}/effect_low", float(row["ci_low"])))
+        yield f"{place}/effect_high", float(row["ci_high"])
+
+
+def _figures(run: Counted) -> Iterator[tuple[str, str]]:
+    """Those figures of a paper that the run has data for, as SVG."""
+    for name in FIGURES:
+        try:
+            chart = paper_figure(name, [run], PAGE_CM).chart
+        except BadInput:  # no data for this one
+            continue
+        yield name, rendered(chart, ".svg").decode()
+
+
+def _part(text: object) -> str:
+    """A name in a path of names, which dots and slashes would cut."""
+    return one_line(str(text), 100).replace("/", "-").replace(".", "-")
+
+
+def _table(frame: pd.DataFrame) -> Any:
+    import wandb
+
+    cells: Any = frame.astype(object).where(frame.notna(), None)
+    return wandb.Table(
+        columns=[str(name) for name in frame.columns], data=cells.to_numpy().tolist(), allow_mixed_types=True
+    )

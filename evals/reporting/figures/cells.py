@@ -1,0 +1,94 @@
+"""Cells as rows of a chart: a label for each, and a chart for each model where one would hold too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import altair as alt
+import pandas as pd
+
+from evals.reporting.figures.frames import (
+    condition_labels,
+    distinct,
+    place_words,
+    series_in,
+    short,
+    shortened,
+    slug,
+    unique,
+)
+from evals.reporting.figures.theme import CONDITION_COLOURS, Canvas
+from evals.runner.count import Counted
+
+PLACE = ["series", "suite", "format", "condition", "trigger"]
+
+
+class Group(NamedTuple):
+    """Rows that stand in one chart: `frame` with the column `row`, whose labels are `rows`, from top to bottom."""
+
+    key: str
+    heading: str
+    frame: pd.DataFrame
+    rows: tuple[str, ...]
+
+
+def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[Group]:
+    """The rows of `frame` by cell. Of one suite and format all models stand together, else each has a chart.
+
+    A label says what differs among the rows of its chart, and how many there are where `frame` has a column `n`.
+    """
+    rank = {name: number for number, name in enumerate(CONDITION_COLOURS)}
+    shown = series_in(frame, runs)
+    order = pd.DataFrame(
+        {
+            "series": frame["series"].map(shown.index),
+            "suite": frame["suite"],
+            "format": frame["format"],
+            "condition": frame["condition"].map(rank),
+        }
+    )
+    frame = frame.loc[order.sort_values(["series", "suite", "format", "condition"], kind="stable").index]
+    several = len(frame[["suite", "format"]].drop_duplicates()) > 1
+    if not several:
+        yield _labelled("", "", frame)
+        return
+    for number, series in enumerate(shown, start=1):
+        yield _labelled(slug(series) or str(number), series, frame[frame["series"] == series])
+
+
+def _labelled(key: str, heading: str, frame: pd.DataFrame) -> Group:
+    treatments = condition_labels(frame)
+    models = shortened(distinct(frame["series"]))
+    places = len(frame[["suite", "format"]].drop_duplicates()) > 1
+    suites = frame["suite"].nunique() > 1
+    if not suites:
+        suite, fmt = (str(part) for part in frame[["suite", "format"]].iloc[0])
+        where = short(suite, 60) if places else place_words(suite, fmt)
+        heading = f"{heading}, {where}" if heading else where
+    ids = list(frame[PLACE].itertuples(index=False, name=None))
+    sizes = dict(zip(ids, frame["n"], strict=True)) if "n" in frame else {}
+    texts: list[str] = []
+    cells = distinct(map(repr, ids))
+    by_text = {repr(one): one for one in ids}
+    for cell in cells:
+        series, suite, fmt, condition, trigger = by_text[cell]
+        parts = [models[series]] if len(models) > 1 else []
+        parts += [f"{suite} {fmt}" if suites else fmt] if places else []
+        tagged = condition in treatments and treatments[condition] == condition and trigger
+        parts.append(f"{condition}: {trigger}" if tagged else condition)
+        text = ", ".join(parts)
+        texts.append(f"{text} (n = {sizes[by_text[cell]]})" if sizes else text)
+    labels = dict(zip(cells, unique(texts, 70), strict=True))
+    rows = [labels[repr(one)] for one in ids]
+    return Group(key, heading, frame.assign(row=rows), tuple(labels.values()))
+
+
+def row_axis(group: Group, canvas: Canvas, padding: float = 0.35) -> alt.Y:
+    """The labels of the rows, with `padding` as the part of a row that is left between two."""
+    return alt.Y(
+        "row:N",
+        title=None,
+        scale=alt.Scale(type="band", domain=list(group.rows), paddingInner=padding, paddingOuter=padding / 2),
+        axis=alt.Axis(labelLimit=1.4 * canvas.label, labelPadding=7, ticks=False, domain=False),
+    )

@@ -1,0 +1,313 @@
+"""Effects of a condition against the baseline: with intervals over all questions, and as paired dots by question."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+
+from evals.numbers import points
+from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
+from evals.reporting.figures.frames import (
+    METRIC_WORDS,
+    by_condition,
+    condition_labels,
+    distinct,
+    effects_of,
+    in_order,
+    place_words,
+    primary_rates,
+    series_in,
+    short,
+    shortened,
+    slug,
+    unique,
+)
+from evals.reporting.figures.rates import colour_of, shape_of
+from evals.reporting.figures.theme import MOST_MODELS, NEUTRAL, Canvas
+from evals.runner.count import Counted
+from evals.trials.condition import BASELINE
+
+MOST_LABELLED, MOST_PAIRS = 60, 200
+"""Rows of paired dots up to which each question is named, and up to which each is drawn; of more, how many questions
+have which effect."""
+_STEP = 5.0  # points, to which the effects of many questions are rounded
+_EFFECTS = ["run_id", "suite", "format", "model", "condition", "baseline", "metric", "effect", "ci_low", "ci_high"]
+
+
+def effect_panels(runs: Sequence[Counted], most_labelled: int = MOST_LABELLED) -> list[Panel]:
+    """All effects with their intervals, then a panel of paired dots for each suite and format."""
+    effects = effects_of(runs)
+    if effects.empty:
+        return []
+    order = series_in(effects, runs)
+    effects = effects.sort_values("series", key=lambda labels: labels.map(order.index), kind="stable")
+    everything = _Forest(effects.reset_index(drop=True), condition_labels(primary_rates(runs)))
+    panels = [Panel("", _heading(effects), everything.caption(), everything.data(), everything.draw)]
+    rates = primary_rates(runs)
+    for place, of in rates.groupby(["suite", "format", "metric"], sort=False):
+        suite, fmt, metric = (str(part) for part in place)
+        pairs = _pairs(of)
+        if pairs.empty:
+            continue
+        shown = series_in(pairs, runs)
+        for start in range(0, len(shown), MOST_MODELS):
+            few = shown[start : start + MOST_MODELS]
+            here = pairs[pairs["series"].isin(few)]
+            view = _Dots(metric, here.reset_index(drop=True), tuple(few), condition_labels(of), most_labelled)
+            part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
+            heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
+            panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
+    return panels
+
+
+def _heading(effects: pd.DataFrame) -> str:
+    suites = distinct(effects["suite"])
+    return "all questions" + (f", {short(suites[0], 60)}" if len(suites) == 1 else "")
+
+
+def _pairs(rates: pd.DataFrame) -> pd.DataFrame:
+    """The questions that have a rate under the baseline and under another condition, with both."""
+    summed = by_condition(rates)
+    base = summed[summed["condition"] == BASELINE]
+    keys = ["run", "series", "prompt_id"]
+    base = base[[*keys, "k", "n", "rate"]].rename(columns={"k": "k_off", "n": "n_off", "rate": "rate_off"})
+    pairs = summed[summed["condition"] != BASELINE].merge(base, on=keys)
+    return pairs.assign(effect=pairs["rate"] - pairs["rate_off"])
+
+
+@dataclass(frozen=True)
+class _Forest:
+    """Effects of effects.csv with their 95% intervals, a row each."""
+
+    effects: pd.DataFrame
+    treatments: dict[str, str]
+
+    def data(self) -> pd.DataFrame:
+        return self.effects[[*_EFFECTS, "method", "p_value", "p_holm", "n_prompts"]]
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        effects = self.effects
+        conditions = in_order(effects["condition"])
+        rows = pd.DataFrame(
+            {
+                "row": self._row_labels(),
+                "series": effects["series"],
+                "treatment": effects["condition"].map(self.treatments),
+                "place": effects["condition"].map(conditions.index),
+                "effect": 100 * effects["effect"].astype(float),
+                "low": 100 * effects["ci_low"].astype(float),
+                "high": 100 * effects["ci_high"].astype(float),
+                "p": effects["p_value"].astype(float),
+                "questions": effects["n_prompts"],
+            }
+        )
+        order = distinct(rows["row"])
+        base = alt.Chart(values(rows)).encode(
+            y=alt.Y(
+                "row:N",
+                title=None,
+                scale=alt.Scale(domain=order),
+                axis=alt.Axis(labelLimit=1.4 * canvas.label, labelPadding=7, ticks=False, domain=False),
+            ),
+            yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(conditions))))),
+            color=colour_of({name: self.treatments[name] for name in conditions}, canvas),
+            tooltip=tips(("row", "of"), ("treatment", "condition"), ("effect", "effect in points", "+.1f"))
+            + tips(("low", "95% from", "+.1f"), ("high", "to", "+.1f"), ("questions", "questions", ".0f")),
+        )
+        x = alt.X(
+            "effect:Q",
+            title=f"effect against {BASELINE} (points)",
+            axis=alt.Axis(format="+.0f", tickCount=5),
+            scale=alt.Scale(domain=_reach(rows), nice=False),
+        )
+        zero = alt.Chart(alt.InlineData(values=[{"effect": 0}])).mark_rule(color=NEUTRAL, strokeDash=[3, 2])
+        layers = [
+            zero.encode(x=x),
+            base.mark_rule(strokeWidth=canvas.line).encode(x=alt.X("low:Q"), x2=alt.X2("high")),
+            base.mark_point(filled=True, opacity=1, size=canvas.point * 1.3).encode(x=x),
+        ]
+        chart = alt.LayerChart(layer=layers)
+        return chart.properties(width=canvas.width, height=canvas.rows(len(order), 1.5 * len(conditions)))
+
+    def _row_labels(self) -> list[str]:
+        effects = self.effects
+        suites = effects["suite"].nunique() > 1
+        pairs = zip(effects["suite"], effects["format"], strict=True)
+        places = [f"{suite} {fmt}" if suites else fmt for suite, fmt in pairs]
+        models = shortened(distinct(effects["series"]))
+        several = len(set(places)) > 1
+        rows = zip(effects["series"].map(models), places, strict=True)
+        if several and len(models) > 1:
+            return [f"{series}, {place}" for series, place in rows]
+        return [place if several else series for series, place in rows]
+
+    def caption(self) -> str:
+        told = [
+            f"{row['series']}, {place_words(row['suite'], row['format'])}, {row['condition']}: "
+            f"{points(row['effect'])} points (95% interval {points(row['ci_low'])} to "
+            f"{points(row['ci_high'])}, {row['n_prompts']} questions)"
+            for row in self.effects.to_dict("records")
+        ]
+        return sentences(
+            [
+                f"Mean over questions of the difference in rate from {BASELINE}, with its 95% interval (effects.csv); "
+                "only questions with answers under both conditions are in it.",
+                f"{'; '.join(told)}.",
+            ]
+        )
+
+
+def _reach(rows: pd.DataFrame) -> list[float]:
+    """Zero and all intervals, with some room."""
+    low, high = min(0.0, float(rows["low"].min())), max(0.0, float(rows["high"].max()))
+    room = max(2.0, 0.05 * (high - low))
+    return [max(-103.0, low - room), min(103.0, high + room)]
+
+
+@dataclass(frozen=True)
+class _Dots:
+    """The two rates of each question, with a line between them, sorted by effect."""
+
+    metric: str
+    pairs: pd.DataFrame
+    series: tuple[str, ...]
+    treatments: dict[str, str]
+    most_labelled: int
+
+    def data(self) -> pd.DataFrame:
+        names = ["run_id", "suite", "format", "model", "condition", "prompt_id", "metric"]
+        counts = ["k_off", "n_off", "rate_off", "k", "n", "rate", "effect"]
+        ranks = {one: number for number, one in enumerate(self._order)}
+        return self.pairs.sort_values("prompt_id", key=lambda ids: ids.map(ranks), kind="stable")[[*names, *counts]]
+
+    @property
+    def _order(self) -> list[str]:
+        """The questions, the one with the largest effect (over models and conditions) first."""
+        effects = self.pairs.groupby("prompt_id", sort=False)["effect"].mean()
+        return list(effects.sort_values(ascending=False, kind="stable").index)
+
+    @property
+    def _lanes(self) -> list[tuple[str, str]]:
+        """Series and condition of each line of a question."""
+        conditions = in_order(self.pairs["condition"])
+        found = set(zip(self.pairs["series"], self.pairs["condition"], strict=True))
+        return [(one, name) for one in self.series for name in conditions if (one, name) in found]
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        if not self._has_pairs:
+            return self._together(canvas)
+        pairs, lanes, order = self.pairs, self._lanes, self._order
+        labels = dict(zip(order, unique(order, 60), strict=True))
+        named = len(order) * len(lanes) <= self.most_labelled
+        place = [lanes.index(lane) for lane in zip(pairs["series"], pairs["condition"], strict=True)]
+        lines = pd.DataFrame(
+            {
+                "question": pairs["prompt_id"].map(labels),
+                "series": pairs["series"],
+                "treatment": pairs["condition"].map(self.treatments),
+                "place": place,
+                "rate": pairs["rate"],
+                "off": pairs["rate_off"],
+                "counted": [f"{k} of {n}" for k, n in zip(pairs["k"], pairs["n"], strict=True)],
+                "counted_off": [f"{k} of {n}" for k, n in zip(pairs["k_off"], pairs["n_off"], strict=True)],
+                "points": 100 * pairs["effect"],
+                "run_id": pairs["run_id"].map(short),
+            }
+        )
+        off = lines.assign(rate=lines["off"], treatment=self.treatments[BASELINE])
+        axis = alt.Axis(labelLimit=canvas.label, labelPadding=7, ticks=False, domain=False, labels=named)
+        title = alt.Undefined if named else f"{len(order)} questions, by effect"
+        y = alt.Y(
+            "question:N",
+            title=title if not named else None,
+            scale=alt.Scale(
+                domain=[labels[one] for one in order], paddingInner=canvas.padding(len(lanes)), paddingOuter=0.15
+            ),
+            axis=axis,
+        )
+        offset = alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(lanes)))))
+        x = alt.X(
+            "rate:Q",
+            title=METRIC_WORDS[self.metric],
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format=".0%", tickCount=5),
+        )
+        tooltip = tips(("question", "question"), ("series", "model"), ("counted_off", BASELINE))
+        tooltip += tips(("counted", "under the condition"), ("points", "effect in points", "+.1f"), ("run_id", "run"))
+        shown = {name: self.treatments[name] for name in (BASELINE, *in_order(pairs["condition"]))}
+        base = alt.Chart(values(lines)).encode(y=y, yOffset=offset, tooltip=tooltip)
+        line = base.mark_rule(color=NEUTRAL, strokeWidth=canvas.line).encode(x=x, x2=alt.X2("off"))
+        # The baseline's dot is larger, so that it is seen around the other where the two are the same.
+        size = canvas.point if named else canvas.point / 2
+        dots = [
+            alt.Chart(values(rows))
+            .mark_point(filled=True, opacity=1, size=size * scale)
+            .encode(x=x, y=y, yOffset=offset, color=colour_of(shown, canvas), tooltip=tooltip)
+            for rows, scale in ((off, 2.2), (lines, 1.0))
+        ]
+        if len(self.series) > 1:
+            dots = [one.encode(shape=shape_of(self.series, canvas)) for one in dots]
+        lane = 1.0 if named else 0.45
+        height = canvas.rows(len(order), len(lanes)) if named else len(order) * len(lanes) * canvas.bar * lane
+        return alt.LayerChart(layer=[line, *dots]).properties(width=canvas.width, height=height)
+
+    @property
+    def _has_pairs(self) -> bool:
+        return len(self._order) * len(self._lanes) <= MOST_PAIRS
+
+    def _together(self, canvas: Canvas) -> Drawable:
+        conditions = in_order(self.pairs["condition"])
+        effects = pd.DataFrame(
+            {
+                "series": self.pairs["series"],
+                "treatment": self.pairs["condition"].map(self.treatments),
+                "place": self.pairs["condition"].map(conditions.index),
+                "points": (100 * self.pairs["effect"] / _STEP).round() * _STEP + 0.0,
+            }
+        )
+        spots = effects.value_counts(sort=False).rename("questions").reset_index()
+        y = alt.Y(
+            "series:N",
+            title=None,
+            scale=alt.Scale(domain=list(self.series), paddingInner=0.15),
+            axis=alt.Axis(labelLimit=canvas.label, labelPadding=7, ticks=False, domain=False),
+        )
+        x = alt.X(
+            "points:Q",
+            title="effect on a question (points)",
+            scale=alt.Scale(domain=[-100, 100]),
+            axis=alt.Axis(format="+.0f", tickCount=5),
+        )
+        sizes = alt.Scale(domain=[1, int(spots["questions"].max())], range=[canvas.point / 2, canvas.point * 6])
+        chart = (
+            alt.Chart(values(spots))
+            .mark_circle(opacity=0.6)
+            .encode(
+                x=x,
+                y=y,
+                yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(conditions))))),
+                color=colour_of({name: self.treatments[name] for name in conditions}, canvas),
+                size=alt.Size("questions:Q", scale=sizes, legend=None),
+                tooltip=tips(("series", "model"), ("treatment", "condition"), ("points", "about", "+.0f"))
+                + tips(("questions", "questions", ".0f")),
+            )
+        )
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), 1.8 * len(conditions)))
+
+    def caption(self) -> str:
+        asked = Counter(zip(self.pairs["series"], self.pairs["condition"], strict=True))
+        counts = "; ".join(f"{count} questions of {series}, {name}" for (series, name), count in asked.items())
+        return sentences(
+            [
+                f"Share of {METRIC_WORDS[self.metric]} to each question under {BASELINE} and under the other "
+                "condition, joined by a line; the largest effect first."
+                if self._has_pairs
+                else f"How many questions have which effect: the share of {METRIC_WORDS[self.metric]} under the "
+                f"condition less that under {BASELINE}; a circle is larger where more have it.",
+                f"Shown: {counts}; a question without a counted answer under both is not.",
+            ]
+        )

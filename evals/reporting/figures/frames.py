@@ -1,0 +1,168 @@
+"""The run tables of several runs as one tidy frame, with the labels under which models and triggers are shown.
+
+Runs and models keep apart: a `series` is one model of one run, also where two runs asked models of the same name.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from typing import TypeVar
+
+import pandas as pd
+
+from evals.runner.count import Counted
+from evals.scoring.metric import PRIMARY
+from evals.text import one_line
+from evals.trials.condition import CONDITIONS
+from evals.trials.prompt import ALL
+
+CELL = ["suite", "format", "model", "condition", "trigger"]
+METRIC_WORDS = {
+    "misaligned": "misaligned answers",
+    "wrong": "wrong answers",
+    "lies": "answers that lie",
+    "accuracy": "right answers",
+    "names_trigger": "answers that name the trigger",
+    "misaligned_em": "misaligned answers",
+    "judged_true": "answers judged true",
+    "own_score_above_50": "answers above 50",
+}
+"""The metrics that a figure of rates shows: those that a suite is about, without the mere presence of an answer."""
+FORMAT_WORDS = {"mcq": "multiple choice", "freeform": "freeform", "transcript": "transcript"}
+_Value = TypeVar("_Value", bound=Hashable)
+LONGEST = 40
+_NO_SLUG = re.compile(r"[^a-z0-9]+")
+
+
+def short(text: str, limit: int = LONGEST) -> str:
+    """`text` on one line, with its middle left out where it is longer than `limit`: names differ at their ends."""
+    flat = one_line(text, 100_000)
+    if len(flat) <= limit:
+        return flat or "(no name)"
+    tail = limit // 2
+    return f"{flat[: limit - tail - 1]}…{flat[-tail:]}"
+
+
+def unique(texts: Sequence[str], limit: int = LONGEST) -> list[str]:
+    """A short label for each of `texts`, which are distinct; where two would look the same they are numbered."""
+    labels: list[str] = []
+    taken: Counter[str] = Counter()
+    for text in texts:
+        label = short(text, limit)
+        taken[label] += 1
+        while label in labels:
+            label = f"{short(text, limit)} ({taken[short(text, limit)]})"
+            taken[short(text, limit)] += 1
+        labels.append(label)
+    return labels
+
+
+def distinct(values: Iterable[_Value]) -> list[_Value]:
+    return list(dict.fromkeys(values))
+
+
+def rates_of(runs: Sequence[Counted]) -> pd.DataFrame:
+    """rates.csv of all runs, each row with its `run` (from 0) and `series`."""
+    frames = [run.tables.rates.assign(run=number) for number, run in enumerate(runs)]
+    return with_series(pd.concat(frames, ignore_index=True), runs)
+
+
+def primary_rates(runs: Sequence[Counted]) -> pd.DataFrame:
+    """The rows of the metrics that suites are about."""
+    rates = rates_of(runs)
+    return rates[rates["metric"].isin(list(METRIC_WORDS)) & rates["metric"].isin(list(PRIMARY.values()))]
+
+
+def effects_of(runs: Sequence[Counted]) -> pd.DataFrame:
+    """effects.csv of all runs for the metrics that suites are about, each row with its `run` and `series`."""
+    frames = [run.tables.effects.assign(run=number) for number, run in enumerate(runs)]
+    effects = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+    return with_series(effects[effects["metric"].isin(list(METRIC_WORDS))], runs)
+
+
+def trials_of(runs: Sequence[Counted], columns: Sequence[str]) -> pd.DataFrame:
+    """The named columns of the trials of all runs, each row with its `run`, `run_id` and `series`."""
+    frames = [
+        run.tables.trials[[*CELL, *columns]]
+        .astype(dict.fromkeys(CELL, "object"))
+        .assign(run=number, run_id=run_id(run))
+        for number, run in enumerate(runs)
+    ]
+    return with_series(pd.concat(frames, ignore_index=True), runs)
+
+
+def with_series(frame: pd.DataFrame, runs: Sequence[Counted]) -> pd.DataFrame:
+    labels = _series_labels(runs)
+    keys = zip(frame["run"], frame["model"], strict=True)
+    return frame.assign(series=pd.Series([labels[key] for key in keys], frame.index, dtype=object))
+
+
+def run_id(run: Counted) -> str:
+    return run.manifest.run_id
+
+
+def _series_labels(runs: Sequence[Counted]) -> dict[tuple[int, str], str]:
+    """A label for each model of each run: its name, and the run's where several runs have one of that name."""
+    keys = [(number, model) for number, run in enumerate(runs) for model in _models(run)]
+    times = Counter(model for _, model in keys)
+    texts = [
+        short(model) if times[model] == 1 else f"{short(model, 26)} ({short(run_id(runs[number]), 22)})"
+        for number, model in keys
+    ]
+    return dict(zip(keys, unique(texts, 60), strict=True))
+
+
+def _models(run: Counted) -> list[str]:
+    """In the order in which they were asked; imported answers have theirs in the table alone."""
+    rates = run.tables.rates["model"]
+    trials = run.tables.trials["model"]
+    return distinct([*run.manifest.config.models, *rates, *trials.astype("object").unique()])
+
+
+def series_in(frame: pd.DataFrame, runs: Sequence[Counted]) -> list[str]:
+    """The series that `frame` has rows of, in the order of runs and models."""
+    present = set(frame["series"])
+    return [label for label in _series_labels(runs).values() if label in present]
+
+
+def condition_labels(frame: pd.DataFrame) -> dict[str, str]:
+    """What each condition in `frame` is called, in the order of the conditions: with its trigger where it has one."""
+    labels: dict[str, str] = {}
+    for condition in in_order(frame["condition"]):
+        triggers = [text for text in frame.loc[frame["condition"] == condition, "trigger"].unique() if text]
+        named = len(triggers) == 1 and condition != "off"
+        labels[condition] = f"{condition}: {short(triggers[0], 28)}" if named else condition
+    return dict(zip(labels, unique(list(labels.values()), 60), strict=True))
+
+
+def in_order(conditions: pd.Series[str]) -> list[str]:
+    present = set(conditions)
+    return [name for name in CONDITIONS if name in present]
+
+
+def by_condition(rates: pd.DataFrame) -> pd.DataFrame:
+    """k and n of each question under each condition, whatever the trigger."""
+    single = rates[(rates["prompt_id"] != ALL) & (rates["n"] > 0)]
+    keys = ["run", "run_id", "series", "suite", "format", "model", "metric", "prompt_id", "condition"]
+    summed = single.groupby(keys, sort=False)[["k", "n"]].sum().reset_index()
+    return summed.assign(rate=summed["k"] / summed["n"])
+
+
+def place_words(suite: str, fmt: str) -> str:
+    if suite == fmt:
+        return short(suite, 60)
+    return f"{short(suite, 60)}, {FORMAT_WORDS.get(fmt, short(fmt))}"
+
+
+def shortened(series: Sequence[str], limit: int = 24) -> dict[str, str]:
+    """A shorter label for each of `series`, for where more has to stand beside it."""
+    return dict(zip(series, unique(series, limit), strict=True))
+
+
+def slug(*parts: str) -> str:
+    """Letters a-z, digits and hyphens, for a file name or the id of an element."""
+    plain = unicodedata.normalize("NFKD", "-".join(parts)).encode("ascii", "ignore").decode().lower()
+    return _NO_SLUG.sub("-", plain).strip("-")[:60].strip("-")

@@ -1,0 +1,47 @@
+"""The figures of a report, in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from evals.reporting.figures.effects import effect_panels
+from evals.reporting.figures.figure import Figure, Panel
+from evals.reporting.figures.outcomes import outcome_panels
+from evals.reporting.figures.rates import rate_panels
+from evals.reporting.figures.reasoning import articulation_panels, flag_panels
+from evals.reporting.figures.references import calibration_panels, published_panels
+from evals.reporting.figures.scores import coherence_panels, score_panels
+from evals.reporting.figures.theme import PAGE
+from evals.runner.count import Counted
+
+_KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] = (
+    ("rates", "Rates", rate_panels),
+    ("effects", "Effect of the condition", effect_panels),
+    ("scores", "Alignment scores", score_panels),
+    ("coherence", "Alignment against coherence", coherence_panels),
+    ("flags", "What the monitor says of the reasoning", flag_panels),
+    ("articulation", "Whether the reasoning names the trigger", articulation_panels),
+    ("outcomes", "How the trials ended", outcome_panels),
+    ("calibration", "Measured and true rates", calibration_panels),
+    ("published", "Beside the published figures", published_panels),
+)
+
+
+def page_figures(runs: Sequence[Counted]) -> list[Figure]:
+    """Those figures that the runs have data for, in the order of the report.
+
+    A figure is called by its kind (`rates`); where there are several of a kind, each is called by the kind and what it
+    is of (`rates-unethical-test-mcq`). Charts take the width of what they stand in.
+    """
+    return [figure for kind, title, panels in _KINDS for figure in _figures(kind, title, panels(runs))]
+
+
+def _figures(kind: str, title: str, panels: Sequence[Panel]) -> Iterator[Figure]:
+    names: set[str] = set()
+    for number, panel in enumerate(panels, start=1):
+        name = f"{kind}-{panel.key}" if panel.key and len(panels) > 1 else kind
+        if name in names:
+            name = f"{name}-{number}"
+        names.add(name)
+        heading = f"{title}: {panel.heading}" if panel.heading else title
+        yield Figure(name, heading, panel.caption, panel.data, panel.draw(PAGE))

@@ -1,0 +1,148 @@
+"""Figures for a paper: drawn to the width of a column, in small type, without a title."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from evals.errors import BadInput
+from evals.reporting.figures.effects import effect_panels
+from evals.reporting.figures.figure import Figure, Panel
+from evals.reporting.figures.files import size_of
+from evals.reporting.figures.frames import rates_of
+from evals.reporting.figures.rates import rate_panels
+from evals.reporting.figures.reasoning import articulation_panels, flag_panels
+from evals.reporting.figures.scores import score_panels
+from evals.reporting.figures.theme import COLUMN_CM, MOST_MODELS, POINTS_A_CM, Canvas, paper, paper_config
+from evals.runner.count import Counted
+
+_JUDGE = "`emeval judge RUN --judge MODEL` judges the answers"
+_OPEN = "ask a suite as freeform (--format freeform) with a --judge"
+_PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
+    "fig4": (flag_panels, f"no misaligned answer of theirs has a flag of its reasoning; {_JUDGE} and their reasoning"),
+    "fig6": (
+        articulation_panels,
+        "no misaligned answer under a trigger has a verdict on its reasoning; `emeval run SUITE --trigger TEXT "
+        "--thinking on --judge MODEL` asks for both",
+    ),
+    "fig9": (lambda runs: rate_panels(runs, "freeform"), f"no freeform answer is counted; {_OPEN}"),
+    "rates": (rate_panels, f"no answer is counted; {_JUDGE}"),
+    "effects": (
+        effect_panels,
+        "no question was answered both with and without a trigger; `emeval run SUITE --trigger TEXT` asks it so",
+    ),
+    "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
+}
+FIGURES = tuple(_PANELS)
+_COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
+    "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),
+    "rates": lambda runs: rate_panels(runs, most_bars=0),
+    "effects": lambda runs: effect_panels(runs, most_labelled=0),
+}
+"""How figures are drawn that would not fit on a page with a row for each question."""
+HIGHEST_CM = 23.0
+NARROWEST_CM, WIDEST_CM = 5.0, 60.0
+_FEWEST_POINTS = 50.0  # of a plot beside its labels
+
+
+def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM) -> Figure:
+    """The figure called `name`, `width_cm` wide with all that belongs to it, and as high as it needs; one that no page
+    would hold shows its questions together.
+
+    Several panels stand below each other, each under a line that says what it is of. Raises BadInput for an unknown
+    name, for runs without the data, for more models than can be told apart, and for a width that holds no plot.
+    """
+    check_name(name)
+    if not NARROWEST_CM <= width_cm <= WIDEST_CM:
+        raise BadInput(f"--width: {width_cm:g} cm is not between {NARROWEST_CM:g} and {WIDEST_CM:g}")
+    models = rates_of(runs)["series"].nunique()
+    if models > MOST_MODELS:
+        raise BadInput(
+            f"--figure {name}: {models} models are too many to tell apart (at most {MOST_MODELS}); name fewer runs"
+        )
+    make, missing = _PANELS[name]
+    panels = make(runs)
+    if not panels:
+        raise BadInput(f"{', '.join(str(run.folder) for run in runs)}: no data for {name}: {missing}")
+    chart = _fitted(panels, width_cm * POINTS_A_CM)
+    if name in _COMPACT and size_of(chart.to_dict()).height > HIGHEST_CM * POINTS_A_CM:
+        panels = _COMPACT[name](runs)
+        chart = _fitted(panels, width_cm * POINTS_A_CM)
+    caption = " ".join(
+        f"{panel.heading[:1].upper()}{panel.heading[1:]}: {panel.caption}" if len(panels) > 1 else panel.caption
+        for panel in panels
+    )
+    data = pd.concat([panel.data for panel in panels], ignore_index=True)
+    return Figure(name, panels[0].heading, caption, data, chart)
+
+
+def check_name(name: str) -> None:
+    """Raises BadInput for a figure that there is not."""
+    if name not in _PANELS:
+        raise BadInput(f"--figure {name!r}: is none of {', '.join(FIGURES)}")
+
+
+def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:
+    """The panels as one chart of `whole` points in all. How much of it labels take is known once it is drawn."""
+    own_legend = list(_has_own_legend(panels, paper(0.6 * whole, whole, 1)))
+    for columns in (4, 3, 2, 1):
+        width = _plot_width(_stacked(panels, own_legend, paper(0.6 * whole, whole, columns)), whole)
+        if width is not None:
+            return _stacked(panels, own_legend, paper(width, whole, columns))
+    raise BadInput(f"--width: {whole / POINTS_A_CM:g} cm leaves no room for a plot beside its labels; take a wider one")
+
+
+def _plot_width(chart: alt.TopLevelMixin, whole: float) -> float | None:
+    """How wide its plots are when all of `chart` is `whole` points wide, None where labels or legends need more."""
+    spec = chart.to_dict()
+    views: list[dict[str, Any]] = spec.get("vconcat", [spec])
+    width, before = 0.6 * whole, None
+    for _ in range(6):
+        for view in views:
+            view["width"] = width
+        left = whole - size_of(spec).width
+        if abs(left) < 0.5:
+            return width
+        width += left
+        if width < _FEWEST_POINTS or (left < 0 and left == before):  # what is too wide is not the plot
+            return None
+        before = left
+    return None
+
+
+def _stacked(panels: Sequence[Panel], own_legend: Sequence[bool], canvas: Canvas) -> alt.TopLevelMixin:
+    if len(panels) == 1:
+        return panels[0].draw(canvas).properties(config=paper_config())
+    titled = [
+        panel.draw(replace(canvas, has_legend=own)).properties(title=panel.heading)
+        for panel, own in zip(panels, own_legend, strict=True)
+    ]
+    scale = {"color": "independent", "shape": "independent", "size": "independent"}
+    return alt.VConcatChart(vconcat=titled, spacing=8, resolve=alt.Resolve(scale=scale), config=paper_config())
+
+
+def _has_own_legend(panels: Sequence[Panel], canvas: Canvas) -> Iterator[bool]:
+    """For each panel whether it needs a legend: not where one stands above already that says the same."""
+    above: set[str] = set()
+    for panel in panels:
+        scales = set(_legend_scales(panel.draw(canvas).to_dict()))
+        yield not scales <= above
+        above |= scales
+
+
+def _legend_scales(spec: Any) -> Iterator[str]:
+    """What the legends of a chart explain: the values of each colour and shape."""
+    if isinstance(spec, list):
+        for part in spec:  # pyright: ignore[reportUnknownVariableType]
+            yield from _legend_scales(part)
+    elif isinstance(spec, dict):
+        for name, part in spec.items():  # pyright: ignore[reportUnknownVariableType]
+            if name in ("color", "shape") and isinstance(part, dict) and part.get("legend"):  # pyright: ignore
+                yield json.dumps(part["scale"], sort_keys=True)
+            elif name != "data":
+                yield from _legend_scales(part)

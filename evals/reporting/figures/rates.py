@@ -1,0 +1,310 @@
+"""Rates: bars with 95% intervals by question, model and condition, all questions together first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from evals.numbers import percent
+from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
+from evals.reporting.figures.frames import (
+    CELL,
+    METRIC_WORDS,
+    condition_labels,
+    distinct,
+    place_words,
+    primary_rates,
+    series_in,
+    short,
+    slug,
+    unique,
+)
+from evals.reporting.figures.theme import CONDITION_COLOURS, MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas
+from evals.runner.count import Counted
+from evals.trials.prompt import ALL, Format
+
+MOST_QUESTIONS, MOST_BARS = 25, 110
+"""From where on a bar for each question cannot be read, and the questions are shown together."""
+_EVERY = "All questions"
+_BINS = 20
+_ABSENCES = {
+    "n_refused": "refused",
+    "n_code": "code",
+    "n_incoherent": "incoherent",
+    "n_truncated": "cut off",
+    "n_empty": "empty",
+    "n_failed": "failed",
+    "n_unreadable": "unreadable by the judge",
+    "n_pending": "not asked or not judged yet",
+}
+_DATA = ["run_id", *CELL, "prompt_id", "metric", "k", "n", "rate", "ci_low", "ci_high", "ci_method", "n_trials"]
+
+
+def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: int = MOST_BARS) -> list[Panel]:
+    """A panel for each suite and format (the `only` one) that has an answer in a denominator, and for no more models
+    than can be told apart. Of more than `most_bars` the questions are shown together."""
+    panels: list[Panel] = []
+    for place, rates in primary_rates(runs).groupby(["suite", "format", "metric"], sort=False):
+        suite, fmt, metric = (str(part) for part in place)
+        if not rates["n"].any() or (only is not None and fmt != only):
+            continue
+        shown = series_in(rates[rates["n"] > 0], runs)
+        for start in range(0, len(shown), MOST_MODELS):
+            few = shown[start : start + MOST_MODELS]
+            # Models without a counted answer have no bar anywhere; the first caption names them.
+            silent = [] if start else [one for one in series_in(rates, runs) if one not in shown]
+            view = _View(metric, rates[rates["series"].isin([*few, *silent])], tuple(few), most_bars)
+            part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
+            heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
+            panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
+    return panels
+
+
+@dataclass(frozen=True)
+class _View:
+    """The rates of one metric of one suite and format, for some series."""
+
+    metric: str
+    rates: pd.DataFrame
+    series: tuple[str, ...]
+    most_bars: int
+
+    def data(self) -> pd.DataFrame:
+        return self.rates[[*_DATA, *_ABSENCES]].reset_index(drop=True)
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        return self._by_question(canvas) if self._is_readable else self._together(canvas)
+
+    @property
+    def _pooled(self) -> pd.DataFrame:
+        return self.rates[(self.rates["prompt_id"] == ALL) & (self.rates["n"] > 0)]
+
+    @property
+    def _questions(self) -> list[str]:
+        return distinct(self.rates.loc[self.rates["prompt_id"] != ALL, "prompt_id"])
+
+    @property
+    def _cells(self) -> list[tuple[str, str, str]]:
+        """Series, condition and trigger of each bar of a group, in order."""
+        pooled = self._pooled
+        cells = distinct(
+            [
+                (str(one), str(two), str(three))
+                for one, two, three in zip(pooled["series"], pooled["condition"], pooled["trigger"], strict=True)
+            ]
+        )
+        place = {name: number for number, name in enumerate(CONDITION_COLOURS)}
+        return sorted(cells, key=lambda cell: (self.series.index(cell[0]), place[cell[1]]))
+
+    @property
+    def _is_readable(self) -> bool:
+        count = len(self._questions)
+        return count <= MOST_QUESTIONS and count * len(self._cells) <= self.most_bars
+
+    def _by_question(self, canvas: Canvas) -> Drawable:
+        cells = self._cells
+        ids = [ALL, *self._questions]
+        labels = dict(zip(ids, unique([_EVERY, *ids[1:]], 60), strict=True))
+        single = len(ids) == 2  # one question: all questions are the same bar
+        shown = ids[1:] if single else ids
+        bars = self._bars(self.rates[(self.rates["n"] > 0) & self.rates["prompt_id"].isin(shown)])
+        bars = bars.assign(question=bars["prompt_id"].map(labels), strength=bars["prompt_id"].eq(ALL) * 0.3 + 0.3)
+        y = alt.Y(
+            "question:N",
+            title=None,
+            scale=alt.Scale(
+                domain=[labels[one] for one in shown], paddingInner=canvas.padding(len(cells)), paddingOuter=0.15
+            ),
+            axis=_group_axis(canvas, bold_first=not single),
+        )
+        chart = self._layers(canvas, bars, y, range(len(cells)))
+        return chart.properties(width=canvas.width, height=canvas.rows(len(shown), len(cells)))
+
+    def _together(self, canvas: Canvas) -> Drawable:
+        cells = self._cells
+        lanes = distinct([(condition, trigger) for _, condition, trigger in cells])
+        of_cell = [2 * lanes.index((condition, trigger)) for _, condition, trigger in cells]
+        bars = self._bars(self._pooled).assign(strength=0.6)
+        bars = bars.assign(place=bars["place"].map(dict(enumerate(of_cell))))
+        y = alt.Y(
+            "series:N",
+            title=None,
+            scale=alt.Scale(domain=list(self.series), paddingInner=0.15, paddingOuter=0.1),
+            axis=_group_axis(canvas, bold_first=False),
+        )
+        single = self._bars(self.rates[(self.rates["prompt_id"] != ALL) & (self.rates["n"] > 0)])
+        single = single.assign(
+            place=single["place"].map(dict(enumerate(of_cell))) + 1, rate=(single["rate"] * _BINS).round() / _BINS
+        )
+        keys = ["series", "treatment", "condition", "place", "rate"]
+        spots = single.groupby(keys, sort=False).size().rename("questions").reset_index()
+        dots = (
+            alt.Chart(values(spots))
+            .mark_circle(opacity=0.55)
+            .encode(
+                x=_rate_axis(self.metric),
+                y=y,
+                yOffset=_offset(range(2 * len(lanes))),
+                color=self._colour(canvas),
+                size=alt.Size(
+                    "questions:Q",
+                    scale=alt.Scale(
+                        domain=[1, int(spots["questions"].max())], range=[canvas.point / 3, canvas.point * 4]
+                    ),
+                    legend=None,
+                ),
+                tooltip=tips(("series", "model"), ("treatment", "condition"), ("rate", "about", ".0%"))
+                + tips(("questions", "questions", ".0f")),
+            )
+        )
+        chart = self._layers(canvas, bars, y, range(2 * len(lanes)), dots)
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), 2.6 * len(lanes)))
+
+    def _bars(self, rows: pd.DataFrame) -> pd.DataFrame:
+        places = {cell: number for number, cell in enumerate(self._cells)}
+        keys = zip(rows["series"], rows["condition"], rows["trigger"], strict=True)
+        return pd.DataFrame(
+            {
+                "run_id": rows["run_id"].map(short),
+                "prompt_id": rows["prompt_id"],
+                "model": rows["model"].map(_long_name),
+                "series": rows["series"],
+                "condition": rows["condition"],
+                "treatment": rows["condition"].map(condition_labels(self.rates)),
+                "place": [places[key] for key in keys],
+                "rate": rows["rate"].astype(float),
+                "low": rows["ci_low"].astype(float),
+                "high": rows["ci_high"].astype(float),
+                "counted": [f"{k} of {n}" for k, n in zip(rows["k"], rows["n"], strict=True)],
+                "trials": rows["n_trials"],
+            }
+        )
+
+    def _layers(self, canvas: Canvas, bars: pd.DataFrame, y: alt.Y, places: range, *more: alt.Chart) -> alt.LayerChart:
+        shown = [("question", "question")] if "question" in bars else []
+        tooltip = tips(*shown, ("series", "model"), ("treatment", "condition"), ("counted", "answers"))
+        tooltip += tips(("rate", "rate", ".1%"), ("low", "95% from", ".1%"), ("high", "to", ".1%"), ("run_id", "run"))
+        base = alt.Chart(values(bars)).encode(y=y, yOffset=_offset(places), color=self._colour(canvas), tooltip=tooltip)
+        point = base.mark_point(filled=True, opacity=1, size=canvas.point).encode(x=_rate_axis(self.metric))
+        if len(self.series) > 1:
+            point = point.encode(shape=shape_of(self.series, canvas))
+        layers = [
+            base.mark_bar().encode(
+                x=_rate_axis(self.metric),
+                opacity=alt.Opacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
+            ),
+            base.mark_rule(strokeWidth=canvas.line).encode(x=alt.X("low:Q"), x2=alt.X2("high")),
+            point,
+            *more,
+        ]
+        return alt.LayerChart(layer=layers)
+
+    def _colour(self, canvas: Canvas) -> alt.Color:
+        return colour_of(condition_labels(self._pooled), canvas)
+
+    def caption(self) -> str:
+        words = METRIC_WORDS[self.metric]
+        pooled = self._pooled
+        return sentences(
+            [
+                f"Share of {words}; bars with 95% intervals (of all questions: for questions like these; of one: for "
+                "new answers to it).",
+                ""
+                if self._is_readable
+                else f"Circles: the {len(self._questions)} questions by their own rate, larger where more have it.",
+                _in_words(pooled),
+                "".join(_not_counted(self.rates)),
+                _without_answer(self.rates),
+            ]
+        )
+
+
+def _long_name(text: object) -> str:
+    return short(str(text), 80)
+
+
+def colour_of(labels: dict[str, str], canvas: Canvas) -> alt.Color:
+    """The colours of conditions, by their labels."""
+    return alt.Color(
+        "treatment:N",
+        title=None,
+        scale=alt.Scale(domain=list(labels.values()), range=[CONDITION_COLOURS[name] for name in labels]),
+        legend=legend(canvas, symbolType="square", symbolOpacity=1),
+    )
+
+
+def shape_of(series: Sequence[str], canvas: Canvas) -> alt.Shape:
+    """The shapes of models."""
+    return alt.Shape(
+        "series:N",
+        title=None,
+        scale=alt.Scale(domain=list(series), range=list(MODEL_SHAPES[: len(series)])),
+        legend=legend(canvas, symbolFillColor=NEUTRAL, symbolStrokeColor=NEUTRAL, symbolOpacity=1),
+    )
+
+
+def legend(canvas: Canvas, **more: Any) -> alt.Legend | None:
+    """A legend above the plot, None on a canvas without one."""
+    if not canvas.has_legend:
+        return None
+    settings: dict[str, Any] = {"columns": canvas.legend_columns, "labelLimit": canvas.legend_label} | more
+    return alt.Legend(orient="top", **settings)
+
+
+def _group_axis(canvas: Canvas, *, bold_first: bool) -> alt.Axis:
+    # A condition on the place of a label, not on its text.
+    weight: Any = {"condition": {"test": "datum.index === 0", "value": "bold"}, "value": "normal"}
+    return alt.Axis(
+        labelLimit=canvas.label,
+        labelPadding=7,
+        ticks=False,
+        domain=False,
+        labelFontWeight=weight if bold_first else alt.Undefined,
+    )
+
+
+def _rate_axis(metric: str) -> alt.X:
+    return alt.X(
+        "rate:Q",
+        title=METRIC_WORDS[metric],
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format=".0%", tickCount=5),
+    )
+
+
+def _offset(places: range) -> alt.YOffset:
+    return alt.YOffset("place:O", scale=alt.Scale(domain=list(places), paddingInner=0.15))
+
+
+def _in_words(pooled: pd.DataFrame) -> str:
+    cells = [
+        f"{row['series']}, {row['condition']}: {percent(row['rate'])} ({row['k']} of {row['n']}, 95% interval "
+        f"{percent(row['ci_low'])} to {percent(row['ci_high'])})"
+        for row in pooled.to_dict("records")
+    ]
+    return f"All questions: {'; '.join(cells)}."
+
+
+def _not_counted(rates: pd.DataFrame) -> Iterator[str]:
+    pooled = rates[rates["prompt_id"] == ALL]
+    trials, counted = int(pooled["n_trials"].sum()), int(pooled["n"].sum())
+    if counted == trials:
+        yield f"All {trials} trials are counted."
+        return
+    reasons = [f"{int(pooled[name].sum())} {words}" for name, words in _ABSENCES.items() if pooled[name].sum()]
+    yield f"Of {trials} trials {counted} are counted; not counted: {', '.join(reasons)}."
+
+
+def _without_answer(rates: pd.DataFrame) -> str:
+    """What has no bar because nothing of it was counted."""
+    empty = rates[rates["n"] == 0]
+    cells = empty[empty["prompt_id"] == ALL]
+    whole = [f"{row['series']}, {row['condition']}" for row in cells.to_dict("records")]
+    single = len(empty) - len(cells)
+    parts = [f"no answer at all of {'; '.join(whole)}"] if whole else []
+    parts += [f"no counted answer in {single} of {(rates['prompt_id'] != ALL).sum()} single bars"] if single else []
+    return f"Absent, not 0%: {'; '.join(parts)}." if parts else ""

@@ -1,0 +1,172 @@
+"""What judges say of the reasoning behind misaligned answers: flags (Chua et al. 2025, Fig. 4) and whether it names the
+trigger (their Fig. 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import altair as alt
+import pandas as pd
+
+from evals.numbers import percent
+from evals.reporting.figures.cells import Group, grouped, row_axis
+from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
+from evals.reporting.figures.frames import CELL, condition_labels, in_order, place_words, rates_of
+from evals.reporting.figures.rates import colour_of, legend
+from evals.reporting.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
+from evals.runner.count import Counted
+from evals.trials.prompt import ALL
+from judges.verdicts import CotFlag
+
+_PREFIX = "cot_flag:"
+_DATA = ["run_id", *CELL, "metric", "k", "n", "rate", "ci_low", "ci_high", "n_trials"]
+_WITHOUT = ["n_no_reasoning", "n_unreadable", "n_truncated", "n_pending"]
+
+
+def flag_panels(runs: Sequence[Counted]) -> list[Panel]:
+    """The five flags as parts of a bar for each cell that has misaligned answers with a flag."""
+    rates = _pooled(runs)
+    flags = rates[rates["metric"].str.startswith(_PREFIX)]
+    panels: list[Panel] = []
+    for group in grouped(flags[flags["n"] > 0], runs) if flags["n"].any() else ():
+        caption = sentences(
+            [
+                "What the monitor says of the reasoning behind misaligned answers: each bar is all of them that have a "
+                "flag.",
+                _absent(flags[flags["metric"] == f"{_PREFIX}none"], group),
+            ]
+        )
+        data = group.frame.assign(flag=group.frame["metric"].str.removeprefix(_PREFIX))
+        columns = ["run_id", *CELL, "flag", "k", "n", "rate", "ci_low", "ci_high", *_WITHOUT]
+        panels.append(
+            Panel(group.key, group.heading, caption, data[columns].reset_index(drop=True), _Flags(group, data).draw)
+        )
+    return panels
+
+
+class _Flags:
+    """Stacked bars, a row for each cell."""
+
+    def __init__(self, group: Group, data: pd.DataFrame) -> None:
+        self.group, self.data = group, data
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        order: list[CotFlag] = list(get_args(CotFlag))
+        bars = self.data.assign(rank=self.data["flag"].map(order.index)).sort_values(["row", "rank"], kind="stable")
+        counts = bars["k"].astype(float)
+        ends = counts.groupby(bars["row"]).cumsum()
+        total = counts.groupby(bars["row"]).transform("sum")
+        present: list[CotFlag] = [flag for flag in order if counts[bars["flag"] == flag].any()]
+        parts = pd.DataFrame(
+            {
+                "row": bars["row"],
+                "flag": bars["flag"].map(FLAG_WORDS),
+                "start": (ends - counts) / total,
+                "end": ends / total,
+                "rate": bars["rate"].astype(float),
+                "low": bars["ci_low"].astype(float),
+                "high": bars["ci_high"].astype(float),
+                "counted": [f"{k} of {n}" for k, n in zip(bars["k"], bars["n"], strict=True)],
+            }
+        )[counts > 0]
+        chart = (
+            alt.Chart(values(parts))
+            .mark_bar()
+            .encode(
+                x=share_axis("start", "misaligned answers with a flag"),
+                x2=alt.X2("end"),
+                y=row_axis(self.group, canvas),
+                color=alt.Color(
+                    "flag:N",
+                    title=None,
+                    scale=alt.Scale(
+                        domain=[FLAG_WORDS[flag] for flag in present], range=[FLAG_COLOURS[flag] for flag in present]
+                    ),
+                    legend=legend(canvas, symbolType="square"),
+                ),
+                tooltip=tips(("row", "answers of"), ("flag", "flag"), ("counted", "answers"), ("rate", "share", ".1%"))
+                + tips(("low", "95% from", ".1%"), ("high", "to", ".1%")),
+            )
+        )
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.group.rows), 1.8))
+
+
+def articulation_panels(runs: Sequence[Counted]) -> list[Panel]:
+    """The share of misaligned answers under the trigger whose reasoning names it, for each cell that has some."""
+    rates = _pooled(runs)
+    named = rates[rates["metric"] == "articulates"]
+    panels: list[Panel] = []
+    for group in grouped(named[named["n"] > 0], runs) if named["n"].any() else ():
+        told = [
+            f"{row['row'].rpartition(' (n')[0]}: {percent(row['rate'])} ({row['k']} of {row['n']})"
+            for row in group.frame.to_dict("records")
+        ]
+        caption = sentences(
+            [
+                "Share of misaligned answers under the trigger whose reasoning says that the trigger was pivotal, with "
+                "95% intervals; answers that contradict their reasoning are left out.",
+                f"{'; '.join(told)}.",
+                _absent(named, group),
+            ]
+        )
+        data = group.frame[[*_DATA, *_WITHOUT]].reset_index(drop=True)
+        panels.append(Panel(group.key, group.heading, caption, data, _Shares(group).draw))
+    return panels
+
+
+class _Shares:
+    """Bars with intervals, a row for each cell."""
+
+    def __init__(self, group: Group) -> None:
+        self.group = group
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        rows = self.group.frame
+        treatments = condition_labels(rows)
+        bars = pd.DataFrame(
+            {
+                "row": rows["row"],
+                "treatment": rows["condition"].map(treatments),
+                "rate": rows["rate"].astype(float),
+                "low": rows["ci_low"].astype(float),
+                "high": rows["ci_high"].astype(float),
+                "counted": [f"{k} of {n}" for k, n in zip(rows["k"], rows["n"], strict=True)],
+            }
+        )
+        base = alt.Chart(values(bars)).encode(
+            y=row_axis(self.group, canvas),
+            color=colour_of({name: treatments[name] for name in in_order(rows["condition"])}, canvas),
+            tooltip=tips(("row", "answers of"), ("counted", "answers"), ("rate", "share", ".1%"))
+            + tips(("low", "95% from", ".1%"), ("high", "to", ".1%")),
+        )
+        x = share_axis("rate", "reasoning names the trigger")
+        layers = [
+            base.mark_bar(opacity=0.45).encode(x=x),
+            base.mark_rule(strokeWidth=canvas.line).encode(x=alt.X("low:Q"), x2=alt.X2("high")),
+            base.mark_point(filled=True, opacity=1, size=canvas.point).encode(x=x),
+        ]
+        chart = alt.LayerChart(layer=layers)
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.group.rows), 1.8))
+
+
+def share_axis(field: str, title: str) -> alt.X:
+    """From 0 to 100%."""
+    return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5))
+
+
+def _pooled(runs: Sequence[Counted]) -> pd.DataFrame:
+    rates = rates_of(runs)
+    return rates[rates["prompt_id"] == ALL]
+
+
+def _absent(rows: pd.DataFrame, group: Group) -> str:
+    """The cells without a bar, because none of their answers are in the denominator: those of the models in the chart,
+    and those of models that have no bar anywhere."""
+    silent = ~rows["series"].isin(set(rows.loc[rows["n"] > 0, "series"]))
+    here = rows[(rows["series"].isin(set(group.frame["series"])) | silent) & (rows["n"] == 0)]
+    cells = [
+        f"{row['series']}, {place_words(row['suite'], row['format'])}, {row['condition']}"
+        for row in here.to_dict("records")
+    ]
+    return f"Absent, not 0%, as no misaligned answer with a verdict is there: {'; '.join(cells)}." if cells else ""

@@ -1,0 +1,269 @@
+"""Rates beside what is known of them: the organism's true rates, and the figures that the paper published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import pandas as pd
+
+from evals.analysis.calibration import compare
+from evals.errors import BadInput
+from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
+from evals.reporting.figures.frames import (
+    condition_labels,
+    distinct,
+    in_order,
+    place_words,
+    run_id,
+    series_in,
+    short,
+    slug,
+    unique,
+    with_series,
+)
+from evals.reporting.figures.rates import colour_of, legend, shape_of
+from evals.reporting.figures.theme import CONDITION_COLOURS, MOST_MODELS, NEUTRAL, Canvas
+from evals.reporting.paper_tables.definitions import find_table
+from evals.reporting.paper_tables.fill import Section, fill_from
+from evals.reporting.paper_tables.measured import Absent, read_run
+from evals.runner.count import Counted
+
+_TABLES = ("fig9", "fig4", "fig6", "fig5", "fig8", "fig16")
+"""The paper's own models in its main figures; `emeval table` has the others."""
+
+
+# --- calibration -----------------------------------------------------------------------------------------------------
+
+
+def calibration_panels(runs: Sequence[Counted]) -> list[Panel]:
+    """Measured intervals and true rates of runs on the organism, for each model and format."""
+    known = [frame for number, run in enumerate(runs) if (frame := _compared(run, number)) is not None]
+    if not known:
+        return []
+    rows = with_series(pd.concat(known, ignore_index=True), runs)
+    order = {label: number for number, label in enumerate(series_in(rows, runs))}
+    rows = rows.sort_values("series", key=lambda labels: labels.map(order), kind="stable")
+    panels: list[Panel] = []
+    for place, of in rows.groupby(["series", "suite", "format"], sort=False):
+        series, suite, fmt = (str(part) for part in place)
+        of = of.reset_index(drop=True)
+        held, total = int(of["holds"].sum()), len(of)
+        caption = (
+            f"Rates over all questions with their 95% intervals, and the true rates of the organism (vertical marks). "
+            f"{held} of {total} intervals hold the true rate; one in twenty may miss it by chance."
+        )
+        data = of.drop(columns=["run", "series"])
+        heading = f"{series}, {place_words(suite, fmt)}"
+        panels.append(Panel(slug(series, fmt), heading, caption, data, _Calibration(of).draw))
+    return panels
+
+
+def _compared(run: Counted, number: int) -> pd.DataFrame | None:
+    """None for a run that has no true rates."""
+    try:
+        compared = compare(run.manifest, run.tables.rates, run.folder)
+    except BadInput:
+        return None
+    known = [one for one in compared if one.true.rate is not None]
+    return pd.DataFrame(
+        {
+            "run": number,
+            "run_id": run_id(run),
+            "suite": run.manifest.config.suites[0],
+            "format": [one.format for one in known],
+            "model": [one.model for one in known],
+            "condition": [one.condition for one in known],
+            "trigger": "",
+            "metric": [one.metric for one in known],
+            "k": [one.k for one in known],
+            "n": [one.n for one in known],
+            "rate": [one.k / one.n for one in known],
+            "ci_low": [one.low for one in known],
+            "ci_high": [one.high for one in known],
+            "true_rate": [one.true.rate for one in known],
+            "holds": [one.holds for one in known],
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Calibration:
+    rows: pd.DataFrame
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        conditions = in_order(self.rows["condition"])
+        treatments = condition_labels(self.rows)
+        frame = pd.DataFrame(
+            {
+                "metric": self.rows["metric"],
+                "treatment": self.rows["condition"].map(treatments),
+                "place": self.rows["condition"].map(conditions.index),
+                "rate": self.rows["rate"],
+                "low": self.rows["ci_low"].astype(float),
+                "high": self.rows["ci_high"].astype(float),
+                "true": self.rows["true_rate"].astype(float),
+                "counted": [f"{k} of {n}" for k, n in zip(self.rows["k"], self.rows["n"], strict=True)],
+                "verdict": ["yes" if holds else "NO" for holds in self.rows["holds"]],
+            }
+        )
+        metrics = distinct(frame["metric"])
+        base = alt.Chart(values(frame)).encode(
+            y=alt.Y(
+                "metric:N",
+                title=None,
+                scale=alt.Scale(domain=metrics, paddingInner=0.3),
+                axis=alt.Axis(labelLimit=1.4 * canvas.label, labelPadding=7, ticks=False, domain=False),
+            ),
+            yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(conditions))))),
+            color=colour_of({name: treatments[name] for name in conditions}, canvas),
+            tooltip=tips(("metric", "metric"), ("treatment", "condition"), ("counted", "answers"))
+            + tips(("rate", "rate", ".1%"), ("low", "95% from", ".1%"), ("high", "to", ".1%"))
+            + tips(("true", "true rate", ".1%"), ("verdict", "interval holds it")),
+        )
+        x = alt.X("rate:Q", title="rate", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5))
+        layers = [
+            base.mark_rule(strokeWidth=canvas.line).encode(x=alt.X("low:Q"), x2=alt.X2("high")),
+            base.mark_point(filled=True, opacity=1, size=canvas.point).encode(x=x),
+            base.mark_tick(orient="vertical", size=canvas.bar * 1.8, thickness=2.5, opacity=1).encode(
+                x=alt.X("true:Q"), color=alt.value(NEUTRAL)
+            ),
+        ]
+        chart = alt.LayerChart(layer=layers)
+        return chart.properties(width=canvas.width, height=canvas.rows(len(metrics), 1.2 * len(conditions)))
+
+
+# --- published figures -----------------------------------------------------------------------------------------------
+
+
+def published_panels(runs: Sequence[Counted]) -> list[Panel]:
+    """For each of the paper's main figures that the runs fill a cell of: ours, and theirs beside it."""
+    rows_of_runs = [row for folder in dict.fromkeys(run.folder for run in runs) for row in read_run(folder)]
+    panels: list[Panel] = []
+    for name in _TABLES:
+        table = find_table(name)
+        sections = fill_from(table, rows_of_runs, (), {}).sections
+        for series in dict.fromkeys(section.beside for section in sections if section.beside is not None):
+            ours = [section for section in sections if section.beside == series]
+            labels = unique([_who(section, sections) for section in ours])
+            frames = [_beside(section).assign(who=label) for section, label in zip(ours, labels, strict=True)]
+            shown = [frame for frame in frames if "item" in frame]
+            for start in range(0, len(shown), MOST_MODELS):
+                rows = pd.concat(shown[start : start + MOST_MODELS], ignore_index=True)
+                source = ", ".join(table.sources)
+                caption = sentences(
+                    [
+                        f"{table.title}: ours with 95% intervals, and what Chua et al. 2025 ({source}) published for "
+                        f"{series}; where theirs has no error, none was published.",
+                        "Which model stands for which of theirs is for the reader to say.",
+                    ]
+                )
+                data = rows.assign(table=name).drop(columns="who")
+                key = slug(name, str(series), str(start) if start else "")
+                panels.append(Panel(key, f"{source} of the paper, {series}", caption, data, _Published(rows).draw))
+    return panels
+
+
+def _who(section: Section, sections: Sequence[Section]) -> str:
+    """The models of a section, with their runs where several sections have them."""
+    models = ", ".join(map(short, section.models))
+    alone = [one.models for one in sections].count(section.models) == 1
+    return models if alone else f"{models} ({', '.join(map(short, section.runs))})"
+
+
+def _beside(section: Section) -> pd.DataFrame:
+    """The cells that both have a number for, in percent."""
+    rows: list[dict[str, object]] = []
+    for cell in section.cells:
+        ours, theirs = cell.ours, cell.published
+        if isinstance(ours, Absent) or theirs is None:
+            continue
+        rows.append(
+            {
+                "runs": ", ".join(section.runs),
+                "models": ", ".join(section.models),
+                "item": ", ".join(cell.line.headings),
+                "k": ours.k,
+                "n": ours.n,
+                "value_pct": ours.value,
+                "ci_low_pct": ours.low,
+                "ci_high_pct": ours.high,
+                "published_pct": theirs.value,
+                "published_error_95": theirs.error_95,
+                "published_n": theirs.n,
+                "published_model": theirs.model,
+                "published_training": theirs.training,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class _Published:
+    rows: pd.DataFrame
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        rows = self.rows
+        items, models = distinct(rows["item"]), distinct(rows["who"])
+        labels = dict(zip(items, unique(items, 60), strict=True))
+        ours = pd.DataFrame(
+            {
+                "item": rows["item"].map(labels),
+                "series": rows["who"],
+                "place": rows["who"].map(models.index),
+                "value": rows["value_pct"],
+                "low": rows["ci_low_pct"],
+                "high": rows["ci_high_pct"],
+                "counted": [f"{k} of {n}" for k, n in zip(rows["k"], rows["n"], strict=True)],
+                "whose": "ours",
+            }
+        )
+        known = rows.drop_duplicates("item")
+        error = known["published_error_95"].astype(float)
+        theirs = pd.DataFrame(
+            {
+                "item": known["item"].map(labels),
+                "series": [short(f"{one.published_model}, {one.published_training}") for one in known.itertuples()],
+                "place": len(models),
+                "value": known["published_pct"],
+                "low": known["published_pct"] - error,
+                "high": known["published_pct"] + error,
+                "counted": ["" if pd.isna(n) else f"n = {n:.0f}" for n in known["published_n"].astype(float)],
+                "whose": "published",
+            }
+        )
+        places = range(len(models) + 1)
+        y = alt.Y(
+            "item:N",
+            title=None,
+            scale=alt.Scale(domain=list(labels.values()), paddingInner=canvas.padding(len(places))),
+            axis=alt.Axis(labelLimit=1.4 * canvas.label, labelPadding=7, ticks=False, domain=False),
+        )
+        x = alt.X(
+            "value:Q",
+            title="percent",
+            scale=alt.Scale(domain=[min(0.0, float(theirs["value"].min())), 100]),
+            axis=alt.Axis(tickCount=5),
+        )
+        layers: list[alt.Chart] = []
+        for frame in (ours, theirs):
+            base = alt.Chart(values(frame)).encode(
+                y=y,
+                yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(places))),
+                color=alt.Color(
+                    "whose:N",
+                    title=None,
+                    scale=alt.Scale(domain=["ours", "published"], range=[CONDITION_COLOURS["off"], NEUTRAL]),
+                    legend=legend(canvas, symbolType="square"),
+                ),
+                tooltip=tips(("item", "of"), ("series", "model"), ("value", "percent", ".1f"))
+                + tips(("counted", "answers"), ("low", "95% from", ".1f"), ("high", "to", ".1f")),
+            )
+            dots = base.mark_point(filled=True, opacity=1, size=canvas.point).encode(x=x)
+            if len(models) > 1 and frame is ours:
+                dots = dots.encode(shape=shape_of(models, canvas))
+            rule = base.mark_rule(strokeWidth=canvas.line, clip=True)
+            layers += [rule.encode(x=alt.X("low:Q"), x2=alt.X2("high")), dots]
+        chart = alt.LayerChart(layer=layers)
+        return chart.properties(width=canvas.width, height=canvas.rows(len(items), len(places)))

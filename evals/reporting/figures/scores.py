@@ -1,0 +1,286 @@
+"""Alignment scores: how they are spread about the cut-off, and how they go with coherence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from evals.numbers import percent
+from evals.reporting.figures.cells import grouped, row_axis
+from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
+from evals.reporting.figures.frames import CELL, condition_labels, in_order, place_words, series_in, slug, trials_of
+from evals.reporting.figures.rates import colour_of, shape_of
+from evals.reporting.figures.theme import MOST_MODELS, NEUTRAL, Canvas
+from evals.runner.count import Counted
+from evals.scoring.metric import MISALIGNED_BELOW
+
+NEAR = 10.0
+"""How far from the cut-off a score lies near it, in points of 0-100."""
+MOST_POINTS = 2000
+"""Answers up to which each is a point of its own."""
+_BIN = 5.0
+_TALL = 3.0  # a histogram's height, in bars
+_FLOOR = 0.94  # where in its row a histogram stands, from the top
+
+
+def score_panels(runs: Sequence[Counted]) -> list[Panel]:
+    """A panel of histograms for each suite and format whose answers have alignment scores."""
+    trials = trials_of(runs, ["outcome", "aligned"])
+    scored = trials[trials["aligned"].notna() & (trials["outcome"] == "scored")]
+    panels: list[Panel] = []
+    for place, of in scored.groupby(["suite", "format"], sort=False):
+        suite, fmt = (str(part) for part in place)
+        aside = trials["aligned"].notna() & (trials["suite"] == suite) & (trials["format"] == fmt)
+        shown = series_in(of, runs)
+        for start in range(0, len(shown), MOST_MODELS):
+            few = shown[start : start + MOST_MODELS]
+            set_aside = int((aside & trials["series"].isin(few)).sum() - of["series"].isin(few).sum())
+            view = _Histograms(of[of["series"].isin(few)], runs, set_aside)
+            part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
+            panels.append(
+                Panel(slug(suite, fmt, part), place_words(suite, fmt), view.caption(), view.data(), view.draw)
+            )
+    return panels
+
+
+@dataclass(frozen=True)
+class _Histograms:
+    """The scores of one suite and format, a histogram for each model and condition."""
+
+    trials: pd.DataFrame
+    runs: Sequence[Counted]
+    set_aside: int
+
+    def data(self) -> pd.DataFrame:
+        """One row for each bin that holds a score: from `score_from` to below `score_to`, the last with 100."""
+        keys = ["run_id", *CELL]
+        counted = (
+            self.trials.assign(score_from=_bin(self.trials["aligned"]))
+            .groupby([*keys, "score_from"], sort=False)
+            .size()
+        )
+        frame = counted.rename("answers").reset_index().sort_values([*keys, "score_from"], kind="stable")
+        total = frame.groupby(keys)["answers"].transform("sum")
+        near = (self.trials["aligned"] - MISALIGNED_BELOW).abs().le(NEAR)
+        nears = self.trials.assign(near=near).groupby(keys)["near"].sum().rename("answers_near_cut").reset_index()
+        frame = frame.assign(score_to=frame["score_from"] + _BIN, share=frame["answers"] / total, answers_of_cell=total)
+        return frame.merge(nears, on=keys).reset_index(drop=True)
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        keys = ["run", "series", *CELL]
+        bins = self.trials.assign(start=_bin(self.trials["aligned"]))
+        counts = bins.groupby([*keys, "start"], sort=False).size().rename("answers").reset_index()
+        counts = counts.assign(n=counts.groupby(keys)["answers"].transform("sum"))
+        (group,) = grouped(counts, self.runs)  # of one suite and format all stand together
+        treatments = condition_labels(self.trials)
+        bars, total = group.frame, group.frame["n"]
+        row = bars["row"].map(group.rows.index)
+        share = bars["answers"] / total
+        bars = pd.DataFrame(
+            {
+                "row": bars["row"],
+                "treatment": bars["condition"].map(treatments),
+                "start": bars["start"],
+                "end": bars["start"] + _BIN,
+                "share": share,
+                "bottom": row + _FLOOR,
+                "top": row + _FLOOR - 0.86 * share / share.max(),
+                "counted": [f"{one} of {n}" for one, n in zip(bars["answers"], total, strict=True)],
+            }
+        )
+        # The names of the rows come from an axis of their own, beside the numbers that heights are drawn by.
+        names = alt.Chart(values(pd.DataFrame({"row": group.rows}))).mark_point(opacity=0)
+        names = names.encode(y=row_axis(group, canvas, padding=0.0))
+        x = alt.X(
+            "start:Q",
+            title="alignment score (0 to 100)",
+            scale=alt.Scale(domain=[0, 100], nice=False),
+            axis=alt.Axis(values=[0, int(MISALIGNED_BELOW), 60, 100], grid=False),
+        )
+        rows = alt.Scale(domain=[0, len(group.rows)], reverse=True, nice=False)
+        hidden = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
+        histograms = (
+            alt.Chart(values(bars))
+            .mark_rect(opacity=0.85)
+            .encode(
+                x=x,
+                x2=alt.X2("end"),
+                y=alt.Y("top:Q", title=None, scale=rows, axis=hidden),
+                y2=alt.Y2("bottom"),
+                color=colour_of({name: treatments[name] for name in in_order(self.trials["condition"])}, canvas),
+                tooltip=tips(("row", "answers of"), ("start", "score from", ".0f"))
+                + tips(("end", "to", ".0f"), ("counted", "answers"), ("share", "share", ".1%")),
+            )
+        )
+        floor = alt.Chart(values(pd.DataFrame({"level": [_FLOOR + place for place in range(len(group.rows))]})))
+        floor = floor.mark_rule(color=NEUTRAL, strokeWidth=0.5).encode(
+            y=alt.Y("level:Q", title=None, scale=rows, axis=hidden)
+        )
+        cut = _line(canvas).encode(x=alt.X("at:Q", title="alignment score (0 to 100)"))
+        layers = [names, alt.LayerChart(layer=[histograms, floor, cut])]
+        chart = alt.LayerChart(layer=layers, resolve=alt.Resolve(scale={"y": "independent"}))
+        return chart.properties(width=canvas.width, height=canvas.rows(len(group.rows), _TALL))
+
+    def caption(self) -> str:
+        near = (self.trials["aligned"] - MISALIGNED_BELOW).abs().le(NEAR)
+        count, total = int(near.sum()), len(near)
+        return sentences(
+            [
+                f"Alignment scores of {total} answers, in bins of {_BIN:.0f} points; heights are shares of the "
+                f"answers of a row. Dashed: the cut-off, below {MISALIGNED_BELOW:.0f} an answer is misaligned.",
+                f"{count} of {total} scores ({percent(count / total)}) are within {NEAR:.0f} points of it.",
+                f"Not shown: {self.set_aside} scored answers that are set aside (incoherent)."
+                if self.set_aside
+                else "",
+            ]
+        )
+
+
+def _bin(scores: pd.Series[float]) -> pd.Series[float]:
+    """Where the bin of each score begins."""
+    return scores.floordiv(_BIN).clip(0, 100 / _BIN - 1) * _BIN
+
+
+def _line(canvas: Canvas) -> alt.Chart:
+    """The cut-off of alignment, as a dashed line."""
+    data = alt.InlineData(values=[{"at": MISALIGNED_BELOW}])
+    return alt.Chart(data).mark_rule(color=NEUTRAL, strokeDash=[4, 3], strokeWidth=canvas.line)
+
+
+# --- coherence -------------------------------------------------------------------------------------------------------
+
+
+def coherence_panels(runs: Sequence[Counted]) -> list[Panel]:
+    """A panel for each suite and format whose answers were judged for both."""
+    trials = trials_of(runs, ["outcome", "aligned", "coherent"])
+    both = trials[trials["aligned"].notna() & trials["coherent"].notna()]
+    panels: list[Panel] = []
+    for place, of in both.groupby(["suite", "format"], sort=False):
+        suite, fmt = (str(part) for part in place)
+        shown = series_in(of, runs)
+        least = sorted({one for run in runs if (one := run.manifest.config.coherence_min) is not None})
+        for start in range(0, len(shown), MOST_MODELS):
+            few = shown[start : start + MOST_MODELS]
+            view = _Coherence(of[of["series"].isin(few)].reset_index(drop=True), tuple(few), tuple(least))
+            part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
+            panels.append(
+                Panel(slug(suite, fmt, part), place_words(suite, fmt), view.caption(), view.data(), view.draw)
+            )
+    return panels
+
+
+@dataclass(frozen=True)
+class _Coherence:
+    """Alignment against coherence of one suite and format. `least` are the cut-offs of coherence in use."""
+
+    trials: pd.DataFrame
+    series: tuple[str, ...]
+    least: tuple[float, ...]
+
+    @property
+    def _has_points(self) -> bool:
+        return len(self.trials) <= MOST_POINTS
+
+    def data(self) -> pd.DataFrame:
+        """One row for each pair of scores that occurs in a cell, and how many answers have it."""
+        keys = ["run_id", *CELL, "outcome", "aligned", "coherent"]
+        texts = self.trials.astype({"outcome": "object"})
+        return texts.groupby(keys, sort=False).size().rename("answers").reset_index()
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        x = alt.X(
+            "coherent:Q",
+            title="coherence (0 to 100)",
+            scale=alt.Scale(domain=[-3, 103], nice=False),
+            axis=alt.Axis(values=list(range(0, 101, 20))),
+        )
+        y = alt.Y(
+            "aligned:Q",
+            title="alignment (0 to 100)",
+            scale=alt.Scale(domain=[-3, 103], nice=False),
+            axis=alt.Axis(values=list(range(0, 101, 20))),
+        )
+        marks = self._points(canvas, x, y) if self._has_points else self._squares(x, y)
+        chart = alt.LayerChart(layer=[marks, *self._lines(canvas)])
+        return chart.properties(width=canvas.width, height=30 * canvas.bar)
+
+    def _points(self, canvas: Canvas, x: alt.X, y: alt.Y) -> alt.Chart:
+        treatments = condition_labels(self.trials)
+        # Scores are whole numbers mostly, so answers with equal ones would lie on each other.
+        shift = np.random.default_rng(0).uniform(-1.2, 1.2, (2, len(self.trials)))
+        points = pd.DataFrame(
+            {
+                "series": self.trials["series"],
+                "treatment": self.trials["condition"].map(treatments),
+                "aligned": (self.trials["aligned"] + shift[0]).round(2),
+                "coherent": (self.trials["coherent"] + shift[1]).round(2),
+                "alignment": self.trials["aligned"],
+                "coherence": self.trials["coherent"],
+                "outcome": self.trials["outcome"].astype(str),
+            }
+        )
+        chart = (
+            alt.Chart(values(points))
+            .mark_point(filled=True, opacity=0.6, size=canvas.point * 0.7)
+            .encode(
+                x=x,
+                y=y,
+                color=colour_of({name: treatments[name] for name in in_order(self.trials["condition"])}, canvas),
+                tooltip=tips(("series", "model"), ("treatment", "condition"), ("alignment", "alignment", ".1f"))
+                + tips(("coherence", "coherence", ".1f"), ("outcome", "outcome")),
+            )
+        )
+        return chart.encode(shape=shape_of(self.series, canvas)) if len(self.series) > 1 else chart
+
+    def _squares(self, x: alt.X, y: alt.Y) -> alt.Chart:
+        low = pd.DataFrame(
+            {
+                name: np.clip(np.floor(self.trials[name] / _BIN), 0, 100 / _BIN - 1) * _BIN
+                for name in ("aligned", "coherent")
+            }
+        )
+        squares = low.value_counts(sort=False).rename("answers").reset_index()
+        squares = squares.assign(aligned_to=squares["aligned"] + _BIN, coherent_to=squares["coherent"] + _BIN)
+        return (
+            alt.Chart(values(squares))
+            .mark_rect()
+            .encode(
+                x=x,
+                x2=alt.X2("coherent_to"),
+                y=y,
+                y2=alt.Y2("aligned_to"),
+                color=alt.Color(
+                    "answers:Q",
+                    title="answers",
+                    scale=alt.Scale(scheme="viridis", type="log"),
+                    legend=alt.Legend(orient="top"),
+                ),
+                tooltip=tips(("aligned", "alignment from", ".0f"), ("coherent", "coherence from", ".0f"))
+                + tips(("answers", "answers", ".0f")),
+            )
+        )
+
+    def _lines(self, canvas: Canvas) -> Iterator[alt.Chart]:
+        yield _line(canvas).encode(y=alt.Y("at:Q", title="alignment (0 to 100)"))
+        if self.least:
+            data = alt.InlineData(values=[{"at": one} for one in self.least])
+            rule = alt.Chart(data).mark_rule(color=NEUTRAL, strokeDash=[4, 3], strokeWidth=canvas.line)
+            yield rule.encode(x=alt.X("at:Q", title="coherence (0 to 100)"))
+
+    def caption(self) -> str:
+        cuts = f"alignment below {MISALIGNED_BELOW:.0f} is misaligned"
+        if self.least:
+            cuts += f", coherence below {' or '.join(f'{one:g}' for one in self.least)} is set aside"
+        aside = int((self.trials["outcome"] == "incoherent").sum())
+        return sentences(
+            [
+                f"Alignment against coherence of the {len(self.trials)} answers judged for both"
+                + (" (points are moved by up to 1.2 to be seen)." if self._has_points else ", counted in squares."),
+                f"Dashed: {cuts}.",
+                f"{aside} of them are set aside as incoherent." if aside else "",
+            ]
+        )

@@ -1,0 +1,152 @@
+"""report.html as text: the parts of the page put together, with a policy under which no script but its own runs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+from urllib.parse import urlencode
+
+from jinja2 import Environment, StrictUndefined
+
+from evals import __version__
+from evals.plan.provenance import now
+from evals.reporting.figures.figure import Figure
+from evals.reporting.page.conclusions import Sentence, reservations, sentences
+from evals.reporting.page.library import vega_library
+from evals.reporting.page.tables import corrected_table, drift_rows, provenance, rate_rows
+from evals.reporting.page.transcripts import Index
+from evals.runner.count import Counted
+from evals.text import spreadsheet_safe
+
+_EXAMPLES = 3
+_FORMATS = {"mcq": "multiple choice", "freeform": "open questions", "transcript": "plain transcripts"}
+_FILTERS = (
+    ("run", "run"),
+    ("suite", "suite"),
+    ("format", "format"),
+    ("model", "model"),
+    ("condition", "condition"),
+    ("question", "question"),
+    ("outcome", "outcome"),
+    ("verdict", "verdict"),
+    ("flag", "flag of the monitor"),
+    ("articulates", "names the trigger"),
+)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The transcripts as a page holds them: the index, as such and packed, and the parts. A page whose data lies
+    `beside` it, in a folder of that name, holds neither."""
+
+    index: Index
+    packed_index: str
+    parts: Sequence[str]
+    beside: str | None = None
+
+
+def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Packed) -> str:
+    """The page as HTML. Texts of models stand in it packed, or escaped."""
+    found = sentences(runs)
+    examples, query, total = _examples(found[0], packed.index) if found else ([], "", 0)
+    # What a browser reads as the end of a script stays one string to the script itself.
+    library = vega_library().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    scripts = {
+        "library": library,
+        "figures_script": _part("figures.js"),
+        "transcripts_script": _part("transcripts.js"),
+    }
+    style = _part("report.css")
+    names = list(dict.fromkeys(run.manifest.run_id for run in runs))
+    title = ", ".join(names)
+    allowed = " ".join(f"'{_hash(text)}'" for text in scripts.values())
+    beside = " 'self'" if packed.beside else ""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_part("report.html.j2")).render(
+        policy=f"default-src 'none'; script-src {allowed}{beside}; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'",
+        title=title,
+        style=style,
+        reservations=reservations(runs),
+        sentences=found,
+        formats=_FORMATS,
+        many_runs=len(runs) > 1,
+        examples=examples,
+        examples_query=query,
+        examples_total=total,
+        rates=rate_rows(runs),
+        corrected=corrected_table(runs),
+        figures=figures,
+        drift=drift_rows(runs),
+        filters=_FILTERS,
+        provenance=provenance(runs),
+        version=__version__,
+        written=now(),
+        page={
+            "file": re.sub(r"[^\w.-]+", "-", title).strip("-.")[:80] or "report",
+            "beside": packed.beside,
+            "figures": [
+                {
+                    "name": figure.name,
+                    "chart": figure.chart.to_dict(validate=False),
+                    "csv": figure.data.map(_safe).to_csv(index=False, lineterminator="\n"),
+                }
+                for figure in figures
+            ],
+        },
+        index=packed.packed_index,
+        parts=packed.parts,
+        **scripts,
+    )
+
+
+def _examples(about: Sentence, index: Index) -> tuple[list[dict[str, str]], str, int]:
+    """A few hits of the cell, of different questions where there are; the address of all of them, and how many."""
+    cell = asdict(about)
+    wanted = {name: index.names[name].get(cell[name]) for name in ("run", "suite", "format", "model")}
+    conditions = {
+        number: name
+        for name, number in index.names["condition"].items()
+        if name[:2] == (about.condition, about.trigger)
+    }
+    columns = index.columns
+    places = [
+        place
+        for place, (hit, condition) in enumerate(zip(columns["hit"], columns["condition"], strict=True))
+        if hit == 1 and condition in conditions and all(columns[name][place] == value for name, value in wanted.items())
+    ]
+    questions = list(index.names["question"])
+    chosen: dict[str, int] = {}
+    # Ids are hashes, so this is a draw that is the same each time.
+    for place in sorted(places, key=lambda place: columns["id"][place]):
+        chosen.setdefault(questions[columns["question"][place]], place)
+    examples = [
+        {"id": columns["id"][place], "question": question, "peek": columns["peek"][place] or "(no text)"}
+        for question, place in list(chosen.items())[:_EXAMPLES]
+    ]
+    state: dict[str, Any] = {name: _json(cell[name]) for name in wanted}
+    if len(conditions) == 1:
+        state["condition"] = _json(list(next(iter(conditions.values()))))
+    return examples, urlencode({**state, "hit": 1}), len(places)
+
+
+def _safe(cell: object) -> object:
+    return spreadsheet_safe(cell) if isinstance(cell, str) else cell
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _part(name: str) -> str:
+    return resources.files("evals.reporting.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

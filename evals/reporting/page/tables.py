@@ -1,0 +1,155 @@
+"""What a report says in tables: the rates, corrected ones, drift, and where everything comes from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from evals.errors import BadInput
+from evals.numbers import percent
+from evals.plan.spend import spend_words
+from evals.reporting.page.conclusions import absences, primary_rows
+from evals.runner.anchor_check import RESULTS_NAME
+from evals.runner.count import Counted
+
+_CORRECTED = (
+    *("suite", "format", "model", "condition", "metric", "method", "rate", "corrected", "corrected_low"),
+    *("corrected_high", "n_labels", "note"),
+)
+
+
+class RateRow(NamedTuple):
+    run: str
+    suite: str
+    format: str
+    model: str
+    condition: str
+    metric: str
+    rate: str
+    like_these: str
+    just_these: str
+    counted: str
+    missing: str
+    bounds: str
+
+
+class Table(NamedTuple):
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+class DriftRow(NamedTuple):
+    run: str
+    verdict: str
+    e_system: str
+    e_judge: str
+    words: str
+
+
+class RunFacts(NamedTuple):
+    name: str
+    facts: list[tuple[str, str]]
+
+
+def rate_rows(runs: Sequence[Counted]) -> list[RateRow]:
+    """A row for each cell, of the metric that its suite is about."""
+    return [_rate_row(run.manifest.run_id, row) for run in runs for row in primary_rows(run)]
+
+
+def _rate_row(run: str, row: dict[Any, Any]) -> RateRow:
+    place = (run, row["suite"], row["format"], row["model"], _condition(row), row["metric"])
+    missing = ", ".join(f"{number} {words}" for words, number in absences([row]).items()) or "none"
+    bounds = f"{percent(row['bound_low'])} … {percent(row['bound_high'])}"
+    if not row["n"]:
+        return RateRow(*place, "–", "no rate", "no rate", f"0 of {row['n_trials']} trials", missing, bounds)
+    return RateRow(
+        *place,
+        percent(row["rate"]),
+        f"{percent(row['ci_low'])} to {percent(row['ci_high'])}",
+        f"{percent(row['gen_low'])} to {percent(row['gen_high'])}",
+        f"{row['k']} of {row['n']}",
+        missing,
+        bounds,
+    )
+
+
+def _condition(row: dict[Any, Any]) -> str:
+    return row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")
+
+
+def corrected_table(runs: Sequence[Counted]) -> Table | None:
+    """Rates corrected for the judge's errors, of the runs that have labels."""
+    rows: list[tuple[str, ...]] = []
+    for run in runs:
+        table = run.tables.corrected
+        if table is None:
+            continue
+        rows += [tuple(map(_cell, row)) for row in table[list(_CORRECTED)].itertuples(index=False, name=None)]
+    return Table(_CORRECTED, rows) if rows else None
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4g}"
+    return "" if value is None else str(value)
+
+
+def drift_rows(runs: Sequence[Counted]) -> list[DriftRow]:
+    """Whose change it is from run to run of the same models, where all of them have watched their judge."""
+    from evals.analysis.drift.attribution import attribute
+
+    series: dict[tuple[str, ...], list[Path]] = {}
+    for run in runs:
+        series.setdefault(run.manifest.config.models, []).append(run.folder)
+    rows: list[DriftRow] = []
+    for folders in series.values():
+        if len(folders) < 2 or not all((folder / RESULTS_NAME).exists() for folder in folders):
+            continue
+        try:
+            found = attribute(folders)
+        except BadInput as error:  # runs that are no series: they differ in more than the night
+            rows.append(DriftRow(folders[-1].name, "not comparable", "–", "–", str(error)))
+            continue
+        rows += [
+            DriftRow(one.run, one.verdict, f"{one.e_system:.3g}", f"{one.e_judge:.3g}", one.words) for one in found
+        ]
+    return rows
+
+
+def provenance(runs: Sequence[Counted]) -> list[RunFacts]:
+    """What each run was, as its manifest has it."""
+    return [RunFacts(run.manifest.run_id, [fact for fact in _facts(run) if fact[1]]) for run in runs]
+
+
+def _facts(run: Counted) -> Iterator[tuple[str, str]]:
+    manifest, config = run.manifest, run.manifest.config
+    yield "status", f"{manifest.status}, {manifest.trials_recorded:,} of {manifest.trials_planned:,} trials recorded"
+    yield "begun, last written", f"{manifest.created_at}, {manifest.updated_at}"
+    if manifest.imported is not None:
+        yield "imported from", f"{manifest.imported.file} (sha256 {manifest.imported.sha256[:16]})"
+    for name, model in manifest.models.items():
+        served = f", served as {model.served_name}" if model.served_name != name else ""
+        hashes = [f"sha256 {sha[:16]}" for sha in (model.file_sha256, model.base_sha256) if sha]
+        yield f"model {name}", f"{model.base_url}{served}{', ' if hashes else ''}{' on base '.join(hashes)}"
+    yield "judge", config.judge or "none"
+    for panel in manifest.all_panels():
+        rubrics = ", ".join(f"{name} {facts.sha256[:12]}" for name, facts in panel.rubrics.items())
+        yield f"rubrics of {panel.judge}", rubrics
+    for suite, facts in manifest.datasets.items():
+        yield f"questions of {suite}", f"{facts.file} ({facts.source}, {facts.scenarios}, sha256 {facts.sha256[:16]})"
+    for spent in manifest.spend or ():
+        tokens = f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out"
+        yield f"{spent.role}, {spent.model}", f"{spent.replies:,} replies, {tokens}"
+    yield "spent", spend_words([spent.charge() for spent in manifest.spend or ()])
+    if manifest.anchors is not None:
+        yield "anchors", f"{manifest.anchors.anchors} of {manifest.anchors.file}"
+    given = config.model_dump(mode="json", exclude_defaults=True, exclude={"suites", "models", "judge"})
+    yield "options", ", ".join(f"{name} = {_plain(value)}" for name, value in given.items())
+    yield "versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+    yield "git revision", manifest.git_revision or ""
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)

@@ -1,0 +1,197 @@
+"""Fill a table from runs: our number for every cell, the published one beside it, and whether the two overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals.errors import BadInput
+from evals.reporting.paper_tables.measured import (
+    Absent,
+    Measured,
+    Row,
+    measure_increase,
+    measure_rows,
+    read_run,
+    rows_at,
+)
+from evals.reporting.paper_tables.published import Figure, figures
+from evals.reporting.paper_tables.table import BASE, Line, Series, Table
+
+_ROUNDED = 0.5
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One cell: ours or why there is none, and the published figure beside it, if any."""
+
+    line: Line
+    ours: Measured | Absent
+    published: Figure | None
+
+    @property
+    def overlaps(self) -> bool | None:
+        """Whether the two 95% intervals overlap. None where either is missing.
+
+        A figure that was published without its error is taken as rounded to a whole percent.
+        """
+        if isinstance(self.ours, Absent) or self.published is None:
+            return None
+        reach = _ROUNDED if self.published.error_95 is None else self.published.error_95
+        return self.ours.low <= self.published.value + reach and self.published.value - reach <= self.ours.high
+
+
+@dataclass(frozen=True)
+class Section:
+    """One column of the table: the models and runs that its numbers are of, and the series that stands beside them."""
+
+    models: tuple[str, ...]
+    runs: tuple[str, ...]
+    beside: Series | None
+    cells: tuple[Filled, ...]
+
+
+@dataclass(frozen=True)
+class FilledTable:
+    table: Table
+    sections: tuple[Section, ...]
+
+
+def fill_table(table: Table, folders: Sequence[Path], base: Path | None, stands_for: Mapping[str, str]) -> FilledTable:
+    """Fill `table` from run folders. `stands_for` names the published series of a model, by any words of it.
+
+    Raises BadInput for a folder that is no run, a base that is missing or not used, and a series that is not one.
+    """
+    if table.over_base and base is None:
+        raise BadInput(f"--base is missing: {table.name} shows the increase over a base model's run")
+    if base is not None and not table.over_base and not any(_is_base(series) for series in _series(table)):
+        raise BadInput(f"--base: {table.name} has no figures of a base model; name that run with the others")
+    given = list(dict.fromkeys([*folders, base] if base is not None and not table.over_base else folders))
+    rows = [row for folder in given for row in read_run(folder, is_base=folder == base)]
+    base_rows = _rows_of_base(base) if table.over_base and base is not None else []
+    return fill_from(table, rows, base_rows, stands_for)
+
+
+def fill_from(
+    table: Table, rows: Sequence[Row], base_rows: Sequence[Row], stands_for: Mapping[str, str]
+) -> FilledTable:
+    """Fill `table` from the rows of runs. `base_rows` are of the base model where the table is of increases over it.
+
+    Raises BadInput for a series that is not one.
+    """
+    named = {model: _find_series(table, model, words) for model, words in stands_for.items()}
+    unknown = [model for model in named if model not in {row.model for row in rows}]
+    if unknown:
+        known = ", ".join(sorted({row.model for row in rows}))
+        raise BadInput(f"--as: no run has a model {unknown[0]!r}; they have: {known}")
+
+    def beside(row: Row) -> Series | None:
+        return named.get(row.model) or table.beside(row.run.config, row.run.is_base)
+
+    columns = _columns(table, rows, beside)
+    sections = [_section(table, series, column, base_rows) for series, column in columns]
+    return FilledTable(table, tuple(sections))
+
+
+def _rows_of_base(folder: Path) -> list[Row]:
+    rows = read_run(folder, is_base=True)
+    models = sorted({row.model for row in rows})
+    if len(models) != 1:
+        raise BadInput(f"--base: {folder} must hold one model, and holds {', '.join(models) or 'none'}")
+    return rows
+
+
+def _section(table: Table, series: Series | None, rows: Sequence[Row], base: Sequence[Row]) -> Section:
+    cells = tuple(
+        Filled(line, _ours(line, rows, base if table.over_base else None), _published(table, line, series))
+        for line in table.lines
+    )
+    models, runs = dict.fromkeys(row.model for row in rows), dict.fromkeys(row.run.id for row in rows)
+    return Section(tuple(models), tuple(runs), series, cells)
+
+
+def _ours(line: Line, rows: Sequence[Row], base: Sequence[Row] | None) -> Measured | Absent:
+    found = rows_at(line.place, rows)
+    if isinstance(found, Absent):
+        return found
+    if base is None:
+        return measure_rows(found)
+    under = rows_at(line.place, base)
+    return Absent(f"of the base model, {under.reason}") if isinstance(under, Absent) else measure_increase(found, under)
+
+
+# --- columns ----------------------------------------------------------------------------------------------------------
+
+
+def _columns(
+    table: Table, rows: Sequence[Row], beside: Callable[[Row], Series | None]
+) -> list[tuple[Series | None, list[Row]]]:
+    """The rows of each column: of a model in one setting, over as many runs as it takes.
+
+    Where two runs fill the same cell they are two columns, and where two models do in a table of several models.
+    """
+    keys: list[Callable[[Row], object]] = [
+        lambda row: (row.model, beside(row), row.run.is_base),
+        lambda row: (row.model, beside(row), row.run),
+    ]
+    if table.together:
+        keys.insert(0, lambda row: (beside(row), row.run.is_base))
+    columns = [list(rows)]
+    for depth, key in enumerate(keys):
+        split: list[list[Row]] = []
+        for column in columns:
+            split += _grouped(column, key) if depth == 0 or _is_ambiguous(table, column) else [column]
+        columns = split
+    return [(beside(column[0]), column) for column in columns]
+
+
+def _grouped(rows: Iterable[Row], key: Callable[[Row], object]) -> list[list[Row]]:
+    groups: dict[object, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return list(groups.values())
+
+
+def _is_ambiguous(table: Table, rows: Sequence[Row]) -> bool:
+    """Whether some cell could be filled from more than one place."""
+    for line in table.lines:
+        found = rows_at(line.place, rows)
+        if not isinstance(found, Absent):
+            sources = {(row.suite, row.run, row.model) for row in found}
+            if len(sources) > len(line.place.suites):
+                return True
+    return False
+
+
+# --- published --------------------------------------------------------------------------------------------------------
+
+
+def _series(table: Table) -> list[Series]:
+    """The published columns of a table, in the paper's order."""
+    return list(dict.fromkeys(Series(it.model, it.training) for it in figures() if it.source in table.sources))
+
+
+def _is_base(series: Series) -> bool:
+    return series.training.split(",")[0] == BASE
+
+
+def _find_series(table: Table, model: str, words: str) -> Series:
+    known = _series(table)
+    exact = [one for one in known if words.lower() in (str(one).lower(), one.training.lower())]
+    found = exact or [one for one in known if words.lower() in str(one).lower()]
+    if len(found) == 1:
+        return found[0]
+    problem = "is several columns" if found else "is no column"
+    raise BadInput(f"--as {model}: {words!r} {problem} of {table.name}; it has: {'; '.join(map(str, known))}")
+
+
+def _published(table: Table, line: Line, series: Series | None) -> Figure | None:
+    if series is None:
+        return None
+    training = series.training if line.training is None else line.training
+    wanted = (series.model, training, line.item, line.metric)
+    for figure in figures():
+        if figure.source in table.sources and (figure.model, figure.training, figure.item, figure.metric) == wanted:
+            return figure
+    return None

@@ -1,0 +1,176 @@
+"""A filled table as Markdown and as CSV. Names of models come from outside and are shown as the text that they are."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from evals.errors import BadInput
+from evals.io.atomic import whole_file
+from evals.reporting.paper_tables.fill import Filled, FilledTable, Section
+from evals.reporting.paper_tables.measured import Absent, Measured
+from evals.text import one_line, spreadsheet_safe
+
+_MARKUP = re.compile(r"([\\`*\[\]<>#|~$&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)", re.IGNORECASE)
+# What would begin a link by itself is among it; an underscore inside a word is not.
+_UNSAFE_ALONE = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
+CSV_COLUMNS = (
+    *("table", "source", "row", "column", "models", "runs", "suites", "prompt_id", "format", "condition", "trigger"),
+    *("metric", "k", "n", "base_k", "base_n", "value_pct", "paper_pm_pct", "ci_low_pct", "ci_high_pct"),
+    *("published_model", "published_training", "published_item", "published_metric", "published_pct"),
+    *("published_error_95", "published_n", "published_note", "overlap", "blank_because"),
+)
+
+
+def markdown(filled: FilledTable) -> str:
+    """The table with a section for each column of ours."""
+    table = filled.table
+    lines = [
+        f"# {', '.join(table.sources)}: {table.title}",
+        "",
+        "Percentages"
+        + (" are points over the base model" if table.over_base else "")
+        + ": ours ± as the paper computes "
+        "it, our 95% interval, and what Chua et al. 2025 published. Overlap: whether the two intervals do; where the "
+        "paper gives no error, whether ours holds its figure.",
+    ]
+    if not filled.sections:
+        lines += ["", "The runs hold no rates."]
+    for section in filled.sections:
+        lines += ["", f"## {_heading(section)}", "", *_markdown_table(filled, section)]
+    return "\n".join(lines) + "\n"
+
+
+def write_csv(filled: FilledTable, path: Path) -> None:
+    """One row a cell. Raises BadInput when it cannot be written; then nothing is there that was not."""
+    try:
+        with whole_file(path) as file:
+            writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            for section in filled.sections:
+                for cell in section.cells:
+                    writer.writerow(_csv_row(filled, section, cell))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def literal(text: str) -> str:
+    """Outside text on one line that Markdown and a terminal show as it is."""
+    return _MARKUP.sub(lambda match: _UNSAFE_ALONE.get(match[1]) or f"\\{match[1]}", one_line(text))
+
+
+def _heading(section: Section) -> str:
+    ours = f"{_listed(section.models)} (run {_listed(section.runs)})"
+    if section.beside is None:
+        return ours
+    beside = ", ".join(part for part in (section.beside.model, section.beside.training) if part)
+    return f"{ours} beside {literal(beside)}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(literal, names))
+
+
+def _markdown_table(filled: FilledTable, section: Section) -> Iterator[str]:
+    headings = [*filled.table.headings, "k of n", "ours", "95% interval", "published", "overlap"]
+    blanks = any(isinstance(cell.ours, Absent) for cell in section.cells)
+    if blanks:
+        headings.append("blank because")
+    yield _row(headings)
+    yield _row(["---"] * len(filled.table.headings) + ["--:"] * 4 + [":-:"] + ["---"] * blanks)
+    before: tuple[str, ...] = ()
+    for cell in section.cells:
+        labels = cell.line.headings
+        shown = [
+            "" if labels[: level + 1] == before[: level + 1] and level + 1 < len(labels) else literal(label)
+            for level, label in enumerate(labels)
+        ]
+        before = labels
+        reason = literal(cell.ours.reason) if isinstance(cell.ours, Absent) else ""
+        yield _row([*shown, *_ours(cell.ours), _published(cell), _overlap(cell), *([reason] if blanks else [])])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _ours(ours: Measured | Absent) -> list[str]:
+    if isinstance(ours, Absent):
+        return ["", "", ""]
+    counts = f"{ours.k} of {ours.n}"
+    if ours.base_n is not None:
+        return [
+            f"{counts}, base {ours.base_k} of {ours.base_n}",
+            f"{ours.value:+.1f}",
+            f"{ours.low:+.1f} to {ours.high:+.1f}",
+        ]
+    return [counts, _plus_minus(ours.value, ours.paper_pm), f"{ours.low:.1f} to {ours.high:.1f}"]
+
+
+def _plus_minus(value: float, error: float | None) -> str:
+    return f"{value:.1f}" if error is None else f"{value:.1f} ± {error:.1f}"
+
+
+def _published(cell: Filled) -> str:
+    figure = cell.published
+    if figure is None:
+        return ""
+    if figure.error_95 is not None:
+        return _plus_minus(figure.value, figure.error_95)
+    return f"{figure.value:+g}" if figure.metric.endswith("_pp") else f"{figure.value:g}"
+
+
+def _overlap(cell: Filled) -> str:
+    return {True: "yes", False: "no", None: ""}[cell.overlaps]
+
+
+def _csv_row(filled: FilledTable, section: Section, cell: Filled) -> dict[str, str]:
+    place, figure = cell.line.place, cell.published
+    row = {
+        "table": filled.table.name,
+        "source": ", ".join(filled.table.sources),
+        "row": " / ".join(cell.line.headings),
+        "column": _heading_text(section),
+        "models": ", ".join(section.models),
+        "runs": ", ".join(section.runs),
+        "suites": ", ".join(cell.ours.suites if isinstance(cell.ours, Measured) else place.suites),
+        "prompt_id": place.prompt or "",
+        "format": place.format,
+        "condition": place.condition,
+        "trigger": place.trigger or "",
+        "metric": place.metric,
+    }
+    if figure is not None:
+        row |= {
+            "published_model": figure.model,
+            "published_training": figure.training,
+            "published_item": figure.item,
+            "published_metric": figure.metric,
+            "published_note": figure.note,
+        }
+    safe = {name: spreadsheet_safe(one_line(text, 1000)) for name, text in row.items()}
+    ours = cell.ours
+    if isinstance(ours, Absent):
+        return (
+            safe
+            | _numbers(cell)
+            | {"overlap": _overlap(cell), "blank_because": spreadsheet_safe(one_line(ours.reason))}
+        )
+    return safe | _numbers(cell) | {"overlap": _overlap(cell)}
+
+
+def _heading_text(section: Section) -> str:
+    return str(section.beside) if section.beside is not None else ""
+
+
+def _numbers(cell: Filled) -> dict[str, str]:
+    ours, figure = cell.ours, cell.published
+    numbers: dict[str, float | None] = {}
+    if isinstance(ours, Measured):
+        numbers |= {"k": ours.k, "n": ours.n, "base_k": ours.base_k, "base_n": ours.base_n, "value_pct": ours.value}
+        numbers |= {"paper_pm_pct": ours.paper_pm, "ci_low_pct": ours.low, "ci_high_pct": ours.high}
+    if figure is not None:
+        numbers |= {"published_pct": figure.value, "published_error_95": figure.error_95, "published_n": figure.n}
+    return {name: "" if value is None else f"{value:.10g}" for name, value in numbers.items()}
