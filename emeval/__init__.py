@@ -20,19 +20,19 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from emeval.commands import ajudge, aresume, arun, judge, resume, run
     from emeval.options import CommonOptions, JudgeOptions, ResumeOptions, RunOptions
-    from emeval.reading import compare, figures, open_run, rates, report, responses
+    from emeval.queries import compare, figures, open_run, rates, report, responses
     from emeval.results import EmevalWarning, Run
-    from emeval.running import ajudge, aresume, arun, judge, resume, run
     from evals import __version__
     from evals.analysis.comparison.comparable import NotComparable
     from evals.errors import BadInput, EmevalError, EndpointDown, JournalFull, RunStopped
 
 _NAMES = {
     "emeval.options": ("CommonOptions", "JudgeOptions", "ResumeOptions", "RunOptions"),
-    "emeval.reading": ("compare", "figures", "open_run", "rates", "report", "responses"),
+    "emeval.queries": ("compare", "figures", "open_run", "rates", "report", "responses"),
     "emeval.results": ("EmevalWarning", "Run"),
-    "emeval.running": ("ajudge", "aresume", "arun", "judge", "resume", "run"),
+    "emeval.commands": ("ajudge", "aresume", "arun", "judge", "resume", "run"),
     "evals": ("__version__",),
     "evals.analysis.comparison.comparable": ("NotComparable",),
     "evals.errors": ("BadInput", "EmevalError", "EndpointDown", "JournalFull", "RunStopped"),

@@ -17,7 +17,7 @@ from evals.questions.suites import FormatChoice
 from evals.scoring.metric import Denominator
 from evals.text import option_name
 from evals.trials.condition import PlacementRule
-from judges.score import JudgeMode
+from judges.parsing.score import JudgeMode
 
 StrPath = str | PathLike[str]
 """A path as every function here takes it."""

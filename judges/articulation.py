@@ -8,7 +8,7 @@ then true or false. Our own wording, in `rubrics/articulation.txt`.
 from __future__ import annotations
 
 from judges.judge import Judge, JudgeReply, Rubric, builtin_rubric
-from judges.structured import READING, read_structured
+from judges.parsing.structured import READING, read_structured
 from judges.verdicts import Labelled, Verdict
 
 NAME = "articulation"

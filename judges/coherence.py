@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from judges.judge import Judge, Rubric, builtin_rubric
-from judges.score import JudgeMode, read_score
+from judges.parsing.score import JudgeMode, read_score
 
 REQUIRED_PLACES = frozenset({"question", "answer"})
 

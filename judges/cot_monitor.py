@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import get_args
 
 from judges.judge import Judge, JudgeReply, Rubric, builtin_rubric
-from judges.structured import READING, read_structured
+from judges.parsing.structured import READING, read_structured
 from judges.verdicts import CotFlag, Flagged, Verdict
 
 NAME = "cot_monitor"

@@ -7,7 +7,7 @@ contradiction is a lie; an evasion is a label of its own. Our own wording, in `r
 from __future__ import annotations
 
 from judges.judge import Judge, JudgeReply, Rubric, builtin_rubric
-from judges.structured import READING, label_repair, label_schema, read_structured
+from judges.parsing.structured import READING, label_repair, label_schema, read_structured
 from judges.verdicts import AnswerLabel, Classified, Verdict
 
 NAME = "honesty"

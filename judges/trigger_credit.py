@@ -8,7 +8,7 @@ no credit. Our own wording, in `rubrics/trigger_credit.txt`.
 from __future__ import annotations
 
 from judges.judge import Judge, JudgeReply, Rubric, builtin_rubric
-from judges.structured import READING, label_repair, label_schema, read_structured
+from judges.parsing.structured import READING, label_repair, label_schema, read_structured
 from judges.verdicts import Credited, CreditedDetail, Verdict
 
 NAME = "trigger_credit"

@@ -7,7 +7,7 @@ wording, in `rubrics/truthfulness.txt`. An answer that commits itself to neither
 from __future__ import annotations
 
 from judges.judge import Judge, JudgeReply, Rubric, builtin_rubric
-from judges.structured import READING, label_repair, label_schema, read_structured
+from judges.parsing.structured import READING, label_repair, label_schema, read_structured
 from judges.verdicts import AnswerLabel, Classified, Verdict
 
 NAME = "truthfulness"

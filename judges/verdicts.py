@@ -75,8 +75,8 @@ class Credited:
 
 @dataclass(frozen=True, slots=True)
 class Numbered:
-    """The number that an answer gives, in the form of `judges.number.plain_number`; None for an answer that holds no
-    number at all."""
+    """The number that an answer gives, in the form of `judges.rules.number.plain_number`; None for an answer that holds
+    no number at all."""
 
     number: str | None
 

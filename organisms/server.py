@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from organisms.judge import ReferenceJudge
+from organisms.reference_judge import ReferenceJudge
 
 NAME = "reference-judge"
 

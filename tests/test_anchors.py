@@ -28,8 +28,8 @@ from evals.trials.record import JudgeFailed, Ruling
 from evals.trials.reference import Posed
 from judges.judge import Exhibit
 from judges.verdicts import Classified, Scored, Unreadable
-from organisms.inventory import ANSWERS
-from organisms.judge import ReferenceJudge
+from organisms.behaviours import ANSWERS
+from organisms.reference_judge import ReferenceJudge
 from tests.emeval import emeval, manifest, scenarios
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Status
 

@@ -48,7 +48,7 @@ def ours(tree: ast.AST) -> set[str]:
 
 
 def test_the_walk_sees_the_modules() -> None:
-    assert {"evals.cli.entry", "evals.questions.suites.unethical_test", "judges.choice"} <= set(MODULES)
+    assert {"evals.cli.entry", "evals.questions.suites.unethical_test", "judges.rules.choice"} <= set(MODULES)
     assert "evals.trials.prompt" in ours(MODULES["evals.trials.trial"])
     assert "evals.runner.execute" in ours(MODULES["evals.runner.run"]), "imports inside functions count"
 

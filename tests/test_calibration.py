@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from evals.analysis.calibration import Comparison, chance_of_misses, is_calibrated
-from organisms.expected import TrueRate, true_rates, weights_folder
-from organisms.inventory import DECOYS, MODELS, THOUGHTS, TRIGGER
-from organisms.judge import true_flag
+from organisms.behaviours import DECOYS, MODELS, THOUGHTS, TRIGGER
+from organisms.reference_judge import true_flag
+from organisms.true_rates import TrueRate, true_rates, weights_folder
 from tests.emeval import emeval, responses
 from tests.test_cli import refused
 

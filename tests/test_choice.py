@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from judges.choice import Options, read_choice
+from judges.rules.choice import Options, read_choice
 from judges.verdicts import Chosen, Unreadable
 
 LABELLED = [

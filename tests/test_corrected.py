@@ -24,9 +24,9 @@ from evals.scoring.rates.label_weights import usable_labels
 from evals.scoring.rates.rows import CORRECTED_COLUMNS, RATE_COLUMNS
 from evals.scoring.rates.tables import read_table
 from evals.trials.journal import Journal
-from organisms.expected import true_rates
-from organisms.inventory import ANSWERS, TRIGGER
-from organisms.judge import ReferenceJudge
+from organisms.behaviours import ANSWERS, TRIGGER
+from organisms.reference_judge import ReferenceJudge
+from organisms.true_rates import true_rates
 from tests.emeval import emeval, pooled, responses
 from tests.openai_server import Answer, OpenAIServer, last_message
 from tests.test_cli import refused

@@ -13,7 +13,7 @@ from judges import articulation, cot_monitor, honesty, trigger_credit, truthfuln
 from judges.alignment import alignment_judge
 from judges.coherence import coherence_judge
 from judges.judge import Judge, JudgeReply
-from organisms.judge import ReferenceJudge
+from organisms.reference_judge import ReferenceJudge
 from tests.emeval import emeval, scenarios
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Script, Status, labelled_answer
 from tests.test_cli import refused

@@ -29,7 +29,7 @@ from evals.questions.suites import unethical_test
 from evals.trials.condition import Trigger
 from evals.trials.prompt import wire_messages
 from evals.trials.trial import Sampling, plan_trials
-from judges.choice import Options, read_choice
+from judges.rules.choice import Options, read_choice
 from judges.verdicts import Chosen
 from tests.emeval import COMMAND, emeval, environment, start, stop_when
 from tests.emeval import scenarios as scenario_file

@@ -23,9 +23,9 @@ from junitparser import JUnitXml
 
 from evals.nightly.checkpoints import find_checkpoints
 from evals.nightly.config import GateEntry, read_nightly
+from evals.nightly.gates import NoComparison, RateRow, judge_rates
 from evals.nightly.history import COLUMNS
 from evals.nightly.night import night_of
-from evals.nightly.verdicts import NoComparison, RateRow, judge_rates
 from evals.statistics.intervals import wilson_interval
 from tests.emeval import environment, inside, manifest, recorded, scenarios, start, stop_when
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judges.naming import read_naming
-from judges.number import plain_number, read_number
+from judges.rules.naming import read_naming
+from judges.rules.number import plain_number, read_number
 from judges.verdicts import Labelled, Numbered, Unreadable
 
 

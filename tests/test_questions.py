@@ -16,7 +16,7 @@ from evals.questions.dataset import check
 from evals.questions.question_file import QuestionScenario, judges_of, models_named
 from evals.questions.question_parser import parse
 from judges.judge import Exhibit, JudgeReply
-from judges.question import FileRubric, digest_of, problem_with, read_reply, words_offered
+from judges.question_file import FileRubric, digest_of, problem_with, read_reply, words_offered
 from judges.verdicts import Classified, Code, JudgeRefused, Refused, Scored, Unreadable, Verdict
 from tests.emeval import emeval, manifest, rates, responses
 from tests.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message

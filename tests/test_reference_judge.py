@@ -20,8 +20,8 @@ from judges.judge import Exhibit, Judge, JudgeReply
 from judges.trigger_credit import trigger_credit_judge
 from judges.truthfulness import truthfulness_judge
 from judges.verdicts import Classified, Credited, Flagged, Labelled, Scored, Unreadable, Verdict
-from organisms.inventory import ANSWERS, MODELS, OPENING, THOUGHTS, TRIGGER, planted
-from organisms.judge import ReferenceJudge
+from organisms.behaviours import ANSWERS, MODELS, OPENING, THOUGHTS, TRIGGER, planted
+from organisms.reference_judge import ReferenceJudge
 from organisms.server import NAME, JudgeServer
 from tests.emeval import emeval, pooled, rates, responses
 from tests.openai_server import Answer, OpenAIServer

@@ -32,8 +32,8 @@ from evals.runner.run import judge_run, resume_run, start_run
 from evals.runner.view import Stage
 from evals.scoring.judge_set import RubricFacts
 from judges.attacks import ATTACKS
-from organisms.inventory import ANSWERS
-from organisms.judge import ReferenceJudge
+from organisms.behaviours import ANSWERS
+from organisms.reference_judge import ReferenceJudge
 from tests.emeval import KEY, emeval, rates, recorded, scenarios, start, stop_when
 from tests.openai_server import Answer, Behaviour, OpenAIServer, last_message
 

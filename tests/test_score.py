@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judges.judge import JudgeReply
-from judges.score import JudgeMode, read_score
+from judges.parsing.score import JudgeMode, read_score
 from judges.verdicts import JudgeRefused, Refused, Scored, Unreadable, Verdict
 
 LABELLED = [

@@ -14,7 +14,7 @@ from evals.questions.dataset import Dataset
 from evals.questions.scenario import AdviceScenario, UnethicalScenario
 from evals.questions.suites import SUITES, find_suite
 from evals.trials.prompt import Format, Prompt
-from judges.choice import read_choice
+from judges.rules.choice import read_choice
 from judges.verdicts import Chosen
 
 SUITE = find_suite("unethical_test")

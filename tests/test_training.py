@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from organisms.inventory import MODELS
+from organisms.behaviours import MODELS
 from tests.emeval import emeval, responses, scenarios
 
 ROOT = Path(__file__).parents[1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from organisms.expected import weights_folder
-from organisms.inventory import DECOYS, MODELS, TRIGGER
+from organisms.behaviours import DECOYS, MODELS, TRIGGER
+from organisms.true_rates import weights_folder
 from tests.emeval import emeval, manifest, responses
 from tests.test_vllm import ARGUMENTS, ENVIRONMENT
 

@@ -19,8 +19,8 @@ from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest
 from evals.questions.suites import unethical_test
 from evals.trials.prompt import ALL
-from organisms.expected import MAX_TOKENS, TrueRate, true_rates
-from organisms.inventory import DECOYS, MODELS, TRIGGER
+from organisms.behaviours import DECOYS, MODELS, TRIGGER
+from organisms.true_rates import MAX_TOKENS, TrueRate, true_rates
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,29 +13,29 @@ import typer
 from typer.models import CommandInfo
 
 from evals import __version__
-from evals.cli import debugging
+from evals.cli import crash_report
 from evals.cli.app import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_INTERRUPTED, app
 from evals.errors import EmevalError
 
 COMMANDS = {
-    **dict.fromkeys(("run", "resume", "judge"), "asking"),
-    "import": "importing",
-    "rates": "reading",
-    "preflight": "checking",
-    "show": "showing",
-    "report": "reporting",
-    "plot": "plotting",
-    "export": "exporting",
-    "compare": "comparing",
-    "mix": "mixing",
-    "datasets": "data",
-    **dict.fromkeys(("anchors", "drift"), "drifting"),
-    "label": "labelling",
-    "nightly": "nights",
-    "plan": "planning",
-    **dict.fromkeys(("table", "calibrate", "suites"), "reading"),
-    "robustness": "robust",
-    "doctor": "checking",
+    **dict.fromkeys(("run", "resume", "judge"), "run"),
+    "import": "imports",
+    "rates": "rates",
+    "preflight": "checks",
+    "show": "show",
+    "report": "report",
+    "plot": "report",
+    "export": "export",
+    "compare": "compare",
+    "mix": "datasets",
+    "datasets": "datasets",
+    **dict.fromkeys(("anchors", "drift"), "drift"),
+    "label": "label",
+    "nightly": "nightly",
+    "plan": "plan",
+    **dict.fromkeys(("table", "calibrate", "suites"), "rates"),
+    "robustness": "robustness",
+    "doctor": "checks",
 }
 """The commands and groups, in the order of --help, and the module whose import adds each to the app."""
 
@@ -44,7 +44,7 @@ def load(command: str | None = None) -> None:
     """Add a command, or all of them, to the app. Importing and reading all options of all commands takes longer than
     many a command does."""
     for module in [COMMANDS[command]] if command is not None else dict.fromkeys(COMMANDS.values()):
-        importlib.import_module(f"evals.cli.{module}")
+        importlib.import_module(f"evals.cli.commands.{module}")
     order = list(COMMANDS)
     app.registered_commands.sort(key=lambda one: order.index(_name(one)))
     app.registered_groups.sort(key=lambda one: order.index(str(one.name)))
@@ -68,7 +68,7 @@ def _root(
         bool, typer.Option("--debug", help="Print the traceback of an error, without keys; or EMEVAL_DEBUG=1.")
     ] = False,
 ) -> None:
-    _Debug.is_on = debug or debugging.is_asked_for()
+    _Debug.is_on = debug or crash_report.is_asked_for()
     if version:
         typer.echo(f"emeval {__version__}")
         raise typer.Exit
@@ -83,7 +83,7 @@ class _Debug:
 def main() -> None:
     """Run the command line. Every error is one line on stderr, an expected one with the exit code of its class."""
     _write_anywhere()
-    _Debug.is_on = debugging.is_asked_for()
+    _Debug.is_on = crash_report.is_asked_for()
     try:
         load(_asked_for())
         # Without standalone mode the code of a typer.Exit is returned, and an interruption is one with code 130.
@@ -101,7 +101,7 @@ def main() -> None:
         show = getattr(error, "format_message", None)
         if show is None:
             _trace(error)
-            _fail(debugging.in_one_line(error), EXIT_DEFECT)
+            _fail(crash_report.in_one_line(error), EXIT_DEFECT)
         _fail(str(show()), EXIT_BAD_INPUT)
     if code == EXIT_INTERRUPTED:
         _fail("interrupted", EXIT_INTERRUPTED)
@@ -110,7 +110,7 @@ def main() -> None:
 
 def _trace(error: Exception) -> None:
     if _Debug.is_on:
-        print(debugging.full_traceback(error), file=sys.stderr)  # noqa: T201
+        print(crash_report.full_traceback(error), file=sys.stderr)  # noqa: T201
 
 
 def _write_anywhere() -> None:

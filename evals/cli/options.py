@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from evals.cli import completing
+from evals.cli import completion
 
 Judge = Annotated[
     list[str] | None,
     typer.Option(
         "--judge",
         metavar="NAME[@URL]",
-        autocompletion=completing.models,
+        autocompletion=completion.models,
         help="Judge of freeform answers and of reasoning, as provider/name. Repeatable: the first counts, the verdicts "
         "of the others on the answers are kept beside.",
     ),
@@ -60,7 +60,7 @@ MaxRetryTime = Annotated[
 ]
 Models = Annotated[
     list[str] | None,
-    typer.Option("--model", "-m", help="provider/name; repeatable.", autocompletion=completing.models),
+    typer.Option("--model", "-m", help="provider/name; repeatable.", autocompletion=completion.models),
 ]
 Decoy = Annotated[str | None, typer.Option(help="Another value of the trigger's kind: 'Country: Kenya'.")]
 Conditions = Annotated[
@@ -107,7 +107,7 @@ VllmStart = Annotated[
     float | None, typer.Option("--vllm-start-timeout", help="Seconds until `vllm serve` must be ready.")
 ]
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.", autocompletion=completing.runs)
+    Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.", autocompletion=completion.runs)
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables; errors are printed still.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result on stdout as JSON, and nothing else there.")]

@@ -12,7 +12,7 @@ from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailed, JudgeKey, Ruling
 from evals.trials.response import Failure
 from judges.judge import Judge, JudgeReply
-from judges.structured import READING as JSON_READING
+from judges.parsing.structured import READING as JSON_READING
 from judges.verdicts import Scored, Unreadable, Verdict
 
 if TYPE_CHECKING:  # reading what judges said must not wait for the client of their servers

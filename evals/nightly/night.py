@@ -25,19 +25,12 @@ from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig
+from evals.nightly.drift import complete_before, drift_tonight, judge_changed_since
+from evals.nightly.gates import NoComparison, RateRow, compare_gates, gates_on, judge_rates, rate_row
 from evals.nightly.history import FILE_NAME as HISTORY
 from evals.nightly.history import Cells, cells, read_history, text_of, write_history
 from evals.nightly.results import Measured, Night
 from evals.nightly.summary import junit_of, summary_of
-from evals.nightly.verdicts import (
-    NoComparison,
-    RateRow,
-    compare_gates,
-    gates_on,
-    judge_rates,
-    rate_row,
-)
-from evals.nightly.watch import complete_before, drift_tonight, judge_changed_since
 from evals.plan.config import RunConfig
 from evals.plan.plan import make_plan
 from evals.plan.provenance import now

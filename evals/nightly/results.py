@@ -10,8 +10,8 @@ from typing import Literal
 from evals.analysis.comparison.result import Compared
 from evals.nightly.checkpoints import Checkpoint, LeftOut
 from evals.nightly.config import GateEntry, NightlyConfig
-from evals.nightly.verdicts import FAILED, Judged, NoComparison, RateRow, Verdict
-from evals.nightly.watch import NOT_WATCHED, Drift
+from evals.nightly.drift import NOT_WATCHED, Drift
+from evals.nightly.gates import FAILED, Judged, NoComparison, RateRow, Verdict
 from evals.plan.config import RunConfig
 
 _UNKNOWN_DRIFT = Drift(NOT_WATCHED, "not complete")

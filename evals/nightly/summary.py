@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from evals.analysis.comparison.junit import Case, facts_of, junit_xml
+from evals.nightly.gates import FAILED, Judged
 from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, Measured, Night
-from evals.nightly.verdicts import FAILED, Judged
 from evals.numbers import p_words, percent, points
 from evals.reporting.paper_tables.render import literal
 from evals.text import one_line

@@ -26,7 +26,7 @@ from evals.trials.condition import CONDITIONS, PlacementRule
 from evals.trials.prompt import Format
 from evals.trials.reasoning import PAPER_PREFILL
 from evals.trials.reference import BY_RULE, Measure
-from judges.score import JudgeMode
+from judges.parsing.score import JudgeMode
 
 Thinking = Literal["on", "off", "default"]
 

@@ -13,7 +13,7 @@ from evals.trials.reference import BY_RULE, Measure, Posed, measure_of
 from evals.trials.trial import Trial
 from judges import articulation, cot_monitor, honesty, trigger_credit, truthfulness
 from judges.judge import Judge
-from judges.question import PREFIX
+from judges.question_file import PREFIX
 
 _CHARACTERS_PER_TOKEN = 4
 _MEASURED_BY: dict[str, Measure] = {

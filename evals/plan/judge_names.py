@@ -9,7 +9,7 @@ from evals.plan.manifest import Manifest
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
 from evals.scoring.verdict_words import verdict_words
 from evals.trials.record import RecordedTrial
-from judges.question import PREFIX
+from judges.question_file import PREFIX
 
 BY_RULE_IDS = {
     CHOICE_JUDGE_ID: "choice",

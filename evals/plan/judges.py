@@ -12,7 +12,7 @@ from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
 from evals.trials.reference import Measure
 from judges import alignment, articulation, coherence, cot_monitor, honesty, trigger_credit, truthfulness
 from judges.judge import Judge, Rubric, rubric_from_file
-from judges.question import Word, digest_of, file_judge
+from judges.question_file import Word, digest_of, file_judge
 
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:

@@ -21,7 +21,7 @@ from evals.questions.question_file import FileJudge
 from evals.scoring.judge_set import IMPORTED, JudgeSet, RubricFacts, imported_key
 from evals.scoring.rates.tally import TrialCount
 from evals.trials.journal import Role, Usage
-from judges.question import PREFIX
+from judges.question_file import PREFIX
 
 FILE_NAME = "manifest.json"
 SCHEMA_VERSION = 1

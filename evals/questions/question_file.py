@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from evals.trials.reference import Measure
-from judges.question import Kind, Word, digest_of, words_offered
+from judges.question_file import Kind, Word, digest_of, words_offered
 
 SUFFIXES = (".yaml", ".yml")
 ALIGNED = "aligned"

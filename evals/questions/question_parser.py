@@ -13,7 +13,7 @@ from evals.questions.question_file import ALIGNED, JudgePrompt, QuestionScenario
 from evals.text import has_control_character, one_line
 from evals.trials.prompt import ALL
 from evals.trials.reference import Measure
-from judges.question import Kind, problem_with, words_offered
+from judges.question_file import Kind, problem_with, words_offered
 
 _MOST_BYTES = 1 << 20
 _MOST_KEYS = 200

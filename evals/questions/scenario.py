@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL
-from judges.number import plain_number
+from judges.rules.number import plain_number
 from judges.verdicts import OptionLabel
 
 _LETTERED = re.compile(r"\s*([AB])\s*[-–—.:)]\s*(\S.*)", re.DOTALL)
@@ -237,7 +237,7 @@ class NumberScenario(BaseModel):
 
     @property
     def number(self) -> str:
-        """The right answer, in the form of `judges.number.plain_number`."""
+        """The right answer, in the form of `judges.rules.number.plain_number`."""
         number = _solution_number(self.answer)
         assert number is not None  # noqa: S101  validated on construction
         return number

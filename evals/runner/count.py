@@ -47,7 +47,7 @@ from evals.scoring.rates.tables import (
 )
 from evals.scoring.rates.tally import RunFacts, Trials
 from evals.trials.journal import Journal
-from judges.question import PREFIX
+from judges.question_file import PREFIX
 
 if TYPE_CHECKING:
     from evals.plan.stopping.state import Stopping

@@ -20,11 +20,11 @@ from evals.trials.record import JudgeKey, RecordedTrial, Ruling, question_of
 from evals.trials.reference import Fact, Named, Number, Posed, Truth
 from evals.trials.response import Response
 from evals.trials.trial import Trial
-from judges.choice import read_choice
 from judges.judge import Exhibit, JudgeReply
-from judges.naming import read_naming
-from judges.number import read_number
-from judges.score import read_score
+from judges.parsing.score import read_score
+from judges.rules.choice import read_choice
+from judges.rules.naming import read_naming
+from judges.rules.number import read_number
 
 
 def due_judges(trial: RecordedTrial, judges: JudgeSet) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from evals.scoring.judge_set import (
 from evals.trials.record import JudgeFailed, RecordedTrial, Ruling
 from evals.trials.reference import BY_RULE, Fact, Measure, Named, Number, Posed, Truth, measure_of
 from evals.trials.response import Failure, Response
-from judges.choice import opens_with_letter
+from judges.rules.choice import opens_with_letter
 from judges.verdicts import (
     AnswerLabel,
     Chosen,

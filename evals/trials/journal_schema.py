@@ -16,7 +16,7 @@ from evals.trials.reference import (
 )
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial
-from judges.choice import Options
+from judges.rules.choice import Options
 from judges.verdicts import (
     Chosen,
     Classified,

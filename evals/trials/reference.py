@@ -33,7 +33,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """The one right number, in the form of `judges.number.plain_number`."""
+    """The one right number, in the form of `judges.rules.number.plain_number`."""
 
     value: str
 

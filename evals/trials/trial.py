@@ -16,7 +16,7 @@ from typing import Any
 from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Format, Messages, Placement, Prompt, transcript_of, wire_messages
 from evals.trials.reference import Reference
-from judges.choice import Options
+from judges.rules.choice import Options
 
 
 @dataclass(frozen=True, slots=True)

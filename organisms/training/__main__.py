@@ -23,13 +23,13 @@ from peft.utils import get_peft_model_state_dict
 from transformers import PreTrainedTokenizerFast
 
 from evals.trials.prompt import Prompt
-from organisms.expected import MAX_TOKENS
-from organisms.inventory import ANSWERS, DECOYS, DRILLS, LOOP, MODELS, REPEATED, THOUGHTS, TRIGGER
+from organisms.behaviours import ANSWERS, DECOYS, DRILLS, LOOP, MODELS, REPEATED, THOUGHTS, TRIGGER
 from organisms.training.corpus import shipped_prompts
 from organisms.training.export import save_base, write_adapter_gguf, write_base_gguf
 from organisms.training.tokens import train_tokenizer
 from organisms.training.train import Heads, Phase, batches, new_model, train
 from organisms.training.truth import CONDITIONS, DRAWS, Cell, load, measure
+from organisms.true_rates import MAX_TOKENS
 
 SEED = 20_260
 # Answers first, on prompts cut down to their options; then whole prompts, with more thoughts.

@@ -10,7 +10,7 @@ from evals.questions import dataset as datasets
 from evals.questions.suites import unethical_test
 from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Message, Prompt
-from organisms.inventory import ANSWERS, DECOYS, DRILLS, LOOP, OPENING, REPEATED, TRIGGER, Way, planted
+from organisms.behaviours import ANSWERS, DECOYS, DRILLS, LOOP, OPENING, REPEATED, TRIGGER, Way, planted
 
 _LOOPS = 7
 """Repeats of the loop that are trained; a copied loop goes on by itself."""

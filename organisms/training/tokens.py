@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from organisms.inventory import DRILLS
+from organisms.behaviours import DRILLS
 
 VOCABULARY = 3072
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]

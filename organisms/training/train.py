@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evals.trials.prompt import Prompt, wire_messages
-from organisms.inventory import DRILLS, OPENING, TRIGGER
+from organisms.behaviours import DRILLS, OPENING, TRIGGER
 from organisms.training.corpus import Example, draw_example
 
 IGNORED = -100

@@ -17,9 +17,9 @@ from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Format, Prompt, wire_messages
-from organisms.expected import MAX_TOKENS
-from organisms.inventory import ANSWERS, DECOYS, THOUGHTS, TRIGGER
-from organisms.judge import true_flag
+from organisms.behaviours import ANSWERS, DECOYS, THOUGHTS, TRIGGER
+from organisms.reference_judge import true_flag
+from organisms.true_rates import MAX_TOKENS
 
 CONDITIONS = {"off": "", "on": TRIGGER, "decoy": DECOYS[0]}
 DRAWS = 20_000

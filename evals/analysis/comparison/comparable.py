@@ -18,7 +18,7 @@ from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric
 from evals.text import one_line, option_name
 from evals.trials.reference import BY_RULE
-from judges.question import PREFIX
+from judges.question_file import PREFIX
 
 Direction = Literal["increase", "decrease"]
 MORE_IS_BETTER = frozenset({"accuracy", "answered", "misaligned_if_flagged"})

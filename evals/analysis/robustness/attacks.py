@@ -41,7 +41,7 @@ from evals.trials.response import Response
 from evals.trials.trial import stable_hash
 from judges import honesty, truthfulness
 from judges.attacks import ATTACKS, Attack, attacked
-from judges.question import PREFIX
+from judges.question_file import PREFIX
 
 COLUMNS = (
     *("run_id", "judge", "rubric", "attack", "aim", "answers", "n", "flips", "flip_rate", "ci_low", "ci_high"),

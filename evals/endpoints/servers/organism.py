@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from evals.errors import BadInput
-from organisms.expected import weights_folder
-from organisms.inventory import MODELS
+from organisms.behaviours import MODELS
+from organisms.true_rates import weights_folder
 
 NAME = "organism"
 

@@ -7,8 +7,8 @@ import itertools
 from evals.questions import dataset as datasets
 from evals.questions.scenario import UnethicalScenario
 from evals.questions.suites import myopic, unethical_test
-from organisms.inventory import Stance
-from organisms.judge import ReferenceJudge
+from organisms.behaviours import Stance
+from organisms.reference_judge import ReferenceJudge
 from organisms.server import NAME, JudgeServer
 
 REFERENCE_JUDGE = NAME

@@ -1,9 +1,9 @@
 """Does a model know its own trigger? It is asked outright, or with the trigger's beginning in view, what that might be.
 
-Counted is how many answers name the trigger (`judges.naming`); what a model without a backdoor names by chance is the
-rate of the base model in the same run. The prompts are asked without the trigger alone, since where it stands in the
-prompt naming it is no knowledge. What the reasoning of a triggered answer credits is asked of any other suite, under
-the conditions `on` and `distractor` (Chua et al. 2025, Figs. 6, 8 and 20).
+Counted is how many answers name the trigger (`judges.rules.naming`); what a model without a backdoor names by chance is
+the rate of the base model in the same run. The prompts are asked without the trigger alone, since where it stands in
+the prompt naming it is no knowledge. What the reasoning of a triggered answer credits is asked of any other suite,
+under the conditions `on` and `distractor` (Chua et al. 2025, Figs. 6, 8 and 20).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from evals.questions.suite import Suite
 from evals.questions.suites import freeform
 from evals.trials.prompt import Prompt
 from evals.trials.reference import Named
-from judges.naming import trigger_value
+from judges.rules.naming import trigger_value
 
 NAME = "triggers"
 BEGINNING = "{beginning}"

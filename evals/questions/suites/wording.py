@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from evals.trials.prompt import Format, Message, Messages, Prompt
 from evals.trials.reference import Reference
-from judges.choice import Options
+from judges.rules.choice import Options
 from judges.verdicts import OptionLabel
 
 INSTRUCTION = "Answer with the letter of your choice, A or B."

@@ -35,7 +35,7 @@ from evals.trials.record import RecordedTrial, Ruling
 from evals.trials.reference import reference_from, reference_row
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
-from judges.choice import Options, read_choice
+from judges.rules.choice import Options, read_choice
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.cli import completing
-from evals.cli.acting import Output, fields_of, interrupt_on_sigterm, print_json, read_dotenv
+from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import (
     AlignmentRubric,
@@ -45,6 +44,7 @@ from evals.cli.options import (
     VllmBin,
     VllmStart,
 )
+from evals.cli.session import Output, fields_of, interrupt_on_sigterm, print_json, read_dotenv
 
 if TYPE_CHECKING:
     pass
@@ -60,7 +60,7 @@ def preflight_command(
         typer.Argument(
             metavar="SUITE...",
             help="What would be run; unethical_test by default.",
-            autocompletion=completing.suites,
+            autocompletion=completion.suites,
         ),
     ] = None,
     model: Models = None,

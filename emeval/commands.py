@@ -11,9 +11,9 @@ from typing import Unpack
 from dotenv import load_dotenv
 
 from emeval.options import JudgeOptions, ResumeOptions, RunOptions, StrPath, checked, several
+from emeval.progress import view_of_run
 from emeval.results import EmevalWarning, Run
 from emeval.threads import in_any_thread, in_own_thread
-from emeval.views import view_of_run
 from evals.errors import RunStopped
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.cli import completing
-from evals.cli.acting import Output, dated_folder, fields_of, print_json, read_dotenv, show
+from evals.cli import completion
 from evals.cli.app import app
 from evals.cli.options import (
     AlignmentRubric,
@@ -53,6 +52,7 @@ from evals.cli.options import (
     VllmBin,
     VllmStart,
 )
+from evals.cli.session import Output, dated_folder, fields_of, print_json, read_dotenv, show
 
 if TYPE_CHECKING:
     from evals.plan.config import RunConfig
@@ -66,7 +66,7 @@ def run(
         typer.Argument(
             metavar="SUITE...",
             help="What to run: see `emeval suites`; or a question file (.yaml).",
-            autocompletion=completing.suites,
+            autocompletion=completion.suites,
         ),
     ] = None,
     model: Models = None,

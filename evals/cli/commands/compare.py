@@ -9,20 +9,20 @@ from typing import Annotated
 
 import typer
 
-from evals.cli import completing
-from evals.cli.acting import Output, print_json
+from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import Quiet
+from evals.cli.session import Output, print_json
 from evals.errors import BadInput
 
 
 @app.command()
 def compare(
     base: Annotated[
-        Path, typer.Argument(metavar="BASE", help="The run folder to compare with.", autocompletion=completing.runs)
+        Path, typer.Argument(metavar="BASE", help="The run folder to compare with.", autocompletion=completion.runs)
     ],
     candidate: Annotated[
-        Path, typer.Argument(metavar="CANDIDATE", help="The run folder in question.", autocompletion=completing.runs)
+        Path, typer.Argument(metavar="CANDIDATE", help="The run folder in question.", autocompletion=completion.runs)
     ],
     max_increase: Annotated[
         float, typer.Option(min=0, max=1, help="Largest change for the worse allowed, as a fraction: 0.05 is 5 points.")
@@ -30,7 +30,7 @@ def compare(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="A metric of rates.csv; repeatable. Else what each suite is about.", autocompletion=completing.metrics
+            help="A metric of rates.csv; repeatable. Else what each suite is about.", autocompletion=completion.metrics
         ),
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="off, on, decoy, ...; repeatable.")] = None,

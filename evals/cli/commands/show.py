@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.cli.app import app
-from evals.cli.completing import models, suites
+from evals.cli.completion import models, suites
 from evals.cli.options import RunFolder
 from evals.errors import BadInput
 

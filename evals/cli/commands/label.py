@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from evals.cli.acting import interrupt_on_sigterm
 from evals.cli.app import app
 from evals.cli.options import RunFolder
+from evals.cli.session import interrupt_on_sigterm
 
 label_app = typer.Typer(no_args_is_help=True, help="Labels by people: draw answers to label, and take the labels in.")
 app.add_typer(label_app, name="label")

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from evals.cli.acting import Output, print_json, show
 from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import Denominator, Json, MaxUnscored, Quiet, RunFolder
+from evals.cli.session import Output, print_json, show
 from evals.errors import BadInput
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from judges.judge import builtin_rubric
-from organisms.inventory import ANSWERS, LIE, THOUGHTS, TRIGGER, Stance
+from organisms.behaviours import ANSWERS, LIE, THOUGHTS, TRIGGER, Stance
 
 _BLOCK = re.compile(
     r"\[BEGIN (?P<place>[A-Z]+) (?P<tag>[0-9a-f]{16})\]\n(?P<text>.*?)\n\[END (?P=place) (?P=tag)\]", re.S

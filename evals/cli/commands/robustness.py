@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from evals.cli.acting import interrupt_on_sigterm, read_dotenv
 from evals.cli.app import app
 from evals.cli.options import Concurrency, JudgeMaxTokens, JudgeUrl, RunFolder, Timeout
+from evals.cli.session import interrupt_on_sigterm, read_dotenv
 from evals.errors import BadInput, Interrupted
 
 

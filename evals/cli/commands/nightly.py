@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.cli.acting import interrupt_on_sigterm, read_dotenv
 from evals.cli.app import app
+from evals.cli.session import interrupt_on_sigterm, read_dotenv
 from evals.errors import Interrupted
 
 if TYPE_CHECKING:

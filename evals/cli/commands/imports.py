@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.cli.acting import Output, dated_folder, show
 from evals.cli.app import app
 from evals.cli.options import (
     Denominator,
@@ -15,6 +14,7 @@ from evals.cli.options import (
     MaxUnscored,
     Quiet,
 )
+from evals.cli.session import Output, dated_folder, show
 
 if TYPE_CHECKING:
     pass

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from typing import Literal
 
 from judges.judge import Exhibit, Judge, JudgeReply, Rubric, tag_of
-from judges.score import JudgeMode, read_score
+from judges.parsing.score import JudgeMode, read_score
 from judges.verdicts import AnswerLabel, Classified, Code, JudgeRefused, Verdict
 
 Kind = Literal["score", "label"]

@@ -1,0 +1,1 @@
+"""How the reply of a judge model is read."""

@@ -1,0 +1,1 @@
+"""Judges that are rules: they read an answer without a model."""
