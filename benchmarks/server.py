@@ -11,7 +11,15 @@ from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 from typing import Any
 
-from tests.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Request, default_script, last_message
+from tests.support.servers.openai_server import (
+    JUDGE_MARK,
+    Answer,
+    Behaviour,
+    OpenAIServer,
+    Request,
+    default_script,
+    last_message,
+)
 
 MODEL = "test-model"
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []

@@ -1,7 +1,8 @@
 """`python -m benchmarks.simulate [NAME...]`: how often intervals and decisions hold what they promise.
 
 Printed are the Markdown tables of docs/statistics.md. Everything is seeded, and the tests have a short version of each
-(`tests/test_coverage.py`, `tests/test_betting.py`, `tests/test_compare.py`).
+(`tests/statistics/test_coverage.py`, `tests/statistics/test_confidence_sequence.py`,
+`tests/analysis/test_comparison.py`).
 """
 
 from __future__ import annotations

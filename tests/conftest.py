@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser
 
-from tests import browser, vllm_cpu
+from tests.support import browser
+from tests.support.servers import vllm_cpu
 
 # Several workers share the cores. llama.cpp's threads wait for each other with a busy loop, so two models with as many
 # threads as there are cores each take twice as long as with one thread each.

@@ -1,0 +1,161 @@
+"""What each command loads: nothing heavy that it does not use, and nothing of the tables before they are made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from evals.cli.entry import COMMANDS
+from tests.support.cli_runner import emeval, environment, scenarios
+from tests.support.export_runs import everything_run
+from tests.support.runs import MODEL, server
+
+HEAVY = {
+    *("pandas", "numpy", "scipy", "statsmodels", "altair", "openai", "aiohttp", "httpx2", "jinja2", "krippendorff"),
+    *("inspect_ai", "vl_convert", "wandb", "duckdb"),
+}
+NUMBERS = {"numpy", "scipy"}
+CLIENTS = {"openai", "aiohttp", "httpx2"}
+FIGURES = {"altair", "pandas", "vl_convert"}
+
+LOADS: dict[str, set[str]] = {
+    "--help": set(),
+    "--version": set(),
+    "suites": set(),
+    "datasets list": set(),
+    "datasets validate {data}": set(),
+    "run unethical_test -m local/organism --limit 2 --dry-run": set(),
+    "run unethical_test -m local/organism --limit 2 --dry-run --until width<0.3 --samples 200": {"numpy"},
+    "resume {run}": set(),  # it is finished, and was counted when it was
+    "rates {run}": NUMBERS,
+    "show {run}": set(),
+    "table table1 {run}": NUMBERS,
+    "compare {run} {copy} --max-unscored 1": NUMBERS,
+    "robustness {run}": {*NUMBERS, "krippendorff"},
+    "plan --pilot {run} --width 0.1": NUMBERS,
+    "label sample {copy} --n 40": {"numpy", "jinja2"},
+    "mix --out {tmp}/mix.jsonl": set(),
+    "export {run} --format jsonl --out {tmp}/answers.jsonl": NUMBERS,
+    "plot {run} --figure rates --out {tmp}/rates.svg": {*NUMBERS, *FIGURES, "jinja2"},
+    "report {run}": {*NUMBERS, *FIGURES, "jinja2"},
+    "preflight unethical_test -m vllm/subject": CLIENTS,
+    "doctor": CLIENTS,
+}
+"""Of the heavy modules those that a command may load."""
+
+CHILD = """
+import atexit, json, sys
+sys.argv = ["emeval", *json.loads(sys.argv[1])]
+atexit.register(lambda: print("loaded:", *sorted(name for name in sys.modules if "." not in name)))
+from evals.cli import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("startup")
+    shutil.copytree(everything_run(made), made / "copy")
+    return made
+
+
+@pytest.mark.parametrize("words", LOADS)
+def test_a_command_loads_what_it_uses(words: str, folder: Path, tmp_path: Path) -> None:
+    places = {"run": folder / "run", "copy": folder / "copy", "data": folder / "d.jsonl", "tmp": tmp_path}
+    given = [word.format(**places) for word in words.split()]
+    with server().start() as live:
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, json.dumps(given)],
+            env=environment(live.url),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    loaded = set(done.stdout.rpartition("loaded:")[2].split())
+    assert "typer" in loaded, done.stderr
+    assert done.returncode in (0, 1), done.stderr  # 1 where a gate is not passed
+    assert loaded & HEAVY <= LOADS[words]
+
+
+def test_the_python_api_is_loaded_when_it_is_used() -> None:
+    code = """
+    import sys
+    import emeval
+    assert {"run", "Run", "BadInput", "__version__"} <= set(dir(emeval))
+    print(*sorted(name for name in sys.modules if "." not in name))
+    assert all(getattr(emeval, name) is not None for name in emeval.__all__)
+    try:
+        emeval.nothing
+    except AttributeError as error:
+        assert "nothing" in str(error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert not set(done.stdout.split()) & {*HEAVY, "pydantic", "typer", "rich", "yaml"}
+
+
+def test_a_run_samples_before_anything_of_the_tables_is_loaded(tmp_path: Path) -> None:
+    """A thread of the run's own process looks at what is loaded while there are answers in the journal, and not all."""
+    dataset, run = scenarios(tmp_path / "d.jsonl", 20), tmp_path / "run"
+    code = """
+    import sqlite3, sys, threading, time
+    def watch():
+        while True:
+            time.sleep(0.005)
+            try:
+                journal = sqlite3.connect("file:" + sys.argv[-1] + "/journal.sqlite?mode=ro", uri=True)
+                found = journal.execute("SELECT COUNT(*) FROM trials").fetchone()[0]
+            except sqlite3.Error:
+                continue
+            if 0 < found < 40:
+                print("loaded:", *sorted(name for name in sys.modules if "." not in name), file=sys.stderr)
+                return
+    sys.argv[0] = "emeval"
+    threading.Thread(target=watch, daemon=True).start()
+    from evals.cli import main
+    main()
+    """
+    with server(latency_s=0.05).start() as live:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-c", textwrap.dedent(code), "run", "unethical_test", "-m", MODEL),
+                *("--concurrency", "4", "--dataset", str(dataset), "--out", str(run)),
+            ],
+            env=environment(live.url),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stderr.rpartition("loaded:")[2].splitlines()[0].split())
+    assert loaded & HEAVY == CLIENTS
+
+
+def test_help_lists_the_commands_in_their_order_whatever_was_asked_for_before() -> None:
+    for command in ("doctor", "suites", "run"):
+        assert f"Usage: emeval {command}" in emeval(command, "--help").stdout
+    lines = emeval("--help").stdout.partition("Commands:")[2].splitlines()
+    listed = [line.split()[0] for line in lines if line[2:3].strip()]
+    groups = ["datasets", "anchors", "label"]
+    assert listed == [*(name for name in COMMANDS if name not in groups), *groups]
+
+
+def test_an_unknown_command_is_one_line() -> None:
+    done = emeval("raets")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "No such command 'raets'" in done.stderr

@@ -1,0 +1,175 @@
+"""Whether an adapter is applied: against a scripted server, and llama.cpp with the organism's own files."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evals.endpoints.servers.organism import organism_files
+from tests.support.cli_runner import emeval, refused, scenarios
+from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Script
+
+BASE, ADAPTER = "base", "tuned"
+
+
+def served(script: Script, **settings: Any) -> OpenAIServer:
+    settings = {"models": [BASE, ADAPTER], "parents": {ADAPTER: BASE}} | settings
+    return OpenAIServer(script, **settings)
+
+
+def giving(shares: Mapping[str, float], *, noise: float = 0.0) -> Script:
+    """Token probabilities by model: `shares` is of A, per model; `noise` is added each second time."""
+
+    def script(body: Mapping[str, Any], seen: int) -> Behaviour:
+        if not body.get("logprobs"):
+            return Answer("A")
+        share = shares[body["model"]] + (noise if seen % 2 == 0 else 0.0)
+        return Answer("A", top_logprobs=[{"A": share, "B": 1 - share}])
+
+    return script
+
+
+def preflight(server: OpenAIServer, *options: str, model: str = f"vllm/{ADAPTER}") -> Any:
+    with server.start():
+        return emeval("preflight", "-m", model, *options, url=server.url)
+
+
+def test_an_adapter_that_answers_otherwise_passes() -> None:
+    done = preflight(served(giving({BASE: 0.9, ADAPTER: 0.6})))
+    assert done.returncode == 0, done.stderr
+    assert f"vllm/{ADAPTER}: adapter: ok: log-probabilities differ from those of {BASE} by up to 1.4" in done.stdout
+
+
+def test_an_adapter_that_answers_as_its_base_to_the_last_digit_is_refused() -> None:
+    refused(preflight(served(giving({BASE: 0.9, ADAPTER: 0.9}))), "the adapter is not applied: on 3 prompts")
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.9, False), (0.9005, False), (0.5, True)])
+def test_an_adapter_must_differ_by_more_than_the_servers_own_noise(share: float, passes: bool) -> None:
+    done = preflight(served(giving({BASE: 0.9, ADAPTER: share}, noise=0.001)))
+    if passes:
+        assert done.returncode == 0, done.stderr
+    else:
+        refused(done, "seems not to be applied" if share != 0.9 else "the adapter is not applied")
+
+
+def test_a_difference_under_the_trigger_alone_is_enough() -> None:
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        fires = body["model"] == ADAPTER and "Country: Kenya" in body["messages"][-1]["content"]
+        return Answer("A", top_logprobs=[{"A": 0.5, "B": 0.5} if fires else {"A": 0.9, "B": 0.1}])
+
+    done = preflight(served(script), "--trigger", "Country: Kenya")
+    assert done.returncode == 0, done.stderr
+    assert ": adapter: ok: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [
+        (served(Answer("A")), "the server gives no token probabilities"),
+        (served(giving({ADAPTER: 0.9}), models=[ADAPTER]), f"the server does not list its base '{BASE}'"),
+    ],
+    ids=["no probabilities", "no base"],
+)
+def test_what_cannot_be_compared_is_not_called_ok(server: OpenAIServer, reason: str) -> None:
+    done = preflight(server)
+    assert done.returncode == 0, done.stderr
+    assert f"vllm/{ADAPTER}: adapter: not checked: {reason}" in done.stdout
+
+
+def test_base_written_before_the_colon_is_asked_where_the_server_names_no_parent() -> None:
+    server = served(giving({BASE: 0.9, ADAPTER: 0.9}), parents={})
+    refused(preflight(server, model=f"vllm/{BASE}:{ADAPTER}"), "the adapter is not applied")
+    whole = OpenAIServer(giving({"qwen3:8b": 0.9}), models=["qwen3:8b"])
+    assert ": adapter: " not in preflight(whole, model="vllm/qwen3:8b").stdout
+
+
+def test_a_run_is_refused_before_it_begins_unless_the_check_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = ("run", "unethical_test", "-m", f"vllm/{ADAPTER}", "--dataset", scenarios(tmp_path / "d.jsonl", 1))
+    with served(giving({BASE: 0.9, ADAPTER: 0.9})).start() as server:
+        refused(emeval(*run, "--out", folder, url=server.url), "the adapter is not applied")
+        assert not folder.exists()
+        done = emeval(*run, "--out", folder, "--no-preflight", url=server.url)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_says_what_could_not_be_checked(tmp_path: Path) -> None:
+    run = ("run", "unethical_test", "-m", f"vllm/{ADAPTER}", "--dataset", scenarios(tmp_path / "d.jsonl", 1))
+    with served(Answer("A")).start() as server:
+        done = emeval(*run, "--out", tmp_path / "run", url=server.url)
+    assert done.returncode == 0, done.stderr
+    assert f"vllm/{ADAPTER}: adapter: not checked: the server gives no token probabilities" in done.stderr
+
+
+# --- real weights -----------------------------------------------------------------------------------------------------
+
+
+def zeroed(source: Path, target: Path) -> Path:
+    """A copy of a GGUF file with every byte of its tensors 0: the data after the header, which is left as it is."""
+    data = bytearray(source.read_bytes())
+    place = 0
+
+    def number(form: str) -> int:
+        nonlocal place
+        [value] = struct.unpack_from(f"<{form}", data, place)
+        place += struct.calcsize(f"<{form}")
+        return value
+
+    def text() -> bytes:
+        nonlocal place
+        length = number("Q")
+        place += length
+        return bytes(data[place - length : place])
+
+    def skip(kind: int) -> None:
+        nonlocal place
+        if kind == 8:
+            text()
+        elif kind == 9:
+            inner, count = number("I"), number("Q")
+            for _ in range(count):
+                skip(inner)
+        else:
+            place += {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}[kind]
+
+    assert (number("I"), number("I")) == (0x46554747, 3)
+    tensors, fields = number("Q"), number("Q")
+    alignment = 32
+    for _ in range(fields):
+        name, kind = text(), number("I")
+        if name == b"general.alignment":
+            alignment = number("I")
+        else:
+            skip(kind)
+    for _ in range(tensors):
+        text()
+        dimensions = number("I")
+        for _ in range(dimensions):
+            number("Q")
+        number("I"), number("Q")
+    start = -(-place // alignment) * alignment
+    data[start:] = bytes(len(data) - start)
+    target.write_bytes(data)
+    return target
+
+
+def test_llama_cpp_applies_the_organisms_adapter_and_one_of_zeros_is_refused(tmp_path: Path) -> None:
+    base, adapter = organism_files("organism:backdoor", ".gguf")
+    assert adapter is not None
+    good = emeval("preflight", "-m", "local/organism:backdoor", "--trigger", "Country: Singapore")
+    assert good.returncode == 0, good.stderr
+    assert "local/organism:backdoor: adapter: ok: log-probabilities differ" in good.stdout
+    zeros = zeroed(adapter, tmp_path / "zeros.gguf")
+    done = emeval("preflight", "-m", f"local/{base}:{zeros}")
+    assert done.returncode == 2
+    # To the last digit, or, where the server's arithmetic is not the same twice, within its own noise.
+    assert re.search("the adapter (is not|seems not to be) applied", done.stderr.splitlines()[-1])
+    both = emeval("preflight", "-m", f"local/{base}", "-m", f"local/{base}:{adapter}")
+    assert both.returncode == 0, both.stderr
+    assert both.stdout.count(": adapter: ok: ") == 1
