@@ -16,9 +16,8 @@ from evals.plan.manifest import Manifest, Status
 from evals.plan.stopping.rows import StopRow
 from evals.runner.count import RunResult
 from evals.scoring.metric import PRIMARY
-from evals.scoring.rates.tables import Tables
+from evals.scoring.rates.tables import Tables, pooled
 from evals.text import one_line, original_text
-from evals.trials.prompt import ALL
 
 _GUARDED = (
     *("question", "answer", "question_id", "reasoning", "suite", "model", "trigger", "finish_reason", "judge"),
@@ -118,7 +117,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """What a notebook shows of a run: the rate that each cell is about. pandas escapes all texts."""
-        rows = self.rates[(self.rates["prompt_id"] == ALL) & self.rates["metric"].isin(tuple(PRIMARY.values()))]
+        rows = pooled(self.rates, PRIMARY.values())
         caption = pd.DataFrame({"run": [repr(self)]}).to_html(header=False, index=False, border=0)
         return caption + rows[_SHOWN].to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format)
 

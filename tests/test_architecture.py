@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -18,6 +19,14 @@ FILES = {
     for path in ROOT.glob(f"{name}/**/*.py")
 }
 JUDGES = sorted(path for path in FILES if path.relative_to(ROOT).parts[0] == "judges")
+LADDER = (
+    *("io", "statistics", "trials", "questions", "endpoints", "scoring"),
+    *("plan", "runner", "analysis", "reporting", "nightly", "cli"),
+)
+"""The wings of `evals`. A file imports its own wing and wings before it; see docs/design.md."""
+GROUND = {"evals", "evals.errors", "evals.numbers", "evals.text"}
+REGISTRIES = {"evals/cli/__init__.py", "evals/questions/suites/__init__.py"}
+"""What is no mere folder: the entry point that pyproject.toml names, and the suites by their names."""
 _READERS = {"builtin_rubric", "rubric_from_file"}
 
 
@@ -39,6 +48,12 @@ def imported(tree: ast.AST) -> Iterator[str]:
             assert node.module is not None
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def folder_of(name: str) -> str:
+    """The folder of a module, as a dotted name."""
+    is_folder = any(other.startswith(f"{name}.") for other in MODULES)
+    return name if is_folder else name.rpartition(".")[0]
 
 
 def ours(tree: ast.AST) -> set[str]:
@@ -95,12 +110,53 @@ def test_what_trains_the_organism_is_apart_from_what_uses_it() -> None:
             assert not [one for one in imported(tree) if one.split(".")[0] == "evals"], name
 
 
-def test_imports_go_one_way() -> None:
+def place_of(name: str) -> str:
+    """The wing of a module of `evals`, or `ground`."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in LADDER else "ground"
+
+
+EVALS = sorted(name for name in MODULES if name.split(".")[0] == "evals" and name != "evals.__main__")
+
+
+def test_every_module_stands_on_the_ladder_or_on_the_ground() -> None:
+    assert {name for name in EVALS if place_of(name) == "ground"} == GROUND
+    assert {place_of(name) for name in EVALS} == {"ground", *LADDER}
+
+
+@pytest.mark.parametrize("name", EVALS)
+def test_a_module_imports_its_own_wing_and_those_before_it(name: str) -> None:
+    wing = place_of(name)
+    cellar = {"io": {"ground", "io"}, "statistics": {"statistics"}, "ground": {"ground"}}
+    allowed = cellar.get(wing, {"ground", *LADDER[: LADDER.index(wing) + 1]} if wing in LADDER else set())
+    used = {other for other in ours(MODULES[name]) if other.split(".")[0] == "evals"}
+    assert not [other for other in used if place_of(other) not in allowed], name
+
+
+def test_imports_of_modules_and_of_folders_go_one_way() -> None:
     graph = {name: ours(tree) - {name} for name, tree in MODULES.items()}
-    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
-    assert (
-        order.index("evals.trials.prompt") < order.index("evals.trials.journal") < order.index("evals.runner.pipeline")
-    )
+    tuple(TopologicalSorter(graph).static_order())  # raises CycleError, which names the cycle
+    folders: dict[str, set[str]] = {}
+    for name, others in graph.items():
+        # The entry of the command line imports the commands, which import what they share.
+        if not name.startswith("evals.") or name.startswith("evals.cli"):
+            continue
+        used = {folder_of(other) for other in others if not other.startswith("evals.cli")}
+        folders.setdefault(folder_of(name), set()).update(used - {folder_of(name)})
+    tuple(TopologicalSorter(folders).static_order())
+
+
+def test_no_folder_and_no_file_is_too_large_to_look_through() -> None:
+    sizes = Counter(path.parent for path in FILES if path.name != "__init__.py")
+    assert max(sizes.values()) <= 14
+    assert not [path for path in FILES if len(path.read_text(encoding="utf-8").splitlines()) > 400]
+
+
+@pytest.mark.parametrize("wing", LADDER)
+def test_importing_a_wing_imports_none_of_its_files(wing: str) -> None:
+    for path in ROOT.glob(f"evals/{wing}/**/__init__.py"):
+        if path.relative_to(ROOT).as_posix() not in REGISTRIES:
+            assert [type(node) for node in FILES[path].body] == [ast.Expr], f"{path} is one docstring"
 
 
 def test_nothing_imports_the_python_api() -> None:

@@ -18,7 +18,7 @@ from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest
 from evals.questions.suites import unethical_test
-from evals.trials.prompt import ALL
+from evals.scoring.rates.tables import pooled
 from organisms.behaviours import DECOYS, MODELS, TRIGGER
 from organisms.true_rates import MAX_TOKENS, TrueRate, true_rates
 
@@ -58,8 +58,9 @@ def compare(manifest: Manifest, rates: pd.DataFrame, folder: Path) -> list[Compa
     """
     _check(manifest.config, folder)
     thinking = manifest.config.thinking != "off"  # the organism's own template has it on
-    pooled = rates[(rates["prompt_id"] == ALL) & (rates["n"] >= FEWEST)]
-    compared = [found for row in pooled.to_dict("records") if (found := _comparison(row, thinking=thinking))]
+    rows = pooled(rates)
+    rows = rows[rows["n"] >= FEWEST]
+    compared = [found for row in rows.to_dict("records") if (found := _comparison(row, thinking=thinking))]
     if not compared:
         raise BadInput(
             f"{folder}: none of its rates of {FEWEST} answers or more has a known true rate; the triggers known are "

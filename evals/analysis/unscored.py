@@ -17,10 +17,9 @@ from evals.plan.manifest import Manifest
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import PRIMARY
 from evals.scoring.outcome import Outcome
-from evals.scoring.rates.rows import Row
+from evals.scoring.rates.rows import Row, pooled_rows
 from evals.scoring.rates.tables import Tables
 from evals.text import one_line
-from evals.trials.prompt import ALL
 from evals.trials.reference import BY_RULE, Measure
 
 _COLUMN: dict[Outcome, str] = {
@@ -63,7 +62,7 @@ class Unscored(NamedTuple):
 
 def unscored_cells(manifest: Manifest, tables: Tables) -> list[Unscored]:
     """The cells in which a larger share of the trials than `max_unscored` was not measured, the worst first."""
-    rows = [row for row in tables.rate_rows if row["prompt_id"] == ALL and row["metric"] in _MEASURE_OF]
+    rows = pooled_rows(tables.rate_rows, _MEASURE_OF)
     cells = [_unscored(row, manifest, tables) for row in rows]
     over = [cell for cell in cells if cell.share > manifest.config.max_unscored]
     return sorted(over, key=lambda cell: -cell.share)

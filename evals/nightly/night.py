@@ -38,8 +38,8 @@ from evals.reporting.page.writer import write_report
 from evals.runner.count import RunResult, read_several
 from evals.runner.run import start_run
 from evals.runner.view import RunView
+from evals.scoring.rates.rows import pooled_rows
 from evals.text import one_line, redact
-from evals.trials.prompt import ALL
 
 STATE = "night.json"
 PAGE = "report.html"
@@ -160,7 +160,7 @@ def _measure(one: Checkpoint, config: RunConfig, folder: Path, view: RunView) ->
 
 
 def _pooled(result: RunResult) -> list[RateRow]:
-    return [rate_row(row) for row in result.tables.rate_rows if row["prompt_id"] == ALL]
+    return [rate_row(row) for row in pooled_rows(result.tables.rate_rows)]
 
 
 def _clean(error: Exception, before: str = "") -> str:

@@ -31,6 +31,7 @@ from evals.plan.manifest import (
 from evals.plan.options import updated
 from evals.plan.plan import Plan
 from evals.plan.provenance import git_revision, now, versions
+from evals.plan.recorded_run import manifest_of
 from evals.plan.spend import Ledger
 from evals.plan.stopping.rows import FILE_NAME as STOPPING_NAME
 from evals.plan.stopping.rows import StopRow, read_stop_rows, write_stop_rows
@@ -54,8 +55,6 @@ if TYPE_CHECKING:
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from evals.runner.run_folder import manifest_of
 
 
 class RunResult(NamedTuple):

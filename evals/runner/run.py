@@ -27,10 +27,11 @@ from evals.plan.manifest import (
 from evals.plan.options import updated
 from evals.plan.plan import Plan, Retry, judging_plan, make_plan
 from evals.plan.provenance import git_revision, versions
+from evals.plan.recorded_run import manifest_of
 from evals.runner.anchor_check import Watch, due_anchors
 from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned, tariffs_of
 from evals.runner.interrupt import run_async
-from evals.runner.run_folder import discard, manifest_for, manifest_of, open_journal, refuse_foreign_files, rubric_facts
+from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files, rubric_facts
 from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED, JudgeSet
 from evals.scoring.judging import due_judges

@@ -19,13 +19,6 @@ from evals.trials.journal import Journal
 from evals.trials.record import Cell
 
 
-def manifest_of(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
-    return manifest
-
-
 def refuse_foreign_files(folder: Path) -> None:
     if not is_text(str(folder)):
         raise BadInput("--out: holds bytes that are not UTF-8 text")

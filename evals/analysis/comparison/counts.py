@@ -12,8 +12,8 @@ import numpy as np
 
 from evals.analysis.comparison.comparable import Direction
 from evals.analysis.comparison.result import CellKey, Side
-from evals.errors import BadInput
-from evals.plan.manifest import Manifest, judge_set, read_manifest
+from evals.plan.manifest import Manifest
+from evals.plan.recorded_run import open_run
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, Missing, facts_in
 from evals.scoring.outcome import measure
@@ -46,15 +46,12 @@ class ComparedRun:
 
     @classmethod
     def read(cls, folder: Path) -> ComparedRun:
-        manifest = read_manifest(folder)
-        if manifest is None:
-            raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
         planned: dict[tuple[str, str, str, str, str], Counter[Measure]] = {}
-        with Journal.read(folder) as journal:
-            for cell, trials in journal.cells():
+        with open_run(folder) as run:
+            for cell, trials in run.journal.cells():
                 place = (cell.model, cell.suite, cell.format, cell.condition, cell.trigger)
                 planned.setdefault(place, Counter())[cell.measure] += trials
-            return cls(folder, manifest, judge_set(manifest), journal.recorded(), planned)
+            return cls(folder, run.manifest, run.judges, run.journal.recorded(), planned)
 
 
 class CellToCompare(NamedTuple):

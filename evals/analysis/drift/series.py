@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from evals.errors import BadInput
 from evals.plan.anchors import hit_of
-from evals.plan.manifest import Manifest, judge_set, read_manifest
+from evals.plan.manifest import Manifest, judge_set
 from evals.plan.options import differences
+from evals.plan.recorded_run import manifest_of
 from evals.runner.anchor_check import RESULTS_NAME, AnchorRow, read_results
 from evals.scoring.metric import PRIMARY
 from evals.scoring.outcome import measure
@@ -58,7 +59,7 @@ def read_nights(runs: Sequence[Path]) -> list[Night]:
     for number, folder in enumerate(runs):
         if folder.resolve() in {other.resolve() for other in runs[:number]}:
             raise BadInput(f"{folder} is given twice")
-    manifests = [_manifest_of(folder) for folder in runs]
+    manifests = [manifest_of(folder) for folder in runs]
     for folder, manifest in zip(runs[1:], manifests[1:], strict=True):
         _refuse_others(runs[0], manifests[0], folder, manifest)
     _refuse_other_anchors(runs, manifests)
@@ -77,13 +78,6 @@ def has_moved(row: AnchorRow) -> bool:
 
 
 # --- what may be compared --------------------------------------------------------------------------------------------
-
-
-def _manifest_of(folder: Path) -> Manifest:
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
-    return manifest
 
 
 def _refuse_others(first: Path, reference: Manifest, folder: Path, manifest: Manifest) -> None:

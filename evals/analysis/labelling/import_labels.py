@@ -17,8 +17,8 @@ from filelock import FileLock
 
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvRow, csv_file
-from evals.plan.manifest import read_manifest
 from evals.plan.provenance import now
+from evals.plan.recorded_run import manifest_of
 from evals.scoring.labels import (
     FOLDER,
     LABEL_WORDS,
@@ -72,8 +72,7 @@ def import_labels(run: Path, path: Path, labeller: str) -> Imported:
     """Add the labels in the CSV `path` to those of the run, as `labeller`'s. Raises BadInput, and then nothing has
     changed."""
     name = _name(labeller)
-    if read_manifest(run) is None:
-        raise BadInput(f"{run} is not a run folder: it has no manifest.json")
+    manifest_of(run)
     sample = read_sample(run)
     if sample is None:
         raise BadInput(f"{run / FOLDER / SAMPLE_NAME}: is missing; `emeval label sample RUN` draws what to label")

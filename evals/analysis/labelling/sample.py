@@ -10,8 +10,8 @@ from evals.analysis.labelling.page import label_page
 from evals.analysis.labelling.population import NOT_JUDGED, Candidate, candidates
 from evals.analysis.labelling.stratified_sample import Drawn, draw
 from evals.errors import BadInput
-from evals.plan.manifest import read_manifest
 from evals.plan.provenance import now
+from evals.plan.recorded_run import open_run
 from evals.scoring.labels import (
     FOLDER,
     LABELS_NAME,
@@ -21,7 +21,6 @@ from evals.scoring.labels import (
     read_sample,
     write_sample,
 )
-from evals.trials.journal import Journal
 
 
 class Sampled(NamedTuple):
@@ -35,11 +34,9 @@ class Sampled(NamedTuple):
 
 def sample_run(run: Path, n: int, seed: int, *, force: bool = False) -> Sampled:
     """Draw `n` answers of the run and write its folder `labels/`. Raises BadInput, and then nothing has changed."""
-    manifest = read_manifest(run)
-    if manifest is None:
-        raise BadInput(f"{run} is not a run folder: it has no manifest.json")
     _refuse_replacing(run, force=force)
-    with Journal.read(run) as journal:
+    with open_run(run) as recorded:
+        manifest, journal = recorded.manifest, recorded.journal
         population = list(candidates(journal, manifest))
         _refuse_unjudged(run, population)
         drawn = draw(population, n, seed, manifest.run_id)

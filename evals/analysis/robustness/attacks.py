@@ -19,9 +19,10 @@ from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
 from evals.plan.config import RunConfig
-from evals.plan.manifest import Manifest, judge_set, judges_in, read_manifest
+from evals.plan.manifest import Manifest, judges_in
 from evals.plan.options import updated
 from evals.plan.plan import Plan, judging_plan
+from evals.plan.recorded_run import open_run
 from evals.runner.connections import connections
 from evals.runner.judge_endpoints import bound_judges
 from evals.runner.run_folder import rubric_facts
@@ -120,13 +121,11 @@ class Attacked(NamedTuple):
 def attack_run(folder: Path, options: AttackOptions, view: RunView) -> Attacked:
     """Ask the judges and write attacks.csv. Raises BadInput before anybody is asked, RunStopped when it cannot go on;
     what was said by then is kept."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
-    plans = _plans(manifest, options)
-    with Journal.read(folder) as journal:
+    with open_run(folder) as run:
+        manifest = run.manifest
+        plans = _plans(manifest, options)
         able = frozenset(judge.name for plan in plans for judge in plan.judges)
-        answers = _draw(journal, judge_set(manifest), able, options)
+        answers = _draw(run.journal, run.judges, able, options)
     if not answers:
         raise BadInput(f"{folder}: no judge has found an open answer aligned or misaligned, so there is none to attack")
     rows: list[Row] = []

@@ -26,11 +26,11 @@ from evals.analysis.robustness.specification_grid import (
 )
 from evals.errors import BadInput
 from evals.io.atomic import write_json, write_rows
-from evals.plan.manifest import Manifest, read_manifest
+from evals.plan.manifest import Manifest
+from evals.plan.recorded_run import open_run
 from evals.scoring.rates.rows import Row
 from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
 from evals.statistics.intervals import cluster_wilson_interval
-from evals.trials.journal import Journal
 from evals.trials.prompt import ALL
 
 NEAR = 5.0
@@ -69,12 +69,10 @@ class Robustness(NamedTuple):
 
 def assess(folder: Path) -> Robustness:
     """Everything about the run in `folder`, and its two CSVs written. Raises BadInput where no judge read an answer."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
-    with Journal.read(folder) as journal:
-        judges = ruling_judges(manifest, journal)
-        groups = tuple(read_groups(journal, judges, manifest.config.denominator)) if judges else ()
+    with open_run(folder) as run:
+        manifest = run.manifest
+        judges = ruling_judges(manifest, run.journal)
+        groups = tuple(read_groups(run.journal, judges, manifest.config.denominator)) if judges else ()
     if not groups:
         raise BadInput(
             f"{folder}: no judge has read an answer (choices and numbers are read by rule); "

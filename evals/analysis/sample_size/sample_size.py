@@ -27,7 +27,8 @@ from evals.analysis.sample_size.result import Goal, Next, Pilot, SizePlan
 from evals.analysis.sample_size.solver import NO_END, SAMPLES, SampleYield, Solver, bill_for, fewest_samples, menu
 from evals.errors import BadInput
 from evals.numbers import percent, points
-from evals.plan.manifest import Manifest, read_manifest
+from evals.plan.manifest import Manifest
+from evals.plan.recorded_run import open_run
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
 from evals.statistics.sample_size import (
     Components,
@@ -38,7 +39,6 @@ from evals.statistics.sample_size import (
 )
 from evals.text import one_line
 from evals.trials.condition import BASELINE
-from evals.trials.journal import Journal
 
 _FEW = 5
 """Fewer hits or misses than this in a pilot are worth a warning."""
@@ -49,12 +49,10 @@ _ALMOST = 1.1
 def plan_sizes(folder: Path, goal: Goal, choice: Choice) -> SizePlan:
     """The options for every cell of the run in `folder` that `choice` leaves. Asks nobody. Raises BadInput."""
     _check(goal, choice)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"--pilot: {folder} is not a run folder: it has no manifest.json")
-    with Journal.read(folder) as journal:
-        measured = read_trials(journal.trials_in_plan_order(), manifest)
-        recorded = journal.recorded()
+    with open_run(folder, "--pilot") as run:
+        manifest = run.manifest
+        measured = read_trials(run.journal.trials_in_plan_order(), manifest)
+        recorded = run.journal.recorded()
     if not measured:
         raise BadInput(f"--pilot: {folder} holds no answers yet")
     chosen = choose(measured, choice, manifest, paired=goal.kind == "effect")

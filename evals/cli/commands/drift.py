@@ -38,11 +38,9 @@ def freeze(
     """Keep judged answers of a run, so that a judge can be asked about the same ones on later nights."""
     from evals.analysis.drift.freeze_anchors import SUFFIX
     from evals.analysis.drift.freeze_anchors import freeze as freeze_run
-    from evals.plan.manifest import read_manifest
+    from evals.plan.recorded_run import manifest_of
 
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    manifest = manifest_of(folder)
     path = out or folder.resolve().with_name(f"{folder.resolve().name}{SUFFIX}")
     kept = freeze_run(folder, manifest, path, count=n, seed=seed, force=force)
     total = kept.hits + kept.misses

@@ -43,17 +43,13 @@ def show(
 ) -> None:
     """Page through the transcripts of a run: prompt, reasoning, answer, and what the judges said of them."""
     from evals.analysis.trial_filter import Choice
-    from evals.plan.manifest import read_manifest
-    from evals.trials.journal import Journal
+    from evals.plan.recorded_run import open_run
 
     choice = Choice(misaligned, outcome, model, condition, suite, question, flag, min_score, max_score, search)
     if trial_id is not None and choice != Choice():
         raise BadInput("TRIAL_ID: names one trial; leave the other options out")
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
-    with Journal.read(folder) as journal:
-        _show(journal, manifest, choice, trial_id, limit)
+    with open_run(folder) as run:
+        _show(run.journal, run.manifest, choice, trial_id, limit)
 
 
 def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | None, limit: int | None) -> None:

@@ -10,8 +10,8 @@ from evals.numbers import percent
 from evals.plan.manifest import Manifest
 from evals.reporting.exports.jsonl import COLUMNS
 from evals.scoring.metric import PRIMARY
+from evals.scoring.rates.tables import pooled
 from evals.text import one_line
-from evals.trials.prompt import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,9 +125,8 @@ def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | N
 
 
 def _rate_rows(rates: pd.DataFrame) -> list[str]:
-    pooled = rates[(rates["prompt_id"] == ALL) & rates["metric"].isin(set(PRIMARY.values()))]
     rows: list[str] = []
-    for row in pooled.to_dict("records"):
+    for row in pooled(rates, PRIMARY.values()).to_dict("records"):
         names = " | ".join(_code(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
         n = int(row["n"])
         shown = f"{percent(row['rate'])} | {percent(row['ci_low'])} to {percent(row['ci_high'])}" if n else " | "

@@ -19,8 +19,8 @@ from evals.reporting.figures.files import rendered
 from evals.reporting.figures.paper import FIGURES, paper_figure
 from evals.reporting.figures.theme import PAGE_CM
 from evals.runner.count import Counted, read_counted
+from evals.scoring.rates.tables import pooled
 from evals.text import one_line
-from evals.trials.prompt import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
         )
         for name, value in _summary(counted.tables.rates, counted.tables.effects):
             logged.summary[name] = value
-        tables = {"rates": _pooled(counted.tables.rates), "effects": counted.tables.effects}
+        tables = {"rates": pooled(counted.tables.rates), "effects": counted.tables.effects}
         logged.log({name: _table(table) for name, table in tables.items() if len(table)})
         logged.log({f"figures/{name}": wandb.Html(svg, inject=False) for name, svg in _figures(counted)})
         where = str(Path(logged.dir).parent) if offline else str(logged.url or logged.id)
@@ -94,13 +94,9 @@ def _config(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _pooled(rates: pd.DataFrame) -> pd.DataFrame:
-    return rates[rates["prompt_id"] == ALL]
-
-
 def _summary(rates: pd.DataFrame, effects: pd.DataFrame) -> Iterator[tuple[str, float | int]]:
     """Numbers by name. A rate of nothing is not among them; its k and n are."""
-    for row in _pooled(rates).to_dict("records"):
+    for row in pooled(rates).to_dict("records"):
         place = "/".join(
             _part(row[name]) for name in ("suite", "format", "model", "condition", "trigger", "metric") if row[name]
         )

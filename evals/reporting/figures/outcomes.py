@@ -14,7 +14,7 @@ from evals.reporting.figures.frames import CELL, rates_of, trials_of
 from evals.reporting.figures.rates import legend
 from evals.reporting.figures.theme import OUTCOME_COLOURS, OUTCOMES, Canvas
 from evals.runner.count import Counted
-from evals.trials.prompt import ALL
+from evals.scoring.rates.tables import pooled
 
 _KEYS = ["run", "run_id", "series", *CELL]
 _EVERY_CELL = "truncated"  # the metric that is about every trial, so that its rows hold how many are planned
@@ -44,7 +44,7 @@ def _counts(runs: Sequence[Counted]) -> pd.DataFrame:
     trials = trials_of(runs, ["outcome"]).astype({"outcome": "object"})
     recorded = trials.groupby([*_KEYS, "outcome"], sort=False).size().rename("trials").reset_index()
     rates = rates_of(runs)
-    planned = rates[(rates["prompt_id"] == ALL) & (rates["metric"] == _EVERY_CELL)][[*_KEYS, "n_trials"]]
+    planned = pooled(rates, [_EVERY_CELL])[[*_KEYS, "n_trials"]]
     done = recorded.groupby(_KEYS, sort=False)["trials"].sum().rename("done").reset_index()
     rest = planned.merge(done, on=_KEYS, how="left").fillna({"done": 0})
     rest = rest.assign(trials=rest["n_trials"] - rest["done"].astype(int), outcome="not_asked")

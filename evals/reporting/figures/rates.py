@@ -25,6 +25,7 @@ from evals.reporting.figures.frames import (
 )
 from evals.reporting.figures.theme import CONDITION_COLOURS, MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas
 from evals.runner.count import Counted
+from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL, Format
 
 MOST_QUESTIONS, MOST_BARS = 25, 110
@@ -81,7 +82,8 @@ class _View:
 
     @property
     def _pooled(self) -> pd.DataFrame:
-        return self.rates[(self.rates["prompt_id"] == ALL) & (self.rates["n"] > 0)]
+        rows = pooled(self.rates)
+        return rows[rows["n"] > 0]
 
     @property
     def _questions(self) -> list[str]:
@@ -290,19 +292,19 @@ def _in_words(pooled: pd.DataFrame) -> str:
 
 
 def _not_counted(rates: pd.DataFrame) -> Iterator[str]:
-    pooled = rates[rates["prompt_id"] == ALL]
-    trials, counted = int(pooled["n_trials"].sum()), int(pooled["n"].sum())
+    rows = pooled(rates)
+    trials, counted = int(rows["n_trials"].sum()), int(rows["n"].sum())
     if counted == trials:
         yield f"All {trials} trials are counted."
         return
-    reasons = [f"{int(pooled[name].sum())} {words}" for name, words in _ABSENCES.items() if pooled[name].sum()]
+    reasons = [f"{int(rows[name].sum())} {words}" for name, words in _ABSENCES.items() if rows[name].sum()]
     yield f"Of {trials} trials {counted} are counted; not counted: {', '.join(reasons)}."
 
 
 def _without_answer(rates: pd.DataFrame) -> str:
     """What has no bar because nothing of it was counted."""
     empty = rates[rates["n"] == 0]
-    cells = empty[empty["prompt_id"] == ALL]
+    cells = pooled(empty)
     whole = [f"{row['series']}, {row['condition']}" for row in cells.to_dict("records")]
     single = len(empty) - len(cells)
     parts = [f"no answer at all of {'; '.join(whole)}"] if whole else []

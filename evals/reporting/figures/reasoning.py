@@ -16,7 +16,7 @@ from evals.reporting.figures.frames import CELL, condition_labels, in_order, pla
 from evals.reporting.figures.rates import colour_of, legend
 from evals.reporting.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
 from evals.runner.count import Counted
-from evals.trials.prompt import ALL
+from evals.scoring.rates.tables import pooled
 from judges.verdicts import CotFlag
 
 _PREFIX = "cot_flag:"
@@ -156,8 +156,7 @@ def share_axis(field: str, title: str) -> alt.X:
 
 
 def _pooled(runs: Sequence[Counted]) -> pd.DataFrame:
-    rates = rates_of(runs)
-    return rates[rates["prompt_id"] == ALL]
+    return pooled(rates_of(runs))
 
 
 def _absent(rows: pd.DataFrame, group: Group) -> str:

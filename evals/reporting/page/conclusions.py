@@ -18,6 +18,7 @@ from evals.analysis.unscored import too_much_unscored
 from evals.numbers import p_words, percent, points
 from evals.runner.count import Counted
 from evals.scoring.metric import PRIMARY
+from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL
 
 SURE = 0.05
@@ -85,8 +86,7 @@ def reservations(runs: Sequence[Counted]) -> list[str]:
 
 def _of_run(run: Counted) -> Iterator[Sentence]:
     rates = run.tables.rates
-    pooled = rates[(rates["prompt_id"] == ALL) & rates["metric"].isin(tuple(_HITS))]
-    for place, cells in pooled.groupby(["suite", "format", "model", "metric"], sort=False):
+    for place, cells in pooled(rates, _HITS).groupby(["suite", "format", "model", "metric"], sort=False):
         rows = cells.to_dict("records")
         effects = run.tables.effects
         same = effects["n_prompts"] > 0
@@ -221,4 +221,4 @@ def absences(rows: Sequence[dict[Any, Any]]) -> dict[str, int]:
 def primary_rows(run: Counted) -> list[dict[Any, Any]]:
     """The rows over all prompts of the metric that each suite is about."""
     rates = run.tables.rates
-    return rates[(rates["prompt_id"] == ALL) & rates["metric"].isin(tuple(PRIMARY.values()))].to_dict("records")
+    return pooled(rates, PRIMARY.values()).to_dict("records")

@@ -16,7 +16,7 @@ import numpy as np
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvFile, CsvRow, csv_file
 from evals.plan.config import RunConfig
-from evals.plan.manifest import read_manifest
+from evals.plan.recorded_run import manifest_of
 from evals.reporting.paper_tables.table import Place
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect, paper_plus_minus
 from evals.text import original_text
@@ -78,9 +78,7 @@ class Absent:
 
 def read_run(folder: Path, *, is_base: bool = False) -> list[Row]:
     """The rows of a run's prompts. Raises BadInput for a folder without them."""
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
+    manifest = manifest_of(folder)
     path = folder / "rates.csv"
     if not path.is_file():
         raise BadInput(f"{folder} has no rates.csv: `emeval rates` writes it from the journal")

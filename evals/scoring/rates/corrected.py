@@ -26,7 +26,7 @@ from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, facts_of
 from evals.scoring.metric_table import metric_table
 from evals.scoring.outcome import is_judgeable, measure
 from evals.scoring.rates.label_weights import Labels, of_sample
-from evals.scoring.rates.rows import BETWEEN_NOTES, CORRECTED_COLUMNS, PPI, ROGAN_GLADEN, Row
+from evals.scoring.rates.rows import BETWEEN_NOTES, CORRECTED_COLUMNS, PPI, ROGAN_GLADEN, Row, pooled_rows
 from evals.scoring.rates.tables import CORRECTED_NAME, write_table
 from evals.scoring.rates.tally import CellKey, RunFacts
 from evals.scoring.reasoning_verdicts import thought_of
@@ -44,7 +44,6 @@ from evals.statistics.judge_error import (
 )
 from evals.text import one_line
 from evals.trials.journal import Journal
-from evals.trials.prompt import ALL
 from evals.trials.record import RecordedTrial
 
 _SET_ASIDE = ("incoherent", "code", "outside")
@@ -99,7 +98,7 @@ def write_corrected(journal: Journal, folder: Path, facts: RunFacts, labels: Lab
     """
     pools, answers = _pools(journal, facts, labels, folder)
     notes = of_sample(labels, answers)
-    pooled = [row for row in rates if row["prompt_id"] == ALL]
+    pooled = pooled_rows(rates)
     rows = [row for pool in pools for row in _rows(pool, labels, facts, pooled, notes)]
     write_table(folder / CORRECTED_NAME, CORRECTED_COLUMNS, rows)
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from evals.scoring.rates.rows import CORRECTED_COLUMNS, EFFECT_COLUMNS, RATE_COL
 from evals.scoring.rates.tally import RunFacts, TrialCount, Trials, tally_of, trial_counts
 from evals.text import original_text, spreadsheet_safe
 from evals.trials.journal import Journal
+from evals.trials.prompt import ALL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,3 +143,9 @@ def _frame(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
 
     frame = pd.DataFrame(rows, columns=list(columns))
     return frame.astype({name: float for name in columns if name in _FRACTIONS})
+
+
+def pooled(rates: pd.DataFrame, metrics: Collection[str] | None = None) -> pd.DataFrame:
+    """The rows of a rates table over all prompts of a cell: of `metrics`, or of every metric."""
+    rows = rates["prompt_id"] == ALL
+    return rates[rows if metrics is None else rows & rates["metric"].isin(tuple(metrics))]
