@@ -19,7 +19,7 @@ from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.server import Server
 from evals.questions import dataset as datasets
 from evals.questions.suites import find_suite
-from evals.runner.pipeline import run_pipeline
+from evals.runner.pipeline import Recorder, run_pipeline
 from evals.scoring.judge_set import JudgeSet, judge_key
 from evals.trials.journal import Journal
 from evals.trials.prompt import Format, wire_messages
@@ -73,9 +73,8 @@ async def pipeline_seconds(url: str, trials: Sequence[Trial], judges: Sequence[J
             {_NAME: endpoint},
             bound,
             JudgeSet(ids.get("alignment"), ids.get("coherence")),
-            journal,
+            Recorder(journal, _Quiet()),
             concurrency=concurrency,
-            progress=_Quiet(),
         )
         seconds = time.perf_counter() - started
         assert journal.recorded() == len(trials)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from evals.endpoints.chat import ChatRequest, Reply
@@ -31,39 +31,43 @@ from judges.judge import Exhibit
 _T = TypeVar("_T")
 
 
+class Recorder(NamedTuple):
+    """Where answers and verdicts are recorded, and what is called when they are.
+
+    `noticed` is called with the id of a trial each time the journal knows more of it: asynchronous iterators of trials
+    may wait for that.
+    """
+
+    journal: Journal
+    progress: Progress
+    noticed: Callable[[str], None] = lambda _trial_id: None
+
+
 async def run_pipeline(
     trials: Mapping[str, Iterator[Trial] | AsyncIterator[Trial]],
     endpoints: Mapping[str, Endpoint | Replicas],
     judges: Sequence[BoundJudge],
-    judge_set: JudgeSet,
-    journal: Journal,
+    panel: JudgeSet,
+    recorder: Recorder,
     *,
     concurrency: int,
-    progress: Progress,
-    noticed: Callable[[str], None] | None = None,
 ) -> None:
     """Sample the pending trials of each model, and ask about every answer in the journal the judges that it lacks.
 
-    `judge_set` says which judge is due when; those in it are bound in `judges`. `noticed` is told the id of a trial
-    each time that the journal says more of it: asynchronous iterators of trials may wait for that. Returns when all is
+    `panel` says which judge is due when; `judges` connects the judges in it to their servers. Returns when all is
     recorded. Raises RunStopped (in place of the exception group) when it cannot go on.
     """
     sampling_done = asyncio.Event()
     arrived = asyncio.Event()
 
-    def tell(trial_id: str) -> None:
-        if noticed is not None:
-            noticed(trial_id)
-
     async def sample(model: str) -> None:
-        async def one(trial: Trial) -> None:
-            await _sample(trial, endpoints[model], journal, progress)
-            tell(trial.id)
+        async def sample_trial(trial: Trial) -> None:
+            await _sample(trial, endpoints[model], recorder)
             arrived.set()
 
         source = trials[model]
         items = source if isinstance(source, AsyncIterator) else _each(source)
-        await _pool(items, one, _workers(concurrency * endpoints[model].width))
+        await _pool(items, sample_trial, _workers(concurrency * endpoints[model].width))
 
     async def sample_all() -> None:
         async with asyncio.TaskGroup() as group:
@@ -73,14 +77,10 @@ async def run_pipeline(
         arrived.set()
 
     async def judge_all() -> None:
-        asking: dict[str, asyncio.Future[Ruling]] = {}
-        bound = {judge.key.id: judge for judge in judges}
-
-        async def one(trial: RecordedTrial) -> None:
-            await _judge(trial, bound, judge_set, journal, asking, progress, tell)
-
+        judging = _Judging(panel, {judge.key.id: judge for judge in judges}, recorder, {})
         width = max(judge.endpoint.width for judge in judges)
-        await _pool(_unjudged(journal, judge_set, arrived, sampling_done), one, _workers(concurrency * width))
+        unjudged = _unjudged(recorder.journal, panel, arrived, sampling_done)
+        await _pool(unjudged, judging.judge, _workers(concurrency * width))
 
     # What is loaded by now is hundreds of thousands of objects, and none of them garbage: with the collector walking
     # them again and again, a server that answers at once got about 15% fewer requests.
@@ -94,7 +94,7 @@ async def run_pipeline(
         raise first_of(failures) from None
     finally:
         gc.unfreeze()
-        await journal.flush()
+        await recorder.journal.flush()
 
 
 def _workers(concurrency: int) -> int:
@@ -125,7 +125,7 @@ async def _each(items: Iterator[_T]) -> AsyncIterator[_T]:
 
 
 async def _unjudged(
-    journal: Journal, judge_set: JudgeSet, arrived: asyncio.Event, sampling_done: asyncio.Event
+    journal: Journal, panel: JudgeSet, arrived: asyncio.Event, sampling_done: asyncio.Event
 ) -> AsyncIterator[RecordedTrial]:
     """Answers about which a judge is due, in the order of arrival, waiting for new ones until sampling is done."""
     last = 0
@@ -135,7 +135,7 @@ async def _unjudged(
         batch = journal.trials_after(last)
         for trial in batch:
             last = trial.arrival
-            if due_judges(trial, judge_set):
+            if due_judges(trial, panel):
                 yield trial
         if not batch:
             if finished:
@@ -143,7 +143,7 @@ async def _unjudged(
             await arrived.wait()
 
 
-async def _sample(trial: Trial, endpoint: Endpoint | Replicas, journal: Journal, progress: Progress) -> None:
+async def _sample(trial: Trial, endpoint: Endpoint | Replicas, recorder: Recorder) -> None:
     sampling = trial.sampling
     request = ChatRequest(
         trial.messages,
@@ -155,13 +155,15 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, journal: Journal,
     )
     if trial.format == "transcript":  # no template, so nothing of one
         request = replace(request, thinking=None, prefill="", transcript=True)
+    progress = recorder.progress
     reply = await endpoint.send(request, lambda: progress.retried("sampling"))
     if isinstance(reply, Reply):
         progress.replied("sampling", trial.model, reply.prompt_tokens, reply.completion_tokens)
     result = reply if isinstance(reply, Failure) else response_of(reply)
     rulings = [] if isinstance(result, Failure) else list(read_by_rule(trial, result))
-    await journal.record_trial(trial, result, rulings)
+    await recorder.journal.record_trial(trial, result, rulings)
     progress.sampled(failed=isinstance(result, Failure))
+    recorder.noticed(trial.id)
 
 
 def response_of(reply: Reply) -> Response:
@@ -200,74 +202,68 @@ class _Told(NamedTuple):
         self.progress.retried(self.stage)
 
 
-async def _judge(
-    trial: RecordedTrial,
-    bound: Mapping[str, BoundJudge],
-    judge_set: JudgeSet,
-    journal: Journal,
-    asking: dict[str, asyncio.Future[Ruling]],
-    progress: Progress,
-    noticed: Callable[[str], None],
-) -> None:
-    """Ask the judges that are due, then those that are due after what these said, until none is left."""
-    assert isinstance(trial.result, Response)  # noqa: S101  only judgeable trials come here
-    exhibit = exhibit_of(trial, trial.result)
-    monitored: list[Ruling] = []
-    while due := due_judges(trial, judge_set):
-        of_reasoning = bool({judge_set.monitor, judge_set.articulation, judge_set.credit} & set(due))
-        told = _Told(progress, "reasoning" if of_reasoning else "judging")
-        rulings = await _rulings([bound[judge_id] for judge_id in due], exhibit, journal, asking, told)
-        await journal.record_rulings(trial.trial_id, rulings)
-        noticed(trial.trial_id)
-        for _, ruling in rulings:  # from here on the journal answers for them
-            asking.pop(ruling.request_id, None)
-        trial = replace(trial, rulings=trial.rulings | {key.id: ruling for key, ruling in rulings})
-        if of_reasoning:
-            monitored += [ruling for _, ruling in rulings]
-        else:
-            progress.judged(failed=_any_failed(ruling for _, ruling in rulings))
-    if monitored:
-        progress.monitored(failed=_any_failed(monitored))
+@dataclass(frozen=True)
+class _Judging:
+    """Asks judges about answers. `asking` holds the requests that are under way, by their ids."""
+
+    panel: JudgeSet
+    judges: Mapping[str, BoundJudge]
+    recorder: Recorder
+    asking: dict[str, asyncio.Future[Ruling]]
+
+    async def judge(self, trial: RecordedTrial) -> None:
+        """Ask the judges that are due, then those that are due after what these said, until none is left."""
+        assert isinstance(trial.result, Response)  # noqa: S101  only judgeable trials come here
+        exhibit = exhibit_of(trial, trial.result)
+        panel, progress = self.panel, self.recorder.progress
+        monitored: list[Ruling] = []
+        while due := due_judges(trial, panel):
+            of_reasoning = bool({panel.monitor, panel.articulation, panel.credit} & set(due))
+            told = _Told(progress, "reasoning" if of_reasoning else "judging")
+            rulings = await self._rulings([self.judges[judge_id] for judge_id in due], exhibit, told)
+            await self.recorder.journal.record_rulings(trial.trial_id, rulings)
+            self.recorder.noticed(trial.trial_id)
+            for _, ruling in rulings:  # from here on the journal answers for them
+                self.asking.pop(ruling.request_id, None)
+            trial = replace(trial, rulings=trial.rulings | {key.id: ruling for key, ruling in rulings})
+            if of_reasoning:
+                monitored += [ruling for _, ruling in rulings]
+            else:
+                progress.judged(failed=_any_failed(ruling for _, ruling in rulings))
+        if monitored:
+            progress.monitored(failed=_any_failed(monitored))
+
+    async def _rulings(
+        self, judges: Sequence[BoundJudge], exhibit: Exhibit, told: _Told
+    ) -> list[tuple[JudgeKey, Ruling]]:
+        """Several judges on one exhibit, at the same time."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._ruling(judge, exhibit, told)) for judge in judges]
+        except BaseExceptionGroup as failures:
+            raise first_of(failures) from None
+        return [(judge.key, task.result()) for judge, task in zip(judges, tasks, strict=True)]
+
+    async def _ruling(self, bound: BoundJudge, exhibit: Exhibit, told: _Told) -> Ruling:
+        """One judge on one exhibit. The same judge is never asked the same thing twice, not even at the same time."""
+        text = bound.judge.rubric.fill(exhibit)
+        request_id = stable_hash({"judge": bound.key.id, "text": text})
+        known = self.recorder.journal.ruling_on(bound.key.id, request_id)
+        if known is None and request_id in self.asking:
+            known = await asyncio.shield(self.asking[request_id])
+        if known is not None:
+            return replace(known, prompt_tokens=None, completion_tokens=None)  # its tokens were spent once
+        answer = self.asking[request_id] = asyncio.get_running_loop().create_future()
+        try:
+            ruling = await ask_judge(bound, text, request_id, told.retried)
+        except BaseException:
+            answer.cancel()
+            raise
+        answer.set_result(ruling)
+        if not isinstance(ruling.verdict, JudgeFailed) or ruling.prompt_tokens is not None:
+            told.progress.replied(told.stage, bound.key.model, ruling.prompt_tokens, ruling.completion_tokens)
+        return ruling
 
 
 def _any_failed(rulings: Iterable[Ruling]) -> bool:
     return any(isinstance(ruling.verdict, JudgeFailed) for ruling in rulings)
-
-
-async def _rulings(
-    judges: Sequence[BoundJudge],
-    exhibit: Exhibit,
-    journal: Journal,
-    asking: dict[str, asyncio.Future[Ruling]],
-    told: _Told,
-) -> list[tuple[JudgeKey, Ruling]]:
-    """Several judges on one exhibit, at the same time."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_ruling(judge, exhibit, journal, asking, told)) for judge in judges]
-    except BaseExceptionGroup as failures:
-        raise first_of(failures) from None
-    return [(judge.key, task.result()) for judge, task in zip(judges, tasks, strict=True)]
-
-
-async def _ruling(
-    bound: BoundJudge, exhibit: Exhibit, journal: Journal, asking: dict[str, asyncio.Future[Ruling]], told: _Told
-) -> Ruling:
-    """One judge on one exhibit. The same judge is never asked the same thing twice, not even at the same time."""
-    text = bound.judge.rubric.fill(exhibit)
-    request_id = stable_hash({"judge": bound.key.id, "text": text})
-    known = journal.ruling_on(bound.key.id, request_id)
-    if known is None and request_id in asking:
-        known = await asyncio.shield(asking[request_id])
-    if known is not None:
-        return replace(known, prompt_tokens=None, completion_tokens=None)  # its tokens were spent once
-    answer = asking[request_id] = asyncio.get_running_loop().create_future()
-    try:
-        ruling = await ask_judge(bound, text, request_id, told.retried)
-    except BaseException:
-        answer.cancel()
-        raise
-    answer.set_result(ruling)
-    if not isinstance(ruling.verdict, JudgeFailed) or ruling.prompt_tokens is not None:
-        told.progress.replied(told.stage, bound.key.model, ruling.prompt_tokens, ruling.completion_tokens)
-    return ruling

@@ -7,10 +7,9 @@ ask.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, RunStopped
 from evals.plan.config import TRANSPORT_FIELDS, RunConfig
 from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
@@ -32,6 +31,7 @@ from evals.runner.anchor_check import Watch, due_anchors
 from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned, tariffs_of
 from evals.runner.interrupt import run_async
 from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files, rubric_facts
+from evals.runner.session import RunSession
 from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED, JudgeSet
 from evals.scoring.judging import due_judges
@@ -69,7 +69,8 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
                 begin(journal, cells)
             write_manifest(folder, manifest)
         try:
-            return _finish(plan, manifest, folder, journal, view, Retry(trials=retry_failed, rulings=retry_failed))
+            retry = Retry(trials=retry_failed, rulings=retry_failed)
+            return _finish(plan, RunSession(manifest, folder, journal, view, retry))
         except BadInput:
             if before is None and not journal.recorded():
                 discard(folder, with_folder=is_new_folder)
@@ -121,7 +122,7 @@ def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, r
         rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else rubric_facts(plan)
         facts = {"config": config, "rubrics": rubrics, "panels": manifest.all_panels()}
         judged = manifest.model_copy(update=facts)
-        return _finish(plan, judged, folder, journal, view, retry)
+        return _finish(plan, RunSession(judged, folder, journal, view, retry))
 
 
 def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, object], folder: Path) -> None:
@@ -135,9 +136,11 @@ def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, 
         raise BadInput(f"--coherence-min: {imported.file}, which {folder} was made of, holds no coherence scores")
 
 
-def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view: RunView, retry: Retry) -> RunResult:
+def _finish(plan: Plan, session: RunSession) -> RunResult:
     """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then."""
+    folder, journal = session.folder, session.journal
     check_labels(folder)  # before anybody is asked: the tables at the end need them
+    manifest = session.manifest
     panels = [PanelFacts(judge=manifest.config.judge or "", rubrics=manifest.rubrics), *map(_panel_of, plan.also)]
     manifest = manifest.model_copy(update={"panels": functools.reduce(with_panel, panels, manifest.panels)})
     before = read_manifest(folder)
@@ -146,57 +149,49 @@ def _finish(plan: Plan, manifest: Manifest, folder: Path, journal: Journal, view
         manifest = manifest.model_copy(update={"trials_planned": before.trials_planned})
     else:
         manifest, _ = replanned(manifest, plan, journal)
+    session = session._replace(manifest=manifest)
     try:
-        to_sample = manifest.trials_planned - journal.recorded() if plan.specs else 0
-        sampling = to_sample > 0 or (retry.trials and journal.failed() > 0)
+        to_sample = session.manifest.trials_planned - journal.recorded() if plan.specs else 0
+        sampling = to_sample > 0 or (session.retry.trials and journal.failed() > 0)
         asked = list(zip([plan, *plan.also], panels, strict=True))
-        watch = due_anchors(plan.anchors, manifest, folder, failed_too=retry.rulings)
-        due = [one for one in asked if _is_due(*one, journal, retry, sampling=sampling) or (watch and one[0] is plan)]
+        watch = due_anchors(plan.anchors, manifest, folder, failed_too=session.retry.rulings)
+        due = [at for at in asked if _is_due(*at, session, sampling=sampling) or (watch and at[0] is plan)]
         if due:
-            manifest = manifest.model_copy(update={"versions": versions(), "git_revision": git_revision()})
+            session = session.updated({"versions": versions(), "git_revision": git_revision()})
             if sampling and manifest.config.rule is not None:
                 journal.set_cells(plan.cells().items())  # the most there can be, until it is known what there was
-            tariffs = tariffs_of(plan, manifest)
-            models = _ask(due, manifest, folder, journal, view, retry, watch, sampling=sampling, tariffs=tariffs)
-            manifest = manifest.model_copy(update={"models": manifest.models | models})
+            session = session._replace(tariffs=tariffs_of(plan, session.manifest))
+            models = _ask(due, session, watch, sampling=sampling)
+            session = session.updated({"models": session.manifest.models | models})
             if watch:
-                manifest = manifest.model_copy(update={"anchors": watch.facts})
+                session = session.updated({"anchors": watch.facts})
         elif before is not None and counted:
             return as_counted(before, plan, manifest, folder, journal)
     except BadInput:
         raise
     except KeyboardInterrupt:
-        conclude(manifest, plan, folder, journal, "interrupted")
+        conclude(session.manifest, plan, folder, journal, "interrupted")
         raise
     except Exception:
-        conclude(manifest, plan, folder, journal, "stopped")
+        conclude(session.manifest, plan, folder, journal, "stopped")
         raise
-    return conclude(manifest, plan, folder, journal)
+    return conclude(session.manifest, plan, folder, journal)
 
 
 def _panel_of(plan: Plan) -> PanelFacts:
     return PanelFacts(judge=plan.config.judge or "", rubrics=rubric_facts(plan))
 
 
-def _is_due(plan: Plan, panel: PanelFacts, journal: Journal, retry: Retry, *, sampling: bool) -> bool:
+def _is_due(plan: Plan, panel: PanelFacts, session: RunSession, *, sampling: bool) -> bool:
     """Whether there is something to ask the models or the judges of a plan, or may be once there are more answers."""
     if sampling:
         return bool(plan.specs or plan.judges)
     judges = judges_in(panel.rubrics, plan.config)
-    return bool(plan.judges) and _any_unjudged(journal, judges, failed_too=retry.rulings)
+    return bool(plan.judges) and _any_unjudged(session.journal, judges, failed_too=session.retry.rulings)
 
 
 def _ask(
-    due: Sequence[tuple[Plan, PanelFacts]],
-    manifest: Manifest,
-    folder: Path,
-    journal: Journal,
-    view: RunView,
-    retry: Retry,
-    watch: Watch | None,
-    *,
-    sampling: bool,
-    tariffs: Mapping[str, Tariff],
+    due: Sequence[tuple[Plan, PanelFacts]], session: RunSession, watch: Watch | None, *, sampling: bool
 ) -> dict[str, ModelFacts]:
     """Sample and judge, one judge model after the other: a server of ours for one of them makes room for the next.
 
@@ -206,26 +201,22 @@ def _ask(
     from evals.runner.judge_endpoints import check_beforehand
 
     if len(due) > 1:
-        run_async(check_beforehand([plan for plan, _ in due[1:]], view))
+        run_async(check_beforehand([plan for plan, _ in due[1:]], session.view))
     models: dict[str, ModelFacts] = {}
     for number, (plan, panel) in enumerate(due):
         judges = judges_in(panel.rubrics, plan.config)
-        is_counted = plan.config.judge == manifest.config.judge
+        is_counted = plan.config.judge == session.manifest.config.judge
         if not is_counted:
-            view.say(f"judge {plan.config.judge}: its verdicts are kept beside those that count")
-        asking = execute(
-            *(plan, manifest, folder, journal, view, retry, judges),
-            sampling=sampling and bool(plan.specs),
-            tariffs=tariffs,
-            watch=watch if is_counted else None,
-        )
+            session.view.say(f"judge {plan.config.judge}: its verdicts are kept beside those that count")
+        asked_for = sampling and bool(plan.specs)
+        asking = execute(plan, session, judges, sampling=asked_for, watch=watch if is_counted else None)
         try:
             models |= run_async(asking)
         except BadInput as error:
             if not number:
                 raise
             raise RunStopped(f"judge {plan.config.judge}: {error}") from None
-        retry = retry._replace(trials=False)
+        session = session._replace(retry=session.retry._replace(trials=False))
     return models
 
 
