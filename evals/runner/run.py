@@ -229,6 +229,5 @@ def _ask(
 
 
 def _any_unjudged(journal: Journal, judges: JudgeSet, *, failed_too: bool) -> bool:
-    reasoning = [judge_id for judge_id in (judges.monitor, judges.articulation, judges.credit) if judge_id]
-    lacking = journal.responses_lacking(judges.of_answers, reasoning, failed_too=failed_too)
+    lacking = journal.responses_lacking(judges.of_answers, judges.of_reasoning, failed_too=failed_too)
     return any(due_judges(trial, judges) for trial in lacking)
