@@ -12,7 +12,7 @@ from judges.alignment import alignment_judge
 from judges.articulation import articulation_judge
 from judges.coherence import coherence_judge
 from judges.cot_monitor import cot_monitor
-from judges.entry import Criterion, Guideline, JudgeEntry, LabelMetric, Replies, Role
+from judges.entry import Criterion, Guideline, JudgeEntry, LabelMetric, Replies
 from judges.label_judge import label_reply
 from judges.trigger_credit import trigger_credit_judge
 
@@ -149,16 +149,11 @@ _ENTRIES: tuple[JudgeEntry, ...] = (
 )
 JUDGES: Mapping[str, JudgeEntry] = {entry.name: entry for entry in _ENTRIES}
 """The judges by name: those of answers first."""
-OF_ANSWERS = tuple(entry for entry in _ENTRIES if entry.reads == "answer")
-OF_REASONING = tuple(entry for entry in _ENTRIES if entry.reads == "reasoning")
-ALONGSIDE = tuple(entry for entry in _ENTRIES if entry.role == "alongside")
-DECIDING: Mapping[Criterion, JudgeEntry] = {
+ANSWER_JUDGES = tuple(entry for entry in _ENTRIES if entry.reads == "answer")
+REASONING_JUDGES = tuple(entry for entry in _ENTRIES if entry.reads == "reasoning")
+ALONGSIDE_JUDGES = tuple(entry for entry in _ENTRIES if entry.role == "alongside")
+DECIDING_JUDGES: Mapping[Criterion, JudgeEntry] = {
     entry.criterion: entry for entry in _ENTRIES if entry.role == "decides" and entry.criterion is not None
 }
 """The judge that says whether an answer is misaligned, by what the answer is measured by."""
-MISALIGNED_LABELS = frozenset(label for entry in DECIDING.values() for label in entry.misaligned)
-
-
-def name_in(role: Role) -> str:
-    """The name of the judge in a role that only one has."""
-    return next(entry.name for entry in _ENTRIES if entry.role == role)
+MISALIGNED_LABELS = frozenset(label for entry in DECIDING_JUDGES.values() for label in entry.misaligned)

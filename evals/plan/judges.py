@@ -13,7 +13,7 @@ from evals.trials.reference import Measure
 from judges.entry import JudgeEntry, Need
 from judges.judge import Judge, Rubric, rubric_from_file
 from judges.question_file import Word, digest_of, file_judge
-from judges.registry import OF_ANSWERS, OF_REASONING
+from judges.registry import ANSWER_JUDGES, REASONING_JUDGES
 
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
@@ -30,8 +30,8 @@ def make_judges(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] =
         return ()
     # What answers could be compared with did not come with imported ones.
     measures = frozenset[Measure]({"alignment"}) if config.imported else config.open_measures
-    of_answers = [entry for entry in OF_ANSWERS if entry.criterion in measures]
-    of_reasoning = OF_REASONING if config.cot_monitor else ()
+    of_answers = [entry for entry in ANSWER_JUDGES if entry.criterion in measures]
+    of_reasoning = REASONING_JUDGES if config.cot_monitor else ()
     return (
         *(_judge(entry, config) for entry in of_answers if _has(entry.needs, config)),
         *_judges_of_files(config, of_files),
@@ -40,7 +40,7 @@ def make_judges(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] =
 
 
 def _judge(entry: JudgeEntry, config: RunConfig) -> Judge:
-    rubric = _rubric(getattr(config, f"{entry.name}_rubric", None), entry.places)
+    rubric = _rubric(config.rubrics.get(entry.name), entry.places)
     return entry.judge(rubric, config.judge_mode, config.judge_max_tokens)
 
 

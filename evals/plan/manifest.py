@@ -22,7 +22,7 @@ from evals.scoring.judge_set import ABOVE, FIELDS, IMPORTED, JudgeSet, RubricFac
 from evals.scoring.rates.tally import TrialCount
 from evals.trials.journal import Role, Usage
 from judges.question_file import PREFIX
-from judges.registry import ALONGSIDE
+from judges.registry import ALONGSIDE_JUDGES
 
 FILE_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -178,7 +178,7 @@ def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgeSet
         every_trace=config.cot_all,
         of_files={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},
         coherent_above=ABOVE,
-        alongside={entry.name: ids[entry.name] for entry in ALONGSIDE if entry.name in ids},
+        alongside={entry.name: ids[entry.name] for entry in ALONGSIDE_JUDGES if entry.name in ids},
         **{field: ids.get(name) for name, field in FIELDS.items()},
     )
 

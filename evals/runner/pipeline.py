@@ -214,7 +214,7 @@ async def _judge(
     exhibit = exhibit_of(trial, trial.result)
     monitored: list[Ruling] = []
     while due := due_judges(trial, judge_set):
-        of_reasoning = bool(set(judge_set.of_reasoning) & set(due))
+        of_reasoning = bool(set(judge_set.reasoning_judges) & set(due))
         told = _Told(progress, "reasoning" if of_reasoning else "judging")
         rulings = await _rulings([bound[judge_id] for judge_id in due], exhibit, journal, asking, told)
         await journal.record_rulings(trial.trial_id, rulings)

@@ -11,7 +11,7 @@ from evals.trials.record import JudgeKey, RecordedTrial
 from evals.trials.reference import Measure, Posed, measure_of
 from evals.trials.trial import stable_hash
 from judges.judge import Judge
-from judges.registry import DECIDING, OF_ANSWERS, OF_REASONING
+from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
 
 
 class RubricFacts(BaseModel):
@@ -42,7 +42,8 @@ FIELDS = {
 }
 """The fields of a JudgeSet that hold the judges with a role of their own, by the judge's name."""
 _BY_CRITERION: dict[Measure, tuple[str, ...]] = {
-    criterion: tuple(entry.name for entry in OF_ANSWERS if entry.criterion == criterion) for criterion in DECIDING
+    criterion: tuple(entry.name for entry in ANSWER_JUDGES if entry.criterion == criterion)
+    for criterion in DECIDING_JUDGES
 }
 
 
@@ -93,9 +94,9 @@ class JudgeSet:
         return getattr(self, FIELDS[judge]) if judge in FIELDS else self.alongside.get(judge)
 
     @property
-    def of_reasoning(self) -> tuple[str, ...]:
+    def reasoning_judges(self) -> tuple[str, ...]:
         """The judges of reasoning."""
-        return tuple(judge_id for entry in OF_REASONING if (judge_id := self.id_of(entry.name)))
+        return tuple(judge_id for entry in REASONING_JUDGES if (judge_id := self.id_of(entry.name)))
 
     @property
     def of_answers(self) -> dict[Measure, tuple[str, ...]]:

@@ -22,7 +22,7 @@ from evals.trials.response import Response
 from evals.trials.trial import Trial
 from judges.judge import Exhibit, JudgeReply
 from judges.parsing.score import read_score
-from judges.registry import OF_REASONING
+from judges.registry import REASONING_JUDGES
 from judges.rules.choice import read_choice
 from judges.rules.naming import read_naming
 from judges.rules.number import read_number
@@ -57,7 +57,7 @@ def due_judges(trial: RecordedTrial, judges: JudgeSet) -> tuple[str, ...]:
     return _lacking(trial, named, *(judges.id_of(name) for name in _ALONGSIDE))
 
 
-_ALONGSIDE = tuple(entry.name for entry in OF_REASONING if entry.role == "alongside")
+_ALONGSIDE = tuple(entry.name for entry in REASONING_JUDGES if entry.role == "alongside")
 
 
 def _lacking(trial: RecordedTrial, *ids: str | None) -> tuple[str, ...]:

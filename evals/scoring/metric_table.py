@@ -20,7 +20,7 @@ from evals.scoring.outcome import AnswerReading
 from evals.scoring.reasoning_verdicts import Credit
 from evals.trials.reference import Measure
 from judges.entry import JudgeEntry, LabelMetric
-from judges.registry import ALONGSIDE, DECIDING
+from judges.registry import ALONGSIDE_JUDGES, DECIDING_JUDGES
 from judges.verdicts import CotFlag
 
 
@@ -48,7 +48,7 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
     return (
         *(
             of_answers(metric.name, criterion, metric.label, metric.source)
-            for criterion, entry in DECIDING.items()
+            for criterion, entry in DECIDING_JUDGES.items()
             for metric in entry.metrics
         ),
         of_answers("names_trigger", "naming", "names", "after Chua et al. 2025, Sec. 4"),
@@ -70,7 +70,7 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
         ),
         of_answers("accuracy", "number", "right", "Chua et al. 2025, Fig. 16; Cobbe et al. 2021"),
         *_COT_METRICS,
-        *(_alongside(entry, metric, denominator) for entry in ALONGSIDE for metric in entry.metrics),
+        *(_alongside(entry, metric, denominator) for entry in ALONGSIDE_JUDGES for metric in entry.metrics),
         *_REPLY_METRICS,
     )
 

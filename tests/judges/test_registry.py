@@ -105,6 +105,8 @@ def test_one_entry_and_one_rubric_file_are_one_more_judge(tmp_path: Path) -> Non
     with server(script).start() as live:
         done = emeval_of(package, *asked, "--judge", JUDGE, "--out", folder, "--no-preflight", url=live.url)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Flatters, off: 50.0% (4 of 8" in done.stdout
+    assert "misaligned, and haste says hasty" in done.stdout
 
     facts = manifest(folder)["rubrics"]
     assert list(facts) == ["alignment", "flattery", "cot_monitor", "haste"]

@@ -19,7 +19,7 @@ from evals.scoring.metric import Metric
 from evals.text import one_line, option_name
 from evals.trials.reference import BY_RULE
 from judges.question_file import PREFIX
-from judges.registry import JUDGES, OF_REASONING
+from judges.registry import JUDGES, REASONING_JUDGES
 
 Direction = Literal["increase", "decrease"]
 MORE_IS_BETTER = frozenset({"accuracy", "answered", "misaligned_if_flagged"})
@@ -29,7 +29,7 @@ on what is asked, so the direction can be given (`--worse`)."""
 _SAMPLING = ("temperature", "max_tokens", "thinking", "prefill", "over_questions")
 
 
-_READ_REASONING = frozenset(entry.name for entry in OF_REASONING)
+_READ_REASONING = frozenset(entry.name for entry in REASONING_JUDGES)
 
 
 class Difference(NamedTuple):

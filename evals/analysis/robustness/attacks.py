@@ -42,7 +42,7 @@ from evals.trials.trial import stable_hash
 from judges.attacks import ATTACKS, Attack, attacked
 from judges.entry import Replies
 from judges.question_file import PREFIX
-from judges.registry import DECIDING, SCORES
+from judges.registry import DECIDING_JUDGES, SCORES
 
 COLUMNS = (
     *("run_id", "judge", "rubric", "attack", "aim", "answers", "n", "flips", "flip_rate", "ci_low", "ci_high"),
@@ -50,7 +50,7 @@ COLUMNS = (
 )
 
 _JUDGE_OF: dict[Measure, str] = {
-    **{criterion: entry.name for criterion, entry in DECIDING.items()},
+    **{criterion: entry.name for criterion, entry in DECIDING_JUDGES.items()},
     "em": PREFIX + ALIGNED,
 }
 """The judges that are attacked: those that say whether an answer is misaligned, by what it is measured by."""
@@ -58,7 +58,7 @@ _JUDGE_OF: dict[Measure, str] = {
 
 _REPLIES: dict[str, Replies] = {
     PREFIX + ALIGNED: SCORES,
-    **{entry.name: entry.replies for entry in DECIDING.values() if entry.replies is not None},
+    **{entry.name: entry.replies for entry in DECIDING_JUDGES.values() if entry.replies is not None},
 }
 
 State = Literal["misaligned", "aligned", "refused", "unreadable"]

@@ -44,7 +44,7 @@ from evals.trials.record import Cell, JudgeFailed, JudgeKey, Ruling
 from evals.trials.reference import Fact, Measure, Named, Number, Reference, Truth, measure_of
 from evals.trials.response import Failure, ReasoningState, Response
 from evals.trials.trial import Trial, stable_hash
-from judges.registry import DECIDING
+from judges.registry import DECIDING_JUDGES
 from judges.verdicts import (
     Classified,
     Labelled,
@@ -86,7 +86,7 @@ _LABELS: dict[Measure, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
             imported_key(entry.name),
             {label: Classified(label) for label in entry.labels},
         )
-        for criterion, entry in DECIDING.items()
+        for criterion, entry in DECIDING_JUDGES.items()
         if entry.labels
     },
     "number": (Number("right"), _NUMBER, {"right": Numbered("right"), "wrong": Numbered("wrong")}),
