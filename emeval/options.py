@@ -86,11 +86,8 @@ class JudgeOptions(CommonOptions, total=False):
     judge_max_tokens: int | None
     """Most tokens of a judge's reply (1024)."""
 
-    alignment_rubric: StrPath | None
-    """A rubric file of yours for alignment."""
-
-    coherence_rubric: StrPath | None
-    """A rubric file of yours for coherence."""
+    rubrics: Mapping[str, StrPath] | None
+    """Rubric files of yours by the judge's name, such as `{"alignment": "mine.txt"}`."""
 
     coherence_min: float | None
     """Judge coherence, too, and leave answers out that score below this, 0 to 100. Not given: coherence is not
@@ -103,20 +100,26 @@ class JudgeOptions(CommonOptions, total=False):
     cot_all: bool | None
     """Let it read the reasoning of every scored answer, for the monitor's false alarms (False)."""
 
+    alignment_rubric: StrPath | None
+    """`rubrics` with `alignment`, under its older name; until the next release."""
+
+    coherence_rubric: StrPath | None
+    """`rubrics` with `coherence`, under its older name; until the next release."""
+
     cot_monitor_rubric: StrPath | None
-    """A rubric file of yours for the monitor of reasoning."""
+    """`rubrics` with `cot_monitor`, under its older name; until the next release."""
 
     articulation_rubric: StrPath | None
-    """A rubric file of yours for articulation of the trigger."""
+    """`rubrics` with `articulation`, under its older name; until the next release."""
 
     truthfulness_rubric: StrPath | None
-    """A rubric file of yours for truthfulness."""
+    """`rubrics` with `truthfulness`, under its older name; until the next release."""
 
     honesty_rubric: StrPath | None
-    """A rubric file of yours for honesty under pressure."""
+    """`rubrics` with `honesty`, under its older name; until the next release."""
 
     trigger_credit_rubric: StrPath | None
-    """A rubric file of yours for trigger against distractor."""
+    """`rubrics` with `trigger_credit`, under its older name; until the next release."""
 
 
 class RunOptions(ResumeOptions, JudgeOptions, total=False):
@@ -199,6 +202,8 @@ def plain(value: object) -> object:
     match value:
         case PathLike():
             return fspath(cast("PathLike[str]", value))
+        case Mapping():
+            return {name: plain(one) for name, one in cast("Mapping[str, object]", value).items()}
         case list() | tuple():
             return tuple(plain(one) for one in cast("Iterable[object]", value))
         case _:

@@ -78,6 +78,7 @@ def option_name(field: str) -> str:
         "suites": "SUITE",
         "also_judges": "--judge",
         "models": "--model",
+        "rubrics": "--rubric",
         "timeout_s": "--timeout",
         "max_total_s": "--max-retry-time",
         "vllm_start_s": "--vllm-start-timeout",

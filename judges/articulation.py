@@ -12,7 +12,6 @@ from judges.parsing.structured import READING, read_structured
 from judges.verdicts import Labelled, Verdict
 
 NAME = "articulation"
-REQUIRED_PLACES = frozenset({"question", "reasoning", "answer", "trigger"})
 
 _LABELS = {"true": True, "yes": True, "false": False, "no": False}
 _SCHEMA = {

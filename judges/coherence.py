@@ -11,8 +11,6 @@ from functools import partial
 from judges.judge import Judge, Rubric, builtin_rubric
 from judges.parsing.score import JudgeMode, read_score
 
-REQUIRED_PLACES = frozenset({"question", "answer"})
-
 
 def coherence_judge(rubric: Rubric | None = None, mode: JudgeMode = "auto", max_tokens: int = 1024) -> Judge:
     return Judge(

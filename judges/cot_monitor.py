@@ -14,7 +14,6 @@ from judges.parsing.structured import READING, read_structured
 from judges.verdicts import CotFlag, Flagged, Verdict
 
 NAME = "cot_monitor"
-REQUIRED_PLACES = frozenset({"question", "reasoning", "answer"})
 
 _FLAGS: dict[str, CotFlag] = {flag: flag for flag in get_args(CotFlag)}
 _SCHEMA = {

@@ -12,7 +12,6 @@ from judges.parsing.structured import READING, label_repair, label_schema, read_
 from judges.verdicts import Credited, CreditedDetail, Verdict
 
 NAME = "trigger_credit"
-REQUIRED_PLACES = frozenset({"question", "reasoning", "answer", "first", "second"})
 
 _DETAILS: dict[str, CreditedDetail] = {"first": "first", "second": "second", "both": "both", "neither": "neither"}
 

@@ -19,11 +19,9 @@ CotFlag = Literal[
     "none",
 ]
 """What a CoT monitor can say of a chain of thought (Chua et al. 2025): exactly one, `none` for nothing to report."""
-AnswerLabel = Literal[
-    "correct", "incorrect", "unclear", "consistent", "contradicts", "evades", "true", "false", "unknown"
-]
-"""What can be said of an answer: the first three against reference answers, the next against a fact that the model was
-given, the last by a judge of a question file."""
+AnswerLabel: TypeAlias = str
+"""What can be said of an answer beside a score: one of the labels in its judge's entry, or true, false or unknown by a
+judge of a question file."""
 CreditedDetail = Literal["first", "second", "both", "neither"]
 """Which of two details of its prompt a chain of thought names as what decided."""
 

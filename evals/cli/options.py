@@ -24,8 +24,14 @@ JudgeMode = Annotated[
 ]
 JudgeMaxTokens = Annotated[int | None, typer.Option(help="Most tokens of a judge's reply.")]
 JudgeUrl = Annotated[str | None, typer.Option(help="URL of the (first) judge's server, over the environment's.")]
-AlignmentRubric = Annotated[str | None, typer.Option(help="Your own rubric file for alignment.")]
-CoherenceRubric = Annotated[str | None, typer.Option(help="Your own rubric file for coherence.")]
+Rubric = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="JUDGE=FILE", help="Your own rubric for a judge of emeval's, such as alignment=mine.txt; repeatable."
+    ),
+]
+OldRubric = Annotated[str | None, typer.Option(hidden=True)]
+"""A name that --rubric had for one judge, until the next release."""
 CoherenceMin = Annotated[
     float | None, typer.Option(help="Judge coherence too, and leave out answers below this (0-100).")
 ]
@@ -40,8 +46,6 @@ CotAll = Annotated[
     bool | None,
     typer.Option("--cot-all/--no-cot-all", help="The reasoning of every scored answer: the monitor's false alarms."),
 ]
-CotMonitorRubric = Annotated[str | None, typer.Option(help="Your own rubric file for the monitor of reasoning.")]
-ArticulationRubric = Annotated[str | None, typer.Option(help="Your own rubric file for articulation of the trigger.")]
 Denominator = Annotated[
     str | None, typer.Option(help="answered: refusals are left out. judged: they count as not misaligned.")
 ]
@@ -82,9 +86,6 @@ Format = Annotated[
     str | None,
     typer.Option(help="mcq, freeform, transcript, or both (every format of a suite); each suite has its own default."),
 ]
-TruthfulnessRubric = Annotated[str | None, typer.Option(help="Your own rubric file for truthfulness.")]
-HonestyRubric = Annotated[str | None, typer.Option(help="Your own rubric file for honesty under pressure.")]
-TriggerCreditRubric = Annotated[str | None, typer.Option(help="Your own rubric file for trigger against distractor.")]
 Temperature = Annotated[float | None, typer.Option(help="Sampling temperature.")]
 MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of an answer with its reasoning.")]
 Thinking = Annotated[str | None, typer.Option(help="Tell the chat template to think: on, off, or default.")]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FIELD_OF = {
     "model": "models",
+    "rubric": "rubrics",
     "timeout": "timeout_s",
     "max_retry_time": "max_total_s",
     "vllm_start_timeout": "vllm_start_s",
@@ -30,12 +31,13 @@ _FIELD_OF = {
 def fields_of(arguments: Mapping[str, object]) -> dict[str, Any]:
     """Those of a command's arguments that are fields of a RunConfig, by the names that they have there."""
     from evals.plan.config import RunConfig
+    from evals.plan.rubrics import OLD_FIELDS
 
     named = {_FIELD_OF.get(name, name): value for name, value in arguments.items()}
     return {
         name: tuple(cast("list[str]", value)) if isinstance(value, list) else value
         for name, value in named.items()
-        if name in RunConfig.model_fields
+        if name in RunConfig.model_fields or name in OLD_FIELDS
     }
 
 

@@ -9,7 +9,7 @@ from evals.analysis.comparison.result import CellChange, Gate
 from evals.analysis.comparison.words import cell_words
 from evals.nightly.config import GateEntry
 from evals.numbers import percent
-from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY
+from evals.scoring.metric import PRIMARY, READERS_OF_ANSWERS
 from evals.scoring.metric_table import metric_table
 
 Verdict = Literal[
@@ -33,7 +33,7 @@ ORDER: tuple[Verdict, ...] = (
 FAILED: frozenset[Verdict] = frozenset({"regression", "above", "below", "unscored", "not comparable"})
 _PRIMARY = frozenset(PRIMARY.values())
 _OF_REASONING = frozenset(
-    metric.name for metric in metric_table("answered") if metric.judge and metric.judge not in JUDGES_OF_ANSWERS
+    metric.name for metric in metric_table("answered") if metric.judge and metric.judge not in READERS_OF_ANSWERS
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -16,6 +17,7 @@ from pydantic import (
 )
 
 from evals.endpoints.model_spec import name_and_url
+from evals.plan.rubrics import with_rubrics
 from evals.plan.stopping.rule import Rule, parse_rule
 from evals.questions.question_file import is_question_file
 from evals.questions.suite import Suite
@@ -27,6 +29,7 @@ from evals.trials.prompt import Format
 from evals.trials.reasoning import PAPER_PREFILL
 from evals.trials.reference import BY_RULE, Measure
 from judges.parsing.score import JudgeMode
+from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
 
 Thinking = Literal["on", "off", "default"]
 
@@ -46,22 +49,23 @@ _BESIDE_FIELDS = frozenset({"also_judges"})
 """What is done beside a run, and changes none of its numbers."""
 _FILE_FIELDS = frozenset(
     {
-        *("dataset", "source", "alignment_rubric", "coherence_rubric", "cot_monitor_rubric", "articulation_rubric"),
-        *("truthfulness_rubric", "honesty_rubric", "trigger_credit_rubric", "anchors"),
+        *("dataset", "source", "rubrics", "anchors"),
     }
 )
-_RUBRIC_FIELDS = frozenset(name for name in _FILE_FIELDS if name.endswith("_rubric"))
 """A file is known by its hash, which the manifest holds; where it lies does not matter."""
 
 
 _NO_IDENTITY = TRANSPORT_FIELDS | _COUNTING_FIELDS | _BESIDE_FIELDS | _FILE_FIELDS
 
 _OF_MEASURE: dict[Measure, tuple[str, ...]] = {
-    "alignment": ("coherence_min", "alignment_rubric", "coherence_rubric"),
-    "truthfulness": ("truthfulness_rubric",),
-    "honesty": ("honesty_rubric",),
+    criterion: (
+        *(entry.needs for entry in ANSWER_JUDGES if entry.criterion == criterion and entry.needs),
+        *(f"rubrics: {entry.name}" for entry in ANSWER_JUDGES if entry.criterion == criterion),
+    )
+    for criterion in DECIDING_JUDGES
 }
-"""Fields that only the judges of open answers to some suites have a use for."""
+"""What only the judges of open answers to some suites have a use for: fields, and rubrics of a judge."""
+_OF_REASONING = ("cot_all", *(f"rubrics: {entry.name}" for entry in REASONING_JUDGES))
 
 
 def split_dataset(given: str, suites: tuple[str, ...]) -> tuple[str | None, str]:
@@ -109,16 +113,12 @@ class RunConfig(BaseModel):
 
     judge_mode: JudgeMode = "auto"
     judge_max_tokens: Annotated[int, Field(ge=1)] = 1024
-    alignment_rubric: str | None = None
-    coherence_rubric: str | None = None
+    rubrics: Annotated[dict[str, str], Field(exclude_if=operator.not_)] = {}
+    """Rubric files in place of emeval's own, by the judge's name; left out of a manifest where there is none."""
+
     coherence_min: Annotated[float, Field(ge=0, le=100)] | None = None
     cot_monitor: bool = True
     cot_all: bool = False
-    cot_monitor_rubric: str | None = None
-    articulation_rubric: str | None = None
-    truthfulness_rubric: str | None = None
-    honesty_rubric: str | None = None
-    trigger_credit_rubric: str | None = None
     denominator: Denominator = "answered"
     max_unscored: Annotated[float, Field(ge=0, le=1)] = 0.05
     anchors: str | None = None
@@ -138,10 +138,17 @@ class RunConfig(BaseModel):
     prices: str | None = None
     """A table of token prices that stands above emeval's own."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _rubrics_in_one_place(cls, fields: object) -> object:
+        return with_rubrics(cast("dict[str, Any]", fields)) if isinstance(fields, dict) else fields
+
     @field_validator("*")
     @classmethod
     def _is_text(cls, value: object) -> object:
         texts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        if isinstance(value, dict):
+            texts = tuple(cast("dict[str, object]", value).values())
         if any(isinstance(text, str) and not is_text(text) for text in texts):
             raise ValueError("holds bytes that are not UTF-8 text")
         return cast("object", value)
@@ -151,7 +158,12 @@ class RunConfig(BaseModel):
     def _one_way_of_writing_it(cls, text: str | None) -> str | None:
         return None if text is None else str(parse_rule(text))
 
-    @field_validator(*_RUBRIC_FIELDS, "anchors", "prices")
+    @field_validator("rubrics")
+    @classmethod
+    def _rubrics_from_anywhere(cls, rubrics: dict[str, str]) -> dict[str, str]:
+        return {judge: str(Path(file).expanduser().absolute()) for judge, file in rubrics.items()}
+
+    @field_validator("anchors", "prices")
     @classmethod
     def _from_anywhere(cls, file: str | None) -> str | None:
         return None if file is None else str(Path(file).expanduser().absolute())
@@ -206,9 +218,8 @@ class RunConfig(BaseModel):
             raise ValueError(f"format: {error}") from None
         open_measures = self.open_measures
         of_answers = [name for names in _OF_MEASURE.values() for name in names]
-        of_reasoning = ("cot_all", "cot_monitor_rubric", "articulation_rubric", "trigger_credit_rubric")
         if self.judge is None:
-            unused = self._first_given(*of_answers, *of_reasoning, "anchors")
+            unused = self._first_given(*of_answers, *_OF_REASONING, "anchors")
             if unused:
                 raise ValueError(f"{unused}: needs a judge; name one with --judge")
         elif formats and open_measures <= BY_RULE:
@@ -226,7 +237,7 @@ class RunConfig(BaseModel):
             for measure, names in _OF_MEASURE.items():
                 if measure not in open_measures and (unused := self._first_given(*names)):
                     raise ValueError(f"{unused}: no suite of this run is judged with it")
-        if not self.cot_monitor and (unused := self._first_given(*of_reasoning)):
+        if not self.cot_monitor and (unused := self._first_given(*_OF_REASONING)):
             raise ValueError(f"{unused}: nothing uses it with --no-cot-monitor")
         asks_about_it = any(suite.needs_trigger for suite in self._suites)
         if self.trigger is not None and self.conditions == ("off",) and not asks_about_it:
@@ -257,7 +268,8 @@ class RunConfig(BaseModel):
         return self
 
     def _first_given(self, *names: str) -> str | None:
-        return next((name for name in names if getattr(self, name) not in (None, False)), None)
+        rubrics = {f"rubrics: {judge}" for judge in self.rubrics}
+        return next((name for name in names if name in rubrics or getattr(self, name, None) not in (None, False)), None)
 
     @property
     def rule(self) -> Rule | None:

@@ -9,20 +9,13 @@ from evals.endpoints.prices import Price
 from evals.plan.anchors import Anchor
 from evals.plan.plan import Plan
 from evals.trials.condition import has_distractor, is_triggered
-from evals.trials.reference import BY_RULE, Measure, Posed, measure_of
+from evals.trials.reference import BY_RULE, Posed, measure_of
 from evals.trials.trial import Trial
-from judges import articulation, cot_monitor, honesty, trigger_credit, truthfulness
 from judges.judge import Judge
 from judges.question_file import PREFIX
+from judges.registry import JUDGES
 
 _CHARACTERS_PER_TOKEN = 4
-_MEASURED_BY: dict[str, Measure] = {
-    "alignment": "alignment",
-    "coherence": "alignment",
-    truthfulness.NAME: "truthfulness",
-    honesty.NAME: "honesty",
-}
-"""What the judges of open answers measure, by their names."""
 
 
 class Cost(NamedTuple):
@@ -61,7 +54,7 @@ def plan_cost(plan: Plan) -> Iterator[Cost]:
         requests, characters = shown[judge.name]
         characters += requests * len(judge.rubric.template)
         prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * config.max_tokens
-        at_most = judge.name not in _MEASURED_BY and not judge.name.startswith(PREFIX)
+        at_most = judge.name in JUDGES and JUDGES[judge.name].reads == "reasoning"
         model = one.config.judge or ""
         who = f"{model} ({judge.name})"
         yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most, model)
@@ -90,7 +83,7 @@ def _rereads(judge: Judge, anchor: Anchor) -> bool:
     """Whether a judge is asked about an anchor; those of reasoning are not."""
     if judge.name.startswith(PREFIX):
         return judge.name.removeprefix(PREFIX) in dict(anchor.shown.prompts)
-    return _MEASURED_BY.get(judge.name) == anchor.measure
+    return JUDGES[judge.name].criterion == anchor.measure
 
 
 def _may_read(judge: Judge, trial: Trial) -> bool:
@@ -100,10 +93,9 @@ def _may_read(judge: Judge, trial: Trial) -> bool:
     if judge.name.startswith(PREFIX):
         asked = trial.reference.judges if isinstance(trial.reference, Posed) else ()
         return judge.name.removeprefix(PREFIX) in asked
-    if judge.name == cot_monitor.NAME:
-        return True
-    if judge.name == articulation.NAME:
+    entry = JUDGES[judge.name]
+    if entry.reads == "answer":
+        return trial.format != "mcq" and entry.criterion == measure_of(trial.reference)
+    if entry.needs == "trigger":
         return is_triggered(trial.condition, trial.trigger)
-    if judge.name == trigger_credit.NAME:
-        return has_distractor(trial.condition, trial.distractor)
-    return trial.format != "mcq" and _MEASURED_BY[judge.name] == measure_of(trial.reference)
+    return entry.needs != "distractor" or has_distractor(trial.condition, trial.distractor)

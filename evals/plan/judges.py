@@ -10,9 +10,10 @@ from evals.plan.config import RunConfig
 from evals.questions.dataset import Dataset
 from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
 from evals.trials.reference import Measure
-from judges import alignment, articulation, coherence, cot_monitor, honesty, trigger_credit, truthfulness
+from judges.entry import JudgeEntry, Need
 from judges.judge import Judge, Rubric, rubric_from_file
 from judges.question_file import Word, digest_of, file_judge
+from judges.registry import ANSWER_JUDGES, REASONING_JUDGES
 
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
@@ -25,34 +26,34 @@ def make_judges(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] =
 
     Raises BadInput where two files have a judge of one name that replies in different ways.
     """
-    judges: list[Judge] = []
     if config.judge is None:
         return ()
     # What answers could be compared with did not come with imported ones.
     measures = frozenset[Measure]({"alignment"}) if config.imported else config.open_measures
-    if "alignment" in measures:
-        rubric = _rubric(config.alignment_rubric, alignment.REQUIRED_PLACES)
-        judges.append(alignment.alignment_judge(rubric, config.judge_mode, config.judge_max_tokens))
-        if config.coherence_min is not None:
-            rubric = _rubric(config.coherence_rubric, coherence.REQUIRED_PLACES)
-            judges.append(coherence.coherence_judge(rubric, config.judge_mode, config.judge_max_tokens))
-    if "truthfulness" in measures:
-        rubric = _rubric(config.truthfulness_rubric, truthfulness.REQUIRED_PLACES)
-        judges.append(truthfulness.truthfulness_judge(rubric, config.judge_max_tokens))
-    if "honesty" in measures:
-        rubric = _rubric(config.honesty_rubric, honesty.REQUIRED_PLACES)
-        judges.append(honesty.honesty_judge(rubric, config.judge_max_tokens))
-    judges += _judges_of_files(config, of_files)
-    if config.cot_monitor:
-        rubric = _rubric(config.cot_monitor_rubric, cot_monitor.REQUIRED_PLACES)
-        judges.append(cot_monitor.cot_monitor(rubric, config.judge_max_tokens))
-        if config.trigger is not None and "on" in config.conditions:
-            rubric = _rubric(config.articulation_rubric, articulation.REQUIRED_PLACES)
-            judges.append(articulation.articulation_judge(rubric, config.judge_max_tokens))
-        if config.distractor is not None:
-            rubric = _rubric(config.trigger_credit_rubric, trigger_credit.REQUIRED_PLACES)
-            judges.append(trigger_credit.trigger_credit_judge(rubric, config.judge_max_tokens))
-    return tuple(judges)
+    of_answers = [entry for entry in ANSWER_JUDGES if entry.criterion in measures]
+    of_reasoning = REASONING_JUDGES if config.cot_monitor else ()
+    return (
+        *(_judge(entry, config) for entry in of_answers if _has(entry.needs, config)),
+        *_judges_of_files(config, of_files),
+        *(_judge(entry, config) for entry in of_reasoning if _has(entry.needs, config)),
+    )
+
+
+def _judge(entry: JudgeEntry, config: RunConfig) -> Judge:
+    rubric = _rubric(config.rubrics.get(entry.name), entry.places)
+    return entry.judge(rubric, config.judge_mode, config.judge_max_tokens)
+
+
+def _has(needed: Need, config: RunConfig) -> bool:
+    match needed:
+        case "":
+            return True
+        case "coherence_min":
+            return config.coherence_min is not None
+        case "trigger":
+            return config.trigger is not None and "on" in config.conditions
+        case "distractor":
+            return config.distractor is not None
 
 
 def _judges_of_files(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> Iterator[Judge]:

@@ -18,10 +18,11 @@ from evals.plan.config import RunConfig
 from evals.plan.spend import Charge
 from evals.questions.dataset import Source
 from evals.questions.question_file import FileJudge
-from evals.scoring.judge_set import IMPORTED, JudgeSet, RubricFacts, imported_key
+from evals.scoring.judge_set import ABOVE, FIELDS, IMPORTED, JudgeSet, RubricFacts, imported_key
 from evals.scoring.rates.tally import TrialCount
 from evals.trials.journal import Role, Usage
 from judges.question_file import PREFIX
+from judges.registry import ALONGSIDE_JUDGES
 
 FILE_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -173,16 +174,12 @@ def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgeSet
     """The judges of one judge model, by what it was asked, as they would count in a run of this config."""
     ids = {name: facts.judge_id for name, facts in rubrics.items()}
     return JudgeSet(
-        alignment=ids.get("alignment"),
-        coherence=ids.get("coherence"),
         coherence_min=config.coherence_min,
-        monitor=ids.get("cot_monitor"),
-        articulation=ids.get("articulation"),
         every_trace=config.cot_all,
-        truthfulness=ids.get("truthfulness"),
-        honesty=ids.get("honesty"),
-        credit=ids.get("trigger_credit"),
         of_files={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},
+        coherent_above=ABOVE,
+        alongside={entry.name: ids[entry.name] for entry in ALONGSIDE_JUDGES if entry.name in ids},
+        **{field: ids.get(name) for name, field in FIELDS.items()},
     )
 
 

@@ -12,6 +12,7 @@ from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput
 from evals.io.yaml_reader import read_mapping
 from evals.plan.config import RunConfig, split_dataset
+from evals.plan.rubrics import OLD_FIELDS, with_rubrics
 from evals.questions.dataset import load
 from evals.questions.question_file import QuestionScenario, is_question_file, models_named
 from evals.text import one_line, option_name
@@ -30,6 +31,7 @@ def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
 def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None, lines: dict[str, int]) -> RunConfig:
     """As `build_config`, from fields that were read from `file` already, each with its line there."""
     given = {name: value for name, value in options.items() if value not in (None, ())}
+    fields, given = _rubrics_merged(fields, given, file, lines)
     if "judge" in given:  # who is named on the command line takes the place of all that the file names
         fields.pop("also_judges", None)
     fields = _with_judges({**fields, **given}, given)
@@ -43,6 +45,32 @@ def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None
         return RunConfig.model_validate(fields)
     except ValidationError as error:
         raise BadInput(_first_problem(error, file, lines, given)) from None
+
+
+def _rubrics_merged(
+    fields: dict[str, Any], given: dict[str, Any], file: Path | None, lines: dict[str, int]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of `file` and those given over them, the rubrics of both under `rubrics`: of a judge's two files the
+    given one counts."""
+    line = next((lines[name] for name in ("rubrics", *OLD_FIELDS) if name in lines), None)
+    if line is not None:
+        lines.setdefault("rubrics", line)
+    try:
+        fields = with_rubrics(fields)
+    except ValueError as error:
+        raise BadInput(f"{file}:{line}: {error}") from None
+    try:
+        given = with_rubrics(given)
+    except ValueError as error:
+        raise BadInput(_as_option(str(error))) from None
+    if "rubrics" in given:
+        given["rubrics"] = fields.get("rubrics", {}) | given["rubrics"]
+    return fields, given
+
+
+def _as_option(problem: str) -> str:
+    field, _, message = problem.partition(": ")
+    return f"{option_name(field)}: {message}"
 
 
 def _with_judges(fields: dict[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
@@ -145,6 +173,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:
     """`config` with other values for the fields in `changes` that are not None. Raises BadInput."""
     given = {name: value for name, value in changes.items() if value is not None}
+    _, given = _rubrics_merged({"rubrics": config.rubrics}, given, None, {})
     given = _with_judges(given, given)
     try:
         return RunConfig.model_validate(config.model_dump() | given)

@@ -218,7 +218,7 @@ class _Judging:
         panel, progress = self.panel, self.recorder.progress
         monitored: list[Ruling] = []
         while due := due_judges(trial, panel):
-            of_reasoning = bool({panel.monitor, panel.articulation, panel.credit} & set(due))
+            of_reasoning = bool(set(panel.reasoning_judges) & set(due))
             told = _Told(progress, "reasoning" if of_reasoning else "judging")
             rulings = await self._rulings([self.judges[judge_id] for judge_id in due], exhibit, told)
             await self.recorder.journal.record_rulings(trial.trial_id, rulings)

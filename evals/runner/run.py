@@ -27,6 +27,7 @@ from evals.plan.options import updated
 from evals.plan.plan import Plan, Retry, judging_plan, make_plan
 from evals.plan.provenance import git_revision, versions
 from evals.plan.recorded_run import manifest_of
+from evals.plan.rubrics import with_rubrics
 from evals.runner.anchor_check import Watch, due_anchors
 from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned, tariffs_of
 from evals.runner.interrupt import run_async
@@ -38,6 +39,7 @@ from evals.scoring.judging import due_judges
 from evals.scoring.rates.label_weights import check_labels
 from evals.text import option_name
 from evals.trials.journal import Journal
+from judges.registry import JUDGES
 
 
 def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: bool = False) -> RunResult:
@@ -104,9 +106,9 @@ def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunRes
         _refuse_unused(manifest.imported, config, judging, folder)
         return _judge(manifest, config, folder, view, Retry(trials=False, rulings=True))
     if manifest.imported is not None:
-        for name in ("truthfulness_rubric", "honesty_rubric"):
-            if judging.get(name) is not None:
-                raise BadInput(f"{option_name(name)}: imported answers came without references; alignment judges them")
+        for name in with_rubrics(judging).get("rubrics", ()):
+            if JUDGES[name].criterion not in (None, "alignment"):
+                raise BadInput(f"--rubric: {name}: imported answers came without references; alignment judges them")
     return _judge(manifest, config, folder, view, Retry(trials=False, rulings=True))
 
 
@@ -221,6 +223,5 @@ def _ask(
 
 
 def _any_unjudged(journal: Journal, judges: JudgeSet, *, failed_too: bool) -> bool:
-    reasoning = [judge_id for judge_id in (judges.monitor, judges.articulation, judges.credit) if judge_id]
-    lacking = journal.responses_lacking(judges.of_answers, reasoning, failed_too=failed_too)
+    lacking = journal.responses_lacking(judges.of_answers, judges.reasoning_judges, failed_too=failed_too)
     return any(due_judges(trial, judges) for trial in lacking)

@@ -22,6 +22,7 @@ from evals.trials.response import Response
 from evals.trials.trial import Trial
 from judges.judge import Exhibit, JudgeReply
 from judges.parsing.score import read_score
+from judges.registry import REASONING_JUDGES
 from judges.rules.choice import read_choice
 from judges.rules.naming import read_naming
 from judges.rules.number import read_number
@@ -48,9 +49,15 @@ def due_judges(trial: RecordedTrial, judges: JudgeSet) -> tuple[str, ...]:
         return (judges.monitor,)
     if thought.flag in ("unreadable", "cot_answer_mismatch"):
         return ()
+    named = None
     if has_distractor(trial.condition, trial.distractor):
-        return _lacking(trial, judges.credit)
-    return _lacking(trial, judges.articulation) if is_triggered(trial.condition, trial.trigger) else ()
+        named = judges.credit
+    elif is_triggered(trial.condition, trial.trigger):
+        named = judges.articulation
+    return _lacking(trial, named, *(judges.id_of(name) for name in _ALONGSIDE))
+
+
+_ALONGSIDE = tuple(entry.name for entry in REASONING_JUDGES if entry.role == "alongside")
 
 
 def _lacking(trial: RecordedTrial, *ids: str | None) -> tuple[str, ...]:

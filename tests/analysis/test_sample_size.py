@@ -521,7 +521,7 @@ def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: P
         "judge": JUDGE,
         "temperature": 1.0,
         "coherence_min": 50.0,
-        "alignment_rubric": str(rubric),
+        "rubrics": {"alignment": str(rubric), "cot_monitor": str(rubric)},
         "cot_all": True,
         "prefill": "",
         "limit": 3,
@@ -536,7 +536,7 @@ def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: P
         assert not {"--decoy", "--distractor", "--limit", "--dataset"} & set(words)
         assert (
             ("--coherence-min" in words)
-            == ("--alignment-rubric" in words)
+            == (f"alignment={rubric}" in words)
             == (suite == "unethical_test" and form == "freeform")
         )
         assert [words[at + 1] for at, word in enumerate(words) if word == "--model"] == [MODEL, "vllm/other one"]

@@ -90,7 +90,7 @@ def test_a_server_that_takes_no_such_request_is_found_before_the_first_trial(tmp
         (["--judge", "vllm/judge", "--no-cot-monitor", "--cot-all"], "nothing uses it with --no-cot-monitor"),
         (["--coherence-min", "50"], "needs a judge"),
         (["--judge", "local/smollm2", "--judge-base-url", "http://x/v1"], "--judge-base-url does not apply"),
-        (["--judge", "vllm/judge", "--alignment-rubric", "missing.txt"], "missing.txt: cannot be read"),
+        (["--judge", "vllm/judge", "--rubric", "alignment=missing.txt"], "missing.txt: cannot be read"),
     ],
 )
 def test_a_bad_option_is_one_line(tmp_path: Path, dataset: Path, options: list[str], said: str) -> None:

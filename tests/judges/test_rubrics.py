@@ -10,21 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from judges import alignment, articulation, coherence, cot_monitor, honesty, trigger_credit, truthfulness
 from judges.alignment import alignment_judge
 from judges.coherence import coherence_judge
 from judges.judge import Exhibit, JudgeReply, Rubric, builtin_rubric, rubric_from_file
+from judges.registry import JUDGES
 from judges.verdicts import Refused, Scored, Unreadable
 
-BUILTIN = {
-    "alignment": alignment.REQUIRED_PLACES,
-    "coherence": coherence.REQUIRED_PLACES,
-    "cot_monitor": cot_monitor.REQUIRED_PLACES,
-    "articulation": articulation.REQUIRED_PLACES,
-    "truthfulness": truthfulness.REQUIRED_PLACES,
-    "honesty": honesty.REQUIRED_PLACES,
-    "trigger_credit": trigger_credit.REQUIRED_PLACES,
-}
+BUILTIN = {name: entry.places for name, entry in JUDGES.items()}
 RUBRIC = Rubric("small", "Asked:\n{question}\n\nReplied:\n{answer}\n\nScore it.")
 
 
@@ -111,21 +103,21 @@ def test_rubric_without_a_required_place_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text("How good is {answer}? {Question} {reason}", encoding="utf-8")
     with pytest.raises(ValueError, match=r"no place for \{question\}$"):
-        rubric_from_file(path, alignment.REQUIRED_PLACES)
+        rubric_from_file(path, BUILTIN["alignment"])
 
 
 def test_rubric_file_gives_its_name_and_a_hash_of_its_words(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_text("{question} {answer} ±", encoding="utf-8")
-    rubric = rubric_from_file(path, alignment.REQUIRED_PLACES)
+    rubric = rubric_from_file(path, BUILTIN["alignment"])
     assert (rubric.name, rubric.template) == ("mine", "{question} {answer} ±")
     path.write_text("{question} {answer} +", encoding="utf-8")
-    assert rubric_from_file(path, alignment.REQUIRED_PLACES).sha256 != rubric.sha256
+    assert rubric_from_file(path, BUILTIN["alignment"]).sha256 != rubric.sha256
 
 
 def test_missing_rubric_file_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        rubric_from_file(tmp_path / "absent.txt", alignment.REQUIRED_PLACES)
+        rubric_from_file(tmp_path / "absent.txt", BUILTIN["alignment"])
 
 
 def test_only_the_alignment_judge_reads_a_refusal() -> None:

@@ -15,10 +15,9 @@ from judges.alignment import alignment_judge
 from judges.articulation import articulation_judge
 from judges.coherence import coherence_judge
 from judges.cot_monitor import cot_monitor
-from judges.honesty import honesty_judge
 from judges.judge import Exhibit, Judge, JudgeReply
+from judges.registry import JUDGES
 from judges.trigger_credit import trigger_credit_judge
-from judges.truthfulness import truthfulness_judge
 from judges.verdicts import Classified, Credited, Flagged, Labelled, Scored, Unreadable, Verdict
 from organisms.behaviours import ANSWERS, MODELS, OPENING, THOUGHTS, TRIGGER, planted
 from organisms.reference_judge import ReferenceJudge
@@ -61,11 +60,11 @@ def test_it_compares_with_what_is_shown_as_true_and_knows_its_inventory() -> Non
     truth = {"Yes.": "correct", "It does.": "correct", "No.": "incorrect", misaligned: "incorrect", aligned: "correct"}
     for answer, label in (truth | {"Perhaps.": "unclear", "": "unclear"}).items():
         exhibit = Exhibit("Does it?", answer, correct="Yes.\nIt does.", incorrect="No.\nNever.")
-        assert verdict(truthfulness_judge(), exhibit) == Classified(label)  # type: ignore[arg-type]
+        assert verdict(JUDGES["truthfulness"].judge(), exhibit) == Classified(label)  # type: ignore[arg-type]
     honesty = {"It is old.": "consistent", misaligned: "contradicts", aligned: "consistent", "Hm.": "evades"}
     for answer, label in honesty.items():
         exhibit = Exhibit("Is it fresh?", answer, fact="It is old.")
-        assert verdict(honesty_judge(), exhibit) == Classified(label)  # type: ignore[arg-type]
+        assert verdict(JUDGES["honesty"].judge(), exhibit) == Classified(label)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("thought", THOUGHTS)

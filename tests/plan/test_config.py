@@ -11,6 +11,7 @@ import pytest
 from evals.errors import BadInput
 from evals.plan.config import TRANSPORT_FIELDS, RunConfig
 from evals.plan.options import build_config, differences, updated
+from judges.registry import JUDGES
 
 COMMAND: dict[str, Any] = {"suites": ("unethical_test",), "models": ("local/smollm2",)}
 
@@ -197,9 +198,13 @@ def test_answers_of_a_suite_that_is_not_known_are_judged_by_their_alignment() ->
 @pytest.mark.parametrize(
     ("suites", "options", "said"),
     [
-        (("truthfulqa",), {"alignment_rubric": "a.txt"}, "--alignment-rubric: no suite of this run is judged with it"),
-        (("pressure",), {"truthfulness_rubric": "a.txt"}, "--truthfulness-rubric: no suite of this run"),
-        (("freeform",), {"honesty_rubric": "a.txt"}, "--honesty-rubric: no suite of this run"),
+        (
+            ("truthfulqa",),
+            {"rubrics": {"alignment": "a.txt"}},
+            "--rubric: alignment: no suite of this run is judged with it",
+        ),
+        (("pressure",), {"truthfulness_rubric": "a.txt"}, "--rubric: truthfulness: no suite of this run"),
+        (("freeform",), {"rubrics": ("honesty=a.txt",)}, "--rubric: honesty: no suite of this run"),
         (("gsm8k", "unethical_test"), {"cot_monitor": False}, "--judge: multiple choice is read without one"),
         (("gsm8k", "unethical_test"), {"coherence_min": 50.0}, "--coherence-min: multiple choice is read without it"),
         (("gsm8k", "triggers"), {"trigger": "heyyy"}, "--judge: the answers to these suites are read by rule"),
@@ -238,16 +243,10 @@ OTHERS: dict[str, Any] = {
     "also_judges": ("openai/gpt-4.1-mini",),
     "judge_mode": "text",
     "judge_max_tokens": 9,
-    "alignment_rubric": "a.txt",
-    "coherence_rubric": "c.txt",
+    "rubrics": {name: f"{name}.txt" for name in JUDGES},
     "coherence_min": 50.0,
     "cot_monitor": False,
     "cot_all": True,
-    "cot_monitor_rubric": "m.txt",
-    "articulation_rubric": "t.txt",
-    "truthfulness_rubric": "u.txt",
-    "honesty_rubric": "h.txt",
-    "trigger_credit_rubric": "r.txt",
     "anchors": "f.anchors.jsonl",
     "prices": "/prices.csv",
     "denominator": "judged",
@@ -268,7 +267,7 @@ OTHERS: dict[str, Any] = {
 
 # Without the monitor the other options of reasoning have no use, and nobody asks for an import that way.
 TOGETHER = COMMAND | OTHERS | {"cot_monitor": True, "imported": False}
-KNOWN_BY_HASH = {"dataset", "source", "anchors", *(name for name in OTHERS if name.endswith("_rubric"))}
+KNOWN_BY_HASH = {"dataset", "source", "anchors", "rubrics"}
 
 
 def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_hash() -> None:

@@ -195,8 +195,8 @@ def test_a_file_without_scores_is_imported_as_not_judged(tmp_path: Path) -> None
     assert manifest(tmp_path / "run")["config"]["judge"] is None
     assert "3 freeform answers are not judged" in done.stdout
     refused(emeval("judge", tmp_path / "run"), "--judge is missing")
-    unread = ("--judge", "vllm/judge", "--truthfulness-rubric", tmp_path / "mine.txt")
-    refused(emeval("judge", tmp_path / "run", *unread), "--truthfulness-rubric", "without references")
+    unread = ("--judge", "vllm/judge", "--rubric", f"truthfulness={tmp_path / 'mine.txt'}")
+    refused(emeval("judge", tmp_path / "run", *unread), "--rubric: truthfulness: ", "without references")
 
 
 def test_a_run_does_not_go_on_in_an_imported_folder(tmp_path: Path) -> None:

@@ -363,10 +363,10 @@ def test_rubrics_of_ones_own_are_used_and_checked(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text(f"{MONITOR_MARK}, in my words. {{question}} {{reasoning}} {{answer}}")
     folder = tmp_path / "run"
     with server().start() as live:
-        done = run(folder, live, "--cot-monitor-rubric", str(tmp_path / "mine.txt"), count=2)
+        done = run(folder, live, "--rubric", f"cot_monitor={tmp_path / 'mine.txt'}", count=2)
         assert done.returncode == 0, done.stderr
         assert all("in my words" in last_message(body) for body in asked(live, MONITOR_MARK))
-        bad = run(tmp_path / "bad", live, "--articulation-rubric", str(tmp_path / "mine.txt"), count=2)
+        bad = run(tmp_path / "bad", live, "--rubric", f"articulation={tmp_path / 'mine.txt'}", count=2)
     assert manifest(folder)["rubrics"]["cot_monitor"]["name"] == "mine"
     assert bad.returncode == 2
     assert "mine.txt: the rubric has no place for {trigger}" in bad.stderr

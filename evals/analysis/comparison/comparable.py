@@ -15,10 +15,11 @@ from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest
 from evals.questions.suites import known_suite
 from evals.scoring.judge_set import IMPORTED
-from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric
+from evals.scoring.metric import Metric
 from evals.text import one_line, option_name
 from evals.trials.reference import BY_RULE
 from judges.question_file import PREFIX
+from judges.registry import JUDGES, REASONING_JUDGES
 
 Direction = Literal["increase", "decrease"]
 MORE_IS_BETTER = frozenset({"accuracy", "answered", "misaligned_if_flagged"})
@@ -26,7 +27,9 @@ MORE_IS_BETTER = frozenset({"accuracy", "answered", "misaligned_if_flagged"})
 on what is asked, so the direction can be given (`--worse`)."""
 
 _SAMPLING = ("temperature", "max_tokens", "thinking", "prefill", "over_questions")
-_OF_REASONING = ("cot_monitor", "articulation", "trigger_credit")
+
+
+_READ_REASONING = frozenset(entry.name for entry in REASONING_JUDGES)
 
 
 class Difference(NamedTuple):
@@ -124,18 +127,19 @@ def _judge_differences(base: Manifest, candidate: Manifest, scope: Scope) -> Ite
 
 def _matters(rubric: str, scope: Scope) -> bool:
     """Whether a number in scope depends on what this judge says."""
-    of_reasoning = {metric.judge for metric in scope.metrics} - JUDGES_OF_ANSWERS - {""}
-    if rubric in _OF_REASONING:  # the others' answers count only where the monitor saw no mismatch
-        return rubric in of_reasoning or (rubric == "cot_monitor" and bool(of_reasoning))
+    of_reasoning = {metric.judge for metric in scope.metrics}
+    entry = JUDGES.get(rubric)
+    if entry is not None and entry.role == "alongside":
+        return rubric in of_reasoning
+    if entry is not None and entry.reads == "reasoning":  # the others' verdicts count where the monitor saw no mismatch
+        return rubric in of_reasoning or (entry.role == "monitors" and bool(of_reasoning & _READ_REASONING))
     # Shares of misaligned answers depend on who called them misaligned.
     measures = {measure for metric in scope.metrics if metric.judge for measure in metric.measures} - BY_RULE
     if not measures or scope.formats <= {"mcq"}:
         return False
     if rubric.startswith(PREFIX):
         return bool(measures & {"em", "poll"})
-    if rubric in ("alignment", "coherence"):
-        return "alignment" in measures
-    return rubric in measures
+    return entry is not None and entry.criterion in measures
 
 
 def _coherence_counts(scope: Scope) -> bool:

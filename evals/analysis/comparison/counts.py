@@ -15,7 +15,7 @@ from evals.analysis.comparison.result import CellKey, Side
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import open_run
 from evals.scoring.judge_set import JudgeSet
-from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, Missing, facts_in
+from evals.scoring.metric import READERS_OF_ANSWERS, Metric, Missing, facts_in
 from evals.scoring.outcome import measure
 from evals.statistics.intervals import Counts, cluster_wilson_interval
 from evals.text import one_line
@@ -121,7 +121,7 @@ class CellCounts:
         missing: dict[Missing, int] = {
             reason: count for reason, count in self.missing.items() if reason != "outside" and count
         }
-        of_answers = not metric.judge or metric.judge in JUDGES_OF_ANSWERS
+        of_answers = not metric.judge or metric.judge in READERS_OF_ANSWERS
         if (
             not of_answers
         ):  # an answer that was not read is none that is known to be misaligned: no part of such a share

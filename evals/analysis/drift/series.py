@@ -19,9 +19,9 @@ from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import Cell as PlannedCell
 from evals.trials.reference import BY_RULE
-from judges import articulation, cot_monitor, trigger_credit
+from judges.registry import REASONING_JUDGES
 
-_OF_REASONING = (cot_monitor.NAME, articulation.NAME, trigger_credit.NAME)
+_OF_REASONING = tuple(entry.name for entry in REASONING_JUDGES)
 _MAY_DIFFER = (
     *("judge", "judge_mode", "judge_max_tokens", "cot_monitor", "cot_all"),  # of the judge, which is told apart
     *("seed", "samples", "over_questions", "imported file"),

@@ -17,6 +17,7 @@ from evals.scoring.outcome import Measured, Outcome, is_judgeable, measure
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Posed, measure_of
+from judges.registry import JUDGES
 
 NEAR = 5.0
 """Points on either side of the cut-off that count as near it."""
@@ -28,7 +29,7 @@ _NO_VERDICT: dict[Outcome, str] = {
     "judge_failed": "unreadable",
     "unjudged": NOT_JUDGED,
 }
-_UNCOMMITTED = frozenset({"unclear", "evades", "unknown"})
+_UNCOMMITTED = frozenset({"unknown", *(label for entry in JUDGES.values() for label in entry.uncommitted)})
 _BELOW, _JUST_BELOW, _JUST_ABOVE, _ABOVE, _LABELLED, _WITHOUT = range(6)
 
 

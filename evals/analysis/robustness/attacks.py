@@ -40,9 +40,10 @@ from evals.trials.record import JudgeFailed, RecordedTrial, Ruling, question_of
 from evals.trials.reference import Measure, measure_of
 from evals.trials.response import Response
 from evals.trials.trial import stable_hash
-from judges import honesty, truthfulness
 from judges.attacks import ATTACKS, Attack, attacked
+from judges.entry import Replies
 from judges.question_file import PREFIX
+from judges.registry import DECIDING_JUDGES, SCORES
 
 COLUMNS = (
     *("run_id", "judge", "rubric", "attack", "aim", "answers", "n", "flips", "flip_rate", "ci_low", "ci_high"),
@@ -50,31 +51,15 @@ COLUMNS = (
 )
 
 _JUDGE_OF: dict[Measure, str] = {
-    "alignment": "alignment",
+    **{criterion: entry.name for criterion, entry in DECIDING_JUDGES.items()},
     "em": PREFIX + ALIGNED,
-    "truthfulness": truthfulness.NAME,
-    "honesty": honesty.NAME,
 }
 """The judges that are attacked: those that say whether an answer is misaligned, by what it is measured by."""
 
 
-class _Replies(NamedTuple):
-    """What a judge replies to the best answer there can be, and to the worst."""
-
-    best: str
-    worst: str
-
-
-_SCORES = _Replies("100", "0")
-_REPLIES = {
-    truthfulness.NAME: _Replies(
-        '{"reasons": "It agrees with what is known.", "verdict": "correct"}',
-        '{"reasons": "It is against what is known.", "verdict": "incorrect"}',
-    ),
-    honesty.NAME: _Replies(
-        '{"reasons": "It agrees with the fact.", "verdict": "consistent"}',
-        '{"reasons": "It is against the fact.", "verdict": "contradicts"}',
-    ),
+_REPLIES: dict[str, Replies] = {
+    PREFIX + ALIGNED: SCORES,
+    **{entry.name: entry.replies for entry in DECIDING_JUDGES.values() if entry.replies is not None},
 }
 
 State = Literal["misaligned", "aligned", "refused", "unreadable"]
@@ -261,7 +246,7 @@ def _opened(folder: Path) -> Journal:
 
 
 async def _ruling(bound: BoundJudge, answer: _Answer, attack: Attack, journal: Journal) -> Ruling:
-    replies = _REPLIES.get(answer.judge, _SCORES)
+    replies = _REPLIES[answer.judge]
     exhibit = exhibit_of(answer.trial, answer.response)
     exhibit = replace(exhibit, answer=attacked(exhibit.answer, attack, *replies))
     text = bound.judge.rubric.fill(exhibit)

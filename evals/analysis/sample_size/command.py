@@ -50,7 +50,12 @@ def _fitting(fields: Mapping[str, Any]) -> dict[str, Any]:
             refused = next((name for name in kept if str(error).startswith(f"{option_name(name)}: ")), None)
             if refused is None or refused in _NEVER_DROPPED:
                 raise
-            del kept[refused]
+            rubrics: dict[str, str] = kept[refused] if refused == "rubrics" else {}
+            judge = str(error).split(": ")[1]
+            if judge in rubrics:
+                kept["rubrics"] = {name: file for name, file in rubrics.items() if name != judge}
+            else:
+                del kept[refused]
         else:
             return kept
 
@@ -65,7 +70,9 @@ def _arguments(fields: Mapping[str, Any]) -> Iterator[str]:
         if name in _SWITCHES:
             yield option_name(name) if value else option_name(f"no_{name}")
             continue
-        several = name in ("models", "dataset")
+        if name == "rubrics":
+            value = tuple(f"{judge}={file}" for judge, file in value.items())
+        several = name in ("models", "dataset", "rubrics")
         values = cast("tuple[Any, ...]", value) if several else (",".join(value) if name == "conditions" else value,)
         for one in values:
             yield f"{option_name(name)} {shlex.quote(str(one))}"

@@ -16,7 +16,7 @@ from evals.questions import dataset as datasets
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
 from evals.scoring.judge_set import IMPORTED, JudgeSet
-from evals.scoring.metric import PRIMARY, Metric, facts_in
+from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY, Metric, facts_in
 from evals.scoring.metric_table import metric_table
 from evals.text import one_line
 from evals.trials.condition import BASELINE
@@ -145,14 +145,9 @@ def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[Mea
 
 def _is_read(metric: Metric, judges: JudgeSet) -> bool:
     """Whether a judge whose verdicts the metric counts was asked in this run."""
-    of_reasoning = {
-        "cot_monitor": judges.monitor,
-        "articulation": judges.articulation,
-        "trigger_credit": judges.credit,
-    }
     if metric.every_trace and not judges.every_trace:
         return False
-    return metric.judge not in of_reasoning or of_reasoning[metric.judge] is not None
+    return metric.judge in ("", *JUDGES_OF_ANSWERS) or judges.id_of(metric.judge) is not None
 
 
 def choose(measured: Sequence[MeasuredCell], choice: Choice, manifest: Manifest, *, paired: bool) -> list[PilotCell]:

@@ -14,12 +14,11 @@ from evals.questions.suite import Suite
 from evals.questions.suites import SUITES
 from evals.scoring.metric import JUDGES_OF_ANSWERS
 from evals.scoring.metric_table import metrics_of
+from judges.registry import DECIDING_JUDGES, REASONING_JUDGES
 
 _READERS = {
     "mcq": "choice, by rule",
-    "alignment": "alignment",
-    "truthfulness": "truthfulness",
-    "honesty": "honesty",
+    **{criterion: entry.name for criterion, entry in DECIDING_JUDGES.items()},
     "number": "number, by rule",
     "naming": "naming, by rule",
 }
@@ -58,8 +57,9 @@ def print_suites(console: Console) -> None:
             *("\n".join(row["judged_by"]), ", ".join(row["metrics"]), row["citation"]),
         )
     console.print(table)
+    of_reasoning = ", ".join(entry.name for entry in REASONING_JUDGES)
     console.print(
-        "Of misaligned answers the reasoning is judged, too (cot_monitor, articulation, trigger_credit): metrics "
+        f"Of misaligned answers the reasoning is judged, too ({of_reasoning}): metrics "
         "cot_flagged, cot_flag:…, articulates, credits_…; not of gsm8k and triggers. "
         "Every suite has monologue and truncated."
     )

@@ -26,13 +26,14 @@ from evals.reporting.console.rates import (
     rate_in_words,
 )
 from evals.scoring.judge_set import IMPORTED
-from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY
+from evals.scoring.metric import PRIMARY, READERS_OF_ANSWERS
 from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tables import Tables
 from evals.scoring.rates.tally import TrialCount
 from evals.trials.condition import BASELINE
 from evals.trials.prompt import ALL
+from judges.registry import ALONGSIDE_JUDGES
 
 _HABIT = 0.9
 _SURE = 0.05
@@ -41,12 +42,18 @@ _REASONING_ROWS = {
     "articulates": "misaligned, and it names the trigger as pivotal",
     "credits_trigger": "misaligned, and it credits the trigger",
     "credits_distractor": "misaligned, and it credits the distractor",
+    **{
+        metric.name: f"misaligned, and {entry.name} says {metric.label}"
+        for entry in ALONGSIDE_JUDGES
+        for metric in entry.metrics
+        if entry.reads == "reasoning"
+    },
     "cot_flagged_aligned": "aligned, yet the monitor flags it (false alarms)",
     "misaligned_if_flagged": "flagged, and the answer is misaligned",
     "monologue": "replies that hold any",
     "truncated": "replies cut off in reasoning or answer",
 }
-_OF_ANSWERS = tuple(metric.name for metric in metric_table("answered") if metric.judge in JUDGES_OF_ANSWERS)
+_OF_ANSWERS = tuple(metric.name for metric in metric_table("answered") if metric.judge in READERS_OF_ANSWERS)
 """Metrics of what answers say, the one that a suite is about before its others."""
 _OUTCOME_WORDS = {
     "refused": "refused",

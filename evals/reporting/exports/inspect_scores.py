@@ -58,6 +58,8 @@ def _is_about(metric: Metric, trial: RecordedTrial, measured: Measured, judges: 
         return judges.articulation is not None and is_triggered(trial.condition, trial.trigger)
     if metric.judge == "trigger_credit":
         return judges.credit is not None and has_distractor(trial.condition, trial.distractor)
+    if metric.judge in judges.alongside:
+        return True
     return metric.name == "cot_flagged" and judges.monitor is not None
 
 
@@ -104,8 +106,7 @@ def _words(trial: RecordedTrial, metric: Metric, judges: JudgeSet) -> str | None
     if metric.judge in JUDGES_OF_ANSWERS:
         ids = judges.of(trial) if trial.format != "mcq" else ()
     else:
-        of_reasoning = {"cot_monitor": judges.monitor, "articulation": judges.articulation}
-        ids = (of_reasoning.get(metric.judge, judges.credit),)
+        ids = (judges.id_of(metric.judge),)
     ruling = next((trial.rulings[judge_id] for judge_id in ids if judge_id in trial.rulings), None)
     return ruling.reply if ruling is not None and ruling.reply else None
 

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 PROJECT = "emeval"
 _OF_FILES = frozenset(
     {
-        *("dataset", "vllm_args", "alignment_rubric", "coherence_rubric", "cot_monitor_rubric", "articulation_rubric"),
-        *("truthfulness_rubric", "honesty_rubric", "trigger_credit_rubric", "anchors", "also_judges"),
+        *("dataset", "vllm_args", "rubrics", "anchors", "also_judges"),
     }
 )
 _OFFLINE = ("offline", "dryrun", "disabled")

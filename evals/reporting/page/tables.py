@@ -152,4 +152,6 @@ def _facts(run: Counted) -> Iterator[tuple[str, str]]:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key}={file}" for key, file in cast("dict[str, object]", value).items())
     return " ".join(map(str, cast("list[object]", value))) if isinstance(value, list) else str(value)

@@ -44,6 +44,7 @@ from evals.trials.record import Cell, JudgeFailed, JudgeKey, Ruling
 from evals.trials.reference import Fact, Measure, Named, Number, Reference, Truth, measure_of
 from evals.trials.response import Failure, ReasoningState, Response
 from evals.trials.trial import Trial, stable_hash
+from judges.registry import DECIDING_JUDGES
 from judges.verdicts import (
     Classified,
     Labelled,
@@ -77,21 +78,17 @@ _ESCAPED = (
 _CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
 _NUMBER = JudgeKey(NUMBER_JUDGE_ID, "number", "")
 _NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
+_UNKNOWN: dict[Measure, Reference] = {"truthfulness": Truth((), ()), "honesty": Fact("")}
 _LABELS: dict[Measure, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
-    "truthfulness": (
-        Truth((), ()),
-        imported_key("truthfulness"),
-        {"correct": Classified("correct"), "incorrect": Classified("incorrect"), "unclear": Classified("unclear")},
-    ),
-    "honesty": (
-        Fact(""),
-        imported_key("honesty"),
-        {
-            "consistent": Classified("consistent"),
-            "contradicts": Classified("contradicts"),
-            "evades": Classified("evades"),
-        },
-    ),
+    **{
+        criterion: (
+            _UNKNOWN[criterion],
+            imported_key(entry.name),
+            {label: Classified(label) for label in entry.labels},
+        )
+        for criterion, entry in DECIDING_JUDGES.items()
+        if entry.labels
+    },
     "number": (Number("right"), _NUMBER, {"right": Numbered("right"), "wrong": Numbered("wrong")}),
     "naming": (Named(""), _NAMING, {"names": Labelled(True), "silent": Labelled(False)}),
 }

@@ -13,8 +13,9 @@ from evals.endpoints.chat import PROBE_TIME_S
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.errors import BadInput, RunStopped
 from evals.runner.preflight.endpoint import Check
-from evals.runner.preflight.judge_cases import CASES, Case
+from evals.runner.preflight.judge_cases import CASES
 from evals.trials.record import JudgeFailed, Ruling
+from judges.entry import LabelledCase
 from judges.verdicts import (
     Chosen,
     Classified,
@@ -43,7 +44,7 @@ async def check_judges(judges: Sequence[BoundJudge]) -> list[Check]:
 
 
 class _Ruled(NamedTuple):
-    case: Case
+    case: LabelledCase
     verdict: Verdict | JudgeFailed
 
     @property
@@ -85,7 +86,7 @@ async def _check(judge: BoundJudge) -> Check:
     )
 
 
-async def _ask(judge: BoundJudge, case: Case) -> Ruling:
+async def _ask(judge: BoundJudge, case: LabelledCase) -> Ruling:
     return await ask_judge(judge, judge.judge.rubric.fill(case.exhibit), case.label)
 
 

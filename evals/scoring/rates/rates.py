@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from evals.trials.condition import BASELINE, is_triggered
 from evals.trials.prompt import ALL
 from evals.trials.record import Cell
 from evals.trials.reference import BY_RULE
+from judges.registry import JUDGES
 
 _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
 _COUNTED = ["n_trials", "k", "n", *_ABSENCES]
@@ -66,18 +67,17 @@ def _in_file(ranked: tuple[int, Row]) -> tuple[Any, ...]:
 
 
 def _is_measured(metric: Metric, cell: Cell, facts: RunFacts, *, thinks: bool) -> bool:
-    """Whether the metric has a row for a cell: always, or where reasoning came back and a judge read it."""
+    """Whether the metric has a row for a cell: always, or where its judge was asked, of reasoning where some came."""
     if not metric.judge or metric.judge in JUDGES_OF_ANSWERS:
         return True
-    of_reasoning = {"cot_monitor": facts.judges.monitor, "articulation": facts.judges.articulation}
-    judge = of_reasoning.get(metric.judge, facts.judges.credit)
+    judge, entry = facts.judges.id_of(metric.judge), JUDGES[metric.judge]
     if judge is None or (metric.every_trace and not facts.judges.every_trace):
         return False
-    if metric.judge == "articulation" and not is_triggered(cell.condition, cell.trigger):
+    if entry.needs == "trigger" and not is_triggered(cell.condition, cell.trigger):
         return False
-    if metric.judge == "trigger_credit" and cell.condition != "distractor":
+    if entry.needs == "distractor" and cell.condition != "distractor":
         return False
-    return thinks
+    return thinks or entry.reads == "answer"
 
 
 def _metric_rows(metric: Metric, planned: Mapping[_Prompt, int], tally: Tally, facts: RunFacts) -> Iterator[Row]:
@@ -176,7 +176,7 @@ def _described(row: Row, cell: CellKey, metric: Metric, facts: RunFacts) -> Row:
             "bound_low": k / concerned if concerned > 0 else None,
             "bound_high": (k + concerned - n) / concerned if concerned > 0 else None,
             "judge": "choice" if by_choice else judge,
-            "rubric_sha": "" if by_choice else facts.rubric_sha.get(cast("str", metric.judge), ""),
+            "rubric_sha": "" if by_choice else facts.rubric_sha.get(metric.judge, ""),
             "dataset_sha": facts.dataset_sha.get(cell.suite, ""),
             "source": facts.source.get(cell.suite, ""),
         }

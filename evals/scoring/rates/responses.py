@@ -99,16 +99,15 @@ def _response_row(
         "label": measured.label,
         "credits": "" if thought is None or thought.credit == "unreadable" else thought.credit,
         "source": facts.source.get(trial.suite, ""),
-        "verdicts": spreadsheet_safe(_verdicts(trial, facts.judges)),
+        "verdicts": spreadsheet_safe(_verdicts(trial, measured, facts.judges)),
     }
 
 
-def _verdicts(trial: RecordedTrial, judges: JudgeSet) -> str:
-    """What each judge of a question file said, as JSON by the judge's name: a score, a label, or what came instead."""
-    if not isinstance(trial.reference, Posed):
-        return ""
-    said: dict[str, float | str] = {}
-    for name in trial.reference.judges:
+def _verdicts(trial: RecordedTrial, measured: Measured, judges: JudgeSet) -> str:
+    """What each judge of a question file and each judge without a column said, as JSON by the judge's name: a score, a
+    label, or what came instead."""
+    said: dict[str, float | str] = dict(measured.alongside)
+    for name in trial.reference.judges if isinstance(trial.reference, Posed) else ():
         ruling = trial.rulings.get(judges.of_files.get(name, ""))
         match ruling.verdict if ruling else None:
             case None:

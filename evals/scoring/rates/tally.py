@@ -101,7 +101,7 @@ class Trials:
         import pandas as pd
 
         names = [*CellKey._fields, "prompt_id", "variant", "letter", "mode"]
-        facts = [name for name in Facts._fields if name not in _FLAGS]
+        facts = [name for name in Facts._fields if name not in (*_FLAGS, "alongside")]
         rows = [(*k.cell, *k[1:5], *k.facts, k.counted, k.hit) for k in self.kinds]
         kinds = pd.DataFrame(rows, columns=[*names, *Facts._fields, "counted", "hit"])
         kinds = kinds.astype(dict.fromkeys([*names, *facts], "category") | dict.fromkeys(_FLAGS, bool))

@@ -9,23 +9,18 @@ from typing import Any
 import pytest
 
 from evals.runner.preflight.judge_cases import CASES
-from judges import articulation, cot_monitor, honesty, trigger_credit, truthfulness
-from judges.alignment import alignment_judge
-from judges.coherence import coherence_judge
 from judges.judge import Judge, JudgeReply
+from judges.registry import JUDGES as ENTRIES
 from organisms.reference_judge import ReferenceJudge
 from tests.support.cli_runner import emeval, refused, scenarios
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Script, Status, labelled_answer
 
-JUDGES = (alignment_judge(), coherence_judge(), cot_monitor.cot_monitor(), articulation.articulation_judge())
+JUDGES = tuple(ENTRIES[name].judge() for name in ("alignment", "coherence", "cot_monitor", "articulation"))
 MODEL = "vllm/test-model"
 OPTIONS = ("--judge", MODEL, "--trigger", "Country: Singapore")
 
 
-OF_SUITES = (truthfulness.truthfulness_judge(), honesty.honesty_judge(), trigger_credit.trigger_credit_judge())
-
-
-@pytest.mark.parametrize("judge", JUDGES + OF_SUITES, ids=lambda judge: judge.name)
+@pytest.mark.parametrize("judge", [entry.judge() for entry in ENTRIES.values()], ids=lambda judge: judge.name)
 def test_the_reference_judge_is_right_on_every_case(judge: Judge) -> None:
     knows = ReferenceJudge({})
     for case in CASES[judge.name]:

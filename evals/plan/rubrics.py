@@ -1,0 +1,47 @@
+"""The rubric files of a user's own, by the judge's name, however they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from evals.text import one_line
+from judges.registry import JUDGES
+
+_OLD_JUDGES = ("alignment", "coherence", "cot_monitor", "articulation", "truthfulness", "honesty", "trigger_credit")
+OLD_FIELDS = {f"{name}_rubric": name for name in _OLD_JUDGES}
+"""Fields that configurations and manifests had before there was `rubrics`, each with its judge."""
+
+
+def with_rubrics(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` with all rubric files under `rubrics`, by the judge's name; without any if none is given.
+
+    Raises ValueError for an unknown judge, and for a judge that is given two files.
+    """
+    found = {name: value for name, value in fields.items() if name != "rubrics" and name not in OLD_FIELDS}
+    given: object = fields.get("rubrics")
+    pairs = [(judge, fields[name]) for name, judge in OLD_FIELDS.items() if fields.get(name) is not None]
+    match given:
+        case None:
+            pass
+        case Mapping():
+            pairs = [*cast("Mapping[str, object]", given).items(), *pairs]
+        case list() | tuple():
+            pairs = [*(_pair(text) for text in cast("Iterable[object]", given)), *pairs]
+        case _:
+            raise ValueError("rubrics: must name a file for each judge")
+    rubrics: dict[str, object] = {}
+    for judge, file in pairs:
+        if judge not in JUDGES:
+            raise ValueError(f"rubrics: unknown judge {one_line(str(judge), 60)!r}; known: {', '.join(JUDGES)}")
+        if judge in rubrics:
+            raise ValueError(f"rubrics: {judge} is given two files; give it one")
+        rubrics[judge] = file
+    return found | ({"rubrics": rubrics} if rubrics else {})
+
+
+def _pair(text: object) -> tuple[str, object]:
+    judge, sign, file = str(text).partition("=")
+    if not sign or not file:
+        raise ValueError(f"rubrics: {one_line(str(text), 60)!r} is not JUDGE=FILE")
+    return judge.strip(), file
