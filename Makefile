@@ -46,7 +46,7 @@ docs: $(READY)
 
 docs-cli: $(READY)
 	$(BIN)/python -m evals.cli.reference docs/cli.md
-	$(BIN)/python -m evals.cli.result_columns docs/results.md docs/nightly.md
+	$(BIN)/python -m evals.cli.result_columns docs/results.md docs/nightly.md docs/tables.md
 
 vllm-cpu: $(READY)
 	@$(BIN)/python tests/support/servers/vllm_cpu.py

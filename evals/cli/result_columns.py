@@ -1,4 +1,4 @@
-"""The tables of columns in the documentation: `python -m evals.cli.result_columns docs/results.md docs/nightly.md`.
+"""The tables of columns in the documentation: `python -m evals.cli.result_columns docs/results.md ...`.
 
 A page has a place for each file that it describes, between two comments, and keeps its own words around it.
 """
@@ -15,6 +15,7 @@ from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
 from evals.io.columns import Column, columns_of, markdown_table
 from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
+from evals.reporting.paper_tables.render import PAPER_TABLE
 from evals.runner.anchor_check import AnchorRow
 from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES, RESPONSES
 
@@ -29,6 +30,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "stopping.csv": STOPPING,
     "anchors.csv": columns_of(AnchorRow),
     "history.csv": HISTORY,
+    "table.csv": PAPER_TABLE,
 }
 _PLACE = re.compile(r"(<!-- columns of (\S+) -->\n).*?(<!-- end of columns -->)", re.DOTALL)
 
