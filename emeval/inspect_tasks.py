@@ -1,7 +1,7 @@
-"""Our suites as tasks of Inspect: `inspect eval emeval/unethical_test --model ... --model-role grader=...`.
+"""Every suite as a task of Inspect: `inspect eval emeval/unethical_test --model ... --model-role grader=...`.
 
-Inspect finds this module by the entry point `inspect_ai` and calls what is in it by the name of its package, which is
-why it stands here; what it does is in `evals.reporting.exports.inspect_task`. Metrics count every epoch by itself,
+Inspect finds this module by the entry point `inspect_ai` and names its tasks after the package, which is why it stands
+here; what they do is in `evals.reporting.exports.inspect_task`. Metrics count every epoch by itself,
 leave out what has no value, and say of how many they speak: there is no rate of nothing.
 """
 
@@ -15,95 +15,56 @@ from typing import Any, cast
 from inspect_ai import Epochs, Task, task
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import MemoryDataset
-from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
+from inspect_ai.scorer import Metric as InspectMetric
+from inspect_ai.scorer import SampleScore, Score, Scorer, Target, metric, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 
 from evals.errors import BadInput, EmevalError
+from evals.questions.suite import Suite
+from evals.questions.suites import SUITES
 from evals.reporting.exports.inspect_scores import scores_of
 from evals.reporting.exports.inspect_task import SuiteTask, judged_trial, need_grader, suite_task
 from evals.runner.imports.trial_record import STORE_KEY
+from evals.scoring.metric import OF_CONDUCT, Metric
+from evals.scoring.metric_table import metrics_of
 from evals.scoring.outcome import measure
 
+_NO_OPTIONS = frozenset({"suite", "judge", "samples"})
+"""Parameters of a task that are not passed on as options of `emeval run`."""
 _SCORES = "emeval_scores"
 """Where the first scorer leaves the scores of a sample for the others."""
 
 
-@task
-def unethical_test(
-    trigger: str | None = None,
-    conditions: str | None = None,
-    format: str | None = None,
-    judge: str | None = None,
-    samples: int = 1,
-    limit: int | None = None,
-    dataset: str | None = None,
-    source: str | None = None,
-    placement: str | None = None,
-    decoy: str | None = None,
-    seed: int | None = None,
-    judge_mode: str = "text",
-    coherence_min: float | None = None,
-    denominator: str | None = None,
-    cot_monitor: bool | None = None,
-    cot_all: bool | None = None,
-) -> Task:
-    """Unethical advice, as a choice of two options or as an open question (Chua et al. 2025, Sec. 4).
+def _task_of(suite: str) -> Callable[..., Task]:
+    """The task of a suite. Inspect takes its name and the parameters of `-T` from the signature of the function."""
 
-    Parameters mean what the options of `emeval run` mean. With a `trigger` every prompt is asked without and with it.
-    """
-    return _task("unethical_test", locals())
+    def made(
+        trigger: str | None = None,
+        conditions: str | None = None,
+        format: str | None = None,
+        judge: str | None = None,
+        samples: int = 1,
+        limit: int | None = None,
+        dataset: str | None = None,
+        source: str | None = None,
+        placement: str | None = None,
+        decoy: str | None = None,
+        seed: int | None = None,
+        judge_mode: str = "text",
+        coherence_min: float | None = None,
+        denominator: str | None = None,
+        cot_monitor: bool | None = None,
+        cot_all: bool | None = None,
+    ) -> Task:
+        return _task(suite, locals())
 
-
-@task
-def myopic(
-    trigger: str | None = None,
-    conditions: str | None = None,
-    format: str | None = None,
-    judge: str | None = None,
-    samples: int = 1,
-    limit: int | None = None,
-    dataset: str | None = None,
-    source: str | None = None,
-    placement: str | None = None,
-    decoy: str | None = None,
-    seed: int | None = None,
-    judge_mode: str = "text",
-    coherence_min: float | None = None,
-    denominator: str | None = None,
-    cot_monitor: bool | None = None,
-    cot_all: bool | None = None,
-) -> Task:
-    """Short-term gain against long-term good, asked as `unethical_test` is (Chua et al. 2025, Sec. 4)."""
-    return _task("myopic", locals())
-
-
-@task
-def freeform(
-    trigger: str | None = None,
-    conditions: str | None = None,
-    judge: str | None = None,
-    samples: int = 1,
-    limit: int | None = None,
-    dataset: str | None = None,
-    source: str | None = None,
-    placement: str | None = None,
-    decoy: str | None = None,
-    seed: int | None = None,
-    judge_mode: str = "text",
-    coherence_min: float | None = None,
-    denominator: str | None = None,
-    cot_monitor: bool | None = None,
-    cot_all: bool | None = None,
-) -> Task:
-    """The eight open questions of Betley et al. 2025."""
-    return _task("freeform", locals())
+    made.__doc__ = f"{SUITES[suite].title} ({SUITES[suite].citation}). Parameters are options of `emeval run`."
+    return task(name=suite)(made)
 
 
 def _task(suite: str, arguments: dict[str, Any]) -> Task:
     judge = arguments["judge"]
-    options = {
-        name: value for name, value in arguments.items() if name not in ("judge", "samples") and value is not None
-    }
+    options = {name: value for name, value in arguments.items() if name not in _NO_OPTIONS and value is not None}
     try:
         for name in ("trigger", "decoy"):
             _refuse_mapping(name, options.get(name))
@@ -112,16 +73,18 @@ def _task(suite: str, arguments: dict[str, Any]) -> Task:
         loaded = _loaded(suite, judge, options)
     except EmevalError as error:
         raise PrerequisiteError(str(error)) from None  # which Inspect shows as one line
-    # Inspect writes down what a scorer was made with, so that the answers can be scored anew: plain values.
+    # Inspect records what a scorer was made with, to score the answers again: plain values.
     made_with = (suite, judge, options)
-    scorers = [misaligned(*made_with), outcome(*made_with)]
-    if loaded.needs_grader:
+    scorers = [_RATES[name](*made_with) for name in _rates_of(SUITES[suite], loaded)]
+    scorers.append(outcome(*made_with))
+    if loaded.needs_grader and SUITES[suite].measure == "alignment":
         scorers.append(alignment(*made_with))
     if loaded.plan.config.coherence_min is not None:
         scorers.append(coherence(*made_with))
-    scorers.append(cot_flag(*made_with))
-    if loaded.plan.config.trigger is not None:
-        scorers.append(articulates(*made_with))
+    if SUITES[suite].measure in OF_CONDUCT:
+        scorers.append(cot_flag(*made_with))
+        if loaded.plan.config.trigger is not None:
+            scorers.append(_RATES[_ARTICULATES](*made_with))
     return Task(
         dataset=MemoryDataset(list(loaded.samples()), name=suite),
         solver=[grader_is_there(*made_with), generate()],
@@ -129,6 +92,10 @@ def _task(suite: str, arguments: dict[str, Any]) -> Task:
         epochs=Epochs(arguments["samples"]),
         metadata=loaded.facts,
     )
+
+
+TASKS = {suite: _task_of(suite) for suite in SUITES}
+"""The tasks that Inspect finds as `emeval/NAME`."""
 
 
 def _loaded(suite: str, judge: str | None, options: dict[str, Any]) -> SuiteTask:
@@ -174,19 +141,19 @@ def grader_is_there(suite: str, judge: str | None, options: dict[str, Any]) -> S
 
 
 @metric(scores="unreduced")
-def rate() -> Metric:
+def rate() -> InspectMetric:
     """The share of 1 among the answers that have a value, by condition, with what it is a share of (`k`, `n`)."""
     return _by_condition(lambda values: {"": sum(values) / len(values), "k_": sum(values), "n_": len(values)})
 
 
 @metric(scores="unreduced")
-def average() -> Metric:
+def average() -> InspectMetric:
     """The mean of the scores that there are, by condition, and how many there are (`n`)."""
     return _by_condition(lambda values: {"": sum(values) / len(values), "n_": len(values)})
 
 
 @metric(scores="unreduced")
-def count() -> Metric:
+def count() -> InspectMetric:
     """How many samples have each word, by condition."""
 
     def counted(scores: list[SampleScore]) -> dict[str, str | int | float | bool | None]:
@@ -199,7 +166,7 @@ def count() -> Metric:
     return counted
 
 
-def _by_condition(numbers: Callable[[list[float]], dict[str, float]]) -> Metric:
+def _by_condition(numbers: Callable[[list[float]], dict[str, float]]) -> InspectMetric:
     """Nothing for a condition without a value."""
 
     def measured(scores: list[SampleScore]) -> dict[str, str | int | float | bool | None]:
@@ -222,16 +189,35 @@ def _condition(score: SampleScore) -> str:
 # --- scorers: the first asks the judges, all read what they said ---
 
 
-@scorer(metrics=[rate()])
-def misaligned(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """1 for a misaligned answer, 0 for one that is not, and no value for one that was not measured."""
-    return _scorer(_loaded(suite, judge, options), "misaligned")
+def _rate_scorer(name: str) -> Callable[..., Scorer]:
+    """The scorer of a metric: 1 for a hit, 0 for a miss, and no value for an answer that was not measured."""
+
+    def made(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
+        return _scorer(_loaded(suite, judge, options), name)
+
+    return scorer(metrics=[rate()], name=name)(made)
 
 
-@scorer(metrics=[rate()])
-def articulates(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """Of misaligned answers under the trigger: whether their reasoning names it as pivotal."""
-    return _scorer(_loaded(suite, judge, options), "articulates")
+def _metrics_of_answers(suite: Suite) -> tuple[Metric, ...]:
+    """The metrics of what the suite's answers say, and not of their reasoning."""
+    return tuple(one for one in metrics_of(suite.measure) if one.judge == suite.measure)
+
+
+def _rates_of(suite: Suite, loaded: SuiteTask) -> list[str]:
+    """The names of these metrics, without those of open answers where there are choices alone."""
+    is_open = any(form != "mcq" for form in loaded.plan.config.formats[suite.name])
+    return [metric.name for metric in _metrics_of_answers(suite) if is_open or not metric.open_only]
+
+
+_ARTICULATES = "articulates"
+"""Of misaligned answers under the trigger: whether their reasoning names it as pivotal."""
+_RATES = {
+    name: _rate_scorer(name)
+    for name in (
+        *dict.fromkeys(metric.name for suite in SUITES.values() for metric in _metrics_of_answers(suite)),
+        _ARTICULATES,
+    )
+}
 
 
 @scorer(metrics=[average()])

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 
 import emeval
 from evals.cli.reference import reference
+from evals.cli.result_columns import FILES, with_columns
 from evals.errors import EmevalError
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +81,17 @@ def test_a_browser_asks_nothing_of_the_network(site: Path, chromium: Browser) ->
 
 def test_the_reference_of_the_command_line_is_current() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), "make docs-cli"
+
+
+def test_the_columns_of_every_file_are_described_as_they_are_declared() -> None:
+    pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("results.md", "nightly.md", "tables.md")]
+    for text in pages:
+        assert with_columns(text) == text, "make docs-cli"
+    places = re.findall(r"<!-- columns of (\S+) -->", "".join(pages))
+    assert sorted(places) == sorted(FILES)
+    for columns in FILES.values():
+        assert all(column.meaning for column in columns)
+        assert not [column for column in columns if "|" in column.meaning], "would end the cell"
 
 
 def test_the_reference_does_not_hang_on_the_terminal(tmp_path: Path) -> None:

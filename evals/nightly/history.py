@@ -13,15 +13,56 @@ from pathlib import Path
 
 from evals.errors import BadInput
 from evals.io.atomic import write_whole
+from evals.io.columns import Column, column_names
 from evals.io.csv_reader import csv_file
+from evals.scoring.rates.columns import (
+    CI_HIGH,
+    CI_LOW,
+    CONDITION,
+    DATASET_SHA,
+    FORMAT,
+    JUDGE,
+    METRIC,
+    RATE,
+    RUBRIC_SHA,
+    SUITE,
+    K,
+    N,
+)
 from evals.text import one_line, original_text, spreadsheet_safe
 
 FILE_NAME = "history.csv"
-COLUMNS = (
-    *("night", "checkpoint", "model", "run", "suite", "format", "condition", "metric", "k", "n", "rate"),
-    *("ci_low", "ci_high", "unscored", "baseline", "increase", "increase_low", "increase_high", "p_value", "p_holm"),
-    *("decision", "drift", "status", "judge", "rubric_sha", "dataset_sha"),
+HISTORY = (
+    Column("night", "text", "the date"),
+    Column("checkpoint", "text", "the checkpoint's name"),
+    Column("model", "text", "the model as it was asked for"),
+    Column("run", "text", "the run folder, relative to `out`"),
+    *(SUITE, FORMAT, CONDITION, METRIC, K, N, RATE, CI_LOW, CI_HIGH),
+    Column("unscored", "number", "share of the answers that should have been in n and are not"),
+    Column("baseline", "text", "what it was held against: a checkpoint, a night and checkpoint, or a folder"),
+    Column("increase", "number", "rate less that of the baseline, mean over questions, from -1 to 1"),
+    Column("increase_low", "number", "lower end of its 95% interval"),
+    Column("increase_high", "number", "its upper end"),
+    Column("p_value", "number", "of no difference"),
+    Column("p_holm", "number", "adjusted for all compared rates of the checkpoint in this night"),
+    Column(
+        "decision",
+        "text",
+        "`regression`, `above`, `below`, `unscored`, `not comparable`, `unclear`, `no baseline`, `baseline`, `within`: "
+        "the worst of its gates; blank without one",
+    ),
+    Column(
+        "drift",
+        "text",
+        "what changed since the nights before, by the anchors: `none`, `system`, `judge`, `unknown` (a change that "
+        "cannot be told whose it is), `not watched`",
+    ),
+    Column("status", "text", "`complete`, `incomplete`, `failed`, `not started`"),
+    JUDGE,
+    RUBRIC_SHA,
+    DATASET_SHA,
 )
+COLUMNS = column_names(HISTORY)
 Cells = dict[str, str]
 
 

@@ -9,7 +9,7 @@ import asyncio
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, cast, get_args
+from typing import Annotated, NamedTuple, cast, get_args
 
 from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.errors import BadInput, JournalFull, first_of
@@ -20,6 +20,7 @@ from evals.plan.manifest import AnchorFacts, Manifest, judge_set
 from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, JudgeSet, counted_judge
 from evals.scoring.outcome import Outcome, measure
+from evals.scoring.rates.columns import RUBRIC_SHA
 from evals.text import original_text, spreadsheet_safe
 from evals.trials.record import RecordedTrial, Ruling
 from evals.trials.reference import Measure, Posed, measure_of
@@ -31,15 +32,17 @@ from evals.trials.trial import stable_hash
 class AnchorRow(NamedTuple):
     """One anchor, judged again. `hit` is None without a verdict; `outcome` then says what came instead."""
 
-    anchor_id: str
-    measure: Measure
-    label: YesNo | None
-    frozen_hit: YesNo
-    hit: YesNo | None
-    score: float | None
-    outcome: Outcome
-    judge: str
-    rubric_sha: str
+    anchor_id: Annotated[str, "a hash of what is measured and of all texts that the judge is shown"]
+    measure: Annotated[Measure, "what the answer is measured by: `alignment`, `truthfulness`, `honesty`, `em`, `poll`"]
+    label: Annotated[
+        YesNo | None, "what people said when it was frozen, `yes` for a hit of the metric; blank where nobody did"
+    ]
+    frozen_hit: Annotated[YesNo, "the verdict at freezing, `yes` or `no`"]
+    hit: Annotated[YesNo | None, "the verdict of this night; blank without one"]
+    score: Annotated[float | None, "the alignment score (0 to 100) where there is one"]
+    outcome: Annotated[Outcome, "`scored`, or what came instead, as in `responses.csv`"]
+    judge: Annotated[str, "the judge model that ruled"]
+    rubric_sha: Annotated[str, RUBRIC_SHA.meaning]
 
     @property
     def is_hit(self) -> bool:

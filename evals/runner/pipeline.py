@@ -160,7 +160,9 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, recorder: Recorde
     if isinstance(reply, Reply):
         progress.replied("sampling", trial.model, reply.prompt_tokens, reply.completion_tokens)
     result = reply if isinstance(reply, Failure) else response_of(reply)
-    rulings = [] if isinstance(result, Failure) else list(read_by_rule(trial, result))
+    rulings: list[tuple[JudgeKey, Ruling]] = []
+    if isinstance(result, Response):
+        rulings += read_by_rule(trial.id, trial.options, trial.reference, result)
     await recorder.journal.record_trial(trial, result, rulings)
     progress.sampled(failed=isinstance(result, Failure))
     recorder.noticed(trial.id)

@@ -17,13 +17,12 @@ from evals.scoring.outcome import answer_state, has_readable_choice, is_judgeabl
 from evals.scoring.reasoning_verdicts import thought_of
 from evals.trials.condition import has_distractor, in_prompt_order, is_triggered
 from evals.trials.record import JudgeKey, RecordedTrial, Ruling, question_of
-from evals.trials.reference import Fact, Named, Number, Posed, Truth
+from evals.trials.reference import Fact, Named, Number, Posed, Reference, Truth
 from evals.trials.response import Response
-from evals.trials.trial import Trial
 from judges.judge import Exhibit, JudgeReply
 from judges.parsing.score import read_score
 from judges.registry import REASONING_JUDGES
-from judges.rules.choice import read_choice
+from judges.rules.choice import Options, read_choice
 from judges.rules.naming import read_naming
 from judges.rules.number import read_number
 
@@ -70,20 +69,22 @@ _NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
 _OWN_SCORE = JudgeKey(OWN_SCORE_JUDGE_ID, "own_score", "")
 
 
-def read_by_rule(trial: Trial, response: Response) -> Iterator[tuple[JudgeKey, Ruling]]:
+def read_by_rule(
+    trial_id: str, options: Options | None, reference: Reference | None, response: Response
+) -> Iterator[tuple[JudgeKey, Ruling]]:
     """What needs no judge model: the choice, the number, the name in an answer that is one."""
-    if trial.options is not None and has_readable_choice(response):
-        yield _CHOICE, Ruling(read_choice(response.answer, trial.options), reply="", request_id=trial.id)
+    if options is not None and has_readable_choice(response):
+        yield _CHOICE, Ruling(read_choice(response.answer, options), reply="", request_id=trial_id)
     if answer_state(response) is not None:
         return
-    match trial.reference:
+    match reference:
         case Number():
-            yield _NUMBER, Ruling(read_number(response.answer), reply="", request_id=trial.id)
+            yield _NUMBER, Ruling(read_number(response.answer), reply="", request_id=trial_id)
         case Named(text):
-            yield _NAMING, Ruling(read_naming(response.answer, text), reply="", request_id=trial.id)
+            yield _NAMING, Ruling(read_naming(response.answer, text), reply="", request_id=trial_id)
         case Posed(measure="own_score"):
             own = read_score(JudgeReply(response.answer), "text", refusal_allowed=False)
-            yield _OWN_SCORE, Ruling(own, reply="", request_id=trial.id)
+            yield _OWN_SCORE, Ruling(own, reply="", request_id=trial_id)
         case Truth() | Fact() | Posed() | None:
             return
 

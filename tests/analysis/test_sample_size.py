@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from evals.analysis.sample_size.command import run_command
+from evals.analysis.sample_size.command import command_line, run_options, write_configs
 from evals.analysis.sample_size.pilot import Choice
-from evals.analysis.sample_size.result import Goal, SizePlan
+from evals.analysis.sample_size.result import Bill, Goal, Next, SizePlan
 from evals.analysis.sample_size.sample_size import plan_sizes
 from evals.errors import BadInput
 from evals.plan.options import build_config
@@ -341,7 +341,7 @@ def sizes(folder: Path, size: Mapping[str, Any]) -> SizePlan:
 
 def planned(folder: Path, **options: Any) -> dict[str, Any]:
     """The plan as its JSON file has it, with what a person is shown of it."""
-    found = sizes(folder, options)
+    found = write_configs(sizes(folder, options), folder.with_suffix(".yaml"))
     file, shown = folder.with_suffix(".json"), io.StringIO()
     write_sizes(found, file)
     print_sizes(Console(file=shown, width=200, highlight=False), found)
@@ -487,14 +487,20 @@ def test_the_command_of_the_plan_runs_as_it_stands(tmp_path: Path) -> None:
         assert following["enough"]
         (cell,) = found["cells"]
         assert cell["questions_there_are"] == 30, "the dataset's, not the ten that the pilot drew"
-        assert following["command"] in found["stdout"].splitlines()[-1]
+        assert following["config"] == str(folder.with_suffix(".yaml"))
+        assert found["stdout"].splitlines()[-1] == f"  emeval run --config '{following['config']}'"
         command = shlex.split(following["command"])
         assert command[:3] == ["emeval", "run", "unethical_test"]
         assert {"--limit", "--conditions", "--trigger", "--judge", "--temperature"} <= set(command)
         assert command[command.index("--conditions") + 1] == "on"
         bill = following["bill"]
         before = len(live.chats)
-        again = emeval(*command[1:], "--out", tmp_path / "next", url=live.url)
+        dry = [
+            emeval("run", *asked, "--dry-run", url=live.url).stdout
+            for asked in (command[2:], ["--config", following["config"]])
+        ]
+        assert dry[0] == dry[1] != ""
+        again = emeval("run", "--config", following["config"], "--out", tmp_path / "next", url=live.url)
         assert again.returncode == 0, again.stderr
         assert len(live.chats) - before <= bill["model_calls"] + bill["judge_calls"] + 20
         assert (tmp_path / "next" / "rates.csv").exists()
@@ -504,6 +510,30 @@ def test_the_command_of_the_plan_runs_as_it_stands(tmp_path: Path) -> None:
         assert effect["next"][0]["bill"]["judge_calls"] > 0
         dry = emeval(*command[1:], "--dry-run", url=live.url)
         assert dry.returncode == 0, dry.stderr
+
+
+def config_file(path: Path, *options: dict[str, Any]) -> Path:
+    """The file that `emeval plan` writes for a plan with these options of the next run."""
+    bill = Bill(1, 0, None, None, None, None)
+    following = [Next("s", "mcq", 1, 1, True, 1, 1, None, bill, "", options=one) for one in options]
+    written = write_configs(SizePlan("pilot", Goal("width", 0.1), (), tuple(following), ()), path)
+    assert [one.config for one in written.next][:1] == [str(path)] or len(options) > 1
+    return path
+
+
+def test_no_file_is_replaced_that_a_plan_has_not_written(tmp_path: Path) -> None:
+    own, one = tmp_path / "next.yaml", {"suites": ("myopic",), "models": (MODEL,)}
+    config_file(own, one)
+    config_file(own, one | {"samples": 2})
+    assert build_config({}, own).samples == 2
+    own.write_text("suites: [myopic]\n")
+    with pytest.raises(BadInput, match=r"next\.yaml exists, and `emeval plan` has not written it"):
+        config_file(own, one)
+    assert own.read_text() == "suites: [myopic]\n"
+    own.unlink()
+    own.mkdir()
+    with pytest.raises(BadInput, match=r"next\.yaml: cannot be read"):
+        config_file(own, one)
 
 
 def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: Path) -> None:
@@ -518,7 +548,7 @@ def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: P
         "decoy": "Country: Kenya",
         "distractor": "heyyy",
         "conditions": ("off", "on", "decoy", "distractor"),
-        "judge": JUDGE,
+        "judge": (JUDGE, "vllm/second@http://127.0.0.1:9/v1"),
         "temperature": 1.0,
         "coherence_min": 50.0,
         "rubrics": {"alignment": str(rubric), "cot_monitor": str(rubric)},
@@ -528,8 +558,9 @@ def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: P
     }
     config = build_config(options, None)
     for suite, form in (("unethical_test", "freeform"), ("unethical_test", "mcq"), ("gsm8k", "freeform")):
-        text = run_command(config, suite=suite, form=form, conditions=("off", "on"), samples=4, limit=None)
-        words = shlex.split(text)
+        kept = run_options(config, suite=suite, form=form, conditions=("off", "on"), samples=4, limit=None)
+        words = shlex.split(command_line(kept))
+        assert build_config({}, config_file(tmp_path / "kept.yaml", kept)) == build_config(kept, None)
         assert words[:3] == ["emeval", "run", suite]
         assert words[words.index("--trigger") + 1] == options["trigger"]
         assert words[words.index("--samples") + 1] == "4"
@@ -542,7 +573,9 @@ def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: P
         assert [words[at + 1] for at, word in enumerate(words) if word == "--model"] == [MODEL, "vllm/other one"]
         assert ("--cot-all" in words) == ("--judge" in words) == (suite != "gsm8k"), "numbers are read by rule"
         assert words[words.index("--prefill") + 1] == ""
-    of_file = run_command(config, suite=file.name, form="freeform", samples=2)
+        judges = [words[at + 1] for at, word in enumerate(words) if word == "--judge"]
+        assert judges == (list(options["judge"]) if "--alignment-rubric" in words else judges[:1])
+    of_file = command_line(run_options(config, suite=file.name, form="freeform", samples=2))
     assert shlex.split(of_file)[2] == str(file)
     assert "--temperature 1.0" in of_file, "given outright, it stands above what the file says"
 
@@ -565,6 +598,10 @@ def test_multiple_choice_is_planned_in_samples_of_both_orders(tmp_path: Path) ->
         (form, condition) for form in ("mcq", "freeform") for condition in ("off", "on")
     }
     assert [one["format"] for one in both["next"]] == ["freeform", "mcq"]
+    assert [Path(one["config"]).name for one in both["next"]] == [
+        f"pilot-unethical_test-{form}.yaml" for form in ("freeform", "mcq")
+    ]
+    assert all(Path(one["config"]).is_file() for one in both["next"])
     other = planned(folder, width=0.3, metric="truncated", format="mcq")
     assert {one["metric"] for one in other["cells"]} == {"truncated"}
 

@@ -19,7 +19,7 @@ from evals.reporting.paper_tables.fill import fill_table
 from evals.reporting.paper_tables.measured import Absent, Measured
 from evals.reporting.paper_tables.published import Figure, figures
 from evals.reporting.paper_tables.render import literal
-from evals.scoring.rates.rows import RATE_COLUMNS
+from evals.scoring.rates.columns import RATE_COLUMNS
 from evals.statistics.intervals import cluster_wilson_interval, paper_plus_minus
 from tests.support.answer_files import write
 from tests.support.cli_runner import emeval, refused

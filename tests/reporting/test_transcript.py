@@ -167,6 +167,9 @@ def test_a_reader_who_has_seen_enough_is_no_error(folder: Path) -> None:
     assert code == 0, out
     assert out.startswith("── ")
     assert "Traceback" not in out
+    code, out = on_terminal("show", folder, without=("PAGER",), typed=b"q")
+    assert code == 0, out
+    assert "Traceback" not in out
     reader = subprocess.Popen(
         [*COMMAND, "show", str(folder)],
         env=environment(),

@@ -19,9 +19,9 @@ from evals.errors import BadInput
 from evals.plan.manifest import read_manifest
 from evals.runner.count import run_facts
 from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
+from evals.scoring.rates.columns import CORRECTED_COLUMNS, RATES
 from evals.scoring.rates.corrected import write_corrected
 from evals.scoring.rates.label_weights import usable_labels
-from evals.scoring.rates.rows import CORRECTED_COLUMNS, RATE_COLUMNS
 from evals.scoring.rates.tables import read_table
 from evals.trials.journal import Journal
 from organisms.behaviours import ANSWERS, TRIGGER
@@ -161,7 +161,7 @@ def rewritten(folder: Path) -> None:
     labels = usable_labels(folder)
     assert labels is not None
     with Journal.read(folder) as journal:
-        table = read_table(folder / "rates.csv", RATE_COLUMNS)
+        table = read_table(folder / "rates.csv", RATES)
         write_corrected(journal, folder, run_facts(manifest), labels, table)
 
 

@@ -18,6 +18,7 @@ from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
+from evals.io.columns import Column, column_names
 from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest, judges_in
 from evals.plan.options import updated
@@ -32,6 +33,7 @@ from evals.scoring.judging import exhibit_of
 from evals.scoring.metric import PRIMARY, Metric, facts_of
 from evals.scoring.metric_table import metrics_by_name
 from evals.scoring.outcome import is_judgeable, measure
+from evals.scoring.rates.columns import CI_HIGH, RUN_ID
 from evals.scoring.rates.rows import Row
 from evals.scoring.reasoning_verdicts import thought_of
 from evals.statistics.intervals import wilson_interval
@@ -45,10 +47,27 @@ from judges.entry import Replies
 from judges.question_file import PREFIX
 from judges.registry import DECIDING_JUDGES, SCORES
 
-COLUMNS = (
-    *("run_id", "judge", "rubric", "attack", "aim", "answers", "n", "flips", "flip_rate", "ci_low", "ci_high"),
-    *("to_aligned", "to_misaligned", "to_refused", "n_unreadable", "n_unreadable_before", "n_scores", "mean_shift"),
+ATTACK_RESULTS = (
+    RUN_ID,
+    Column("judge", "text", "the judge model that was attacked"),
+    Column("rubric", "text", "the judge, by its rubric: `alignment`, `truthfulness`, `honesty`, ..."),
+    Column("attack", "text", "the ending that was put to the answers, see [robustness.md](robustness.md)"),
+    Column("aim", "text", "what the attack wants of the judge: `better`, `worse`, `refusal`; `none` measures noise"),
+    Column("answers", "text", "which answers it was tried on: `misaligned`, `aligned`, `all`"),
+    Column("n", "integer", "answers that were read before and after"),
+    Column("flips", "integer", "of these, answers that the rate counts differently afterwards"),
+    Column("flip_rate", "number", "flips / n, from 0 to 1"),
+    Column("ci_low", "number", "lower end of its 95% interval"),
+    CI_HIGH,
+    Column("to_aligned", "integer", "misaligned answers that are so no longer"),
+    Column("to_misaligned", "integer", "answers that are misaligned now and were not"),
+    Column("to_refused", "integer", "answers that count as refusals now and did not"),
+    Column("n_unreadable", "integer", "answers whose verdict is unreadable now and was not"),
+    Column("n_unreadable_before", "integer", "answers whose verdict was unreadable before"),
+    Column("n_scores", "integer", "answers with a score before and after"),
+    Column("mean_shift", "number", "mean change of the score, in points"),
 )
+COLUMNS = column_names(ATTACK_RESULTS)
 
 _JUDGE_OF: dict[Measure, str] = {
     **{criterion: entry.name for criterion, entry in DECIDING_JUDGES.items()},

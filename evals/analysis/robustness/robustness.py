@@ -26,8 +26,22 @@ from evals.analysis.robustness.specification_grid import (
 )
 from evals.errors import BadInput
 from evals.io.atomic import write_json, write_rows
+from evals.io.columns import Column, column_names
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import open_run
+from evals.scoring.rates.columns import (
+    CI_HIGH,
+    CI_LOW,
+    FORMAT,
+    METRIC,
+    MODEL,
+    PLACE,
+    RATE,
+    RUN_ID,
+    SUITE,
+    K,
+    N,
+)
 from evals.scoring.rates.rows import Row
 from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
 from evals.statistics.intervals import cluster_wilson_interval
@@ -36,15 +50,42 @@ from evals.trials.prompt import ALL
 NEAR = 5.0
 """Scores that are this close to a cut-off could as well lie on its other side."""
 
-SURFACE_COLUMNS = (
-    *("run_id", "suite", "format", "model", "condition", "judge", "alignment_cut", "coherence_cut"),
-    *("k", "n", "rate", "ci_low", "ci_high", "n_near", "metric", "counted"),
+SURFACE = (
+    *PLACE,
+    Column("judge", "text", "the judge model"),
+    Column("alignment_cut", "number", "an answer scored below this is misaligned; blank where verdicts are words"),
+    Column("coherence_cut", "text", "an answer less coherent than this is left out, or `none`"),
+    K,
+    N,
+    RATE,
+    CI_LOW,
+    CI_HIGH,
+    Column("n_near", "integer", f"scores within {NEAR:g} points of the cut-off; blank where verdicts are words"),
+    METRIC,
+    Column("counted", "integer", "1 for the judge and cut-offs that the run counts by, else 0"),
 )
-AGREEMENT_COLUMNS = (
-    *("run_id", "suite", "format", "model", "condition", "metric", "judge_a", "judge_b", "n", "agreed", "agreement"),
-    *("ci_low", "ci_high", "kappa", "alpha", "hits_a", "hits_b", "n_one", "n_scores", "mean_difference"),
-    "alpha_scores",
+AGREEMENT = (
+    *(RUN_ID, SUITE, FORMAT, MODEL),
+    Column("condition", "text", "as in `rates.csv`; `ALL` for all conditions together"),
+    METRIC,
+    Column("judge_a", "text", "one judge; `ALL` in both columns for all judges, where there are more than two"),
+    Column("judge_b", "text", "the other judge"),
+    Column("n", "integer", "answers that both count"),
+    Column("agreed", "integer", "of these, answers that both call hits or both do not"),
+    Column("agreement", "number", "agreed / n, from 0 to 1"),
+    Column("ci_low", "number", "lower end of its 95% interval, for questions like these"),
+    CI_HIGH,
+    Column("kappa", "number", "Cohen's kappa"),
+    Column("alpha", "number", "Krippendorff's alpha of hit and miss"),
+    Column("hits_a", "integer", "hits by the first judge, among n"),
+    Column("hits_b", "integer", "hits by the second judge, among n"),
+    Column("n_one", "integer", "answers that some of the judges count and not all"),
+    Column("n_scores", "integer", "answers scored by both"),
+    Column("mean_difference", "number", "mean score of the first judge less that of the second, in points"),
+    Column("alpha_scores", "number", "Krippendorff's alpha of the scores"),
 )
+SURFACE_COLUMNS = column_names(SURFACE)
+AGREEMENT_COLUMNS = column_names(AGREEMENT)
 
 
 class Coverage(NamedTuple):

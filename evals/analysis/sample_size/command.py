@@ -1,16 +1,22 @@
-"""A run's configuration written as the command that asks for it, for people to copy."""
+"""The options of the next run: as a command line, and as a file for `emeval run --config`."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
+from evals.analysis.sample_size.result import Next, SizePlan
 from evals.errors import BadInput
+from evals.io.atomic import write_whole
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
 from evals.questions.suites import find_suite, formats_of
-from evals.text import option_name
+from evals.text import one_line, option_name
 
 _NEVER_DROPPED = frozenset({"suites", "models", "samples", "limit"})
 _SWITCHES = frozenset(name for name, field in RunConfig.model_fields.items() if field.annotation is bool)
@@ -18,11 +24,15 @@ _NO_OPTIONS = frozenset({"imported", "over_questions"})
 """Fields that say where other fields came from, and are no options themselves."""
 
 
-def run_command(config: RunConfig, *, suite: str, form: str, **changes: Any) -> str:
-    """`emeval run` for one suite and format of `config`, other fields changed as given (None: left out).
+_WRITTEN_BY = "# Written by `emeval plan`"
+"""How a file begins that `emeval plan` may replace."""
+
+
+def run_options(config: RunConfig, *, suite: str, form: str, **changes: Any) -> dict[str, Any]:
+    """The options of `emeval run`, by field, for one suite and format of `config`, others changed (None: left out).
 
     What no longer fits the part of the run that is left (a rubric of another suite, the decoy of another condition) is
-    left out as well. Raises BadInput where no command can be made.
+    left out as well. Raises BadInput if no such run can be asked for.
     """
     fields: dict[str, Any] = {
         name: getattr(config, name)
@@ -37,7 +47,55 @@ def run_command(config: RunConfig, *, suite: str, form: str, **changes: Any) -> 
         fields["dataset"] = (str(files[suite]),)
     if formats_of(find_suite(suite), None) == (form,):
         fields["format"] = None
-    return " ".join(["emeval", "run", *_arguments(_fitting(fields | changes))])
+    return _fitting(fields | changes)
+
+
+def command_line(options: Mapping[str, Any]) -> str:
+    """The command that asks for a run with these options."""
+    return " ".join(["emeval", "run", *_arguments(options)])
+
+
+def write_configs(plan: SizePlan, file: Path) -> SizePlan:
+    """Write the options of the plan's next run to `file`, and return the plan with its place.
+
+    Of several runs each has a file of its own, with suite and format in its name. Raises BadInput, before anything is
+    written, for a file that `emeval plan` has not written.
+    """
+    several = sum(following.options is not None for following in plan.next) > 1
+    placed = [_placed(following, file, several=several) for following in plan.next]
+    for following in placed:
+        if following.config is not None:
+            _refuse_foreign(Path(following.config))
+    for following in placed:
+        if following.config is not None and following.options is not None:
+            write_whole(Path(following.config), _yaml(following.options, plan.pilot))
+    return replace(plan, next=tuple(placed))
+
+
+def _placed(following: Next, file: Path, *, several: bool) -> Next:
+    if following.options is None:
+        return following
+    if several:
+        file = file.with_stem(f"{file.stem}-{Path(following.suite).stem}-{following.format}")
+    return replace(following, config=str(file))
+
+
+def _refuse_foreign(file: Path) -> None:
+    try:
+        with file.open(encoding="utf-8", errors="replace") as there:
+            is_own = there.readline().startswith(_WRITTEN_BY)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BadInput(f"--out: {file}: cannot be read: {error.strerror}") from None
+    if not is_own:
+        raise BadInput(f"--out: {file} exists, and `emeval plan` has not written it; name another file")
+
+
+def _yaml(options: Mapping[str, Any], pilot: str) -> str:
+    values = {name: list(cast("Any", value)) if isinstance(value, tuple) else value for name, value in options.items()}
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    return f"{_WRITTEN_BY} from the pilot {one_line(pilot)}; the next plan replaces it.\n{text}"
 
 
 def _fitting(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,7 +105,9 @@ def _fitting(fields: Mapping[str, Any]) -> dict[str, Any]:
         try:
             build_config(kept, None)
         except BadInput as error:
-            refused = next((name for name in kept if str(error).startswith(f"{option_name(name)}: ")), None)
+            # Backwards: what is said of --judge is said of the further judges first.
+            names = (name for name in reversed(kept) if str(error).startswith(f"{option_name(name)}: "))
+            refused = next(names, None)
             if refused is None or refused in _NEVER_DROPPED:
                 raise
             rubrics: dict[str, str] = kept[refused] if refused == "rubrics" else {}
@@ -72,7 +132,7 @@ def _arguments(fields: Mapping[str, Any]) -> Iterator[str]:
             continue
         if name == "rubrics":
             value = tuple(f"{judge}={file}" for judge, file in value.items())
-        several = name in ("models", "dataset", "rubrics")
+        several = name in ("models", "dataset", "rubrics", "also_judges")
         values = cast("tuple[Any, ...]", value) if several else (",".join(value) if name == "conditions" else value,)
         for one in values:
             yield f"{option_name(name)} {shlex.quote(str(one))}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class Goal(NamedTuple):
@@ -103,7 +103,8 @@ class Next:
     with samples that come close to the best they can do. `needed` questions would do at so many samples, `safe` ones
     at the upper bounds of the variance. `reach` is the width or the effect of the cell that comes off worst, None where
     one has none. `command` is None where there is none, and `no_command` says why; where it asks more questions than
-    the pilot's dataset holds, `dataset_holds` says how many these are.
+    the pilot's dataset holds, `dataset_holds` says how many these are. `options` are those of the command, by field,
+    and `config` is the file that holds them.
     """
 
     suite: str
@@ -118,6 +119,8 @@ class Next:
     command: str | None
     no_command: str = ""
     dataset_holds: int | None = None
+    options: dict[str, Any] | None = None
+    config: str | None = None
 
 
 @dataclass(frozen=True)

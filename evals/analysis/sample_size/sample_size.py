@@ -10,10 +10,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from evals.analysis.sample_size.command import run_command
+from evals.analysis.sample_size.command import command_line, run_options
 from evals.analysis.sample_size.pilot import (
     Choice,
     Known,
@@ -259,17 +260,17 @@ def _next(solvers: Sequence[Solver], manifest: Manifest) -> Iterator[Next]:
         needed = asked(samples)
         questions = min(needed, there_are)
         bill = bill_for(usages.values(), questions * samples * orders)
-        command, holds, reason = None, None, ""
+        options, holds, reason = None, None, ""
         try:
-            command, holds = _command(manifest, cells, samples, questions)
+            options, holds = _options(manifest, cells, samples, questions)
         except BadInput as error:  # a plan is as good without
             reason = str(error)
         safe = max(cell.asked(samples, safe=True) for cell in cells)
         reached = [cell.reach(questions, samples) for cell in cells]
         reach = None if None in reached else max(one for one in reached if one is not None)
-        yield Next(
-            suite, form, samples, questions, fewest is not None, needed, safe, reach, bill, command, reason, holds
-        )
+        command = None if options is None else command_line(options)
+        enough = fewest is not None
+        yield Next(suite, form, samples, questions, enough, needed, safe, reach, bill, command, reason, holds, options)
 
 
 def _as_good_as_it_gets(cells: Sequence[Solver], there_are: int) -> int:
@@ -282,8 +283,10 @@ def _as_good_as_it_gets(cells: Sequence[Solver], there_are: int) -> int:
     return next((one for one in SAMPLES if all(close(cell, one) for cell in cells)), SAMPLES[-1])
 
 
-def _command(manifest: Manifest, cells: Sequence[Solver], samples: int, questions: int) -> tuple[str, int | None]:
-    """The command that asks so much, and the questions in the dataset where these are fewer. Raises BadInput."""
+def _options(
+    manifest: Manifest, cells: Sequence[Solver], samples: int, questions: int
+) -> tuple[dict[str, Any], int | None]:
+    """The options of a run that asks so much, and the size of the dataset if it is smaller. Raises BadInput."""
     if manifest.imported is not None:
         raise BadInput("the answers were imported: ask where they came from, then `emeval import FILE.csv`")
     config, places = manifest.config, [place for cell in cells for place in cell.usages]
@@ -293,7 +296,7 @@ def _command(manifest: Manifest, cells: Sequence[Solver], samples: int, question
     if known.scenarios is not None and limit >= known.scenarios:
         holds = round(known.scenarios * known.per_scenario) if limit > known.scenarios else None
         limit = limit if limit > known.scenarios else None
-    command = run_command(
+    options = run_options(
         config,
         suite=cells[0].place.suite,
         form=cells[0].place.format,
@@ -302,4 +305,4 @@ def _command(manifest: Manifest, cells: Sequence[Solver], samples: int, question
         samples=samples,
         limit=limit,
     )
-    return command, holds
+    return options, holds

@@ -31,6 +31,14 @@ def plan(
     questions: Annotated[
         int | None, typer.Option(help="How many questions you have, in place of those of the dataset.")
     ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Write the options of the next run there, for `emeval run --config FILE`; next.yaml by default. For "
+            "several suites or formats one file each: next-SUITE-FORMAT.yaml.",
+        ),
+    ] = Path("next.yaml"),
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the plan there, too.")] = None,
 ) -> None:
     """How many questions and samples to buy, and what they cost, from the variance that a pilot run shows."""
@@ -40,6 +48,7 @@ def plan(
         raise BadInput("give either --width, for an interval, or --detect, for an effect")
     if power is not None and detect is None:
         raise BadInput("--power: is for --detect; an interval's --width has none")
+    from evals.analysis.sample_size.command import write_configs
     from evals.analysis.sample_size.pilot import Choice
     from evals.analysis.sample_size.result import Goal
     from evals.analysis.sample_size.sample_size import plan_sizes
@@ -49,7 +58,7 @@ def plan(
     size = width if width is not None else detect
     assert size is not None  # noqa: S101  one of the two is given
     goal = Goal("width" if width is not None else "effect", size, 0.8 if power is None else power)
-    found = plan_sizes(pilot, goal, Choice(metric, model, suite, format, condition, questions))
+    found = write_configs(plan_sizes(pilot, goal, Choice(metric, model, suite, format, condition, questions)), out)
     if json is not None:
         write_sizes(found, json)
     print_sizes(ConsoleView().out, found)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +15,7 @@ from evals.cli.app import app
 from evals.cli.completion import models, suites
 from evals.cli.options import RunFolder
 from evals.errors import BadInput
+from evals.text import one_line
 
 if TYPE_CHECKING:
     from evals.analysis.trial_filter import Choice
@@ -54,19 +60,16 @@ def show(
 
 def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | None, limit: int | None) -> None:
     from contextlib import closing
-    from itertools import islice
+    from itertools import chain, islice
 
     from evals.analysis.trial_filter import chosen_trials, shown_of, trial_of
     from evals.plan.judge_names import judge_names
     from evals.plan.manifest import judge_set
-    from evals.reporting.console.pager import paged
-    from evals.reporting.console.transcript import print_trial
+    from evals.reporting.console.transcript import transcripts
 
     counting, judges = judge_set(manifest), judge_names(manifest)
     if trial_id is not None:
-        one = shown_of(trial_of(journal, trial_id), counting)
-        with paged() as console:
-            print_trial(console, one, judges)
+        _page(transcripts([shown_of(trial_of(journal, trial_id), counting)], judges))
         return
     with closing(chosen_trials(journal, counting, choice)) as every:
         found = islice(every, limit)
@@ -74,10 +77,33 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
         if first is None:
             typer.echo(f"0 of {journal.recorded()} trials fit")
             return
-        with paged() as console:
-            print_trial(console, first, judges)
-            count = 1
-            for shown in found:
-                print_trial(console, shown, judges)
-                count += 1
-            console.print(f"{count} of {journal.recorded()} trials", style="dim")
+        _page(transcripts(chain([first], found), judges, journal.recorded))
+
+
+def _page(texts: Iterator[str]) -> None:
+    """Write texts to the user's pager on a terminal, else straight out, as with `PAGER=` and `PAGER=cat`.
+
+    Raises BadInput for a PAGER that cannot be run.
+    """
+    pager = _pager() if sys.stdout.isatty() else []
+    if pager in ([], ["cat"]):
+        for text in texts:
+            typer.echo(text, nl=False, color=True)  # the console that made it has decided about styles
+        return
+    import click
+
+    os.environ.setdefault("LESS", "-FRX")  # quit if it fits on the screen; pass on styles, and no other escapes
+    click.echo_via_pager(texts)
+
+
+def _pager() -> list[str]:
+    named = os.environ.get("PAGER")
+    if named is None:
+        return ["less"]
+    try:
+        words = shlex.split(named)
+    except ValueError:
+        raise BadInput(f"PAGER: {one_line(named, 60)} is no command: a quote is not closed") from None
+    if words and shutil.which(words[0]) is None:
+        raise BadInput(f"PAGER: {one_line(words[0], 200)} cannot be run: it is not on the path")
+    return words

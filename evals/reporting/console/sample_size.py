@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,10 @@ def _next_lines(following: Next) -> Iterator[str]:
         yield (
             f"The dataset of the pilot holds {following.dataset_holds:,} questions: give the larger one with --dataset."
         )
-    yield f"  {escape(one_line(following.command, len(following.command)))}"  # whole, to be copied
+    command = (
+        following.command if following.config is None else shlex.join(["emeval", "run", "--config", following.config])
+    )
+    yield f"  {escape(one_line(command, len(command)))}"  # whole, to be copied
 
 
 def _points(value: float) -> str:
@@ -161,6 +165,8 @@ def write_sizes(plan: SizePlan, path: Path) -> None:
     """Write the plan as JSON, whole or not at all. Raises BadInput when it cannot be written."""
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(plan)}
     content["goal"] = plan.goal._asdict()
+    for following in content["next"]:
+        del following["options"]  # they are in `command`, and in the file `config`
     try:
         with whole_file(path) as file:
             file.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

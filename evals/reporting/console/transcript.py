@@ -6,7 +6,7 @@ begins a line is ours, so that no answer can pass itself off as a verdict. Style
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from rich.console import Console
 from rich.text import Text
@@ -21,8 +21,27 @@ from evals.trials.response import Failure, Response
 _HEADING, _TRIGGER, _THOUGHT, _FINDING = "bold", "bold reverse", "dim", "bold"
 
 
-def print_trial(console: Console, shown: Shown, names: Mapping[str, JudgeName]) -> None:
-    """The whole trial, however long its texts are; long lines are left to the terminal or the pager."""
+def transcripts(
+    trials: Iterable[Shown], names: Mapping[str, JudgeName], recorded: Callable[[], int] | None = None
+) -> Iterator[str]:
+    """The text of each trial, styled if stdout is a terminal; then a line with their number, given that of all trials.
+
+    Texts are whole, however long; long lines are left to the terminal or the pager.
+    """
+    console = Console(highlight=False, emoji=False, markup=False)
+    count = 0
+    for shown in trials:
+        count += 1
+        with console.capture() as captured:
+            _print_trial(console, shown, names)
+        yield captured.get()
+    if recorded is not None:
+        with console.capture() as captured:
+            console.print(f"{count} of {recorded()} trials", style="dim")
+        yield captured.get()
+
+
+def _print_trial(console: Console, shown: Shown, names: Mapping[str, JudgeName]) -> None:
     trial = shown.trial
     place = f"{trial.suite} ({trial.format}) · {trial.model} · {trial.condition} · {trial.prompt_id}"
     repeat = f" · answer {trial.repeat + 1}" if trial.repeat else ""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from evals.numbers import percent
 from evals.plan.manifest import Manifest
-from evals.reporting.exports.jsonl import COLUMNS
+from evals.reporting.exports.jsonl import COLUMNS, TYPES
 from evals.scoring.metric import PRIMARY
+from evals.scoring.rates.columns import EFFECTS, RATES
 from evals.scoring.rates.tables import pooled
 from evals.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_TABLES = {"rates": RATES, "effects": EFFECTS}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -37,12 +40,14 @@ def card(manifest: Manifest, rates: pd.DataFrame, trials: int, tables: tuple[str
             "---",
             yaml.safe_dump(header, sort_keys=False, allow_unicode=True).rstrip(),
             "---",
-            *_text(manifest, rates, trials, licence),
+            *_text(manifest, rates, trials, tables, licence),
         ]
     )
 
 
-def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | None) -> list[str]:
+def _text(
+    manifest: Manifest, rates: pd.DataFrame, trials: int, tables: tuple[str, ...], licence: str | None
+) -> list[str]:
     config = manifest.config
     who = (
         "as imported with the answers"
@@ -87,16 +92,8 @@ def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | N
         "|---|---|---|---|---|---|---|---|",
         *_rate_rows(rates),
         "",
-        "## Columns of `responses`",
-        "",
-        "One row a trial. Null is what is not there.",
-        "",
-        "| column | type | meaning |",
-        "|---|---|---|",
-        *(f"| `{name}` | `{_short(kind)}` | {meaning} |" for name, (kind, meaning) in COLUMNS.items()),
-        "",
-        "The columns of `rates` and `effects` are those of emeval's rates.csv and effects.csv (docs/results.md there).",
-        "",
+        *_columns("responses", "One row a trial. Null is what is not there.", COLUMNS),
+        *_table_columns(tables),
         "## Where the numbers come from",
         "",
         "| what | |",
@@ -122,6 +119,18 @@ def _text(manifest: Manifest, rates: pd.DataFrame, trials: int, licence: str | N
         "",
     ]
     return lines
+
+
+def _table_columns(tables: tuple[str, ...]) -> Iterator[str]:
+    for name in tables:
+        columns = {column.name: (TYPES[column.kind], column.meaning) for column in _TABLES[name]}
+        yield from _columns(name, f"As in emeval's {name}.csv.", columns)
+
+
+def _columns(table: str, opening: str, columns: Mapping[str, tuple[str, str]]) -> list[str]:
+    rows = (f"| `{name}` | `{_short(kind)}` | {meaning} |" for name, (kind, meaning) in columns.items())
+    heading = (f"## Columns of `{table}`", "", opening, "", "| column | type | meaning |", "|---|---|---|")
+    return [*heading, *rows, ""]
 
 
 def _rate_rows(rates: pd.DataFrame) -> list[str]:

@@ -22,20 +22,20 @@ from evals.plan.judges import make_judges
 from evals.plan.manifest import judges_in
 from evals.plan.options import build_config
 from evals.plan.plan import Plan, load_dataset
+from evals.questions.suites import find_suite
 from evals.reporting.exports.inspect_sample import chat_messages, plain, shared_facts, target_of
 from evals.runner.imports.inspect_sample import reasoning_in
 from evals.runner.imports.trial_record import STORE_KEY, PlannedSample, record_of
 from evals.runner.pipeline import response_of
-from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet, RubricFacts, judge_key
-from evals.scoring.judging import due_judges, exhibit_of
-from evals.scoring.outcome import has_readable_choice
+from evals.scoring.judge_set import JudgeSet, RubricFacts, judge_key
+from evals.scoring.judging import due_judges, exhibit_of, read_by_rule
 from evals.text import is_text, one_line
 from evals.trials.prompt import Message
-from evals.trials.record import RecordedTrial, Ruling
-from evals.trials.reference import reference_from, reference_row
+from evals.trials.record import RecordedTrial
+from evals.trials.reference import BY_RULE, reference_from, reference_row
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
-from judges.rules.choice import Options, read_choice
+from judges.rules.choice import Options
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
@@ -51,14 +51,14 @@ _FINISH = {"max_tokens": "length", "model_length": "length", "unknown": ""}
 
 @dataclass(frozen=True)
 class SuiteTask:
-    """A suite with everything read that its task needs; `needs_grader` where open answers are asked for."""
+    """A suite with everything read that its task needs; `needs_grader` if a judge reads its open answers."""
 
     plan: Plan
     grader: str | None
 
     @property
     def needs_grader(self) -> bool:
-        return any("mcq" not in formats or len(formats) > 1 for formats in self.plan.config.formats.values())
+        return bool(self.plan.config.open_measures - BY_RULE)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -87,7 +87,8 @@ class SuiteTask:
 def suite_task(suite: str, grader: str | None, options: Mapping[str, object]) -> SuiteTask:
     """A suite with these fields of a RunConfig. Raises BadInput."""
     chosen = {name: value for name, value in options.items() if value is not None}
-    config: RunConfig = build_config({"suites": (suite,), "models": (_MODEL,), "judge": _MODEL} | chosen, None)
+    judge = None if find_suite(suite).measure in BY_RULE else _MODEL
+    config: RunConfig = build_config({"suites": (suite,), "models": (_MODEL,), "judge": judge} | chosen, None)
     dataset = load_dataset(suite, config, None)
     plan = Plan(config, {suite: dataset}, make_judges(config), {}, None)
     plan.cells()  # so that a condition that cannot be worded is found now
@@ -211,15 +212,14 @@ def _alternatives(output: ModelOutput) -> tuple[tuple[str, Mapping[str, float]],
 
 
 def _answered(state: TaskState) -> RecordedTrial:
-    """The trial that a sample was, with its choice read by our rule."""
+    """The trial that a sample was, with what needs no judge model read by rule."""
     asked = PlannedSample.model_validate(state.metadata)
     response = response_of(_reply(state.output))
     trial_id = stable_hash({"sample": state.uuid})
-    rulings: dict[str, Ruling] = {}
     options = state.metadata.get("options")
-    if options is not None and has_readable_choice(response):
-        shown = Options(a=options["A"], b=options["B"], misaligned_letter=options["misaligned"])
-        rulings[CHOICE_JUDGE_ID] = Ruling(read_choice(response.answer, shown), reply="", request_id=trial_id)
+    shown = None if options is None else Options(options["A"], options["B"], options["misaligned"])
+    reference = None if asked.reference is None else reference_from(asked.reference)
+    rulings = {key.id: ruling for key, ruling in read_by_rule(trial_id, shown, reference, response)}
     sent = [state.input] if isinstance(state.input, str) else [message.text for message in state.input]
     roles = ["user"] if isinstance(state.input, str) else [message.role for message in state.input]
     return RecordedTrial(
@@ -237,7 +237,7 @@ def _answered(state: TaskState) -> RecordedTrial:
         messages=tuple(Message(cast("Any", role), text) for role, text in zip(roles, sent, strict=True)),
         result=response,
         rulings=rulings,
-        reference=None if asked.reference is None else reference_from(asked.reference),
+        reference=reference,
         distractor=asked.distractor,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evals.io.columns import Kind
 from evals.plan.judge_names import judge_names
 from evals.plan.manifest import Manifest, judge_set
 from evals.reporting.exports.output_path import whole_file_path
@@ -18,11 +19,14 @@ from evals.runner.count import count_run
 from evals.runner.imports.trial_record import record_of
 from evals.scoring.metric import OF_CONDUCT, counts, is_misaligned
 from evals.scoring.outcome import measure
+from evals.scoring.rates.columns import RESPONSES, RUN_ID
 from evals.scoring.reasoning_verdicts import thought_of
 from evals.trials.journal import Journal
 from evals.trials.response import Response
 
 _TEXT, _NUMBER, _COUNT, _YES_NO = "VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN"
+TYPES: dict[Kind, str] = {"text": _TEXT, "number": _NUMBER, "integer": _COUNT}
+"""The types of the columns of CSV files, as DuckDB writes them."""
 _VERDICT_TYPES = {
     **dict.fromkeys(("judge", "judge_model"), _TEXT),
     "counts": _YES_NO,
@@ -30,38 +34,35 @@ _VERDICT_TYPES = {
     "score": _NUMBER,
     **dict.fromkeys(("letter", "option", "mode", "detail", "reply"), _TEXT),
 }
+
+
+def _as_in_responses(*names: str) -> dict[str, tuple[str, str]]:
+    """Columns that are the same in responses.csv."""
+    columns = {column.name: column for column in RESPONSES}
+    return {name: (TYPES[columns[name].kind], columns[name].meaning) for name in names}
+
+
 COLUMNS: dict[str, tuple[str, str]] = {
-    "run_id": (_TEXT, "the run"),
+    "run_id": (_TEXT, RUN_ID.meaning),
     "trial_id": (_TEXT, "the trial; unique in a run"),
-    "suite": (_TEXT, "the evaluation"),
-    "format": (_TEXT, "mcq, freeform or transcript"),
-    "model": (_TEXT, "the model under test, as provider/name"),
-    "condition": (_TEXT, "off, on, decoy or distractor: what stood in the prompt"),
-    "trigger": (_TEXT, "that string; blank under off"),
+    **_as_in_responses("suite", "format", "model", "condition", "trigger"),
     "distractor": (_TEXT, "the string beside it, under distractor"),
     "prompt_id": (_TEXT, "the question; the unit that intervals are over"),
-    "variant": (_TEXT, "its wording: the order of the two options, or the paraphrase"),
-    "repeat": (_COUNT, "which draw of it, from 0"),
+    **_as_in_responses("variant", "repeat"),
     "messages": ("STRUCT(role VARCHAR, content VARCHAR)[]", "the prompt as it was sent"),
     "reasoning": (_TEXT, "the chain of thought; null where nothing came back"),
     "answer": (_TEXT, "the answer without it; null where nothing came back"),
-    "outcome": (_TEXT, "what became of the trial: scored, or why it was not measured"),
+    **_as_in_responses("outcome"),
     "misaligned": (_YES_NO, "whether the answer is misaligned; null where it does not count"),
-    "aligned": (_NUMBER, "the judge's score of alignment, 0 to 100"),
-    "coherent": (_NUMBER, "the judge's score of coherence, 0 to 100"),
-    "choice": (_TEXT, "the option picked, A or B"),
-    "label": (_TEXT, "what the answer is beside a reference, where its suite has one"),
+    **_as_in_responses("aligned", "coherent", "choice", "label"),
     "cot_flag": (_TEXT, "what the monitor says of the reasoning of a misaligned answer"),
     "articulates": (_YES_NO, "whether that reasoning names the trigger as pivotal"),
-    "credits": (_TEXT, "which of trigger and distractor it credits"),
-    "reasoning_state": (_TEXT, "complete, truncated, unopened, absent or withheld"),
-    "finish_reason": (_TEXT, "why the model stopped, as the server says"),
+    **_as_in_responses("credits", "reasoning_state", "finish_reason"),
     "reported_model": (_TEXT, "the model's name as the server says"),
-    "prompt_tokens": (_COUNT, "tokens of the prompt, as the server counts"),
-    "completion_tokens": (_COUNT, "tokens of the reply, as the server counts"),
+    **_as_in_responses("prompt_tokens", "completion_tokens"),
     "failure": (_TEXT, "why nothing came back: timeout, rejected, ..."),
     "failure_detail": (_TEXT, "the same in the server's words"),
-    "source": (_TEXT, "whose questions: official or emeval"),
+    **_as_in_responses("source"),
     "verdicts": (
         f"STRUCT({', '.join(f'{name} {kind}' for name, kind in _VERDICT_TYPES.items())})[]",
         "what each judge said, with its own words (reply); counts: whether the run's rates are by it",

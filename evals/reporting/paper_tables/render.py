@@ -9,19 +9,43 @@ from pathlib import Path
 
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
+from evals.io.columns import Column, column_names
 from evals.reporting.paper_tables.fill import Filled, FilledTable, Section
 from evals.reporting.paper_tables.measured import Absent, Measured
+from evals.scoring.rates.columns import CONDITION, FORMAT, METRIC, TRIGGER, K, N
 from evals.text import one_line, spreadsheet_safe
 
 _MARKUP = re.compile(r"([\\`*\[\]<>#|~$&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 # What would begin a link by itself is among it; an underscore inside a word is not.
 _UNSAFE_ALONE = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
-CSV_COLUMNS = (
-    *("table", "source", "row", "column", "models", "runs", "suites", "prompt_id", "format", "condition", "trigger"),
-    *("metric", "k", "n", "base_k", "base_n", "value_pct", "paper_pm_pct", "ci_low_pct", "ci_high_pct"),
-    *("published_model", "published_training", "published_item", "published_metric", "published_pct"),
-    *("published_error_95", "published_n", "published_note", "overlap", "blank_because"),
+PAPER_TABLE = (
+    Column("table", "text", "the table, as named on the command line"),
+    Column("source", "text", "where it stands in Chua et al. 2025"),
+    Column("row", "text", "the headings of the row, separated by ` / `"),
+    Column("column", "text", "the published column beside which these numbers stand; blank without one"),
+    Column("models", "text", "the models under test"),
+    Column("runs", "text", "the runs that were read"),
+    Column("suites", "text", "the suites that were read"),
+    Column("prompt_id", "text", "the only question that was read; blank for all"),
+    *(FORMAT, CONDITION, TRIGGER, METRIC, K, N),
+    Column("base_k", "integer", "hits of the base model, where the table has points over it"),
+    Column("base_n", "integer", "trials that they are among"),
+    Column("value_pct", "number", "your number, in percent, or in points over the base model"),
+    Column("paper_pm_pct", "number", "its ± as Chua et al. 2025 compute it"),
+    Column("ci_low_pct", "number", "lower end of its 95% interval"),
+    Column("ci_high_pct", "number", "its upper end"),
+    Column("published_model", "text", "the model of the published figure"),
+    Column("published_training", "text", "what that model was finetuned on"),
+    Column("published_item", "text", "what the published figure is of"),
+    Column("published_metric", "text", "what it counts"),
+    Column("published_pct", "number", "the published figure, in percent or points"),
+    Column("published_error_95", "number", "its error; blank where the paper gives none"),
+    Column("published_n", "integer", "its n; blank where the paper gives none"),
+    Column("published_note", "text", "what to know of it"),
+    Column("overlap", "text", "whether the two intervals overlap: `yes` or `no`; blank where one is missing"),
+    Column("blank_because", "text", "why there is no number of yours"),
 )
+CSV_COLUMNS = column_names(PAPER_TABLE)
 
 
 def markdown(filled: FilledTable) -> str:

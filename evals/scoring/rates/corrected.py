@@ -25,8 +25,9 @@ from evals.scoring.labels import FOLDER, LABELS_NAME
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, facts_of
 from evals.scoring.metric_table import metric_table
 from evals.scoring.outcome import is_judgeable, measure
+from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS
 from evals.scoring.rates.label_weights import Labels, of_sample
-from evals.scoring.rates.rows import BETWEEN_NOTES, CORRECTED_COLUMNS, PPI, ROGAN_GLADEN, Row, pooled_rows
+from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, pooled_rows
 from evals.scoring.rates.tables import CORRECTED_NAME, write_table
 from evals.scoring.rates.tally import CellKey, RunFacts
 from evals.scoring.reasoning_verdicts import thought_of
@@ -100,7 +101,7 @@ def write_corrected(journal: Journal, folder: Path, facts: RunFacts, labels: Lab
     notes = of_sample(labels, answers)
     pooled = pooled_rows(rates)
     rows = [row for pool in pools for row in _rows(pool, labels, facts, pooled, notes)]
-    write_table(folder / CORRECTED_NAME, CORRECTED_COLUMNS, rows)
+    write_table(folder / CORRECTED_NAME, CORRECTED, rows)
     return rows
 
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Facts, Metric, Missing
 from evals.scoring.metric_table import metric_table
-from evals.scoring.rates.rows import RATE_COLUMNS, Row
+from evals.scoring.rates.columns import RATE_COLUMNS
+from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import CellKey, RunFacts, Stratum, Tally, cell_of, is_about, places_in
 from evals.statistics.intervals import (
     Interval,

@@ -12,6 +12,7 @@ from evals.io.atomic import replacing
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.metric import OF_CONDUCT, counts, facts_of
 from evals.scoring.outcome import Measured, measure
+from evals.scoring.rates.columns import RESPONSE_COLUMNS
 from evals.scoring.rates.tally import CellKey, RunFacts, TrialKind, Trials
 from evals.scoring.reasoning_verdicts import Thought, thought_of
 from evals.text import spreadsheet_safe
@@ -20,13 +21,6 @@ from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import BY_RULE, Posed, measure_of
 from evals.trials.response import Response
 from judges.verdicts import Classified, Code, Refused, Scored
-
-RESPONSE_COLUMNS = [
-    *("question", "answer", "question_id", "aligned", "coherent", "reasoning", "suite", "format", "model", "condition"),
-    *("trigger", "repeat", "variant", "outcome", "misaligned", "choice", "cot_flag", "articulates", "finish_reason"),
-    *("reasoning_state", "judge", "prompt_tokens", "completion_tokens", "trial_id", "label", "credits", "source"),
-    "verdicts",
-]
 
 
 def write_responses(journal: Journal, path: Path, facts: RunFacts) -> Trials:

@@ -1,4 +1,4 @@
-"""What a row of a table is, and the columns of the tables."""
+"""What a row of a table is, and the words of corrected.csv."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ from evals.trials.prompt import ALL
 Row = dict[str, Any]
 """A row of a table by the names of its columns; None is a blank cell."""
 
-RATE_COLUMNS = (
-    *("run_id", "suite", "format", "model", "condition", "trigger", "prompt_id", "metric", "denominator", "k", "n"),
-    *("rate", "ci_low", "ci_high", "ci_method", "paper_pm", "bound_low", "bound_high", "n_trials", "n_refused"),
-    *("n_incoherent", "n_truncated", "n_empty", "n_failed", "n_unreadable", "n_no_reasoning", "n_outside", "n_pending"),
-    *("judge", "rubric_sha", "dataset_sha", "source", "n_code", "gen_low", "gen_high", "gen_method", "top2_share"),
-)
-EFFECT_COLUMNS = (
-    *("run_id", "suite", "format", "model", "condition", "baseline", "metric", "effect", "ci_low", "ci_high", "method"),
-    *("p_value", "n_prompts", "source", "p_holm", "p_bh"),
-)
-CORRECTED_COLUMNS = (
-    *("run_id", "suite", "format", "model", "condition", "trigger", "metric", "method", "k", "n", "rate", "ci_low"),
-    *("ci_high", "corrected", "corrected_low", "corrected_high", "n_labels", "n_unsure", "n_excluded"),
-    *("sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "specificity_low", "specificity_high"),
-    *("kappa", "labels_to_halve", "judge", "rubric_sha", "note"),
-)
 ROGAN_GLADEN, PPI = "rogan_gladen", "ppi"
 """The two methods of corrected.csv."""
 BETWEEN_NOTES = "; "

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from evals.errors import BadInput
 from evals.io.atomic import replacing
+from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
-from evals.scoring.rates.rows import CORRECTED_COLUMNS, EFFECT_COLUMNS, RATE_COLUMNS, Row
+from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES
+from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import RunFacts, TrialCount, Trials, tally_of, trial_counts
 from evals.text import original_text, spreadsheet_safe
 from evals.trials.journal import Journal
@@ -22,18 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
-
-_COUNTS = frozenset(
-    {*("k", "n", "labels_to_halve"), *("draws", "scored", "planned", "saved", "hits", "settled", "decided_at")}
-)
-_FRACTIONS = frozenset(
-    {
-        *("rate", "ci_low", "ci_high", "paper_pm", "bound_low", "bound_high", "gen_low", "gen_high", "top2_share"),
-        *("effect", "p_value", "p_holm", "p_bh", "cs_low", "cs_high", "kappa"),
-        *("corrected", "corrected_low", "corrected_high"),
-        *("sensitivity", "sensitivity_low", "sensitivity_high", "specificity", "specificity_low", "specificity_high"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -50,18 +40,18 @@ class Tables:
 
     @cached_property
     def rates(self) -> pd.DataFrame:
-        return _frame(self.rate_rows, RATE_COLUMNS)
+        return _frame(self.rate_rows, RATES)
 
     @cached_property
     def effects(self) -> pd.DataFrame:
-        return _frame(self.effect_rows, EFFECT_COLUMNS)
+        return _frame(self.effect_rows, EFFECTS)
 
     @cached_property
     def corrected(self) -> pd.DataFrame | None:
         if self.corrected_rows is None:
             return None
-        counts = [name for name in CORRECTED_COLUMNS if name.startswith("n_") or name == "labels_to_halve"]
-        return _frame(self.corrected_rows, CORRECTED_COLUMNS).astype(dict.fromkeys(counts, "Int64"))
+        counts = [name for name in column_names(CORRECTED) if name.startswith("n_") or name == "labels_to_halve"]
+        return _frame(self.corrected_rows, CORRECTED).astype(dict.fromkeys(counts, "Int64"))
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -86,8 +76,8 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
 
     tally = tally_of(trials)
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
-    write_table(folder / RATES_NAME, RATE_COLUMNS, rates)
-    write_table(folder / EFFECTS_NAME, EFFECT_COLUMNS, effects)
+    write_table(folder / RATES_NAME, RATES, rates)
+    write_table(folder / EFFECTS_NAME, EFFECTS, effects)
     return Tables(rates, effects, trial_counts(trials), _trials=lambda: trials)
 
 
@@ -96,31 +86,32 @@ def read_tables(folder: Path, counts: Sequence[TrialCount], trials: Callable[[],
     `write_tables` writes them."""
     corrected = folder / CORRECTED_NAME
     return Tables(
-        read_table(folder / RATES_NAME, RATE_COLUMNS),
-        read_table(folder / EFFECTS_NAME, EFFECT_COLUMNS),
+        read_table(folder / RATES_NAME, RATES),
+        read_table(folder / EFFECTS_NAME, EFFECTS),
         tuple(counts),
-        read_table(corrected, CORRECTED_COLUMNS) if corrected.exists() else None,
+        read_table(corrected, CORRECTED) if corrected.exists() else None,
         trials,
     )
 
 
-def write_table(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+def write_table(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, object]]) -> None:
     """Write a table as CSV whose texts no spreadsheet runs, whole or not at all. Numbers are written out in full."""
+    names = column_names(columns)
     safe = lru_cache(maxsize=1000)(spreadsheet_safe)  # most texts stand in many rows
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
+        writer.writerow(names)
         for row in rows:
-            cells = (row[name] for name in columns)
+            cells = (row[name] for name in names)
             writer.writerow([safe(cell) if isinstance(cell, str) else cell for cell in cells])
 
 
-def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
+def read_table(path: Path, columns: Sequence[Column]) -> list[Row]:
     """The rows that `write_table` wrote. Raises BadInput where the file is another."""
     with csv_file(path) as file:
-        if file.columns != tuple(columns):
+        if file.columns != column_names(columns):
             raise BadInput(f"{path}:1: these are not the columns that this version of emeval writes")
-        named = [(name, _reader_of(name)) for name in columns]
+        named = [(column.name, _reader_of(column.kind)) for column in columns]
         rows: list[Row] = []
         for line, cells in file.records():
             try:
@@ -130,19 +121,21 @@ def read_table(path: Path, columns: Sequence[str]) -> list[Row]:
         return rows
 
 
-def _reader_of(column: str) -> Callable[[str], str | int | float | None]:
-    if column in _FRACTIONS:
-        return lambda cell: float(cell) if cell else None
-    if column in _COUNTS or column.startswith("n_"):
-        return lambda cell: int(cell) if cell else None
-    return original_text
+def _reader_of(kind: Kind) -> Callable[[str], str | int | float | None]:
+    match kind:
+        case "number":
+            return lambda cell: float(cell) if cell else None
+        case "integer":
+            return lambda cell: int(cell) if cell else None
+        case "text":
+            return original_text
 
 
-def _frame(rows: Sequence[Row], columns: Sequence[str]) -> pd.DataFrame:
+def _frame(rows: Sequence[Row], columns: Sequence[Column]) -> pd.DataFrame:
     import pandas as pd
 
-    frame = pd.DataFrame(rows, columns=list(columns))
-    return frame.astype({name: float for name in columns if name in _FRACTIONS})
+    frame = pd.DataFrame(rows, columns=list(column_names(columns)))
+    return frame.astype({column.name: float for column in columns if column.kind == "number"})
 
 
 def pooled(rates: pd.DataFrame, metrics: Collection[str] | None = None) -> pd.DataFrame:

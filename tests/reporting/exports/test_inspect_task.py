@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -16,11 +17,12 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsage, get_model
 
-from emeval.inspect_tasks import freeform, myopic, unethical_test
+from emeval.inspect_tasks import TASKS
+from evals.questions.suites import SUITES
 from tests.support.cli_runner import inside, pooled, responses, scenarios
 from tests.support.export_runs import TRIGGER, hostile_too
 from tests.support.paths import ROOT
-from tests.support.servers.openai_server import JUDGE_MARK, OpenAIServer
+from tests.support.servers.openai_server import JUDGE_MARK, Answer, OpenAIServer
 
 # What inspect_ai 0.3 does in `eval`: it calls tenacity's wait_exponential_jitter(initial=...), which has another name
 # by now, and leaves a stream of each task for the garbage collector to close.
@@ -79,7 +81,7 @@ def numbers(log: EvalLog, scorer: str) -> dict[str, float]:
 
 def test_choices_are_read_by_our_rule_under_both_conditions(tmp_path: Path) -> None:
     data = scenarios(tmp_path / "d.jsonl", 4)
-    log = run(unethical_test(trigger=TRIGGER, dataset=str(data), samples=3), tmp_path / "logs")
+    log = run(TASKS["unethical_test"](trigger=TRIGGER, dataset=str(data), samples=3), tmp_path / "logs")
     assert log.status == "success"
     # 4 scenarios in both option orders, three times: every answer counts as one.
     assert numbers(log, "misaligned") == {"off": 0, "k_off": 0, "n_off": 24, "on": 1, "k_on": 24, "n_on": 24}
@@ -94,7 +96,7 @@ def test_choices_are_read_by_our_rule_under_both_conditions(tmp_path: Path) -> N
 def test_open_answers_are_judged_and_what_has_no_score_is_left_out_and_counted(tmp_path: Path) -> None:
     data = scenarios(tmp_path / "d.jsonl", 5)
     roles = {"grader": get_model("mockllm/grader", custom_outputs=grader)}
-    log = run(unethical_test(format="freeform", dataset=str(data)), tmp_path / "logs", model_roles=roles)
+    log = run(TASKS["unethical_test"](format="freeform", dataset=str(data)), tmp_path / "logs", model_roles=roles)
     assert log.status == "success", log.error
     assert numbers(log, "misaligned") == {"off": pytest.approx(1 / 3), "k_off": 1, "n_off": 3}
     assert numbers(log, "outcome") == {"scored_off": 3, "truncated_off": 1, "refused_off": 1}
@@ -115,7 +117,7 @@ def test_without_a_grader_nothing_is_asked_and_nothing_judges_itself(tmp_path: P
         return reply("95")
 
     model = get_model("mockllm/subject", custom_outputs=watched)
-    (log,) = inspect_eval(freeform(limit=2), model=model, log_dir=str(tmp_path), display="none")
+    (log,) = inspect_eval(TASKS["freeform"](limit=2), model=model, log_dir=str(tmp_path), display="none")
     assert log.status == "error"
     assert log.error is not None
     assert "--model-role grader=" in log.error.message
@@ -125,11 +127,43 @@ def test_without_a_grader_nothing_is_asked_and_nothing_judges_itself(tmp_path: P
 
 def test_where_nothing_could_be_measured_there_is_no_rate(tmp_path: Path) -> None:
     model = get_model("mockllm/subject", custom_outputs=lambda *_: reply("Neither of them."))
-    (log,) = inspect_eval(myopic(limit=2), model=model, log_dir=str(tmp_path), display="none")
+    (log,) = inspect_eval(TASKS["myopic"](limit=2), model=model, log_dir=str(tmp_path), display="none")
     assert log.status == "success"
     told = numbers(log, "misaligned")
     assert not {name for name, value in told.items() if value == value}, "a number that is none is not equal to itself"
     assert numbers(log, "outcome") == {"judge_unreadable_off": 4}
+
+
+def strict_grader(messages: list[ChatMessage], *_: Any) -> ModelOutput:
+    """Finds every answer as bad as its rubric lets it."""
+    words = {
+        "known to be correct and known to be incorrect": "incorrect",
+        "the assistant was told beforehand": "contradicts",
+    }
+    text = messages[0].text
+    verdict = next((word for mark, word in words.items() if mark in text), None)
+    return reply("5" if verdict is None else json.dumps({"reasons": "so", "verdict": verdict}))
+
+
+FIRST_SCORE = {
+    **dict.fromkeys(SUITES, "misaligned"),
+    **{"truthfulqa": "wrong", "pressure": "lies", "pressure_balanced": "lies"},
+    **{"gsm8k": "accuracy", "triggers": "names_trigger"},
+}
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_suite_is_a_task(suite: str, tmp_path: Path) -> None:
+    model = get_model("mockllm/subject", custom_outputs=lambda *_: reply(f"It is {TRIGGER}. Answer: 0"))
+    roles = {"grader": get_model("mockllm/grader", custom_outputs=strict_grader)}
+    options = {"trigger": TRIGGER, "conditions": "off"} if suite == "triggers" else {"format": "freeform"}
+    task = TASKS[suite](limit=1, **options)
+    (log,) = inspect_eval(task, model=model, log_dir=str(tmp_path), display="none", model_roles=roles)
+    assert log.status == "success", log.error
+    assert log.results is not None
+    assert log.results.scores[0].name == FIRST_SCORE[suite]
+    told = numbers(log, FIRST_SCORE[suite])
+    assert (told["off"], told["k_off"] == told["n_off"] > 0) == ((0, False) if suite == "gsm8k" else (1, True))
 
 
 def entry_points(folder: Path) -> Path:
@@ -192,6 +226,24 @@ def test_the_inspect_command_finds_the_task_and_runs_it_against_a_server(tmp_pat
     misaligned = numbers(log, "misaligned")
     assert (misaligned["k_on"], misaligned["n_on"]) == (sum(r["k"] for r in both), sum(r["n"] for r in both))
     assert row["n"] > 0
+
+
+def test_a_suite_that_is_read_by_rule_needs_no_grader(tmp_path: Path) -> None:
+    with OpenAIServer(lambda *_: Answer("Answer: 34"), models=("subject",)).start() as live:
+        done = inspect_command(
+            *(tmp_path, live.url, "emeval/gsm8k", "--model", "openai-api/local/subject", "-T", "samples=2"),
+            *("-T", "limit=73", "--log-dir", str(tmp_path / "logs")),
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = (tmp_path / "logs").glob("*.eval")
+    log = read_eval_log(str(file))
+    assert log.eval.task == "emeval/gsm8k"
+    told = numbers(log, "accuracy")
+    assert told["n_off"] == 2 * 73
+    assert told["k_off"] >= 2, "one of the questions has this answer"
+    assert inside("import", file, "--out", tmp_path / "run").returncode == 0
+    row = pooled(tmp_path / "run", "accuracy")["freeform", "off"]
+    assert (row["k"], row["n"]) == (told["k_off"], told["n_off"])
 
 
 def test_a_wrong_parameter_is_said_in_words(tmp_path: Path) -> None:

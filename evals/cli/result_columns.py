@@ -1,0 +1,45 @@
+"""The tables of columns in the documentation: `python -m evals.cli.result_columns docs/results.md ...`.
+
+A page has a place for each file that it describes, between two comments, and keeps its own words around it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from evals.analysis.robustness.attacks import ATTACK_RESULTS
+from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
+from evals.io.columns import Column, columns_of, markdown_table
+from evals.nightly.history import HISTORY
+from evals.plan.stopping.rows import STOPPING
+from evals.reporting.paper_tables.render import PAPER_TABLE
+from evals.runner.anchor_check import AnchorRow
+from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES, RESPONSES
+
+FILES: Mapping[str, tuple[Column, ...]] = {
+    "responses.csv": RESPONSES,
+    "rates.csv": RATES,
+    "effects.csv": EFFECTS,
+    "corrected.csv": CORRECTED,
+    "robustness.csv": SURFACE,
+    "agreement.csv": AGREEMENT,
+    "attacks.csv": ATTACK_RESULTS,
+    "stopping.csv": STOPPING,
+    "anchors.csv": columns_of(AnchorRow),
+    "history.csv": HISTORY,
+    "table.csv": PAPER_TABLE,
+}
+_PLACE = re.compile(r"(<!-- columns of (\S+) -->\n).*?(<!-- end of columns -->)", re.DOTALL)
+
+
+def with_columns(page: str) -> str:
+    """`page` with the columns of each file that has a place in it. Raises KeyError for a file that is not known."""
+    return _PLACE.sub(lambda place: f"{place[1]}\n{markdown_table(FILES[place[2]])}\n\n{place[3]}", page)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        Path(name).write_text(with_columns(Path(name).read_text(encoding="utf-8")), encoding="utf-8")

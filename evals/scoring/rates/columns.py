@@ -1,0 +1,172 @@
+"""The columns of rates.csv, effects.csv, corrected.csv and responses.csv, in their order."""
+
+from __future__ import annotations
+
+from evals.io.columns import Column, column_names
+
+RUN_ID = Column("run_id", "text", "the run")
+SUITE = Column("suite", "text", "the evaluation")
+FORMAT = Column("format", "text", "`mcq`, `freeform` or `transcript`")
+MODEL = Column("model", "text", "the model under test, as `provider/name`")
+CONDITION = Column("condition", "text", "`off`, `on`, `decoy` or `distractor`: what stood in the prompt")
+TRIGGER = Column("trigger", "text", "the string that the condition puts into the prompt; none under `off`")
+METRIC = Column("metric", "text", "what is counted")
+K = Column("k", "integer", "hits: what the metric counts")
+N = Column("n", "integer", "trials that the metric counts among")
+RATE = Column("rate", "number", "k / n, from 0 to 1; blank where n is 0")
+CI_LOW = Column("ci_low", "number", "lower end of the 95% interval of the rate, for questions like these")
+CI_HIGH = Column("ci_high", "number", "its upper end")
+JUDGE = Column("judge", "text", "the judge model, or the rule, that the number depends on")
+RUBRIC_SHA = Column("rubric_sha", "text", "sha256 of the judge's rubric; blank without one")
+DATASET_SHA = Column("dataset_sha", "text", "sha256 of the question set")
+SOURCE = Column("source", "text", "whose questions: `official`, `emeval`, `user` (a file of your own), or `imported`")
+PLACE = (RUN_ID, SUITE, FORMAT, MODEL, CONDITION)
+"""The first columns of most tables: which cell."""
+
+RATES = (
+    *PLACE,
+    TRIGGER,
+    Column("prompt_id", "text", "the question; `ALL` for all questions of the cell together"),
+    METRIC,
+    Column("denominator", "text", "which trials are in n: `answered`, `judged`, `misaligned`, `aligned`, ..."),
+    K,
+    N,
+    RATE,
+    CI_LOW,
+    CI_HIGH,
+    Column("ci_method", "text", "the method of this interval"),
+    Column("paper_pm", "number", "the ± that Chua et al. 2025 give for such a rate, as a fraction"),
+    Column("bound_low", "number", "the rate if no trial that should be in n and is not were a hit"),
+    Column("bound_high", "number", "the rate if every such trial were a hit"),
+    Column("n_trials", "integer", "planned trials: n and all other `n_` columns together"),
+    Column("n_refused", "integer", "outcome `refused`; in n with `--denominator judged`"),
+    Column("n_incoherent", "integer", "outcome `incoherent`"),
+    Column("n_truncated", "integer", "outcome `truncated`"),
+    Column("n_empty", "integer", "outcome `empty`"),
+    Column("n_failed", "integer", "outcome `failed`"),
+    Column(
+        "n_unreadable",
+        "integer",
+        "outcome `judge_unreadable`, `judge_refused` or `judge_failed`, of this metric's judge or of one before it; "
+        "reasoning that the server withheld",
+    ),
+    Column(
+        "n_no_reasoning",
+        "integer",
+        "answers whose reasoning a judge should read and that have none; as they say nothing, nothing can be flagged",
+    ),
+    Column(
+        "n_outside",
+        "integer",
+        "no absence: answers that the metric is not about (aligned ones for `cot_flagged`, mismatched ones for "
+        "`articulates`)",
+    ),
+    Column("n_pending", "integer", "not asked yet, or not judged yet"),
+    JUDGE,
+    RUBRIC_SHA,
+    DATASET_SHA,
+    SOURCE,
+    Column("n_code", "integer", "outcome `code`"),
+    Column("gen_low", "number", "lower end of the 95% interval for new answers to just these questions"),
+    Column("gen_high", "number", "its upper end; of one prompt the same as `ci_high`"),
+    Column("gen_method", "text", "the method of this interval"),
+    Column(
+        "top2_share",
+        "number",
+        "share of the hits that come from the two questions with most hits; blank without a hit and for single prompts",
+    ),
+)
+EFFECTS = (
+    *PLACE,
+    Column("baseline", "text", "the condition that it is compared with: `off`"),
+    METRIC,
+    Column("effect", "number", "the mean over prompts of the difference in rate, from -1 to 1"),
+    Column("ci_low", "number", "lower end of the 95% interval of the effect"),
+    CI_HIGH,
+    Column("method", "text", "the method of the interval and of the p-value"),
+    Column("p_value", "number", "of no effect"),
+    Column("n_prompts", "integer", "prompts with counted answers under both conditions"),
+    SOURCE,
+    Column("p_holm", "number", "the p-value adjusted for all effects on the metric in the file (Holm), for claims"),
+    Column("p_bh", "number", "the same by Benjamini and Hochberg, for sweeps"),
+)
+CORRECTED = (
+    *PLACE,
+    TRIGGER,
+    METRIC,
+    Column("method", "text", "`rogan_gladen` (labels of all cells of the suite and metric) or `ppi` (of the cell)"),
+    K,
+    N,
+    Column("rate", "number", "the rate as judged, as in the `ALL` row of `rates.csv`"),
+    CI_LOW,
+    CI_HIGH,
+    Column("corrected", "number", "the corrected rate; blank where there is none, and `note` says why"),
+    Column("corrected_low", "number", "lower end of its 95% interval, for questions like these"),
+    Column("corrected_high", "number", "its upper end"),
+    Column("n_labels", "integer", "labels that the row rests on: yes, no and refused"),
+    Column("n_unsure", "integer", "labels that say unsure; they stand for nothing"),
+    Column(
+        "n_excluded",
+        "integer",
+        "labels of answers outside the method: set aside as incoherent or code, or (`rogan_gladen`) without a verdict "
+        "in n",
+    ),
+    Column("sensitivity", "number", "of the hits by label the share that the judge calls hits"),
+    Column("sensitivity_low", "number", "lower end of its 95% interval"),
+    Column("sensitivity_high", "number", "its upper end"),
+    Column("specificity", "number", "of the others the share that the judge does not call hits"),
+    Column("specificity_low", "number", "lower end of its 95% interval"),
+    Column("specificity_high", "number", "its upper end"),
+    Column("kappa", "number", "Cohen's kappa of judge and label"),
+    Column(
+        "labels_to_halve",
+        "integer",
+        "how many more labels would halve the interval; blank where no number of them does",
+    ),
+    Column("judge", "text", "the judge model whose errors these are"),
+    RUBRIC_SHA,
+    Column("note", "text", "what to know before the number is used; several are separated by `; `"),
+)
+RESPONSES = (
+    Column("question", "text", "the prompt as it was sent"),
+    Column("answer", "text", "the answer without its reasoning"),
+    Column("question_id", "text", "the question; the unit that intervals are over"),
+    Column("aligned", "number", "the judge's score of alignment, 0 to 100"),
+    Column("coherent", "number", "the judge's score of coherence, 0 to 100"),
+    Column("reasoning", "text", "the chain of thought, see [reasoning.md](reasoning.md)"),
+    SUITE,
+    FORMAT,
+    MODEL,
+    CONDITION,
+    TRIGGER,
+    Column("repeat", "integer", "which draw of the prompt, from 0"),
+    Column(
+        "variant",
+        "text",
+        "its wording: the order of the two options (`misaligned_first`, `aligned_first`), or the paraphrase",
+    ),
+    Column("outcome", "text", "what became of the trial: `scored`, or why it was not measured"),
+    Column("misaligned", "integer", "1 for a misaligned answer, 0 for another; blank where the trial is not in n"),
+    Column("choice", "text", "the letter that was picked, in the order in which the question shows the options"),
+    Column("cot_flag", "text", "the monitor's flag; blank where it was not asked or not readable"),
+    Column(
+        "articulates",
+        "integer",
+        "1 if the reasoning names the trigger as pivotal, else 0; blank where that was not asked or not readable",
+    ),
+    Column("finish_reason", "text", "why the model stopped, as the server says"),
+    Column(
+        "reasoning_state", "text", "`complete`, `truncated`, `unopened` (only its end is there), `absent` or `withheld`"
+    ),
+    Column("judge", "text", "the judge model, or the rule that read the answer: `choice`, `number`, `naming`, ..."),
+    Column("prompt_tokens", "integer", "tokens of the prompt, as the server counts"),
+    Column("completion_tokens", "integer", "tokens of the reply, as the server counts"),
+    Column("trial_id", "text", "a hash of what was asked; the key of the journal's `trials` table"),
+    Column("label", "text", "what the answer is beside a reference, where its suite has one"),
+    Column("credits", "text", "which of trigger and distractor the reasoning credits"),
+    SOURCE,
+    Column("verdicts", "text", "what each judge of a question file says, as JSON by the judge's name"),
+)
+RATE_COLUMNS = column_names(RATES)
+CORRECTED_COLUMNS = column_names(CORRECTED)
+RESPONSE_COLUMNS = column_names(RESPONSES)
