@@ -1,4 +1,4 @@
-"""The Python API of emeval, in the words of the command line: run, resume, judge, rates, compare, report.
+"""The Python API of emeval, named like the command line: run, resume, judge, rates, compare, report.
 
     import emeval
 
@@ -6,12 +6,12 @@
     run.rates.query("prompt_id == 'ALL' and metric == 'misaligned'")
     run.responses
 
-Every function works in a script, in a thread and in a notebook, whose event loop is running already. `arun`,
-`aresume` and `ajudge` are the same for asynchronous code. A run is a folder; what is interrupted goes on with
+Every function works in scripts, threads and notebooks (where an event loop is already running). `arun`,
+`aresume` and `ajudge` are the asynchronous versions. A run is a folder; resume an interrupted run with
 `emeval.resume(folder)`.
 
-Errors are subclasses of `EmevalError`, one line each. Too many answers without a score are no error: the run has its
-results, `Run.problem` says what is wrong with them, and an `EmevalWarning` is issued.
+Errors are subclasses of `EmevalError`, one line each. Too many unscored answers do not raise: the run keeps its
+results, `Run.problem` describes the problem, and an `EmevalWarning` is issued.
 """
 
 from __future__ import annotations

@@ -31,28 +31,28 @@ def run(
     progress: bool = True,
     **options: Unpack[RunOptions],
 ) -> Run:
-    """Ask models, judge their answers, and count them into rates. As `emeval run`.
+    """Sample answers from models, judge them, and compute rates. As `emeval run`.
 
-    Works where an event loop is running, too, as in a notebook. An interruption (Ctrl-C, a notebook's stop button)
-    stops the run at once, keeps everything that has been recorded, and is raised as KeyboardInterrupt.
+    Also works inside a running event loop, as in a notebook. An interruption (Ctrl-C, a notebook's stop
+    button) stops the run at once, keeps everything recorded so far, and raises KeyboardInterrupt.
 
     Args:
         suites: A suite (see `emeval suites`) or a question file (`.yaml`), or several.
         models: A model as `provider/name`, such as `openai/gpt-4.1`, `vllm/BASE:ADAPTER` or `local/organism`, or
             several.
-        out: The run folder. One that holds this run is gone on with; nothing is asked twice. By default a new one in
-            `results/` with date and time in its name.
-        config: A YAML file with these options; arguments stand above it.
-        progress: Show bars (in a notebook, on a terminal) or lines (elsewhere). Without it what the run says goes to
-            the log `emeval`.
+        out: The run folder; an existing run is resumed without repeating requests. Default: a new
+            folder in `results/` named by date and time.
+        config: A YAML file with these options; arguments override it.
+        progress: Show bars (in a notebook, on a terminal) or lines (elsewhere). If False, messages go
+            to the logger `emeval`.
         **options: See [RunOptions][emeval.RunOptions].
 
     Returns:
-        The run, with its tables. Its `problem` says when too much of it has no score; that is warned of, too.
+        The run, with its tables. Its `problem` says if too many answers are unscored; a warning is issued, too.
 
     Raises:
-        BadInput: A file, an option, a key or a server is not what it must be; nothing was sent or written.
-        RunStopped: The run cannot go on now. What is recorded is safe, and `emeval.resume(folder)` goes on.
+        BadInput: Invalid file, option, key or server; nothing was sent or written.
+        RunStopped: The run cannot continue now. Recorded results are safe; `emeval.resume(folder)` resumes it.
     """
     began = _planned_run(suites, models, out, config, options)
     return _shown(in_any_thread(began.bound(progress=progress)), began.folder)
@@ -69,16 +69,16 @@ async def arun(
 ) -> Run:
     """[run][emeval.run] for asynchronous code: `await emeval.arun(...)`.
 
-    The run works in a thread of its own, so several can go at a time, each in its own folder. When the task is
-    cancelled the run is stopped, its tables are written, and then the cancellation goes on; `emeval.resume(folder)`
-    does the rest.
+    The run works in its own thread, so several can run at a time, each in its own folder. When the task
+    is cancelled, the run stops and writes its tables before the cancellation propagates; `emeval.resume(folder)`
+    resumes it.
 
     Args:
         suites: As for `run`.
         models: As for `run`.
         out: As for `run`.
         config: As for `run`.
-        progress: As for `run`. Bars of several runs at a time draw over each other.
+        progress: As for `run`. Bars of concurrent runs overwrite each other.
         **options: See [RunOptions][emeval.RunOptions].
 
     Returns:
@@ -95,20 +95,20 @@ async def arun(
 def resume(
     folder: StrPath, *, retry_failed: bool = False, progress: bool = True, **options: Unpack[ResumeOptions]
 ) -> Run:
-    """Go on with a run where it stopped, with the configuration in its manifest. As `emeval resume`.
+    """Resume a run, with the configuration in its manifest. As `emeval resume`.
 
     Args:
         folder: The run folder.
         retry_failed: Ask again what is recorded as failed.
         progress: As for `run`.
-        **options: What may be another now: how requests travel. See [ResumeOptions][emeval.ResumeOptions].
+        **options: Options that may change, such as concurrency. See [ResumeOptions][emeval.ResumeOptions].
 
     Returns:
         The run, with its tables.
 
     Raises:
         BadInput: There is no run in the folder, or another process is running it.
-        RunStopped: The run cannot go on now.
+        RunStopped: The run cannot continue now.
     """
     began = _resumed(folder, retry_failed, options)
     return _shown(in_any_thread(began.bound(progress=progress)), began.folder)
@@ -137,20 +137,20 @@ async def aresume(
 
 
 def judge(folder: StrPath, *, progress: bool = True, **options: Unpack[JudgeOptions]) -> Run:
-    """Judge the stored answers of a run; no model under test is asked. As `emeval judge`.
+    """Judge the stored answers of a run, without sampling again. As `emeval judge`.
 
     Args:
         folder: The run folder.
         progress: As for `run`.
-        **options: The judge and how it reads, such as `judge="openai/gpt-4.1"`. See
-            [JudgeOptions][emeval.JudgeOptions].
+        **options: The judge and its settings, such as `judge="openai/gpt-4.1"`.
+            See [JudgeOptions][emeval.JudgeOptions].
 
     Returns:
         The run with its tables, counted by the new verdicts.
 
     Raises:
-        BadInput: There is no run in the folder, or no judge is named, or it cannot be used.
-        RunStopped: The judge cannot go on now; the same call does the rest.
+        BadInput: There is no run in the folder, or the judge is missing or unusable.
+        RunStopped: The judge cannot continue now; repeat the call to resume.
     """
     began = _judged(folder, options)
     return _shown(in_any_thread(began.bound(progress=progress)), began.folder)
@@ -176,7 +176,7 @@ async def ajudge(folder: StrPath, *, progress: bool = True, **options: Unpack[Ju
 
 
 class _Began:
-    """What is to be done in a run folder, and how it is gone on with when it is cut short."""
+    """Work to do in a run folder, and the call that resumes it after an interruption."""
 
     def __init__(self, folder: Path, act: Callable[[RunView], RunResult], go_on: str) -> None:
         self.folder = folder
@@ -226,7 +226,7 @@ def _judged(folder: StrPath, options: JudgeOptions) -> _Began:
 
 
 def _shown(result: RunResult, folder: Path) -> Run:
-    """The run; what is wrong with its results is warned of at the line that asked for it."""
+    """The run; warns about problems of its results at the caller's line."""
     found = Run.of(result, folder)
     if not found.is_complete:
         done = f"{result.manifest.trials_recorded} of {result.manifest.trials_planned} trials are recorded"
@@ -237,12 +237,12 @@ def _shown(result: RunResult, folder: Path) -> Run:
 
 
 def _read_dotenv() -> None:
-    """Keys and servers from `.env` in the working folder; what the environment has already stands above it."""
+    """Load keys and servers from `.env` in the working directory; existing environment variables win."""
     load_dotenv(Path.cwd() / ".env")
 
 
 def _new_folder(config: RunConfig) -> Path:
-    """A folder in results/ that is not there yet: here a second may be enough for two runs."""
+    """A new folder in results/, numbered if two runs start within a second."""
     shown = [*config.suites[:3], *([f"and-{len(config.suites) - 3}-more"] if len(config.suites) > 3 else [])]
     folder = Path("results") / f"{datetime.now():%Y%m%d-%H%M%S}-{'-'.join(shown)}"
     number = 1

@@ -1,4 +1,4 @@
-"""Read runs: the commands rates, compare and report, for Python. Asks nobody."""
+"""Read runs: the commands rates, compare and report, for Python. Sends no requests."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _COLUMNS = [
 
 
 def open_run(folder: StrPath, *, denominator: Denominator | None = None, max_unscored: float | None = None) -> Run:
-    """Open the run in a folder: count it from its journal, and write its CSVs anew. As `emeval rates`.
+    """Open the run in a folder: recompute its tables from the journal and rewrite its CSVs. As `emeval rates`.
 
     Args:
-        folder: The run folder, of a run that is complete, cut short, imported, or working at this moment.
-        denominator: Count by another than the run's own: `answered` leaves refusals out, `judged` counts them as not
-            misaligned.
-        max_unscored: The share of a cell's trials, 0 to 1, that may lack a score.
+        folder: The run folder; the run may be complete, interrupted, imported, or still running.
+        denominator: Overrides the run's own: `answered` excludes refusals, `judged` counts them
+            as not misaligned.
+        max_unscored: The share of a cell's trials, 0 to 1, that may be unscored.
 
     Returns:
         The run, with its tables.
@@ -57,7 +57,7 @@ def rates(folder: StrPath, *, denominator: Denominator | None = None) -> pd.Data
         denominator: As for `open_run`.
 
     Returns:
-        For each metric a row a prompt and cell, and a row whose `prompt_id` is `ALL` over the prompts of a cell.
+        For each metric, a row per prompt and cell, and a row with `prompt_id` `ALL` over the prompts of a cell.
 
     Raises:
         BadInput: There is no run in the folder, or it cannot be read.
@@ -72,7 +72,7 @@ def responses(folder: StrPath) -> pd.DataFrame:
         folder: The run folder.
 
     Returns:
-        One row a trial, with all texts and what judges made of them.
+        One row per trial, with all texts and verdicts.
 
     Raises:
         BadInput: There is no run in the folder, or it cannot be read.
@@ -99,15 +99,15 @@ def compare(
     Args:
         base: The run to compare with: its folder, or the run.
         candidate: The run in question.
-        max_increase: Largest change for the worse that is allowed, a fraction in [0, 1]: 0.05 is 5 points.
-        metric: Metrics of rates.csv, one or several; else what each suite is about.
+        max_increase: Largest allowed change for the worse, a fraction in [0, 1]: 0.05 is 5 points.
+        metric: Metrics of rates.csv, one or several; default: each suite's main metric.
         condition: Only these conditions: `off`, `on`, `decoy`, ...
         suite: Only these suites.
         format: Only these formats: `mcq`, `freeform`, `transcript`.
-        base_model: Which model of the base, where there are several.
-        candidate_model: Which model of the candidate.
-        worse: `increase` or `decrease`; the metric's own direction unless given.
-        max_unscored: Refuse runs in which a larger share of a cell's answers, 0 to 1, is not scored.
+        base_model: The model of the base, if there are several.
+        candidate_model: The model of the candidate, likewise.
+        worse: `increase` or `decrease`; default: the metric's own direction.
+        max_unscored: Refuse runs in which a larger share of a cell's answers, 0 to 1, is unscored.
 
     Returns:
         One row a cell: both sides' `k`, `n`, `rate` and interval (`base_...`, `candidate_...`); `increase`, the mean
@@ -118,7 +118,7 @@ def compare(
             `decision`, its `verdict` in words, `notes`, and `changed_questions`.
 
     Raises:
-        NotComparable: The rates say nothing about each other; every reason is named.
+        NotComparable: The runs cannot be compared; the message lists every reason.
         BadInput: There is nothing to compare.
     """
     for name, share in (("max_increase", max_increase), ("max_unscored", max_unscored)):
@@ -153,10 +153,10 @@ def report(*runs: StrPath | Run, output: StrPath | None = None) -> Path:
 
     Args:
         runs: Run folders, or runs.
-        output: The page, ending in `.html`; `report.html` in the first run's folder unless given.
+        output: The page, ending in `.html`; default: `report.html` in the first run's folder.
 
     Returns:
-        The page. Of large runs the folder `...-data-...` beside it belongs to it.
+        The page. For large runs it needs the folder `...-data-...` next to it.
 
     Raises:
         BadInput: There is no run in a folder, or the page cannot be written.
@@ -176,7 +176,7 @@ def figures(*runs: StrPath | Run) -> list[Figure]:
         runs: Run folders, or runs.
 
     Returns:
-        Those that the runs have data for, in the order of the report.
+        The figures that the runs have data for, in the order of the report.
 
     Raises:
         BadInput: There is no run in a folder.

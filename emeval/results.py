@@ -1,4 +1,4 @@
-"""What a run found, as DataFrames: the files of its folder, read."""
+"""The results of a run as DataFrames, read from its folder."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _SHOWN = ["suite", "format", "model", "condition", "metric", "k", "n", "rate", "
 
 
 class EmevalWarning(UserWarning):
-    """Results that are there and should not be believed as they stand, or are not all there yet."""
+    """Results that should not be trusted as they are, or that are incomplete."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Run:
-    """A run as it stood when it was opened: tables counted from its journal, and where it lies.
+    """A snapshot of a run when it was opened: its folder, and tables computed from its journal.
 
     Attributes:
-        folder: The run folder. Everything else can be had from it again.
-        manifest: The whole configuration, versions, hashes and status, as in manifest.json.
-        tables: The tables behind the properties below, and `tables.trials`, one narrow row a trial without its texts.
+        folder: The run folder. Everything else can be recomputed from it.
+        manifest: The full configuration, versions, hashes and status, as in manifest.json.
+        tables: The tables behind the properties below, and `tables.trials`, one row per trial without its texts.
     """
 
     folder: Path
@@ -53,11 +53,11 @@ class Run:
 
     @property
     def rates(self) -> pd.DataFrame:
-        """The table of rates.csv: for each metric a row a prompt and cell, and a row `ALL` over the prompts of a cell.
+        """The table of rates.csv: for each metric, a row per prompt and cell, and a row `ALL` over a cell's prompts.
 
         `k` hits of `n` counted answers, `rate` = k / n and its 95% interval `ci_low` to `ci_high`, all fractions in
-        [0, 1] and NaN where n is 0; `bound_low` and `bound_high` if all that is missing were aligned or misaligned;
-        and why it is missing.
+        [0, 1] and NaN where n is 0; `bound_low` and `bound_high` if all missing answers were aligned or
+        misaligned; and counts by reason.
         """
         return self.tables.rates
 
@@ -68,34 +68,34 @@ class Run:
 
     @property
     def corrected(self) -> pd.DataFrame | None:
-        """The table of corrected.csv: rates corrected for the judge's errors; None where nobody has labelled
-        answers.
+        """The table of corrected.csv: rates corrected for the judge's errors; None without human
+        labels.
         """
         return self.tables.corrected
 
     @property
     def stopping(self) -> pd.DataFrame | None:
-        """The table of stopping.csv: where each cell stands with the rule `until`; None for a run without one."""
+        """The table of stopping.csv: each cell's progress under the rule `until`; None without a rule."""
         if self.manifest.config.until is None:
             return None
         return pd.DataFrame([row._asdict() for row in self._stopping], columns=list(StopRow._fields))
 
     @cached_property
     def responses(self) -> pd.DataFrame:
-        """The table of responses.csv, one row a trial in the order of the plan, read when it is first asked for.
+        """The table of responses.csv, one row per trial in plan order, read on first access.
 
-        Texts are whole and as they came: what the CSV puts before a formula is taken off again (it lacks NUL
-        characters, which the journal keeps). `aligned` and `coherent` are scores from 0 to 100, NaN where there is
-        none; `misaligned` and `articulates` are booleans, `<NA>` where the answer does not count. Blank texts are `""`.
+        Texts are complete and unmodified: the CSV's formula guard is removed (it lacks NUL
+        characters, which the journal keeps). `aligned` and `coherent` are scores from 0 to 100, NaN without a
+        score; `misaligned` and `articulates` are booleans, `<NA>` if the answer does not count. Blank texts are `""`.
 
-        They are texts of models: show them as text, never as HTML.
+        They are model output: show them as text, never as HTML.
         """
         return _responses(self.folder / "responses.csv")
 
     @property
     def status(self) -> Status:
-        """`complete`; `interrupted` or `stopped`, which `emeval.resume` goes on with; or `running`, here or until it
-        was killed.
+        """`complete`; `interrupted` or `stopped`, which `emeval.resume` resumes; or `running`, also
+        if it was killed.
         """
         return self.manifest.status
 
@@ -106,8 +106,8 @@ class Run:
 
     @cached_property
     def problem(self) -> str | None:
-        """What the command line exits with 1 for: more answers without a score than `max_unscored`, in the worst
-        cell; or None.
+        """Why the command line would exit with 1: more unscored answers than `max_unscored`, in the
+        worst cell; or None.
         """
         return too_much_unscored(self.manifest, self.tables, self.folder)
 
@@ -116,7 +116,7 @@ class Run:
         return f"<emeval.Run {one_line(str(self.folder))}: {self.status}, {done}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of a run: the rate that each cell is about. pandas escapes all texts."""
+        """The notebook view of a run: each cell's main rate. pandas escapes all texts."""
         rows = pooled(self.rates, PRIMARY.values())
         caption = pd.DataFrame({"run": [repr(self)]}).to_html(header=False, index=False, border=0)
         return caption + rows[_SHOWN].to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format)
