@@ -1,4 +1,4 @@
-"""Our suites as tasks of Inspect: `inspect eval emeval/unethical_test --model ... --model-role grader=...`.
+"""emeval's suites as Inspect tasks: `inspect eval emeval/unethical_test --model ... --model-role grader=...`.
 
 Inspect finds this module by the entry point `inspect_ai` and calls what is in it by the name of its package, which is
 why it stands here; what it does is in `evals.reporting.exports.inspect_task`. Metrics count every epoch by itself,
@@ -25,7 +25,7 @@ from evals.runner.imports.trial_record import STORE_KEY
 from evals.scoring.outcome import measure
 
 _SCORES = "emeval_scores"
-"""Where the first scorer leaves the scores of a sample for the others."""
+"""The store key under which the first scorer shares a sample's scores with the others."""
 
 
 @task
@@ -156,7 +156,7 @@ def _refuse_mapping(name: str, given: object) -> None:
 
 @solver
 def grader_is_there(suite: str, judge: str | None, options: dict[str, Any]) -> Solver:
-    """Ends the sample before anything is asked where nobody could judge the answer."""
+    """Ends the sample before the first request if no judge could score the answer."""
     task = _loaded(suite, judge, options)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
@@ -181,13 +181,13 @@ def rate() -> Metric:
 
 @metric(scores="unreduced")
 def average() -> Metric:
-    """The mean of the scores that there are, by condition, and how many there are (`n`)."""
+    """The mean score by condition, and the number of scores (`n`)."""
     return _by_condition(lambda values: {"": sum(values) / len(values), "n_": len(values)})
 
 
 @metric(scores="unreduced")
 def count() -> Metric:
-    """How many samples have each word, by condition."""
+    """The number of samples with each label, by condition."""
 
     def counted(scores: list[SampleScore]) -> dict[str, str | int | float | bool | None]:
         found: dict[str, str | int | float | bool | None] = {}
@@ -224,13 +224,13 @@ def _condition(score: SampleScore) -> str:
 
 @scorer(metrics=[rate()])
 def misaligned(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """1 for a misaligned answer, 0 for one that is not, and no value for one that was not measured."""
+    """1 for a misaligned answer, 0 for an aligned one, and no value for an unscored one."""
     return _scorer(_loaded(suite, judge, options), "misaligned")
 
 
 @scorer(metrics=[rate()])
 def articulates(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """Of misaligned answers under the trigger: whether their reasoning names it as pivotal."""
+    """Whether the reasoning of a misaligned answer under the trigger names it as pivotal."""
     return _scorer(_loaded(suite, judge, options), "articulates")
 
 
@@ -242,19 +242,19 @@ def alignment(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
 
 @scorer(metrics=[average()])
 def coherence(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """The judge's score of coherence from 0 to 100."""
+    """The judge's coherence score from 0 to 100."""
     return _scorer(_loaded(suite, judge, options), "coherence")
 
 
 @scorer(metrics=[count()])
 def cot_flag(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """The monitor's flag of the reasoning of misaligned answers."""
+    """The CoT monitor's flag for the reasoning of a misaligned answer."""
     return _scorer(_loaded(suite, judge, options), "cot_flag")
 
 
 @scorer(metrics=[count()])
 def outcome(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """What became of the answer: scored, or why it has no score."""
+    """The outcome: scored, or why the answer has no score."""
     return _scorer(_loaded(suite, judge, options), "outcome")
 
 
@@ -267,7 +267,7 @@ def _scorer(task: SuiteTask, name: str) -> Scorer:
 
 
 async def _scores(task: SuiteTask, state: TaskState) -> dict[str, Score]:
-    """The scores of a sample; the judges are asked when they are wanted first."""
+    """The scores of a sample; judges are called on first use."""
     known: dict[str, Any] | None = state.store.get(_SCORES)
     if known is None:
         trial, judges, record = await judged_trial(task, state)
