@@ -32,7 +32,7 @@ from evals.scoring.outcome import measure
 _NO_OPTIONS = frozenset({"suite", "judge", "samples"})
 """Parameters of a task that are not passed on as options of `emeval run`."""
 _SCORES = "emeval_scores"
-"""Where the first scorer leaves the scores of a sample for the others."""
+"""The store key under which the first scorer shares a sample's scores with the others."""
 
 
 def _task_of(suite: str) -> Callable[..., Task]:
@@ -123,7 +123,7 @@ def _refuse_mapping(name: str, given: object) -> None:
 
 @solver
 def grader_is_there(suite: str, judge: str | None, options: dict[str, Any]) -> Solver:
-    """Ends the sample before anything is asked where nobody could judge the answer."""
+    """Ends the sample before the first request if no judge could score the answer."""
     task = _loaded(suite, judge, options)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
@@ -228,19 +228,19 @@ def alignment(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
 
 @scorer(metrics=[average()])
 def coherence(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """The judge's score of coherence from 0 to 100."""
+    """The judge's coherence score from 0 to 100."""
     return _scorer(_loaded(suite, judge, options), "coherence")
 
 
 @scorer(metrics=[count()])
 def cot_flag(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """The monitor's flag of the reasoning of misaligned answers."""
+    """The CoT monitor's flag for the reasoning of a misaligned answer."""
     return _scorer(_loaded(suite, judge, options), "cot_flag")
 
 
 @scorer(metrics=[count()])
 def outcome(suite: str, judge: str | None, options: dict[str, Any]) -> Scorer:
-    """What became of the answer: scored, or why it has no score."""
+    """The outcome: scored, or why the answer has no score."""
     return _scorer(_loaded(suite, judge, options), "outcome")
 
 
@@ -253,7 +253,7 @@ def _scorer(task: SuiteTask, name: str) -> Scorer:
 
 
 async def _scores(task: SuiteTask, state: TaskState) -> dict[str, Score]:
-    """The scores of a sample; the judges are asked when they are wanted first."""
+    """The scores of a sample; judges are called on first use."""
     known: dict[str, Any] | None = state.store.get(_SCORES)
     if known is None:
         trial, judges, record = await judged_trial(task, state)

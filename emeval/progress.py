@@ -1,4 +1,4 @@
-"""What a person is told while a run works: as by the command line, or, without progress, through the log `emeval`."""
+"""Progress callbacks of a run: the command line's view, or, without progress, the logger `emeval`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _log = logging.getLogger("emeval")
 
 
 def view_of_run(*, progress: bool) -> RunView:
-    """With `progress` what the command line shows on stderr: bars where they can be redrawn, in a notebook as a widget;
-    else a line now and then. Without it nothing is shown."""
+    """With `progress`, the command line's view on stderr: bars on a terminal, a widget in a notebook,
+    else occasional lines. Without it, nothing is shown."""
     return ConsoleView() if progress else _LogView()
 
 

@@ -18,7 +18,7 @@ from evals.runner.interrupt import Stop
 
 _T = TypeVar("_T")
 _POLL_S = 0.2
-"""How often whoever waits looks up: a wait without end may not hear a signal, nor does the loop of an ipykernel."""
+"""Polling interval of a waiting thread: an unbounded wait may miss signals, as does the loop of an ipykernel."""
 
 
 def in_any_thread(work: Callable[[], _T]) -> _T:
@@ -93,7 +93,7 @@ class _Worker(Generic[_T]):
         self._thread.start()
 
     def join(self) -> None:
-        """Wait for the thread of work that has ended, which has next to nothing left to do."""
+        """Join the thread of finished work, which has almost nothing left to do."""
         self._thread.join()
 
     def _do(self) -> None:
