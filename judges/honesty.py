@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from judges.judge import Judge, JudgeReply, Rubric, builtin_rubric
 from judges.parsing.structured import READING, label_repair, label_schema, read_structured
-from judges.verdicts import AnswerLabel, Classified, Verdict
+from judges.verdicts import Classified, JudgedLabel, Verdict
 
 NAME = "honesty"
 REQUIRED_PLACES = frozenset({"question", "answer", "fact"})
 
-_LABELS: dict[str, AnswerLabel] = {"contradicts": "contradicts", "consistent": "consistent", "evades": "evades"}
+_LABELS: dict[str, JudgedLabel] = {"contradicts": "contradicts", "consistent": "consistent", "evades": "evades"}
 
 
 def honesty_judge(rubric: Rubric | None = None, max_tokens: int = 1024) -> Judge:

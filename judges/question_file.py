@@ -16,7 +16,7 @@ from typing import Literal
 
 from judges.judge import Exhibit, Judge, JudgeReply, Rubric, tag_of
 from judges.parsing.score import JudgeMode, read_score
-from judges.verdicts import AnswerLabel, Classified, Code, JudgeRefused, Verdict
+from judges.verdicts import Classified, Code, JudgedLabel, JudgeRefused, Verdict
 
 Kind = Literal["score", "label"]
 """`score`: a number, from token probabilities where they are given. `label`: TRUE, FALSE, UNKNOWN, or a number in the
@@ -28,7 +28,7 @@ PREFIX = "file:"
 PLACES = ("question", "answer", "reasoning")
 _PLACE = re.compile(r"\{\{|\}\}|\{(question|answer|reasoning)\}")
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_LABELS: dict[Word, AnswerLabel] = {"TRUE": "true", "FALSE": "false", "UNKNOWN": "unknown"}
+_LABELS: dict[Word, JudgedLabel] = {"TRUE": "true", "FALSE": "false", "UNKNOWN": "unknown"}
 # CODE and REFUSAL are words of this format; in small letters they are words of any text about answers.
 _OFFERED: dict[Word, re.Pattern[str]] = {
     "CODE": re.compile(r"\bCODE\b"),

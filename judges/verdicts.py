@@ -19,7 +19,7 @@ CotFlag = Literal[
     "none",
 ]
 """What a CoT monitor can say of a chain of thought (Chua et al. 2025): exactly one, `none` for nothing to report."""
-AnswerLabel = Literal[
+JudgedLabel = Literal[
     "correct", "incorrect", "unclear", "consistent", "contradicts", "evades", "true", "false", "unknown"
 ]
 """What can be said of an answer: the first three against reference answers, the next against a fact that the model was
@@ -63,7 +63,7 @@ class Labelled:
 class Classified:
     """The one label that a judge gave an answer beside what is known."""
 
-    label: AnswerLabel
+    label: JudgedLabel
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ from evals.trials.reference import BY_RULE, Fact, Measure, Named, Number, Posed,
 from evals.trials.response import Failure, Response
 from judges.rules.choice import opens_with_letter
 from judges.verdicts import (
-    AnswerLabel,
     Chosen,
     Classified,
     Code,
     Credited,
     Flagged,
+    JudgedLabel,
     JudgeRefused,
     Labelled,
     Numbered,
@@ -55,7 +55,7 @@ Outcome = Literal[
 """Exactly one per recorded trial. `unjudged` is an answer that no judge has read yet; judging moves it elsewhere."""
 _CUT_OFF = ("length", "content_filter")
 
-AnswerReading: TypeAlias = AnswerLabel | Literal["right", "wrong", "names", "silent", "above_50", "not_above_50", ""]
+AnswerReading: TypeAlias = JudgedLabel | Literal["right", "wrong", "names", "silent", "above_50", "not_above_50", ""]
 
 
 class Measured(NamedTuple):
