@@ -22,7 +22,7 @@ from evals.errors import BadInput, EmevalError
 from evals.reporting.exports.inspect_scores import scores_of
 from evals.reporting.exports.inspect_task import SuiteTask, judged_trial, need_grader, suite_task
 from evals.runner.imports.trial_record import STORE_KEY
-from evals.scoring.outcome import measure
+from evals.scoring.scored_trial import score_trial
 
 _SCORES = "emeval_scores"
 """Where the first scorer leaves the scores of a sample for the others."""
@@ -272,7 +272,7 @@ async def _scores(task: SuiteTask, state: TaskState) -> dict[str, Score]:
     if known is None:
         trial, judges, record = await judged_trial(task, state)
         scores = scores_of(trial, judges, task.plan.config.denominator)
-        scores["outcome"] = Score(value=measure(trial, judges).outcome)
+        scores["outcome"] = Score(value=score_trial(trial, judges).outcome)
         state.store.set(STORE_KEY, record)
         state.store.set(_SCORES, {name: score.model_dump() for name, score in scores.items()})
         return scores

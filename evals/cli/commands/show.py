@@ -60,17 +60,18 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
     from contextlib import closing
     from itertools import islice
 
-    from evals.analysis.trial_filter import chosen_trials, shown_of, trial_of
+    from evals.analysis.trial_filter import chosen_trials, trial_of
     from evals.plan.judge_names import judge_names
     from evals.plan.manifest import judge_set
     from evals.reporting.console.pager import paged
     from evals.reporting.console.transcript import print_trial
+    from evals.scoring.scored_trial import score_trial
 
     counting, judges = judge_set(manifest), judge_names(manifest)
     if trial_id is not None:
-        one = shown_of(trial_of(journal, trial_id), counting)
+        scored = score_trial(trial_of(journal, trial_id), counting)
         with paged() as console:
-            print_trial(console, one, judges)
+            print_trial(console, scored, judges)
         return
     with closing(chosen_trials(journal, counting, choice)) as every:
         found = islice(every, limit)
@@ -81,7 +82,7 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
         with paged() as console:
             print_trial(console, first, judges)
             count = 1
-            for shown in found:
-                print_trial(console, shown, judges)
+            for scored in found:
+                print_trial(console, scored, judges)
                 count += 1
             console.print(f"{count} of {journal.recorded()} trials", style="dim")
