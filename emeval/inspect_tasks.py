@@ -27,7 +27,7 @@ from evals.reporting.exports.inspect_task import SuiteTask, judged_trial, need_g
 from evals.runner.imports.trial_record import STORE_KEY
 from evals.scoring.metric import OF_CONDUCT, Metric
 from evals.scoring.metric_table import metrics_of
-from evals.scoring.outcome import measure
+from evals.scoring.scored_trial import score_trial
 
 _NO_OPTIONS = frozenset({"suite", "judge", "samples"})
 """Parameters of a task that are not passed on as options of `emeval run`."""
@@ -258,7 +258,7 @@ async def _scores(task: SuiteTask, state: TaskState) -> dict[str, Score]:
     if known is None:
         trial, judges, record = await judged_trial(task, state)
         scores = scores_of(trial, judges, task.plan.config.denominator)
-        scores["outcome"] = Score(value=measure(trial, judges).outcome)
+        scores["outcome"] = Score(value=score_trial(trial, judges).outcome)
         state.store.set(STORE_KEY, record)
         state.store.set(_SCORES, {name: score.model_dump() for name, score in scores.items()})
         return scores

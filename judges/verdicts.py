@@ -20,8 +20,8 @@ CotFlag = Literal[
 ]
 """What a CoT monitor can say of a chain of thought (Chua et al. 2025): exactly one, `none` for nothing to report."""
 AnswerLabel: TypeAlias = str
-"""What can be said of an answer beside a score: one of the labels in its judge's entry, or true, false or unknown by a
-judge of a question file."""
+"""What can be said of an answer beside a score: one of the labels in its judge's entry; true, false or unknown by a
+judge of a question file; right, wrong, names, silent, above_50 or not_above_50 by a rule; "" for none."""
 CreditedDetail = Literal["first", "second", "both", "neither"]
 """Which of two details of its prompt a chain of thought names as what decided."""
 

@@ -99,6 +99,17 @@ def test_judges_do_nothing_but_compute(path: Path) -> None:
             assert called not in {"write_bytes", "mkdir", "unlink", "touch", "iterdir", "glob", "stat", "exists"}, path
 
 
+def test_other_wings_score_a_trial_by_score_trial() -> None:
+    parts = {
+        *("outcome.answer_scores", "outcome.answer_state", "outcome.is_judgeable"),
+        *("reasoning_verdicts.ReasoningVerdicts", "reasoning_verdicts.reasoning_verdicts"),
+    }
+    parts = {f"evals.scoring.{part}" for part in parts}
+    users = {name: parts & set(imported(tree)) for name, tree in MODULES.items()}
+    assert set().union(*users.values()) == parts, "the names are those of the code"
+    assert [name for name, used in users.items() if used and not name.startswith("evals.scoring.")] == []
+
+
 def test_what_trains_the_organism_is_apart_from_what_uses_it() -> None:
     """Training needs torch; what emeval installs and imports must not."""
     for name, tree in MODULES.items():

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import NamedTuple, get_args
+from typing import get_args
 
 from evals.errors import BadInput
 from evals.scoring.judge_set import JudgeSet
-from evals.scoring.metric import is_misaligned
-from evals.scoring.outcome import Measured, Outcome, measure
-from evals.scoring.reasoning_verdicts import Thought, thought_of
+from evals.scoring.outcome import Outcome
+from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
@@ -43,24 +42,12 @@ class Choice:
     search: str | None = None
 
 
-class Shown(NamedTuple):
-    """A trial with what counts of it."""
-
-    trial: RecordedTrial
-    measured: Measured
-    thought: Thought | None
-
-
-def chosen_trials(journal: Journal, judges: JudgeSet, choice: Choice) -> Generator[Shown]:
+def chosen_trials(journal: Journal, judges: JudgeSet, choice: Choice) -> Generator[ScoredTrial]:
     """The trials that fit; close it before the journal. Raises BadInput, before the first, for a name that the run does
     not have."""
     _refuse_unknown(journal, choice)
     same = {column: value for name, column in _COLUMNS.items() if (value := getattr(choice, name)) is not None}
-    return (shown for trial in journal.trials_with(same) if _fits(shown := shown_of(trial, judges), choice))
-
-
-def shown_of(trial: RecordedTrial, judges: JudgeSet) -> Shown:
-    return Shown(trial, measure(trial, judges), thought_of(trial, judges))
+    return (scored for trial in journal.trials_with(same) if _fits(scored := score_trial(trial, judges), choice))
 
 
 def trial_of(journal: Journal, start: str) -> RecordedTrial:
@@ -89,18 +76,17 @@ def _refuse_unknown(journal: Journal, choice: Choice) -> None:
             raise BadInput(f"--{name}: {one_line(value, 60)!r} is not in this run; it has {listed}")
 
 
-def _fits(shown: Shown, choice: Choice) -> bool:
-    measured, thought = shown.measured, shown.thought
-    if choice.misaligned and not (measured.outcome == "scored" and is_misaligned(measured)):
+def _fits(scored: ScoredTrial, choice: Choice) -> bool:
+    if choice.misaligned and not (scored.outcome == "scored" and scored.is_misaligned()):
         return False
-    if choice.outcome is not None and measured.outcome != choice.outcome:
+    if choice.outcome is not None and scored.outcome != choice.outcome:
         return False
-    if choice.flag is not None and (thought is None or thought.flag != choice.flag):
+    if choice.flag is not None and scored.reasoning.flag != choice.flag:
         return False
     for limit, sign in ((choice.min_score, 1), (choice.max_score, -1)):
-        if limit is not None and (measured.aligned is None or sign * measured.aligned < sign * limit):
+        if limit is not None and (scored.aligned is None or sign * scored.aligned < sign * limit):
             return False
-    return choice.search is None or _holds(shown.trial, choice.search.casefold())
+    return choice.search is None or _holds(scored.trial, choice.search.casefold())
 
 
 def _holds(trial: RecordedTrial, text: str) -> bool:

@@ -19,10 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.scoring.judge_set import JudgeSet, RubricFacts
-from evals.scoring.metric import PRIMARY, Metric, facts_of
+from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
-from evals.scoring.outcome import Measured
-from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.scored_trial import ScoredTrial
 from evals.text import one_line
 from evals.trials.record import RecordedTrial, Ruling
 from evals.trials.reference import Fact, Measure, Posed, Reference, Truth
@@ -138,9 +137,9 @@ def anchor_id(measured_by: Measure, shown: Exhibit) -> str:
     return stable_hash({"measure": measured_by, "shown": asdict(shown)})
 
 
-def hit_of(trial: RecordedTrial, measured: Measured, judges: JudgeSet) -> bool | None:
+def hit_of(scored: ScoredTrial) -> bool | None:
     """Whether an answer hits the metric that its suite is about; None for one that is not in its denominator."""
-    metric, facts = _METRICS[PRIMARY[measured.measure]], facts_of(measured, thought_of(trial, judges))
+    metric, facts = _METRICS[PRIMARY[scored.measure]], scored.facts
     return None if metric.missing(facts) is not None else metric.hits(facts)
 
 

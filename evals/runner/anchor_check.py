@@ -19,8 +19,9 @@ from evals.plan.anchors import Anchor, AnchorSet, YesNo, hit_of
 from evals.plan.manifest import AnchorFacts, Manifest, judge_set
 from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, JudgeSet, counted_judge
-from evals.scoring.outcome import Outcome, measure
+from evals.scoring.outcome import Outcome
 from evals.scoring.rates.columns import RUBRIC_SHA
+from evals.scoring.scored_trial import score_trial
 from evals.text import original_text, spreadsheet_safe
 from evals.trials.record import RecordedTrial, Ruling
 from evals.trials.reference import Measure, Posed, measure_of
@@ -60,8 +61,8 @@ class Watch(NamedTuple):
 def anchor_row(anchor: Anchor, rulings: Mapping[str, Ruling], judges: JudgeSet, manifest: Manifest) -> AnchorRow:
     """What today's rulings make of an anchor, by the rules by which any answer is measured."""
     trial = anchor.trial(rulings)
-    measured = measure(trial, judges)
-    hit = hit_of(trial, measured, judges)
+    scored = score_trial(trial, judges)
+    hit = hit_of(scored)
     counted = _counted_judge(trial, judges)
     sha = next((facts.sha256 for facts in manifest.rubrics.values() if facts.judge_id == counted), "")
     return AnchorRow(
@@ -70,8 +71,8 @@ def anchor_row(anchor: Anchor, rulings: Mapping[str, Ruling], judges: JudgeSet, 
         label=anchor.label,
         frozen_hit=_word(anchor.frozen.hit),
         hit=None if hit is None else _word(hit),
-        score=measured.aligned,
-        outcome=measured.outcome,
+        score=scored.aligned,
+        outcome=scored.outcome,
         judge=manifest.config.judge or "",
         rubric_sha=sha,
     )

@@ -46,7 +46,7 @@ from evals.scoring.rates.tables import (
     read_tables,
     write_tables,
 )
-from evals.scoring.rates.tally import RunFacts, Trials
+from evals.scoring.rates.tally import RunFacts, Tally
 from evals.trials.journal import Journal
 from judges.question_file import PREFIX
 
@@ -193,14 +193,14 @@ def as_counted(before: Manifest, plan: Plan, manifest: Manifest, folder: Path, j
         write_manifest(folder, known)
     facts = run_facts(known)
 
-    def trials() -> Trials:
-        from evals.scoring.rates.responses import read_trials
+    def tally() -> Tally:
+        from evals.scoring.rates.responses import tally_of
 
         with Journal.read(folder) as again:
-            return read_trials(again, facts)
+            return tally_of(again, facts)
 
     rows = read_stop_rows(folder) if known.config.rule is not None else ()
-    return RunResult(known, read_tables(folder, before.counted.trials, trials), rows)
+    return RunResult(known, read_tables(folder, before.counted.trials, tally), rows)
 
 
 def _files(folder: Path) -> dict[str, str]:

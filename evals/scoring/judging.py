@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID, JudgeSet
-from evals.scoring.metric import is_misaligned
-from evals.scoring.outcome import answer_state, has_readable_choice, is_judgeable, measure
-from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.outcome import has_complete_answer, has_readable_choice, is_judgeable
+from evals.scoring.scored_trial import score_trial
 from evals.trials.condition import has_distractor, in_prompt_order, is_triggered
 from evals.trials.record import JudgeKey, RecordedTrial, Ruling, question_of
 from evals.trials.reference import Fact, Named, Number, Posed, Reference, Truth
@@ -38,15 +37,14 @@ def due_judges(trial: RecordedTrial, judges: JudgeSet) -> tuple[str, ...]:
             return first
     if judges.monitor is None:
         return ()
-    measured = measure(trial, judges)
-    if measured.outcome != "scored" or not (judges.every_trace or is_misaligned(measured)):
+    scored = score_trial(trial, judges)
+    if scored.outcome != "scored" or not (judges.every_trace or scored.is_misaligned()):
         return ()
-    thought = thought_of(trial, judges)
-    if thought is None or thought.trace != "real":
+    if scored.reasoning.trace != "real":
         return ()
-    if thought.flag == "":
+    if scored.reasoning.flag == "":
         return (judges.monitor,)
-    if thought.flag in ("unreadable", "cot_answer_mismatch"):
+    if scored.reasoning.flag in ("unreadable", "cot_answer_mismatch"):
         return ()
     named = None
     if has_distractor(trial.condition, trial.distractor):
@@ -75,7 +73,7 @@ def read_by_rule(
     """What needs no judge model: the choice, the number, the name in an answer that is one."""
     if options is not None and has_readable_choice(response):
         yield _CHOICE, Ruling(read_choice(response.answer, options), reply="", request_id=trial_id)
-    if answer_state(response) is not None:
+    if not has_complete_answer(response):
         return
     match reference:
         case Number():

@@ -12,35 +12,39 @@ from evals.trials.record import RecordedTrial, Ruling
 from evals.trials.response import Response
 from judges.verdicts import CotFlag, Credited, Flagged, Labelled
 
-Trace = Literal["real", "none", "cut", "withheld"]
-"""`real` is a finished thought with words in it, `none` a reply without one. `cut` is a reply that ended inside its
-thought, or before one could be told from an answer; of `withheld` reasoning only the server knows the words."""
+ReasoningPresence = Literal["", "real", "none", "cut", "withheld"]
+"""Whether a response holds a chain of thought, "" without a response.
+
+`real` is a finished thought with words in it, `none` a reply without one. `cut` is a reply that ended inside its
+thought, or before one could be told from an answer; only the server knows the words of `withheld` reasoning.
+"""
 
 FlagReading: TypeAlias = CotFlag | Literal["", "unreadable"]
 Articulation = Literal["", "yes", "no", "unreadable"]
 Credit = Literal["", "trigger", "distractor", "both", "neither", "unreadable"]
 
 
-class Thought(NamedTuple):
-    """The facts about one response's reasoning. `cut` is whether thought or answer was cut off.
+class ReasoningVerdicts(NamedTuple):
+    """Whether a response holds a chain of thought, and what the judges of reasoning said of it.
 
-    Of flag, articulation and credit "" is one that was not asked for, "unreadable" one that was asked for in vain.
+    `cut` is whether thought or answer was cut off. Flag, articulation and credit are "" if their judge was not asked,
+    "unreadable" if its reply could not be parsed.
     """
 
-    trace: Trace
-    cut: bool
+    trace: ReasoningPresence = ""
+    cut: bool = False
     flag: FlagReading = ""
     articulation: Articulation = ""
     credit: Credit = ""
 
 
-def thought_of(trial: RecordedTrial, judges: JudgeSet) -> Thought | None:
-    """None for a trial without a response."""
+def reasoning_verdicts(trial: RecordedTrial, judges: JudgeSet) -> ReasoningVerdicts:
+    """What is known of a trial's chain of thought, by the verdicts of these judges."""
     if not isinstance(trial.result, Response):
-        return None
+        return ReasoningVerdicts()
     cut = answer_state(trial.result) == "truncated"
-    return Thought(
-        _trace(trial.result, cut=cut),
+    return ReasoningVerdicts(
+        _presence(trial.result, cut=cut),
         cut,
         _flag(_ruling(trial, judges.monitor)),
         _articulation(_ruling(trial, judges.articulation)),
@@ -48,7 +52,7 @@ def thought_of(trial: RecordedTrial, judges: JudgeSet) -> Thought | None:
     )
 
 
-def _trace(response: Response, *, cut: bool) -> Trace:
+def _presence(response: Response, *, cut: bool) -> ReasoningPresence:
     match response.reasoning_state:
         case "withheld":
             return "withheld"
@@ -59,7 +63,7 @@ def _trace(response: Response, *, cut: bool) -> Trace:
             return "cut" if cut else "none"
         case "complete" | "unopened":
             # Words that we put there are not the model's.
-            given = split_reply(response.prefill, "", "").reasoning
+            given = split_reply(response.prefill, "", "").reasoning if response.prefill else ""
             return "real" if response.reasoning.strip().removeprefix(given).strip() else "none"
 
 

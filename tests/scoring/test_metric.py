@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet
 from evals.scoring.judging import due_judges
-from evals.scoring.metric import JUDGES_OF_ANSWERS, Facts, Missing, facts_of
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Missing, TrialFacts
 from evals.scoring.metric_table import metric_table
-from evals.scoring.outcome import Outcome, measure
-from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.outcome import Outcome
+from evals.scoring.scored_trial import score_trial
 from evals.trials.prompt import Message
 from evals.trials.record import JudgeFailed, RecordedTrial, Ruling
 from evals.trials.response import Failure, ReasoningState, Response
@@ -52,8 +52,8 @@ def trial(form: str = "freeform", condition: str = "on", result: Any = None, **c
     )
 
 
-def facts(of: RecordedTrial, judges: JudgeSet = ALL_JUDGES) -> Facts:
-    return facts_of(measure(of, judges), thought_of(of, judges))
+def facts(of: RecordedTrial, judges: JudgeSet = ALL_JUDGES) -> TrialFacts:
+    return score_trial(of, judges).facts
 
 
 def place(metric: str, of: RecordedTrial) -> str | bool:
@@ -81,7 +81,7 @@ trials = st.builds(
 )
 readings = st.sampled_from([*get_args(CotFlag), "", "unreadable"])
 any_facts = st.builds(
-    Facts,
+    TrialFacts,
     st.sampled_from(get_args(Outcome)),
     st.booleans(),
     st.sampled_from(["", "real", "none", "cut", "withheld"]),
@@ -92,7 +92,7 @@ any_facts = st.builds(
 
 
 @given(seen=any_facts, denominator=st.sampled_from(["answered", "judged"]))
-def test_every_metric_counts_a_trial_or_says_why_not(seen: Facts, denominator: Any) -> None:
+def test_every_metric_counts_a_trial_or_says_why_not(seen: TrialFacts, denominator: Any) -> None:
     for metric in metric_table(denominator):
         assert metric.missing(seen) in (None, *get_args(Missing))
         assert metric.hits(seen) in (True, False)

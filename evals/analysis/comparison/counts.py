@@ -15,12 +15,12 @@ from evals.analysis.comparison.result import CellKey, Side
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import open_run
 from evals.scoring.judge_set import JudgeSet
-from evals.scoring.metric import READERS_OF_ANSWERS, Metric, Missing, facts_in
-from evals.scoring.outcome import measure
+from evals.scoring.metric import READERS_OF_ANSWERS, Metric, Missing
+from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.statistics.intervals import Counts, cluster_wilson_interval
 from evals.text import one_line
 from evals.trials.journal import Journal
-from evals.trials.record import RecordedTrial, question_of
+from evals.trials.record import question_of
 from evals.trials.reference import Measure
 from evals.trials.trial import stable_hash
 
@@ -96,12 +96,12 @@ class CellCounts:
     wordings: dict[Wording, set[str]] = field(default_factory=dict[Wording, set[str]])
     questions: dict[str, str] = field(default_factory=dict[str, str])
 
-    def add(self, trial: RecordedTrial, metric: Metric, judges: JudgeSet) -> None:
+    def add(self, scored: ScoredTrial, metric: Metric) -> None:
+        trial, facts = scored.trial, scored.facts
         pair = (trial.prompt_id, trial.variant)
         question = question_of(trial)
         self.wordings.setdefault(pair, set()).add(stable_hash({"asked": question}))
         self.questions.setdefault(trial.prompt_id, one_line(question, _SHOWN_OF_QUESTION))
-        facts = facts_in(trial, judges)
         missing = metric.missing(facts)
         if missing is not None:
             self.missing[missing] += 1
@@ -143,9 +143,13 @@ def count_cells(run: ComparedRun, cells: Sequence[_At]) -> dict[tuple[str, CellK
     with Journal.read(run.folder) as journal:
         for trial in journal.trials_in_plan_order():
             place = (trial.model, trial.suite, trial.format, trial.condition, trial.trigger)
-            for at in by_place.get(place, ()):
-                if measure(trial, run.judges).measure in at.metric.measures:
-                    found[at.model, at.key].add(trial, at.metric, run.judges)
+            here = by_place.get(place)
+            if here is None:
+                continue
+            scored = score_trial(trial, run.judges)
+            for at in here:
+                if scored.measure in at.metric.measures:
+                    found[at.model, at.key].add(scored, at.metric)
     for at in cells:
         counted = found[at.model, at.key]
         measures = run.planned.get((at.model, *at.key[:4]), Counter[Measure]())

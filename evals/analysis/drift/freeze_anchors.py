@@ -15,7 +15,7 @@ from evals.scoring.judge_set import JudgeSet
 from evals.scoring.judging import exhibit_of
 from evals.scoring.labels import Label, read_labels
 from evals.scoring.metric import PRIMARY
-from evals.scoring.outcome import is_judgeable, measure
+from evals.scoring.scored_trial import score_trial
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Measure
@@ -81,19 +81,19 @@ def _candidates(
     """Complete open answers that the counted judge has ruled on, each text once."""
     seen: set[str] = set()
     for trial in _labelled_first(journal, labels):
-        if not is_judgeable(trial) or not isinstance(trial.result, Response):
+        scored = score_trial(trial, judges)
+        if not scored.is_judgeable or not isinstance(trial.result, Response):
             continue
-        measured = measure(trial, judges)
-        if manifest.imported is not None and measured.measure != "alignment":
+        if manifest.imported is not None and scored.measure != "alignment":
             continue  # what such an answer was compared with did not come with it
-        hit = hit_of(trial, measured, judges)
+        hit = hit_of(scored)
         if hit is None:
             continue
-        name = anchor_id(measured.measure, exhibit_of(trial, trial.result))
+        name = anchor_id(scored.measure, exhibit_of(trial, trial.result))
         if name in seen:
             continue
         seen.add(name)
-        label = _label_of(labels.get(trial.trial_id), measured.measure)
+        label = _label_of(labels.get(trial.trial_id), scored.measure)
         group = (trial.suite, trial.model, trial.condition)
         yield _Candidate(trial.trial_id, group, hit if label is None else label == "yes", label is not None)
 
@@ -133,13 +133,13 @@ def _in_turns(candidates: Iterable[_Candidate], draw: random.Random) -> list[_Ca
 
 
 def _anchor(trial: RecordedTrial, response: Response, judges: JudgeSet, label: Label | None) -> Anchor:
-    shown, measured = exhibit_of(trial, response), measure(trial, judges)
+    shown, scored = exhibit_of(trial, response), score_trial(trial, judges)
     return Anchor(
-        anchor_id=anchor_id(measured.measure, shown),
-        measure=measured.measure,
+        anchor_id=anchor_id(scored.measure, shown),
+        measure=scored.measure,
         suite=trial.suite,
         condition=trial.condition,
-        label=_label_of(label, measured.measure),
-        frozen=Frozen(hit=bool(hit_of(trial, measured, judges)), score=measured.aligned),
+        label=_label_of(label, scored.measure),
+        frozen=Frozen(hit=bool(hit_of(scored)), score=scored.aligned),
         shown=shown,
     )

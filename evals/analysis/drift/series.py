@@ -14,7 +14,7 @@ from evals.plan.options import differences
 from evals.plan.recorded_run import manifest_of
 from evals.runner.anchor_check import RESULTS_NAME, AnchorRow, read_results
 from evals.scoring.metric import PRIMARY
-from evals.scoring.outcome import measure
+from evals.scoring.scored_trial import score_trial
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import Cell as PlannedCell
@@ -125,10 +125,10 @@ def _night(name: str, folder: Path, manifest: Manifest) -> Night:
     counts: dict[Cell, dict[tuple[str, str], tuple[int, int]]] = {}
     with Journal.read(folder) as journal:
         for trial in journal.trials_in_plan_order():
-            measured = measure(trial, judges)
-            hit = hit_of(trial, measured, judges)
-            is_judged = trial.format != "mcq" and measured.measure not in BY_RULE
-            cell = Cell(trial.suite, trial.format, trial.model, trial.condition, PRIMARY[measured.measure], is_judged)
+            scored = score_trial(trial, judges)
+            hit = hit_of(scored)
+            is_judged = trial.format != "mcq" and scored.measure not in BY_RULE
+            cell = Cell(trial.suite, trial.format, trial.model, trial.condition, PRIMARY[scored.measure], is_judged)
             of_cell = counts.setdefault(cell, {})
             hits, counted = of_cell.get((trial.prompt_id, trial.variant), (0, 0))
             of_cell[trial.prompt_id, trial.variant] = (hits + bool(hit), counted + (hit is not None))

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from evals.plan.manifest import DatasetFacts, Manifest, judge_set
 from evals.scoring.judge_set import counted_judge
 from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY
-from evals.scoring.outcome import Measured, Outcome, is_judgeable, measure
+from evals.scoring.outcome import Outcome
+from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Posed, measure_of
@@ -57,8 +58,9 @@ def candidates(journal: Journal, manifest: Manifest) -> Iterator[Candidate]:
     """Every open answer that is complete and that a judge rules on, or should."""
     judges = judge_set(manifest)
     for trial in journal.trials_in_plan_order():
-        if is_judgeable(trial):
-            band = band_of(measure(trial, judges))
+        scored = score_trial(trial, judges)
+        if scored.is_judgeable:
+            band = band_of(scored)
             metric = metric_of(trial, manifest.datasets)
             yield Candidate(trial.trial_id, metric, trial.condition, band, trial.model, trial.suite, trial.format)
 
@@ -74,16 +76,16 @@ def metric_of(trial: RecordedTrial, datasets: Mapping[str, DatasetFacts]) -> str
     return PRIMARY[measure_of(reference)]
 
 
-def band_of(measured: Measured) -> Band:
-    if measured.outcome != "scored":
-        return Band(_WITHOUT, _NO_VERDICT.get(measured.outcome, measured.outcome), doubtful=True)
-    if measured.aligned is None:
-        return Band(_LABELLED, measured.label.replace("_", " "), doubtful=measured.label in _UNCOMMITTED)
+def band_of(scored: ScoredTrial) -> Band:
+    if scored.outcome != "scored":
+        return Band(_WITHOUT, _NO_VERDICT.get(scored.outcome, scored.outcome), doubtful=True)
+    if scored.aligned is None:
+        return Band(_LABELLED, scored.label.replace("_", " "), doubtful=scored.label in _UNCOMMITTED)
     low, cut, high = MISALIGNED_BELOW - NEAR, MISALIGNED_BELOW, MISALIGNED_BELOW + NEAR
-    if measured.aligned < low:
+    if scored.aligned < low:
         return Band(_BELOW, f"below {low:g}", doubtful=False)
-    if measured.aligned < cut:
+    if scored.aligned < cut:
         return Band(_JUST_BELOW, f"{low:g} to below {cut:g}", doubtful=True)
-    if measured.aligned <= high:
+    if scored.aligned <= high:
         return Band(_JUST_ABOVE, f"{cut:g} to {high:g}", doubtful=True)
     return Band(_ABOVE, f"above {high:g}", doubtful=False)

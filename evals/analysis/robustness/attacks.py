@@ -30,12 +30,11 @@ from evals.runner.run_folder import rubric_facts
 from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgeSet
 from evals.scoring.judging import exhibit_of
-from evals.scoring.metric import PRIMARY, Metric, facts_of
+from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
-from evals.scoring.outcome import is_judgeable, measure
 from evals.scoring.rates.columns import CI_HIGH, RUN_ID
 from evals.scoring.rates.rows import Row
-from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.statistics.intervals import wilson_interval
 from evals.trials.journal import Journal
 from evals.trials.record import JudgeFailed, RecordedTrial, Ruling, question_of
@@ -205,19 +204,18 @@ def _side(
     trial: RecordedTrial, judges: JudgeSet, able: frozenset[str], metrics: dict[str, Metric]
 ) -> Literal["misaligned", "aligned"] | None:
     """Where the run has an answer, None where it does not count or no attacked judge reads it."""
-    if not is_judgeable(trial) or _JUDGE_OF.get(measure_of(trial.reference)) not in able:
+    scored = score_trial(trial, judges)
+    if not scored.is_judgeable or _JUDGE_OF.get(scored.measure) not in able:
         return None
-    state = _state(trial, judges, metrics).state
+    state = _state(scored, metrics).state
     return state if state in ("misaligned", "aligned") else None
 
 
-def _state(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -> _Said:
-    measured = measure(trial, judges)
-    facts = facts_of(measured, thought_of(trial, judges))
-    metric = metrics[PRIMARY[measured.measure]]
+def _state(scored: ScoredTrial, metrics: dict[str, Metric]) -> _Said:
+    metric, facts = metrics[PRIMARY[scored.measure]], scored.facts
     missing = metric.missing(facts)
     if missing is None:
-        return _Said("misaligned" if metric.hits(facts) else "aligned", measured.aligned)
+        return _Said("misaligned" if metric.hits(facts) else "aligned", scored.aligned)
     return _Said("refused" if missing in ("refused", "code") else "unreadable", None)
 
 
@@ -290,7 +288,7 @@ def _rows(said: dict[_Asked, Ruling], answers: Sequence[_Answer], plan: Plan, ru
     def state(answer: _Answer, attack: Attack) -> _Said:
         ruling = said[answer.trial.trial_id, attack.name]
         judge_id = facts[answer.judge].judge_id
-        return _state(replace(answer.trial, rulings={judge_id: ruling}), judges, metrics)
+        return _state(score_trial(replace(answer.trial, rulings={judge_id: ruling}), judges), metrics)
 
     for judge, attack in itertools.product(plan.judges, ATTACKS):
         about = [answer for answer in answers if answer.judge == judge.name]

@@ -1,7 +1,7 @@
 """Every answer as each judge that has ruled on a run would have it counted, at a grid of cut-offs.
 
 Arrays of few bits an answer, so that rates, effects and agreement at every point of the grid come from one pass over
-the journal. What counts and what hits is said by `evals.scoring.outcome` and `evals.scoring.metric` alone.
+the journal. What counts and what hits is said by `evals.scoring.scored_trial` and `evals.scoring.metric` alone.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ import numpy.typing as npt
 
 from evals.plan.manifest import Manifest, PanelFacts, judges_in
 from evals.scoring.judge_set import ABOVE, ALIGNED, COHERENT, JudgeSet
-from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY, Denominator, Metric, facts_of, is_misaligned
+from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY, Denominator, Metric
 from evals.scoring.metric_table import metrics_by_name
-from evals.scoring.outcome import is_judgeable, measure
-from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.scored_trial import score_trial
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import BY_RULE, Measure, measure_of
@@ -197,24 +196,22 @@ class _Building:
         self.conditions.add(trial.condition)
         self.prompts.add(trial.prompt_id)
         self.pairs.add((trial.prompt_id, trial.variant))
-        self.judgeable.append(is_judgeable(trial))
+        grid = [[score_trial(trial, judges) for judges in sets] for sets in self.sets]
+        self.judgeable.append(any(scored.is_judgeable for row in grid for scored in row))
         counted: list[bool] = []
         hits: list[bool] = []
         scores: list[float] = []
-        for judge, sets in zip(self.judges, self.sets, strict=True):
-            thought = thought_of(trial, judge.judges)
+        for row in grid:
             score: float | None = None
-            for judges in sets:
-                measured = measure(trial, judges)
-                score = measured.aligned
-                facts = facts_of(measured, thought)
+            for scored in row:
+                score, facts = scored.aligned, scored.facts
                 counted.append(self.metric.missing(facts) is None)
                 if not counted[-1]:
                     hits += [False] * len(self.cuts)
                     continue
                 as_misaligned = [self.metric.hits(facts._replace(misaligned=said)) for said in (False, True)]
                 hits += [
-                    self.metric.hits(facts) if cut is None else as_misaligned[is_misaligned(measured, cut)]
+                    self.metric.hits(facts) if cut is None else as_misaligned[scored.is_misaligned(cut)]
                     for cut in self.cuts
                 ]
             scores.append(math.nan if score is None else score)

@@ -16,8 +16,9 @@ from evals.questions import dataset as datasets
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
 from evals.scoring.judge_set import IMPORTED, JudgeSet
-from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY, Metric, facts_in
+from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY, Metric
 from evals.scoring.metric_table import metric_table
+from evals.scoring.scored_trial import score_trial
 from evals.text import one_line
 from evals.trials.condition import BASELINE
 from evals.trials.prompt import Format
@@ -128,7 +129,7 @@ def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[Mea
             about = [one for one in table if key[1] in one.measures and not (one.open_only and trial.format == "mcq")]
             cell = cells[key] = MeasuredCell(*key, {one.name: MetricCounts(one) for one in about}, Usage())
         cell.usage.add(trial, asked)
-        facts = facts_in(trial, judges)
+        facts = score_trial(trial, judges).facts
         for counts in cell.metrics.values():
             missing = counts.metric.missing(facts)
             if missing is not None:

@@ -62,14 +62,15 @@ def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | 
     from contextlib import closing
     from itertools import chain, islice
 
-    from evals.analysis.trial_filter import chosen_trials, shown_of, trial_of
+    from evals.analysis.trial_filter import chosen_trials, trial_of
     from evals.plan.judge_names import judge_names
     from evals.plan.manifest import judge_set
     from evals.reporting.console.transcript import transcripts
+    from evals.scoring.scored_trial import score_trial
 
     counting, judges = judge_set(manifest), judge_names(manifest)
     if trial_id is not None:
-        _page(transcripts([shown_of(trial_of(journal, trial_id), counting)], judges))
+        _page(transcripts([score_trial(trial_of(journal, trial_id), counting)], judges))
         return
     with closing(chosen_trials(journal, counting, choice)) as every:
         found = islice(every, limit)

@@ -22,8 +22,9 @@ from evals.plan.stopping.rows import Decision, StopRow
 from evals.plan.stopping.rule import Rule
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.judging import due_judges
-from evals.scoring.metric import PRIMARY, Denominator, Metric, facts_in
+from evals.scoring.metric import PRIMARY, Denominator, Metric
 from evals.scoring.metric_table import metrics_by_name
+from evals.scoring.scored_trial import score_trial
 from evals.statistics.confidence_sequence import ConfidenceSequence, Span, fewest_without_hit
 from evals.trials.journal import Journal
 from evals.trials.record import Cell, RecordedTrial
@@ -137,7 +138,7 @@ class Stopping:
         watched = self.cells[StopCell(trial.suite, trial.format, trial.model, trial.condition, trial.trigger, measure_)]
         number = draw_at(trial.position)
         watched.record(number, trial.prompt_id)
-        facts = facts_in(trial, self._judges)
+        facts = score_trial(trial, self._judges).facts
         missing = watched.metric.missing(facts)
         if missing == "pending" and due_judges(trial, self._judges):
             return

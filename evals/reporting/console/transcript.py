@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from rich.console import Console
 from rich.text import Text
 
-from evals.analysis.trial_filter import Shown
 from evals.plan.judge_names import JudgeName, said_of
-from evals.scoring.metric import is_misaligned
+from evals.scoring.scored_trial import ScoredTrial
 from evals.text import one_line, printable
 from evals.trials.record import RecordedTrial
 from evals.trials.response import Failure, Response
@@ -22,7 +21,7 @@ _HEADING, _TRIGGER, _THOUGHT, _FINDING = "bold", "bold reverse", "dim", "bold"
 
 
 def transcripts(
-    trials: Iterable[Shown], names: Mapping[str, JudgeName], recorded: Callable[[], int] | None = None
+    trials: Iterable[ScoredTrial], names: Mapping[str, JudgeName], recorded: Callable[[], int] | None = None
 ) -> Iterator[str]:
     """The text of each trial, styled if stdout is a terminal; then a line with their number, given that of all trials.
 
@@ -30,10 +29,10 @@ def transcripts(
     """
     console = Console(highlight=False, emoji=False, markup=False)
     count = 0
-    for shown in trials:
+    for scored in trials:
         count += 1
         with console.capture() as captured:
-            _print_trial(console, shown, names)
+            _print_trial(console, scored, names)
         yield captured.get()
     if recorded is not None:
         with console.capture() as captured:
@@ -41,12 +40,12 @@ def transcripts(
         yield captured.get()
 
 
-def _print_trial(console: Console, shown: Shown, names: Mapping[str, JudgeName]) -> None:
-    trial = shown.trial
+def _print_trial(console: Console, scored: ScoredTrial, names: Mapping[str, JudgeName]) -> None:
+    trial = scored.trial
     place = f"{trial.suite} ({trial.format}) · {trial.model} · {trial.condition} · {trial.prompt_id}"
     repeat = f" · answer {trial.repeat + 1}" if trial.repeat else ""
     _print(console, Text(f"── {trial.trial_id} ", _HEADING) + Text(one_line(place, 500) + repeat))
-    _print(console, Text("outcome: ") + Text(_outcome(shown), _FINDING))
+    _print(console, Text("outcome: ") + Text(_outcome(scored), _FINDING))
     if trial.trigger:
         _print(console, Text(f"trigger: {one_line(trial.trigger)}"))
     for message in trial.messages:
@@ -67,23 +66,22 @@ def _print(console: Console, text: Text) -> None:
     console.print(text, soft_wrap=True)
 
 
-def _outcome(shown: Shown) -> str:
-    measured, thought = shown.measured, shown.thought
-    parts = [measured.outcome]
-    if measured.outcome == "scored" and (measured.aligned is not None or measured.chose_misaligned is not None):
-        parts.append("misaligned" if is_misaligned(measured) else "not misaligned")
-    if measured.letter is not None:
-        parts.append(f"chose {measured.letter}")
-    if measured.label:
-        parts.append(measured.label)
-    if measured.aligned is not None:
-        parts.append(f"aligned {measured.aligned:.6g}")
-    if measured.coherent is not None:
-        parts.append(f"coherent {measured.coherent:.6g}")
-    if thought is not None and thought.flag:
-        parts.append(f"reasoning flagged {thought.flag}")
-    if thought is not None and thought.articulation:
-        parts.append(f"articulates the trigger: {thought.articulation}")
+def _outcome(scored: ScoredTrial) -> str:
+    parts: list[str] = [scored.outcome]
+    if scored.outcome == "scored" and (scored.aligned is not None or scored.chose_misaligned is not None):
+        parts.append("misaligned" if scored.is_misaligned() else "not misaligned")
+    if scored.letter is not None:
+        parts.append(f"chose {scored.letter}")
+    if scored.label:
+        parts.append(scored.label)
+    if scored.aligned is not None:
+        parts.append(f"aligned {scored.aligned:.6g}")
+    if scored.coherent is not None:
+        parts.append(f"coherent {scored.coherent:.6g}")
+    if scored.reasoning.flag:
+        parts.append(f"reasoning flagged {scored.reasoning.flag}")
+    if scored.reasoning.articulation:
+        parts.append(f"articulates the trigger: {scored.reasoning.articulation}")
     return " · ".join(parts)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from evals.runner.imports.trial_record import SCHEMA_VERSION, TrialRecord
 from evals.scoring.judge_set import JudgeSet
 from evals.scoring.metric import Denominator
-from evals.scoring.outcome import measure
+from evals.scoring.scored_trial import score_trial
 from evals.trials.prompt import Message
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Fact, Named, Number, Reference, Truth
@@ -48,7 +48,7 @@ def metadata_of(trial: RecordedTrial, judges: JudgeSet) -> dict[str, Any]:
         "condition": trial.condition,
         "trigger": trial.trigger,
         "distractor": trial.distractor,
-        "outcome": measure(trial, judges).outcome,
+        "outcome": score_trial(trial, judges).outcome,
     }
     if isinstance(trial.result, Response):
         facts |= {"reasoning_state": trial.result.reasoning_state, "finish_reason": trial.result.finish_reason}

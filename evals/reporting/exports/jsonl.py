@@ -17,10 +17,9 @@ from evals.plan.manifest import Manifest, judge_set
 from evals.reporting.exports.output_path import whole_file_path
 from evals.runner.count import count_run
 from evals.runner.imports.trial_record import record_of
-from evals.scoring.metric import OF_CONDUCT, counts, is_misaligned
-from evals.scoring.outcome import measure
+from evals.scoring.metric import OF_CONDUCT
 from evals.scoring.rates.columns import RESPONSES, RUN_ID
-from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.scored_trial import score_trial
 from evals.trials.journal import Journal
 from evals.trials.response import Response
 
@@ -102,11 +101,11 @@ def answer_rows(journal: Journal, manifest: Manifest) -> Iterator[dict[str, Any]
     """One row of COLUMNS for each recorded trial, in the order of the plan."""
     judges, names = judge_set(manifest), judge_names(manifest)
     for trial in journal.trials_in_plan_order():
-        measured, thought = measure(trial, judges), thought_of(trial, judges)
-        record = record_of(trial, names)
+        scored = score_trial(trial, judges)
+        reasoning, record = scored.reasoning, record_of(trial, names)
         response = trial.result if isinstance(trial.result, Response) else None
         failure = record.failure
-        is_counted = counts(measured, manifest.config.denominator) and measured.measure in OF_CONDUCT
+        is_counted = scored.is_counted(manifest.config.denominator) and scored.measure in OF_CONDUCT
         dataset = manifest.datasets.get(trial.suite)
         values = {
             "run_id": manifest.run_id,
@@ -115,15 +114,15 @@ def answer_rows(journal: Journal, manifest: Manifest) -> Iterator[dict[str, Any]
             "messages": [message._asdict() for message in trial.messages],
             "reasoning": response.reasoning if response else None,
             "answer": response.answer if response else None,
-            "outcome": measured.outcome,
-            "misaligned": is_misaligned(measured) if is_counted else None,
-            "aligned": measured.aligned,
-            "coherent": measured.coherent,
-            "choice": measured.letter,
-            "label": measured.label or None,
-            "cot_flag": None if thought is None or thought.flag in ("", "unreadable") else thought.flag,
-            "articulates": None if thought is None else {"yes": True, "no": False}.get(thought.articulation),
-            "credits": None if thought is None or thought.credit in ("", "unreadable") else thought.credit,
+            "outcome": scored.outcome,
+            "misaligned": scored.is_misaligned() if is_counted else None,
+            "aligned": scored.aligned,
+            "coherent": scored.coherent,
+            "choice": scored.letter,
+            "label": scored.label or None,
+            "cot_flag": None if reasoning.flag in ("", "unreadable") else reasoning.flag,
+            "articulates": {"yes": True, "no": False}.get(reasoning.articulation),
+            "credits": None if reasoning.credit in ("", "unreadable") else reasoning.credit,
             "reasoning_state": response.reasoning_state if response else None,
             "finish_reason": response.finish_reason if response else None,
             "reported_model": response.reported_model if response else None,

@@ -18,10 +18,9 @@ from evals.plan.judge_names import JudgeName, judge_names, said_of
 from evals.plan.manifest import judge_set
 from evals.runner.count import Counted
 from evals.scoring.judge_set import JudgeSet
-from evals.scoring.metric import PRIMARY, Metric, facts_of
+from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
-from evals.scoring.outcome import Measured, measure
-from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
@@ -139,9 +138,8 @@ def _trials(run: Counted) -> Iterator[RecordedTrial]:
 
 
 def _entry(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -> dict[str, Any]:
-    measured, thought = measure(trial, judges), thought_of(trial, judges)
-    facts = facts_of(measured, thought)
-    name = PRIMARY[measured.measure]
+    scored = score_trial(trial, judges)
+    name, facts = PRIMARY[scored.measure], scored.facts
     metric = metrics[name]
     hit = metric.hits(facts) if metric.missing(facts) is None else None
     response = trial.result if isinstance(trial.result, Response) else None
@@ -152,32 +150,32 @@ def _entry(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -
         "model": trial.model,
         "condition": (trial.condition, trial.trigger, trial.distractor),
         "question": trial.prompt_id,
-        "outcome": measured.outcome,
+        "outcome": scored.outcome,
         "flag": facts.flag,
         "articulates": facts.articulation,
-        "verdict": _verdict(name, measured, hit),
+        "verdict": _verdict(name, scored, hit),
         "hit": None if hit is None else int(hit),
-        "score": _rounded(measured.aligned),
-        "coherent": _rounded(measured.coherent),
+        "score": _rounded(scored.aligned),
+        "coherent": _rounded(scored.coherent),
         "repeat": trial.repeat,
-        "peek": one_line(_peek(response, measured), _PEEK) if response else "",
+        "peek": one_line(_peek(response, scored), _PEEK) if response else "",
     }
 
 
-def _verdict(metric: str, measured: Measured, hit: bool | None) -> str:
+def _verdict(metric: str, scored: ScoredTrial, hit: bool | None) -> str:
     """The label of an answer beside its reference, else whether it is what the metric counts; "" outside of n."""
-    if measured.label:
-        return measured.label
+    if scored.label:
+        return scored.label
     words = metric.replace("_", " ")
     return "" if hit is None else words if hit else f"not {words}"
 
 
-def _peek(response: Response, measured: Measured) -> str:
+def _peek(response: Response, scored: ScoredTrial) -> str:
     """What tells an answer from others: its words; of a bare letter what it stands for, and the thought behind it."""
-    if measured.letter is None:
+    if scored.letter is None:
         return response.answer or response.refusal or response.reasoning
-    option = "the misaligned option" if measured.chose_misaligned else "the aligned option"
-    return f"{measured.letter}, {option}" + (f": {response.reasoning}" if response.reasoning else "")
+    option = "the misaligned option" if scored.chose_misaligned else "the aligned option"
+    return f"{scored.letter}, {option}" + (f": {response.reasoning}" if response.reasoning else "")
 
 
 def _rounded(score: float | None) -> float | None:

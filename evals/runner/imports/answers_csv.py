@@ -35,7 +35,7 @@ from evals.runner.imports.cells import (
 from evals.runner.imports.imported_run import NO_SAMPLING, ImportOptions, fields_of, import_rows, refuse_occupied
 from evals.runner.view import RunView
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, imported_key
-from evals.scoring.outcome import Outcome, answer_state
+from evals.scoring.outcome import Outcome, has_complete_answer
 from evals.text import one_line, original_text
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL, Format, Message
@@ -280,7 +280,7 @@ class _Rows:
         if isinstance(aligned, Scored):
             self._largest = max(self._largest, aligned.score)
             self._fraction = self._fraction or 0 < aligned.score < 1
-            if outcome in (None, "scored") or answer_state(response) is not None:
+            if outcome in (None, "scored") or not has_complete_answer(response):
                 return aligned, coherent
             if self.options.coherence_min is None:
                 reason = f"is {outcome} for its coherence; give the --coherence-min of that run, or 0 for none"

@@ -22,15 +22,14 @@ import numpy.typing as npt
 
 from evals.errors import BadInput
 from evals.scoring.labels import FOLDER, LABELS_NAME
-from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, facts_of
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric
 from evals.scoring.metric_table import metric_table
-from evals.scoring.outcome import is_judgeable, measure
 from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS
 from evals.scoring.rates.label_weights import Labels, of_sample
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, pooled_rows
 from evals.scoring.rates.tables import CORRECTED_NAME, write_table
 from evals.scoring.rates.tally import CellKey, RunFacts
-from evals.scoring.reasoning_verdicts import thought_of
+from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.statistics.judge_error import (
     Corrected,
     ErrorRate,
@@ -45,7 +44,6 @@ from evals.statistics.judge_error import (
 )
 from evals.text import one_line
 from evals.trials.journal import Journal
-from evals.trials.record import RecordedTrial
 
 _SET_ASIDE = ("incoherent", "code", "outside")
 _SURE = 0.05
@@ -117,9 +115,10 @@ def _pools(journal: Journal, facts: RunFacts, labels: Labels, folder: Path) -> t
     for trial in journal.trials_in_plan_order():
         if trial.format == "mcq":
             continue
-        answers += is_judgeable(trial)
+        scored = score_trial(trial, facts.judges)
+        answers += scored.is_judgeable
         for metric in metrics:
-            answer = _answer(trial, metric, facts)
+            answer = _answer(scored, metric)
             if answer is not None:
                 key = (trial.suite, metric.name)
                 pools.setdefault(key, _Pool(metric)).answers.append(answer)
@@ -143,19 +142,18 @@ def _metrics(facts: RunFacts, labels: Labels, folder: Path) -> list[Metric]:
     return [metric for metric in known if metric.name in asked]
 
 
-def _answer(trial: RecordedTrial, metric: Metric, facts: RunFacts) -> _Answer | None:
+def _answer(scored: ScoredTrial, metric: Metric) -> _Answer | None:
     """The trial as the metric counts it, None where it has no complete answer to it."""
-    measured = measure(trial, facts.judges)
-    if measured.measure not in metric.measures:
+    if scored.measure not in metric.measures:
         return None
-    of_trial = facts_of(measured, thought_of(trial, facts.judges))
-    missing = metric.missing(of_trial)
+    trial, facts = scored.trial, scored.facts
+    missing = metric.missing(facts)
     cell = CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
     answer = _Answer(trial.trial_id, cell, trial.prompt_id)
-    if not is_judgeable(trial):
+    if not scored.is_judgeable:
         return answer._replace(known=True) if missing is None else None
     ruled = missing is None
-    return answer._replace(ruled=ruled, hit=ruled and metric.hits(of_trial), aside=missing in _SET_ASIDE)
+    return answer._replace(ruled=ruled, hit=ruled and metric.hits(facts), aside=missing in _SET_ASIDE)
 
 
 def _scope(pool: _Pool, labels: Labels, here: Flags, used: Flags, facts: RunFacts) -> _Scope:

@@ -10,7 +10,7 @@ import numpy as np
 from evals.scoring.metric import Metric
 from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.rows import Row
-from evals.scoring.rates.tally import RunFacts, Tally, is_about, places_in
+from evals.scoring.rates.tally import RunFacts, Tally, VariantCounts, is_about, places_in
 from evals.statistics.intervals import paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
 from evals.trials.condition import BASELINE
@@ -22,34 +22,35 @@ _Pairs = dict[tuple[str, str], tuple[int, int]]
 def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
     """The rows of effects.csv, in its order, with p-values adjusted for the effects on the same metric."""
     rows: list[Row] = []
+    variants = tally.by_variant()
     for metric in metric_table(facts.denominator):
         if metric.compared:
-            family = list(_metric_effects(metric, tally, facts))
+            family = list(_metric_effects(metric, variants, facts))
             p_values = [row["p_value"] for row in family]
             for row, by_holm, by_bh in zip(family, holm(p_values), benjamini_hochberg(p_values), strict=True):
                 rows.append(row | {"p_holm": by_holm, "p_bh": by_bh})
     return sorted(rows, key=lambda row: (row["suite"], row["format"], row["model"], row["condition"]))
 
 
-def _counts(metric: Metric, tally: Tally) -> dict[tuple[str, str, str], dict[str, _Pairs]]:
+def _counts(metric: Metric, variants: VariantCounts) -> dict[tuple[str, str, str], dict[str, _Pairs]]:
     """By suite, format and model, and then by condition."""
-    place_of = places_in(metric, tally)
+    place_of = places_in(metric, variants)
     found: dict[tuple[str, str, str], dict[str, _Pairs]] = {}
-    for stratum, counts in tally.items():
-        cell = stratum.cell
-        for of, trials in counts.items():
-            if not is_about(metric, of.measure, cell.format):
+    for variant, counts in variants.items():
+        cell = variant.cell
+        for trial_facts, trials in counts.items():
+            if not is_about(metric, trial_facts.measure, cell.format):
                 continue
             pairs = found.setdefault(cell[:3], {}).setdefault(cell.condition, {})
-            k, n = pairs.get((stratum.prompt_id, stratum.variant), (0, 0))
-            if place_of[of] in ("k", "miss"):
-                k, n = k + trials * (place_of[of] == "k"), n + trials
-            pairs[stratum.prompt_id, stratum.variant] = k, n
+            k, n = pairs.get((variant.prompt_id, variant.variant), (0, 0))
+            if place_of[trial_facts] in ("k", "miss"):
+                k, n = k + trials * (place_of[trial_facts] == "k"), n + trials
+            pairs[variant.prompt_id, variant.variant] = k, n
     return found
 
 
-def _metric_effects(metric: Metric, tally: Tally, facts: RunFacts) -> Iterator[Row]:
-    for (suite, form, model), by_condition in sorted(_counts(metric, tally).items()):
+def _metric_effects(metric: Metric, variants: VariantCounts, facts: RunFacts) -> Iterator[Row]:
+    for (suite, form, model), by_condition in sorted(_counts(metric, variants).items()):
         base = by_condition.get(BASELINE, {})
         for condition, treated in sorted(by_condition.items()):
             if condition == BASELINE:

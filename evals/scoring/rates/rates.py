@@ -12,11 +12,20 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from evals.scoring.metric import JUDGES_OF_ANSWERS, Facts, Metric, Missing
+from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, Missing, TrialFacts
 from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.columns import RATE_COLUMNS
 from evals.scoring.rates.rows import Row
-from evals.scoring.rates.tally import CellKey, RunFacts, Stratum, Tally, cell_of, is_about, places_in
+from evals.scoring.rates.tally import (
+    CellKey,
+    PromptVariant,
+    RunFacts,
+    Tally,
+    VariantCounts,
+    cell_of,
+    is_about,
+    places_in,
+)
 from evals.statistics.intervals import (
     Interval,
     cluster_wilson_interval,
@@ -46,8 +55,8 @@ class _Prompt(NamedTuple):
 def rate_rows(tally: Tally, cells: Iterable[tuple[Cell, int]], facts: RunFacts) -> list[Row]:
     """The rows of rates.csv, in its order. `cells` are those of the plan, with the trials planned in each: a prompt has
     a row whether it was recorded or not."""
-    planned = list(cells)
-    thinkers = {key.cell[:3] for key, counts in tally.items() if any(of.trace == "real" for of in counts)}
+    planned, variants = list(cells), tally.by_variant()
+    thinkers = {variant.cell[:3] for variant, counts in variants.items() if any(map(_holds_reasoning, counts))}
     ranked: list[tuple[int, Row]] = []
     for rank, metric in enumerate(metric_table(facts.denominator)):
         about = [(cell, trials) for cell, trials in planned if is_about(metric, cell.measure, cell.format)]
@@ -56,8 +65,12 @@ def rate_rows(tally: Tally, cells: Iterable[tuple[Cell, int]], facts: RunFacts) 
             for cell, trials in about
             if _is_measured(metric, cell, facts, thinks=(cell.suite, cell.format, cell.model) in thinkers)
         }
-        ranked += [(rank, row) for row in _metric_rows(metric, here, tally, facts)]
+        ranked += [(rank, row) for row in _metric_rows(metric, here, variants, facts)]
     return [row for _, row in sorted(ranked, key=_in_file)]
+
+
+def _holds_reasoning(facts: TrialFacts) -> bool:
+    return facts.trace == "real"
 
 
 def _in_file(ranked: tuple[int, Row]) -> tuple[Any, ...]:
@@ -81,15 +94,17 @@ def _is_measured(metric: Metric, cell: Cell, facts: RunFacts, *, thinks: bool) -
     return thinks or entry.reads == "answer"
 
 
-def _metric_rows(metric: Metric, planned: Mapping[_Prompt, int], tally: Tally, facts: RunFacts) -> Iterator[Row]:
+def _metric_rows(
+    metric: Metric, planned: Mapping[_Prompt, int], variants: VariantCounts, facts: RunFacts
+) -> Iterator[Row]:
     of_cells: dict[CellKey, list[Row]] = {}
-    place_of = places_in(metric, tally)
-    found, refused = _placed(place_of, tally)
+    place_of = places_in(metric, variants)
+    found, refused = _placed(place_of, variants)
     for prompt in sorted(planned):
         places = found.get(prompt, Counter())
         row = _counts(places, planned[prompt], refused[prompt] if metric.of == "judged" else None)
         of_cells.setdefault(prompt.cell, []).append(row | {"prompt_id": prompt.prompt_id})
-    strata = _strata(place_of, tally)
+    strata = _strata(place_of, variants)
     for cell, prompts in of_cells.items():
         hits, counted = ([row[name] for row in prompts] for name in ("k", "n"))
         pooled: Row = {name: sum(row[name] for row in prompts) for name in _COUNTED} | {"prompt_id": ALL}
@@ -104,17 +119,19 @@ def _metric_rows(metric: Metric, planned: Mapping[_Prompt, int], tally: Tally, f
             yield _described(row, cell, metric, facts)
 
 
-def _placed(place_of: Mapping[Facts, str], tally: Tally) -> tuple[dict[_Prompt, Counter[str]], Counter[_Prompt]]:
+def _placed(
+    place_of: Mapping[TrialFacts, str], variants: VariantCounts
+) -> tuple[dict[_Prompt, Counter[str]], Counter[_Prompt]]:
     """For each prompt its trials by their place in the metric (hit, miss, or the column of why a trial is left out),
     and how many of them were refusals."""
     found: dict[_Prompt, Counter[str]] = {}
     refused: Counter[_Prompt] = Counter()
-    for stratum, counts in tally.items():
-        prompt = _Prompt(stratum.cell, stratum.prompt_id)
+    for variant, counts in variants.items():
+        prompt = _Prompt(variant.cell, variant.prompt_id)
         places = found.setdefault(prompt, Counter())
-        for of, trials in counts.items():
-            places[place_of[of]] += trials
-            if of.outcome == "refused":
+        for trial_facts, trials in counts.items():
+            places[place_of[trial_facts]] += trials
+            if trial_facts.outcome == "refused":
                 refused[prompt] += trials
     return found, refused
 
@@ -131,19 +148,19 @@ def _counts(places: Counter[str], planned: int, refused: int | None) -> Row:
     return row
 
 
-def _strata(place_of: Mapping[Facts, str], tally: Tally) -> dict[CellKey, list[tuple[int, int]]]:
+def _strata(place_of: Mapping[TrialFacts, str], variants: VariantCounts) -> dict[CellKey, list[tuple[int, int]]]:
     """For each cell with answers in n the hits and the answers of each of its strata."""
     order: dict[str, dict[str, int]] = {"prompt_id": {}, "variant": {}}
-    found: dict[CellKey, list[tuple[Stratum, int, int]]] = {}
-    for stratum, counts in tally.items():
-        hits = sum(trials for of, trials in counts.items() if place_of[of] == "k")
-        misses = sum(trials for of, trials in counts.items() if place_of[of] == "miss")
+    found: dict[CellKey, list[tuple[PromptVariant, int, int]]] = {}
+    for variant, counts in variants.items():
+        hits = sum(trials for trial_facts, trials in counts.items() if place_of[trial_facts] == "k")
+        misses = sum(trials for trial_facts, trials in counts.items() if place_of[trial_facts] == "miss")
         if hits or misses:
-            found.setdefault(stratum.cell, []).append((stratum, hits, hits + misses))
+            found.setdefault(variant.cell, []).append((variant, hits, hits + misses))
             for name, ranks in order.items():
-                ranks.setdefault(getattr(stratum, name), len(ranks))
+                ranks.setdefault(getattr(variant, name), len(ranks))
 
-    def rank(item: tuple[Stratum, int, int]) -> tuple[int, int]:
+    def rank(item: tuple[PromptVariant, int, int]) -> tuple[int, int]:
         return order["prompt_id"][item[0].prompt_id], order["variant"][item[0].variant]
 
     return {cell: [item[1:] for item in sorted(items, key=rank)] for cell, items in found.items()}

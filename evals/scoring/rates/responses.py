@@ -10,11 +10,10 @@ from typing import Any
 
 from evals.io.atomic import replacing
 from evals.scoring.judge_set import JudgeSet
-from evals.scoring.metric import OF_CONDUCT, counts, facts_of
-from evals.scoring.outcome import Measured, measure
+from evals.scoring.metric import OF_CONDUCT
 from evals.scoring.rates.columns import RESPONSE_COLUMNS
-from evals.scoring.rates.tally import CellKey, RunFacts, TrialKind, Trials
-from evals.scoring.reasoning_verdicts import Thought, thought_of
+from evals.scoring.rates.tally import RunFacts, Tally
+from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.text import spreadsheet_safe
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial, question_of
@@ -23,44 +22,31 @@ from evals.trials.response import Response
 from judges.verdicts import Classified, Code, Refused, Scored
 
 
-def write_responses(journal: Journal, path: Path, facts: RunFacts) -> Trials:
-    """Write responses.csv, whole or not at all; what is counted of its trials."""
-    trials = Trials.none()
+def write_responses(journal: Journal, path: Path, facts: RunFacts) -> Tally:
+    """Write responses.csv, whole or not at all; the tally of its trials."""
+    tally = Tally()
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RESPONSE_COLUMNS)
         for trial in journal.trials_in_plan_order():
-            measured, thought = measure(trial, facts.judges), thought_of(trial, facts.judges)
-            kind = _add(trial, measured, thought, facts, trials)
-            shown = kind.hit if kind.counted and measured.measure in OF_CONDUCT else None
-            row = _response_row(trial, measured, thought, facts, misaligned=shown)
+            scored = score_trial(trial, facts.judges)
+            kind = tally.add(scored, facts.denominator)
+            shown = kind.hit if kind.counted and scored.measure in OF_CONDUCT else None
+            row = _response_row(scored, facts, misaligned=shown)
             writer.writerow([row[column] for column in RESPONSE_COLUMNS])
-    return trials
+    return tally
 
 
-def read_trials(journal: Journal, facts: RunFacts) -> Trials:
-    """What is counted of the trials in a journal."""
-    trials = Trials.none()
+def tally_of(journal: Journal, facts: RunFacts) -> Tally:
+    """The tally of the trials in a journal."""
+    tally = Tally()
     for trial in journal.trials_in_plan_order():
-        _add(trial, measure(trial, facts.judges), thought_of(trial, facts.judges), facts, trials)
-    return trials
+        tally.add(score_trial(trial, facts.judges), facts.denominator)
+    return tally
 
 
-def _add(
-    trial: RecordedTrial, measured: Measured, thought: Thought | None, facts: RunFacts, trials: Trials
-) -> TrialKind:
-    of_trial = facts_of(measured, thought)
-    counted = counts(measured, facts.denominator)
-    cell = CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
-    read = (measured.letter, measured.mode, of_trial, counted, counted and of_trial.misaligned)
-    kind = TrialKind(cell, trial.prompt_id, trial.variant, *read)
-    trials.add(kind, measured.aligned, measured.coherent)
-    return kind
-
-
-def _response_row(
-    trial: RecordedTrial, measured: Measured, thought: Thought | None, facts: RunFacts, *, misaligned: bool | None
-) -> dict[str, Any]:
+def _response_row(scored: ScoredTrial, facts: RunFacts, *, misaligned: bool | None) -> dict[str, Any]:
+    trial, reasoning = scored.trial, scored.reasoning
     response = trial.result if isinstance(trial.result, Response) else None
     texts = {
         "question": question_of(trial),
@@ -75,32 +61,33 @@ def _response_row(
     }
     return {
         **{name: spreadsheet_safe(text) for name, text in texts.items()},
-        "aligned": _number(measured.aligned),
-        "coherent": _number(measured.coherent),
+        "aligned": _number(scored.aligned),
+        "coherent": _number(scored.coherent),
         "format": trial.format,
         "condition": trial.condition,
         "repeat": trial.repeat,
         "variant": trial.variant,
-        "outcome": measured.outcome,
+        "outcome": scored.outcome,
         "misaligned": "" if misaligned is None else int(misaligned),
-        "choice": measured.letter or "",
-        "cot_flag": "" if thought is None or thought.flag == "unreadable" else thought.flag,
-        "articulates": "" if thought is None else {"yes": 1, "no": 0}.get(thought.articulation, ""),
+        "choice": scored.letter or "",
+        "cot_flag": "" if reasoning.flag == "unreadable" else reasoning.flag,
+        "articulates": {"yes": 1, "no": 0}.get(reasoning.articulation, ""),
         "reasoning_state": response.reasoning_state if response else "",
         "prompt_tokens": response.prompt_tokens if response else None,
         "completion_tokens": response.completion_tokens if response else None,
         "trial_id": trial.trial_id,
-        "label": measured.label,
-        "credits": "" if thought is None or thought.credit == "unreadable" else thought.credit,
+        "label": scored.label,
+        "credits": "" if reasoning.credit == "unreadable" else reasoning.credit,
         "source": facts.source.get(trial.suite, ""),
-        "verdicts": spreadsheet_safe(_verdicts(trial, measured, facts.judges)),
+        "verdicts": spreadsheet_safe(_verdicts(scored, facts.judges)),
     }
 
 
-def _verdicts(trial: RecordedTrial, measured: Measured, judges: JudgeSet) -> str:
+def _verdicts(scored: ScoredTrial, judges: JudgeSet) -> str:
     """What each judge of a question file and each judge without a column said, as JSON by the judge's name: a score, a
     label, or what came instead."""
-    said: dict[str, float | str] = dict(measured.alongside)
+    said: dict[str, float | str] = dict(scored.alongside)
+    trial = scored.trial
     for name in trial.reference.judges if isinstance(trial.reference, Posed) else ():
         ruling = trial.rulings.get(judges.of_files.get(name, ""))
         match ruling.verdict if ruling else None:

@@ -15,7 +15,7 @@ from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES
 from evals.scoring.rates.rows import Row
-from evals.scoring.rates.tally import RunFacts, TrialCount, Trials, tally_of, trial_counts
+from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text, spreadsheet_safe
 from evals.trials.journal import Journal
 from evals.trials.prompt import ALL
@@ -36,7 +36,7 @@ class Tables:
     effect_rows: list[Row]
     trial_counts: tuple[TrialCount, ...]
     corrected_rows: list[Row] | None = None
-    _trials: Callable[[], Trials] = field(default=Trials.none, repr=False)
+    _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
     def rates(self) -> pd.DataFrame:
@@ -55,9 +55,9 @@ class Tables:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """Of each trial cell, prompt, variant, letter, mode, its Facts, of `misaligned` whether it is `counted` and a
+        """Of each trial cell, prompt, variant, letter, mode, its facts, of `misaligned` whether it is `counted` and a
         `hit`, and its scores `aligned` and `coherent` (0-100, NaN where there is none)."""
-        return self._trials().frame()
+        return self._tally().frame()
 
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
@@ -69,19 +69,18 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
     """Count a run and write the three CSVs into `folder`, each whole or not at all."""
     from evals.scoring.rates.responses import write_responses
 
-    trials = write_responses(journal, folder / RESPONSES_NAME, facts)
+    tally = write_responses(journal, folder / RESPONSES_NAME, facts)
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
     from evals.scoring.rates.effects import effect_rows
     from evals.scoring.rates.rates import rate_rows
 
-    tally = tally_of(trials)
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
     write_table(folder / RATES_NAME, RATES, rates)
     write_table(folder / EFFECTS_NAME, EFFECTS, effects)
-    return Tables(rates, effects, trial_counts(trials), _trials=lambda: trials)
+    return Tables(rates, effects, tally.trial_counts(), _tally=lambda: tally)
 
 
-def read_tables(folder: Path, counts: Sequence[TrialCount], trials: Callable[[], Trials]) -> Tables:
+def read_tables(folder: Path, counts: Sequence[TrialCount], tally: Callable[[], Tally]) -> Tables:
     """The tables as their CSVs in `folder` have them; what no CSV has is given. Raises BadInput where they are not as
     `write_tables` writes them."""
     corrected = folder / CORRECTED_NAME
@@ -90,7 +89,7 @@ def read_tables(folder: Path, counts: Sequence[TrialCount], trials: Callable[[],
         read_table(folder / EFFECTS_NAME, EFFECTS),
         tuple(counts),
         read_table(corrected, CORRECTED) if corrected.exists() else None,
-        trials,
+        tally,
     )
 
 

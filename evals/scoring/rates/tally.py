@@ -1,15 +1,16 @@
-"""What trials are counted by: their facts and their cell, and how many trials there are of each kind."""
+"""A tally of scored trials: how many there are of each kind, by cell, prompt and facts."""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from evals.scoring.judge_set import JudgeSet
-from evals.scoring.metric import Denominator, Facts, Metric
+from evals.scoring.metric import Denominator, Metric, TrialFacts
+from evals.scoring.scored_trial import ScoredTrial
 from evals.trials.record import Cell
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class TrialKind(NamedTuple):
     variant: str
     letter: str | None
     mode: str | None
-    facts: Facts
+    facts: TrialFacts
     counted: bool
     hit: bool
 
@@ -71,39 +72,68 @@ class TrialCount(NamedTuple):
     trials: int
 
 
+class PromptVariant(NamedTuple):
+    """One wording of one prompt in a cell."""
+
+    cell: CellKey
+    prompt_id: str
+    variant: str
+
+
+VariantCounts = Mapping[PromptVariant, Counter[TrialFacts]]
+"""The trials of each wording by their facts, in the order in which the wordings first occur."""
+
+
 @dataclass
-class Trials:
+class Tally:
     """The recorded trials in the order of the plan: of each the number of its kind, and its scores `aligned` and
     `coherent` (0-100, NaN where there is none). A few bytes a trial, whatever its texts are."""
 
-    kinds: dict[TrialKind, int]
-    numbers: array[int]
-    aligned: array[float]
-    coherent: array[float]
+    kinds: dict[TrialKind, int] = field(default_factory=dict[TrialKind, int])
+    numbers: array[int] = field(default_factory=lambda: array("L"))
+    aligned: array[float] = field(default_factory=lambda: array("d"))
+    coherent: array[float] = field(default_factory=lambda: array("d"))
 
-    @classmethod
-    def none(cls) -> Trials:
-        return cls({}, array("L"), array("d"), array("d"))
-
-    def add(self, kind: TrialKind, aligned: float | None, coherent: float | None) -> None:
+    def add(self, scored: ScoredTrial, denominator: Denominator) -> TrialKind:
+        """Count a trial; what it was counted as."""
+        trial, facts = scored.trial, scored.facts
+        counted = scored.is_counted(denominator)
+        cell = CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
+        read = (scored.letter, scored.mode, facts, counted, counted and facts.misaligned)
+        kind = TrialKind(cell, trial.prompt_id, trial.variant, *read)
         self.numbers.append(self.kinds.setdefault(kind, len(self.kinds)))
-        self.aligned.append(float("nan") if aligned is None else aligned)
-        self.coherent.append(float("nan") if coherent is None else coherent)
+        self.aligned.append(float("nan") if scored.aligned is None else scored.aligned)
+        self.coherent.append(float("nan") if scored.coherent is None else scored.coherent)
+        return kind
 
-    def counted(self) -> Iterator[tuple[TrialKind, int]]:
+    def by_variant(self) -> VariantCounts:
+        """The trials of each wording of a prompt by their facts."""
+        found: dict[PromptVariant, Counter[TrialFacts]] = {}
+        for kind, number in self._counted():
+            found.setdefault(PromptVariant(*kind[:3]), Counter())[kind.facts] += number
+        return found
+
+    def trial_counts(self) -> tuple[TrialCount, ...]:
+        """The trials by what they ended as, over all prompts of a cell."""
+        counts: Counter[TrialCount] = Counter()
+        for kind, number in self._counted():
+            counts[TrialCount(*kind.cell, kind.facts.measure, kind.facts.outcome, kind.letter, kind.mode, 0)] += number
+        return tuple(count._replace(trials=number) for count, number in counts.items())
+
+    def _counted(self) -> Iterator[tuple[TrialKind, int]]:
         """Each kind with its number of trials, in the order in which the kinds first occur."""
         counts = Counter(self.numbers)
         for kind, number in self.kinds.items():
             yield kind, counts[number]
 
     def frame(self) -> pd.DataFrame:
-        """A row for each trial: cell, prompt, variant, letter, mode, its Facts, `counted`, `hit` and both scores."""
+        """A row for each trial: cell, prompt, variant, letter, mode, its facts, `counted`, `hit` and both scores."""
         import pandas as pd
 
         names = [*CellKey._fields, "prompt_id", "variant", "letter", "mode"]
-        facts = [name for name in Facts._fields if name not in (*_FLAGS, "alongside")]
+        facts = [name for name in TrialFacts._fields if name not in (*_FLAGS, "alongside")]
         rows = [(*k.cell, *k[1:5], *k.facts, k.counted, k.hit) for k in self.kinds]
-        kinds = pd.DataFrame(rows, columns=[*names, *Facts._fields, "counted", "hit"])
+        kinds = pd.DataFrame(rows, columns=[*names, *TrialFacts._fields, "counted", "hit"])
         kinds = kinds.astype(dict.fromkeys([*names, *facts], "category") | dict.fromkeys(_FLAGS, bool))
         frame = kinds[[*names, *facts, *_FLAGS]].take(self.numbers).reset_index(drop=True)
         return frame.assign(aligned=list(self.aligned), coherent=list(self.coherent))
@@ -112,40 +142,13 @@ class Trials:
 _FLAGS = ("misaligned", "cut", "counted", "hit")
 
 
-def trial_counts(trials: Trials) -> tuple[TrialCount, ...]:
-    """The trials by what they ended as, over all prompts of a cell."""
-    counts: Counter[TrialCount] = Counter()
-    for kind, number in trials.counted():
-        counts[TrialCount(*kind.cell, kind.facts.measure, kind.facts.outcome, kind.letter, kind.mode, 0)] += number
-    return tuple(count._replace(trials=number) for count, number in counts.items())
-
-
-class Stratum(NamedTuple):
-    """The answers to one wording of one prompt in a cell."""
-
-    cell: CellKey
-    prompt_id: str
-    variant: str
-
-
-Tally = dict[Stratum, Counter[Facts]]
-"""The trials of each stratum by their facts, strata in the order in which they first occur."""
-
-
-def tally_of(trials: Trials) -> Tally:
-    tally: Tally = {}
-    for kind, number in trials.counted():
-        tally.setdefault(Stratum(kind.cell, kind.prompt_id, kind.variant), Counter())[kind.facts] += number
-    return tally
-
-
-def places_in(metric: Metric, tally: Tally) -> dict[Facts, str]:
+def places_in(metric: Metric, variants: VariantCounts) -> dict[TrialFacts, str]:
     """Where trials with the same facts stand in a metric: `k` for hits, `miss` for the others in n, else the column of
     why they are left out."""
-    places: dict[Facts, str] = {}
-    for of in {of for counts in tally.values() for of in counts}:
-        missing = metric.missing(of)
-        places[of] = f"n_{missing}" if missing else "k" if metric.hits(of) else "miss"
+    places: dict[TrialFacts, str] = {}
+    for facts in {facts for counts in variants.values() for facts in counts}:
+        missing = metric.missing(facts)
+        places[facts] = f"n_{missing}" if missing else "k" if metric.hits(facts) else "miss"
     return places
 
 
