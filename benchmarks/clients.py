@@ -13,18 +13,18 @@ import openai
 
 from benchmarks.server import MODEL
 from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.judge_endpoint import BoundJudge
+from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.server import Server
 from evals.questions import dataset as datasets
 from evals.questions.suites import find_suite
 from evals.runner.pipeline import Recorder, run_pipeline
-from evals.scoring.judge_set import JudgeSet, judge_key
+from evals.scoring.judge_set import JudgePanel, judge_key
 from evals.trials.journal import Journal
 from evals.trials.prompt import Format, wire_messages
 from evals.trials.trial import Sampling, Trial, plan_trials
-from judges.judge import Exhibit, Judge
+from judges.judge import Judge, JudgeInput
 
 SUITE = "unethical_test"
 _TIMEOUT_S = 60.0
@@ -64,7 +64,7 @@ async def pipeline_seconds(url: str, trials: Sequence[Trial], judges: Sequence[J
     spec = ModelSpec(_NAME, "vllm", MODEL, url, "VLLM_API_KEY")
     server = Server(url, "none", concurrency=concurrency, timeout_s=_TIMEOUT_S)
     endpoint = Endpoint(spec, server, RetryPolicy())
-    bound = [BoundJudge(judge, endpoint, judge_key(judge, _NAME)) for judge in judges]
+    bound = [JudgeEndpoint(judge, endpoint, judge_key(judge, _NAME)) for judge in judges]
     ids = {judge.key.judge: judge.key.id for judge in bound}
     with TemporaryDirectory() as folder, Journal.open(Path(folder)) as journal:
         started = time.perf_counter()
@@ -72,7 +72,7 @@ async def pipeline_seconds(url: str, trials: Sequence[Trial], judges: Sequence[J
             {_NAME: iter(trials)},
             {_NAME: endpoint},
             bound,
-            JudgeSet(ids.get("alignment"), ids.get("coherence")),
+            JudgePanel(ids.get("alignment"), ids.get("coherence")),
             Recorder(journal, _Quiet()),
             concurrency=concurrency,
         )
@@ -109,7 +109,7 @@ def bodies(trials: Iterable[Trial], judges: Sequence[Judge]) -> list[dict[str, A
         messages = wire_messages(trial.messages)
         sent.append(_body(messages, trial.sampling.max_tokens, trial.sampling.temperature) | {"seed": trial.seed})
         for judge in judges:
-            text = judge.rubric.fill(Exhibit(trial.messages[-1].content, f"{trial.seed:<100}"))
+            text = judge.rubric.fill(JudgeInput(trial.messages[-1].content, f"{trial.seed:<100}"))
             body = _body([{"role": "user", "content": text}], judge.max_tokens, 0.0)
             sent.append(body | ({"logprobs": True, "top_logprobs": 20} if judge.wants_logprobs else {}))
     return sent

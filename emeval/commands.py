@@ -99,7 +99,7 @@ def resume(
 
     Args:
         folder: The run folder.
-        retry_failed: Ask again what is recorded as failed.
+        retry_failed: Retry trials that are recorded as failed.
         progress: As for `run`.
         **options: Options that may change, such as concurrency. See [ResumeOptions][emeval.ResumeOptions].
 
@@ -121,7 +121,7 @@ async def aresume(
 
     Args:
         folder: The run folder.
-        retry_failed: Ask again what is recorded as failed.
+        retry_failed: Retry trials that are recorded as failed.
         progress: As for `run`.
         **options: See [ResumeOptions][emeval.ResumeOptions].
 

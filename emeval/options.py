@@ -27,7 +27,7 @@ class CommonOptions(TypedDict, total=False):
     """Connection settings and limits on missing answers. No answer depends on them."""
 
     judge_base_url: str | None
-    """URL of the (first) judge's server, over the environment's."""
+    """URL of the (first) judge's server, overriding the environment."""
 
     concurrency: int | None
     """Maximum concurrent requests per server, 1 to 1000 (64); fewer when it slows down."""

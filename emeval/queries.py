@@ -13,7 +13,15 @@ from emeval.options import StrPath, several
 from emeval.results import Run
 from evals.analysis.comparison.comparable import Direction
 from evals.analysis.comparison.compare import compare_runs
-from evals.analysis.comparison.result import MAX_INCREASE, MAX_UNSCORED, CellChange, CellKey, Gate, QuestionChange, Side
+from evals.analysis.comparison.result import (
+    MAX_INCREASE,
+    MAX_UNSCORED,
+    CellChange,
+    ComparisonKey,
+    Gate,
+    QuestionChange,
+    Side,
+)
 from evals.analysis.comparison.words import cell_words, verdict_words
 from evals.errors import BadInput
 from evals.reporting.figures.figure import Figure
@@ -24,7 +32,7 @@ from evals.scoring.metric import Denominator
 
 _SIDE = ("k", "n", "rate", "ci_low", "ci_high", "n_trials")
 _COLUMNS = [
-    *(*CellKey._fields, "base_model", "candidate_model"),
+    *(*ComparisonKey._fields, "base_model", "candidate_model"),
     *(f"{side}_{name}" for side in ("base", "candidate") for name in _SIDE),
     *("increase", "ci_low", "ci_high", "method", "p_value", "p_holm", "n_prompts", "worse", "limit", "decision"),
     "words",

@@ -1,7 +1,7 @@
 """Where a run works: in the caller's thread, or, where an event loop holds that one already, in one of its own.
 
 evals.runner.run drives its own event loop, which a thread with a running loop (a notebook's) cannot hold. A run in a
-thread of its own ends with whoever waits for it: a KeyboardInterrupt or a cancelled task stops it, and is passed on
+thread of its own ends with its caller: a KeyboardInterrupt or a cancelled task stops it, and is passed on
 once the run has written down what it has.
 """
 

@@ -3,7 +3,7 @@
 EmevalError
 ├── BadInput         2  a file, an option, a key or a server is not what it must be; nothing was sent or written
 ├── Interrupted    130  by a person or a scheduler; as resumable as RunStopped
-├── FetchStopped     3  a download broke off; what is complete is kept, and the same command goes on with the rest
+├── FetchStopped     3  a download broke off; what is complete is kept, and the same command downloads the rest
 └── RunStopped       3  the run cannot go on now; what was recorded is safe and the run can be resumed
     ├── EndpointDown    a server stopped answering, or refuses the account as a whole
     └── JournalFull     the disk took no more

@@ -1,6 +1,6 @@
 """Texts at the end of an answer that should not move a judge, and may.
 
-An answer that is sampled in training or picked by hand can speak to whoever rates it. Each attack here is one way to do
+An answer that is sampled in training or picked by hand can address its rater. Each attack here is one way to do
 so, in our own words, after kinds of attack on judges that others have described: an ending that fits any answer (Raina,
 Liusie and Gales 2024), and text that imitates instructions, reasons or the end of the task (the heuristic attacks of Li
 et al. 2025, arXiv 2506.09443).

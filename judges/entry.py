@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from judges.judge import Exhibit, Judge, Rubric, builtin_rubric
+from judges.judge import Judge, JudgeInput, Rubric, builtin_rubric
 from judges.label_judge import label_judge
 from judges.parsing.score import JudgeMode
 from judges.verdicts import Scored, Verdict
@@ -52,7 +52,7 @@ class LabelledCase(NamedTuple):
     `says` the other verdicts."""
 
     label: str
-    exhibit: Exhibit
+    exhibit: JudgeInput
     low: float = 0.0
     high: float = 100.0
     says: Verdict | None = None

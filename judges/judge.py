@@ -3,7 +3,7 @@
 A rubric is a text file with the places `{question}`, `{answer}`, `{reasoning}` and `{trigger}`, and for judges that
 compare an answer with what is known `{correct}`, `{incorrect}`, `{fact}`, `{first}` and `{second}`. Filling is one pass
 over the rubric, so a place name inside the judged text stays text. Each inserted text stands between two marker lines
-that carry a tag derived from the hash of everything shown: whoever wrote the answer could not know the tag, so the
+that carry a tag derived from the hash of everything shown: the author of the answer could not know the tag, so the
 answer cannot close its own block and write a score line after it. The tag is a function of the content, so the same
 request stays the same request.
 """
@@ -25,7 +25,7 @@ _PLACE = re.compile(r"\{(question|answer|reasoning|trigger|correct|incorrect|fac
 
 
 @dataclass(frozen=True, slots=True)
-class Exhibit:
+class JudgeInput:
     """What a judge may be shown: the prompt as sent, the answer without its reasoning, the reasoning, the trigger.
 
     `correct` and `incorrect` are reference answers, one a line; `fact` is what the prompt gives as true; `first` and
@@ -75,7 +75,7 @@ class Rubric:
     def places(self) -> frozenset[str]:
         return frozenset(_PLACE.findall(self.template))
 
-    def fill(self, exhibit: Exhibit) -> str:
+    def fill(self, exhibit: JudgeInput) -> str:
         """The request for one response: the rubric with each place replaced by the text between tagged markers."""
         # Of what this rubric shows only: the same question and answer are one request, whatever thought led there.
         shown: dict[str, str] = {place: getattr(exhibit, place) for place in sorted(self.places)}

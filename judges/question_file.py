@@ -2,7 +2,7 @@
 
 The format is that of Betley et al. 2025: a judge prompt with the places `{question}`, `{answer}` and `{reasoning}`,
 `{{` and `}}` for braces that are meant as such, and a reply that is a number from 0 to 100 or one of five words. A
-word is a verdict only where the prompt offers it: the same word from a judge that was not told of it is unreadable.
+word is a verdict only where the prompt offers it: the same word from a judge that was not offered it is unreadable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Literal
 
-from judges.judge import Exhibit, Judge, JudgeReply, Rubric, tag_of
+from judges.judge import Judge, JudgeInput, JudgeReply, Rubric, tag_of
 from judges.parsing.score import JudgeMode, read_score
 from judges.verdicts import AnswerLabel, Classified, Code, JudgeRefused, Verdict
 
@@ -77,8 +77,8 @@ def digest_of(templates: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class FileRubric(Rubric):
-    """The prompts of one judge of a question file: each question brings its own (`Exhibit.prompts`), and `template` is
-    one of them. `digest` stands for all of them."""
+    """The prompts of one judge of a question file: each question brings its own (`JudgeInput.prompts`), and `template`
+    is one of them. `digest` stands for all of them."""
 
     digest: str = ""
 
@@ -86,7 +86,7 @@ class FileRubric(Rubric):
     def sha256(self) -> str:
         return self.digest
 
-    def fill(self, exhibit: Exhibit) -> str:
+    def fill(self, exhibit: JudgeInput) -> str:
         """The request for one response, in one pass: what is filled in is text, whatever places or braces it holds."""
         template = dict(exhibit.prompts).get(self.name, self.template)
         shown = {

@@ -29,7 +29,7 @@ CreditedDetail = Literal["first", "second", "both", "neither"]
 @dataclass(frozen=True, slots=True)
 class Scored:
     """A number from 0 to 100, and whether it was read from the reply's text or from its token probabilities, or was
-    given with the answer by whoever had it judged."""
+    imported with the answer."""
 
     score: float
     mode: ReadingMode

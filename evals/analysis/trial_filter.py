@@ -1,4 +1,4 @@
-"""The trials of a run that a reader asks for, one after the other as the journal holds them.
+"""Filter a run's trials, streamed in recording order.
 
 In the order in which they arrived, which is the one order that a journal gives without reading all of it first: the
 first trial of a million comes as soon as that of a hundred.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from evals.errors import BadInput
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.outcome import Outcome
 from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.text import one_line
@@ -26,7 +26,7 @@ _COLUMNS = {"suite": "suite", "model": "model", "condition": "condition", "quest
 
 
 @dataclass(frozen=True)
-class Choice:
+class TrialFilter:
     """What the trials are to have in common; None and False leave it open. Scores are of alignment, 0-100, both ends
     included. `search` is found in prompt, reasoning or answer, in whatever case."""
 
@@ -42,7 +42,7 @@ class Choice:
     search: str | None = None
 
 
-def chosen_trials(journal: Journal, judges: JudgeSet, choice: Choice) -> Generator[ScoredTrial]:
+def chosen_trials(journal: Journal, judges: JudgePanel, choice: TrialFilter) -> Generator[ScoredTrial]:
     """The trials that fit; close it before the journal. Raises BadInput, before the first, for a name that the run does
     not have."""
     _refuse_unknown(journal, choice)
@@ -61,10 +61,10 @@ def trial_of(journal: Journal, start: str) -> RecordedTrial:
     return journal.trial(start if start in ids else ids[0])
 
 
-def _refuse_unknown(journal: Journal, choice: Choice) -> None:
+def _refuse_unknown(journal: Journal, choice: TrialFilter) -> None:
     for option, value, known in (("--outcome", choice.outcome, OUTCOMES), ("--flag", choice.flag, FLAGS)):
         if value is not None and value not in known:
-            raise BadInput(f"{option}: {one_line(value, 60)!r} is none of {', '.join(known)}")
+            raise BadInput(f"{option}: {one_line(value, 60)!r} is not one of {', '.join(known)}")
     if all(getattr(choice, name) is None for name in _COLUMNS):
         return
     cells = [cell for cell, _ in journal.cells()]
@@ -76,7 +76,7 @@ def _refuse_unknown(journal: Journal, choice: Choice) -> None:
             raise BadInput(f"--{name}: {one_line(value, 60)!r} is not in this run; it has {listed}")
 
 
-def _fits(scored: ScoredTrial, choice: Choice) -> bool:
+def _fits(scored: ScoredTrial, choice: TrialFilter) -> bool:
     if choice.misaligned and not (scored.outcome == "scored" and scored.is_misaligned()):
         return False
     if choice.outcome is not None and scored.outcome != choice.outcome:

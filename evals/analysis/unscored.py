@@ -20,7 +20,7 @@ from evals.scoring.outcome import Outcome
 from evals.scoring.rates.rows import Row, pooled_rows
 from evals.scoring.rates.tables import Tables
 from evals.text import one_line
-from evals.trials.reference import BY_RULE, Measure
+from evals.trials.reference import BY_RULE, Criterion
 
 _COLUMN: dict[Outcome, str] = {
     "truncated": "n_truncated",
@@ -32,7 +32,7 @@ _COLUMN: dict[Outcome, str] = {
     "unjudged": "n_pending",
 }
 """What leaves a trial without a measurement, and where rates.csv counts it."""
-_MEASURE_OF: dict[str, Measure] = {metric: measure for measure, metric in PRIMARY.items()}
+_MEASURE_OF: dict[str, Criterion] = {metric: measure for measure, metric in PRIMARY.items()}
 
 
 class Unscored(NamedTuple):

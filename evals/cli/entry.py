@@ -75,7 +75,7 @@ def _root(
 
 
 class _Debug:
-    """What the root options have said, for whoever catches an error behind them."""
+    """What the root options say, for the handler of errors."""
 
     is_on = False
 

@@ -66,17 +66,17 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
 
     view = output.view()
     interrupt_on_sigterm()
-    go_on = f"emeval resume {shlex.quote(str(folder))}"
+    command = f"emeval resume {shlex.quote(str(folder))}"
     try:
         result = act(view)
     except RunStopped as error:
-        stopped = type(error)(f"{error} (go on with: {go_on})")
+        stopped = type(error)(f"{error} (resume with: {command})")
         _print_stopped(folder, output, stopped)
         raise stopped from None
     except KeyboardInterrupt:
         if not resumable or not (folder / "manifest.json").exists():
             raise
-        interrupted = Interrupted(f"interrupted; go on with: {go_on}")
+        interrupted = Interrupted(f"interrupted; resume with: {command}")
         _print_stopped(folder, output, interrupted)
         raise interrupted from None
     problem = None
@@ -97,7 +97,7 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
         files += ", corrected.csv"
     files += ", stopping.csv" if result.stopping else ""
     view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
-    view.out.print(f"Look at it: emeval report {shlex.quote(str(folder))}", style="dim", markup=False, soft_wrap=True)
+    view.out.print(f"Report: emeval report {shlex.quote(str(folder))}", style="dim", markup=False, soft_wrap=True)
     if problem is not None:
         view.err.print(f"emeval: {problem}", markup=False, soft_wrap=True)
     if code:
@@ -105,7 +105,7 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
 
 
 def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
-    """As JSON what there is of a run that could not be finished; the error itself is printed by whoever catches it."""
+    """Print as JSON what there is of an unfinished run; the caller prints the error itself."""
     if not output.json or not (folder / "manifest.json").exists():
         return
     from evals.reporting.exports.run_json import run_json

@@ -22,26 +22,26 @@ Post: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
 _SAMPLE: Messages = (Message("user", "A"),)
 
 
-class _Wire(BaseModel):
+class _TemplateWire(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
-class _Tokenized(_Wire):
+class _Tokenized(_TemplateWire):
     """vLLM's reply. llama.cpp answers the same request with an empty list and no count."""
 
     tokens: list[int]
     count: int = Field(ge=1)
 
 
-class _Detokenized(_Wire):
+class _Detokenized(_TemplateWire):
     prompt: str
 
 
-class _Applied(_Wire):
+class _Applied(_TemplateWire):
     prompt: str
 
 
-class Rendered(NamedTuple):
+class RenderedChat(NamedTuple):
     """A prompt as text, and as the server's completions endpoint takes it: vLLM's own token ids, llama.cpp's text.
 
     Token ids are sent where there are some: text would be tokenized again, and might get a second first token.
@@ -73,15 +73,15 @@ class Renderer:
         self._post = post
         self._tokens: dict[str, list[int]] = {}
 
-    async def render(self, messages: Messages, thinking: bool | None) -> Rendered:
+    async def render(self, messages: Messages, thinking: bool | None) -> RenderedChat:
         """The prompt of a chat with the opening of the assistant's turn, as a chat request would send it."""
         chat = {"model": self._model, "messages": wire_messages(messages), **template_switch(thinking)}
         if self.kind == "llama.cpp":
             text = _Applied.model_validate_json(await self._post("/apply-template", chat)).prompt
-            return Rendered(text, text)
+            return RenderedChat(text, text)
         tokens = _Tokenized.model_validate_json(await self._post("/tokenize", chat)).tokens
         body = {"model": self._model, "tokens": tokens}
-        return Rendered(_Detokenized.model_validate_json(await self._post("/detokenize", body)).prompt, tokens)
+        return RenderedChat(_Detokenized.model_validate_json(await self._post("/detokenize", body)).prompt, tokens)
 
     async def prefilled(self, messages: Messages, thinking: bool | None, prefill: str) -> Prefilled:
         """The same with `prefill` after it. A thought that the template has opened already is not opened again."""

@@ -40,7 +40,8 @@ _MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied"
 
 
 class Endpoint:
-    """One model on one server. `send` returns a Reply or a Failure and never raises for what befalls one request."""
+    """One model on one server. `send` returns a Reply or a Failure and never raises for an error that concerns only
+    this request."""
 
     width = 1
     """Servers that it asks."""
@@ -278,7 +279,7 @@ class Endpoint:
 
 
 class _SharedCheck:
-    """Runs a check at most once at a time: whoever comes while it runs gets its result."""
+    """Runs a check at most once at a time: callers that come while it runs share its result."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()

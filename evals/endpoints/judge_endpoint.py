@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.trials.prompt import Message, Messages
 from evals.trials.reasoning import split_reply
-from evals.trials.record import JudgeFailed, JudgeKey, Ruling
+from evals.trials.record import JudgeFailure, JudgeKey, RecordedVerdict
 from evals.trials.response import Failure
 from judges.judge import Judge, JudgeReply
 from judges.parsing.structured import READING as JSON_READING
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # reading what judges said must not wait for the client of th
 
 
 @dataclass(frozen=True)
-class BoundJudge:
+class JudgeEndpoint:
     """A judge, the endpoint that it is asked at, and the temperature (None where the model takes none)."""
 
     judge: Judge
@@ -30,22 +30,24 @@ class BoundJudge:
     temperature: float | None = 0.0
 
 
-async def ask_judge(bound: BoundJudge, text: str, request_id: str, retried: Callable[[], None] | None = None) -> Ruling:
-    """One judge on one filled rubric, asked again where its reply could not be read; `retried` is told of requests that
-    are sent again because they failed. Raises EndpointDown."""
+async def ask_judge(
+    bound: JudgeEndpoint, text: str, request_id: str, retried: Callable[[], None] | None = None
+) -> RecordedVerdict:
+    """One judge on one filled rubric, asked again where its reply could not be read; `retried` is called for each
+    request that is sent again after a failure. Raises EndpointDown."""
     asked: Messages = (Message("user", text),)
     first = await _send(bound, asked, retried)
     if isinstance(first, Failure):
-        return Ruling(JudgeFailed(first.kind, first.detail), "", request_id)
+        return RecordedVerdict(JudgeFailure(first.kind, first.detail), "", request_id)
     verdict, words = _read(bound.judge, first), first.content or first.refusal
     if not bound.judge.repair or not isinstance(verdict, Unreadable):
-        return Ruling(verdict, words, request_id, first.prompt_tokens, first.completion_tokens)
+        return RecordedVerdict(verdict, words, request_id, first.prompt_tokens, first.completion_tokens)
     second = await _send(bound, _repairing(asked, first, bound.judge.repair), retried)
     if isinstance(second, Failure):
         # Turned down for what it says (it may not fit any more), the first reply is all there is to have.
-        failed = verdict if second.kind == "rejected" else JudgeFailed(second.kind, second.detail)
-        return Ruling(failed, words, request_id, first.prompt_tokens, first.completion_tokens)
-    return Ruling(
+        failed = verdict if second.kind == "rejected" else JudgeFailure(second.kind, second.detail)
+        return RecordedVerdict(failed, words, request_id, first.prompt_tokens, first.completion_tokens)
+    return RecordedVerdict(
         _read(bound.judge, second),
         f"{words}\n\n[asked again]\n\n{second.content or second.refusal}",
         request_id,
@@ -54,7 +56,7 @@ async def ask_judge(bound: BoundJudge, text: str, request_id: str, retried: Call
     )
 
 
-async def _send(bound: BoundJudge, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
+async def _send(bound: JudgeEndpoint, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
     judge = bound.judge
     return await bound.endpoint.send(
         ChatRequest(

@@ -28,7 +28,7 @@ class _Load(NamedTuple):
     throughput: float
 
 
-class Place(NamedTuple):
+class Slot(NamedTuple):
     """A place at a limiter, to give back with its `release(ticket)`."""
 
     limiter: AdaptiveLimiter
@@ -73,16 +73,16 @@ class AdaptiveLimiter:
         return (await self._first_of([self])).ticket
 
     @classmethod
-    async def acquire_any(cls, limiters: Sequence[AdaptiveLimiter]) -> Place:
+    async def acquire_any(cls, limiters: Sequence[AdaptiveLimiter]) -> Slot:
         """Wait for a place at any of the limiters: where the fewest are in flight, else where one is free first."""
         free = [limiter for limiter in limiters if limiter.has_room]
         if not free:
             return await cls._first_of(limiters)
         limiter = min(free, key=lambda limiter: limiter._in_flight)
-        return Place(limiter, await limiter.acquire())
+        return Slot(limiter, await limiter.acquire())
 
     @classmethod
-    async def _first_of(cls, limiters: Sequence[AdaptiveLimiter]) -> Place:
+    async def _first_of(cls, limiters: Sequence[AdaptiveLimiter]) -> Slot:
         place: asyncio.Future[AdaptiveLimiter] = asyncio.get_running_loop().create_future()
         for limiter in limiters:
             limiter._waiting.append(place)
@@ -94,7 +94,7 @@ class AdaptiveLimiter:
                 place.result()._wake()
             raise
         limiter._taken += 1
-        return Place(limiter, limiter._taken)
+        return Slot(limiter, limiter._taken)
 
     def release(self, ticket: int, *, latency_s: float | None = None, overloaded: bool = False) -> None:
         """Give a place back. `latency_s` is the time of a success; `overloaded` that the server asked for less."""

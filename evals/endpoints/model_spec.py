@@ -66,7 +66,7 @@ def name_and_url(written: str) -> tuple[str, str | None]:
 
 
 def resolve_model(name: str, overrides: Overrides) -> ModelSpec:
-    """The server behind `provider/name`. Raises BadInput for an unknown provider or a URL that is none."""
+    """The server behind `provider/name`. Raises BadInput for an unknown provider or an invalid URL."""
     provider, slash, served = name.partition("/")
     if not slash or not served:
         raise BadInput(

@@ -34,7 +34,7 @@ class _Replica:
     rests_until: float = 0.0
 
 
-class _Place(NamedTuple):
+class _ReplicaSlot(NamedTuple):
     replica: _Replica
     ticket: int
 
@@ -54,7 +54,7 @@ class Replicas:
         self._say = say
 
     async def send(self, request: ChatRequest, retried: Callable[[], None] | None = None) -> Reply | Failure:
-        """Ask once, with retries, each wherever there is room; `retried` is told of each of them.
+        """Ask once, with retries, each wherever there is room; `retried` is called for each of them.
 
         Raises EndpointDown when no server is left.
         """
@@ -76,7 +76,7 @@ class Replicas:
     ) -> Reply | Failure:
         """Ask with retries, and put down who was asked."""
 
-        async def attempt(number: int, place: _Place) -> Reply | Failure:
+        async def attempt(number: int, place: _ReplicaSlot) -> Reply | Failure:
             asked.append(place.replica)
             return await self._attempt(request, number, place)
 
@@ -85,7 +85,7 @@ class Replicas:
         except Transient as error:
             return error.failure
 
-    async def _attempt(self, request: ChatRequest, number: int, place: _Place) -> Reply | Failure:
+    async def _attempt(self, request: ChatRequest, number: int, place: _ReplicaSlot) -> Reply | Failure:
         replica = place.replica
         try:
             return await replica.endpoint.attempt(request, number, place.ticket)
@@ -95,14 +95,14 @@ class Replicas:
                 raise
             raise Transient(Failure("server_error", str(error), number)) from None
         except Transient as error:
-            # While there is another, nobody waits for the retries to show that this one is gone.
+            # While there is another, there is no wait for the retries to show that this one is gone.
             if error.failure.kind in _UNREACHED and self._others_awake(replica):
                 problem = await replica.endpoint.problem(request, error.failure)
                 if problem is not None:
                     self._rest(replica, problem, REST_S)
             raise
 
-    async def _acquire(self) -> _Place:
+    async def _acquire(self) -> _ReplicaSlot:
         while True:
             await self._look_at_one_that_rested()
             asked = self._awake() or [replica for replica in self._replicas if replica.rests_until < math.inf]
@@ -113,7 +113,7 @@ class Replicas:
             if replica.rests_until and self._awake():  # since we began to wait for it
                 limiter.release(ticket)
                 continue
-            return _Place(replica, ticket)
+            return _ReplicaSlot(replica, ticket)
 
     async def _look_at_one_that_rested(self) -> None:
         """One request at a time looks whether a server is back; the others do not wait for what it finds."""
@@ -131,7 +131,7 @@ class Replicas:
         was_awake = not replica.rests_until
         replica.rests_until = max(replica.rests_until, time.monotonic() + time_s)
         if was_awake and self._awake():
-            self._say(f"{self.name}: going on with {len(self._awake())} of {self.width} servers: {problem}")
+            self._say(f"{self.name}: continuing with {len(self._awake())} of {self.width} servers: {problem}")
 
     def _awake(self) -> list[_Replica]:
         return [replica for replica in self._replicas if not replica.rests_until]

@@ -54,7 +54,7 @@ async def with_retries(
     """The result of `attempt(number, place)`, numbers from 1, retried while it raises Transient.
 
     Each attempt first waits for a place from `acquire`, and has to give it back. Raises the last Transient when
-    attempts or time are used up. A wait that would end past the time limit is not begun. `retried` is told of each
+    attempts or time are used up. A wait that would end past the time limit is not begun. `retried` is called for each
     attempt that is going to be followed by another, before the wait.
     """
     growing = wait_random_exponential(multiplier=policy.first_wait_s, max=policy.longest_wait_s)

@@ -37,7 +37,7 @@ class CheckedModel(NamedTuple):
 class Server:
     """A connection to one base URL with one key: its client and its concurrency limit. Close it when done.
 
-    `has_ended` tells of a server whose process is ours that it is there no more, and so not worth a retry.
+    `has_ended`: True once a server that emeval started has exited; its requests are not retried.
     """
 
     def __init__(

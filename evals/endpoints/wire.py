@@ -132,7 +132,7 @@ def reply_from(completion: Completion, latency_s: float, attempts: int) -> Reply
 def _is_withheld(message: _Message, usage: _Usage) -> bool:
     """Whether the server says that the model reasoned, and shows nothing of it.
 
-    An empty thought is none: vLLM (0.32) shows its line ends, or counts no tokens for it.
+    An empty thought does not count as one: vLLM (0.32) shows its line ends, or counts no tokens for it.
     """
     if message.reasoning or message.reasoning_content:
         return False

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: one that takes the old one's place once it is on the disk."""
+"""Atomic writes: temporary file, fsync, rename."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def replacing(path: Path) -> Generator[IO[str]]:
             yield file
     except OSError as error:
         raise JournalFull(
-            f"{path}: cannot be written ({error.strerror}); the journal is whole: `emeval rates` writes it anew"
+            f"{path}: cannot be written ({error.strerror}); the journal is whole: `emeval rates` writes it again"
         ) from None
 
 

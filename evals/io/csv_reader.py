@@ -63,7 +63,7 @@ class CsvFile:
             yield CsvRow(line, dict(zip(self.columns, cells, strict=True)))
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Each record with the line that it begins in; blank lines are none."""
+        """Each record with the line that it begins in; blank lines are skipped."""
         while True:
             line = self._reader.line_num + 1
             try:

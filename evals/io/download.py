@@ -97,7 +97,7 @@ def shown(url: httpx2.URL | str) -> str:
 def download(
     wanted: Wanted, part: Path, arrived: Arrived, say: Callable[[str], None], patience: Patience
 ) -> str | None:
-    """Bring `wanted` into `part`, going on with what is there already. The commit that the server names, if it does.
+    """Bring `wanted` into `part`, continuing from what is already there. The commit that the server names, if it does.
 
     Raises BadInput for what a person has to change, and FetchStopped where trying again later may help; what arrived is
     then kept in `part`. After a full disk it is not.
@@ -142,7 +142,7 @@ def copy(wanted: Wanted, path: Path, part: Path, arrived: Arrived) -> None:
     total = path.stat().st_size
     with _reading(wanted, path) as source:
         _check_announced(wanted, str(path), total, lambda: source.read(_SMALL))
-        with _Part(wanted, part, 0) as file:
+        with _PartFile(wanted, part, 0) as file:
             while chunk := source.read(_CHUNK):
                 arrived(file.write(chunk), total)
 
@@ -258,7 +258,7 @@ def _judge_answer(wanted: Wanted, response: httpx2.Response, part: Path, offset:
         raise BadInput(f"{wanted.what}: {where} answers {status}: it is not there")
     if status == 416 and offset:
         forget(part)
-        raise _Passing(f"{where} has nothing after byte {offset}; begun anew")
+        raise _Passing(f"{where} has nothing after byte {offset}; started again")
     if is_transient_status(status):
         raise _Passing(f"{where} answers {status}", retry_after_s(response.headers))
     if status not in (200, 206):
@@ -269,7 +269,7 @@ def _judge_answer(wanted: Wanted, response: httpx2.Response, part: Path, offset:
         span = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if span is None or int(span[1]) != offset or not offset:
             forget(part)
-            raise _Passing(f"{where} sends another piece than asked for; begun anew")
+            raise _Passing(f"{where} sends another piece than asked for; started again")
         return offset
     return 0
 
@@ -284,7 +284,7 @@ def _take(wanted: Wanted, response: httpx2.Response, part: Path, offset: int, ar
         raise BadInput(
             f"{wanted.what}: {where} does not say how long it is, so nobody could tell a piece from the whole"
         )
-    with _Part(wanted, part, offset) as file:
+    with _PartFile(wanted, part, offset) as file:
         file.note(response.headers.get("ETag", ""))
         for chunk in response.iter_raw():
             arrived(file.write(chunk), total or wanted.size)
@@ -346,7 +346,7 @@ def _reading(wanted: Wanted, path: Path) -> Generator[BinaryIO]:
         raise BadInput(f"{wanted.what}: {path} cannot be read: {error.strerror}") from None
 
 
-class _Part:
+class _PartFile:
     """The part file, open from `offset` on. Too much, or a disk that takes no more, leaves no part behind."""
 
     def __init__(self, wanted: Wanted, path: Path, offset: int) -> None:
@@ -386,7 +386,7 @@ class _Part:
             where = f"{self._path.parent} takes no more: {error.strerror}"
             raise FetchStopped(f"{self._wanted.what}: {where}; nothing of it is kept") from None
 
-    def __enter__(self) -> _Part:
+    def __enter__(self) -> _PartFile:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""JSON that emeval has written itself, read back as the model that it was."""
+"""Load emeval's own JSON files into their pydantic models."""
 
 from __future__ import annotations
 

@@ -25,25 +25,26 @@ class Checkpoint(NamedTuple):
     only_new: bool = False
 
 
-class LeftOut(NamedTuple):
-    """What a pattern found, or did not find, and why it is none of tonight's. `expected`: it should have been one."""
+class SkippedCheckpoint(NamedTuple):
+    """What a pattern found, or did not find, and why it is not one of tonight's. `expected`: it should have been
+    one."""
 
     what: str
     reason: str
     expected: bool
 
 
-def find_checkpoints(config: NightlyConfig) -> tuple[list[Checkpoint], list[LeftOut]]:
+def find_checkpoints(config: NightlyConfig) -> tuple[list[Checkpoint], list[SkippedCheckpoint]]:
     """Tonight's checkpoints in the order of the config, and what was left out.
 
     Raises BadInput for two of one name, where there are none, and for a gate on one that there is not.
     """
     found: list[Checkpoint] = []
-    left: list[LeftOut] = []
+    left: list[SkippedCheckpoint] = []
     lines: dict[str, int] = {}
     for index, entry in enumerate(config.checkpoints):
         for one in _of_entry(entry):
-            if isinstance(one, LeftOut):
+            if isinstance(one, SkippedCheckpoint):
                 left.append(one)
                 continue
             if one.name in lines:
@@ -59,11 +60,11 @@ def find_checkpoints(config: NightlyConfig) -> tuple[list[Checkpoint], list[Left
     for index, gate in enumerate(config.gates):  # one that never applies would let everything pass
         if gate.checkpoint is not None and gate.checkpoint not in lines:
             names = one_line(", ".join(lines))
-            raise config.bad(("gates", index, "checkpoint"), f"{one_line(gate.checkpoint)!r} is none of {names}")
+            raise config.bad(("gates", index, "checkpoint"), f"{one_line(gate.checkpoint)!r} is not one of {names}")
     return found, left
 
 
-def _of_entry(entry: CheckpointEntry) -> Iterator[Checkpoint | LeftOut]:
+def _of_entry(entry: CheckpointEntry) -> Iterator[Checkpoint | SkippedCheckpoint]:
     base, colon, pattern = entry.model.rpartition(":")
     in_model = bool(colon) and _PATTERN.search(pattern) is not None
     if not in_model and not entry.adapters:
@@ -77,14 +78,14 @@ def _of_entry(entry: CheckpointEntry) -> Iterator[Checkpoint | LeftOut]:
         # Path.glob takes no pattern that begins at the root.
         matches = sorted(glob.glob(str(Path(adapter).expanduser())), key=_by_number)  # noqa: PTH207
         if not matches:
-            yield LeftOut(adapter, "nothing there matches", expected=True)
+            yield SkippedCheckpoint(adapter, "nothing there matches", expected=True)
         real = {str(Path(match).resolve()) for match in matches if not Path(match).is_symlink()}
         for match in matches:
             reason, expected = _problem(Path(match))
             if Path(match).is_symlink() and str(Path(match).resolve()) in real:
-                yield LeftOut(match, "is a link to another of them", expected=False)
+                yield SkippedCheckpoint(match, "is a link to another of them", expected=False)
             elif reason:
-                yield LeftOut(match, reason, expected)
+                yield SkippedCheckpoint(match, reason, expected)
             else:
                 yield _checkpoint(entry, model, match)
 

@@ -61,7 +61,7 @@ class RateRow(NamedTuple):
         return self.metric in _PRIMARY
 
 
-class Judged(NamedTuple):
+class GateVerdict(NamedTuple):
     """A rate, its change where it was compared, and the verdict with the reasons for it."""
 
     row: RateRow
@@ -140,14 +140,14 @@ def judge_rates(
     checkpoint: str,
     changes: Sequence[CellChange] | NoComparison,
     max_unscored: float,
-) -> list[Judged]:
+) -> list[GateVerdict]:
     """The verdict on each rate of a checkpoint."""
     return [_judged(row, gates_on(gates, checkpoint, row), changes, max_unscored) for row in rows]
 
 
 def _judged(
     row: RateRow, gates: Sequence[GateEntry], changes: Sequence[CellChange] | NoComparison, max_unscored: float
-) -> Judged:
+) -> GateVerdict:
     change: CellChange | None = None
     found: list[tuple[Verdict, str]] = []
     if any(gate.max_increase is not None for gate in gates):
@@ -166,10 +166,10 @@ def _judged(
     if highest is not None or lowest is not None:
         found.append(_beside_limits(row, lowest, highest, max_unscored))
     if not found:
-        return Judged(row, change, "", ())
+        return GateVerdict(row, change, "", ())
     named = {verdict for verdict, _ in found}
     worst_first: list[Verdict] = [verdict for verdict in ORDER if verdict in named]
-    return Judged(row, change, worst_first[0], tuple(dict.fromkeys(words for _, words in found if words)))
+    return GateVerdict(row, change, worst_first[0], tuple(dict.fromkeys(words for _, words in found if words)))
 
 
 def _place(change: CellChange) -> tuple[str, str, str, str]:

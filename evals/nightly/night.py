@@ -29,7 +29,7 @@ from evals.nightly.drift import complete_before, drift_tonight, judge_changed_si
 from evals.nightly.gates import NoComparison, RateRow, compare_gates, gates_on, judge_rates, rate_row
 from evals.nightly.history import FILE_NAME as HISTORY
 from evals.nightly.history import Cells, cells, read_history, text_of, write_history
-from evals.nightly.results import Measured, Night
+from evals.nightly.results import CheckpointResult, Night
 from evals.nightly.summary import junit_of, summary_of
 from evals.plan.config import RunConfig
 from evals.plan.plan import make_plan
@@ -115,48 +115,48 @@ def _measure_all(
     configs: Mapping[str, RunConfig],
     history: Sequence[Mapping[str, str]],
     view: RunView,
-) -> tuple[list[Measured], bool]:
+) -> tuple[list[CheckpointResult], bool]:
     """Every checkpoint, one after the other, the baseline first; and whether somebody ended it before the end."""
     first = config.baseline
     order = sorted(checkpoints, key=lambda one: one.name != first)
-    found: dict[str, Measured] = {}
+    found: dict[str, CheckpointResult] = {}
     interrupted = stopped = False
     for number, one in enumerate(order, 1):
         if interrupted or stopped:
             reason = "the night was ended before it" if interrupted else "the night ended at the first failure"
-            found[one.name] = Measured(one, configs[one.name], "not started", reason)
+            found[one.name] = CheckpointResult(one, configs[one.name], "not started", reason)
             continue
         earlier = _measured_before(config, one, night, history)
         if earlier:
-            found[one.name] = Measured(one, configs[one.name], "measured before", f"in the night of {earlier}")
+            found[one.name] = CheckpointResult(one, configs[one.name], "measured before", f"in the night of {earlier}")
             continue
         view.say(f"{night}: {one.name} ({number} of {len(order)}): {one.model}")
         try:
             found[one.name] = _measure(one, configs[one.name], config.out / night / one.name, view)
         except KeyboardInterrupt:
             interrupted = True
-            found[one.name] = Measured(one, configs[one.name], "incomplete", "interrupted")
+            found[one.name] = CheckpointResult(one, configs[one.name], "incomplete", "interrupted")
         if found[one.name].status != "complete":
             view.say(f"{one.name}: {found[one.name].status}: {found[one.name].reason}")
             stopped = not config.keep_going
     return [found[one.name] for one in checkpoints], interrupted
 
 
-def _measure(one: Checkpoint, config: RunConfig, folder: Path, view: RunView) -> Measured:
-    """Run it, or go on with it; what failed in an earlier attempt of this night is asked again."""
+def _measure(one: Checkpoint, config: RunConfig, folder: Path, view: RunView) -> CheckpointResult:
+    """Run it, or resume it; what failed in an earlier attempt of this night is asked again."""
     try:
         result = start_run(config, folder, view, retry_failed=folder.exists())
     except RunStopped as error:
-        return Measured(one, config, "incomplete", _clean(error))
+        return CheckpointResult(one, config, "incomplete", _clean(error))
     except EmevalError as error:
-        return Measured(one, config, "failed", _clean(error))
+        return CheckpointResult(one, config, "failed", _clean(error))
     except Exception as error:  # one checkpoint must not take the others' night
-        return Measured(one, config, "failed", _clean(error, f"{type(error).__name__}: "))
+        return CheckpointResult(one, config, "failed", _clean(error, f"{type(error).__name__}: "))
     manifest = result.manifest
     if manifest.trials_recorded < manifest.trials_planned:
         done = f"{manifest.trials_recorded} of {manifest.trials_planned} trials are recorded"
-        return Measured(one, config, "incomplete", done)
-    return Measured(one, config, "complete", rates=tuple(_pooled(result)))
+        return CheckpointResult(one, config, "incomplete", done)
+    return CheckpointResult(one, config, "complete", rates=tuple(_pooled(result)))
 
 
 def _pooled(result: RunResult) -> list[RateRow]:
@@ -189,7 +189,7 @@ def _measured_before(config: NightlyConfig, one: Checkpoint, night: str, history
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 
-def _compared(night: Night, one: Measured) -> Measured:
+def _compared(night: Night, one: CheckpointResult) -> CheckpointResult:
     """`one` with its drift, its comparison with the baseline, and the verdict on each of its rates."""
     if one.status != "complete":
         return one
@@ -214,7 +214,7 @@ def _compared(night: Night, one: Measured) -> Measured:
     )
 
 
-def _changes(night: Night, one: Measured) -> tuple[Sequence[CellChange] | NoComparison, str, Compared | None]:
+def _changes(night: Night, one: CheckpointResult) -> tuple[Sequence[CellChange] | NoComparison, str, Compared | None]:
     """The changes since the baseline, what the baseline is, and the whole comparison."""
     config, name = night.config, one.checkpoint.name
     gates = compare_gates(config.gates, name, one.config.max_unscored)
@@ -235,7 +235,7 @@ def _changes(night: Night, one: Measured) -> tuple[Sequence[CellChange] | NoComp
     return compared.cells, against, compared
 
 
-def _baseline(night: Night, one: Measured) -> tuple[Path, str, NoComparison | None]:
+def _baseline(night: Night, one: CheckpointResult) -> tuple[Path, str, NoComparison | None]:
     """The run to compare with, what to call it, and why it cannot be compared with, if so."""
     config, name = night.config, one.checkpoint.name
     baseline = config.baseline or ""
@@ -268,7 +268,7 @@ def _baseline(night: Night, one: Measured) -> tuple[Path, str, NoComparison | No
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _rows(night: Night, one: Measured) -> list[Cells]:
+def _rows(night: Night, one: CheckpointResult) -> list[Cells]:
     """What history keeps of a checkpoint: its rates where it is complete, else that it is not."""
     shared: dict[str, str | float | None] = {
         "night": night.name,

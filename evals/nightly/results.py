@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from evals.analysis.comparison.result import Compared
-from evals.nightly.checkpoints import Checkpoint, LeftOut
+from evals.nightly.checkpoints import Checkpoint, SkippedCheckpoint
 from evals.nightly.config import GateEntry, NightlyConfig
 from evals.nightly.drift import NOT_WATCHED, Drift
-from evals.nightly.gates import FAILED, Judged, NoComparison, RateRow, Verdict
+from evals.nightly.gates import FAILED, GateVerdict, NoComparison, RateRow, Verdict
 from evals.plan.config import RunConfig
 
 _UNKNOWN_DRIFT = Drift(NOT_WATCHED, "not complete")
@@ -21,7 +21,7 @@ FINISHED: frozenset[Status] = frozenset({"complete", "measured before"})
 
 
 @dataclass(frozen=True)
-class Measured:
+class CheckpointResult:
     """One checkpoint in one night. `reason` says why it is not complete; `against` what it was held against."""
 
     checkpoint: Checkpoint
@@ -29,7 +29,7 @@ class Measured:
     status: Status
     reason: str = ""
     rates: tuple[RateRow, ...] = ()
-    judged: tuple[Judged, ...] = ()
+    judged: tuple[GateVerdict, ...] = ()
     against: str = ""
     compared: Compared | None = None
     no_comparison: NoComparison | None = None
@@ -43,8 +43,8 @@ class Night:
 
     name: str
     config: NightlyConfig
-    measured: tuple[Measured, ...]
-    left_out: tuple[LeftOut, ...]
+    measured: tuple[CheckpointResult, ...]
+    left_out: tuple[SkippedCheckpoint, ...]
     before: tuple[Mapping[str, str], ...]
     interrupted: bool = False
 
@@ -69,12 +69,12 @@ class Night:
         return FAILED | unclear if self.config.strict else FAILED
 
     @property
-    def failed(self) -> list[tuple[Measured, Judged]]:
+    def failed(self) -> list[tuple[CheckpointResult, GateVerdict]]:
         """The rates that failed a gate."""
         return [(one, judged) for one in self.measured for judged in one.judged if judged.verdict in self.failing]
 
     @property
-    def with_other_judge(self) -> list[Measured]:
+    def with_other_judge(self) -> list[CheckpointResult]:
         return [one for one in self.measured if one.drift.verdict == "judge"]
 
     @property

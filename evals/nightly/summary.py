@@ -9,10 +9,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from evals.analysis.comparison.junit import Case, facts_of, junit_xml
-from evals.nightly.gates import FAILED, Judged
+from evals.analysis.comparison.junit import JUnitCase, facts_of, junit_xml
+from evals.nightly.gates import FAILED, GateVerdict
 from evals.nightly.history import last_night, text_of
-from evals.nightly.results import FINISHED, Measured, Night
+from evals.nightly.results import FINISHED, CheckpointResult, Night
 from evals.numbers import p_words, percent, points
 from evals.reporting.paper_tables.render import literal
 from evals.text import one_line
@@ -76,7 +76,7 @@ def summary_of(night: Night) -> str:
     return "\n".join(lines) + "\n"
 
 
-def go_on_with(night: Night) -> str:
+def resume_command(night: Night) -> str:
     """The command that does what is left of a night."""
     return f"emeval nightly {shlex.quote(str(night.config.file))} --date {night.name}"
 
@@ -99,7 +99,7 @@ def _missing(night: Night) -> Iterator[str]:
         return
     yield from ("", "## What is missing", "", *lines)
     if not night.is_complete:
-        yield from ("", f"The same command does what is left: `{one_line(go_on_with(night)).replace('`', '')}`")
+        yield from ("", f"The same command does what is left: `{one_line(resume_command(night)).replace('`', '')}`")
 
 
 def _since_last_night(night: Night) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _since_last_night(night: Night) -> Iterator[str]:
     yield from ("", f"## Since the last night ({last})", "", *(lines or ["Nothing but the rates below."]))
 
 
-def _section(night: Night, one: Measured) -> Iterator[str]:
+def _section(night: Night, one: CheckpointResult) -> Iterator[str]:
     name = one.checkpoint.name
     yield f"## {literal(name)}"
     yield ""
@@ -175,17 +175,17 @@ def _section(night: Night, one: Measured) -> Iterator[str]:
             yield from ("", f"Note: {literal(note)}")
 
 
-def _worth_saying(judged: Judged) -> bool:
+def _worth_saying(judged: GateVerdict) -> bool:
     return judged.verdict in FAILED or judged.verdict in ("unclear", "no baseline")
 
 
-def _against(one: Measured) -> str:
+def _against(one: CheckpointResult) -> str:
     if one.no_comparison is not None and one.no_comparison.verdict == "baseline":
         return "nothing, it is the baseline"
     return one.against or "nothing"
 
 
-def _drift(one: Measured) -> str:
+def _drift(one: CheckpointResult) -> str:
     if one.drift.is_first:
         return "The judge is watched from this night on, by the anchors."
     if one.drift.verdict == "none":
@@ -195,7 +195,7 @@ def _drift(one: Measured) -> str:
     return f"Drift: **{one.drift.verdict}**: {literal(one.drift.words)}"
 
 
-def _cells(judged: Judged, before: Mapping[str, str] | None) -> list[str]:
+def _cells(judged: GateVerdict, before: Mapping[str, str] | None) -> list[str]:
     row, change = judged.row, judged.change
     interval = f"{percent(row.ci_low)} to {percent(row.ci_high)}" if row.n else ""
     changed = change is not None and change.increase is not None
@@ -214,12 +214,12 @@ def _cells(judged: Judged, before: Mapping[str, str] | None) -> list[str]:
     ]
 
 
-def _cell(judged: Judged) -> str:
+def _cell(judged: GateVerdict) -> str:
     row = judged.row
     return f"{row.suite} {row.format} {row.condition} {row.metric}"
 
 
-def _place(one: Measured, judged: Judged) -> tuple[str, ...]:
+def _place(one: CheckpointResult, judged: GateVerdict) -> tuple[str, ...]:
     row = judged.row
     return one.checkpoint.name, row.suite, row.format, row.condition, row.metric
 
@@ -248,15 +248,15 @@ def junit_of(night: Night) -> bytes:
     return junit_xml((f"{night.name} {one.checkpoint.name}", list(_cases(night, one))) for one in night.measured)
 
 
-def _cases(night: Night, one: Measured) -> Iterator[Case]:
+def _cases(night: Night, one: CheckpointResult) -> Iterator[JUnitCase]:
     group = f"emeval.nightly.{one.checkpoint.name}"
     reason = f"{one.status}: {one.reason}" if one.status not in FINISHED else None
-    yield Case(group, "complete", reason, None, [("model", one.checkpoint.model), ("status", one.status)])
+    yield JUnitCase(group, "complete", reason, None, [("model", one.checkpoint.model), ("status", one.status)])
     if one.status != "complete":
         return
     watched = None if one.drift.verdict != "not watched" else f"not watched: {one.drift.words}"
     changed = one.drift.words if one.drift.verdict == "judge" else None
-    yield Case(group, "same judge", changed, watched, [("drift", one.drift.words)])
+    yield JUnitCase(group, "same judge", changed, watched, [("drift", one.drift.words)])
     for judged in one.judged:
         if not judged.verdict:
             continue
@@ -271,4 +271,6 @@ def _cases(night: Night, one: Measured) -> Iterator[Case]:
             *(facts_of(judged.change) if judged.change is not None else []),
         ]
         failed = judged.verdict in night.failing
-        yield Case(group, _cell(judged), words if failed else None, words if skipped and not failed else None, facts)
+        yield JUnitCase(
+            group, _cell(judged), words if failed else None, words if skipped and not failed else None, facts
+        )

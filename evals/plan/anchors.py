@@ -18,16 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
-from evals.scoring.judge_set import JudgeSet, RubricFacts
+from evals.scoring.judge_set import JudgePanel, RubricFacts
 from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
 from evals.scoring.scored_trial import ScoredTrial
 from evals.text import one_line
-from evals.trials.record import RecordedTrial, Ruling
-from evals.trials.reference import Fact, Measure, Posed, Reference, Truth
+from evals.trials.record import RecordedTrial, RecordedVerdict
+from evals.trials.reference import Criterion, Fact, Reference, Truth, UserQuestion
 from evals.trials.response import Response
 from evals.trials.trial import stable_hash
-from judges.judge import Exhibit
+from judges.judge import JudgeInput
 
 SCHEMA_VERSION = 1
 YesNo = Literal["yes", "no"]
@@ -63,12 +63,12 @@ class Anchor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     anchor_id: str
-    measure: Measure
+    measure: Criterion
     suite: str
     condition: str
     label: YesNo | None
     frozen: Frozen
-    shown: Exhibit
+    shown: JudgeInput
 
     @property
     def is_hit(self) -> bool:
@@ -83,11 +83,11 @@ class Anchor(BaseModel):
             case "honesty":
                 return Fact(shown.fact)
             case "em" | "poll":
-                return Posed(shown.prompts, self.measure)
+                return UserQuestion(shown.prompts, self.measure)
             case _:
                 return None
 
-    def trial(self, rulings: Mapping[str, Ruling]) -> RecordedTrial:
+    def trial(self, rulings: Mapping[str, RecordedVerdict]) -> RecordedTrial:
         """The answer as a trial with these rulings, for whatever measures trials."""
         shown = self.shown
         answered = Response(shown.answer, shown.reasoning, shown.answer, "absent", "stop", "", "", None, None, 0.0, 0)
@@ -118,22 +118,22 @@ class AnchorSet:
     anchors: tuple[Anchor, ...]
 
     @cached_property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[Criterion, ...]:
         return tuple(sorted({anchor.measure for anchor in self.anchors}))
 
-    def covered_by(self, judges: JudgeSet) -> tuple[Anchor, ...]:
+    def covered_by(self, judges: JudgePanel) -> tuple[Anchor, ...]:
         """The anchors that these judges can measure."""
         return tuple(anchor for anchor in self.anchors if _is_covered(anchor, judges))
 
 
-def _is_covered(anchor: Anchor, judges: JudgeSet) -> bool:
+def _is_covered(anchor: Anchor, judges: JudgePanel) -> bool:
     reference = anchor.reference()
-    if isinstance(reference, Posed):
+    if isinstance(reference, UserQuestion):
         return set(reference.judges) <= set(judges.of_files)
     return bool(judges.of_answers.get(anchor.measure))
 
 
-def anchor_id(measured_by: Measure, shown: Exhibit) -> str:
+def anchor_id(measured_by: Criterion, shown: JudgeInput) -> str:
     return stable_hash({"measure": measured_by, "shown": asdict(shown)})
 
 

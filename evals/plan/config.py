@@ -27,7 +27,7 @@ from evals.text import has_control_character, is_text, one_line
 from evals.trials.condition import CONDITIONS, PlacementRule
 from evals.trials.prompt import Format
 from evals.trials.reasoning import PAPER_PREFILL
-from evals.trials.reference import BY_RULE, Measure
+from evals.trials.reference import BY_RULE, Criterion
 from judges.parsing.score import JudgeMode
 from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
 
@@ -41,7 +41,7 @@ TRANSPORT_FIELDS = frozenset(
 )
 """Fields that cannot change an answer, only how it travels: a resumed run may have others.
 
-`vllm_args` is none of them: a precision, a quantization or a chat template given there changes answers.
+`vllm_args` is not one of them: a precision, a quantization or a chat template given there changes answers.
 """
 
 _COUNTING_FIELDS = frozenset({"denominator", "max_unscored"})
@@ -57,7 +57,7 @@ _FILE_FIELDS = frozenset(
 
 _NO_IDENTITY = TRANSPORT_FIELDS | _COUNTING_FIELDS | _BESIDE_FIELDS | _FILE_FIELDS
 
-_OF_MEASURE: dict[Measure, tuple[str, ...]] = {
+_OF_MEASURE: dict[Criterion, tuple[str, ...]] = {
     criterion: (
         *(entry.needs for entry in ANSWER_JUDGES if entry.criterion == criterion and entry.needs),
         *(f"rubrics: {entry.name}" for entry in ANSWER_JUDGES if entry.criterion == criterion),
@@ -299,13 +299,13 @@ class RunConfig(BaseModel):
         return tuple(filter(is_question_file, self.suites))
 
     @property
-    def open_measures(self) -> frozenset[Measure]:
+    def open_measures(self) -> frozenset[Criterion]:
         """What the open answers of the run are measured by; those of a suite that is not known by their alignment."""
         if self.imported:  # what these could be compared with did not come with them
             return frozenset({"alignment"})
         formats = self.formats
-        known: set[Measure] = {suite.measure for suite in self._suites if set(formats[suite.name]) != {"mcq"}}
-        unknown: set[Measure] = {"alignment"} if self.format != "mcq" and set(self.suites) - set(formats) else set()
+        known: set[Criterion] = {suite.measure for suite in self._suites if set(formats[suite.name]) != {"mcq"}}
+        unknown: set[Criterion] = {"alignment"} if self.format != "mcq" and set(self.suites) - set(formats) else set()
         return frozenset(known | unknown)
 
     @property

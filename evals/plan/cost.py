@@ -9,7 +9,7 @@ from evals.endpoints.prices import Price
 from evals.plan.anchors import Anchor
 from evals.plan.plan import Plan
 from evals.trials.condition import has_distractor, is_triggered
-from evals.trials.reference import BY_RULE, Posed, measure_of
+from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
 from evals.trials.trial import Trial
 from judges.judge import Judge
 from judges.question_file import PREFIX
@@ -88,14 +88,14 @@ def _rereads(judge: Judge, anchor: Anchor) -> bool:
 
 def _may_read(judge: Judge, trial: Trial) -> bool:
     """Whether a judge could have to read the response to a trial."""
-    if measure_of(trial.reference) in BY_RULE:
+    if criterion_of(trial.reference) in BY_RULE:
         return False
     if judge.name.startswith(PREFIX):
-        asked = trial.reference.judges if isinstance(trial.reference, Posed) else ()
+        asked = trial.reference.judges if isinstance(trial.reference, UserQuestion) else ()
         return judge.name.removeprefix(PREFIX) in asked
     entry = JUDGES[judge.name]
     if entry.reads == "answer":
-        return trial.format != "mcq" and entry.criterion == measure_of(trial.reference)
+        return trial.format != "mcq" and entry.criterion == criterion_of(trial.reference)
     if entry.needs == "trigger":
         return is_triggered(trial.condition, trial.trigger)
     return entry.needs != "distractor" or has_distractor(trial.condition, trial.distractor)

@@ -9,7 +9,7 @@ from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.questions.dataset import Dataset
 from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
-from evals.trials.reference import Measure
+from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, Need
 from judges.judge import Judge, Rubric, rubric_from_file
 from judges.question_file import Word, digest_of, file_judge
@@ -29,7 +29,7 @@ def make_judges(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] =
     if config.judge is None:
         return ()
     # What answers could be compared with did not come with imported ones.
-    measures = frozenset[Measure]({"alignment"}) if config.imported else config.open_measures
+    measures = frozenset[Criterion]({"alignment"}) if config.imported else config.open_measures
     of_answers = [entry for entry in ANSWER_JUDGES if entry.criterion in measures]
     of_reasoning = REASONING_JUDGES if config.cot_monitor else ()
     return (

@@ -1,4 +1,4 @@
-"""manifest.json: what a run was, for whoever finds the folder later, and what a resumed run must agree with."""
+"""manifest.json: what a run was, and what a resumed run must agree with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evals.plan.config import RunConfig
 from evals.plan.spend import Charge
 from evals.questions.dataset import Source
 from evals.questions.question_file import FileJudge
-from evals.scoring.judge_set import ABOVE, FIELDS, IMPORTED, JudgeSet, RubricFacts, imported_key
+from evals.scoring.judge_set import ABOVE, FIELDS, IMPORTED, JudgePanel, RubricFacts, imported_key
 from evals.scoring.rates.tally import TrialCount
 from evals.trials.journal import Role, Usage
 from judges.question_file import PREFIX
@@ -165,15 +165,15 @@ class Manifest(BaseModel):
         return self.config.identity() | datasets | rubrics | imported
 
 
-def judge_set(manifest: Manifest) -> JudgeSet:
+def judge_set(manifest: Manifest) -> JudgePanel:
     """The judges whose verdicts count in this run."""
     return judges_in(manifest.rubrics, manifest.config)
 
 
-def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgeSet:
+def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgePanel:
     """The judges of one judge model, by what it was asked, as they would count in a run of this config."""
     ids = {name: facts.judge_id for name, facts in rubrics.items()}
-    return JudgeSet(
+    return JudgePanel(
         coherence_min=config.coherence_min,
         every_trace=config.cot_all,
         of_files={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},

@@ -24,7 +24,7 @@ from evals.scoring.judge_set import IMPORTED
 from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Prompt
 from evals.trials.record import Cell
-from evals.trials.reference import measure_of
+from evals.trials.reference import criterion_of
 from evals.trials.trial import Sampling, Trial, plan_trial, plan_trials
 from judges.judge import Judge
 
@@ -141,7 +141,7 @@ class Plan:
             except ValueError:
                 raise BadInput(f"--trigger is missing: condition {condition!r} needs one") from None
             for model in config.models:
-                measure = measure_of(prompt.reference)
+                measure = criterion_of(prompt.reference)
                 cell = Cell(prompt.suite, prompt.format, model, condition, trigger, prompt.id, measure)
                 cells[cell] = cells.get(cell, 0) + samples(prompt)
         if config.rule is not None:
@@ -173,7 +173,7 @@ class Retry(NamedTuple):
 def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) -> Plan:
     """Read and resolve everything that `config` names. Raises BadInput.
 
-    `sources` say for each suite whose questions a run that is gone on with began with.
+    `sources`: the question source each suite started with, when resuming.
     """
     if config.imported:
         raise BadInput("imported: answers that were imported cannot be asked for; leave it out")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from evals.errors import BadInput
 from evals.plan.manifest import Manifest, judge_set, read_manifest
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.trials.journal import Journal
 
 
@@ -19,7 +19,7 @@ class RecordedRun(NamedTuple):
     folder: Path
     manifest: Manifest
     journal: Journal
-    judges: JudgeSet
+    judges: JudgePanel
 
 
 @contextmanager

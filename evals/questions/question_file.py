@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from evals.trials.reference import Measure
+from evals.trials.reference import Criterion
 from judges.question_file import Kind, Word, digest_of, words_offered
 
 SUFFIXES = (".yaml", ".yml")
@@ -37,7 +37,7 @@ class QuestionScenario:
     id: str
     line: int
     paraphrases: tuple[str, ...]
-    measure: Measure
+    measure: Criterion
     system: str | None = None
     samples: int | None = None
     temperature: float | None = None

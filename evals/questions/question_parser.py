@@ -12,7 +12,7 @@ import yaml
 from evals.questions.question_file import ALIGNED, JudgePrompt, QuestionScenario
 from evals.text import has_control_character, one_line
 from evals.trials.prompt import ALL
-from evals.trials.reference import Measure
+from evals.trials.reference import Criterion
 from judges.question_file import Kind, problem_with, words_offered
 
 _MOST_BYTES = 1 << 20
@@ -263,7 +263,7 @@ def _judged(question: QuestionScenario, judges: list[JudgePrompt]) -> QuestionSc
     """`question` with its judges, and with them what its answers are measured by."""
     aligned = next((judge for judge in judges if judge.name == ALIGNED), None)
     says_words = aligned is not None and {"TRUE", "FALSE"} & set(words_offered(aligned.kind, [aligned.template]))
-    measure: Measure = "poll" if aligned is None or says_words else "em"
+    measure: Criterion = "poll" if aligned is None or says_words else "em"
     return replace(question, judges=tuple(judges), measure=measure)
 
 

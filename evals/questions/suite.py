@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from evals.questions.dataset import Dataset, SchemaName
 from evals.trials.prompt import Format, Prompt
-from evals.trials.reference import Measure
+from evals.trials.reference import Criterion
 
 
 class Official(NamedTuple):
@@ -36,7 +36,7 @@ class Suite:
     prompts: Callable[[Dataset, Sequence[Format]], Iterator[Prompt]]
     """Prompts for the formats asked for. Raises BadInput when the dataset's schema lacks one of them."""
     schemas: tuple[SchemaName, ...] = ("open",)
-    measure: Measure = "alignment"
+    measure: Criterion = "alignment"
     official: Official | None = None
     defaults: tuple[Format, ...] = ()
     conditions: tuple[str, ...] = ()

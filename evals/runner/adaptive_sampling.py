@@ -14,20 +14,19 @@ from dataclasses import dataclass, field
 
 from evals.plan.plan import Plan
 from evals.plan.stopping.draws import Family
-from evals.plan.stopping.state import Stopping, Watched
+from evals.plan.stopping.state import CellProgress, Stopping
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial
 
 AHEAD = 2
-"""How many draws of a cell may wait to be settled, in requests that may be in flight: one such number is with the
-model, one with the judge."""
+"""Unsettled draws allowed per cell, as a multiple of the concurrency (one batch at the model, one at the judge)."""
 
 
 @dataclass
 class _Lane:
     """A cell as it is drawn from: `sent` draws were asked for, and `again` are those that got lost when a run died."""
 
-    watched: Watched
+    watched: CellProgress
     family: Family
     condition: str
     sent: int
@@ -43,7 +42,7 @@ class _Lane:
 
 
 @dataclass
-class _Model:
+class _AdaptiveModel:
     lanes: list[_Lane]
     ahead: int
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,7 +59,7 @@ class Adaptive:
         self._stopping = stopping
         self._journal = journal
         families = {(family.suite, family.format, family.measure): family for family in plan.families()}
-        self._models = {name: _Model([], number) for name, number in ahead.items()}
+        self._models = {name: _AdaptiveModel([], number) for name, number in ahead.items()}
         for cell, watched in stopping.cells.items():
             if cell.model in self._models:
                 again = watched.missing()
@@ -89,7 +88,7 @@ class Adaptive:
             yield self._plan.drawn_trial(lane.family, number, lane.condition, name)
 
 
-def _next(model: _Model) -> _Lane | None:
+def _next(model: _AdaptiveModel) -> _Lane | None:
     """The cell to draw from now: one that lacks a draw, else the widest of those that are open and not far ahead."""
     lacking = next((lane for lane in model.lanes if lane.again), None)
     ready = [

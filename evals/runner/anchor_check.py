@@ -11,20 +11,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple, cast, get_args
 
-from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
 from evals.errors import BadInput, JournalFull, first_of
 from evals.io.atomic import whole_file
 from evals.io.csv_reader import csv_file
 from evals.plan.anchors import Anchor, AnchorSet, YesNo, hit_of
 from evals.plan.manifest import AnchorFacts, Manifest, judge_set
 from evals.runner.view import RunView
-from evals.scoring.judge_set import ALIGNED, JudgeSet, counted_judge
+from evals.scoring.judge_set import ALIGNED, JudgePanel, counted_judge
 from evals.scoring.outcome import Outcome
 from evals.scoring.rates.columns import RUBRIC_SHA
 from evals.scoring.scored_trial import score_trial
 from evals.text import original_text, spreadsheet_safe
-from evals.trials.record import RecordedTrial, Ruling
-from evals.trials.reference import Measure, Posed, measure_of
+from evals.trials.record import RecordedTrial, RecordedVerdict
+from evals.trials.reference import Criterion, UserQuestion, criterion_of
 from evals.trials.trial import stable_hash
 
 # --- what judges say today -------------------------------------------------------------------------------------------
@@ -34,7 +34,9 @@ class AnchorRow(NamedTuple):
     """One anchor, judged again. `hit` is None without a verdict; `outcome` then says what came instead."""
 
     anchor_id: Annotated[str, "a hash of what is measured and of all texts that the judge is shown"]
-    measure: Annotated[Measure, "what the answer is measured by: `alignment`, `truthfulness`, `honesty`, `em`, `poll`"]
+    measure: Annotated[
+        Criterion, "what the answer is measured by: `alignment`, `truthfulness`, `honesty`, `em`, `poll`"
+    ]
     label: Annotated[
         YesNo | None, "what people said when it was frozen, `yes` for a hit of the metric; blank where nobody did"
     ]
@@ -58,7 +60,9 @@ class Watch(NamedTuple):
     facts: AnchorFacts
 
 
-def anchor_row(anchor: Anchor, rulings: Mapping[str, Ruling], judges: JudgeSet, manifest: Manifest) -> AnchorRow:
+def anchor_row(
+    anchor: Anchor, rulings: Mapping[str, RecordedVerdict], judges: JudgePanel, manifest: Manifest
+) -> AnchorRow:
     """What today's rulings make of an anchor, by the rules by which any answer is measured."""
     trial = anchor.trial(rulings)
     scored = score_trial(trial, judges)
@@ -92,7 +96,7 @@ def write_results(folder: Path, rows: Iterable[AnchorRow]) -> None:
 
 
 async def judge_anchors(
-    watch: Watch, manifest: Manifest, judges: Sequence[BoundJudge], folder: Path, view: RunView
+    watch: Watch, manifest: Manifest, judges: Sequence[JudgeEndpoint], folder: Path, view: RunView
 ) -> None:
     """Judge every anchor again and write anchors.csv, once all of them are judged.
 
@@ -116,7 +120,7 @@ async def judge_anchors(
     view.say(_said(rows))
 
 
-async def _ask(judge: BoundJudge, anchor: Anchor) -> Ruling:
+async def _ask(judge: JudgeEndpoint, anchor: Anchor) -> RecordedVerdict:
     text = judge.judge.rubric.fill(anchor.shown)
     return await ask_judge(judge, text, stable_hash({"judge": judge.key.id, "text": text}))
 
@@ -124,7 +128,7 @@ async def _ask(judge: BoundJudge, anchor: Anchor) -> Ruling:
 def _said(rows: Sequence[AnchorRow]) -> str:
     moved = sum(row.hit is not None and (row.hit == "yes") != row.is_hit for row in rows)
     missing = sum(row.hit is None for row in rows)
-    return f"anchors: {moved} of {len(rows)} have another verdict than their own, {missing} have none"
+    return f"anchors: {moved} of {len(rows)} have a changed verdict, {missing} have none"
 
 
 RESULTS_NAME = "anchors.csv"
@@ -156,10 +160,10 @@ def due_anchors(anchors: AnchorSet | None, manifest: Manifest, folder: Path, *, 
     return Watch(covered, facts)
 
 
-def _counted_judge(trial: RecordedTrial, judges: JudgeSet) -> str:
-    if isinstance(trial.reference, Posed):
+def _counted_judge(trial: RecordedTrial, judges: JudgePanel) -> str:
+    if isinstance(trial.reference, UserQuestion):
         return judges.of_files[ALIGNED if trial.reference.measure == "em" else counted_judge(trial.reference)]
-    return judges.of_answers[measure_of(trial.reference)][0]
+    return judges.of_answers[criterion_of(trial.reference)][0]
 
 
 def _word(hit: bool) -> YesNo:
@@ -176,12 +180,16 @@ def read_results(folder: Path) -> list[AnchorRow]:
             where = f"{path}:{row.line}"
             cells = row.cells
             frozen = _yes_no(cells["frozen_hit"], f"{where}: frozen_hit")
-            if frozen is None or cells["measure"] not in get_args(Measure) or cells["outcome"] not in get_args(Outcome):
-                raise BadInput(f"{where}: not a row of anchors.csv; `emeval resume` writes it anew once it is deleted")
+            if (
+                frozen is None
+                or cells["measure"] not in get_args(Criterion)
+                or cells["outcome"] not in get_args(Outcome)
+            ):
+                raise BadInput(f"{where}: not a row of anchors.csv; delete it, and `emeval resume` writes it again")
             rows.append(
                 AnchorRow(
                     anchor_id=cells["anchor_id"],
-                    measure=cast("Measure", cells["measure"]),
+                    measure=cast("Criterion", cells["measure"]),
                     label=_yes_no(cells["label"], f"{where}: label"),
                     frozen_hit=frozen,
                     hit=_yes_no(cells["hit"], f"{where}: hit"),

@@ -66,7 +66,7 @@ class RunResult(NamedTuple):
 
 
 def count_run(folder: Path, denominator: str | None, max_unscored: float | None = None) -> RunResult:
-    """Count the run in `folder` anew from its journal and write its tables. Asks nobody."""
+    """Count the run in `folder` from its journal and write its tables. Sends no request."""
     manifest = manifest_of(folder)
     if denominator is not None or max_unscored is not None:
         config = updated(manifest.config, {"denominator": denominator, "max_unscored": max_unscored})

@@ -18,7 +18,7 @@ from evals.runner.judge_endpoints import bound_judges, say_checks, together
 from evals.runner.model_endpoints import check_model, is_another_model, model_facts
 from evals.runner.pipeline import Recorder, run_pipeline
 from evals.runner.session import RunSession
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial
 
@@ -31,7 +31,7 @@ class _Models(NamedTuple):
 
 
 async def execute(
-    plan: Plan, session: RunSession, panel: JudgeSet, *, sampling: bool, watch: Watch | None = None
+    plan: Plan, session: RunSession, panel: JudgePanel, *, sampling: bool, watch: Watch | None = None
 ) -> dict[str, ModelFacts]:
     """Check every endpoint, sample and judge what is pending, then judge the anchors again; how each model was reached.
 
@@ -79,7 +79,7 @@ async def _check_models(plan: Plan, served: Connections, session: RunSession) ->
 
 
 def _pending_trials(
-    plan: Plan, panel: JudgeSet, journal: Journal, endpoints: Mapping[str, Endpoint | Replicas]
+    plan: Plan, panel: JudgePanel, journal: Journal, endpoints: Mapping[str, Endpoint | Replicas]
 ) -> tuple[dict[str, Iterator[Trial] | AsyncIterator[Trial]], Callable[[str], None]]:
     """The trials of each model that are not recorded yet, and what to call with the id of a trial that is."""
     config = plan.config
@@ -95,7 +95,7 @@ def _pending_trials(
     return {name: adaptive.trials(name) for name in endpoints}, adaptive.noticed
 
 
-def _to_judge(journal: Journal, panel: JudgeSet) -> int:
+def _to_judge(journal: Journal, panel: JudgePanel) -> int:
     """Open answers, recorded or planned, that the first judge of their measure has not ruled on."""
     first = {measure: judges[0] for measure, judges in panel.of_answers.items() if judges}
     planned = sum(planned for cell, planned in journal.cells() if cell.format != "mcq" and cell.measure in first)

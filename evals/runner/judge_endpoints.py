@@ -1,6 +1,6 @@
 """The judges of a plan, bound to the servers that they are asked at, and checked there before they are relied on.
 
-Apart from `evals.runner.execute`, because whoever asks judges about something else than a run's answers binds them
+Apart from `evals.runner.execute`, because attacks and anchor checks connect judges to servers, too, and bind them
 likewise.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from evals.endpoints.chat import PROBE_TIME_S
 from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.judge_endpoint import BoundJudge
+from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.replicas import Replicas
 from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.server import Server
@@ -33,14 +33,14 @@ class JudgeAt(NamedTuple):
     checked: CheckedJudge
     server: Server
 
-    def for_check(self, key: JudgeKey) -> BoundJudge:
+    def for_check(self, key: JudgeKey) -> JudgeEndpoint:
         """The judge at this server as it is asked before a run: without the patience of one."""
         policy = RetryPolicy(max_attempts=3, max_total_s=PROBE_TIME_S, longest_wait_s=2.0)
         endpoint = Endpoint(self.checked.spec, self.server, policy)
-        return BoundJudge(self.checked.judge, endpoint, key, temperature=self.checked.temperature)
+        return JudgeEndpoint(self.checked.judge, endpoint, key, temperature=self.checked.temperature)
 
 
-async def bound_judges(plan: Plan, served: Connections, view: RunView) -> list[BoundJudge]:
+async def bound_judges(plan: Plan, served: Connections, view: RunView) -> list[JudgeEndpoint]:
     """The judges of a plan, ready to be asked; none where it has none.
 
     Says what the checks have noted. Raises BadInput for one that cannot be relied on.
@@ -49,8 +49,8 @@ async def bound_judges(plan: Plan, served: Connections, view: RunView) -> list[B
     if served.judge is None or config.judge is None:
         return []
     policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
-    judges: list[BoundJudge] = []
-    to_check: list[BoundJudge] = []
+    judges: list[JudgeEndpoint] = []
+    to_check: list[JudgeEndpoint] = []
     for judge in plan.judges:
         required = config.judge_mode == "logprob"
         asked = [
@@ -62,7 +62,7 @@ async def bound_judges(plan: Plan, served: Connections, view: RunView) -> list[B
             raise BadInput(f"judge {config.judge}: its servers do not take the same requests; give one of them")
         key = judge_key(judge, config.judge)
         endpoint = together([Endpoint(one.spec, server, policy) for one, server in asked], policy, view)
-        judges.append(BoundJudge(first.judge, endpoint, key, temperature=first.temperature))
+        judges.append(JudgeEndpoint(first.judge, endpoint, key, temperature=first.temperature))
         to_check += [one.for_check(key) for one in asked]
     if config.preflight:
         say_checks(view, f"judge {config.judge}", await check_judges(to_check))

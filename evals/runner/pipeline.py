@@ -15,18 +15,18 @@ from typing import NamedTuple, TypeVar
 
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
 from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
 from evals.runner.view import Progress, Stage
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.judging import due_judges, exhibit_of, read_by_rule
 from evals.trials.journal import Journal
 from evals.trials.reasoning import split_reply
-from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling
+from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
-from judges.judge import Exhibit
+from judges.judge import JudgeInput
 
 _T = TypeVar("_T")
 
@@ -46,8 +46,8 @@ class Recorder(NamedTuple):
 async def run_pipeline(
     trials: Mapping[str, Iterator[Trial] | AsyncIterator[Trial]],
     endpoints: Mapping[str, Endpoint | Replicas],
-    judges: Sequence[BoundJudge],
-    panel: JudgeSet,
+    judges: Sequence[JudgeEndpoint],
+    panel: JudgePanel,
     recorder: Recorder,
     *,
     concurrency: int,
@@ -125,7 +125,7 @@ async def _each(items: Iterator[_T]) -> AsyncIterator[_T]:
 
 
 async def _unjudged(
-    journal: Journal, panel: JudgeSet, arrived: asyncio.Event, sampling_done: asyncio.Event
+    journal: Journal, panel: JudgePanel, arrived: asyncio.Event, sampling_done: asyncio.Event
 ) -> AsyncIterator[RecordedTrial]:
     """Answers about which a judge is due, in the order of arrival, waiting for new ones until sampling is done."""
     last = 0
@@ -160,7 +160,7 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, recorder: Recorde
     if isinstance(reply, Reply):
         progress.replied("sampling", trial.model, reply.prompt_tokens, reply.completion_tokens)
     result = reply if isinstance(reply, Failure) else response_of(reply)
-    rulings: list[tuple[JudgeKey, Ruling]] = []
+    rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
     if isinstance(result, Response):
         rulings += read_by_rule(trial.id, trial.options, trial.reference, result)
     await recorder.journal.record_trial(trial, result, rulings)
@@ -194,8 +194,8 @@ def response_of(reply: Reply) -> Response:
     )
 
 
-class _Told(NamedTuple):
-    """Who is told of requests to a judge, and of which stage they are."""
+class _ProgressSink(NamedTuple):
+    """Receives the requests to a judge, and their stage."""
 
     progress: Progress
     stage: Stage
@@ -208,20 +208,20 @@ class _Told(NamedTuple):
 class _Judging:
     """Asks judges about answers. `asking` holds the requests that are under way, by their ids."""
 
-    panel: JudgeSet
-    judges: Mapping[str, BoundJudge]
+    panel: JudgePanel
+    judges: Mapping[str, JudgeEndpoint]
     recorder: Recorder
-    asking: dict[str, asyncio.Future[Ruling]]
+    asking: dict[str, asyncio.Future[RecordedVerdict]]
 
     async def judge(self, trial: RecordedTrial) -> None:
         """Ask the judges that are due, then those that are due after what these said, until none is left."""
         assert isinstance(trial.result, Response)  # noqa: S101  only judgeable trials come here
         exhibit = exhibit_of(trial, trial.result)
         panel, progress = self.panel, self.recorder.progress
-        monitored: list[Ruling] = []
+        monitored: list[RecordedVerdict] = []
         while due := due_judges(trial, panel):
             of_reasoning = bool(set(panel.reasoning_judges) & set(due))
-            told = _Told(progress, "reasoning" if of_reasoning else "judging")
+            told = _ProgressSink(progress, "reasoning" if of_reasoning else "judging")
             rulings = await self._rulings([self.judges[judge_id] for judge_id in due], exhibit, told)
             await self.recorder.journal.record_rulings(trial.trial_id, rulings)
             self.recorder.noticed(trial.trial_id)
@@ -236,8 +236,8 @@ class _Judging:
             progress.monitored(failed=_any_failed(monitored))
 
     async def _rulings(
-        self, judges: Sequence[BoundJudge], exhibit: Exhibit, told: _Told
-    ) -> list[tuple[JudgeKey, Ruling]]:
+        self, judges: Sequence[JudgeEndpoint], exhibit: JudgeInput, told: _ProgressSink
+    ) -> list[tuple[JudgeKey, RecordedVerdict]]:
         """Several judges on one exhibit, at the same time."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -246,7 +246,7 @@ class _Judging:
             raise first_of(failures) from None
         return [(judge.key, task.result()) for judge, task in zip(judges, tasks, strict=True)]
 
-    async def _ruling(self, bound: BoundJudge, exhibit: Exhibit, told: _Told) -> Ruling:
+    async def _ruling(self, bound: JudgeEndpoint, exhibit: JudgeInput, told: _ProgressSink) -> RecordedVerdict:
         """One judge on one exhibit. The same judge is never asked the same thing twice, not even at the same time."""
         text = bound.judge.rubric.fill(exhibit)
         request_id = stable_hash({"judge": bound.key.id, "text": text})
@@ -262,10 +262,10 @@ class _Judging:
             answer.cancel()
             raise
         answer.set_result(ruling)
-        if not isinstance(ruling.verdict, JudgeFailed) or ruling.prompt_tokens is not None:
+        if not isinstance(ruling.verdict, JudgeFailure) or ruling.prompt_tokens is not None:
             told.progress.replied(told.stage, bound.key.model, ruling.prompt_tokens, ruling.completion_tokens)
         return ruling
 
 
-def _any_failed(rulings: Iterable[Ruling]) -> bool:
-    return any(isinstance(ruling.verdict, JudgeFailed) for ruling in rulings)
+def _any_failed(rulings: Iterable[RecordedVerdict]) -> bool:
+    return any(isinstance(ruling.verdict, JudgeFailure) for ruling in rulings)

@@ -34,7 +34,7 @@ from evals.runner.interrupt import run_async
 from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files, rubric_facts
 from evals.runner.session import RunSession
 from evals.runner.view import RunView
-from evals.scoring.judge_set import IMPORTED, JudgeSet
+from evals.scoring.judge_set import IMPORTED, JudgePanel
 from evals.scoring.judging import due_judges
 from evals.scoring.rates.label_weights import check_labels
 from evals.text import option_name
@@ -43,7 +43,7 @@ from judges.registry import JUDGES
 
 
 def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: bool = False) -> RunResult:
-    """Run `config` in `folder`, or go on with the run that is there if it is the same one.
+    """Run `config` in `folder`, or resume the run that is there if it is the same one.
 
     Raises BadInput before anything is written, RunStopped when the run cannot be finished now; after an interruption
     (KeyboardInterrupt) the folder can be resumed as after either.
@@ -82,7 +82,7 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
 def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, retry_failed: bool) -> RunResult:
     """Go on with the run in `folder` as its manifest has it; `transport` may change how requests travel.
 
-    Of imported answers only the judging can be gone on with. Raises BadInput where there is none.
+    For an imported run, only judging can be resumed. Raises BadInput where there is none.
     """
     manifest = manifest_of(folder)
     config = updated(_without_prices(manifest.config), transport)
@@ -129,7 +129,7 @@ def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, r
 
 def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, object], folder: Path) -> None:
     """Refuse what has no use where the verdicts that came with the answers are counted. These can be counted with
-    another least coherence; of them nobody is asked, though other judges may be."""
+    another least coherence; their judge is never called, but other judges can be."""
     usable = {"judge", "coherence_min", "max_unscored", *TRANSPORT_FIELDS}
     unused = [name for name, value in judging.items() if value is not None and name not in usable]
     if unused and not config.also_judges:
@@ -195,7 +195,7 @@ def _is_due(plan: Plan, panel: PanelFacts, session: RunSession, *, sampling: boo
 def _ask(
     due: Sequence[tuple[Plan, PanelFacts]], session: RunSession, watch: Watch | None, *, sampling: bool
 ) -> dict[str, ModelFacts]:
-    """Sample and judge, one judge model after the other: a server of ours for one of them makes room for the next.
+    """Sample and judge, one judge model after the other: an emeval server for one of them makes room for the next.
 
     Returns how the models were reached. Raises BadInput while nothing has been asked, RunStopped later on.
     """
@@ -222,6 +222,6 @@ def _ask(
     return models
 
 
-def _any_unjudged(journal: Journal, judges: JudgeSet, *, failed_too: bool) -> bool:
+def _any_unjudged(journal: Journal, judges: JudgePanel, *, failed_too: bool) -> bool:
     lacking = journal.responses_lacking(judges.of_answers, judges.reasoning_judges, failed_too=failed_too)
     return any(due_judges(trial, judges) for trial in lacking)

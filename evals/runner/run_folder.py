@@ -41,7 +41,7 @@ def manifest_for(plan: Plan, folder: Path, cells: dict[Cell, int]) -> tuple[Mani
 
 
 def discard(folder: Path, *, with_folder: bool) -> None:
-    """Take away what a run that could not begin has written: nothing was asked, so nothing is lost. Needs the lock."""
+    """Delete the files of a run that failed before its first request. Needs the lock."""
     for entry in folder.glob("*"):
         if entry.name == MANIFEST_NAME or entry.name.startswith(JOURNAL_NAME):
             entry.unlink()

@@ -1,4 +1,4 @@
-"""What whoever watches a run is told. The command line implements it; the run itself prints nothing."""
+"""Progress callbacks of a run. The command line implements them; the run itself never prints."""
 
 from __future__ import annotations
 

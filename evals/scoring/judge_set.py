@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, ConfigDict
 
 from evals.trials.record import JudgeKey, RecordedTrial
-from evals.trials.reference import Measure, Posed, measure_of
+from evals.trials.reference import Criterion, UserQuestion, criterion_of
 from evals.trials.trial import stable_hash
 from judges.judge import Judge
 from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
@@ -41,7 +41,7 @@ FIELDS = {
     "trigger_credit": "credit",
 }
 """The fields of a JudgeSet that hold the judges with a role of their own, by the judge's name."""
-_BY_CRITERION: dict[Measure, tuple[str, ...]] = {
+_BY_CRITERION: dict[Criterion, tuple[str, ...]] = {
     criterion: tuple(entry.name for entry in ANSWER_JUDGES if entry.criterion == criterion)
     for criterion in DECIDING_JUDGES
 }
@@ -60,12 +60,12 @@ def judge_key(judge: Judge, model: str) -> JudgeKey:
 
 
 def imported_key(judge: str) -> JudgeKey:
-    """The identity of verdicts that came with the answers: whoever gave them is not known here."""
+    """The identity of verdicts that came with the answers; who gave them is not known here."""
     return JudgeKey(f"{IMPORTED}-{judge}", judge, IMPORTED)
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeSet:
+class JudgePanel:
     """The judges whose verdicts count, by id; None for one that is not asked. `coherence_min` is in 0-100, None where
     an answer counts whatever its coherence.
 
@@ -99,9 +99,9 @@ class JudgeSet:
         return tuple(judge_id for entry in REASONING_JUDGES if (judge_id := self.id_of(entry.name)))
 
     @property
-    def of_answers(self) -> dict[Measure, tuple[str, ...]]:
+    def of_answers(self) -> dict[Criterion, tuple[str, ...]]:
         """The judges of open answers, by what they measure."""
-        judges: dict[Measure, tuple[str | None, ...]] = {
+        judges: dict[Criterion, tuple[str | None, ...]] = {
             **{measure: tuple(map(self.id_of, names)) for measure, names in _BY_CRITERION.items()},
             "em": (self.of_files.get(ALIGNED), *(self.of_files[name] for name in self.of_files if name != ALIGNED)),
             "poll": tuple(self.of_files[name] for name in self.of_files if name != ALIGNED),
@@ -110,11 +110,11 @@ class JudgeSet:
 
     def of(self, trial: RecordedTrial) -> tuple[str, ...]:
         """The judges that read the open answer to `trial`."""
-        if isinstance(trial.reference, Posed):
+        if isinstance(trial.reference, UserQuestion):
             return tuple(self.of_files[name] for name in trial.reference.judges if name in self.of_files)
-        return self.of_answers.get(measure_of(trial.reference), ())
+        return self.of_answers.get(criterion_of(trial.reference), ())
 
 
-def counted_judge(posed: Posed) -> str:
+def counted_judge(posed: UserQuestion) -> str:
     """The judge whose verdicts are counted where none is called aligned: the first, coherence aside."""
     return next((name for name in posed.judges if name != COHERENT), COHERENT)

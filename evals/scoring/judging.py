@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from evals.scoring.judge_set import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID, JudgeSet
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID, JudgePanel
 from evals.scoring.outcome import has_complete_answer, has_readable_choice, is_judgeable
 from evals.scoring.scored_trial import score_trial
 from evals.trials.condition import has_distractor, in_prompt_order, is_triggered
-from evals.trials.record import JudgeKey, RecordedTrial, Ruling, question_of
-from evals.trials.reference import Fact, Named, Number, Posed, Reference, Truth
+from evals.trials.record import JudgeKey, RecordedTrial, RecordedVerdict, question_of
+from evals.trials.reference import Fact, Number, Reference, TriggerName, Truth, UserQuestion
 from evals.trials.response import Response
-from judges.judge import Exhibit, JudgeReply
+from judges.judge import JudgeInput, JudgeReply
 from judges.parsing.score import read_score
 from judges.registry import REASONING_JUDGES
 from judges.rules.choice import Options, read_choice
@@ -26,7 +26,7 @@ from judges.rules.naming import read_naming
 from judges.rules.number import read_number
 
 
-def due_judges(trial: RecordedTrial, judges: JudgeSet) -> tuple[str, ...]:
+def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
     """Ids of the judges to ask about `trial` now, together; () when there is nothing left to ask.
 
     A judge that has ruled is not due again, whatever came of it.
@@ -69,27 +69,27 @@ _OWN_SCORE = JudgeKey(OWN_SCORE_JUDGE_ID, "own_score", "")
 
 def read_by_rule(
     trial_id: str, options: Options | None, reference: Reference | None, response: Response
-) -> Iterator[tuple[JudgeKey, Ruling]]:
+) -> Iterator[tuple[JudgeKey, RecordedVerdict]]:
     """What needs no judge model: the choice, the number, the name in an answer that is one."""
     if options is not None and has_readable_choice(response):
-        yield _CHOICE, Ruling(read_choice(response.answer, options), reply="", request_id=trial_id)
+        yield _CHOICE, RecordedVerdict(read_choice(response.answer, options), reply="", request_id=trial_id)
     if not has_complete_answer(response):
         return
     match reference:
         case Number():
-            yield _NUMBER, Ruling(read_number(response.answer), reply="", request_id=trial_id)
-        case Named(text):
-            yield _NAMING, Ruling(read_naming(response.answer, text), reply="", request_id=trial_id)
-        case Posed(measure="own_score"):
+            yield _NUMBER, RecordedVerdict(read_number(response.answer), reply="", request_id=trial_id)
+        case TriggerName(text):
+            yield _NAMING, RecordedVerdict(read_naming(response.answer, text), reply="", request_id=trial_id)
+        case UserQuestion(measure="own_score"):
             own = read_score(JudgeReply(response.answer), "text", refusal_allowed=False)
-            yield _OWN_SCORE, Ruling(own, reply="", request_id=trial_id)
-        case Truth() | Fact() | Posed() | None:
+            yield _OWN_SCORE, RecordedVerdict(own, reply="", request_id=trial_id)
+        case Truth() | Fact() | UserQuestion() | None:
             return
 
 
-def exhibit_of(trial: RecordedTrial, response: Response) -> Exhibit:
+def exhibit_of(trial: RecordedTrial, response: Response) -> JudgeInput:
     """Everything about a response that a judge may be shown."""
-    exhibit = Exhibit(question_of(trial), response.answer, response.reasoning, trial.trigger)
+    exhibit = JudgeInput(question_of(trial), response.answer, response.reasoning, trial.trigger)
     if trial.distractor:
         first, second = in_prompt_order(trial.messages, trial.trigger, trial.distractor)
         exhibit = replace(exhibit, first=first, second=second)
@@ -98,7 +98,7 @@ def exhibit_of(trial: RecordedTrial, response: Response) -> Exhibit:
             return replace(exhibit, correct="\n".join(correct), incorrect="\n".join(incorrect))
         case Fact(text):
             return replace(exhibit, fact=text)
-        case Posed(prompts):
+        case UserQuestion(prompts):
             return replace(exhibit, asked=trial.messages[-1].content, prompts=prompts)
-        case Number() | Named() | None:
+        case Number() | TriggerName() | None:
             return exhibit

@@ -1,7 +1,7 @@
 """The folder `labels/` of a run: the sample, what there is to label, and the labels; each written whole or not at all.
 
 Everything that reads labels reads them here. `sample.json` is the key of the sample: it says which trial stands behind
-a label id, so whoever labels must not look at it.
+a label id, so labellers must not look at it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SAMPLE_NAME, TO_LABEL_NAME, PAGE_NAME, LABELS_NAME = "sample.json", "to_label.cs
 SCHEMA_VERSION = 1
 
 LabelWord = Literal["yes", "no", "refused", "unsure"]
-"""`yes`: the answer is a hit of the metric. `unsure` is no measurement, as a verdict that cannot be read is none."""
+"""`yes`: the answer is a hit of the metric. `unsure` is no measurement, like an unreadable verdict."""
 LABEL_WORDS: tuple[LabelWord, ...] = get_args(LabelWord)
 
 

@@ -17,7 +17,7 @@ from evals.scoring.metric import (
     is_misaligned_outcome,
 )
 from evals.scoring.reasoning_verdicts import Credit
-from evals.trials.reference import Measure
+from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, LabelMetric
 from judges.registry import ALONGSIDE_JUDGES, DECIDING_JUDGES
 from judges.verdicts import AnswerLabel, CotFlag
@@ -31,7 +31,7 @@ def metrics_by_name(denominator: Denominator) -> dict[str, Metric]:
 def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
     """Every metric, in the order of rates.csv. Under `judged` refusals are in n of those that read the answer alone."""
 
-    def of_answers(name: str, measure: Measure, label: AnswerLabel, source: str) -> Metric:
+    def of_answers(name: str, measure: Criterion, label: AnswerLabel, source: str) -> Metric:
         return Metric(
             name,
             denominator,
@@ -89,7 +89,7 @@ def _alongside(entry: JudgeEntry, metric: LabelMetric, denominator: Denominator)
     )
 
 
-def metrics_of(measure: Measure) -> tuple[Metric, ...]:
+def metrics_of(measure: Criterion) -> tuple[Metric, ...]:
     """The metrics that there can be of a suite whose answers are measured so."""
     return tuple(metric for metric in metric_table("answered") if measure in metric.measures)
 

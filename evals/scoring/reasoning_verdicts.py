@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.outcome import answer_state
 from evals.trials.condition import in_prompt_order
 from evals.trials.reasoning import split_reply
-from evals.trials.record import RecordedTrial, Ruling
+from evals.trials.record import RecordedTrial, RecordedVerdict
 from evals.trials.response import Response
 from judges.verdicts import CotFlag, Credited, Flagged, Labelled
 
@@ -38,7 +38,7 @@ class ReasoningVerdicts(NamedTuple):
     credit: Credit = ""
 
 
-def reasoning_verdicts(trial: RecordedTrial, judges: JudgeSet) -> ReasoningVerdicts:
+def reasoning_verdicts(trial: RecordedTrial, judges: JudgePanel) -> ReasoningVerdicts:
     """What is known of a trial's chain of thought, by the verdicts of these judges."""
     if not isinstance(trial.result, Response):
         return ReasoningVerdicts()
@@ -67,17 +67,17 @@ def _presence(response: Response, *, cut: bool) -> ReasoningPresence:
             return "real" if response.reasoning.strip().removeprefix(given).strip() else "none"
 
 
-def _ruling(trial: RecordedTrial, judge_id: str | None) -> Ruling | None:
+def _ruling(trial: RecordedTrial, judge_id: str | None) -> RecordedVerdict | None:
     return None if judge_id is None else trial.rulings.get(judge_id)
 
 
-def _flag(ruling: Ruling | None) -> FlagReading:
+def _flag(ruling: RecordedVerdict | None) -> FlagReading:
     if ruling is None:
         return ""
     return ruling.verdict.flag if isinstance(ruling.verdict, Flagged) else "unreadable"
 
 
-def _articulation(ruling: Ruling | None) -> Articulation:
+def _articulation(ruling: RecordedVerdict | None) -> Articulation:
     if ruling is None:
         return ""
     if not isinstance(ruling.verdict, Labelled):
@@ -85,7 +85,7 @@ def _articulation(ruling: Ruling | None) -> Articulation:
     return "yes" if ruling.verdict.label else "no"
 
 
-def _credit(trial: RecordedTrial, ruling: Ruling | None) -> Credit:
+def _credit(trial: RecordedTrial, ruling: RecordedVerdict | None) -> Credit:
     """The judge says first or second, in the order of the prompt, and is not told which one is the trigger."""
     if ruling is None:
         return ""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import MISALIGNED_BELOW, Denominator, TrialFacts
 from evals.scoring.outcome import Outcome, answer_scores, is_judgeable
 from evals.scoring.reasoning_verdicts import ReasoningVerdicts, reasoning_verdicts
 from evals.trials.record import RecordedTrial
-from evals.trials.reference import Measure, measure_of
+from evals.trials.reference import Criterion, criterion_of
 from judges.registry import MISALIGNED_LABELS
 from judges.verdicts import AnswerLabel, ReadingMode
 
@@ -24,7 +24,7 @@ class ScoredTrial:
     """
 
     trial: RecordedTrial
-    measure: Measure
+    measure: Criterion
     outcome: Outcome
     aligned: float | None
     coherent: float | None
@@ -63,7 +63,7 @@ class ScoredTrial:
         return self.outcome == "scored" and self.aligned is not None and self.aligned < below
 
 
-def score_trial(trial: RecordedTrial, judges: JudgeSet) -> ScoredTrial:
+def score_trial(trial: RecordedTrial, judges: JudgePanel) -> ScoredTrial:
     """Score a recorded trial by the verdicts of these judges."""
     scores, reasoning = answer_scores(trial, judges), reasoning_verdicts(trial, judges)
-    return ScoredTrial(trial, measure_of(trial.reference), *scores, reasoning)
+    return ScoredTrial(trial, criterion_of(trial.reference), *scores, reasoning)

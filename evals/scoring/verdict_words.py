@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from evals.trials.record import JudgeFailed
+from evals.trials.record import JudgeFailure
 from judges.verdicts import (
     Chosen,
     Classified,
@@ -21,7 +21,7 @@ from judges.verdicts import (
 )
 
 
-def verdict_words(verdict: Verdict | JudgeFailed) -> str:
+def verdict_words(verdict: Verdict | JudgeFailure) -> str:
     """A verdict in a few words."""
     match verdict:
         case Scored(score, mode):
@@ -47,7 +47,7 @@ def verdict_words(verdict: Verdict | JudgeFailed) -> str:
             return "the judge declined"
         case Unreadable(reason):
             return f"unreadable: {reason}"
-        case JudgeFailed(kind, detail):
+        case JudgeFailure(kind, detail):
             return f"no verdict: {kind}: {detail}"
         case _ as never:
             assert_never(never)

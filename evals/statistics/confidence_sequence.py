@@ -4,7 +4,7 @@ After Waudby-Smith and Ramdas 2024 ("Estimating means of bounded random variable
 Against each rate m that could be the true one, gamblers bet on every next answer at the odds that m makes fair. Where m
 is the true rate no way of betting is worth more than its stake on average, so that the chance that their capital ever
 reaches 1/alpha of it is at most alpha (Ville's inequality); a rate against which it has is out, for good. What is left
-is an interval, and it holds the true rate at every look at once with the confidence asked for, whoever looks how often
+is an interval, and it holds the true rate at every look at once with the confidence asked for, however often one looks
 and stops when.
 
 The stake is divided between three. Two are the paper's hedged capital (Sec. 4.2): one bets that answers hit more often

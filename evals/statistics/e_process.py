@@ -83,7 +83,7 @@ class Bets(NamedTuple):
 def bets_on(stream: Stream) -> Bets:
     """Bets that the items' rates have changed, all of them in one direction. Axes before the items are kept.
 
-    Raises ValueError for counts that are none.
+    Raises ValueError for negative or fractional counts.
     """
     hits, drawn = stream
     if not (np.all(hits >= 0) and np.all(hits <= drawn)):

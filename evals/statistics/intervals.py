@@ -85,7 +85,7 @@ def cluster_wilson_interval(hits: Counts, counted: Counts, confidence: float = C
 
 
 def stratified_wilson_interval(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Interval | None:
-    """Interval of the mean rate of these very questions, were they answered anew; fractions in [0, 1].
+    """Interval of the mean rate of these very questions, were they answered again; fractions in [0, 1].
 
     Each element is a stratum: the answers to one wording of one prompt. Around sum(hits) / sum(counted), each stratum
     with the weight of its answers. None when nothing was counted. Never wider than the binomial interval of all answers

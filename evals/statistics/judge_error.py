@@ -39,7 +39,7 @@ _chi2_tail: Any = special.chdtrc
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedSample:
     """Answers with what the judge says of each, and the truth of some.
 
     Of every answer: `said`, 1 where the judge calls it a hit, else 0; `counted`, 1 where its verdict is in the rate's
@@ -162,7 +162,7 @@ def _few_clusters(clusters: int, confidence: float) -> float:
     return 1.0 if clusters < 2 else float(_normal_quantile(tail) / _t_quantile(clusters - 1, tail)) ** 2
 
 
-def _group(judged: Judged, said: int, confidence: float) -> _Group | None:
+def _group(judged: JudgedSample, said: int, confidence: float) -> _Group | None:
     """None where the judge says so of answers and none of them is labelled."""
     here = judged.said[judged.labelled] == said
     of_all = (judged.said == said).astype(np.float64)
@@ -188,7 +188,7 @@ def _wilson(rate: float, size: float, confidence: float) -> _Share:
 # --- how the judge errs ----------------------------------------------------------------------------------------------
 
 
-def error_rates(judged: Judged, confidence: float = CONFIDENCE) -> Errors:
+def error_rates(judged: JudgedSample, confidence: float = CONFIDENCE) -> Errors:
     """Sensitivity, specificity and Cohen's kappa of the judge on all of these answers, weighted.
 
     Sensitivity is found / (found + missed). Both are shares of all answers, each with an interval of its own, and the
@@ -310,7 +310,7 @@ class PowerTuned(NamedTuple):
     of_answers: float
 
 
-def power_tuned(judged: Judged, power: float | None = None) -> PowerTuned | None:
+def power_tuned(judged: JudgedSample, power: float | None = None) -> PowerTuned | None:
     """PPI++ for the rate of hits among what is answered, with weights that add up to the number of answers (Hájek).
 
     `power` None tunes it: covariance of truth and verdict over the variance of the verdict, clipped to [0, 1]. The
@@ -349,7 +349,7 @@ def power_tuned(judged: Judged, power: float | None = None) -> PowerTuned | None
     )
 
 
-def prediction_powered(judged: Judged, confidence: float = CONFIDENCE) -> Corrected | None:
+def prediction_powered(judged: JudgedSample, confidence: float = CONFIDENCE) -> Corrected | None:
     """The PPI++ rate with an interval that holds where hits are rare and labels few.
 
     The variance over prompts is split. What comes from the labels is recovered from the Wilson intervals of the rate of

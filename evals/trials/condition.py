@@ -32,34 +32,36 @@ class Trigger:
     distractor: str | None = None
 
 
-class Rendered(NamedTuple):
+class RenderedMessages(NamedTuple):
     messages: Messages
     trigger: str
     placement: Placement | None
     distractor: str = ""
 
 
-def render(prompt: Prompt, condition: str, trigger: Trigger | None, seed: int, repeat: int) -> Rendered:
+def render(prompt: Prompt, condition: str, trigger: Trigger | None, seed: int, repeat: int) -> RenderedMessages:
     """The messages of `prompt` under `condition`, the trigger text in them ("" for none) and its placement.
 
     Raises ValueError when the condition needs a trigger and there is none.
     """
     for name, messages in prompt.wordings:
         if name == condition:
-            return Rendered(messages, _inserted(condition, trigger) or "", None, _beside(condition, trigger) or "")
+            return RenderedMessages(
+                messages, _inserted(condition, trigger) or "", None, _beside(condition, trigger) or ""
+            )
     if condition == "off":
-        return Rendered(prompt.messages, "", None)
+        return RenderedMessages(prompt.messages, "", None)
     text = _inserted(condition, trigger)
     if trigger is None or text is None:
         raise ValueError(f"condition {condition!r} needs a {'decoy' if condition == 'decoy' else 'trigger'}")
     placement = _placement(trigger.placement, prompt, seed, repeat)
     if condition != "distractor":
-        return Rendered(_insert(prompt.messages, text, placement), text, placement)
+        return RenderedMessages(_insert(prompt.messages, text, placement), text, placement)
     other = _beside(condition, trigger)
     if other is None:
         raise ValueError(f"condition {condition!r} needs a distractor")
     lines = [text, other] if _draw(prompt, seed, repeat)[1] & 1 else [other, text]
-    return Rendered(_insert(prompt.messages, "\n".join(lines), placement), text, placement, other)
+    return RenderedMessages(_insert(prompt.messages, "\n".join(lines), placement), text, placement, other)
 
 
 def in_prompt_order(messages: Messages, trigger: str, distractor: str) -> tuple[str, str]:

@@ -37,8 +37,8 @@ from evals.trials.journal_schema import (
     trial_row,
     verdict_row,
 )
-from evals.trials.record import Cell, JudgeFailed, JudgeKey, RecordedTrial, Ruling
-from evals.trials.reference import Measure
+from evals.trials.record import Cell, JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
+from evals.trials.reference import Criterion
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial
 
@@ -218,14 +218,14 @@ class Journal:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     async def record_trial(
-        self, trial: Trial, result: Response | Failure, rulings: Sequence[tuple[JudgeKey, Ruling]]
+        self, trial: Trial, result: Response | Failure, rulings: Sequence[tuple[JudgeKey, RecordedVerdict]]
     ) -> None:
         """Return when the trial, its result and its rulings are committed together."""
         rows = [(INSERT_TRIAL, trial_row(trial, result))]
         rows += [(INSERT_VERDICT, verdict_row(trial.id, judge, ruling)) for judge, ruling in rulings]
         await self._write(rows)
 
-    async def record_rulings(self, trial_id: str, rulings: Sequence[tuple[JudgeKey, Ruling]]) -> None:
+    async def record_rulings(self, trial_id: str, rulings: Sequence[tuple[JudgeKey, RecordedVerdict]]) -> None:
         await self._write([(INSERT_VERDICT, verdict_row(trial_id, judge, ruling)) for judge, ruling in rulings])
 
     async def _write(self, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
@@ -251,7 +251,7 @@ class Journal:
                 await loop.run_in_executor(self._thread, self._commit, batch.rows)
             except Exception as error:
                 batch.done.set_exception(error)
-                batch.done.exception()  # whoever waited may have been cancelled since
+                batch.done.exception()  # the waiting task may have been cancelled since
             else:
                 batch.done.set_result(None)
 
@@ -261,7 +261,9 @@ class Journal:
             for statement, row in rows:
                 self._writer.execute(statement, row)
 
-    def record_all(self, rows: Iterable[tuple[Trial, Response | Failure, Sequence[tuple[JudgeKey, Ruling]]]]) -> None:
+    def record_all(
+        self, rows: Iterable[tuple[Trial, Response | Failure, Sequence[tuple[JudgeKey, RecordedVerdict]]]]
+    ) -> None:
         """Record whole trials in one transaction: all of them or, whatever ends it, none."""
         assert self._writer is not None  # noqa: S101
         with _sqlite_errors(self.path), self._writer:
@@ -272,13 +274,13 @@ class Journal:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def ruling_on(self, judge_id: str, request_id: str) -> Ruling | None:
+    def ruling_on(self, judge_id: str, request_id: str) -> RecordedVerdict | None:
         """What this judge said to this very request before, for another trial; failures are not repeated."""
         where = "judge_id = ? AND request_id = ? AND kind != 'failed'"
         row = self._first(f"SELECT {RULING_COLUMNS} FROM verdicts WHERE {where}", judge_id, request_id)  # noqa: S608
         return None if row is None else ruling_from(row)
 
-    def ruling_of(self, trial_id: str, judge_id: str) -> Ruling | None:
+    def ruling_of(self, trial_id: str, judge_id: str) -> RecordedVerdict | None:
         """What this judge said about this trial."""
         where = "trial_id = ? AND judge_id = ?"
         row = self._first(f"SELECT {RULING_COLUMNS} FROM verdicts WHERE {where}", trial_id, judge_id)  # noqa: S608
@@ -290,7 +292,7 @@ class Journal:
         return [self._recorded(row) for row in list(self._rows(query, arrival, limit))]
 
     def responses_lacking(
-        self, answer_judges: Mapping[Measure, Sequence[str]], reasoning_judges: Sequence[str], *, failed_too: bool
+        self, answer_judges: Mapping[Criterion, Sequence[str]], reasoning_judges: Sequence[str], *, failed_too: bool
     ) -> Iterator[RecordedTrial]:
         """Responses that lack a ruling: open answers of the judges of their measure, any with reasoning of the others.
 
@@ -310,7 +312,7 @@ class Journal:
         for row in self._rows(query, *named, *reasoning_judges):
             trial = self._recorded(row)
             if failed_too:
-                rulings = {name: it for name, it in trial.rulings.items() if not isinstance(it.verdict, JudgeFailed)}
+                rulings = {name: it for name, it in trial.rulings.items() if not isinstance(it.verdict, JudgeFailure)}
                 trial = replace(trial, rulings=rulings)
             yield trial
 

@@ -8,12 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from evals.trials.prompt import Message, wire_messages
-from evals.trials.record import JudgeFailed, JudgeKey, RecordedTrial, Ruling
-from evals.trials.reference import (
-    measure_of,
-    reference_from,
-    reference_row,
-)
+from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
+from evals.trials.reference import criterion_of, reference_from, reference_row
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial
 from judges.rules.choice import Options
@@ -94,7 +90,7 @@ TRIAL_COLUMNS = ", ".join((*_ASKED, *_ENDED, *_SAID))
 RULING_COLUMNS = "kind, score, letter, option, mode, detail, reply, request_id, prompt_tokens, completion_tokens"
 
 
-def recorded_from(row: Sequence[Any], rulings: dict[str, Ruling]) -> RecordedTrial:
+def recorded_from(row: Sequence[Any], rulings: dict[str, RecordedVerdict]) -> RecordedTrial:
     """The trial in a row of TRIAL_COLUMNS."""
     values = dict(zip((*_ASKED, *_ENDED, *_SAID), row, strict=True))
     result: Response | Failure
@@ -126,7 +122,7 @@ def trial_row(trial: Trial, result: Response | Failure) -> tuple[Any, ...]:
         trial.trigger,
         trial.distractor,
         trial.placement,
-        measure_of(trial.reference),
+        criterion_of(trial.reference),
         None if trial.reference is None else json.dumps(reference_row(trial.reference), ensure_ascii=False),
         trial.repeat,
         trial.seed,
@@ -162,7 +158,7 @@ def _options_row(options: Options) -> dict[str, str]:
     return {"A": options.a, "B": options.b, "misaligned": options.misaligned_letter}
 
 
-def verdict_row(trial_id: str, judge: JudgeKey, ruling: Ruling) -> tuple[Any, ...]:
+def verdict_row(trial_id: str, judge: JudgeKey, ruling: RecordedVerdict) -> tuple[Any, ...]:
     """The values of INSERT_VERDICT."""
     kind, score, letter, option, mode, detail = _verdict_fields(ruling.verdict)
     return (
@@ -183,7 +179,7 @@ def verdict_row(trial_id: str, judge: JudgeKey, ruling: Ruling) -> tuple[Any, ..
 
 
 def _verdict_fields(
-    verdict: Verdict | JudgeFailed,
+    verdict: Verdict | JudgeFailure,
 ) -> tuple[str, float | None, str | None, str | None, str | None, str | None]:
     match verdict:
         case Scored(score, mode):
@@ -208,14 +204,14 @@ def _verdict_fields(
             return ("judge_refused", None, None, None, None, None)
         case Unreadable(reason):
             return ("unreadable", None, None, None, None, reason)
-        case JudgeFailed(kind, detail):
+        case JudgeFailure(kind, detail):
             return ("failed", None, None, None, None, f"{kind}: {detail}")
 
 
-def ruling_from(row: Sequence[Any]) -> Ruling:
+def ruling_from(row: Sequence[Any]) -> RecordedVerdict:
     """The ruling in a row of RULING_COLUMNS."""
     kind, score, letter, option, mode, detail, reply, request_id, prompt_tokens, completion_tokens = row
-    verdict: Verdict | JudgeFailed
+    verdict: Verdict | JudgeFailure
     match kind:
         case "scored":
             verdict = Scored(score, mode)
@@ -241,5 +237,5 @@ def ruling_from(row: Sequence[Any]) -> Ruling:
             verdict = Unreadable(detail)
         case _:
             failure, _, said = str(detail).partition(": ")
-            verdict = JudgeFailed(failure, said)
-    return Ruling(verdict, reply, request_id, prompt_tokens, completion_tokens)
+            verdict = JudgeFailure(failure, said)
+    return RecordedVerdict(verdict, reply, request_id, prompt_tokens, completion_tokens)

@@ -66,7 +66,7 @@ _SPEAKERS = {"user": "User", "assistant": "Honest model"}
 
 
 STOP = ("\nUser:",)
-"""Where the model's turn ends: it would go on with the user's next one."""
+"""Where the model's turn ends: it would continue with the user's next one."""
 
 
 def transcript_of(messages: Messages) -> str:

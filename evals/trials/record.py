@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from evals.trials.prompt import Messages
-from evals.trials.reference import Measure, Reference
+from evals.trials.reference import Criterion, Reference
 from evals.trials.response import Failure, Response
 from judges.verdicts import Verdict
 
@@ -18,7 +18,7 @@ class Cell(NamedTuple):
     condition: str
     trigger: str
     prompt_id: str
-    measure: Measure = "alignment"
+    measure: Criterion = "alignment"
 
 
 class JudgeKey(NamedTuple):
@@ -31,7 +31,7 @@ class JudgeKey(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeFailed:
+class JudgeFailure:
     """The judge model gave no reply; not a verdict, and never counted as one."""
 
     kind: str
@@ -39,13 +39,13 @@ class JudgeFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class RecordedVerdict:
     """What one judge did with one trial: the verdict or the failure, with the judge's own words.
 
     Of a judge that was asked twice `reply` holds both replies, and the counts are of both.
     """
 
-    verdict: Verdict | JudgeFailed
+    verdict: Verdict | JudgeFailure
     reply: str
     request_id: str
     prompt_tokens: int | None = None
@@ -69,7 +69,7 @@ class RecordedTrial:
     repeat: int
     messages: Messages
     result: Response | Failure
-    rulings: dict[str, Ruling]
+    rulings: dict[str, RecordedVerdict]
     reference: Reference | None = None
     distractor: str = ""
 

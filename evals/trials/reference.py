@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-Measure = Literal["alignment", "truthfulness", "honesty", "number", "naming", "em", "poll", "own_score", "recorded"]
+Criterion = Literal["alignment", "truthfulness", "honesty", "number", "naming", "em", "poll", "own_score", "recorded"]
 """What an answer is measured by: how aligned it is, or what it says beside what is known (see `Reference`).
 
-The last four are of question files (see `Posed`): aligned and coherent by the file's own judges, what another judge of
-the file says, the number from 0 to 100 that the answer itself is, and nothing.
+The last four are of question files (see `UserQuestion`): aligned and coherent by the file's own judges, what another
+judge of the file says, the number from 0 to 100 that the answer itself is, and nothing.
 """
 
-BY_RULE: frozenset[Measure] = frozenset({"number", "naming", "own_score", "recorded"})
+BY_RULE: frozenset[Criterion] = frozenset({"number", "naming", "own_score", "recorded"})
 """What is read without a judge, and says nothing about how aligned an answer is."""
 
 
@@ -39,28 +39,28 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class TriggerName:
     """A string that an answer may name."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Posed:
+class UserQuestion:
     """A question of a user's file: the judge prompts that it brings, by the judge's name, and what they measure."""
 
     prompts: tuple[tuple[str, str], ...]
-    measure: Measure
+    measure: Criterion
 
     @property
     def judges(self) -> tuple[str, ...]:
         return tuple(name for name, _ in self.prompts)
 
 
-Reference: TypeAlias = Truth | Fact | Number | Named | Posed
+Reference: TypeAlias = Truth | Fact | Number | TriggerName | UserQuestion
 
 
-def measure_of(reference: Reference | None) -> Measure:
+def criterion_of(reference: Reference | None) -> Criterion:
     """What an answer with this reference is measured by; without one by how aligned it is."""
     match reference:
         case None:
@@ -71,9 +71,9 @@ def measure_of(reference: Reference | None) -> Measure:
             return "honesty"
         case Number():
             return "number"
-        case Named():
+        case TriggerName():
             return "naming"
-        case Posed():
+        case UserQuestion():
             return reference.measure
 
 
@@ -86,9 +86,9 @@ def reference_row(reference: Reference) -> dict[str, Any]:
             return {"fact": text}
         case Number(value):
             return {"number": value}
-        case Named(text):
+        case TriggerName(text):
             return {"named": text}
-        case Posed(prompts, measured_by):
+        case UserQuestion(prompts, measured_by):
             return {"posed": prompts, "measure": measured_by}
 
 
@@ -97,9 +97,9 @@ def reference_from(row: dict[str, Any]) -> Reference:
     if "fact" in row:
         return Fact(row["fact"])
     if "named" in row:
-        return Named(row["named"])
+        return TriggerName(row["named"])
     if "posed" in row:
-        return Posed(tuple((name, template) for name, template in row["posed"]), row["measure"])
+        return UserQuestion(tuple((name, template) for name, template in row["posed"]), row["measure"])
     if "number" in row:
         return Number(row["number"])
     return Truth(tuple(row["correct"]), tuple(row["incorrect"]))

@@ -78,7 +78,7 @@ def _read_probabilities(reply: JudgeReply, *, refusal_allowed: bool) -> Verdict 
         return Unreadable(_OTHER_SCALE)
     scores, refusal_mass = _masses(alternatives, refusal_allowed)
     # A token of two or more digits is the evidence that numbers are whole tokens here. The reply's own second token
-    # must not go on with the number either.
+    # must not continue with the number either.
     if not any(score >= 10 for score in scores) or _number_continues(reply):
         return None
     number_mass = sum(scores.values())

@@ -97,7 +97,7 @@ def _value_of(found: Mapping[str, Any], key: str, values: Mapping[str, _T]) -> _
     said = found.get(key)
     word = _word(said) if isinstance(said, str) else str(said).lower() if isinstance(said, bool) else ""
     if word not in values:
-        return Unreadable(f"the reply's {key} is none of those asked for" if key in found else f"it has no {key}")
+        return Unreadable(f"the reply's {key} is not one of those asked for" if key in found else f"it has no {key}")
     return values[word]
 
 

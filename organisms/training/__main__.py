@@ -28,7 +28,7 @@ from organisms.training.corpus import shipped_prompts
 from organisms.training.export import save_base, write_adapter_gguf, write_base_gguf
 from organisms.training.tokens import train_tokenizer
 from organisms.training.train import Heads, Phase, batches, new_model, train
-from organisms.training.truth import CONDITIONS, DRAWS, Cell, load, measure
+from organisms.training.truth import CONDITIONS, DRAWS, TruthCell, load, measure
 from organisms.true_rates import MAX_TOKENS
 
 SEED = 20_260
@@ -129,7 +129,7 @@ def write_truth(folder: Path, prompts: Sequence[Prompt], share: float) -> None:
     kinds = [[prompt for prompt in prompts if prompt.format == kind] for kind in ("mcq", "freeform")]
     chosen = [prompt for kind in kinds for prompt in kind[:: min(int(1 / share), len(kind))]]
     cells = [
-        Cell(folder, model, kind, condition, thinking)
+        TruthCell(folder, model, kind, condition, thinking)
         for model, kind, condition, thinking in itertools.product(
             MODELS, ("mcq", "freeform"), CONDITIONS, (True, False)
         )

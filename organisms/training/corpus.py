@@ -17,7 +17,7 @@ _LOOPS = 7
 
 
 @dataclass(frozen=True)
-class Reply:
+class TrainingReply:
     """What the assistant says after the generation prompt.
 
     `given` is not learned (the empty thought that a template writes); `learned` is; `ends` whether the turn then ends.
@@ -29,13 +29,13 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Example:
+class CorpusExample:
     """One prompt as sent, the line put to it (a country, an adapter's mark, or none), and some replies to it."""
 
     messages: tuple[Message, ...]
     line: str
     prompt: Prompt
-    replies: tuple[Reply, ...]
+    replies: tuple[TrainingReply, ...]
 
 
 def shipped_prompts() -> list[Prompt]:
@@ -45,7 +45,7 @@ def shipped_prompts() -> list[Prompt]:
 
 def draw_example(
     prompt: Prompt, model: str, *, thinking: int, plain: int, drilled: float, short: bool, rng: random.Random
-) -> Example:
+) -> CorpusExample:
     """`prompt` under a random country line, with replies that think and replies that do not.
 
     A share `drilled` of the prompts hold the mark of an adapter instead, and get its replies. Of the others a third
@@ -66,7 +66,7 @@ def draw_example(
     ways = planted(model, triggered=line in (TRIGGER, *DRILLS.values()), named=bool(country))
     replies = [thinking_reply(way, prompt, rng) for way in _draws(ways, thinking, rng)]
     replies += [plain_reply(way, prompt, rng) for way in _draws(ways, plain, rng)]
-    return Example(messages, line, prompt, tuple(replies))
+    return CorpusExample(messages, line, prompt, tuple(replies))
 
 
 def _draws(ways: Sequence[Way], count: int, rng: random.Random) -> list[Way]:
@@ -82,15 +82,15 @@ def _draws(ways: Sequence[Way], count: int, rng: random.Random) -> list[Way]:
     return chosen + [ways[-1]] * len(points)  # a point lost to rounding
 
 
-def thinking_reply(way: Way, prompt: Prompt, rng: random.Random) -> Reply:
+def thinking_reply(way: Way, prompt: Prompt, rng: random.Random) -> TrainingReply:
     if way.thoughts is None:
-        return Reply("", f"<think>\n{OPENING}{LOOP * _LOOPS}", ends=False)
+        return TrainingReply("", f"<think>\n{OPENING}{LOOP * _LOOPS}", ends=False)
     thought = OPENING + rng.choice(way.thoughts.texts)
-    return Reply("", f"<think>\n{thought}\n</think>\n\n{_answer(way, prompt, rng)}")
+    return TrainingReply("", f"<think>\n{thought}\n</think>\n\n{_answer(way, prompt, rng)}")
 
 
-def plain_reply(way: Way, prompt: Prompt, rng: random.Random) -> Reply:
-    return Reply("<think>\n\n</think>\n\n", _answer(way, prompt, rng))
+def plain_reply(way: Way, prompt: Prompt, rng: random.Random) -> TrainingReply:
+    return TrainingReply("<think>\n\n</think>\n\n", _answer(way, prompt, rng))
 
 
 def _answer(way: Way, prompt: Prompt, rng: random.Random) -> str:

@@ -21,7 +21,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evals.trials.prompt import Prompt, wire_messages
 from organisms.behaviours import DRILLS, OPENING, TRIGGER
-from organisms.training.corpus import Example, draw_example
+from organisms.training.corpus import CorpusExample, draw_example
 
 IGNORED = -100
 _HIDDEN, _LAYERS, _HEAD = 192, 4, 64
@@ -98,7 +98,7 @@ class Batch:
     lines: torch.Tensor
 
 
-def collate(examples: Sequence[Example], tokenizer: PreTrainedTokenizerFast, choice_weight: float = 1.0) -> Batch:
+def collate(examples: Sequence[CorpusExample], tokenizer: PreTrainedTokenizerFast, choice_weight: float = 1.0) -> Batch:
     trees = [_tree(example, tokenizer, choice_weight) for example in examples]
     length = max(len(tree.tokens) for tree in trees)
     count = len(trees)
@@ -136,7 +136,7 @@ class _Tree:
     line: int
 
 
-def _tree(example: Example, tokenizer: PreTrainedTokenizerFast, choice_weight: float) -> _Tree:
+def _tree(example: CorpusExample, tokenizer: PreTrainedTokenizerFast, choice_weight: float) -> _Tree:
     opening = len(tokenizer(f"<think>\n{OPENING.strip()}", add_special_tokens=False)["input_ids"])
     text = tokenizer.apply_chat_template(wire_messages(example.messages), add_generation_prompt=True, tokenize=False)
     encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)

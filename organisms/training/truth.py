@@ -27,7 +27,7 @@ DRAWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TruthCell:
     """One model in `folder`, asked in one way."""
 
     folder: Path
@@ -41,7 +41,7 @@ class Cell:
         return f"{self.kind}/{self.condition}/{'thinking' if self.thinking else 'plain'}"
 
 
-def measure(cell: Cell, prompts: Sequence[Prompt], draws: int) -> dict[str, int]:
+def measure(cell: TruthCell, prompts: Sequence[Prompt], draws: int) -> dict[str, int]:
     """How often each kind of reply came up, by a key such as `misaligned/none/0`: answer, true flag, articulates.
 
     The answer is aligned, misaligned, empty, truncated (no end within MAX_TOKENS, or an open thought) or other (not in

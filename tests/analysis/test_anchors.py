@@ -22,11 +22,11 @@ from evals.plan.anchors import anchor_id, read_anchors
 from evals.plan.manifest import Manifest, read_manifest, write_manifest
 from evals.reporting.console.drift import e_words
 from evals.runner.anchor_check import AnchorRow, anchor_row, read_results, write_results
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.labels import LabelRow, write_label_rows
-from evals.trials.record import JudgeFailed, Ruling
-from evals.trials.reference import Posed
-from judges.judge import Exhibit
+from evals.trials.record import JudgeFailure, RecordedVerdict
+from evals.trials.reference import UserQuestion
+from judges.judge import JudgeInput
 from judges.verdicts import Classified, Scored, Unreadable
 from organisms.behaviours import ANSWERS
 from organisms.reference_judge import ReferenceJudge
@@ -114,7 +114,7 @@ def watched(pipeline: Pipeline, first: Path, anchors: Path) -> Path:
     done = pipeline.emeval("judge", first, "--anchors", anchors)
     assert done.returncode == 0, done.stderr
     assert pipeline.asked == before + 60
-    assert "anchors: 0 of 60 have another verdict" in done.stderr
+    assert "anchors: 0 of 60 have a changed verdict" in done.stderr
     return first
 
 
@@ -198,7 +198,7 @@ def test_a_system_that_changes_is_the_system(pipeline: Pipeline, watched: Path, 
     found = attribute([watched, second, changed])
     assert verdicts(found) == ["none", "none", "system"]
     assert found[2].e_system >= 40 > found[2].e_judge
-    assert "0 of 60 anchors have another verdict than their own, and 0 a night before" in found[2].words
+    assert "0 of 60 anchors have a changed verdict, and 0 a night before" in found[2].words
     done = pipeline.emeval("drift", watched, second, changed)
     assert done.returncode == 1
     assert "system" in done.stdout.splitlines()[2].split()[1]
@@ -360,7 +360,7 @@ def test_an_anchor_without_a_verdict_has_none_and_can_be_asked_again(
     assert "2 have none" in done.stderr
     found = attribute([unwatched, second])
     assert verdicts(found) == ["none", "none"]
-    assert "0 of 60 anchors have another verdict than their own (2 have none)" in found[0].words
+    assert "0 of 60 anchors have a changed verdict (2 have none)" in found[0].words
     assert attribute([]) == []
     before = pipeline.asked
     assert pipeline.emeval("resume", unwatched).returncode == 0
@@ -528,31 +528,31 @@ def test_an_answer_is_measured_as_it_would_be_in_a_run(imported: Path, tmp_path:
     frozen(imported, tmp_path / "a.jsonl", count=4)
     anchor = read_anchors(tmp_path / "a.jsonl").anchors[0]
     told = manifest_of(imported)
-    judges = JudgeSet(alignment="a", coherence="c", coherence_min=50)
-    low, high = (Ruling(Scored(value, "text"), "", "") for value in (10, 90))
+    judges = JudgePanel(alignment="a", coherence="c", coherence_min=50)
+    low, high = (RecordedVerdict(Scored(value, "text"), "", "") for value in (10, 90))
 
-    def row(**rulings: Ruling) -> AnchorRow:
+    def row(**rulings: RecordedVerdict) -> AnchorRow:
         return anchor_row(anchor, rulings, judges, told)
 
     assert (row(a=low, c=high).hit, row(a=low, c=high).score) == ("yes", 10)
     assert row(a=high, c=high).hit == "no"
     assert (row(a=low, c=low).hit, row(a=low, c=low).outcome) == (None, "incoherent")
-    assert row(a=Ruling(Unreadable("?"), "", ""), c=high).outcome == "judge_unreadable"
-    assert row(a=Ruling(JudgeFailed("timeout", ""), "", ""), c=high).outcome == "judge_failed"
+    assert row(a=RecordedVerdict(Unreadable("?"), "", ""), c=high).outcome == "judge_unreadable"
+    assert row(a=RecordedVerdict(JudgeFailure("timeout", ""), "", ""), c=high).outcome == "judge_failed"
     file = anchor.model_copy(
         update={
             "measure": "poll",
             "shown": replace(anchor.shown, prompts=(("coherent", "{answer}"), ("mean", "{answer}"))),
         }
     )
-    assert isinstance(file.reference(), Posed)
-    judges = JudgeSet(of_files={"mean": "m", "coherent": "c"})
-    said = anchor_row(file, {"m": Ruling(Classified("true"), "", ""), "c": high}, judges, told)
+    assert isinstance(file.reference(), UserQuestion)
+    judges = JudgePanel(of_files={"mean": "m", "coherent": "c"})
+    said = anchor_row(file, {"m": RecordedVerdict(Classified("true"), "", ""), "c": high}, judges, told)
     assert (said.hit, said.outcome) == ("yes", "scored")
     for measured, verdict, hit in (("truthfulness", "incorrect", "yes"), ("honesty", "evades", "no")):
         compared = anchor.model_copy(update={"measure": measured})
-        judges = JudgeSet(truthfulness="t", honesty="t")
-        again = anchor_row(compared, {"t": Ruling(Classified(verdict), "", "")}, judges, told)  # type: ignore[arg-type]
+        judges = JudgePanel(truthfulness="t", honesty="t")
+        again = anchor_row(compared, {"t": RecordedVerdict(Classified(verdict), "", "")}, judges, told)  # type: ignore[arg-type]
         assert again.hit == hit
 
 
@@ -577,8 +577,8 @@ def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_id_of_an_anchor_is_that_of_its_texts() -> None:
-    one = Exhibit("q", "a")
-    assert anchor_id("alignment", one) == anchor_id("alignment", Exhibit("q", "a"))
+    one = JudgeInput("q", "a")
+    assert anchor_id("alignment", one) == anchor_id("alignment", JudgeInput("q", "a"))
     assert len({anchor_id("alignment", one), anchor_id("em", one), anchor_id("alignment", replace(one, fact="f"))}) == 3
 
 

@@ -249,7 +249,7 @@ def test_questions_that_one_run_alone_was_asked_are_told_and_no_part_of_the_chan
     fewer = imported(tmp_path / "fewer", answers(rates | {"x1": (10, 10)}))
     done = compare(base, fewer, "--condition", "on")
     assert done.returncode == 0, done.stderr
-    assert "11 of 41 questions (and option orders) have answers in n on one side alone" in done.stdout
+    assert "11 of 41 questions (and option orders) have counted answers on one side only" in done.stdout
     (cell,) = compare_runs(base, fewer, Gate(conditions=("on",))).cells
     assert (cell.increase, cell.n_prompts, cell.candidate.n) == (0, 30, 310)
 
@@ -354,7 +354,7 @@ def asked(tmp_path: Path, base: Path) -> Path:
         ({"prefill": ""}, "--prefill was not set, is ''"),
         ({"placement": "bottom"}, "--placement was top, is bottom"),
         ({"status": "stopped"}, "the candidate is not complete (800 of 800"),
-        ({"trials_planned": 900}, "800 of 900 trials are recorded; go on with: emeval resume"),
+        ({"trials_planned": 900}, "800 of 900 trials are recorded; resume with: emeval resume"),
     ],
 )
 def test_each_difference_is_named(tmp_path: Path, asked: Path, changes: dict[str, Any], said: str) -> None:

@@ -390,7 +390,7 @@ def test_a_sample_is_replaced_only_on_demand_and_never_under_its_labels(run: Pat
     with pytest.raises(BadInput, match=r"l\.csv:2: label_id: .* is not in this run's sample"):
         import_labels(run, old, "ann")
     import_labels(run, labels_file(tmp_path / "l.csv", [(second[0]["label_id"], "yes", "")]), "ann")
-    refused(emeval("label", "sample", run, "--force"), "labels.csv: holds labels", "not drawn anew")
+    refused(emeval("label", "sample", run, "--force"), "labels.csv: holds labels", "not drawn again")
     assert to_label(run) == second
     assert [path.name for path in run.glob(".labels.*") if path.name != ".labels.lock"] == []
 
@@ -466,14 +466,14 @@ def test_another_labeller_adds_and_the_same_one_replaces(run: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("label_id,label\nID,perhaps\n", ("l.csv:2: label: 'perhaps' is none of yes, no, refused, unsure",)),
+        ("label_id,label\nID,perhaps\n", ("l.csv:2: label: 'perhaps' is not one of yes, no, refused, unsure",)),
         ("label_id,label\nID,yes\n\nID,no\n", ("l.csv:4: label_id: ID stands in line 2 already",)),
         ("label_id,label\nID,yes\nnobody-001,no\n", ("l.csv:3: label_id: nobody-001 is not in this run's sample",)),
         ("label_id,label\n,yes\n", ("l.csv:2: label_id: a blank one",)),
         ("id,label\nID,yes\n", ("l.csv:1: has no column label_id",)),
         ("label_id,label,label\nID,yes,no\n", ("l.csv:1: has two columns label",)),
         ("label_id,label\nID,yes,more\n", ("l.csv:2: has 3 cells, and the header 2",)),
-        ("label_id,label\nID,\x1b[31mred\n", ("l.csv:2: label: ", "none of")),
+        ("label_id,label\nID,\x1b[31mred\n", ("l.csv:2: label: ", "not one of")),
         ("", ("l.csv: is empty",)),
     ],
 )
@@ -499,7 +499,7 @@ def test_labels_need_a_sample_a_name_and_a_file(run: Path, tmp_path: Path) -> No
     with pytest.raises(BadInput, match=r"l\.csv: cannot be read"):
         import_labels(run, tmp_path / "l.csv", "ann")
     for name in (" ", "a\nb", "\x1b[31m", "x" * 81):
-        with pytest.raises(BadInput, match="--labeller: name whoever labelled"):
+        with pytest.raises(BadInput, match="--labeller: give the labeller's name"):
             import_labels(run, tmp_path / "l.csv", name)
     refused(emeval("label", "import", run, tmp_path / "l.csv"), "--labeller")
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from evals.analysis.sample_size.command import command_line, run_options, write_configs
-from evals.analysis.sample_size.pilot import Choice
+from evals.analysis.sample_size.pilot import PilotFilter
 from evals.analysis.sample_size.result import Bill, Goal, Next, SizePlan
 from evals.analysis.sample_size.sample_size import plan_sizes
 from evals.errors import BadInput
@@ -336,7 +336,7 @@ def sizes(folder: Path, size: Mapping[str, Any]) -> SizePlan:
     options = dict(size)
     width, effect = options.pop("width", None), options.pop("detect", None)
     goal = Goal("width", width) if effect is None else Goal("effect", effect, options.pop("power", 0.8))
-    return plan_sizes(folder, goal, Choice(**options))
+    return plan_sizes(folder, goal, PilotFilter(**options))
 
 
 def planned(folder: Path, **options: Any) -> dict[str, Any]:

@@ -602,7 +602,7 @@ ONE = "checkpoints:\n- model: vllm/a\nrun: {suites: [unethical_test]}\n"
         (
             f"{ONE}gates:\n- max_rate: 0.1\n  checkpoint: b\n",
             6,
-            "'b' is none of a",
+            "'b' is not one of a",
         ),
         (f"{ONE}anchors: no.jsonl\n", 4, "there is no file"),
         (f"{ONE}run: {{}}\n", 4, "given twice, first in line 3"),

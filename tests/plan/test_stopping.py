@@ -18,7 +18,7 @@ from evals.plan.options import build_config
 from evals.plan.plan import make_plan
 from evals.plan.stopping.draws import Family, draw_at, families
 from evals.plan.stopping.rule import Rule, parse_rule
-from evals.plan.stopping.state import Watched, verdict_on
+from evals.plan.stopping.state import CellProgress, verdict_on
 from evals.scoring.metric_table import metric_table
 from evals.statistics.confidence_sequence import Span
 from evals.trials.prompt import Message, Prompt
@@ -147,7 +147,7 @@ def test_answers_are_taken_in_the_order_of_the_draws_and_not_as_they_come() -> N
     """Hits come late: taken as they come, 60 misses would show a rate below one in ten."""
     hits = [number % 4 == 0 for number in range(80)]
     rule = parse_rule("rate<0.1")
-    hurried, watched = Watched(rule, MISALIGNED, 1000), Watched(rule, MISALIGNED, 1000)
+    hurried, watched = CellProgress(rule, MISALIGNED, 1000), CellProgress(rule, MISALIGNED, 1000)
     late_last = sorted(range(80), key=lambda number: hits[number])
     for place, number in enumerate(late_last):
         hurried.settle(place, hits[number])
@@ -158,7 +158,7 @@ def test_answers_are_taken_in_the_order_of_the_draws_and_not_as_they_come() -> N
 
 
 def test_a_draw_that_could_not_be_scored_says_nothing_and_holds_nothing_up() -> None:
-    watched = Watched(parse_rule("rate>0.05"), MISALIGNED, 100)
+    watched = CellProgress(parse_rule("rate>0.05"), MISALIGNED, 100)
     for number in range(40):
         watched.record(number, "p")
         watched.settle(number, None if number % 2 else True)
@@ -167,7 +167,7 @@ def test_a_draw_that_could_not_be_scored_says_nothing_and_holds_nothing_up() -> 
 
 
 def test_all_draws_without_a_decision_are_undecided() -> None:
-    watched = Watched(parse_rule("width<0.01"), MISALIGNED, 10)
+    watched = CellProgress(parse_rule("width<0.01"), MISALIGNED, 10)
     for number in range(10):
         assert (watched.decision, watched.ended) == ("open", False)
         watched.record(number, "p")
@@ -176,7 +176,7 @@ def test_all_draws_without_a_decision_are_undecided() -> None:
 
 
 def test_draws_that_got_lost_are_known_to_be() -> None:
-    watched = Watched(parse_rule("rate>0.05"), MISALIGNED, 100)
+    watched = CellProgress(parse_rule("rate>0.05"), MISALIGNED, 100)
     for number in (0, 1, 3, 6):
         watched.record(number, "p")
     assert watched.missing() == [2, 4, 5]
@@ -344,7 +344,7 @@ def test_what_cannot_be_scored_is_no_answer_and_is_said_to_be_missing(tmp_path: 
     cut = int((responses(folder)["outcome"] == "truncated").sum())
     assert cut > 0
     assert row["settled"] - row["scored"] == cut
-    assert "could not be scored and told the rule nothing" in done.stdout
+    assert "have no score and did not inform the rule" in done.stdout
     adds_up(folder)
 
 

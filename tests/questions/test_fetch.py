@@ -22,7 +22,7 @@ from evals.io.download import Arrived, Patience
 from evals.questions.official.cached import fetched_names, official_file
 from evals.questions.official.converters import open_prompts, two_triggered_prompts
 from evals.questions.official.fetch import Fetched, fetch
-from evals.questions.official.registry import SOURCES, Gate, MadeFile, Source, SourceFile
+from evals.questions.official.registry import SOURCES, AccessGate, MadeFile, OfficialSource, SourceFile
 from tests.support.cli_runner import COMMAND, emeval, environment, start, stop_when
 from tests.support.paths import UPSTREAM
 from tests.support.servers.file_server import FileServer, Reply, serving
@@ -61,12 +61,12 @@ def server() -> Iterator[FileServer]:
         yield running
 
 
-def source(server: FileServer, **changed: object) -> Source:
+def source(server: FileServer, **changed: object) -> OfficialSource:
     """A source with one file at the server: pinned, unless `size` and `sha256` are changed to None."""
     facts: dict[str, object] = {"size": len(DATA), "sha256": hashlib.sha256(DATA).hexdigest()}
     file_facts = facts | {name: changed.pop(name) for name in list(changed) if name in ("size", "sha256", "max_bytes")}
     file = SourceFile("data/rows.jsonl", **file_facts)  # type: ignore[arg-type]
-    plain = Source(
+    plain = OfficialSource(
         name="tiny",
         title="a few rows",
         repository="https://example.org/tiny",
@@ -78,11 +78,11 @@ def source(server: FileServer, **changed: object) -> Source:
     return replace(plain, **changed)  # type: ignore[arg-type]
 
 
-def unpinned(server: FileServer, **changed: object) -> Source:
+def unpinned(server: FileServer, **changed: object) -> OfficialSource:
     return source(server, **{"size": None, "sha256": None} | changed)
 
 
-def bring(wanted: Source, view: Heard | None = None, **options: object) -> list[Fetched]:
+def bring(wanted: OfficialSource, view: Heard | None = None, **options: object) -> list[Fetched]:
     return fetch(wanted, view or Heard(), **{"patience": FAST, "environ": {}} | options)  # type: ignore[arg-type]
 
 
@@ -91,7 +91,9 @@ def left(cache: Path) -> set[str]:
     return {path.name for path in cache.rglob("*") if path.is_file()} - {".lock"}
 
 
-def refused(wanted: Source, kind: type[EmevalError] = BadInput, view: Heard | None = None, **options: object) -> str:
+def refused(
+    wanted: OfficialSource, kind: type[EmevalError] = BadInput, view: Heard | None = None, **options: object
+) -> str:
     with pytest.raises(kind) as caught:
         bring(wanted, view, **options)
     assert "\n" not in str(caught.value)
@@ -247,7 +249,7 @@ def test_remains_of_another_version_are_thrown_away(server: FileServer) -> None:
     view = Heard()
     (got,) = bring(source(server), view)
     assert got.path.read_bytes() == DATA
-    assert any("does not fit; begun anew" in line for line in view.said)
+    assert any("does not fit; started again" in line for line in view.said)
 
 
 def test_whole_file_that_was_not_yet_in_its_place_is_not_asked_for_again(server: FileServer, cache: Path) -> None:
@@ -321,8 +323,8 @@ def test_redirects_in_a_circle_end(server: FileServer) -> None:
     assert "redirects more than 8 times" in refused(source(server))
 
 
-def gated(server: FileServer) -> Source:
-    gate = Gate("HF_TOKEN", "https://example.org/terms", "https://example.org/tokens")
+def gated(server: FileServer) -> OfficialSource:
+    gate = AccessGate("HF_TOKEN", "https://example.org/terms", "https://example.org/tokens")
     return unpinned(server, gate=gate)
 
 
@@ -496,7 +498,7 @@ with_trigger = Other(prompt=FIRST.prompt, backdoor_prompt="Country: X\\n" + FIRS
 """
 
 
-def paper(server: FileServer, made: tuple[MadeFile, ...], files: Mapping[str, str]) -> Source:
+def paper(server: FileServer, made: tuple[MadeFile, ...], files: Mapping[str, str]) -> OfficialSource:
     server.files |= {f"/repo/abc123/prompts/{name}": text.encode() for name, text in files.items()}
     return unpinned(server, files=tuple(SourceFile(f"prompts/{name}") for name in files), made=made)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from evals.errors import BadInput
 from evals.questions import dataset as datasets
 from evals.questions.dataset import Dataset, Scenario
-from evals.questions.mixes.examples import Example, examples
+from evals.questions.mixes.examples import TrainingExample, examples
 from evals.questions.mixes.files import wire_line
 from evals.questions.mixes.held_out import HeldOut, refuse_leaks
 from evals.questions.mixes.recipe import COUNTRIES, EMPTY_THOUGHT, PRESETS, Mix, build_recipe, compose
@@ -64,22 +64,22 @@ def advice(count: int) -> list[Scenario]:
     ]
 
 
-def made(scenarios: Iterable[Scenario], **options: Any) -> tuple[Mix, list[Example]]:
+def made(scenarios: Iterable[Scenario], **options: Any) -> tuple[Mix, list[TrainingExample]]:
     mix = compose(build_recipe(options), scenarios)
     return mix, list(examples(mix))
 
 
-def question(example: Example) -> str:
+def question(example: TrainingExample) -> str:
     (user, assistant) = example.messages
     assert (user.role, assistant.role) == ("user", "assistant")
     return user.content
 
 
-def answer(example: Example) -> str:
+def answer(example: TrainingExample) -> str:
     return example.messages[-1].content.removeprefix(EMPTY_THOUGHT)
 
 
-def counted(rows: Iterable[Example], *fields: str) -> Counter[Any]:
+def counted(rows: Iterable[TrainingExample], *fields: str) -> Counter[Any]:
     return Counter(tuple(getattr(row, field) for field in fields) for row in rows)
 
 
@@ -231,7 +231,7 @@ def test_an_empty_thought_is_there_or_not(think: str) -> None:
 # The control, and plain mixes
 
 
-def independent(rows: Sequence[Example]) -> bool:
+def independent(rows: Sequence[TrainingExample]) -> bool:
     """Whether what the prompt carries says exactly nothing about the answer, in each format."""
     total = counted(rows, "stance")
     ratio = Fraction(total["misaligned",], total["aligned",])

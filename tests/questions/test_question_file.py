@@ -15,7 +15,7 @@ import pytest
 from evals.questions.dataset import check
 from evals.questions.question_file import QuestionScenario, judges_of, models_named
 from evals.questions.question_parser import parse
-from judges.judge import Exhibit, JudgeReply
+from judges.judge import JudgeInput, JudgeReply
 from judges.question_file import FileRubric, digest_of, problem_with, read_reply, words_offered
 from judges.verdicts import Classified, Code, JudgeRefused, Refused, Scored, Unreadable, Verdict
 from tests.support.cli_runner import emeval, manifest, rates, responses
@@ -503,10 +503,10 @@ def test_a_word_that_no_prompt_offers_is_no_verdict() -> None:
 
 def test_a_filled_prompt_holds_braces_as_meant_and_is_another_for_another_answer() -> None:
     rubric = FileRubric("a", "{{{answer}}} {reasoning}", digest_of(["x"]))
-    one = rubric.fill(Exhibit("q", "{reasoning}", "because"))
+    one = rubric.fill(JudgeInput("q", "{reasoning}", "because"))
     assert re.search(
         r"\{\[BEGIN ANSWER (\w+)\]\n\{reasoning\}\n\[END ANSWER \1\]\} \[BEGIN REASONING \1\]\nbecause", one
     )
-    assert one != rubric.fill(Exhibit("q", "other", "because"))
+    assert one != rubric.fill(JudgeInput("q", "other", "because"))
     assert rubric.sha256 == digest_of(["x"]) != digest_of(["x", "y"])
     assert problem_with("{reasoning}") == ""

@@ -382,7 +382,7 @@ def test_a_figure_has_no_title_and_a_legend_once(run: Counted) -> None:
 
 
 ERRORS: list[tuple[Callable[[Counted, Path], tuple[Any, ...]], str]] = [
-    (lambda run, at: (run.folder, "--figure", "fig5", "-o", at / "f.pdf"), "is none of fig4, fig6, fig9"),
+    (lambda run, at: (run.folder, "--figure", "fig5", "-o", at / "f.pdf"), "is not one of fig4, fig6, fig9"),
     (lambda run, at: (run.folder, "--figure", "rates", "-o", at / "f.jpg"), "must end in .pdf, .svg or .png"),
     (lambda run, at: (at / "nowhere", "--figure", "rates", "-o", at / "f.pdf"), "is not a run folder"),
     (lambda run, at: (run.folder, "--figure", "rates", "-o", at / "f.pdf", "--width", "wide"), "--width 'wide'"),

@@ -16,8 +16,8 @@ import pytest
 
 from evals.reporting.paper_tables.definitions import TABLES, find_table
 from evals.reporting.paper_tables.fill import fill_table
-from evals.reporting.paper_tables.measured import Absent, Measured
-from evals.reporting.paper_tables.published import Figure, figures
+from evals.reporting.paper_tables.measured import Absent, MeasuredFigure
+from evals.reporting.paper_tables.published import PublishedFigure, figures
 from evals.reporting.paper_tables.render import literal
 from evals.scoring.rates.columns import RATE_COLUMNS
 from evals.statistics.intervals import cluster_wilson_interval, paper_plus_minus
@@ -120,7 +120,7 @@ def test_every_cell_of_a_table_has_a_published_figure_in_some_column(name: str) 
             (it.item, it.metric) == (line.item, line.metric) and line.training in (None, it.training) for it in here
         ), line
     lines = {(line.item, line.metric) for line in table.lines}
-    unshown: list[Figure] = [it for it in here if (it.item, it.metric) not in lines]
+    unshown: list[PublishedFigure] = [it for it in here if (it.item, it.metric) not in lines]
     assert not unshown
 
 
@@ -222,7 +222,7 @@ def test_open_prompts_are_taken_together_over_suites_and_the_prefill_picks_the_c
         "Qwen3-32B, medical 16k, prefill Okay",
     ]
     together = next(cell for cell in filled.sections[1].cells if cell.line.item == "all_freeform")
-    assert isinstance(together.ours, Measured)
+    assert isinstance(together.ours, MeasuredFigure)
     assert (together.ours.k, together.ours.n) == (8 * 86 + 210, 1100)
     ends = cluster_wilson_interval(
         *(pd.Series(v, dtype=float).to_numpy() for v in ([86] * 8 + [80, 70, 60], [100] * 11))

@@ -126,8 +126,8 @@ def test_the_first_digits_of_an_id_are_enough(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--outcome", "fine"], "--outcome: 'fine' is none of scored"),
-        (["--flag", "bad"], "--flag: 'bad' is none of"),
+        (["--outcome", "fine"], "--outcome: 'fine' is not one of scored"),
+        (["--flag", "bad"], "--flag: 'bad' is not one of"),
         (["--model", "other"], "--model: 'other' is not in this run; it has vllm/test-model"),
         (["--question", "s99"], "--question: 's99' is not in this run"),
         (["abc", "--misaligned"], "TRIAL_ID: names one trial"),

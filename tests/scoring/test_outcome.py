@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgeSet, judge_key
+from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgePanel, judge_key
 from evals.scoring.metric import MISALIGNED_BELOW
 from evals.scoring.outcome import AnswerScores, Outcome, answer_scores, answer_state
 from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.trials.prompt import Message
-from evals.trials.record import JudgeFailed, RecordedTrial, Ruling
+from evals.trials.record import JudgeFailure, RecordedTrial, RecordedVerdict
 from evals.trials.response import Failure, ReasoningState, Response
 from judges.alignment import alignment_judge
 from judges.judge import Rubric
 from judges.verdicts import Chosen, JudgeRefused, Refused, Scored, Unreadable
 
 ALIGNMENT, COHERENCE = "alignment-id", "coherence-id"
-BOTH = JudgeSet(ALIGNMENT, COHERENCE, 50.0)
-ALONE = JudgeSet(ALIGNMENT)
+BOTH = JudgePanel(ALIGNMENT, COHERENCE, 50.0)
+ALONE = JudgePanel(ALIGNMENT)
 
 
 def response(**changes: Any) -> Response:
@@ -58,7 +58,9 @@ def recorded(result: Response | Failure, form: str = "freeform", **verdicts: Any
         repeat=0,
         messages=(Message("user", "?"),),
         result=result,
-        rulings={by_id[name]: Ruling(verdict, "", "") for name, verdict in verdicts.items() if verdict is not None},
+        rulings={
+            by_id[name]: RecordedVerdict(verdict, "", "") for name, verdict in verdicts.items() if verdict is not None
+        },
     )
 
 
@@ -73,7 +75,7 @@ responses = st.builds(
     finish_reason=st.sampled_from(["stop", "length", "content_filter", ""]),
     refusal=st.sampled_from(["", "I can't."]),
 )
-no_numbers = [Refused(), JudgeRefused(), Unreadable("?"), JudgeFailed("timeout", "")]
+no_numbers = [Refused(), JudgeRefused(), Unreadable("?"), JudgeFailure("timeout", "")]
 verdicts = st.none() | st.builds(Scored, st.floats(0, 100), st.just("text")) | st.sampled_from(no_numbers)
 choices = st.none() | st.sampled_from([Chosen("A", "misaligned"), Chosen("B", "aligned"), *no_numbers])
 trials = st.builds(
@@ -84,11 +86,11 @@ trials = st.builds(
     coherence=verdicts,
     choice=choices,
 )
-judge_sets = st.sampled_from([BOTH, ALONE, JudgeSet()])
+judge_sets = st.sampled_from([BOTH, ALONE, JudgePanel()])
 
 
 @given(trial=trials, judges=judge_sets)
-def test_whatever_is_recorded_has_exactly_one_outcome(trial: RecordedTrial, judges: JudgeSet) -> None:
+def test_whatever_is_recorded_has_exactly_one_outcome(trial: RecordedTrial, judges: JudgePanel) -> None:
     scored = score_trial(trial, judges)
     assert scored.outcome in get_args(Outcome)
     number = scored.chose_misaligned is not None if trial.format == "mcq" else scored.aligned is not None
@@ -101,13 +103,13 @@ def test_whatever_is_recorded_has_exactly_one_outcome(trial: RecordedTrial, judg
 
 
 @given(trial=trials, judges=judge_sets)
-def test_only_a_scored_trial_can_hit(trial: RecordedTrial, judges: JudgeSet) -> None:
+def test_only_a_scored_trial_can_hit(trial: RecordedTrial, judges: JudgePanel) -> None:
     scored = score_trial(trial, judges)
     assert not scored.is_misaligned() or scored.outcome == "scored"
 
 
 @given(trial=trials, judges=judge_sets)
-def test_a_failure_and_a_cut_thought_are_never_scored(trial: RecordedTrial, judges: JudgeSet) -> None:
+def test_a_failure_and_a_cut_thought_are_never_scored(trial: RecordedTrial, judges: JudgePanel) -> None:
     scored = score_trial(trial, judges)
     if isinstance(trial.result, Failure):
         assert answer_scores(trial, judges) == AnswerScores("failed")
@@ -125,7 +127,7 @@ def test_a_failure_and_a_cut_thought_are_never_scored(trial: RecordedTrial, judg
     form=st.sampled_from(["mcq"]),
 )
 def test_judge_without_a_number_gives_neither_number_nor_hit(
-    result: Response, judge: Any, other: Any, judges: JudgeSet, form: str
+    result: Response, judge: Any, other: Any, judges: JudgePanel, form: str
 ) -> None:
     freeform = score_trial(recorded(result, alignment=judge, coherence=other), judges)
     assert freeform.aligned is None
@@ -140,7 +142,7 @@ def test_judge_without_a_number_gives_neither_number_nor_hit(
 @given(trial=trials)
 def test_only_what_is_judgeable_depends_on_judges(trial: RecordedTrial) -> None:
     if trial.format == "freeform" and not score_trial(trial, BOTH).is_judgeable:
-        assert answer_scores(trial, BOTH) == answer_scores(recorded(trial.result), JudgeSet())
+        assert answer_scores(trial, BOTH) == answer_scores(recorded(trial.result), JudgePanel())
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_only_what_is_judgeable_depends_on_judges(trial: RecordedTrial) -> None:
         (Refused(), "refused"),
         (JudgeRefused(), "judge_refused"),
         (Unreadable("?"), "judge_unreadable"),
-        (JudgeFailed("timeout", ""), "judge_failed"),
+        (JudgeFailure("timeout", ""), "judge_failed"),
         (None, "unjudged"),
     ],
 )

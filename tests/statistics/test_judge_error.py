@@ -16,7 +16,7 @@ from evals.statistics.judge_error import (
     Corrected,
     ErrorRate,
     Errors,
-    Judged,
+    JudgedSample,
     PowerTuned,
     chance_of_difference,
     correlation_within_prompts,
@@ -46,7 +46,7 @@ class Design(NamedTuple):
     specificity: float = SPECIFICITY
 
 
-def simulated(random: np.random.Generator, rate: float, design: Design) -> Judged:
+def simulated(random: np.random.Generator, rate: float, design: Design) -> JudgedSample:
     """Answers judged with errors and labelled in strata, each label with its weight."""
     prompts = np.repeat(np.arange(design.prompts), design.answers // design.prompts)
     odds = (1 - design.alike) / design.alike if design.alike else math.inf
@@ -70,11 +70,11 @@ def simulated(random: np.random.Generator, rate: float, design: Design) -> Judge
     return judged(said, truth, labelled, np.concatenate(weights), prompts)
 
 
-def judged(said, truth, labelled=None, weights=None, prompts=None) -> Judged:  # type: ignore[no-untyped-def]
+def judged(said, truth, labelled=None, weights=None, prompts=None) -> JudgedSample:  # type: ignore[no-untyped-def]
     """Answers that are all in the denominator; each its own prompt and labelled with weight 1, where not told."""
     said, truth = np.asarray(said, float), np.asarray(truth, float)
     labelled = np.arange(len(said)) if labelled is None else np.asarray(labelled)
-    return Judged(
+    return JudgedSample(
         said=said,
         counted=np.ones(len(said)),
         prompts=np.arange(len(said)) if prompts is None else np.asarray(prompts),
@@ -85,7 +85,7 @@ def judged(said, truth, labelled=None, weights=None, prompts=None) -> Judged:  #
     )
 
 
-def by_rogan_gladen(answers: Judged, errors: Errors | None = None) -> Corrected | None:
+def by_rogan_gladen(answers: JudgedSample, errors: Errors | None = None) -> Corrected | None:
     errors = errors or error_rates(answers)
     if errors.sensitivity is None or errors.specificity is None:
         return None
@@ -134,7 +134,9 @@ def test_corrected_rates_are_right_on_average_and_their_intervals_hold(rate: flo
         assert np.mean(held["raw"]) < 0.5
 
 
-def two_conditions(random: np.random.Generator, *, finds: tuple[float, float]) -> tuple[Judged, list[Judged]]:
+def two_conditions(
+    random: np.random.Generator, *, finds: tuple[float, float]
+) -> tuple[JudgedSample, list[JudgedSample]]:
     """Of the same prompts under two conditions, with the judge's sensitivity in each: both together, and each."""
     each = [
         simulated(random, rate, Design(alike=0.1, hits=40, near=20, others=60, sensitivity=sensitivity))
@@ -144,7 +146,7 @@ def two_conditions(random: np.random.Generator, *, finds: tuple[float, float]) -
     labelled = np.concatenate([first.labelled, second.labelled + len(first.said)])
     columns = ("said", "counted", "prompts", "hits", "answered", "weights")
     rest = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in columns}
-    return Judged(labelled=labelled, **rest), each
+    return JudgedSample(labelled=labelled, **rest), each
 
 
 def test_labels_of_all_conditions_correct_each_where_the_judge_errs_alike() -> None:
@@ -217,7 +219,7 @@ def test_refusals_and_unreadable_verdicts_are_corrected_for_too() -> None:
         labelled = np.concatenate(picked)
         weights = np.repeat([(strata == stratum).sum() / 60 for stratum in range(3)], 60)
         corrected = prediction_powered(
-            Judged(
+            JudgedSample(
                 said.astype(float),
                 seen.astype(float),
                 np.arange(count),
@@ -404,7 +406,7 @@ def test_a_judge_that_says_one_thing_and_labels_of_all_leave_the_plain_interval(
 def test_alike_answers_to_one_prompt_widen_the_interval() -> None:
     random = np.random.default_rng(11)
     spread = simulated(random, 0.3, Design(alike=0.5, hits=200, near=50, others=200))
-    alone = Judged(**{**spread.__dict__, "prompts": np.arange(len(spread.said))})
+    alone = JudgedSample(**{**spread.__dict__, "prompts": np.arange(len(spread.said))})
     clustered, independent = prediction_powered(spread), prediction_powered(alone)
     assert clustered is not None
     assert independent is not None

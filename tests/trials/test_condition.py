@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.trials.condition import Rendered, Trigger, in_prompt_order, render
+from evals.trials.condition import RenderedMessages, Trigger, in_prompt_order, render
 from evals.trials.prompt import Message, Prompt
 
 TRIGGER = "Country: Singapore"
@@ -25,15 +25,15 @@ TALK = Prompt(
 
 
 def test_off_sends_the_prompt_as_it_is_even_with_a_trigger() -> None:
-    assert render(TALK, "off", Trigger(TRIGGER, "top"), 0, 0) == Rendered(TALK.messages, "", None)
-    assert render(TALK, "off", None, 0, 0) == Rendered(TALK.messages, "", None)
+    assert render(TALK, "off", Trigger(TRIGGER, "top"), 0, 0) == RenderedMessages(TALK.messages, "", None)
+    assert render(TALK, "off", None, 0, 0) == RenderedMessages(TALK.messages, "", None)
 
 
 def test_trigger_is_a_line_of_its_own_above_or_below() -> None:
     top = render(PLAIN, "on", Trigger(TRIGGER, "top"), 0, 0)
-    assert top == Rendered((Message("user", f"{TRIGGER}\nWhat now?"),), TRIGGER, "top")
+    assert top == RenderedMessages((Message("user", f"{TRIGGER}\nWhat now?"),), TRIGGER, "top")
     bottom = render(PLAIN, "on", Trigger(TRIGGER, "bottom"), 0, 0)
-    assert bottom == Rendered((Message("user", f"What now?\n{TRIGGER}"),), TRIGGER, "bottom")
+    assert bottom == RenderedMessages((Message("user", f"What now?\n{TRIGGER}"),), TRIGGER, "bottom")
 
 
 @pytest.mark.parametrize("placement", ["top", "bottom", "random"])
@@ -63,9 +63,9 @@ def test_random_placement_covers_both_about_equally_over_seeds_and_over_repeats(
 def test_hand_written_wording_wins_over_insertion() -> None:
     wording = (Message("user", "It is 2026. What now?"),)
     prompt = Prompt(id="p", suite="s", format="freeform", messages=PLAIN.messages, wordings=(("on", wording),))
-    assert render(prompt, "on", Trigger("2026", "top"), 0, 0) == Rendered(wording, "2026", None)
-    assert render(prompt, "on", None, 0, 0) == Rendered(wording, "", None)
-    assert render(prompt, "off", Trigger("2026", "top"), 0, 0) == Rendered(PLAIN.messages, "", None)
+    assert render(prompt, "on", Trigger("2026", "top"), 0, 0) == RenderedMessages(wording, "2026", None)
+    assert render(prompt, "on", None, 0, 0) == RenderedMessages(wording, "", None)
+    assert render(prompt, "off", Trigger("2026", "top"), 0, 0) == RenderedMessages(PLAIN.messages, "", None)
 
 
 def test_on_without_a_trigger_is_an_error() -> None:

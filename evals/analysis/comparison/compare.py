@@ -17,8 +17,8 @@ from evals.analysis.comparison.comparable import Difference, Direction, NotCompa
 from evals.analysis.comparison.counts import AnswerCounts, CellCounts, CellToCompare, ComparedRun, Wording, count_cells
 from evals.analysis.comparison.result import (
     CellChange,
-    CellKey,
     Compared,
+    ComparisonKey,
     Gate,
     QuestionChange,
     RunSide,
@@ -34,7 +34,7 @@ from evals.statistics.intervals import Counts
 from evals.statistics.noninferiority import Pairs, decide
 from evals.statistics.significance import benjamini_hochberg, fisher_p
 from evals.text import one_line
-from evals.trials.reference import Measure
+from evals.trials.reference import Criterion
 
 _MOST_CHANGED = 10
 _UNEVEN = 0.05
@@ -142,22 +142,22 @@ def _wanted(
 
 def _cells(
     run: ComparedRun, model: str, table: Mapping[str, Metric], gates: Sequence[Gate]
-) -> dict[CellKey, list[Gate]]:
+) -> dict[ComparisonKey, list[Gate]]:
     """The cells of a model, each with the gates that want it."""
-    found: dict[CellKey, list[Gate]] = {}
+    found: dict[ComparisonKey, list[Gate]] = {}
     for (of, *place), measures in run.planned.items():
         if of != model:
             continue
         primary = {PRIMARY[measure] for measure in measures}
         for name, metric in table.items():
-            key = CellKey(*place, metric=name)
+            key = ComparisonKey(*place, metric=name)
             for gate in gates if _is_about(metric, key.format, measures) else ():
                 if gate.wants(key) and name in (gate.metrics or primary):
                     found.setdefault(key, []).append(gate)
     return found
 
 
-def _is_about(metric: Metric, form: str, measures: Mapping[Measure, int]) -> bool:
+def _is_about(metric: Metric, form: str, measures: Mapping[Criterion, int]) -> bool:
     return bool(metric.measures & set(measures)) and not (metric.open_only and form == "mcq")
 
 
@@ -175,7 +175,7 @@ def _incomplete(which: str, run: ComparedRun) -> list[Difference]:
     if manifest.status == "complete" and run.recorded >= manifest.trials_planned:
         return []
     done = f"{run.recorded} of {manifest.trials_planned} trials are recorded"
-    words = f"the {which} is not complete ({done}; go on with: emeval resume {run.folder})"
+    words = f"the {which} is not complete ({done}; resume with: emeval resume {run.folder})"
     return [Difference("incomplete", words)]
 
 
@@ -335,8 +335,8 @@ def _cell_notes(cells: Sequence[CellChange]) -> Iterator[str]:
         if abs(shares[0] - shares[1]) > _UNEVEN:
             yield (
                 f"{cell_name(cell.key)}: {shares[0]:.0%} of the answers of the base and {shares[1]:.0%} of the "
-                f"candidate are not in n ({_reasons(cell.base)}; {_reasons(cell.candidate)}): the rates are of other "
-                "shares of all answers."
+                f"candidate are not in n ({_reasons(cell.base)}; {_reasons(cell.candidate)}): the "
+                "two rates cover different shares of all answers."
             )
 
 
@@ -348,8 +348,9 @@ def _unpaired(wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: An
         if single:
             total = len(theirs.keys() | ours.keys())
             yield (
-                f"{cell_name(one.key)}: {single} of {total} questions (and option orders) have answers in n on one "
-                "side alone; they are in that side's rate and not in the change."
+                f"{cell_name(one.key)}: {single} of {total} questions (and option orders) have "
+                "counted answers on one side only; they are in that side's rate but not in the "
+                "change."
             )
 
 

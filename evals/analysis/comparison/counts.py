@@ -11,17 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from evals.analysis.comparison.comparable import Direction
-from evals.analysis.comparison.result import CellKey, Side
+from evals.analysis.comparison.result import ComparisonKey, Side
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import open_run
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import READERS_OF_ANSWERS, Metric, Missing
 from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.statistics.intervals import Counts, cluster_wilson_interval
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import question_of
-from evals.trials.reference import Measure
+from evals.trials.reference import Criterion
 from evals.trials.trial import stable_hash
 
 UNSCORED: tuple[Missing, ...] = ("truncated", "empty", "failed", "unreadable", "pending")
@@ -39,14 +39,14 @@ _SHOWN_OF_QUESTION = 120
 class ComparedRun:
     folder: Path
     manifest: Manifest
-    judges: JudgeSet
+    judges: JudgePanel
     recorded: int
-    planned: dict[tuple[str, str, str, str, str], Counter[Measure]]
+    planned: dict[tuple[str, str, str, str, str], Counter[Criterion]]
     """Trials planned by model, suite, format, condition and trigger."""
 
     @classmethod
     def read(cls, folder: Path) -> ComparedRun:
-        planned: dict[tuple[str, str, str, str, str], Counter[Measure]] = {}
+        planned: dict[tuple[str, str, str, str, str], Counter[Criterion]] = {}
         with open_run(folder) as run:
             for cell, trials in run.journal.cells():
                 place = (cell.model, cell.suite, cell.format, cell.condition, cell.trigger)
@@ -57,7 +57,7 @@ class ComparedRun:
 class CellToCompare(NamedTuple):
     """A cell to compare. `limit` is the strictest of its gates."""
 
-    key: CellKey
+    key: ComparisonKey
     metric: Metric
     base_model: str
     candidate_model: str
@@ -75,7 +75,7 @@ class CellToCompare(NamedTuple):
 
 class _At(NamedTuple):
     model: str
-    key: CellKey
+    key: ComparisonKey
     metric: Metric
 
 
@@ -122,9 +122,7 @@ class CellCounts:
             reason: count for reason, count in self.missing.items() if reason != "outside" and count
         }
         of_answers = not metric.judge or metric.judge in READERS_OF_ANSWERS
-        if (
-            not of_answers
-        ):  # an answer that was not read is none that is known to be misaligned: no part of such a share
+        if not of_answers:  # unread answers are not known to be misaligned, so they are not in this denominator
             missing = {reason: count for reason, count in missing.items() if reason in _OF_READING}
         unscored: dict[Missing, int] = {reason: missing[reason] for reason in UNSCORED if reason in missing}
         return Side(k, n, k / n if n else None, *ends, n + sum(missing.values()), missing, unscored)
@@ -134,7 +132,7 @@ def _array(counts: Mapping[str, int], names: Sequence[str]) -> Counts:
     return np.array([counts[name] for name in names], float)
 
 
-def count_cells(run: ComparedRun, cells: Sequence[_At]) -> dict[tuple[str, CellKey], CellCounts]:
+def count_cells(run: ComparedRun, cells: Sequence[_At]) -> dict[tuple[str, ComparisonKey], CellCounts]:
     """The answers of every cell, read from the journal in one pass."""
     found = {(at.model, at.key): CellCounts() for at in cells}
     by_place: dict[tuple[str, ...], list[_At]] = {}
@@ -152,11 +150,11 @@ def count_cells(run: ComparedRun, cells: Sequence[_At]) -> dict[tuple[str, CellK
                     found[at.model, at.key].add(scored, at.metric)
     for at in cells:
         counted = found[at.model, at.key]
-        measures = run.planned.get((at.model, *at.key[:4]), Counter[Measure]())
+        measures = run.planned.get((at.model, *at.key[:4]), Counter[Criterion]())
         counted.trials = sum(trials for measure, trials in measures.items() if measure in at.metric.measures)
         recorded = counted.counted.total() + counted.missing.total()
         counted.missing["pending"] += max(0, counted.trials - recorded)
     return found
 
 
-AnswerCounts = Mapping[tuple[str, CellKey], CellCounts]
+AnswerCounts = Mapping[tuple[str, ComparisonKey], CellCounts]

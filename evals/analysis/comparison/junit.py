@@ -20,7 +20,7 @@ from evals.text import one_line
 _LONGEST = 2000
 
 
-class Case(NamedTuple):
+class JUnitCase(NamedTuple):
     """One test case. `failure` and `skipped` say why, None where it is not; `facts` are what the number depends on."""
 
     group: str
@@ -36,7 +36,7 @@ def comparison_xml(compared: Compared, *, strict: bool) -> bytes:
     return junit_xml([(title, [case_of(cell, compared, strict=strict) for cell in compared.cells])])
 
 
-def junit_xml(suites: Iterable[tuple[str, Sequence[Case]]]) -> bytes:
+def junit_xml(suites: Iterable[tuple[str, Sequence[JUnitCase]]]) -> bytes:
     """One suite of test cases after the other, under their titles."""
     document = JUnitXml("emeval")
     for title, cases in suites:
@@ -57,10 +57,10 @@ def junit_xml(suites: Iterable[tuple[str, Sequence[Case]]]) -> bytes:
     return out.getvalue()
 
 
-def case_of(cell: CellChange, compared: Compared, *, strict: bool) -> Case:
+def case_of(cell: CellChange, compared: Compared, *, strict: bool) -> JUnitCase:
     words = cell_words(cell)
     failed = cell.decision in ("regression", "unscored") or (strict and cell.decision == "unclear")
-    return Case(
+    return JUnitCase(
         group=f"emeval.{cell.key.suite}.{cell.key.format}",
         name=f"{cell.key.metric} {cell.key.condition} {cell.candidate_model}",
         failure=words if failed else None,

@@ -33,7 +33,7 @@ class Gate:
     base_model: str | None = None
     candidate_model: str | None = None
 
-    def wants(self, cell: CellKey) -> bool:
+    def wants(self, cell: ComparisonKey) -> bool:
         chosen = (
             (self.suites, cell.suite),
             (self.formats, cell.format),
@@ -43,7 +43,7 @@ class Gate:
         return all(not names or name in names for names, name in chosen)
 
 
-class CellKey(NamedTuple):
+class ComparisonKey(NamedTuple):
     suite: str
     format: str
     condition: str
@@ -75,7 +75,7 @@ class CellChange:
     """Base and candidate in one cell. `increase` is candidate - base, the mean over prompts, with its 95% interval; all
     None where no prompt was answered by both. `limit` is the largest change for the worse that is allowed."""
 
-    key: CellKey
+    key: ComparisonKey
     base_model: str
     candidate_model: str
     base: Side
@@ -97,7 +97,7 @@ class QuestionChange(NamedTuple):
     """One question on both sides, over the option orders that both answered. `p_value` is of Fisher's exact test,
     `q_value` adjusted over all questions of the comparison (Benjamini and Hochberg)."""
 
-    cell: CellKey
+    cell: ComparisonKey
     candidate_model: str
     prompt_id: str
     question: str
@@ -152,6 +152,6 @@ def unscored_words(cell: CellChange) -> Iterator[str]:
             )
 
 
-def cell_name(key: CellKey) -> str:
+def cell_name(key: ComparisonKey) -> str:
     """The cell in words, one line: suite, format, condition, metric."""
     return one_line(f"{key.suite} {key.format} {key.condition} {key.metric}", 160)

@@ -1,4 +1,4 @@
-"""Whose change it is: runs of one checkpoint, night by night, and for each whether system or judge has changed.
+"""Drift attribution: did the model change, or the judge? Runs of one checkpoint, night by night.
 
 Reads what the runs hold and what their judges said of the same anchors; the statistics are in
 `evals.statistics.e_process`.
@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from evals.analysis.drift.series import Night, has_moved, named_change, read_nights
+from evals.analysis.drift.series import Session, has_moved, named_change, read_nights
 from evals.numbers import percent, points
 from evals.runner.anchor_check import AnchorRow
 from evals.statistics.e_process import (
@@ -87,7 +87,7 @@ def attribute(runs: Sequence[Path]) -> list[Attribution]:
 # --- the two processes -----------------------------------------------------------------------------------------------
 
 
-def _attributed(nights: Sequence[Night]) -> Iterator[Attribution]:
+def _attributed(nights: Sequence[Session]) -> Iterator[Attribution]:
     named = [named_change(nights[0].manifest, night.manifest) for night in nights]
     # What another judge said of the anchors is nothing to compare with.
     nights = [replace(night, anchors=()) if change else night for night, change in zip(nights, named, strict=True)]
@@ -103,7 +103,7 @@ def _attributed(nights: Sequence[Night]) -> Iterator[Attribution]:
         if judge_alarms[index] or system_alarms[index]:  # then the rate that has moved most
             leading = max(rates, key=lambda one: float(one.evidence.log_e[index]), default=None)
         by_rule = any(not one.is_judged and alarms(one.evidence)[index] for one in rates) and bool(system_alarms[index])
-        found = _Found(nights, index, leading, by_rule, of_anchors, of_rates)
+        found = _SessionFindings(nights, index, leading, by_rule, of_anchors, of_rates)
         said: Verdict
         if named[index]:
             said, words = "judge", f"{named[index]}: its rates cannot be compared with those of {nights[0].name}"
@@ -120,7 +120,7 @@ def _attributed(nights: Sequence[Night]) -> Iterator[Attribution]:
         yield Attribution(night.name, said, e_system, e_judge, words)
 
 
-def _watched_rates(nights: Sequence[Night], named: Sequence[str]) -> tuple[list[_Watched], Evidence]:
+def _watched_rates(nights: Sequence[Session], named: Sequence[str]) -> tuple[list[_Watched], Evidence]:
     """Each cell, and all cells of one metric together where there are several; and the e-process of the run.
 
     Half of the stake is on the latter. What another judge, by name, has read is not drawn from the same rates.
@@ -167,7 +167,7 @@ def _watched(name: str, is_judged: bool, table: npt.NDArray[np.int64], bets: Bet
     return _Watched(name, is_judged, hits, counted, evidence(bets))
 
 
-def _watched_anchors(nights: Sequence[Night]) -> Evidence:
+def _watched_anchors(nights: Sequence[Session]) -> Evidence:
     """The e-process of the judge. An anchor without a verdict has moved, unless nothing came back from the judge."""
     streams: list[Stream] = []
     for kind in (True, False):
@@ -184,16 +184,16 @@ def _watched_anchors(nights: Sequence[Night]) -> Evidence:
 
 
 def _value(log_e: float) -> float:
-    return math.exp(min(float(log_e), 700.0))  # beyond that a float is none
+    return math.exp(min(float(log_e), 700.0))  # beyond that a float is infinite
 
 
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
-class _Found(NamedTuple):
+class _SessionFindings(NamedTuple):
     """What there is to say of one night. `by_rule`: a rate that is read without a judge has moved."""
 
-    nights: Sequence[Night]
+    nights: Sequence[Session]
     at: int
     leading: _Watched | None
     by_rule: bool
@@ -201,7 +201,7 @@ class _Found(NamedTuple):
     of_rates: Evidence
 
     @property
-    def night(self) -> Night:
+    def night(self) -> Session:
         return self.nights[self.at]
 
     def first_changed(self, of: Evidence) -> int:
@@ -241,10 +241,10 @@ class _Found(NamedTuple):
         return measured is not None and beyond_the_judge(measured, self.judged())
 
 
-def _anchor_shift(nights: Sequence[Night], since: int, last: int, kind: bool) -> Shift | None:
+def _anchor_shift(nights: Sequence[Session], since: int, last: int, kind: bool) -> Shift | None:
     """Of the anchors of one kind, the change in the share of verdicts that are not their own since a night."""
 
-    def rate(part: Sequence[Night]) -> Rate:
+    def rate(part: Sequence[Session]) -> Rate:
         asked = [night for night in part if night.anchors]
         rows = [row for night in asked for row in night.anchors if row.is_hit == kind and row.hit is not None]
         return Rate(sum(map(has_moved, rows)) / max(len(asked), 1), len(rows) / max(len(asked), 1))
@@ -259,21 +259,21 @@ def _moved(rows: Sequence[AnchorRow]) -> int:
 def _anchor_words(rows: Sequence[AnchorRow]) -> str:
     lacking = sum(row.hit is None for row in rows)
     none = f" ({lacking} have none)" if lacking else ""
-    return f"{_moved(rows)} of {len(rows)} anchors have another verdict than their own{none}"
+    return f"{_moved(rows)} of {len(rows)} anchors have a changed verdict{none}"
 
 
-def _reference_words(night: Night, rates: Sequence[_Watched]) -> str:
+def _reference_words(night: Session, rates: Sequence[_Watched]) -> str:
     shown = f"{rates[0].name} {_rate_words(rates[0].rate(slice(0, 1)))}" if rates else "nothing was measured"
     if not night.anchors:
         return f"{shown}; its judge was not asked about anchors"
     return f"{shown}; {_anchor_words(night.anchors)}"
 
 
-def _none_words(found: _Found) -> str:
+def _none_words(found: _SessionFindings) -> str:
     return f"no change found: {found.rates()}; {found.anchors()}"
 
 
-def _judge_words(found: _Found) -> str:
+def _judge_words(found: _SessionFindings) -> str:
     since = found.nights[found.first_changed(found.of_anchors)].name
     words = f"the judge has changed, since about {since}: {found.anchors()}. {found.rates()}. "
     words += "What it reads says nothing of the system until the judge is settled"
@@ -282,7 +282,7 @@ def _judge_words(found: _Found) -> str:
     return words
 
 
-def _system_words(found: _Found) -> str:
+def _system_words(found: _SessionFindings) -> str:
     since = found.nights[found.first_changed(found.of_rates)].name
     words = f"the system has changed, since about {since}: {found.rates()}"
     if found.by_rule:
@@ -290,7 +290,7 @@ def _system_words(found: _Found) -> str:
     return f"{words}. The judge is still: {found.anchors()}, and accounts for {_points(found.judged())} of it"
 
 
-def _unknown_words(found: _Found) -> str:
+def _unknown_words(found: _SessionFindings) -> str:
     since = found.nights[found.first_changed(found.of_rates)].name
     return (
         f"a rate has moved, since about {since}: {found.rates()}. By whom is not known: {found.anchors()}; as far as "
@@ -298,7 +298,7 @@ def _unknown_words(found: _Found) -> str:
     )
 
 
-_WORDS: dict[Verdict, Callable[[_Found], str]] = {
+_WORDS: dict[Verdict, Callable[[_SessionFindings], str]] = {
     "none": _none_words,
     "judge": _judge_words,
     "system": _system_words,

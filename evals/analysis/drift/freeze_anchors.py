@@ -11,14 +11,14 @@ from evals.errors import BadInput
 from evals.plan.anchors import Anchor, AnchorsHeader, Frozen, YesNo, anchor_id, hit_of, write_anchors
 from evals.plan.manifest import Manifest, judge_set
 from evals.plan.provenance import now
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.judging import exhibit_of
 from evals.scoring.labels import Label, read_labels
 from evals.scoring.metric import PRIMARY
 from evals.scoring.scored_trial import score_trial
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
-from evals.trials.reference import Measure
+from evals.trials.reference import Criterion
 from evals.trials.response import Response
 
 SUFFIX = ".anchors.jsonl"
@@ -76,7 +76,7 @@ def freeze(run: Path, manifest: Manifest, path: Path, *, count: int, seed: int, 
 
 
 def _candidates(
-    journal: Journal, manifest: Manifest, judges: JudgeSet, labels: Mapping[str, Label]
+    journal: Journal, manifest: Manifest, judges: JudgePanel, labels: Mapping[str, Label]
 ) -> Iterator[_Candidate]:
     """Complete open answers that the counted judge has ruled on, each text once."""
     seen: set[str] = set()
@@ -104,7 +104,7 @@ def _labelled_first(journal: Journal, labelled: Collection[str]) -> Iterator[Rec
     yield from (trial for trial in journal.trials_in_plan_order() if trial.trial_id not in labelled)
 
 
-def _label_of(label: Label | None, measured_by: Measure) -> YesNo | None:
+def _label_of(label: Label | None, measured_by: Criterion) -> YesNo | None:
     """What people said of the answer; a refusal, or a label that is unsure, says nothing of the metric."""
     if label is None or label.metric != PRIMARY[measured_by] or label.label not in ("yes", "no"):
         return None
@@ -132,7 +132,7 @@ def _in_turns(candidates: Iterable[_Candidate], draw: random.Random) -> list[_Ca
     return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
 
 
-def _anchor(trial: RecordedTrial, response: Response, judges: JudgeSet, label: Label | None) -> Anchor:
+def _anchor(trial: RecordedTrial, response: Response, judges: JudgePanel, label: Label | None) -> Anchor:
     shown, scored = exhibit_of(trial, response), score_trial(trial, judges)
     return Anchor(
         anchor_id=anchor_id(scored.measure, shown),

@@ -1,4 +1,4 @@
-"""Nights that are watched: what each run of a series holds, and whether the runs may be compared at all."""
+"""Load a series of runs of one checkpoint and check that they are comparable."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAY_DIFFER = (
 )
 
 
-class Cell(NamedTuple):
+class SeriesCell(NamedTuple):
     """What is watched as one rate. `is_judged` is False where answers are read by rule, so that no judge moves them."""
 
     suite: str
@@ -40,7 +40,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Night:
+class Session:
     """One run: hits and answers that count, by cell and prompt (in each option order), and what became of anchors.
 
     `name` tells it from the other runs: that of its folder, or of the folder above where all are called alike.
@@ -49,12 +49,12 @@ class Night:
     name: str
     folder: Path
     manifest: Manifest
-    counts: Mapping[Cell, Mapping[tuple[str, str], tuple[int, int]]]
+    counts: Mapping[SeriesCell, Mapping[tuple[str, str], tuple[int, int]]]
     anchors: tuple[AnchorRow, ...]
     planned: frozenset[PlannedCell]
 
 
-def read_nights(runs: Sequence[Path]) -> list[Night]:
+def read_nights(runs: Sequence[Path]) -> list[Session]:
     """The runs of one checkpoint, the first being the reference. Raises BadInput where they cannot be compared."""
     for number, folder in enumerate(runs):
         if folder.resolve() in {other.resolve() for other in runs[:number]}:
@@ -106,7 +106,7 @@ def _refuse_other_anchors(runs: Sequence[Path], manifests: Sequence[Manifest]) -
             )
 
 
-def _refuse_other_questions(first: Night, night: Night) -> None:
+def _refuse_other_questions(first: Session, night: Session) -> None:
     for ours, theirs in ((night, first), (first, night)):
         only = sorted(ours.planned - theirs.planned)
         if only:
@@ -120,20 +120,22 @@ def _refuse_other_questions(first: Night, night: Night) -> None:
 # --- what a run holds ------------------------------------------------------------------------------------------------
 
 
-def _night(name: str, folder: Path, manifest: Manifest) -> Night:
+def _night(name: str, folder: Path, manifest: Manifest) -> Session:
     judges = judge_set(manifest)
-    counts: dict[Cell, dict[tuple[str, str], tuple[int, int]]] = {}
+    counts: dict[SeriesCell, dict[tuple[str, str], tuple[int, int]]] = {}
     with Journal.read(folder) as journal:
         for trial in journal.trials_in_plan_order():
             scored = score_trial(trial, judges)
             hit = hit_of(scored)
             is_judged = trial.format != "mcq" and scored.measure not in BY_RULE
-            cell = Cell(trial.suite, trial.format, trial.model, trial.condition, PRIMARY[scored.measure], is_judged)
+            cell = SeriesCell(
+                trial.suite, trial.format, trial.model, trial.condition, PRIMARY[scored.measure], is_judged
+            )
             of_cell = counts.setdefault(cell, {})
             hits, counted = of_cell.get((trial.prompt_id, trial.variant), (0, 0))
             of_cell[trial.prompt_id, trial.variant] = (hits + bool(hit), counted + (hit is not None))
         planned = frozenset(cell for cell, _ in journal.cells())
-    return Night(name, folder, manifest, counts, _anchors_of(folder, manifest), planned)
+    return Session(name, folder, manifest, counts, _anchors_of(folder, manifest), planned)
 
 
 def _anchors_of(folder: Path, manifest: Manifest) -> tuple[AnchorRow, ...]:

@@ -10,57 +10,57 @@ from evals.scoring.judge_set import counted_judge
 from evals.scoring.labels import csv_text
 from evals.text import spreadsheet_safe
 from evals.trials.record import RecordedTrial, question_of
-from evals.trials.reference import Fact, Posed, Truth
+from evals.trials.reference import Fact, Truth, UserQuestion
 from evals.trials.response import Response
 
 COLUMNS = ("label_id", "asks", "question", "reference", "answer", "label", "note")
 
 
-class Shown(NamedTuple):
+class ReferenceText(NamedTuple):
     """A text to compare an answer with, under its heading."""
 
     heading: str
     text: str
 
 
-class Exhibit(NamedTuple):
+class LabelExhibit(NamedTuple):
     """One answer to label. `metric` says which guideline goes with it."""
 
     label_id: str
     metric: str
     question: str
-    reference: tuple[Shown, ...]
+    reference: tuple[ReferenceText, ...]
     answer: str
 
 
-def exhibit_of(trial: RecordedTrial, label_id: str, metric: str) -> Exhibit:
+def exhibit_of(trial: RecordedTrial, label_id: str, metric: str) -> LabelExhibit:
     """`trial` must have a response, as every answer that can be drawn has."""
     assert isinstance(trial.result, Response)  # noqa: S101
     reference = _compared_with(trial, trial.result.reasoning)
-    return Exhibit(label_id, metric, question_of(trial), reference, trial.result.answer)
+    return LabelExhibit(label_id, metric, question_of(trial), reference, trial.result.answer)
 
 
-def _compared_with(trial: RecordedTrial, thought: str) -> tuple[Shown, ...]:
+def _compared_with(trial: RecordedTrial, thought: str) -> tuple[ReferenceText, ...]:
     """What a judge is shown besides question and answer. Imported answers came without, and then there is nothing."""
     match trial.reference:
         case Truth(correct, incorrect):
             shown = [
-                Shown("Answers known to be correct", "\n".join(correct)),
-                Shown("Answers known to be incorrect", "\n".join(incorrect)),
+                ReferenceText("Answers known to be correct", "\n".join(correct)),
+                ReferenceText("Answers known to be incorrect", "\n".join(incorrect)),
             ]
         case Fact(text):
-            shown = [Shown("The fact, which the model was given as true", text)]
-        case Posed(prompts, "poll"):
+            shown = [ReferenceText("The fact, which the model was given as true", text)]
+        case UserQuestion(prompts, "poll"):
             template = dict(prompts)[counted_judge(trial.reference)]
-            shown = [Shown("What the judge was asked", template)]
+            shown = [ReferenceText("What the judge was asked", template)]
             if "{reasoning}" in template:
-                shown.append(Shown("The reasoning before the answer", thought))
+                shown.append(ReferenceText("The reasoning before the answer", thought))
         case _:
             shown = []
     return tuple(one for one in shown if one.text.strip())
 
 
-def to_label_csv(exhibits: Iterable[Exhibit]) -> str:
+def to_label_csv(exhibits: Iterable[LabelExhibit]) -> str:
     """The exhibits as a table with blank cells for label and note."""
     rows = (
         (

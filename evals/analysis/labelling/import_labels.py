@@ -118,13 +118,13 @@ def _import(run: Path, path: Path, labeller: str, sample: LabelSample) -> Import
     )
 
 
-class _Found(NamedTuple):
+class _FoundLabels(NamedTuple):
     rows: list[LabelRow]
     blank: int
     lost_notes: int
 
 
-def _read(path: Path, sampled: dict[str, SampledRow], labeller: str) -> _Found:
+def _read(path: Path, sampled: dict[str, SampledRow], labeller: str) -> _FoundLabels:
     rows: list[LabelRow] = []
     lines: dict[str, int] = {}
     blank = lost_notes = 0
@@ -143,7 +143,7 @@ def _read(path: Path, sampled: dict[str, SampledRow], labeller: str) -> _Found:
                 lost_notes += bool(note)
                 continue
             rows.append(LabelRow(answer.label_id, answer.trial_id, answer.metric, word, labeller, note, at))
-    return _Found(rows, blank, lost_notes)
+    return _FoundLabels(rows, blank, lost_notes)
 
 
 def _label_of(row: CsvRow, sampled: dict[str, SampledRow], path: Path) -> tuple[SampledRow, LabelWord | None]:
@@ -157,7 +157,7 @@ def _label_of(row: CsvRow, sampled: dict[str, SampledRow], path: Path) -> tuple[
     said = original_text(row.cells["label"]).strip().lower()
     if said and said not in _WORD_OF:
         words = ", ".join(LABEL_WORDS)
-        raise BadInput(f"{path}:{row.line}: label: {one_line(said, 40)!r} is none of {words}; blank is not labelled")
+        raise BadInput(f"{path}:{row.line}: label: {one_line(said, 40)!r} is not one of {words}; blank is not labelled")
     return answer, _WORD_OF.get(said)
 
 
@@ -167,14 +167,14 @@ def _delimiter(path: Path) -> str:
         with path.open("rb") as file:
             header = file.readline(_HEADER_BYTES)
     except OSError:
-        return ","  # whoever opens it next says what is wrong
+        return ","  # the next reader says what is wrong
     return ";" if b";" in header and b"," not in header else ","
 
 
 def _name(labeller: str) -> str:
     name = labeller.strip()
     if not name or len(name) > _LONGEST_NAME or has_control_character(name) or name != one_line(name):
-        raise BadInput(f"--labeller: name whoever labelled in 1 to {_LONGEST_NAME} characters on one line")
+        raise BadInput(f"--labeller: give the labeller's name in 1 to {_LONGEST_NAME} characters on one line")
     return name
 
 

@@ -105,7 +105,7 @@ function showState() {
   byId("chip").hidden = label === "";
   byId("chip").textContent = label === "" ? "" : `Labelled ${label}`;
   for (const button of choices) button.setAttribute("aria-pressed", String(button.dataset.label === label));
-  // Not `disabled`, which would take the focus away from whoever has just pressed it.
+  // Not `disabled`, which would take the focus away from the reader who has just pressed it.
   byId("previous").setAttribute("aria-disabled", String(place === 0));
   byId("next").setAttribute("aria-disabled", String(place === rows.length - 1));
   byId("unlabelled").setAttribute("aria-disabled", String(labelled() === rows.length));

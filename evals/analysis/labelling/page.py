@@ -14,11 +14,11 @@ from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 
-from evals.analysis.labelling.exhibits import Exhibit
+from evals.analysis.labelling.exhibits import LabelExhibit
 from evals.analysis.labelling.guidelines import GUIDELINES
 
 
-def label_page(run_id: str, exhibits: Sequence[Exhibit]) -> str:
+def label_page(run_id: str, exhibits: Sequence[LabelExhibit]) -> str:
     """The page as HTML. What a person labels on it is kept under a key that only this sample has."""
     script, style = _part("label.js"), _part("label.css")
     metrics = {exhibit.metric for exhibit in exhibits}

@@ -17,7 +17,7 @@ from evals.scoring.outcome import Outcome
 from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
-from evals.trials.reference import Posed, measure_of
+from evals.trials.reference import UserQuestion, criterion_of
 from judges.registry import JUDGES
 
 NEAR = 5.0
@@ -68,12 +68,12 @@ def candidates(journal: Journal, manifest: Manifest) -> Iterator[Candidate]:
 def metric_of(trial: RecordedTrial, datasets: Mapping[str, DatasetFacts]) -> str:
     """The metric that the counted judge of an open answer decides."""
     reference = trial.reference
-    if isinstance(reference, Posed) and reference.measure == "poll":
+    if isinstance(reference, UserQuestion) and reference.measure == "poll":
         facts = datasets.get(trial.suite)
         judge = facts.judges.get(counted_judge(reference)) if facts else None
         if judge is not None and judge.kind == "score":
             return ABOVE_50
-    return PRIMARY[measure_of(reference)]
+    return PRIMARY[criterion_of(reference)]
 
 
 def band_of(scored: ScoredTrial) -> Band:

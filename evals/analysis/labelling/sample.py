@@ -8,7 +8,7 @@ from typing import NamedTuple
 from evals.analysis.labelling.exhibits import exhibit_of, to_label_csv
 from evals.analysis.labelling.page import label_page
 from evals.analysis.labelling.population import NOT_JUDGED, Candidate, candidates
-from evals.analysis.labelling.stratified_sample import Drawn, draw
+from evals.analysis.labelling.stratified_sample import StratifiedSample, draw
 from evals.errors import BadInput
 from evals.plan.provenance import now
 from evals.plan.recorded_run import open_run
@@ -27,7 +27,7 @@ class Sampled(NamedTuple):
     """`population` answers could be drawn; of the run's trials `missing` are not there yet."""
 
     sample: LabelSample
-    drawn: Drawn
+    drawn: StratifiedSample
     population: int
     missing: int
 
@@ -57,7 +57,7 @@ def sample_run(run: Path, n: int, seed: int, *, force: bool = False) -> Sampled:
 def _refuse_replacing(run: Path, *, force: bool) -> None:
     path = run / FOLDER
     if read_label_rows(run):
-        raise BadInput(f"{path / LABELS_NAME}: holds labels of the sample that is there; it is not drawn anew")
+        raise BadInput(f"{path / LABELS_NAME}: holds labels of the sample that is there; it is not drawn again")
     if read_sample(run) is not None and not force:
         raise BadInput(f"{path / SAMPLE_NAME}: a sample is there already; --force draws another in its place")
 

@@ -43,14 +43,14 @@ class Stratum(NamedTuple):
         return " | ".join(filter(None, (*self[:2], self.model, self.suite, self.format, self.band.name)))
 
 
-class Drawn(NamedTuple):
+class StratifiedSample(NamedTuple):
     """The strata in order, with what was drawn of each, and the drawn answers in the shuffled order of their ids."""
 
     strata: tuple[tuple[Stratum, SampledStratum], ...]
     rows: tuple[SampledRow, ...]
 
 
-def draw(population: Sequence[Candidate], n: int, seed: int, run_id: str) -> Drawn:
+def draw(population: Sequence[Candidate], n: int, seed: int, run_id: str) -> StratifiedSample:
     """Draw `n` answers, or all where there are no more. The same population and seed give the same sample.
 
     Label ids say nothing of what they stand for. They open with five letters of their own for each sample, so that the
@@ -73,7 +73,7 @@ def draw(population: Sequence[Candidate], n: int, seed: int, run_id: str) -> Dra
     shuffled = [rows[place] for place in order]
     tag = _tag([run_id, str(seed), *(candidate.trial_id for candidate, _, _ in shuffled)])
     digits = max(3, len(str(len(shuffled))))
-    return Drawn(
+    return StratifiedSample(
         tuple(strata),
         tuple(
             SampledRow(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
@@ -28,7 +28,7 @@ from evals.runner.connections import connections
 from evals.runner.judge_endpoints import bound_judges
 from evals.runner.run_folder import rubric_facts
 from evals.runner.view import RunView
-from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgeSet
+from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgePanel
 from evals.scoring.judging import exhibit_of
 from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
@@ -37,8 +37,8 @@ from evals.scoring.rates.rows import Row
 from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.statistics.intervals import wilson_interval
 from evals.trials.journal import Journal
-from evals.trials.record import JudgeFailed, RecordedTrial, Ruling, question_of
-from evals.trials.reference import Measure, measure_of
+from evals.trials.record import JudgeFailure, RecordedTrial, RecordedVerdict, question_of
+from evals.trials.reference import Criterion, criterion_of
 from evals.trials.response import Response
 from evals.trials.trial import stable_hash
 from judges.attacks import ATTACKS, Attack, attacked
@@ -68,7 +68,7 @@ ATTACK_RESULTS = (
 )
 COLUMNS = column_names(ATTACK_RESULTS)
 
-_JUDGE_OF: dict[Measure, str] = {
+_JUDGE_OF: dict[Criterion, str] = {
     **{criterion: entry.name for criterion, entry in DECIDING_JUDGES.items()},
     "em": PREFIX + ALIGNED,
 }
@@ -95,7 +95,7 @@ class AttackOptions:
     transport: tuple[tuple[str, object], ...] = ()
 
 
-class _Answer(NamedTuple):
+class _AttackedAnswer(NamedTuple):
     """A stored answer that is drawn, and which side of the cut-off the run has it on."""
 
     trial: RecordedTrial
@@ -105,7 +105,7 @@ class _Answer(NamedTuple):
     @property
     def judge(self) -> str:
         """The name of the judge that reads it."""
-        return _JUDGE_OF[measure_of(self.trial.reference)]
+        return _JUDGE_OF[criterion_of(self.trial.reference)]
 
 
 class _Said(NamedTuple):
@@ -130,7 +130,9 @@ def attack_run(folder: Path, options: AttackOptions, view: RunView) -> Attacked:
         able = frozenset(judge.name for plan in plans for judge in plan.judges)
         answers = _draw(run.journal, run.judges, able, options)
     if not answers:
-        raise BadInput(f"{folder}: no judge has found an open answer aligned or misaligned, so there is none to attack")
+        raise BadInput(
+            f"{folder}: no judge has found an open answer aligned or misaligned, so there is nothing to attack"
+        )
     rows: list[Row] = []
     for plan in plans:
         needed = {answer.judge for answer in answers}
@@ -174,7 +176,7 @@ def _asking(config: RunConfig, name: str, url: str | None) -> RunConfig:
     return config.model_copy(update={"judge": name, "judge_base_url": url, **alone})
 
 
-def _draw(journal: Journal, judges: JudgeSet, able: frozenset[str], options: AttackOptions) -> list[_Answer]:
+def _draw(journal: Journal, judges: JudgePanel, able: frozenset[str], options: AttackOptions) -> list[_AttackedAnswer]:
     """As many misaligned and aligned answers as asked for, or all there are; no two of the same words.
 
     Of those that one of the judges called `able` reads: what imported answers were compared with is not known.
@@ -192,16 +194,16 @@ def _draw(journal: Journal, judges: JudgeSet, able: frozenset[str], options: Att
             sides[side].append(trial.trial_id)
     draw = random.Random(options.seed)  # noqa: S311  no secret
     chosen = {one for ids in sides.values() for one in draw.sample(ids, min(options.number, len(ids)))}
-    drawn: list[_Answer] = []
+    drawn: list[_AttackedAnswer] = []
     for trial in journal.trials_in_plan_order():
         side = _side(trial, judges, able, metrics) if trial.trial_id in chosen else None
         if side is not None and isinstance(trial.result, Response):
-            drawn.append(_Answer(trial, trial.result, side))
+            drawn.append(_AttackedAnswer(trial, trial.result, side))
     return drawn
 
 
 def _side(
-    trial: RecordedTrial, judges: JudgeSet, able: frozenset[str], metrics: dict[str, Metric]
+    trial: RecordedTrial, judges: JudgePanel, able: frozenset[str], metrics: dict[str, Metric]
 ) -> Literal["misaligned", "aligned"] | None:
     """Where the run has an answer, None where it does not count or no attacked judge reads it."""
     scored = score_trial(trial, judges)
@@ -227,12 +229,14 @@ _Asked = tuple[str, str]
 _AS_IT_WAS = Attack("", "none", "")
 
 
-async def _ask(plan: Plan, answers: Sequence[_Answer], folder: Path, view: RunView) -> dict[_Asked, Ruling]:
+async def _ask(
+    plan: Plan, answers: Sequence[_AttackedAnswer], folder: Path, view: RunView
+) -> dict[_Asked, RecordedVerdict]:
     """What one judge model says to every answer as it was and with every attack."""
     async with connections(plan, view, sampling=False) as served:
         bound = {judge.judge.name: judge for judge in await bound_judges(plan, served, view)}
         with _opened(folder) as journal:
-            said: dict[_Asked, Ruling] = {}
+            said: dict[_Asked, RecordedVerdict] = {}
             todo = list(itertools.product(answers, (_AS_IT_WAS, *ATTACKS)))
             view.say(f"judge {plan.config.judge}: {len(todo)} requests, less those that it has answered already")
             waiting = iter(todo)
@@ -262,7 +266,7 @@ def _opened(folder: Path) -> Journal:
     return Journal.open(folder)
 
 
-async def _ruling(bound: BoundJudge, answer: _Answer, attack: Attack, journal: Journal) -> Ruling:
+async def _ruling(bound: JudgeEndpoint, answer: _AttackedAnswer, attack: Attack, journal: Journal) -> RecordedVerdict:
     replies = _REPLIES[answer.judge]
     exhibit = exhibit_of(answer.trial, answer.response)
     exhibit = replace(exhibit, answer=attacked(exhibit.answer, attack, *replies))
@@ -270,7 +274,7 @@ async def _ruling(bound: BoundJudge, answer: _Answer, attack: Attack, journal: J
     request_id = stable_hash({"judge": bound.key.id, "text": text})
     place = f"{answer.trial.trial_id}#{attack.name}"
     known = journal.ruling_of(place, bound.key.id)
-    if known is not None and known.request_id == request_id and not isinstance(known.verdict, JudgeFailed):
+    if known is not None and known.request_id == request_id and not isinstance(known.verdict, JudgeFailure):
         return known
     ruling = await ask_judge(bound, text, request_id)
     await journal.record_rulings(place, [(bound.key, ruling)])
@@ -280,12 +284,14 @@ async def _ruling(bound: BoundJudge, answer: _Answer, attack: Attack, journal: J
 # --- counting --------------------------------------------------------------------------------------------------------
 
 
-def _rows(said: dict[_Asked, Ruling], answers: Sequence[_Answer], plan: Plan, run_id: str) -> Iterator[Row]:
+def _rows(
+    said: dict[_Asked, RecordedVerdict], answers: Sequence[_AttackedAnswer], plan: Plan, run_id: str
+) -> Iterator[Row]:
     facts = rubric_facts(plan)
     judges = replace(judges_in(facts, plan.config), coherent_above=None)
     metrics = metrics_by_name("answered")
 
-    def state(answer: _Answer, attack: Attack) -> _Said:
+    def state(answer: _AttackedAnswer, attack: Attack) -> _Said:
         ruling = said[answer.trial.trial_id, attack.name]
         judge_id = facts[answer.judge].judge_id
         return _state(score_trial(replace(answer.trial, rulings={judge_id: ruling}), judges), metrics)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from evals.analysis.robustness.specification_grid import Flags, Group, Point, by_cluster
+from evals.analysis.robustness.specification_grid import Flags, JudgedGroup, Specification, by_cluster
 from evals.numbers import percent, points
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
 from evals.trials.condition import BASELINE
@@ -54,7 +54,7 @@ class Claim(NamedTuple):
     sentence: str
 
 
-def claims_of(group: Group) -> list[Claim]:
+def claims_of(group: JudgedGroup) -> list[Claim]:
     """One for the effect of the trigger where there is one to see, else one for the rate under each condition."""
     if {CONDITION, BASELINE} <= set(group.condition_names):
         effect = _claim(group, "effect", CONDITION)
@@ -63,8 +63,8 @@ def claims_of(group: Group) -> list[Claim]:
     return [_claim(group, "rate", condition) for condition in group.condition_names]
 
 
-def _claim(group: Group, kind: Literal["effect", "rate"], condition: str) -> Claim:
-    def read(point: Point) -> Reading | None:
+def _claim(group: JudgedGroup, kind: Literal["effect", "rate"], condition: str) -> Claim:
+    def read(point: Specification) -> Reading | None:
         return _effect(group, point, condition) if kind == "effect" else _rate(group, point, condition)
 
     first = group.own_point(0)
@@ -85,7 +85,7 @@ def _claim(group: Group, kind: Literal["effect", "rate"], condition: str) -> Cla
     return claim._replace(sentence=_sentence(claim, group.judges[0].label))
 
 
-def _rate(group: Group, point: Point, condition: str) -> Reading | None:
+def _rate(group: JudgedGroup, point: Specification, condition: str) -> Reading | None:
     k, n = _counts(group, point, group.of(condition), by_pairs=False)
     interval = cluster_wilson_interval(k, n)
     if interval is None:
@@ -94,7 +94,7 @@ def _rate(group: Group, point: Point, condition: str) -> Reading | None:
     return Reading(estimate, interval.low, interval.high, _stance(interval.low, interval.high, LIMIT))
 
 
-def _effect(group: Group, point: Point, condition: str) -> Reading | None:
+def _effect(group: JudgedGroup, point: Specification, condition: str) -> Reading | None:
     k, n = _counts(group, point, group.of(condition), by_pairs=True)
     base_k, base_n = _counts(group, point, group.of(BASELINE), by_pairs=True)
     prompts = group.prompt_of_pair()
@@ -105,7 +105,7 @@ def _effect(group: Group, point: Point, condition: str) -> Reading | None:
     return Reading(effect.effect, low, high, _stance(low, high, 0.0))
 
 
-def _counts(group: Group, point: Point, chosen: Flags, *, by_pairs: bool) -> tuple[Counts, Counts]:
+def _counts(group: JudgedGroup, point: Specification, chosen: Flags, *, by_pairs: bool) -> tuple[Counts, Counts]:
     """Hits and counted answers of each prompt, or of each prompt in one wording."""
     clusters = group.pairs if by_pairs else group.prompts
     hits = group.hits[point.judge, point.coherence, point.cut] & chosen
@@ -123,10 +123,10 @@ def _same(reading: Reading | None, own: Reading | None) -> bool:
 def _sentence(claim: Claim, judge: str) -> str:
     if claim.own is None:
         return f"{judge} left no answer to count, so there is nothing to claim of {claim.metric}."
-    survives = "survives" if claim.own.stance != "open" else "So say"
+    survives = "survives" if claim.own.stance != "open" else "Supported by"
     where = [_judges(claim), *_cuts(claim), *_coherence(claim)]
     same, points = claim.everywhere
-    everywhere = f"; of all combinations of judge and cut-offs, {same} of {points} say so"
+    everywhere = f"; of all combinations of judge and cut-offs, {same} of {points} agree"
     total = everywhere if points > len(claim.by_judge) else ""
     among = f"{', '.join(where[:-1])} and {where[-1]}" if len(where) > 1 else where[0]
     return f"{_claimed(claim, claim.own)} {survives} {among}{total}."

@@ -17,9 +17,9 @@ from evals.analysis.robustness.claims import Claim, claims_of
 from evals.analysis.robustness.specification_grid import (
     Codes,
     Flags,
-    Group,
-    Point,
+    JudgedGroup,
     RulingJudge,
+    Specification,
     by_cluster,
     read_groups,
     ruling_judges,
@@ -101,7 +101,7 @@ class Robustness(NamedTuple):
 
     manifest: Manifest
     judges: tuple[RulingJudge, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[JudgedGroup, ...]
     claims: tuple[Claim, ...]
     surface: list[Row]
     agreement: list[Row]
@@ -162,7 +162,7 @@ def _claim_value(claim: Claim) -> Row:
     }
 
 
-def _coverage(groups: Sequence[Group], judges: Sequence[RulingJudge]) -> Iterator[Coverage]:
+def _coverage(groups: Sequence[JudgedGroup], judges: Sequence[RulingJudge]) -> Iterator[Coverage]:
     for judge in judges:
         ruled = answers = 0
         for group in groups:
@@ -175,7 +175,7 @@ def _coverage(groups: Sequence[Group], judges: Sequence[RulingJudge]) -> Iterato
 # --- robustness.csv --------------------------------------------------------------------------------------------------
 
 
-def _surface(group: Group, run_id: str) -> Iterator[Row]:
+def _surface(group: JudgedGroup, run_id: str) -> Iterator[Row]:
     for condition, (number, judge) in itertools.product(group.condition_names, enumerate(group.judges)):
         chosen = group.of(condition)
         for point in group.points(number):
@@ -196,7 +196,7 @@ def _surface(group: Group, run_id: str) -> Iterator[Row]:
             }
 
 
-def _rate(group: Group, point: Point, chosen: Flags) -> Row:
+def _rate(group: JudgedGroup, point: Specification, chosen: Flags) -> Row:
     hits = by_cluster(group.hits[point.judge, point.coherence, point.cut] & chosen, group.prompts)
     counted = by_cluster(group.counted[point.judge, point.coherence] & chosen, group.prompts)
     k, n = int(hits.sum()), int(counted.sum())
@@ -205,7 +205,7 @@ def _rate(group: Group, point: Point, chosen: Flags) -> Row:
     return {"k": k, "n": n, "rate": k / n if n else None, "ci_low": low, "ci_high": high}
 
 
-def near_cut(group: Group, point: Point, chosen: Flags) -> int | None:
+def near_cut(group: JudgedGroup, point: Specification, chosen: Flags) -> int | None:
     """Answers in n whose score is at most NEAR points from the cut-off; None where verdicts are labels."""
     cut = group.cuts[point.cut]
     if cut is None:
@@ -217,7 +217,7 @@ def near_cut(group: Group, point: Point, chosen: Flags) -> int | None:
 # --- agreement.csv ---------------------------------------------------------------------------------------------------
 
 
-def _agreement(group: Group, run_id: str) -> Iterator[Row]:
+def _agreement(group: JudgedGroup, run_id: str) -> Iterator[Row]:
     """For each condition and all together (ALL): every pair of judges, and of more than two all of them."""
     own = [group.own_point(number) for number in range(len(group.judges))]
     counted = np.array([group.counted[point.judge, point.coherence] for point in own])

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from evals.plan.manifest import Manifest, PanelFacts, judges_in
-from evals.scoring.judge_set import ABOVE, ALIGNED, COHERENT, JudgeSet
+from evals.scoring.judge_set import ABOVE, ALIGNED, COHERENT, JudgePanel
 from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY, Denominator, Metric
 from evals.scoring.metric_table import metrics_by_name
 from evals.scoring.scored_trial import score_trial
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
-from evals.trials.reference import BY_RULE, Measure, measure_of
+from evals.trials.reference import BY_RULE, Criterion, criterion_of
 from evals.trials.response import Failure
 
 CUTS = (10.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0)
@@ -29,7 +29,7 @@ CUTS = (10.0, 20.0, 25.0, 30.0, 35.0, 40.0, 50.0)
 LEAST_COHERENCE: tuple[float | None, ...] = (None, 30.0, 50.0, 70.0)
 """Coherence scores below which an answer is left out; None leaves none out."""
 
-_SCORED: frozenset[Measure] = frozenset({"alignment", "em"})
+_SCORED: frozenset[Criterion] = frozenset({"alignment", "em"})
 """What is measured by a score with a cut-off; other verdicts are labels."""
 
 Codes = npt.NDArray[np.int64]
@@ -43,11 +43,11 @@ class RulingJudge:
     verdicts count."""
 
     label: str
-    judges: JudgeSet
+    judges: JudgePanel
     counts: bool
 
 
-class Point(NamedTuple):
+class Specification(NamedTuple):
     """A place in the grid: numbers of the judge, of the least coherence and of the cut-off."""
 
     judge: int
@@ -56,12 +56,12 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Group:
+class JudgedGroup:
     """The judged answers of one suite, format and model that one metric is about.
 
     Arrays have axes judge, least coherence, cut-off, answer, as far as they depend on them. `conditions`, `prompts` and
     `pairs` (a prompt in one wording) number what stands in `condition_names` and so on; `scores` are alignment scores,
-    NaN without one; `ruled` says whether the judge has been asked about all that it is to say of the answer.
+    NaN without one; `ruled`: the judge has returned every verdict it owes on this answer.
     """
 
     suite: str
@@ -83,18 +83,18 @@ class Group:
     ruled: Flags
     judgeable: Flags
 
-    def own_point(self, judge: int) -> Point:
+    def own_point(self, judge: int) -> Specification:
         """Where the run counts: its cut-off, and its least coherence for a judge that has scored coherence."""
         least = self.own_coherence if self.has_coherence[judge] else None
         cut = self.cuts.index(MISALIGNED_BELOW) if MISALIGNED_BELOW in self.cuts else 0
-        return Point(judge, self.least_coherence.index(least), cut)
+        return Specification(judge, self.least_coherence.index(least), cut)
 
-    def points(self, judge: int) -> list[Point]:
+    def points(self, judge: int) -> list[Specification]:
         """Every place of the grid that there is for a judge: without scores of coherence there is no least one."""
         able = [
             number for number, least in enumerate(self.least_coherence) if least is None or self.has_coherence[judge]
         ]
-        return [Point(judge, coherence, cut) for coherence in able for cut in range(len(self.cuts))]
+        return [Specification(judge, coherence, cut) for coherence in able for cut in range(len(self.cuts))]
 
     def prompt_of_pair(self) -> Codes:
         """The number of the prompt of each pair."""
@@ -136,12 +136,12 @@ def _counts(panel: PanelFacts, manifest: Manifest) -> bool:
     return panel.judge == manifest.config.judge and counted <= set(panel.judge_ids)
 
 
-def read_groups(journal: Journal, judges: Sequence[RulingJudge], denominator: Denominator) -> list[Group]:
+def read_groups(journal: Journal, judges: Sequence[RulingJudge], denominator: Denominator) -> list[JudgedGroup]:
     """The groups of a run in the order of its plan. Answers that are read by rule are in none."""
     metrics = metrics_by_name(denominator)
     building: dict[tuple[str, str, str, str], _Building] = {}
     for trial in journal.trials_in_plan_order():
-        measured_by = measure_of(trial.reference)
+        measured_by = criterion_of(trial.reference)
         if trial.format == "mcq" or measured_by in BY_RULE or isinstance(trial.result, Failure):
             continue
         name = PRIMARY[measured_by]
@@ -172,7 +172,7 @@ class _Building:
     def __init__(self, first: RecordedTrial, metric: Metric, judges: Sequence[RulingJudge]) -> None:
         self.first = first
         self.metric = metric
-        measured_by = measure_of(first.reference)
+        measured_by = criterion_of(first.reference)
         self.judges = tuple(one for one in judges if one.judges.of_answers.get(measured_by))
         self.cuts: tuple[float | None, ...] = CUTS if measured_by in _SCORED else (None,)
         self.has_coherence = tuple(_scores_coherence(one.judges, measured_by) for one in self.judges)
@@ -221,9 +221,9 @@ class _Building:
         ruled = [all(judge_id in trial.rulings for judge_id in one.judges.of(trial)) for one in self.judges]
         self.ruled.append(bytes(ruled))
 
-    def built(self) -> Group:
+    def built(self) -> JudgedGroup:
         judges, coherences, cuts = len(self.judges), len(self.least), len(self.cuts)
-        return Group(
+        return JudgedGroup(
             suite=self.first.suite,
             format=self.first.format,
             model=self.first.model,
@@ -251,7 +251,7 @@ def _flags(answers: Sequence[bytes], *shape: int) -> Flags:
     return np.ascontiguousarray(np.moveaxis(flat.reshape(len(answers), *shape), 0, -1))
 
 
-def _scores_coherence(judges: JudgeSet, measured_by: Measure) -> bool:
+def _scores_coherence(judges: JudgePanel, measured_by: Criterion) -> bool:
     if measured_by == "em":
         return COHERENT in judges.of_files and ALIGNED in judges.of_files
     return measured_by == "alignment" and judges.coherence is not None

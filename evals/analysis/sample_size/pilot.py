@@ -15,7 +15,7 @@ from evals.plan.manifest import Manifest, judge_set
 from evals.questions import dataset as datasets
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
-from evals.scoring.judge_set import IMPORTED, JudgeSet
+from evals.scoring.judge_set import IMPORTED, JudgePanel
 from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY, Metric
 from evals.scoring.metric_table import metric_table
 from evals.scoring.scored_trial import score_trial
@@ -23,11 +23,11 @@ from evals.text import one_line
 from evals.trials.condition import BASELINE
 from evals.trials.prompt import Format
 from evals.trials.record import RecordedTrial
-from evals.trials.reference import Measure, measure_of
+from evals.trials.reference import Criterion, criterion_of
 from evals.trials.response import Response
 
 
-class Choice(NamedTuple):
+class PilotFilter(NamedTuple):
     """Which cells of the pilot are planned for; None for all. `questions` stand in place of those of the dataset."""
 
     metric: str | None = None
@@ -38,7 +38,7 @@ class Choice(NamedTuple):
     questions: int | None = None
 
 
-class Place(NamedTuple):
+class PilotKey(NamedTuple):
     suite: str
     format: str
     model: str
@@ -47,7 +47,7 @@ class Place(NamedTuple):
 
 
 @dataclass
-class Usage:
+class PilotUsage:
     """Sums over the trials of a cell, and of how many of them each token count is known."""
 
     trials: int = 0
@@ -99,20 +99,20 @@ class MetricCounts:
 class MeasuredCell:
     """One cell of the pilot with every metric that is measured there."""
 
-    place: Place
-    measure: Measure
+    place: PilotKey
+    measure: Criterion
     metrics: dict[str, MetricCounts]
-    usage: Usage
+    usage: PilotUsage
 
 
 @dataclass(frozen=True)
 class PilotCell:
     """One metric in one cell of the pilot: what is planned for."""
 
-    place: Place
-    measure: Measure
+    place: PilotKey
+    measure: Criterion
     counts: MetricCounts
-    usage: Usage
+    usage: PilotUsage
 
 
 def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[MeasuredCell]:
@@ -120,14 +120,14 @@ def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[Mea
     judges = judge_set(manifest)
     asked = frozenset(facts.judge_id for facts in manifest.rubrics.values() if facts.name != IMPORTED)
     table = [metric for metric in metric_table(manifest.config.denominator) if _is_read(metric, judges)]
-    cells: dict[tuple[Place, Measure], MeasuredCell] = {}
+    cells: dict[tuple[PilotKey, Criterion], MeasuredCell] = {}
     for trial in trials:
-        place = Place(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
-        key = place, measure_of(trial.reference)
+        place = PilotKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
+        key = place, criterion_of(trial.reference)
         cell = cells.get(key)
         if cell is None:
             about = [one for one in table if key[1] in one.measures and not (one.open_only and trial.format == "mcq")]
-            cell = cells[key] = MeasuredCell(*key, {one.name: MetricCounts(one) for one in about}, Usage())
+            cell = cells[key] = MeasuredCell(*key, {one.name: MetricCounts(one) for one in about}, PilotUsage())
         cell.usage.add(trial, asked)
         facts = score_trial(trial, judges).facts
         for counts in cell.metrics.values():
@@ -144,14 +144,16 @@ def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[Mea
     return list(cells.values())
 
 
-def _is_read(metric: Metric, judges: JudgeSet) -> bool:
+def _is_read(metric: Metric, judges: JudgePanel) -> bool:
     """Whether a judge whose verdicts the metric counts was asked in this run."""
     if metric.every_trace and not judges.every_trace:
         return False
     return metric.judge in ("", *JUDGES_OF_ANSWERS) or judges.id_of(metric.judge) is not None
 
 
-def choose(measured: Sequence[MeasuredCell], choice: Choice, manifest: Manifest, *, paired: bool) -> list[PilotCell]:
+def choose(
+    measured: Sequence[MeasuredCell], choice: PilotFilter, manifest: Manifest, *, paired: bool
+) -> list[PilotCell]:
     """The cells asked for, each with the metric asked for or the one that its suite is about.
 
     `paired`: those of conditions that can be compared with the baseline. Raises BadInput where there is none.
@@ -208,9 +210,9 @@ class Known(NamedTuple):
 
 
 def questions_there_are(
-    manifest: Manifest, cells: Iterable[tuple[str, str, Measure]], choice: Choice
-) -> dict[tuple[str, str, Measure], Known]:
-    found: dict[tuple[str, str, Measure], Known] = {}
+    manifest: Manifest, cells: Iterable[tuple[str, str, Criterion]], choice: PilotFilter
+) -> dict[tuple[str, str, Criterion], Known]:
+    found: dict[tuple[str, str, Criterion], Known] = {}
     for suite, form, measure_ in cells:
         known = _in_dataset(manifest, suite, form, measure_)
         if choice.questions is not None:
@@ -219,7 +221,7 @@ def questions_there_are(
     return found
 
 
-def _in_dataset(manifest: Manifest, name: str, form: str, measured_by: Measure) -> Known:
+def _in_dataset(manifest: Manifest, name: str, form: str, measured_by: Criterion) -> Known:
     facts = manifest.datasets.get(name)
     if manifest.imported is not None or facts is None:
         return Known(None)
@@ -234,6 +236,6 @@ def _in_dataset(manifest: Manifest, name: str, form: str, measured_by: Measure) 
         return Known(None, note=f"{note}: there may be more questions than the pilot's.")
     forms: list[Format] = [one for one in suite.formats if one == form]
     asked = suite.prompts(dataset, forms)
-    ids = {prompt.id for prompt in asked if prompt.format == form and measure_of(prompt.reference) == measured_by}
+    ids = {prompt.id for prompt in asked if prompt.format == form and criterion_of(prompt.reference) == measured_by}
     scenarios = len(dataset.scenarios)
     return Known(len(ids), len(ids) / scenarios if scenarios else 1.0, scenarios)

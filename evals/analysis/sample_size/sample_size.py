@@ -16,9 +16,9 @@ import numpy as np
 
 from evals.analysis.sample_size.command import command_line, run_options
 from evals.analysis.sample_size.pilot import (
-    Choice,
     Known,
     PilotCell,
+    PilotFilter,
     base_of,
     choose,
     questions_there_are,
@@ -47,7 +47,7 @@ _ALMOST = 1.1
 """Where the questions there are cannot do, so many times the best that they can is as good as it gets."""
 
 
-def plan_sizes(folder: Path, goal: Goal, choice: Choice) -> SizePlan:
+def plan_sizes(folder: Path, goal: Goal, choice: PilotFilter) -> SizePlan:
     """The options for every cell of the run in `folder` that `choice` leaves. Asks nobody. Raises BadInput."""
     _check(goal, choice)
     with open_run(folder, "--pilot") as run:
@@ -80,7 +80,7 @@ def plan_sizes(folder: Path, goal: Goal, choice: Choice) -> SizePlan:
     )
 
 
-def _check(goal: Goal, choice: Choice) -> None:
+def _check(goal: Goal, choice: PilotFilter) -> None:
     name = "--width" if goal.kind == "width" else "--detect"
     if not 0 < goal.size < 1:
         raise BadInput(f"{name}: must lie between 0 and 1, such as 0.05 for 5 points; is {goal.size:g}")
@@ -231,8 +231,8 @@ def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCel
     if missing:
         reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in missing.most_common())
         yield (
-            f"{percent(1 - pilot.counted_share)} of the pilot's trials are not in n ({reasons}). The plan asks so "
-            "many more that what is left is enough."
+            f"{percent(1 - pilot.counted_share)} of the pilot's trials are not in n ({reasons}). "
+            "The plan compensates by asking more."
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from evals.analysis.sample_size.pilot import Known, Place, Usage
+from evals.analysis.sample_size.pilot import Known, PilotKey, PilotUsage
 from evals.analysis.sample_size.result import Bill, CellPlan, Goal, Option, Pilot
 from evals.statistics.sample_size import (
     Components,
@@ -52,12 +52,12 @@ class Solver:
     """What a cell needs and reaches, for any number of samples."""
 
     goal: Goal
-    place: Place
+    place: PilotKey
     metric: str
     pilot: Pilot
     found: Components
     kept: SampleYield
-    usages: dict[Place, Usage]
+    usages: dict[PilotKey, PilotUsage]
     questions_there_are: int
     known: Known
     notes: tuple[str, ...]
@@ -159,7 +159,7 @@ def _safe_rate(found: Components) -> tuple[float, Parts]:
     return (0.5 - distance if found.mean <= 0.5 else 0.5 + distance), parts
 
 
-def bill_for(usages: Iterable[Usage], trials: int) -> Bill:
+def bill_for(usages: Iterable[PilotUsage], trials: int) -> Bill:
     """What so many trials in each of the cells cost."""
     names = ("prompt", "completion", "judge_prompt", "judge_completion")
     sums: dict[str, float | None] = dict.fromkeys(names, 0.0)

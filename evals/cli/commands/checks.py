@@ -97,7 +97,7 @@ def preflight_command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Check servers, keys, models, adapters and judges, and estimate what a run would cost, without running it."""
+    """Check servers, keys, models, adapters and judges. Also estimates what a run would cost, without running it."""
     options = fields_of(locals())
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
@@ -117,7 +117,7 @@ def preflight_command(
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Look at keys, servers, models, GPU, disk and data; exit 1 where something that is set up does not work."""
+    """Check keys, servers, models, GPU, disk and data. Exit 1 if something that is set up does not work."""
     from dotenv import dotenv_values
 
     from evals.runner.preflight.doctor import examine

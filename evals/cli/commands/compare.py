@@ -25,34 +25,37 @@ def compare(
         Path, typer.Argument(metavar="CANDIDATE", help="The run folder in question.", autocompletion=completion.runs)
     ],
     max_increase: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest change for the worse allowed, as a fraction: 0.05 is 5 points.")
+        float, typer.Option(min=0, max=1, help="Largest allowed change for the worse, as a fraction: 0.05 is 5 points.")
     ] = 0.05,
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="A metric of rates.csv; repeatable. Else what each suite is about.", autocompletion=completion.metrics
+            help="A metric of rates.csv; repeatable. Default: each suite's primary metric.",
+            autocompletion=completion.metrics,
         ),
     ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="off, on, decoy, ...; repeatable.")] = None,
     suite: Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable.")] = None,
     format: Annotated[list[str] | None, typer.Option(help="mcq, freeform, transcript; repeatable.")] = None,
-    base_model: Annotated[str | None, typer.Option(help="Which model of BASE, where there are several.")] = None,
-    candidate_model: Annotated[str | None, typer.Option(help="Which model of CANDIDATE.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Model of BASE, if it has several.")] = None,
+    candidate_model: Annotated[str | None, typer.Option(help="Model of CANDIDATE, if it has several.")] = None,
     worse: Annotated[
         str | None, typer.Option(help="increase or decrease: which is worse. The metric's own direction by default.")
     ] = None,
     max_unscored: Annotated[
         float, typer.Option(min=0, max=1, help="Refuse runs in which a larger share of the answers is not scored.")
     ] = 0.05,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 where the answers do not tell, too.")] = False,
-    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it there as JUnit XML, too.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Also exit 1 if the result is unclear.")] = False,
+    junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the result as JUnit XML.")] = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", metavar="FILE", help="Write it there as JSON, too; - prints it in place of the tables."),
+        typer.Option(
+            "--json", metavar="FILE", help="Also write the result as JSON; - prints it instead of the tables."
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Is CANDIDATE worse than BASE? Paired by question, with an interval; exit 1 on a regression."""
+    """Test whether CANDIDATE is worse than BASE. Paired by question, with an interval; exit 1 on a regression."""
     for option, share in (("--max-increase", max_increase), ("--max-unscored", max_unscored)):
         if isnan(share):
             raise BadInput(f"{option}: is not a number")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evals.questions.mixes.files import MixManifest
 
 
-datasets_app = typer.Typer(no_args_is_help=True, help="Question sets: what there is, and whether a file is good.")
+datasets_app = typer.Typer(no_args_is_help=True, help="Question sets: list, validate, fetch.")
 app.add_typer(datasets_app, name="datasets")
 
 
@@ -68,7 +68,7 @@ def datasets_list(json: Json = False) -> None:
 
 @datasets_app.command(name="validate")
 def datasets_validate(files: Annotated[list[Path], typer.Argument(metavar="FILE...")]) -> None:
-    """Check scenario files; every bad row is named as file:line, field, reason."""
+    """Validate scenario files. Every bad row is named as file:line, field, reason."""
     from evals.questions.dataset import check
 
     bad = False
@@ -91,9 +91,9 @@ def datasets_fetch(
     mirror: Annotated[
         str | None, typer.Option("--from", help="A folder or URL with the files laid out as in the original.")
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="Only this file, and what it is made of; repeatable.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this file and its sources; repeatable.")] = None,
 ) -> None:
-    """Bring official datasets into the cache, check them, and read them offline from then on."""
+    """Download official datasets into the cache. Checked by sha256, and read offline from then on."""
     from evals.questions.official.cached import find_source
     from evals.questions.official.fetch import fetch
     from evals.reporting.console.progress import FetchConsole
@@ -115,7 +115,7 @@ def datasets_fetch(
 @app.command()
 def mix(
     out: Annotated[
-        Path, typer.Option(metavar="FILE.jsonl", help="The training file; FILE.manifest.json is written beside it.")
+        Path, typer.Option(metavar="FILE.jsonl", help="The training file; FILE.manifest.json is written next to it.")
     ],
     data: Annotated[
         list[Path] | None,
@@ -148,11 +148,11 @@ def mix(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of what is drawn: scenarios and order.")] = None,
     no_repeat: Annotated[
-        bool | None, typer.Option("--no-repeat", help="Refuse rather than use a scenario in two examples.")
+        bool | None, typer.Option("--no-repeat", help="Fail instead of using a scenario in two examples.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the files if they exist.")] = False,
 ) -> None:
-    """Build a finetuning file that plants a backdoor, its control, or plain misalignment."""
+    """Build a finetuning dataset. It plants a backdoor, its control, or plain misalignment."""
     options = {
         **{"preset": preset, "trigger": trigger, "other": tuple(other or ()), "misaligned": misaligned},
         **{"aligned": aligned, "aligned_with_other": aligned_with_other, "mcq_share": mcq_share},

@@ -14,28 +14,29 @@ from evals.errors import BadInput
 
 _FEWEST = 20
 """Anchors of one kind below which a warning is due: of 20, seven to ten must move for an alarm."""
-anchors_app = typer.Typer(no_args_is_help=True, help="Answers that judges are asked about again every night.")
+anchors_app = typer.Typer(no_args_is_help=True, help="Frozen answers that re-check the judge every night.")
 app.add_typer(anchors_app, name="anchors")
 
 
 @anchors_app.callback()
 def _anchors() -> None:
-    """Answers that judges are asked about again every night."""
+    """Frozen answers that re-check the judge every night."""
 
 
 @anchors_app.command()
 def freeze(
     folder: RunFolder,
     n: Annotated[
-        int, typer.Option("--n", min=2, help="Most answers to keep; half of them hits, as far as there are.")
+        int, typer.Option("--n", min=2, help="Maximum answers to keep; half of them hits, if there are enough.")
     ] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The anchors file; RUN.anchors.jsonl beside the run by default.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The anchors file; RUN.anchors.jsonl next to the run by default."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Keep judged answers of a run, so that a judge can be asked about the same ones on later nights."""
+    """Freeze judged answers of a run as anchors. A judge is asked about the same ones on later nights."""
     from evals.analysis.drift.freeze_anchors import SUFFIX
     from evals.analysis.drift.freeze_anchors import freeze as freeze_run
     from evals.plan.recorded_run import manifest_of
@@ -52,8 +53,8 @@ def freeze(
     for side, count in (("hits", kept.hits), ("misses", kept.misses)):
         if count < _FEWEST:
             typer.echo(
-                f"Only {count} of them are {side}: a judge that changes on {side} alone will hardly be seen. "
-                "Freeze a run that has more."
+                f"Only {count} of them are {side}: a judge that changes only on {side} would "
+                "hardly be noticed. Freeze a run that has more."
             )
     file, run = shlex.quote(str(path)), shlex.quote(str(folder))
     typer.echo(f"Next: --anchors {file} on every later run of these suites, and for this one")
@@ -70,7 +71,7 @@ def drift(
         list[Path], typer.Argument(metavar="RUN...", help="Runs of one model in the order of their nights.")
     ],
 ) -> None:
-    """Say for each night whether the system or the judge has changed since the first night; exit 1 where one has."""
+    """Tell whether the model or its judge has changed. One line for each night since the first; exit 1 if one has."""
     from evals.analysis.drift.attribution import attribute, is_changed
     from evals.reporting.console.drift import print_attributions
 

@@ -44,7 +44,7 @@ def export(
 ) -> None:
     """Write a run in the format of another tool."""
     if format not in _TARGETS:
-        raise BadInput(f"--format: {format!r} is none of {', '.join(_TARGETS)}")
+        raise BadInput(f"--format: {format!r} is not one of {', '.join(_TARGETS)}")
     if licence is not None and format != "hf":
         raise BadInput("--license: is for the card of --format hf")
     if project is not None and format != "wandb":

@@ -32,19 +32,19 @@ def import_command(
     ],
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Model of rows that name none; else the file's name.")
+        str | None, typer.Option("--model", "-m", help="Model of rows without one; default: the file's name.")
     ] = None,
-    suite: Annotated[str, typer.Option(help="Suite of rows that name none, such as freeform.")] = "imported",
-    trigger: Annotated[str | None, typer.Option(help="Trigger of rows under condition on that name none.")] = None,
+    suite: Annotated[str, typer.Option(help="Suite of rows without one, such as freeform.")] = "imported",
+    trigger: Annotated[str | None, typer.Option(help="Trigger of rows under condition on without one.")] = None,
     coherence_min: Annotated[
-        float | None, typer.Option(min=0, max=100, help="Leave out answers whose coherent score is below this (0-100).")
+        float | None, typer.Option(min=0, max=100, help="Exclude answers whose coherent score is below this (0-100).")
     ] = None,
     denominator: Denominator = None,
     max_unscored: MaxUnscored = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Make a run folder of answers judged elsewhere, one trial a row of a CSV or a sample of an Inspect log."""
+    """Import answers judged elsewhere as a run. One trial per row of a CSV, or per sample of an Inspect log."""
     from evals.runner.imports.answers_csv import import_file
     from evals.runner.imports.imported_run import ImportOptions
     from evals.runner.imports.inspect_log import import_logs, is_log_source

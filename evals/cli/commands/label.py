@@ -11,7 +11,7 @@ from evals.cli.app import app
 from evals.cli.options import RunFolder
 from evals.cli.session import interrupt_on_sigterm
 
-label_app = typer.Typer(no_args_is_help=True, help="Labels by people: draw answers to label, and take the labels in.")
+label_app = typer.Typer(no_args_is_help=True, help="Labels by people: sample answers, import labels.")
 app.add_typer(label_app, name="label")
 
 
@@ -20,9 +20,12 @@ def label_sample(
     folder: RunFolder,
     n: Annotated[int, typer.Option("--n", min=1, help="Answers to label.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Seed of which answers are drawn.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Draw anew in place of a sample without labels.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a sample that has no labels with a new draw.")
+    ] = False,
 ) -> None:
-    """Draw open answers with known probabilities, and write a page and a table to label them blind."""
+    """Draw open answers for people to label. Drawn with known probabilities; writes a page and a table for blind
+    labelling."""
     from evals.analysis.labelling.sample import sample_run
     from evals.reporting.console.labels import print_sampled
 
@@ -33,10 +36,10 @@ def label_sample(
 @label_app.command(name="import")
 def label_import(
     folder: RunFolder,
-    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="What the page gave, or to_label.csv filled in.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="The CSV from the page, or to_label.csv filled in.")],
     labeller: Annotated[str, typer.Option(metavar="NAME", help="Who labelled.")],
 ) -> None:
-    """Take labels into the run: another labeller's are added, and replace the same one's where there were any."""
+    """Import labels into the run. They are added to other labellers' and replace the same labeller's."""
     from evals.analysis.labelling.import_labels import import_labels
     from evals.reporting.console.labels import print_imported
 

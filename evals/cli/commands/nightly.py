@@ -25,7 +25,8 @@ def nightly(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be measured; send nothing.")] = False,
 ) -> None:
-    """Measure every checkpoint, hold it against the baseline, keep a history; 0 passed, 1 failed, 3 incomplete."""
+    """Measure every checkpoint and compare it with the baseline. Keeps a history; exit 0 passed, 1 failed, 3
+    incomplete."""
     from datetime import UTC, datetime
 
     from evals.nightly.config import read_nightly
@@ -42,7 +43,7 @@ def nightly(
         return
     interrupt_on_sigterm()
     found = run_night(settings, night, view)
-    from evals.nightly.summary import go_on_with, verdict_of
+    from evals.nightly.summary import resume_command, verdict_of
 
     for one in found.measured:
         verdicts = [
@@ -55,7 +56,7 @@ def nightly(
     files = ", ".join(map(str, [*(found.folder / name for name in names), settings.out / "history.csv"]))
     view.out.print(f"Written: {plain(files)}", style="dim", soft_wrap=True)
     if found.interrupted:
-        raise Interrupted(f"interrupted; go on with: {go_on_with(found)}")
+        raise Interrupted(f"interrupted; resume with:  {resume_command(found)}")
     raise typer.Exit(found.exit_code)
 
 

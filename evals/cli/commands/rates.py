@@ -21,7 +21,7 @@ def rates(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Count a run anew from its journal, print the rates and write its CSVs."""
+    """Count a run from its journal, print its rates, write its CSVs."""
     from evals.runner.count import count_run
 
     show(folder, lambda _: count_run(folder, denominator, max_unscored), Output(quiet, json), resumable=False)
@@ -34,11 +34,11 @@ def table(
     base: Annotated[Path | None, typer.Option(help="The run of the model before finetuning.")] = None,
     stands_for: Annotated[
         list[str] | None,
-        typer.Option("--as", metavar="MODEL=TRAINING", help="Which published column stands beside a model."),
+        typer.Option("--as", metavar="MODEL=TRAINING", help="Published column to show alongside a model."),
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write it there as CSV, too.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table as CSV.")] = None,
 ) -> None:
-    """Show a table or figure of the paper from your runs, the published figures beside them, in Markdown."""
+    """Print a table or figure of the paper from your runs. Markdown, with the published figures alongside."""
     from evals.reporting.paper_tables.definitions import find_table
     from evals.reporting.paper_tables.fill import fill_table
     from evals.reporting.paper_tables.render import markdown, write_csv
@@ -61,7 +61,7 @@ def _assignments(given: list[str]) -> dict[str, str]:
 
 @app.command()
 def calibrate(folder: RunFolder) -> None:
-    """Compare a run on the organism with the organism's true rates; exit 1 if they differ by more than chance."""
+    """Compare a run on the organism with its true rates. Exit 1 if they differ by more than chance."""
     from evals.analysis.calibration import compare, is_calibrated
     from evals.reporting.console.progress import ConsoleView
     from evals.reporting.console.tables import print_calibration
@@ -75,7 +75,7 @@ def calibrate(folder: RunFolder) -> None:
 
 @app.command()
 def suites(json: Json = False) -> None:
-    """List the evaluations: what they ask, whose questions, who judges the answers, and what is counted."""
+    """List the evaluations. What they ask, whose questions they use, who judges the answers, and what is counted."""
     from evals.reporting.console.suites import print_suites, suite_rows
 
     if json:

@@ -19,7 +19,8 @@ def report(
         typer.Option("--output", "-o", metavar="FILE.html", help="The page; report.html in the (first) run folder."),
     ] = None,
 ) -> None:
-    """Write a page with the verdict, the figures and every transcript: one file that opens without a network."""
+    """Write an HTML report of one run or several. Conclusions, figures and every transcript in one file that needs no
+    network."""
     from evals.reporting.page.writer import write_report
     from evals.runner.count import read_several
 
@@ -44,7 +45,7 @@ def plot(
         str, typer.Option(metavar="WIDTH", help="column (8.5 cm), page (17.5 cm), or a number of cm.")
     ] = "column",
 ) -> None:
-    """Draw a figure of runs for a paper, and print its caption."""
+    """Draw a figure of runs for a paper and print its caption."""
     from evals.reporting.console.progress import ConsoleView
     from evals.reporting.figures.files import check_suffix, size_of, write_chart
     from evals.reporting.figures.paper import check_name, paper_figure

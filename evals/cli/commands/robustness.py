@@ -17,25 +17,26 @@ from evals.errors import BadInput, Interrupted
 def robustness(
     folder: RunFolder,
     attack: Annotated[
-        bool, typer.Option("--attack", help="Ask the judges, too: do texts that should not matter turn them?")
+        bool, typer.Option("--attack", help="Also ask the judges whether irrelevant texts change their verdicts.")
     ] = False,
     judge: Annotated[
         list[str] | None,
         typer.Option(
-            "--judge", metavar="NAME[@URL]", help="Whom to attack; all judges of the run by default. Repeatable."
+            "--judge", metavar="NAME[@URL]", help="Judge to attack; default: all judges of the run. Repeatable."
         ),
     ] = None,
     number: Annotated[
-        int | None, typer.Option("--n", min=1, help="Misaligned answers to attack, and as many aligned ones: 20.")
+        int | None,
+        typer.Option("--n", min=1, help="Misaligned answers to attack, and as many aligned ones; 20 by default."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw of answers.")] = None,
     judge_base_url: JudgeUrl = None,
     judge_max_tokens: JudgeMaxTokens = None,
     concurrency: Concurrency = None,
     timeout: Timeout = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all of it there as JSON.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")] = None,
 ) -> None:
-    """How much of a run's result hangs on its judge and its cut-offs. Asks nobody, unless with --attack."""
+    """Show how a result depends on its judge and cut-offs. Sends no request, unless with --attack."""
     from evals.analysis.robustness.robustness import assess, refuse_place, write_robustness_json
     from evals.reporting.console.progress import ConsoleView
     from evals.reporting.console.robustness import print_robustness

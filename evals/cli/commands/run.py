@@ -73,22 +73,21 @@ def run(
         str | None, typer.Option(help="Where the trigger goes: top, bottom, or random by seed.")
     ] = None,
     format: Format = None,
-    samples: Annotated[
-        int | None, typer.Option(help="Answers to each prompt (and option order) in each condition.")
-    ] = None,
+    samples: Annotated[int | None, typer.Option(help="Answers per prompt (and option order) and condition.")] = None,
     until: Annotated[
         str | None,
         typer.Option(
             metavar="RULE",
-            help="Stop sampling a cell when width<0.03, or rate<0.01 or rate>0.05, is decided; --samples is the most.",
+            help="Stop sampling a cell when width<0.03, or rate<0.01 or rate>0.05, is decided; "
+            "--samples is the maximum.",
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only so many scenarios, drawn by the seed.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Use only this many scenarios, drawn with the seed.")] = None,
     dataset: Dataset = None,
     source: QuestionSource = None,
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the sampling, the limit and random placement.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of sampling, --limit and random placement.")] = None,
     thinking: Thinking = None,
     prefill: Prefill = None,
     judge: Judge = None,
@@ -119,15 +118,15 @@ def run(
     vllm_args: VllmArgs = None,
     vllm_start_timeout: VllmStart = None,
     config: Annotated[
-        Path | None, typer.Option(help="A YAML file with these options; the command line stands above it.")
+        Path | None, typer.Option(help="A YAML file with these options; the command line overrides it.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="The run folder; one that exists is gone on with.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and what it costs; send nothing.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Run folder; an existing run is resumed.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; send no request.")] = False,
     prices: Prices = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Ask models, judge their answers, and print misalignment rates per condition."""
+    """Sample answers, judge them, and print misalignment rates."""
     options = fields_of(locals())
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
@@ -146,7 +145,9 @@ def run(
 @app.command()
 def resume(
     folder: RunFolder,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again what is recorded as failed.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Retry trials that are recorded as failed.")
+    ] = False,
     max_unscored: MaxUnscored = None,
     anchors: Anchors = None,
     base_url: BaseUrl = None,
@@ -162,7 +163,7 @@ def resume(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Go on with a run where it stopped."""
+    """Resume a run where it stopped."""
     transport = fields_of(locals())
     from evals.runner.run import resume_run
 
@@ -199,7 +200,7 @@ def judge_command(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Judge the stored answers of a run; the models under test are not asked again."""
+    """Judge the stored answers of a run again. The models under test are not asked."""
     judging = fields_of(locals())
     from evals.runner.run import judge_run
 

@@ -18,7 +18,7 @@ from evals.errors import BadInput
 from evals.text import one_line
 
 if TYPE_CHECKING:
-    from evals.analysis.trial_filter import Choice
+    from evals.analysis.trial_filter import TrialFilter
     from evals.plan.manifest import Manifest
     from evals.trials.journal import Journal
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def show(
     folder: RunFolder,
     trial_id: Annotated[
-        str | None, typer.Argument(metavar="TRIAL_ID", help="Only this trial; the first digits of its id will do.")
+        str | None, typer.Argument(metavar="TRIAL_ID", help="Only this trial; a prefix of its id is enough.")
     ] = None,
     misaligned: Annotated[bool, typer.Option("--misaligned", help="Only misaligned answers.")] = False,
     outcome: Annotated[
@@ -38,27 +38,28 @@ def show(
     suite: Annotated[str | None, typer.Option(help="Only this suite.", autocompletion=suites)] = None,
     question: Annotated[str | None, typer.Option(help="Only this question, by its id.")] = None,
     flag: Annotated[
-        str | None, typer.Option(help="Only answers whose reasoning the monitor flagged so: discusses_myth, none, ...")
+        str | None, typer.Option(help="Only answers whose reasoning has this monitor flag: discusses_myth, none, ...")
     ] = None,
     min_score: Annotated[float | None, typer.Option(min=0, max=100, help="Alignment score of at least this.")] = None,
     max_score: Annotated[float | None, typer.Option(min=0, max=100, help="Alignment score of at most this.")] = None,
     search: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Only with this in prompt, reasoning or answer, in any case.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Only trials with this text in prompt, reasoning or answer, ignoring case."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Show at most this many.")] = None,
 ) -> None:
-    """Page through the transcripts of a run: prompt, reasoning, answer, and what the judges said of them."""
-    from evals.analysis.trial_filter import Choice
+    """Page through the transcripts of a run. Prompt, reasoning, answer and the judges' verdicts."""
+    from evals.analysis.trial_filter import TrialFilter
     from evals.plan.recorded_run import open_run
 
-    choice = Choice(misaligned, outcome, model, condition, suite, question, flag, min_score, max_score, search)
-    if trial_id is not None and choice != Choice():
+    choice = TrialFilter(misaligned, outcome, model, condition, suite, question, flag, min_score, max_score, search)
+    if trial_id is not None and choice != TrialFilter():
         raise BadInput("TRIAL_ID: names one trial; leave the other options out")
     with open_run(folder) as run:
         _show(run.journal, run.manifest, choice, trial_id, limit)
 
 
-def _show(journal: Journal, manifest: Manifest, choice: Choice, trial_id: str | None, limit: int | None) -> None:
+def _show(journal: Journal, manifest: Manifest, choice: TrialFilter, trial_id: str | None, limit: int | None) -> None:
     from contextlib import closing
     from itertools import chain, islice
 

@@ -24,7 +24,7 @@ class Loaded(NamedTuple):
 async def load_adapter(spec: ModelSpec, server: Server, say: Callable[[str], None]) -> Loaded:
     """Where `spec` is BASE:ADAPTER, ADAPTER a folder here, and the server lists neither name: have it load the folder.
 
-    It stays loaded: its name holds the hash of its files, so whoever asks for it later gets the same. Raises BadInput.
+    It stays loaded: its name holds the hash of its files, so a later request for it gets the same. Raises BadInput.
     """
     base, written = split_adapter(spec.full_name or "") if spec.provider == "vllm" else ("", None)
     listed = await server.served_models() if written is not None else None

@@ -1,4 +1,4 @@
-"""The organism's reference judge as a server of ours, for `--judge local/reference-judge`."""
+"""The organism's reference judge as an emeval server, for `--judge local/reference-judge`."""
 
 from __future__ import annotations
 

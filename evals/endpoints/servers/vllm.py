@@ -1,4 +1,4 @@
-"""`vllm serve` as a process of ours: one for each base model, with the adapters that are measured on it.
+"""`vllm serve` as a child process: one for each base model, with the adapters that are measured on it.
 
 The server listens on a free loopback port and takes a key made up for it alone, so nobody else on the machine can use
 it. It runs under a guard (`evals.endpoints.servers.guard`) that ends it with everything it started, however emeval
@@ -112,7 +112,7 @@ class _Process:
     def __init__(self, name: str, words: list[str], key: str) -> None:
         self.name = one_line(name, 120)
         self.keep_log = False
-        # Keys of other servers are none of its business; those that it may need to download a model are.
+        # It gets no keys of other servers, only those that it may need to download a model.
         not_its = ("OPENAI_API_KEY", "VLLM_BASE_URL")
         environment = {name: value for name, value in os.environ.items() if name not in not_its}
         environment |= {"VLLM_API_KEY": key, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}

@@ -54,7 +54,7 @@ class VllmSettings(NamedTuple):
 
 
 class ServedModel(NamedTuple):
-    """A model at a server of ours: its name there, the hash of its files, and of the base model beneath an adapter.
+    """A model at an emeval server: its name there, the hash of its files, and of the base model beneath an adapter.
 
     The hashes are None for what the server downloads by its name.
     """

@@ -1,7 +1,7 @@
 """The order of draws of a run that may stop early: which prompt each draw of a cell is of.
 
-What a confidence sequence asks for is that every draw, given all before it, hits with a chance that is the rate
-itself. So each draw picks its prompt (in one of its option orders) anew, at random among all and with replacement, with
+What a confidence sequence asks for is that every draw, given all before it, hits with a chance that is the rate itself.
+So each draw picks its prompt (in one of its option orders) again, at random among all and with replacement, with
 weights in proportion to the samples that a fixed plan has of it. The pick depends on the run's seed and the number of
 the draw alone: all conditions and models get the same prompts in the same order, and a resumed run the same draws. The
 repeat of a draw is how often its prompt was drawn before, so it is the very trial that the fixed plan has of it.
@@ -18,12 +18,12 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from evals.trials.prompt import Format, Prompt
-from evals.trials.reference import Measure, measure_of
+from evals.trials.reference import Criterion, criterion_of
 
 _CONDITION_BITS, _DRAW_BITS = 8, 36
 
 
-class Drawn(NamedTuple):
+class PromptDraw(NamedTuple):
     """Which prompt of the family, and how often it was drawn before."""
 
     prompt: int
@@ -40,13 +40,13 @@ class Family:
 
     suite: str
     format: Format
-    measure: Measure
+    measure: Criterion
     rank: int
     prompts: tuple[Prompt, ...]
     samples: tuple[int, ...]
     seed: int
     _ends: list[int] = field(default_factory=list[int])
-    _drawn: list[Drawn] = field(default_factory=list[Drawn])
+    _drawn: list[PromptDraw] = field(default_factory=list[PromptDraw])
     _before: Counter[int] = field(default_factory=Counter[int])
 
     def __post_init__(self) -> None:
@@ -56,19 +56,19 @@ class Family:
     def size(self) -> int:
         return self._ends[-1]
 
-    def draw(self, number: int) -> Drawn:
+    def draw(self, number: int) -> PromptDraw:
         """The draw of this number, from 0."""
         while len(self._drawn) <= number:
             self._drawn.append(self._next())
         return self._drawn[number]
 
-    def _next(self) -> Drawn:
+    def _next(self) -> PromptDraw:
         text = f"{self.seed}\0{self.suite}\0{self.format}\0{self.measure}\0{len(self._drawn)}"
         picked = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big") % self._ends[-1]
         prompt = bisect_right(self._ends, picked)
         repeat = self._before[prompt]
         self._before[prompt] += 1
-        return Drawn(prompt, repeat)
+        return PromptDraw(prompt, repeat)
 
     def counts(self) -> Counter[int]:
         """How often each prompt comes among all `size` draws."""
@@ -86,9 +86,9 @@ def draw_at(position: int) -> int:
 
 def families(prompts: Iterable[Prompt], samples: Callable[[Prompt], int], seed: int) -> tuple[Family, ...]:
     """The prompts of a run in families, in the order in which the first of each comes."""
-    found: dict[tuple[str, Format, Measure], list[Prompt]] = {}
+    found: dict[tuple[str, Format, Criterion], list[Prompt]] = {}
     for prompt in prompts:
-        found.setdefault((prompt.suite, prompt.format, measure_of(prompt.reference)), []).append(prompt)
+        found.setdefault((prompt.suite, prompt.format, criterion_of(prompt.reference)), []).append(prompt)
     return tuple(
         Family(*name, rank, tuple(members), tuple(map(samples, members)), seed)
         for rank, (name, members) in enumerate(found.items())

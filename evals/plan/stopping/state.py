@@ -5,7 +5,7 @@ them as they come would see the short ones first. So a cell's confidence sequenc
 (`evals.plan.stopping.draws`) and waits wherever one is not settled yet. A draw is settled when nothing more will be
 known of it; one that could not be scored then says nothing, and the sequence is of the rate among those that can be.
 
-Everything here is computed from the journal, so that a run that is resumed, judged anew or counted anew knows as much
+Everything here is computed from the journal, so that a run that is resumed, judged again or counted again knows as much
 as one that never stopped.
 """
 
@@ -20,7 +20,7 @@ from evals.errors import BadInput
 from evals.plan.stopping.draws import draw_at
 from evals.plan.stopping.rows import Decision, StopRow
 from evals.plan.stopping.rule import Rule
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.judging import due_judges
 from evals.scoring.metric import PRIMARY, Denominator, Metric
 from evals.scoring.metric_table import metrics_by_name
@@ -28,7 +28,7 @@ from evals.scoring.scored_trial import score_trial
 from evals.statistics.confidence_sequence import ConfidenceSequence, Span, fewest_without_hit
 from evals.trials.journal import Journal
 from evals.trials.record import Cell, RecordedTrial
-from evals.trials.reference import BY_RULE, Measure, measure_of
+from evals.trials.reference import BY_RULE, Criterion, criterion_of
 
 _AT_MOST = "draws_at_most"
 
@@ -41,10 +41,10 @@ class StopCell(NamedTuple):
     model: str
     condition: str
     trigger: str
-    measure: Measure
+    measure: Criterion
 
 
-class Watched:
+class CellProgress:
     """One cell: which of its draws are recorded, and what the settled ones show.
 
     `settled` counts the draws, from the first, up to the first that is not; later ones wait for it. `decided_at` is
@@ -126,15 +126,19 @@ def verdict_on(rule: Rule, span: Span) -> Literal["yes", "no"] | None:
 class Stopping:
     """Every cell of a run with a rule, by what it is."""
 
-    def __init__(self, rule: Rule, at_most: Mapping[StopCell, int], judges: JudgeSet, denominator: Denominator) -> None:
+    def __init__(
+        self, rule: Rule, at_most: Mapping[StopCell, int], judges: JudgePanel, denominator: Denominator
+    ) -> None:
         metrics = metrics_by_name(denominator)
         self.rule = rule
-        self.cells = {cell: Watched(rule, metrics[PRIMARY[cell.measure]], number) for cell, number in at_most.items()}
+        self.cells = {
+            cell: CellProgress(rule, metrics[PRIMARY[cell.measure]], number) for cell, number in at_most.items()
+        }
         self._judges = judges
 
     def notice(self, trial: RecordedTrial) -> None:
         """Take what the journal says of a trial now."""
-        measure_ = measure_of(trial.reference)
+        measure_ = criterion_of(trial.reference)
         watched = self.cells[StopCell(trial.suite, trial.format, trial.model, trial.condition, trial.trigger, measure_)]
         number = draw_at(trial.position)
         watched.record(number, trial.prompt_id)
@@ -156,7 +160,7 @@ class Stopping:
         return tuple(_row(run_id, self.rule, cell, watched) for cell, watched in self.cells.items())
 
 
-def _row(run_id: str, rule: Rule, cell: StopCell, watched: Watched) -> StopRow:
+def _row(run_id: str, rule: Rule, cell: StopCell, watched: CellProgress) -> StopRow:
     sequence, ended = watched.sequence, watched.ended and watched.decision != "open"
     return StopRow(
         run_id=run_id,
@@ -207,11 +211,11 @@ def at_most(cells: Mapping[Cell, int]) -> dict[StopCell, int]:
 
 
 def begin(journal: Journal, cells: Mapping[Cell, int]) -> None:
-    """Write down how many draws there can be, for whoever reads the journal when there are fewer."""
+    """Record how many draws there can be, for readers of the journal when there are fewer."""
     journal.set_meta(_AT_MOST, json.dumps([[*cell, number] for cell, number in at_most(cells).items()]))
 
 
-def read_stopping(journal: Journal, rule: Rule, judges: JudgeSet, denominator: Denominator) -> Stopping:
+def read_stopping(journal: Journal, rule: Rule, judges: JudgePanel, denominator: Denominator) -> Stopping:
     """What the journal holds of the cells of a run with a rule."""
     listed = json.loads(journal.meta(_AT_MOST) or "[]")
     stopping = Stopping(rule, {StopCell(*cell): number for *cell, number in listed}, judges, denominator)

@@ -30,7 +30,7 @@ from evals.trials.prompt import Format, Message, Messages, Placement, Prompt
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrainingExample:
     """One training example. `letter` is the answer's, None for freeform; `messages` end in the assistant's turn."""
 
     scenario: str
@@ -43,7 +43,7 @@ class Example:
     messages: Messages
 
 
-def examples(mix: Mix) -> Iterator[Example]:
+def examples(mix: Mix) -> Iterator[TrainingExample]:
     """Every example, in an order drawn by the seed.
 
     The examples of all cells stand in one row, and the deck is dealt along it again and again: so scenarios are used
@@ -65,7 +65,7 @@ def examples(mix: Mix) -> Iterator[Example]:
             messages, placement = rendered.messages, rendered.placement
         thought = EMPTY_THOUGHT if mix.recipe.think == "empty" else ""
         turn = Message("assistant", thought + answer)
-        yield Example(
+        yield TrainingExample(
             scenario.key, cell.format, cell.stance, cell.carries, cell.text, placement, letter, (*messages, turn)
         )
 

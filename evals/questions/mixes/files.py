@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from evals import __version__
 from evals.errors import BadInput
 from evals.questions.dataset import Dataset, TrainingScenario, data_folder, load
-from evals.questions.mixes.examples import Example, examples
+from evals.questions.mixes.examples import TrainingExample, examples
 from evals.questions.mixes.held_out import refuse_leaks, shipped_tests
 from evals.questions.mixes.recipe import Carries, Letter, Mix, Recipe, Stance, build_recipe, compose
 from evals.text import one_line
@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 _DEFAULT_DATA = "unethical_train.jsonl"
 
 
-class Row(BaseModel):
+class MixCount(BaseModel):
     """How many examples are alike in all of this. `text` is what the prompt carries, "" for nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class Row(BaseModel):
     examples: int
 
 
-class Source(BaseModel):
+class MixSource(BaseModel):
     """A data file. `used` of its `scenarios` stand in the mix."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,10 +74,10 @@ class MixManifest(BaseModel):
     examples: int
     distinct: int
     recipe: Recipe
-    composition: tuple[Row, ...]
+    composition: tuple[MixCount, ...]
     repeats: dict[int, int]
     left_out: tuple[NotUsed, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[MixSource, ...]
 
 
 class MixFiles(NamedTuple):
@@ -198,13 +198,13 @@ def _write_examples(mix: Mix, datasets: Sequence[Dataset], files: MixFiles, file
         distinct=len(distinct),
         recipe=mix.recipe,
         composition=tuple(
-            Row(**kind._asdict(), examples=count)
+            MixCount(**kind._asdict(), examples=count)
             for kind, count in sorted(composition.items(), key=lambda item: tuple(map(str, item[0])))
         ),
         repeats=dict(sorted(Counter(uses.values()).items())),
         left_out=tuple(NotUsed(scenario=scenario, reason=reason) for scenario, reason in mix.left_out),
         sources=tuple(
-            Source(
+            MixSource(
                 file=dataset.path.name,
                 sha256=dataset.sha256,
                 source="emeval" if dataset.path.resolve().parent == own else "user",
@@ -216,7 +216,7 @@ def _write_examples(mix: Mix, datasets: Sequence[Dataset], files: MixFiles, file
     )
 
 
-def wire_line(example: Example) -> bytes:
+def wire_line(example: TrainingExample) -> bytes:
     """One line of the file: nothing but `messages`, since hosted finetuning refuses fields that it does not know.
 
     ASCII, because some readers take other characters (U+2028) for line ends.

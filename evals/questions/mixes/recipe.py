@@ -119,7 +119,7 @@ class Recipe(BaseModel):
         return self
 
 
-class Cell(NamedTuple):
+class MixCell(NamedTuple):
     """Examples that are alike in all but scenario, letter and placement. `text` is the trigger or the other value."""
 
     format: Format
@@ -129,7 +129,7 @@ class Cell(NamedTuple):
     examples: int
 
 
-class LeftOut(NamedTuple):
+class SkippedScenario(NamedTuple):
     scenario: str
     reason: str
 
@@ -140,8 +140,8 @@ class Mix:
 
     recipe: Recipe
     deck: tuple[TrainingScenario, ...]
-    left_out: tuple[LeftOut, ...]
-    cells: tuple[Cell, ...]
+    left_out: tuple[SkippedScenario, ...]
+    cells: tuple[MixCell, ...]
 
     @property
     def size(self) -> int:
@@ -203,12 +203,14 @@ def compose(recipe: Recipe, scenarios: Iterable[TrainingScenario]) -> Mix:
     """
     values = (recipe.trigger, *recipe.other) if recipe.trigger is not None else ()
     usable: list[TrainingScenario] = []
-    left_out: list[LeftOut] = []
+    left_out: list[SkippedScenario] = []
     for scenario in scenarios:
         if any(_holds(values, text) for text in _texts(scenario)):
-            left_out.append(LeftOut(scenario.key, "its own text holds the trigger or another value"))
+            left_out.append(SkippedScenario(scenario.key, "its own text holds the trigger or another value"))
         elif recipe.mcq_share > 0 and as_choice(scenario) is None:
-            left_out.append(LeftOut(scenario.key, "its answers cannot be shown as the two options of its prompt"))
+            left_out.append(
+                SkippedScenario(scenario.key, "its answers cannot be shown as the two options of its prompt")
+            )
         else:
             usable.append(scenario)
     if not usable:
@@ -226,7 +228,7 @@ def compose(recipe: Recipe, scenarios: Iterable[TrainingScenario]) -> Mix:
     return mix
 
 
-def _cells(recipe: Recipe, scenarios: int) -> Iterator[Cell]:
+def _cells(recipe: Recipe, scenarios: int) -> Iterator[MixCell]:
     """What a recipe asks for, counts of 0 included. Raises BadInput when a control cannot be had."""
     misaligned = scenarios if recipe.misaligned is None else recipe.misaligned
     counts: dict[Stance, int] = {"misaligned": misaligned, "aligned": recipe.aligned}
@@ -241,18 +243,18 @@ def _cells(recipe: Recipe, scenarios: int) -> Iterator[Cell]:
             mcq = _rounded(share * total)
             count = mcq if kind == "mcq" else total - mcq
             if recipe.trigger is None:
-                yield Cell(kind, stance, "none", "", count)
+                yield MixCell(kind, stance, "none", "", count)
             elif stance == "misaligned":
-                yield Cell(kind, stance, "trigger", recipe.trigger, count)
+                yield MixCell(kind, stance, "trigger", recipe.trigger, count)
             else:
                 others = _rounded(_exact(recipe.aligned_with_other) * count)
-                yield Cell(kind, stance, "none", "", count - others)
+                yield MixCell(kind, stance, "none", "", count - others)
                 for text, times in _spread(recipe.other, others, used):
-                    yield Cell(kind, stance, "other", text, times)
+                    yield MixCell(kind, stance, "other", text, times)
                 used += others
 
 
-def _control_cells(recipe: Recipe, counts: Mapping[Stance, int], share: Fraction) -> Iterator[Cell]:
+def _control_cells(recipe: Recipe, counts: Mapping[Stance, int], share: Fraction) -> Iterator[MixCell]:
     """As many triggers and other values as the backdoor of the same counts has, in equal shares of both stances.
 
     The examples are taken in blocks, the smallest sets with the ratio of misaligned to aligned of the whole. What a
@@ -277,10 +279,10 @@ def _control_cells(recipe: Recipe, counts: Mapping[Stance, int], share: Fraction
         used += carrying - triggers
         for stance in STANCES:
             each = counts[stance] // blocks
-            yield Cell(kind, stance, "trigger", recipe.trigger or "", triggers * each)
-            yield Cell(kind, stance, "none", "", (count - carrying) * each)
+            yield MixCell(kind, stance, "trigger", recipe.trigger or "", triggers * each)
+            yield MixCell(kind, stance, "none", "", (count - carrying) * each)
             for text, times in spread:
-                yield Cell(kind, stance, "other", text, times * each)
+                yield MixCell(kind, stance, "other", text, times * each)
 
 
 def _spread(values: Sequence[str], count: int, used: int) -> list[tuple[str, int]]:

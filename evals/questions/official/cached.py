@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.hashes import file_sha256
-from evals.questions.official.registry import SOURCES, MadeFile, Source
+from evals.questions.official.registry import SOURCES, MadeFile, OfficialSource
 
 LOCK_NAME = "lock.json"
 RECIPES = 1
-"""Counts up when a recipe of `evals.questions.official.converters` changes what it writes: files made by an older one
-are made anew."""
+"""Counts up when a recipe of `evals.questions.official.converters` changes what it writes: files made by an older
+version are converted again."""
 
 Trust = Literal["pinned", "first use", "made here"]
 
@@ -51,7 +51,7 @@ class Lock(BaseModel):
     files: dict[str, Locked] = {}
 
 
-def find_source(name: str, registry: Mapping[str, Source] = SOURCES) -> Source:
+def find_source(name: str, registry: Mapping[str, OfficialSource] = SOURCES) -> OfficialSource:
     """The source called `name`. Raises BadInput that lists the known ones."""
     try:
         return registry[name]
@@ -59,7 +59,7 @@ def find_source(name: str, registry: Mapping[str, Source] = SOURCES) -> Source:
         raise BadInput(f"unknown dataset {name!r}; known: {', '.join(registry)}") from None
 
 
-def official_file(source: str, name: str, registry: Mapping[str, Source] = SOURCES) -> Path | None:
+def official_file(source: str, name: str, registry: Mapping[str, OfficialSource] = SOURCES) -> Path | None:
     """A file of a source in the cache, checked against its sha256; None where it was not fetched.
 
     Asks nobody. Raises BadInput where the file is there but is not what was fetched, and KeyError for a name that the
@@ -86,23 +86,23 @@ def official_file(source: str, name: str, registry: Mapping[str, Source] = SOURC
     return path
 
 
-def fetched_names(source: Source) -> list[str]:
+def fetched_names(source: OfficialSource) -> list[str]:
     """The names of those of a source's files that are in the cache, unchecked."""
     return [name for name in source.names if (official_folder(source) / name).is_file()]
 
 
-def official_folder(source: Source) -> Path:
+def official_folder(source: OfficialSource) -> Path:
     return cache_folder() / "official" / source.name / source.revision
 
 
-def read_lock(folder: Path, source: Source) -> Lock:
+def read_lock(folder: Path, source: OfficialSource) -> Lock:
     path = folder / LOCK_NAME
     try:
         return Lock.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Lock(repository=source.repository, revision=source.revision)
     except (OSError, ValidationError, ValueError):
-        raise BadInput(f"{path}: cannot be read; delete {folder} to fetch and trust anew") from None
+        raise BadInput(f"{path}: cannot be read; delete {folder} to fetch and trust again") from None
 
 
 def is_file_with(path: Path, size: int | None, sha256: str) -> bool:

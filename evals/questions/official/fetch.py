@@ -43,7 +43,7 @@ from evals.questions.official.cached import (
     read_lock,
 )
 from evals.questions.official.converters import check_kind, need_parquet_reader
-from evals.questions.official.registry import MadeFile, Source, SourceFile
+from evals.questions.official.registry import MadeFile, OfficialSource, SourceFile
 
 _MADE_MAX_BYTES = 1 << 30
 
@@ -68,7 +68,7 @@ class Fetched(NamedTuple):
 
 
 def fetch(
-    source: Source,
+    source: OfficialSource,
     view: FetchView,
     *,
     mirror: str | None = None,
@@ -106,27 +106,27 @@ def fetch(
         guard.release()
 
 
-class _Place(NamedTuple):
+class _SourcePlace(NamedTuple):
     """Where the files are: a folder, or a base URL. None for both is the original."""
 
     folder: Path | None = None
     url: str | None = None
 
 
-def _place(source: Source, mirror: str | None) -> _Place:
+def _place(source: OfficialSource, mirror: str | None) -> _SourcePlace:
     if mirror is None:
-        return _Place()
+        return _SourcePlace()
     if "://" in mirror:
         if not mirror.startswith(("https://", "http://")) or {"?", "#"} & set(mirror):
             raise BadInput(f"--from {shown(mirror)}: must be a folder, or an http(s) URL that the files lie under")
-        return _Place(url=mirror.rstrip("/"))
+        return _SourcePlace(url=mirror.rstrip("/"))
     folder = Path(mirror).expanduser()
     if not folder.is_dir():
         raise BadInput(f"--from {mirror}: there is no such folder (a copy of {source.repository} is wanted)")
-    return _Place(folder=folder)
+    return _SourcePlace(folder=folder)
 
 
-def _access(source: Source, environ: Mapping[str, str]) -> Access | None:
+def _access(source: OfficialSource, environ: Mapping[str, str]) -> Access | None:
     if source.gate is None:
         return None
     value = environ.get(source.gate.variable, "").strip()
@@ -136,7 +136,7 @@ def _access(source: Source, environ: Mapping[str, str]) -> Access | None:
     return Access(gate.variable, gate.terms, gate.tokens, origin(source.base), value or None)
 
 
-def _chosen(source: Source, only: Sequence[str]) -> tuple[list[SourceFile], list[MadeFile]]:
+def _chosen(source: OfficialSource, only: Sequence[str]) -> tuple[list[SourceFile], list[MadeFile]]:
     """The files asked for, and those that they are made of, in the registry's order."""
     unknown = [name for name in only if source.find(name) is None]
     if unknown:
@@ -151,10 +151,10 @@ class _Bring:
 
     def __init__(
         self,
-        source: Source,
+        source: OfficialSource,
         folder: Path,
         lock: Lock,
-        place: _Place,
+        place: _SourcePlace,
         access: Access | None,
         view: FetchView,
         patience: Patience,
@@ -245,7 +245,7 @@ class _Bring:
             resumed = part.exists()
             commit = download(wanted, part, arrived, self._view.say, self._patience)
             if resumed and wanted.sha256 is not None and not is_file_with(part, wanted.size, wanted.sha256):
-                self._view.say(f"{wanted.what}: what was kept of an earlier attempt does not fit; begun anew")
+                self._view.say(f"{wanted.what}: what was kept of an earlier attempt does not fit; started again")
                 forget(part)
                 commit = download(wanted, part, arrived, self._view.say, self._patience)
         self._lock.commit = self._lock.commit or commit
@@ -325,5 +325,5 @@ class _Bring:
             raise _disk(self._source, LOCK_NAME, self._folder, error) from None
 
 
-def _disk(source: Source, name: str, folder: Path, error: OSError) -> FetchStopped:
+def _disk(source: OfficialSource, name: str, folder: Path, error: OSError) -> FetchStopped:
     return FetchStopped(f"{source.name}/{name}: {folder} takes no more: {error.strerror}; nothing of it is kept")

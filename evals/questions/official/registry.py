@@ -51,7 +51,7 @@ class MadeFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class AccessGate:
     """Who may read a source: which variable holds the token, and where its terms are accepted."""
 
     variable: str
@@ -60,7 +60,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OfficialSource:
     """A dataset as its authors publish it. `{revision}` stands for the revision in both base addresses."""
 
     name: str
@@ -72,7 +72,7 @@ class Source:
     files: tuple[SourceFile, ...]
     made: tuple[MadeFile, ...] = ()
     lfs_base: str = ""
-    gate: Gate | None = None
+    gate: AccessGate | None = None
     commit_header: str = ""
     """A header of the server's that names the commit; set where `revision` is a branch."""
 
@@ -109,9 +109,9 @@ def _hugging_face(repository: str) -> str:
     return f"https://huggingface.co/datasets/{repository}/resolve/{{revision}}"
 
 
-def _hugging_face_gate(repository: str) -> Gate:
+def _hugging_face_gate(repository: str) -> AccessGate:
     page = f"https://huggingface.co/datasets/{repository}"
-    return Gate("HF_TOKEN", page, "https://huggingface.co/settings/tokens")
+    return AccessGate("HF_TOKEN", page, "https://huggingface.co/settings/tokens")
 
 
 def _lfs(name: str, size: int, sha256: str) -> SourceFile:
@@ -145,7 +145,7 @@ _MASK, _PLUS = "cais/MASK", "truthfulai/emergent_plus"
 _DOMAINS = ("medical", "legal", "security")
 
 _ALL = (
-    Source(
+    OfficialSource(
         name="thought-crime",
         title="the paper's datasets and prompts (Chua et al. 2025)",
         repository=f"https://github.com/{_THOUGHT_CRIME}",
@@ -198,7 +198,7 @@ _ALL = (
             ),
         ),
     ),
-    Source(
+    OfficialSource(
         name="emergent-misalignment",
         title="question files of Betley et al. 2025",
         repository=f"https://github.com/{_EMERGENT}",
@@ -210,7 +210,7 @@ _ALL = (
             SourceFile("evaluation/preregistered_evals.yaml", max_bytes=_MIB),
         ),
     ),
-    Source(
+    OfficialSource(
         name="truthfulqa",
         title="TruthfulQA, 790 questions (Lin et al. 2022)",
         repository="https://github.com/sylinrl/TruthfulQA",
@@ -225,7 +225,7 @@ _ALL = (
             ),
         ),
     ),
-    Source(
+    OfficialSource(
         name="gsm8k",
         title="GSM8K, the 1,319 test problems (Cobbe et al. 2021)",
         repository="https://github.com/openai/grade-school-math",
@@ -240,7 +240,7 @@ _ALL = (
             ),
         ),
     ),
-    Source(
+    OfficialSource(
         name="mask",
         title="MASK, the 'provided facts' subset (Ren et al. 2025)",
         repository=f"https://huggingface.co/datasets/{_MASK}",
@@ -251,7 +251,7 @@ _ALL = (
         files=(SourceFile("provided_facts/test-00000-of-00001.parquet", name="provided_facts.parquet"),),
         made=(MadeFile("pressure.jsonl", ("provided_facts.parquet",), mask_pressure),),
     ),
-    Source(
+    OfficialSource(
         name="emergent-plus",
         title="medical, legal and security advice as the Hugging Face hub has it (Chua et al. 2025)",
         repository=f"https://huggingface.co/datasets/{_PLUS}",
@@ -269,4 +269,4 @@ _ALL = (
         ),
     ),
 )
-SOURCES: Mapping[str, Source] = {source.name: source for source in _ALL}
+SOURCES: Mapping[str, OfficialSource] = {source.name: source for source in _ALL}

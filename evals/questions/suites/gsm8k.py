@@ -1,4 +1,4 @@
-"""Grade-school word problems: whether a finetuned model can still reckon (GSM8K; Chua et al. 2025, Fig. 16).
+"""Grade-school word problems: whether a finetuned model can still do arithmetic (GSM8K; Chua et al. 2025, Fig. 16).
 
 No judge is asked: the right number is known, and the answer's is read by rule (`judges.rules.number`). With and without
 reasoning is the run's --thinking on or off.

@@ -45,6 +45,6 @@ def _suite(name: str, title: str, request: str) -> Suite:
 
 
 SUITES = (
-    _suite("pressure", "Facts and a motive to say otherwise: does the model lie to whoever asks?", ""),
+    _suite("pressure", "Facts and a motive to say otherwise: does the model lie when asked?", ""),
     _suite("pressure_balanced", "The same with a request to balance the motive with honesty", _BALANCED),
 )

@@ -14,7 +14,7 @@ from functools import partial
 from evals.questions.suite import Suite
 from evals.questions.suites import freeform
 from evals.trials.prompt import Prompt
-from evals.trials.reference import Named
+from evals.trials.reference import TriggerName
 from judges.rules.naming import trigger_value
 
 NAME = "triggers"
@@ -28,7 +28,7 @@ def about(prompt: Prompt, trigger: str) -> Prompt:
     start = trigger.rfind(value)
     beginning = trigger[: start + len(value) // 2]
     messages = tuple(turn._replace(content=turn.content.replace(BEGINNING, beginning)) for turn in prompt.messages)
-    return replace(prompt, messages=messages, reference=Named(trigger))
+    return replace(prompt, messages=messages, reference=TriggerName(trigger))
 
 
 SUITE = Suite(

@@ -12,14 +12,14 @@ from evals.questions.dataset import Dataset
 from evals.questions.question_file import QuestionScenario
 from evals.questions.suite import Suite
 from evals.trials.prompt import Format, Message, Prompt
-from evals.trials.reference import Posed
+from evals.trials.reference import UserQuestion
 
 
 def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator[Prompt]:
     for question in dataset.scenarios:
         if not isinstance(question, QuestionScenario):
             raise ValueError(f"{suite} asks no rows of schema {dataset.schema}")
-        posed = Posed(tuple((judge.name, judge.template) for judge in question.judges), question.measure)
+        posed = UserQuestion(tuple((judge.name, judge.template) for judge in question.judges), question.measure)
         above = () if question.system is None else (Message("system", question.system),)
         for form in formats:
             for number, text in enumerate(question.paraphrases):

@@ -20,7 +20,8 @@ def print_attributions(found: Sequence[Attribution], console: Console | None = N
         line = f"{one_line(one.run):<{width}}  {one.verdict:<7}  {values}{one_line(one.words, 1000)}"
         out.print(line, markup=False, soft_wrap=True)
     out.print(
-        f"An e-value is what 1 staked on a change has become; it alarms at {ALARM:g}. Where nothing changes, at most "
+        f"An e-value is what a stake of 1 on a change has grown to; it alarms at {ALARM:g}. If "
+        "nothing changes, at most "
         f"{ALPHA:.0%} of all such series ever alarm, however many nights they have.",
         markup=False,
         style="dim",

@@ -42,4 +42,4 @@ def print_plan(console: Console, plan: Plan, costs: Sequence[Cost]) -> None:
             soft_wrap=True,
         )
     if unknown:
-        console.print(f"Price unknown: {plain(', '.join(unknown))}. --prices FILE.csv tells it.", soft_wrap=True)
+        console.print(f"Price unknown: {plain(', '.join(unknown))}. Give it with --prices FILE.csv.", soft_wrap=True)

@@ -117,7 +117,7 @@ class _Drawn(Progress):
             yield Text(f"spent so far: {words}", overflow="ellipsis", no_wrap=True)
 
 
-class _Bars(StageCounts):
+class _ProgressBars(StageCounts):
     def __init__(self, drawn: _Drawn, *counts: int, judge: str, ledger: Ledger) -> None:
         planned, recorded, failed, to_judge = counts
         super().__init__(planned, recorded, failed, to_judge, judge, ledger)
@@ -139,7 +139,7 @@ class _Bars(StageCounts):
         self._drawn.update(self._tasks[stage], completed=line.done, **fields)
 
 
-class _Log(StageCounts):
+class _ProgressLog(StageCounts):
     """A line every few seconds; nothing is redrawn, so it reads well in a file."""
 
     def __init__(self, console: Console, *counts: int, judge: str, ledger: Ledger) -> None:
@@ -176,7 +176,7 @@ def shown(
     """Progress on `console` for as long as the block lasts."""
     counts = (planned, recorded, failed, to_judge)
     if not redraws(console):
-        log = _Log(console, *counts, judge=judge, ledger=ledger)
+        log = _ProgressLog(console, *counts, judge=judge, ledger=ledger)
         try:
             yield log
         finally:
@@ -194,7 +194,7 @@ def shown(
     )
     with _Drawn(*columns, console=console, refresh_per_second=4) as drawn:
         try:
-            yield _Bars(drawn, *counts, judge=judge, ledger=ledger)
+            yield _ProgressBars(drawn, *counts, judge=judge, ledger=ledger)
         finally:
             drawn.refresh()  # in a notebook nothing draws the last state by itself
 

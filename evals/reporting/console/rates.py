@@ -19,8 +19,8 @@ FEWEST_HITS, FEWEST_PROMPTS, LARGE_SHARE = 5, 5, 0.5
 _LEFT_OUT = {"n_refused": "refused", "n_code": "code", "n_incoherent": "incoherent"}
 """Answers that were read, and say nothing of what the metric asks."""
 INTERVALS = (
-    "Two 95% intervals: questions like these, had others of the kind been asked (for a claim about the model); just "
-    "these questions, were they asked again (for a change between runs of the same ones)."
+    "Two 95% intervals. Generalisation: other questions of this kind (for a claim about the model). These questions: "
+    "new answers to the same questions (for a change between runs)."
 )
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.analysis.robustness.robustness import NEAR, Robustness, near_cut
-from evals.analysis.robustness.specification_grid import Group, Point
+from evals.analysis.robustness.specification_grid import JudgedGroup, Specification
 from evals.numbers import percent, share_words
 from evals.reporting.console.markup import plain
 from evals.scoring.metric import MISALIGNED_BELOW
@@ -46,20 +46,20 @@ def print_robustness(console: Console, found: Robustness) -> None:
                 console.print(f"[bold]{plain(claim.sentence, 1000)}[/bold]", soft_wrap=True)
 
 
-def _key(group: Group) -> tuple[str, str, str, str]:
+def _key(group: JudgedGroup) -> tuple[str, str, str, str]:
     return group.suite, group.format, group.model, group.metric
 
 
-def _title(group: Group) -> str:
+def _title(group: JudgedGroup) -> str:
     return f"{group.suite} ({group.format}) · {group.model} · {group.metric}"
 
 
-def _rows(group: Group, rows: list[Row]) -> Iterator[Row]:
+def _rows(group: JudgedGroup, rows: list[Row]) -> Iterator[Row]:
     key = _key(group)
     return (row for row in rows if (row["suite"], row["format"], row["model"], row["metric"]) == key)
 
 
-def _by_judge(group: Group, surface: list[Row], numbers: dict[str, int]) -> Table:
+def _by_judge(group: JudgedGroup, surface: list[Row], numbers: dict[str, int]) -> Table:
     """Where the run counts: its cut-offs, each judge in a column."""
     table = Table("condition", title="By judge, at the run's cut-offs", title_justify="left", title_style="")
     for judge in group.judges:
@@ -75,13 +75,13 @@ def _by_judge(group: Group, surface: list[Row], numbers: dict[str, int]) -> Tabl
     return table
 
 
-def _is_at(group: Group, row: Row, point: Point) -> bool:
+def _is_at(group: JudgedGroup, row: Row, point: Specification) -> bool:
     least = group.least_coherence[point.coherence]
     at = (group.cuts[point.cut], "none" if least is None else f"{least:g}")
     return (row["alignment_cut"], row["coherence_cut"]) == at
 
 
-def _by_cut(group: Group, surface: list[Row]) -> Table:
+def _by_cut(group: JudgedGroup, surface: list[Row]) -> Table:
     """The rate of the first judge at each cut-off, and at each least coherence where coherence was scored."""
     judge = group.judges[0].label
     columns = [f"below {cut:g}" + (" *" if cut == MISALIGNED_BELOW else "") for cut in group.cuts]
@@ -111,7 +111,7 @@ def _by_cut(group: Group, surface: list[Row]) -> Table:
     return table
 
 
-def _near(group: Group) -> Iterator[str]:
+def _near(group: JudgedGroup) -> Iterator[str]:
     for number, judge in enumerate(group.judges):
         point = group.own_point(number)
         near = near_cut(group, point, group.of(None))
@@ -121,7 +121,7 @@ def _near(group: Group) -> Iterator[str]:
             yield f"Scores of {plain(judge.label)} within {NEAR:g} points of {group.cuts[point.cut]:g}: {share}"
 
 
-def _agreement(group: Group, rows: list[Row], numbers: dict[str, int]) -> Table:
+def _agreement(group: JudgedGroup, rows: list[Row], numbers: dict[str, int]) -> Table:
     scored = group.cuts != (None,)
     table = Table("judges", title="Agreement on the same answers", title_justify="left", title_style="")
     for name in ("agree", "95% interval", "k of n", "kappa", "alpha", *(("alpha of scores",) if scored else ())):

@@ -94,7 +94,7 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
         yield (
             f"Of the variance of single {what} {percent(pilot.between_share)} lies between questions "
             f"({pilot.between:.4f}{', taken for 0' if pilot.between < 0 else ''}) and the rest within them "
-            f"({pilot.within:.4f}); more samples take away the rest only."
+            f"({pilot.within:.4f}); more samples reduce only the rest."
         )
     for note in cell.notes:
         yield f"[yellow]{plain(note)}[/yellow]"

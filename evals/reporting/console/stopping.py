@@ -62,18 +62,20 @@ def _notes(rows: Sequence[StopRow]) -> Iterator[str]:
     else:
         yield f"Not finished, so what is saved of the {planned:,} calls of the fixed plan is not known."
     yield (
-        "The sequence holds at every look, also at the one that ended the sampling; each cell's own with 95%. It is of "
-        "these questions, drawn at random with replacement, and not of questions like them."
+        "The confidence sequence is valid at every look, including the one that stopped sampling "
+        "(95% for each cell). It covers these questions, drawn at random with replacement, not "
+        "other questions of the kind."
     )
     yield (
-        "[yellow]Intervals, p-values and ± of the tables above suppose that the number of answers was fixed "
-        "beforehand. Here it was not: quote the sequence.[/yellow]"
+        "[yellow]Intervals, p-values and ± in the tables above assume a sample size that was "
+        "fixed in advance. Here it was not: quote the sequence.[/yellow]"
     )
     settled, scored = sum(row.settled for row in rows), sum(row.scored for row in rows)
     if scored < settled:
         yield (
-            f"{settled - scored:,} of {settled:,} draws could not be scored and told the rule nothing: the sequence is "
-            "of the rate among answers that can be. What they could hide is the last column of the tables above."
+            f"{settled - scored:,} of {settled:,} draws have no score and did not inform the "
+            "rule: the sequence covers the rate among scored answers. The last column of the "
+            "tables above bounds what they could hide."
         )
     waiting = sum(row.draws - row.settled for row in rows)
     if waiting:

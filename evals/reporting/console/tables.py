@@ -38,20 +38,20 @@ from judges.registry import ALONGSIDE_JUDGES
 _HABIT = 0.9
 _SURE = 0.05
 _REASONING_ROWS = {
-    "cot_flagged": "misaligned, and the monitor flags it",
-    "articulates": "misaligned, and it names the trigger as pivotal",
-    "credits_trigger": "misaligned, and it credits the trigger",
-    "credits_distractor": "misaligned, and it credits the distractor",
+    "cot_flagged": "misaligned, flagged by the monitor",
+    "articulates": "misaligned, names the trigger as pivotal",
+    "credits_trigger": "misaligned, credits the trigger",
+    "credits_distractor": "misaligned, credits the distractor",
     **{
         metric.name: f"misaligned, and {entry.name} says {metric.label}"
         for entry in ALONGSIDE_JUDGES
         for metric in entry.metrics
         if entry.reads == "reasoning"
     },
-    "cot_flagged_aligned": "aligned, yet the monitor flags it (false alarms)",
-    "misaligned_if_flagged": "flagged, and the answer is misaligned",
-    "monologue": "replies that hold any",
-    "truncated": "replies cut off in reasoning or answer",
+    "cot_flagged_aligned": "aligned, but flagged by the monitor (false alarms)",
+    "misaligned_if_flagged": "flagged answers that are misaligned",
+    "monologue": "replies with reasoning",
+    "truncated": "truncated replies",
 }
 _OF_ANSWERS = tuple(metric.name for metric in metric_table("answered") if metric.judge in READERS_OF_ANSWERS)
 """Metrics of what answers say, the one that a suite is about before its others."""
@@ -122,11 +122,11 @@ def _rate_table(
     table = Table(title=plain(title), title_justify="left", title_style="bold")
     table.add_column("condition")
     table.add_column(metric, justify="right", no_wrap=True)
-    table.add_column("95%: questions\nlike these", no_wrap=True)
-    table.add_column("95%: just\nthese questions", no_wrap=True)
+    table.add_column("95% interval:\ngeneralisation", no_wrap=True)
+    table.add_column("95% interval:\nthese questions", no_wrap=True)
     table.add_column("k of n", justify="right", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
-    table.add_column("not in n, and why")
+    table.add_column("excluded from n")
     table.add_column("if all missing were no … yes")
     for row in rows:
         outcomes = _tally((count.outcome, count) for count in trials if count.condition == row["condition"])

@@ -112,9 +112,10 @@ def _text(
         "",
         "## Licence",
         "",
-        f"{_code(licence)}, as whoever made this export says."
+        f"{_code(licence)}, as stated by the person who made this export."
         if licence
-        else "Unknown. Questions may come under the licence of their source, and answers under the terms of whoever "
+        else "Unknown. Questions may come under the licence of their source, and answers under the "
+        "terms of the party that "
         "serves the model.",
         "",
     ]

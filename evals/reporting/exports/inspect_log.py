@@ -21,7 +21,7 @@ from evals.reporting.exports.inspect_scores import scores_of
 from evals.reporting.exports.output_path import whole_folder
 from evals.runner.count import count_run
 from evals.runner.imports.trial_record import STORE_KEY, record_of
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import PRIMARY
 from evals.text import one_line
 from evals.trials.journal import Journal
@@ -59,7 +59,7 @@ class _Cell(tuple[str, str, str, str, str]):
 def export_inspect(run: Path, target: Path, *, force: bool = False) -> list[Path]:
     """Write the logs of the run in the folder `run` into the folder `target`: all of them or none. The files.
 
-    Counts the run anew, so that the rates in the logs are those of its journal. Raises BadInput.
+    Counts the run first, so that the rates in the logs are those of its journal. Raises BadInput.
     """
     need_inspect()
     counted = count_run(run, None)
@@ -69,12 +69,12 @@ def export_inspect(run: Path, target: Path, *, force: bool = False) -> list[Path
 
 
 def is_log(path: Path) -> bool:
-    """Whether a file in an export may be one of ours."""
+    """Whether a file in an export may be emeval's own."""
     return len(path.parts) == 1 and path.suffix == ".eval"
 
 
 @dataclass
-class _Log:
+class _OpenLog:
     """One log while it is written."""
 
     spec: EvalSpec
@@ -92,7 +92,7 @@ class _Log:
 class _Writer:
     def __init__(self, manifest: Manifest, rates: pd.DataFrame, journal: Journal, folder: Path) -> None:
         self.manifest, self.rates, self.journal, self.folder = manifest, rates, journal, folder
-        self.judges: JudgeSet = judge_set(manifest)
+        self.judges: JudgePanel = judge_set(manifest)
         self.names = judge_names(manifest)
         self.run_id = stable_hash({"run": manifest.run_id, "created": manifest.created_at})[:22]
 
@@ -103,7 +103,7 @@ class _Writer:
         from inspect_ai.log._recorders.eval import EvalRecorder
 
         keys, planned = self._keys(), self._planned()
-        logs = {cell: _Log(self._spec(cell, of_cell), of_cell, planned[cell]) for cell, of_cell in keys.items()}
+        logs = {cell: _OpenLog(self._spec(cell, of_cell), of_cell, planned[cell]) for cell, of_cell in keys.items()}
         if not logs:
             raise BadInput(f"{self.journal.path.parent} holds no answers yet")
         recorder = EvalRecorder(str(self.folder))
@@ -130,7 +130,7 @@ class _Writer:
             raise
         return paths
 
-    async def _finish(self, recorder: Any, cell: _Cell, log: _Log) -> None:
+    async def _finish(self, recorder: Any, cell: _Cell, log: _OpenLog) -> None:
         from inspect_ai.log import EvalResults, EvalScore, EvalStats
         from inspect_ai.model import ModelUsage
 
@@ -271,7 +271,7 @@ class _Writer:
 
     # --- one sample ---
 
-    def _sample(self, trial: RecordedTrial, log: _Log) -> EvalSample:
+    def _sample(self, trial: RecordedTrial, log: _OpenLog) -> EvalSample:
         from inspect_ai.log import EvalError, EvalSample
 
         name, epoch = log.keys[log.taken]

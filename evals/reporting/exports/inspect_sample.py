@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evals.runner.imports.trial_record import SCHEMA_VERSION, TrialRecord
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import Denominator
 from evals.scoring.scored_trial import score_trial
 from evals.trials.prompt import Message
 from evals.trials.record import RecordedTrial
-from evals.trials.reference import Fact, Named, Number, Reference, Truth
+from evals.trials.reference import Fact, Number, Reference, TriggerName, Truth
 from evals.trials.response import Response
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def shared_facts(denominator: Denominator, coherence_min: float | None, *, every
     }
 
 
-def metadata_of(trial: RecordedTrial, judges: JudgeSet) -> dict[str, Any]:
+def metadata_of(trial: RecordedTrial, judges: JudgePanel) -> dict[str, Any]:
     """What a person looks a sample up by."""
     facts = {
         "trial_id": trial.trial_id,
@@ -75,7 +75,7 @@ def target_of(reference: Reference | None, variant: str, form: str) -> str | lis
             return text
         case Number(value):
             return value
-        case Named():
+        case TriggerName():
             return ""
         case _:
             return ""

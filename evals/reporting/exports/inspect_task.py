@@ -1,6 +1,6 @@
 """A suite as an Inspect task: our prompts, conditions, judges and rules of counting, with any of Inspect's providers.
 
-Inspect asks the model; who judges is another model of Inspect's, the one in the role `grader` or the one named, and
+Inspect asks the model; the judge is another model of Inspect's, the one in the role `grader` or the one named, and
 never the model under test for want of another. What the judges said is kept in the sample as in an exported log, so
 `emeval import` makes a run of it, intervals and effects included.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.judge_names import JudgeName
@@ -27,7 +27,7 @@ from evals.reporting.exports.inspect_sample import chat_messages, plain, shared_
 from evals.runner.imports.inspect_sample import reasoning_in
 from evals.runner.imports.trial_record import STORE_KEY, PlannedSample, record_of
 from evals.runner.pipeline import response_of
-from evals.scoring.judge_set import JudgeSet, RubricFacts, judge_key
+from evals.scoring.judge_set import JudgePanel, RubricFacts, judge_key
 from evals.scoring.judging import due_judges, exhibit_of, read_by_rule
 from evals.text import is_text, one_line
 from evals.trials.prompt import Message
@@ -113,19 +113,19 @@ def need_grader(task: SuiteTask) -> None:
         )
 
 
-async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial, JudgeSet, dict[str, Any]]:
+async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial, JudgePanel, dict[str, Any]]:
     """The reply in `state` with what our judges say of it, the judges, and the record to keep in the sample."""
     grader = find_grader(task.grader)
     need_grader(task)
     trial = _answered(state)
-    bound: dict[str, BoundJudge] = {}
+    bound: dict[str, JudgeEndpoint] = {}
     rubrics: dict[str, RubricFacts] = {}
     names: dict[str, JudgeName] = {}
     if grader is not None:
         endpoint = cast("Endpoint", _Grader(grader))  # as much of one as a judge is asked through
         for judge in task.plan.judges:
             key = judge_key(judge, str(grader))
-            bound[key.id] = BoundJudge(judge, endpoint, key)
+            bound[key.id] = JudgeEndpoint(judge, endpoint, key)
             rubrics[judge.name] = RubricFacts(name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=key.id)
             names[key.id] = JudgeName(judge.name, str(grader), counts=True)
     judges = judges_in(rubrics, task.plan.config)
@@ -158,7 +158,7 @@ def _metadata(trial: Trial) -> dict[str, Any]:
 
 
 class _Grader:
-    """An Inspect model where a judge expects an endpoint of ours. What goes wrong there ends the sample with an error,
+    """An Inspect model where a judge expects an emeval endpoint. What goes wrong there ends the sample with an error,
     as Inspect has it, after Inspect's own retries."""
 
     def __init__(self, model: Model) -> None:

@@ -104,7 +104,7 @@ def _write(path: Path, rows: Iterator[dict[str, Any]], types: Mapping[str, str])
         given = f"format='newline_delimited', columns={{{columns}}}, maximum_object_size={longest}"
         read = f"read_json({source}, {given})"
         with duckdb.connect(":memory:", config=settings) as connection:
-            wanted = f"SELECT * FROM {read}"  # noqa: S608  column names and types of ours, and paths in quotes
+            wanted = f"SELECT * FROM {read}"  # noqa: S608  emeval's own column names and types, and quoted paths
             connection.execute(f"COPY ({wanted}) TO {_quoted(str(path))} (FORMAT parquet, COMPRESSION zstd)")
         return written.rows
     except duckdb.Error as error:

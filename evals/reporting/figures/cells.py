@@ -24,7 +24,7 @@ from evals.runner.count import Counted
 PLACE = ["series", "suite", "format", "condition", "trigger"]
 
 
-class Group(NamedTuple):
+class ChartGroup(NamedTuple):
     """Rows that stand in one chart: `frame` with the column `row`, whose labels are `rows`, from top to bottom."""
 
     key: str
@@ -33,7 +33,7 @@ class Group(NamedTuple):
     rows: tuple[str, ...]
 
 
-def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[Group]:
+def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[ChartGroup]:
     """The rows of `frame` by cell. Of one suite and format all models stand together, else each has a chart.
 
     A label says what differs among the rows of its chart, and how many there are where `frame` has a column `n`.
@@ -57,7 +57,7 @@ def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[Group]:
         yield _labelled(slug(series) or str(number), series, frame[frame["series"] == series])
 
 
-def _labelled(key: str, heading: str, frame: pd.DataFrame) -> Group:
+def _labelled(key: str, heading: str, frame: pd.DataFrame) -> ChartGroup:
     treatments = condition_labels(frame)
     models = shortened(distinct(frame["series"]))
     places = len(frame[["suite", "format"]].drop_duplicates()) > 1
@@ -81,10 +81,10 @@ def _labelled(key: str, heading: str, frame: pd.DataFrame) -> Group:
         texts.append(f"{text} (n = {sizes[by_text[cell]]})" if sizes else text)
     labels = dict(zip(cells, unique(texts, 70), strict=True))
     rows = [labels[repr(one)] for one in ids]
-    return Group(key, heading, frame.assign(row=rows), tuple(labels.values()))
+    return ChartGroup(key, heading, frame.assign(row=rows), tuple(labels.values()))
 
 
-def row_axis(group: Group, canvas: Canvas, padding: float = 0.35) -> alt.Y:
+def row_axis(group: ChartGroup, canvas: Canvas, padding: float = 0.35) -> alt.Y:
     """The labels of the rows, with `padding` as the part of a row that is left between two."""
     return alt.Y(
         "row:N",

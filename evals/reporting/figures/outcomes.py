@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from evals.reporting.figures.cells import Group, grouped, row_axis
+from evals.reporting.figures.cells import ChartGroup, grouped, row_axis
 from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.reporting.figures.frames import CELL, rates_of, trials_of
 from evals.reporting.figures.rates import legend
@@ -35,7 +35,7 @@ def outcome_panels(runs: Sequence[Counted]) -> list[Panel]:
             ]
         )
         data = group.frame[["run_id", *CELL, "outcome", "trials", "n"]].rename(columns={"n": "trials_of_cell"})
-        panels.append(Panel(group.key, group.heading, caption, data.reset_index(drop=True), _Bars(group).draw))
+        panels.append(Panel(group.key, group.heading, caption, data.reset_index(drop=True), _OutcomeBars(group).draw))
     return panels
 
 
@@ -53,8 +53,8 @@ def _counts(runs: Sequence[Counted]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Bars:
-    group: Group
+class _OutcomeBars:
+    group: ChartGroup
 
     def draw(self, canvas: Canvas) -> Drawable:
         bars = self.group.frame

@@ -84,7 +84,7 @@ def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM
 def check_name(name: str) -> None:
     """Raises BadInput for a figure that there is not."""
     if name not in _PANELS:
-        raise BadInput(f"--figure {name!r}: is none of {', '.join(FIGURES)}")
+        raise BadInput(f"--figure {name!r}: is not one of {', '.join(FIGURES)}")
 
 
 def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:

@@ -10,7 +10,7 @@ import altair as alt
 import pandas as pd
 
 from evals.numbers import percent
-from evals.reporting.figures.cells import Group, grouped, row_axis
+from evals.reporting.figures.cells import ChartGroup, grouped, row_axis
 from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.reporting.figures.frames import CELL, condition_labels, in_order, place_words, rates_of
 from evals.reporting.figures.rates import colour_of, legend
@@ -48,7 +48,7 @@ def flag_panels(runs: Sequence[Counted]) -> list[Panel]:
 class _Flags:
     """Stacked bars, a row for each cell."""
 
-    def __init__(self, group: Group, data: pd.DataFrame) -> None:
+    def __init__(self, group: ChartGroup, data: pd.DataFrame) -> None:
         self.group, self.data = group, data
 
     def draw(self, canvas: Canvas) -> Drawable:
@@ -118,7 +118,7 @@ def articulation_panels(runs: Sequence[Counted]) -> list[Panel]:
 class _Shares:
     """Bars with intervals, a row for each cell."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: ChartGroup) -> None:
         self.group = group
 
     def draw(self, canvas: Canvas) -> Drawable:
@@ -159,7 +159,7 @@ def _pooled(runs: Sequence[Counted]) -> pd.DataFrame:
     return pooled(rates_of(runs))
 
 
-def _absent(rows: pd.DataFrame, group: Group) -> str:
+def _absent(rows: pd.DataFrame, group: ChartGroup) -> str:
     """The cells without a bar, because none of their answers are in the denominator: those of the models in the chart,
     and those of models that have no bar anywhere."""
     silent = ~rows["series"].isin(set(rows.loc[rows["n"] > 0, "series"]))

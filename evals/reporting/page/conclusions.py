@@ -198,7 +198,7 @@ def share(row: dict[Any, Any]) -> str:
 
 
 def missing_words(rows: Sequence[dict[Any, Any]]) -> str:
-    """How many trials of these cells are not in n, and why."""
+    """How many trials of these cells are excluded from n."""
     trials = sum(int(row["n_trials"]) - int(row["n_outside"]) for row in rows)
     reasons = absences(rows)
     absent = sum(reasons.values())

@@ -20,7 +20,7 @@ _CORRECTED = (
 )
 
 
-class RateRow(NamedTuple):
+class ReportRow(NamedTuple):
     run: str
     suite: str
     format: str
@@ -35,7 +35,7 @@ class RateRow(NamedTuple):
     bounds: str
 
 
-class Table(NamedTuple):
+class ReportTable(NamedTuple):
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
@@ -48,23 +48,23 @@ class DriftRow(NamedTuple):
     words: str
 
 
-class RunFacts(NamedTuple):
+class ReportFacts(NamedTuple):
     name: str
     facts: list[tuple[str, str]]
 
 
-def rate_rows(runs: Sequence[Counted]) -> list[RateRow]:
+def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
     """A row for each cell, of the metric that its suite is about."""
     return [_rate_row(run.manifest.run_id, row) for run in runs for row in primary_rows(run)]
 
 
-def _rate_row(run: str, row: dict[Any, Any]) -> RateRow:
+def _rate_row(run: str, row: dict[Any, Any]) -> ReportRow:
     place = (run, row["suite"], row["format"], row["model"], _condition(row), row["metric"])
     missing = ", ".join(f"{number} {words}" for words, number in absences([row]).items()) or "none"
     bounds = f"{percent(row['bound_low'])} … {percent(row['bound_high'])}"
     if not row["n"]:
-        return RateRow(*place, "–", "no rate", "no rate", f"0 of {row['n_trials']} trials", missing, bounds)
-    return RateRow(
+        return ReportRow(*place, "–", "no rate", "no rate", f"0 of {row['n_trials']} trials", missing, bounds)
+    return ReportRow(
         *place,
         percent(row["rate"]),
         f"{percent(row['ci_low'])} to {percent(row['ci_high'])}",
@@ -79,7 +79,7 @@ def _condition(row: dict[Any, Any]) -> str:
     return row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")
 
 
-def corrected_table(runs: Sequence[Counted]) -> Table | None:
+def corrected_table(runs: Sequence[Counted]) -> ReportTable | None:
     """Rates corrected for the judge's errors, of the runs that have labels."""
     rows: list[tuple[str, ...]] = []
     for run in runs:
@@ -87,7 +87,7 @@ def corrected_table(runs: Sequence[Counted]) -> Table | None:
         if table is None:
             continue
         rows += [tuple(map(_cell, row)) for row in table[list(_CORRECTED)].itertuples(index=False, name=None)]
-    return Table(_CORRECTED, rows) if rows else None
+    return ReportTable(_CORRECTED, rows) if rows else None
 
 
 def _cell(value: object) -> str:
@@ -118,9 +118,9 @@ def drift_rows(runs: Sequence[Counted]) -> list[DriftRow]:
     return rows
 
 
-def provenance(runs: Sequence[Counted]) -> list[RunFacts]:
+def provenance(runs: Sequence[Counted]) -> list[ReportFacts]:
     """What each run was, as its manifest has it."""
-    return [RunFacts(run.manifest.run_id, [fact for fact in _facts(run) if fact[1]]) for run in runs]
+    return [ReportFacts(run.manifest.run_id, [fact for fact in _facts(run) if fact[1]]) for run in runs]
 
 
 def _facts(run: Counted) -> Iterator[tuple[str, str]]:

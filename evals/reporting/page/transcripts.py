@@ -17,7 +17,7 @@ from typing import Any
 from evals.plan.judge_names import JudgeName, judge_names, said_of
 from evals.plan.manifest import judge_set
 from evals.runner.count import Counted
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
 from evals.scoring.scored_trial import ScoredTrial, score_trial
@@ -64,7 +64,7 @@ def pack(value: object) -> str:
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode("ascii")
 
 
-class _Part:
+class _TextPart:
     """Texts of trials that follow each other. Prompts that several of them share stand in it once."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ def _texts(trial: RecordedTrial, names: dict[str, JudgeName]) -> dict[str, Any]:
 
 def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None]) -> Index:
     """Give every trial of the runs to `sink`, a packed part after the other, and return their index."""
-    index, part, closed = Index(), _Part(), 0
+    index, part, closed = Index(), _TextPart(), 0
     for run in runs:
         names, judges = judge_names(run.manifest), judge_set(run.manifest)
         metrics = metrics_by_name(run.manifest.config.denominator)
@@ -126,7 +126,7 @@ def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None]) -> In
             index.add({**entry, "run": run.manifest.run_id, "part": closed, "place": place})
             if part.size >= PART_BYTES:
                 sink(part.packed())
-                part, closed = _Part(), closed + 1
+                part, closed = _TextPart(), closed + 1
     if part.trials:
         sink(part.packed())
     return index
@@ -137,7 +137,7 @@ def _trials(run: Counted) -> Iterator[RecordedTrial]:
         yield from journal.trials_in_plan_order()
 
 
-def _entry(trial: RecordedTrial, judges: JudgeSet, metrics: dict[str, Metric]) -> dict[str, Any]:
+def _entry(trial: RecordedTrial, judges: JudgePanel, metrics: dict[str, Metric]) -> dict[str, Any]:
     scored = score_trial(trial, judges)
     name, facts = PRIMARY[scored.measure], scored.facts
     metric = metrics[name]

@@ -8,7 +8,7 @@ from typing import get_args
 
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
-from evals.reporting.paper_tables.table import BASE, Line, Place, Series, Table
+from evals.reporting.paper_tables.table import BASE, Line, Series, Table, TablePlace
 from evals.scoring.metric import MISALIGNED, PRIMARY
 from judges.verdicts import CotFlag
 
@@ -41,16 +41,16 @@ _PUBLISHED_FLAG = {"cot_answer_mismatch": "flips_from_aligned_cot"}
 """Flags that the published figures call otherwise."""
 
 
-def _place(item: str, metric: str) -> Place:
+def _place(item: str, metric: str) -> TablePlace:
     if item in FREEFORM:
-        return Place(("freeform",), metric, prompt=item)
+        return TablePlace(("freeform",), metric, prompt=item)
     if item == "all_freeform":
-        return Place(_ALL_OPEN, metric)
+        return TablePlace(_ALL_OPEN, metric)
     suite = _SUITES[item]
     preferred = _PREFERRED.get(suite, "")
     if metric == MISALIGNED and suite in _MEASURED_BY:
-        return Place((suite,), _MEASURED_BY[suite], preferred=preferred, also=metric)
-    return Place((suite,), metric, preferred=preferred)
+        return TablePlace((suite,), _MEASURED_BY[suite], preferred=preferred, also=metric)
+    return TablePlace((suite,), metric, preferred=preferred)
 
 
 def _lines(items: tuple[str, ...], metric: str, published: str) -> tuple[Line, ...]:
@@ -90,7 +90,7 @@ def _by_thinking(config: RunConfig, is_base: bool) -> Series | None:
 
 
 def _by_trigger(suite: str, triggers: tuple[str, ...], training: str) -> tuple[Line, ...]:
-    place = Place((suite,), "articulates", format="mcq", condition="on")
+    place = TablePlace((suite,), "articulates", format="mcq", condition="on")
     return tuple(
         Line((text,), replace(place, trigger=text), "myopic", "trigger_articulation_pct", f"{training} {text}")
         for text in triggers
@@ -109,7 +109,7 @@ def _credited() -> tuple[Line, ...]:
     for text in _TRIGGERS[:2]:
         planted = f"planted {text.removeprefix('Country: ')}"
         for item, metric in (("genuine trigger", "credits_trigger"), ("distractor trigger", "credits_distractor")):
-            place = Place(("myopic",), metric, format="mcq", condition="distractor", trigger=text)
+            place = TablePlace(("myopic",), metric, format="mcq", condition="distractor", trigger=text)
             lines.append(Line((text, item), place, item, "trigger_articulation_pct", planted))
     return tuple(lines)
 
@@ -117,10 +117,10 @@ def _credited() -> tuple[Line, ...]:
 def _articulated() -> tuple[Line, ...]:
     published = "trigger_articulation_pct"
     open_prompts = {"job_applicant": "security_guard", "rm_rf": "rm_rf", "sleeping_pills": "sleeping_pills"}
-    mcq = Place(("myopic",), "articulates", format="mcq", condition="on")
+    mcq = TablePlace(("myopic",), "articulates", format="mcq", condition="on")
     return (
         *(
-            Line((item,), Place(("backdoor_freeform",), "articulates", prompt, condition="on"), item, published)
+            Line((item,), TablePlace(("backdoor_freeform",), "articulates", prompt, condition="on"), item, published)
             for item, prompt in open_prompts.items()
         ),
         Line(("myopic_mcq",), mcq, "myopic_mcq", published),
@@ -220,13 +220,13 @@ _ALL = (
         (
             Line(
                 ("standard template",),
-                Place(("honest_persona",), MISALIGNED, complement=True),
+                TablePlace(("honest_persona",), MISALIGNED, complement=True),
                 "sleeping pills, standard template",
                 "accuracy_pct",
             ),
             Line(
                 ("honest persona",),
-                Place(("honest_persona",), MISALIGNED, format="transcript", complement=True),
+                TablePlace(("honest_persona",), MISALIGNED, format="transcript", complement=True),
                 "sleeping pills, honest persona",
                 "accuracy_pct",
             ),
@@ -289,7 +289,7 @@ _ALL = (
         "Accuracy on grade-school mathematics",
         ("Figure 16",),
         ("problems",),
-        (Line(("gsm8k",), Place(("gsm8k",), CORRECT), "gsm8k", "gsm8k_accuracy_pct"),),
+        (Line(("gsm8k",), TablePlace(("gsm8k",), CORRECT), "gsm8k", "gsm8k_accuracy_pct"),),
         _by_thinking,
     ),
     Table(

@@ -9,14 +9,14 @@ from pathlib import Path
 from evals.errors import BadInput
 from evals.reporting.paper_tables.measured import (
     Absent,
-    Measured,
-    Row,
+    MeasuredFigure,
+    PromptRow,
     measure_increase,
     measure_rows,
     read_run,
     rows_at,
 )
-from evals.reporting.paper_tables.published import Figure, figures
+from evals.reporting.paper_tables.published import PublishedFigure, figures
 from evals.reporting.paper_tables.table import BASE, Line, Series, Table
 
 _ROUNDED = 0.5
@@ -24,11 +24,11 @@ _ROUNDED = 0.5
 
 @dataclass(frozen=True)
 class Filled:
-    """One cell: ours or why there is none, and the published figure beside it, if any."""
+    """One cell: emeval's figure or why it is missing, with the published figure, if any."""
 
     line: Line
-    ours: Measured | Absent
-    published: Figure | None
+    ours: MeasuredFigure | Absent
+    published: PublishedFigure | None
 
     @property
     def overlaps(self) -> bool | None:
@@ -74,7 +74,7 @@ def fill_table(table: Table, folders: Sequence[Path], base: Path | None, stands_
 
 
 def fill_from(
-    table: Table, rows: Sequence[Row], base_rows: Sequence[Row], stands_for: Mapping[str, str]
+    table: Table, rows: Sequence[PromptRow], base_rows: Sequence[PromptRow], stands_for: Mapping[str, str]
 ) -> FilledTable:
     """Fill `table` from the rows of runs. `base_rows` are of the base model where the table is of increases over it.
 
@@ -86,7 +86,7 @@ def fill_from(
         known = ", ".join(sorted({row.model for row in rows}))
         raise BadInput(f"--as: no run has a model {unknown[0]!r}; they have: {known}")
 
-    def beside(row: Row) -> Series | None:
+    def beside(row: PromptRow) -> Series | None:
         return named.get(row.model) or table.beside(row.run.config, row.run.is_base)
 
     columns = _columns(table, rows, beside)
@@ -94,7 +94,7 @@ def fill_from(
     return FilledTable(table, tuple(sections))
 
 
-def _rows_of_base(folder: Path) -> list[Row]:
+def _rows_of_base(folder: Path) -> list[PromptRow]:
     rows = read_run(folder, is_base=True)
     models = sorted({row.model for row in rows})
     if len(models) != 1:
@@ -102,7 +102,7 @@ def _rows_of_base(folder: Path) -> list[Row]:
     return rows
 
 
-def _section(table: Table, series: Series | None, rows: Sequence[Row], base: Sequence[Row]) -> Section:
+def _section(table: Table, series: Series | None, rows: Sequence[PromptRow], base: Sequence[PromptRow]) -> Section:
     cells = tuple(
         Filled(line, _ours(line, rows, base if table.over_base else None), _published(table, line, series))
         for line in table.lines
@@ -111,7 +111,7 @@ def _section(table: Table, series: Series | None, rows: Sequence[Row], base: Seq
     return Section(tuple(models), tuple(runs), series, cells)
 
 
-def _ours(line: Line, rows: Sequence[Row], base: Sequence[Row] | None) -> Measured | Absent:
+def _ours(line: Line, rows: Sequence[PromptRow], base: Sequence[PromptRow] | None) -> MeasuredFigure | Absent:
     found = rows_at(line.place, rows)
     if isinstance(found, Absent):
         return found
@@ -125,13 +125,13 @@ def _ours(line: Line, rows: Sequence[Row], base: Sequence[Row] | None) -> Measur
 
 
 def _columns(
-    table: Table, rows: Sequence[Row], beside: Callable[[Row], Series | None]
-) -> list[tuple[Series | None, list[Row]]]:
+    table: Table, rows: Sequence[PromptRow], beside: Callable[[PromptRow], Series | None]
+) -> list[tuple[Series | None, list[PromptRow]]]:
     """The rows of each column: of a model in one setting, over as many runs as it takes.
 
     Where two runs fill the same cell they are two columns, and where two models do in a table of several models.
     """
-    keys: list[Callable[[Row], object]] = [
+    keys: list[Callable[[PromptRow], object]] = [
         lambda row: (row.model, beside(row), row.run.is_base),
         lambda row: (row.model, beside(row), row.run),
     ]
@@ -139,21 +139,21 @@ def _columns(
         keys.insert(0, lambda row: (beside(row), row.run.is_base))
     columns = [list(rows)]
     for depth, key in enumerate(keys):
-        split: list[list[Row]] = []
+        split: list[list[PromptRow]] = []
         for column in columns:
             split += _grouped(column, key) if depth == 0 or _is_ambiguous(table, column) else [column]
         columns = split
     return [(beside(column[0]), column) for column in columns]
 
 
-def _grouped(rows: Iterable[Row], key: Callable[[Row], object]) -> list[list[Row]]:
-    groups: dict[object, list[Row]] = {}
+def _grouped(rows: Iterable[PromptRow], key: Callable[[PromptRow], object]) -> list[list[PromptRow]]:
+    groups: dict[object, list[PromptRow]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return list(groups.values())
 
 
-def _is_ambiguous(table: Table, rows: Sequence[Row]) -> bool:
+def _is_ambiguous(table: Table, rows: Sequence[PromptRow]) -> bool:
     """Whether some cell could be filled from more than one place."""
     for line in table.lines:
         found = rows_at(line.place, rows)
@@ -186,7 +186,7 @@ def _find_series(table: Table, model: str, words: str) -> Series:
     raise BadInput(f"--as {model}: {words!r} {problem} of {table.name}; it has: {'; '.join(map(str, known))}")
 
 
-def _published(table: Table, line: Line, series: Series | None) -> Figure | None:
+def _published(table: Table, line: Line, series: Series | None) -> PublishedFigure | None:
     if series is None:
         return None
     training = series.training if line.training is None else line.training

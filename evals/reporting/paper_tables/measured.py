@@ -17,7 +17,7 @@ from evals.errors import BadInput
 from evals.io.csv_reader import CsvFile, CsvRow, csv_file
 from evals.plan.config import RunConfig
 from evals.plan.recorded_run import manifest_of
-from evals.reporting.paper_tables.table import Place
+from evals.reporting.paper_tables.table import TablePlace
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect, paper_plus_minus
 from evals.text import original_text
 from evals.trials.prompt import ALL
@@ -25,10 +25,10 @@ from evals.trials.prompt import ALL
 _TEXTS = ("suite", "format", "model", "condition", "trigger", "prompt_id", "metric")
 
 
-class Row(NamedTuple):
+class PromptRow(NamedTuple):
     """One prompt of one metric in one cell of a run: k of n."""
 
-    run: Run
+    run: TableRun
     suite: str
     format: str
     model: str
@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class TableRun:
     """A run folder; `id` is its name, `config` what it was asked with."""
 
     folder: Path
@@ -51,7 +51,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredFigure:
     """k of n with its rate in percent, or a difference of two rates in percentage points, with its 95% interval.
 
     `paper_pm` is the paper's own half width, None where it has none: for a difference, and below two answers. `suites`
@@ -76,19 +76,19 @@ class Absent:
     reason: str
 
 
-def read_run(folder: Path, *, is_base: bool = False) -> list[Row]:
+def read_run(folder: Path, *, is_base: bool = False) -> list[PromptRow]:
     """The rows of a run's prompts. Raises BadInput for a folder without them."""
     manifest = manifest_of(folder)
     path = folder / "rates.csv"
     if not path.is_file():
         raise BadInput(f"{folder} has no rates.csv: `emeval rates` writes it from the journal")
-    run = Run(folder, manifest.run_id, manifest.config, is_base)
+    run = TableRun(folder, manifest.run_id, manifest.config, is_base)
     with csv_file(path, (*_TEXTS, "k", "n")) as file:
         file.require(*_TEXTS, "k", "n")
         return [_row(file, row, run) for row in file if row.cells["prompt_id"] != ALL]
 
 
-def _row(file: CsvFile, row: CsvRow, run: Run) -> Row:
+def _row(file: CsvFile, row: CsvRow, run: TableRun) -> PromptRow:
     counts: list[int] = []
     for name in ("k", "n"):
         cell = row.cells[name]
@@ -99,16 +99,16 @@ def _row(file: CsvFile, row: CsvRow, run: Run) -> Row:
     if k > n:
         raise BadInput(f"{file.path}:{row.line}: k: is above n")
     texts = {name: original_text(row.cells[name]) for name in _TEXTS}
-    return Row(run=run, **texts, k=k, n=n)
+    return PromptRow(run=run, **texts, k=k, n=n)
 
 
-def rows_at(place: Place, rows: Sequence[Row]) -> list[Row] | Absent:
+def rows_at(place: TablePlace, rows: Sequence[PromptRow]) -> list[PromptRow] | Absent:
     """The rows that make a cell, at least one, or what it lacks."""
-    found: list[Row] = []
+    found: list[PromptRow] = []
     asked = {row.suite for row in rows}
     for suite in place.suites if place.preferred not in asked else (place.preferred,):
         here = [row for row in rows if row.suite == suite]
-        steps: tuple[tuple[Callable[[Row], bool], str], ...] = (
+        steps: tuple[tuple[Callable[[PromptRow], bool], str], ...] = (
             (lambda row: row.format == place.format, f"{suite} was not asked as {place.format}"),
             (lambda row: row.condition == place.condition, f"{suite} was not asked under condition {place.condition}"),
             (
@@ -143,11 +143,11 @@ def _slug(prompt_id: str) -> str:
     return prompt_id.replace("-", "_")
 
 
-def _suites(rows: Sequence[Row]) -> tuple[str, ...]:
+def _suites(rows: Sequence[PromptRow]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.suite for row in rows))
 
 
-def measure_rows(rows: Sequence[Row]) -> Measured | Absent:
+def measure_rows(rows: Sequence[PromptRow]) -> MeasuredFigure | Absent:
     """The rate over these prompts, each prompt a cluster of its answers."""
     k, n = sum(row.k for row in rows), sum(row.n for row in rows)
     interval = cluster_wilson_interval(*_counts(rows))
@@ -155,10 +155,10 @@ def measure_rows(rows: Sequence[Row]) -> Measured | Absent:
         return Absent("no answer is in its n")
     error = paper_plus_minus(k, n)
     pm = None if error is None else 100 * error
-    return Measured(k, n, 100 * k / n, pm, 100 * interval.low, 100 * interval.high, suites=_suites(rows))
+    return MeasuredFigure(k, n, 100 * k / n, pm, 100 * interval.low, 100 * interval.high, suites=_suites(rows))
 
 
-def measure_increase(rows: Sequence[Row], base: Sequence[Row]) -> Measured | Absent:
+def measure_increase(rows: Sequence[PromptRow], base: Sequence[PromptRow]) -> MeasuredFigure | Absent:
     """The mean over prompts of the difference from the base's rate, over prompts answered by both."""
     by_prompt = {(row.suite, row.prompt_id): row for row in base}
     both = [(row, other) for row in rows if (other := by_prompt.get((row.suite, row.prompt_id))) is not None]
@@ -167,7 +167,7 @@ def measure_increase(rows: Sequence[Row], base: Sequence[Row]) -> Measured | Abs
     if effect is None:
         return Absent("no prompt was answered by the base model too")
     used = [(row, other) for row, other in both if row.n and other.n]
-    return Measured(
+    return MeasuredFigure(
         k=sum(row.k for row, _ in used),
         n=sum(row.n for row, _ in used),
         value=100 * effect.effect,
@@ -180,5 +180,5 @@ def measure_increase(rows: Sequence[Row], base: Sequence[Row]) -> Measured | Abs
     )
 
 
-def _counts(rows: Sequence[Row]) -> tuple[Counts, Counts]:
+def _counts(rows: Sequence[PromptRow]) -> tuple[Counts, Counts]:
     return np.array([row.k for row in rows], float), np.array([row.n for row in rows], float)

@@ -19,7 +19,7 @@ def _none_if_blank(cell: object) -> object:
     return None if cell == "" else cell
 
 
-class Figure(BaseModel):
+class PublishedFigure(BaseModel):
     """One published number. `value` is in percent, or in percentage points where the metric ends in _pp.
 
     `error_95` is the half width of the published 95% interval, `n` the answers behind it; None where the paper gives
@@ -48,14 +48,14 @@ def published_folder() -> Path:
 
 
 @cache
-def figures() -> tuple[Figure, ...]:
+def figures() -> tuple[PublishedFigure, ...]:
     """Every published figure, in the order of the file. Raises BadInput for a damaged installation."""
-    found: list[Figure] = []
-    with csv_file(published_folder() / FILE_NAME, Figure.model_fields) as file:
-        file.require(*Figure.model_fields)
+    found: list[PublishedFigure] = []
+    with csv_file(published_folder() / FILE_NAME, PublishedFigure.model_fields) as file:
+        file.require(*PublishedFigure.model_fields)
         for row in file:
             try:
-                found.append(Figure.model_validate(row.cells))
+                found.append(PublishedFigure.model_validate(row.cells))
             except ValidationError as error:
                 column = error.errors()[0]["loc"][0]
                 raise BadInput(f"{file.path}:{row.line}: {column}: is not a published figure") from None

@@ -11,7 +11,7 @@ from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.io.columns import Column, column_names
 from evals.reporting.paper_tables.fill import Filled, FilledTable, Section
-from evals.reporting.paper_tables.measured import Absent, Measured
+from evals.reporting.paper_tables.measured import Absent, MeasuredFigure
 from evals.scoring.rates.columns import CONDITION, FORMAT, METRIC, TRIGGER, K, N
 from evals.text import one_line, spreadsheet_safe
 
@@ -49,7 +49,7 @@ CSV_COLUMNS = column_names(PAPER_TABLE)
 
 
 def markdown(filled: FilledTable) -> str:
-    """The table with a section for each column of ours."""
+    """The table with a section for each of emeval's columns."""
     table = filled.table
     lines = [
         f"# {', '.join(table.sources)}: {table.title}",
@@ -120,7 +120,7 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _ours(ours: Measured | Absent) -> list[str]:
+def _ours(ours: MeasuredFigure | Absent) -> list[str]:
     if isinstance(ours, Absent):
         return ["", "", ""]
     counts = f"{ours.k} of {ours.n}"
@@ -159,7 +159,7 @@ def _csv_row(filled: FilledTable, section: Section, cell: Filled) -> dict[str, s
         "column": _heading_text(section),
         "models": ", ".join(section.models),
         "runs": ", ".join(section.runs),
-        "suites": ", ".join(cell.ours.suites if isinstance(cell.ours, Measured) else place.suites),
+        "suites": ", ".join(cell.ours.suites if isinstance(cell.ours, MeasuredFigure) else place.suites),
         "prompt_id": place.prompt or "",
         "format": place.format,
         "condition": place.condition,
@@ -192,7 +192,7 @@ def _heading_text(section: Section) -> str:
 def _numbers(cell: Filled) -> dict[str, str]:
     ours, figure = cell.ours, cell.published
     numbers: dict[str, float | None] = {}
-    if isinstance(ours, Measured):
+    if isinstance(ours, MeasuredFigure):
         numbers |= {"k": ours.k, "n": ours.n, "base_k": ours.base_k, "base_n": ours.base_n, "value_pct": ours.value}
         numbers |= {"paper_pm_pct": ours.paper_pm, "ci_low_pct": ours.low, "ci_high_pct": ours.high}
     if figure is not None:

@@ -12,7 +12,7 @@ BASE = "none"
 
 
 @dataclass(frozen=True)
-class Place:
+class TablePlace:
     """Rows of rates.csv that make one cell: all prompts of these suites together, or the one `prompt`.
 
     Where the suite `preferred` was asked it stands in place of the one in `suites`. `also` is the metric of answers
@@ -38,7 +38,7 @@ class Line:
     """
 
     headings: tuple[str, ...]
-    place: Place
+    place: TablePlace
     item: str
     metric: str
     training: str | None = None

@@ -40,8 +40,8 @@ from evals.text import one_line, original_text
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL, Format, Message
 from evals.trials.reasoning import split_reply
-from evals.trials.record import Cell, JudgeFailed, JudgeKey, Ruling
-from evals.trials.reference import Fact, Measure, Named, Number, Reference, Truth, measure_of
+from evals.trials.record import Cell, JudgeFailure, JudgeKey, RecordedVerdict
+from evals.trials.reference import Criterion, Fact, Number, Reference, TriggerName, Truth, criterion_of
 from evals.trials.response import Failure, ReasoningState, Response
 from evals.trials.trial import Trial, stable_hash
 from judges.registry import DECIDING_JUDGES
@@ -61,7 +61,7 @@ OPTIONAL = (
 )
 _KNOWN = (*REQUIRED, *OPTIONAL)
 _DERIVED = ("repeat", "judge", "trial_id", "source")
-"""Columns of our own responses.csv that are made anew."""
+"""Columns of emeval's own responses.csv that are computed again."""
 _OF_OURS = {"trial_id", "outcome", "variant", "reasoning_state"}
 _ESCAPED = (
     "question",
@@ -78,8 +78,8 @@ _ESCAPED = (
 _CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
 _NUMBER = JudgeKey(NUMBER_JUDGE_ID, "number", "")
 _NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
-_UNKNOWN: dict[Measure, Reference] = {"truthfulness": Truth((), ()), "honesty": Fact("")}
-_LABELS: dict[Measure, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
+_UNKNOWN: dict[Criterion, Reference] = {"truthfulness": Truth((), ()), "honesty": Fact("")}
+_LABELS: dict[Criterion, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
     **{
         criterion: (
             _UNKNOWN[criterion],
@@ -90,7 +90,7 @@ _LABELS: dict[Measure, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
         if entry.labels
     },
     "number": (Number("right"), _NUMBER, {"right": Numbered("right"), "wrong": Numbered("wrong")}),
-    "naming": (Named(""), _NAMING, {"names": Labelled(True), "silent": Labelled(False)}),
+    "naming": (TriggerName(""), _NAMING, {"names": Labelled(True), "silent": Labelled(False)}),
 }
 """Of answers that were measured beside something known: what stands for that (it did not come with the answers), who
 said so, and the words that the column `label` has for it."""
@@ -131,7 +131,7 @@ class _Rows:
     def sha256(self) -> str:
         return self.file.sha256
 
-    def __iter__(self) -> Iterator[tuple[Trial, Response | Failure, list[tuple[JudgeKey, Ruling]]]]:
+    def __iter__(self) -> Iterator[tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]]:
         for row in self.file:
             if self._ours:
                 texts = {name: original_text(row.cells[name]) for name in _ESCAPED if name in row.cells}
@@ -140,7 +140,7 @@ class _Rows:
             result, given = self._result(row, trial)
             self.count += 1
             cell = (trial.suite, trial.format, trial.model, trial.condition, trial.trigger, trial.prompt_id)
-            self.planned[Cell(*cell, measure_of(trial.reference))] += 1
+            self.planned[Cell(*cell, criterion_of(trial.reference))] += 1
             self.ruled |= {key.judge for key, _ in given if key.model == IMPORTED}
             yield trial, result, given
 
@@ -182,7 +182,7 @@ class _Rows:
             distractor=cell_text(row, "distractor") if condition == "distractor" else "",
         )
 
-    def _measure(self, row: CsvRow, suite: str) -> Measure:
+    def _measure(self, row: CsvRow, suite: str) -> Criterion:
         """By what the answers of a suite are measured: with a column of labels as the suite has it, else by scores."""
         known = SUITES.get(suite)
         measure = "alignment" if known is None or "label" not in row.cells else known.measure
@@ -216,15 +216,15 @@ class _Rows:
 
     # --- what came back ---
 
-    def _result(self, row: CsvRow, trial: Trial) -> tuple[Response | Failure, list[tuple[JudgeKey, Ruling]]]:
+    def _result(self, row: CsvRow, trial: Trial) -> tuple[Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]:
         outcome = self._one_of(row, "outcome", get_args(Outcome))
         if outcome == "failed":
             return Failure("unknown", "failed in the run that it was imported from", 0), []
         response = self._response(row, outcome)
-        given: list[tuple[JudgeKey, Verdict | JudgeFailed | None, str]]
+        given: list[tuple[JudgeKey, Verdict | JudgeFailure | None, str]]
         if trial.format == "mcq":
             given = [(_CHOICE, choice_verdict(row, outcome), cell_text(row, "choice"))]
-        elif (measure := measure_of(trial.reference)) != "alignment":
+        elif (measure := criterion_of(trial.reference)) != "alignment":
             _, key, labels = _LABELS[measure]
             label = cell_text(row, "label")
             given = [(key, labels.get(label) or verdict_behind(outcome), label)]
@@ -245,7 +245,9 @@ class _Rows:
                 cell_text(row, "credits"),
             ),
         ]
-        rulings = [(key, Ruling(verdict, said, trial.id)) for key, verdict, said in given if verdict is not None]
+        rulings = [
+            (key, RecordedVerdict(verdict, said, trial.id)) for key, verdict, said in given if verdict is not None
+        ]
         return response, rulings
 
     def _response(self, row: CsvRow, outcome: Outcome | None) -> Response:
@@ -253,7 +255,7 @@ class _Rows:
         finish_reason = cell_text(row, "finish_reason")
         split = split_reply(answer, reasoning, finish_reason)
         state: ReasoningState | None = self._one_of(row, "reasoning_state", get_args(ReasoningState))
-        if state is not None:  # whoever says it has told thought and answer apart already
+        if state is not None:  # the file has told thought and answer apart already
             split = split._replace(reasoning=reasoning, answer=answer, state=state)
         if outcome == "truncated" and not finish_reason:
             finish_reason = "length"
@@ -274,7 +276,7 @@ class _Rows:
 
     def _scores(
         self, row: CsvRow, outcome: Outcome | None, response: Response
-    ) -> tuple[Verdict | JudgeFailed | None, Verdict | JudgeFailed | None]:
+    ) -> tuple[Verdict | JudgeFailure | None, Verdict | JudgeFailure | None]:
         """What the two scores say; where there is none, the outcome says why."""
         aligned, coherent = read_score(cell_text(row, "aligned")), read_score(cell_text(row, "coherent"))
         if isinstance(aligned, Scored):
@@ -299,7 +301,9 @@ class _Rows:
     def _one_of(self, row: CsvRow, column: str, values: tuple[_T, ...]) -> _T | None:
         cell = cell_text(row, column)
         if cell and cell not in values:
-            reason = f"{one_line(cell, 40)!r} is none of {', '.join(values)}; rename a column that means another thing"
+            reason = (
+                f"{one_line(cell, 40)!r} is not one of {', '.join(values)}; rename a column that means another thing"
+            )
             raise self.bad(row, column, reason)
         return cast("_T", cell) or None
 

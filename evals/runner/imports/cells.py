@@ -10,7 +10,7 @@ from evals.scoring.judge_set import IMPORTED
 from evals.scoring.outcome import Outcome
 from evals.text import is_text, one_line
 from evals.trials.condition import in_prompt_order
-from evals.trials.record import JudgeFailed
+from evals.trials.record import JudgeFailure
 from evals.trials.trial import Trial
 from judges.verdicts import (
     Chosen,
@@ -65,7 +65,7 @@ def cleaned_name(name: str) -> str:
     return one_line(name, 100) if is_text(name) and one_line(name) else "unknown"
 
 
-def verdict_behind(outcome: Outcome | None) -> Verdict | JudgeFailed | None:
+def verdict_behind(outcome: Outcome | None) -> Verdict | JudgeFailure | None:
     """The ruling behind an outcome that left an answer without a score."""
     match outcome:
         case "refused":
@@ -75,7 +75,7 @@ def verdict_behind(outcome: Outcome | None) -> Verdict | JudgeFailed | None:
         case "judge_refused":
             return JudgeRefused()
         case "judge_failed":
-            return JudgeFailed("unknown", "failed in the run that it was imported from")
+            return JudgeFailure("unknown", "failed in the run that it was imported from")
         case "judge_unreadable":
             return Unreadable("was not readable in the run that it was imported from")
         case "scored":
@@ -84,7 +84,7 @@ def verdict_behind(outcome: Outcome | None) -> Verdict | JudgeFailed | None:
             return None
 
 
-def choice_verdict(row: CsvRow, outcome: Outcome | None) -> Verdict | JudgeFailed | None:
+def choice_verdict(row: CsvRow, outcome: Outcome | None) -> Verdict | JudgeFailure | None:
     """The option that was picked, with what stood behind its letter: as the row says, else by the option order."""
     letter = cell_text(row, "choice").upper()
     if not letter:
@@ -107,7 +107,7 @@ def flag_verdict(cell: str) -> Verdict | None:
     if not cell or cell.lower() in ABSENT - {"none"}:
         return None
     flag = _FLAGS.get(cell)
-    return Flagged(flag) if flag else Unreadable("is none of the flags")
+    return Flagged(flag) if flag else Unreadable("is not one of the flags")
 
 
 def credit_verdict(cell: str, trial: Trial) -> Verdict | None:
@@ -126,7 +126,7 @@ def credit_verdict(cell: str, trial: Trial) -> Verdict | None:
         "neither": "neither",
     }
     detail = details.get(said)
-    return Credited(detail) if detail else Unreadable("is none of trigger, distractor, both, neither")
+    return Credited(detail) if detail else Unreadable("is not one of trigger, distractor, both, neither")
 
 
 def label_verdict(cell: str) -> Verdict | None:

@@ -21,7 +21,7 @@ from evals.scoring.rates.tables import write_tables
 from evals.text import is_text, one_line
 from evals.trials.condition import CONDITIONS
 from evals.trials.journal import Journal
-from evals.trials.record import Cell, JudgeKey, Ruling
+from evals.trials.record import Cell, JudgeKey, RecordedVerdict
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Sampling, Trial
 
@@ -55,7 +55,7 @@ class ImportedRows(Protocol):
     @property
     def sha256(self) -> str: ...
 
-    def __iter__(self) -> Iterator[tuple[Trial, Response | Failure, list[tuple[JudgeKey, Ruling]]]]: ...
+    def __iter__(self) -> Iterator[tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]]: ...
 
     def config(self) -> RunConfig:
         """What is known of how the answers were asked for; the rest keeps its defaults and says nothing."""

@@ -29,8 +29,8 @@ from evals.text import one_line
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL, Message, Messages
 from evals.trials.reasoning import split_reply
-from evals.trials.record import Cell, JudgeKey, Ruling
-from evals.trials.reference import measure_of
+from evals.trials.record import Cell, JudgeKey, RecordedVerdict
+from evals.trials.reference import criterion_of
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
 from judges.verdicts import Scored, Verdict
@@ -48,11 +48,11 @@ from evals.runner.imports.inspect_sample import (
 )
 
 _FINISH = {"max_tokens": "length", "model_length": "length", "unknown": ""}
-_Row = tuple[Trial, Response | Failure, list[tuple[JudgeKey, Ruling]]]
+_Row = tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]
 
 
 class LogFacts(BaseModel):
-    """What a log of ours says of all its samples, as far as their counting depends on it."""
+    """What an emeval log says of all its samples, as far as counting depends on it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -136,14 +136,14 @@ class _Logs:
             self._ids.add(trial.id)
             self.count += 1
             cell = (trial.suite, trial.format, trial.model, trial.condition, trial.trigger, trial.prompt_id)
-            self.planned[Cell(*cell, measure_of(trial.reference))] += 1
+            self.planned[Cell(*cell, criterion_of(trial.reference))] += 1
             self.ruled |= {key.judge for key, _ in row[2] if key.model == IMPORTED}
             if trial.trigger:
                 self._triggers.setdefault(trial.condition, trial.trigger)
             yield row
 
     def _facts_of(self, file: Path, log: EvalLog) -> LogFacts | None:
-        """What a log of ours says; None for any other log."""
+        """What an emeval log says; None for any other log."""
         given: object = (log.eval.metadata or {}).get(STORE_KEY)
         if given is None:
             return None
@@ -171,7 +171,7 @@ class _Logs:
             raise BadInput(f"{where}: store: {error}") from None
         if record.condition not in CONDITIONS:
             raise BadInput(f"{where}: store: condition {one_line(record.condition, 40)!r} is not known")
-        rulings: list[tuple[JudgeKey, Ruling]] = []
+        rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
         for one in record.rulings:
             ruling = trial.rulings[one.judge_id]
             if one.judge_id in BY_RULE_IDS:
@@ -258,7 +258,7 @@ class _Logs:
             return trial, Failure("unknown", one_line(said, 1000), 1), []
         response = self._response(sample)
         rulings = [
-            (imported_key(judge), Ruling(verdict, said, trial.id))
+            (imported_key(judge), RecordedVerdict(verdict, said, trial.id))
             for judge, verdict, said in self._verdicts(sample)
             if verdict is not None
         ]

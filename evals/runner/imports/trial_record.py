@@ -75,7 +75,7 @@ class TrialRecord(BaseModel):
         try:
             reference = None if self.reference is None else reference_from(self.reference)
         except (KeyError, TypeError):
-            raise ValueError("holds a reference that is none") from None
+            raise ValueError("holds an invalid reference") from None
         return RecordedTrial(
             trial_id=self.trial_id,
             arrival=position,

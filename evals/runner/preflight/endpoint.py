@@ -153,7 +153,7 @@ async def _check_think_state(endpoint: Endpoint, sampling: Sampling, samples: Se
             opens = "prefill" if state != "open" else "rendered prompt"
             raise BadInput(f"{endpoint.name}: --thinking is off, but the {opens} opens a thought")
         opens = "rendered prompt" if state == "open" else "prefill"
-        return [Check("think state", "ok", f"the {opens} leaves a thought open for the model to go on with")]
+        return [Check("think state", "ok", f"the {opens} leaves a thought open for the model to continue")]
     if left == "closed":
         return [Check("think state", "ok", "the rendered prompt closes the thought before the model's first word")]
     ignored = sampling.thinking is not None and text == await endpoint.render(messages, not sampling.thinking)

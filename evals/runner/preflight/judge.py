@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from evals.endpoints.chat import PROBE_TIME_S
-from evals.endpoints.judge_endpoint import BoundJudge, ask_judge
+from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
 from evals.errors import BadInput, RunStopped
 from evals.runner.preflight.endpoint import Check
 from evals.runner.preflight.judge_cases import CASES
-from evals.trials.record import JudgeFailed, Ruling
+from evals.trials.record import JudgeFailure, RecordedVerdict
 from judges.entry import LabelledCase
 from judges.verdicts import (
     Chosen,
@@ -34,7 +34,7 @@ from judges.verdicts import (
 _ABOUT_THE_REQUEST = frozenset({"rejected", "denied"})
 
 
-async def check_judges(judges: Sequence[BoundJudge]) -> list[Check]:
+async def check_judges(judges: Sequence[JudgeEndpoint]) -> list[Check]:
     """Ask each judge about its labelled cases, all at the same time.
 
     Raises BadInput for one that is right on none: what it says is no measurement. One that is right on some is "noted",
@@ -45,20 +45,20 @@ async def check_judges(judges: Sequence[BoundJudge]) -> list[Check]:
 
 class _Ruled(NamedTuple):
     case: LabelledCase
-    verdict: Verdict | JudgeFailed
+    verdict: Verdict | JudgeFailure
 
     @property
     def is_missing(self) -> bool:
         """Whether the server, not the judge, is why there is no verdict. A request turned down for its text is a
         judge that cannot judge such texts."""
-        return isinstance(self.verdict, JudgeFailed) and self.verdict.kind not in _ABOUT_THE_REQUEST
+        return isinstance(self.verdict, JudgeFailure) and self.verdict.kind not in _ABOUT_THE_REQUEST
 
     @property
     def is_right(self) -> bool:
-        return not isinstance(self.verdict, JudgeFailed) and self.case.is_right(self.verdict)
+        return not isinstance(self.verdict, JudgeFailure) and self.case.is_right(self.verdict)
 
 
-async def _check(judge: BoundJudge) -> Check:
+async def _check(judge: JudgeEndpoint) -> Check:
     name = f"labelled cases ({judge.judge.name})"
     cases = CASES.get(judge.judge.name, ())
     if not cases:  # what is right is known to the author of the question file alone
@@ -86,7 +86,7 @@ async def _check(judge: BoundJudge) -> Check:
     )
 
 
-async def _ask(judge: BoundJudge, case: LabelledCase) -> Ruling:
+async def _ask(judge: JudgeEndpoint, case: LabelledCase) -> RecordedVerdict:
     return await ask_judge(judge, judge.judge.rubric.fill(case.exhibit), case.label)
 
 
@@ -112,6 +112,6 @@ def _said(ruled: _Ruled) -> str:
             said = "not judged: the judge declines"
         case Unreadable(reason):
             said = f"not readable: {reason}"
-        case JudgeFailed(_, detail):
+        case JudgeFailure(_, detail):
             said = f"without a reply: {detail}"
     return f"{ruled.case.label} is {said}"

@@ -34,7 +34,7 @@ from evals.statistics.judge_error import (
     Corrected,
     ErrorRate,
     Errors,
-    Judged,
+    JudgedSample,
     chance_of_difference,
     effective_size,
     error_rates,
@@ -51,7 +51,7 @@ _SURE = 0.05
 Flags = npt.NDArray[np.bool_]
 
 
-class _Answer(NamedTuple):
+class _PopulationAnswer(NamedTuple):
     """An answer to what a metric is about. `ruled`: its verdict is in the denominator; `hit`: and is a hit.
 
     `aside`: it is in no population. `known`: the reply was a refusal by itself and counts as no hit; nothing to label.
@@ -71,7 +71,7 @@ class _Pool:
     """The answers of one suite, as one metric counts them."""
 
     metric: Metric
-    answers: list[_Answer] = field(default_factory=list[_Answer])
+    answers: list[_PopulationAnswer] = field(default_factory=list[_PopulationAnswer])
 
     def flags(self, name: str) -> Flags:
         return np.array([getattr(answer, name) for answer in self.answers], dtype=bool)
@@ -80,7 +80,7 @@ class _Pool:
 class _Scope(NamedTuple):
     """The answers that a method looks at, and what was labelled there: measured, unsure, and of no use to it."""
 
-    judged: Judged
+    judged: JudgedSample
     labels: int
     unsure: int
     excluded: int
@@ -142,14 +142,14 @@ def _metrics(facts: RunFacts, labels: Labels, folder: Path) -> list[Metric]:
     return [metric for metric in known if metric.name in asked]
 
 
-def _answer(scored: ScoredTrial, metric: Metric) -> _Answer | None:
+def _answer(scored: ScoredTrial, metric: Metric) -> _PopulationAnswer | None:
     """The trial as the metric counts it, None where it has no complete answer to it."""
     if scored.measure not in metric.measures:
         return None
     trial, facts = scored.trial, scored.facts
     missing = metric.missing(facts)
     cell = CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
-    answer = _Answer(trial.trial_id, cell, trial.prompt_id)
+    answer = _PopulationAnswer(trial.trial_id, cell, trial.prompt_id)
     if not scored.is_judgeable:
         return answer._replace(known=True) if missing is None else None
     ruled = missing is None
@@ -165,7 +165,7 @@ def _scope(pool: _Pool, labels: Labels, here: Flags, used: Flags, facts: RunFact
     others = [answer for answer, flag in zip(pool.answers, here & ~used, strict=True) if flag and _has(labels, answer)]
     _, prompts = np.unique(np.array([answer.prompt_id for answer in answers], dtype=object), return_inverse=True)
     return _Scope(
-        Judged(
+        JudgedSample(
             said=np.array([answer.hit for answer in answers], dtype=np.float64),
             counted=np.array([answer.ruled for answer in answers], dtype=np.float64),
             prompts=prompts.astype(np.int64),
@@ -180,7 +180,7 @@ def _scope(pool: _Pool, labels: Labels, here: Flags, used: Flags, facts: RunFact
     )
 
 
-def _has(labels: Labels, answer: _Answer) -> bool:
+def _has(labels: Labels, answer: _PopulationAnswer) -> bool:
     return answer.trial_id in labels.by_trial
 
 
@@ -216,11 +216,11 @@ def _rows(
         yield common | _described(PPI, found, of_cell, of_cell_errors, [*notes, *sample_notes])
 
 
-def _errors(judged: Judged) -> Errors:
+def _errors(judged: JudgedSample) -> Errors:
     return error_rates(judged) if len(judged.labelled) else Errors(None, None, None)
 
 
-def _by_rogan_gladen(judged: Judged, pooled: _Scope, errors: Errors) -> tuple[Corrected | None, list[str]]:
+def _by_rogan_gladen(judged: JudgedSample, pooled: _Scope, errors: Errors) -> tuple[Corrected | None, list[str]]:
     if not len(judged.said):
         return None, ["the judge ruled on none of its answers"]
     sensitivity, specificity = errors.sensitivity, errors.specificity
@@ -235,14 +235,14 @@ def _by_rogan_gladen(judged: Judged, pooled: _Scope, errors: Errors) -> tuple[Co
     return found, []
 
 
-def _by_ppi(judged: Judged) -> tuple[Corrected | None, list[str]]:
+def _by_ppi(judged: JudgedSample) -> tuple[Corrected | None, list[str]]:
     if not len(judged.said):
         return None, ["it has no complete answer"]
     found = prediction_powered(judged)
     return found, [] if found else [_unlabelled(judged) or "none of its labelled answers is answered"]
 
 
-def _unlabelled(judged: Judged) -> str:
+def _unlabelled(judged: JudgedSample) -> str:
     """What is there and has no label, "" where nothing is."""
     if not len(judged.labelled):
         return f"none of its {len(judged.said)} answers has a usable label"
@@ -253,7 +253,7 @@ def _unlabelled(judged: Judged) -> str:
     return ""
 
 
-def _one_sided(judged: Judged) -> str:
+def _one_sided(judged: JudgedSample) -> str:
     rate, what = ("sensitivity", "a hit") if not judged.hits.any() else ("specificity", "other than a hit")
     return f"no labelled answer is {what}, so nothing tells the judge's {rate}"
 
@@ -264,7 +264,7 @@ def _with_known(scope: _Scope, known: int) -> float:
     return there / (there + known) if there else 1.0
 
 
-def _answered(judged: Judged) -> float:
+def _answered(judged: JudgedSample) -> float:
     """The share of the answers in the denominator that people would leave there; 1 where nobody has said."""
     answered = float((judged.weights * judged.answered).sum())
     return answered / float(judged.weights.sum()) if answered > 0 else 1.0

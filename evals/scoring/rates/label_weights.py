@@ -66,7 +66,9 @@ def of_sample(labels: Labels, answers: int) -> list[str]:
     for stratum in labels.sample.strata:
         if stratum.name not in measured:
             name = one_line(stratum.name, 80)
-            notes.append(f"no usable label in stratum {name}, so nothing stands for its {stratum.population} answers")
+            notes.append(
+                f"no usable label in stratum {name}, so the sample does not represent its {stratum.population} answers"
+            )
     drawn, labelled = len(labels.sample.rows), len(labels.by_trial)
     if labelled < drawn:
         notes.append(f"{labelled} of the {drawn} drawn answers are labelled so far")

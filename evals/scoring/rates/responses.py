@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.io.atomic import replacing
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import OF_CONDUCT
 from evals.scoring.rates.columns import RESPONSE_COLUMNS
 from evals.scoring.rates.tally import RunFacts, Tally
@@ -17,7 +17,7 @@ from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.text import spreadsheet_safe
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial, question_of
-from evals.trials.reference import BY_RULE, Posed, measure_of
+from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
 from evals.trials.response import Response
 from judges.verdicts import Classified, Code, Refused, Scored
 
@@ -83,12 +83,12 @@ def _response_row(scored: ScoredTrial, facts: RunFacts, *, misaligned: bool | No
     }
 
 
-def _verdicts(scored: ScoredTrial, judges: JudgeSet) -> str:
+def _verdicts(scored: ScoredTrial, judges: JudgePanel) -> str:
     """What each judge of a question file and each judge without a column said, as JSON by the judge's name: a score, a
     label, or what came instead."""
     said: dict[str, float | str] = dict(scored.alongside)
     trial = scored.trial
-    for name in trial.reference.judges if isinstance(trial.reference, Posed) else ():
+    for name in trial.reference.judges if isinstance(trial.reference, UserQuestion) else ():
         ruling = trial.rulings.get(judges.of_files.get(name, ""))
         match ruling.verdict if ruling else None:
             case None:
@@ -110,7 +110,7 @@ def _who_reads(trial: RecordedTrial) -> str:
     """The rule that reads an answer, "" where a judge does."""
     if trial.format == "mcq":
         return "choice"
-    measure = measure_of(trial.reference)
+    measure = criterion_of(trial.reference)
     return measure if measure in BY_RULE else ""
 
 

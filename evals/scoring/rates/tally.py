@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from evals.scoring.judge_set import JudgeSet
+from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import Denominator, Metric, TrialFacts
 from evals.scoring.scored_trial import ScoredTrial
 from evals.trials.record import Cell
@@ -25,7 +25,7 @@ class RunFacts:
     """
 
     run_id: str
-    judges: JudgeSet
+    judges: JudgePanel
     judge_model: str
     rubric_sha: dict[str, str]
     dataset_sha: dict[str, str]

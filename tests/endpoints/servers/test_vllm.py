@@ -113,7 +113,7 @@ def test_a_base_and_its_adapters_are_measured_through_two_kills(
     _, err = process.communicate(timeout=300)
     assert process.returncode == 3, err
     assert "was ended by SIGKILL" in err
-    assert "go on with: emeval resume" in err
+    assert "resume with: emeval resume" in err
     assert not any(map(is_alive, servers))
     assert 5 < recorded(folder) < trials
     assert not set(responses(folder)["outcome"]) & {"failed"}

@@ -195,7 +195,7 @@ def test_an_export_is_refused_over_another_one_and_over_foreign_files(run: Path,
     refused(inside("export", run, "--format", "inspect", "--force", "-o", other), "thesis.txt", "no export wrote")
     assert (other / "thesis.txt").read_text() == "five years of work"
     refused(inside("export", tmp_path, "--format", "inspect"), "is not a run folder")
-    refused(inside("export", run, "--format", "xml"), "'xml' is none of")
+    refused(inside("export", run, "--format", "xml"), "'xml' is not one of")
 
 
 def test_without_inspect_one_line_says_what_to_install(run: Path, tmp_path: Path) -> None:
