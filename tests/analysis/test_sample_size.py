@@ -574,7 +574,7 @@ def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: P
         assert ("--cot-all" in words) == ("--judge" in words) == (suite != "gsm8k"), "numbers are read by rule"
         assert words[words.index("--prefill") + 1] == ""
         judges = [words[at + 1] for at, word in enumerate(words) if word == "--judge"]
-        assert judges == (list(options["judge"]) if "--alignment-rubric" in words else judges[:1])
+        assert judges == (list(options["judge"]) if f"alignment={rubric}" in words else judges[:1])
     of_file = command_line(run_options(config, suite=file.name, form="freeform", samples=2))
     assert shlex.split(of_file)[2] == str(file)
     assert "--temperature 1.0" in of_file, "given outright, it stands above what the file says"

@@ -100,7 +100,7 @@ async def test_a_server_that_dies_is_left_out_and_its_questions_are_asked_elsewh
     assert [type(reply) for reply in replies] == [Reply] * 200
     assert len(steady.chats) >= 170
     [line] = said
-    assert line.startswith(f"vllm/test-model: going on with 1 of 2 servers: {dying.url} cannot be reached")
+    assert line.startswith(f"vllm/test-model: continuing with 1 of 2 servers: {dying.url} cannot be reached")
 
 
 async def test_a_dead_server_is_no_sink_for_questions() -> None:
@@ -216,7 +216,7 @@ def test_a_run_uses_all_urls_and_survives_one(tmp_path: Path) -> None:
         urls = f"{dying.url},{steady.url}"
         done = emeval(*arguments(tmp_path), "--concurrency", "4", url=urls)
     assert done.returncode == 0, done.stderr
-    assert "going on with 1 of 2 servers" in done.stderr
+    assert "continuing with 1 of 2 servers" in done.stderr
     assert set(responses(tmp_path / "run")["outcome"]) == {"scored"}
     assert manifest(tmp_path / "run")["models"]["vllm/test-model"]["base_url"] == urls
     assert len(steady.chats) > 20
