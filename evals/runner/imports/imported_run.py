@@ -114,7 +114,7 @@ def _manifest(rows: ImportedRows, run_id: str) -> Manifest:
         raise BadInput(f"--coherence-min: {path} holds no coherence scores in a column coherent")
     judges = sorted(rows.ruled | {"alignment"}) if rows.ruled else []
     imported = ImportFacts(file=one_line(path.name), sha256=rows.sha256, rows=rows.count, judges=tuple(judges))
-    prompts = Counter(suite for suite, _ in {(cell.suite, cell.prompt_id) for cell in rows.planned})
+    prompts = Counter(suite for suite, _ in sorted({(cell.suite, cell.prompt_id) for cell in rows.planned}))
     return Manifest(
         run_id=run_id,
         status="complete",
