@@ -48,7 +48,7 @@ def server(vllm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         "HF_HUB_OFFLINE": "1",
     }
     made = subprocess.run(
-        [folder / "bin" / "python", ROOT / "tests" / "tiny_qwen3.py", place / "model"],
+        [folder / "bin" / "python", ROOT / "tests" / "support" / "servers" / "tiny_qwen3.py", place / "model"],
         env=environment,
         capture_output=True,
         text=True,
