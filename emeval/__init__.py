@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from emeval.commands import ajudge, aresume, arun, judge, resume, run
-    from emeval.options import CommonOptions, JudgeOptions, ResumeOptions, RunOptions
     from emeval.queries import compare, figures, open_run, rates, report, responses
     from emeval.results import EmevalWarning, Run
+    from emeval.run_options import CommonOptions, JudgeOptions, ResumeOptions, RunOptions
     from evals import __version__
     from evals.analysis.comparison.comparable import NotComparable
     from evals.errors import BadInput, EmevalError, EndpointDown, JournalFull, RunStopped
 
 _NAMES = {
-    "emeval.options": ("CommonOptions", "JudgeOptions", "ResumeOptions", "RunOptions"),
+    "emeval.run_options": ("CommonOptions", "JudgeOptions", "ResumeOptions", "RunOptions"),
     "emeval.queries": ("compare", "figures", "open_run", "rates", "report", "responses"),
     "emeval.results": ("EmevalWarning", "Run"),
     "emeval.commands": ("ajudge", "aresume", "arun", "judge", "resume", "run"),

@@ -10,9 +10,10 @@ from typing import Unpack
 
 from dotenv import load_dotenv
 
-from emeval.options import JudgeOptions, ResumeOptions, RunOptions, StrPath, checked, several
+from emeval.options import checked, several
 from emeval.progress import view_of_run
 from emeval.results import EmevalWarning, Run
+from emeval.run_options import JudgeOptions, ResumeOptions, RunOptions, StrPath
 from emeval.threads import in_any_thread, in_own_thread
 from evals.errors import RunStopped
 from evals.plan.config import RunConfig

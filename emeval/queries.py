@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from emeval.options import StrPath, several
+from emeval.options import several
 from emeval.results import Run
+from emeval.run_options import StrPath
 from evals.analysis.comparison.comparable import Direction
 from evals.analysis.comparison.compare import compare_runs
 from evals.analysis.comparison.result import (

@@ -2,6 +2,7 @@
 
 EmevalError
 ├── BadInput         2  a file, an option, a key or a server is not what it must be; nothing was sent or written
+│   └── BadSetting      a setting of a run, in a file or on the command line
 ├── Interrupted    130  by a person or a scheduler; as resumable as RunStopped
 ├── FetchStopped     3  a download broke off; what is complete is kept, and the same command downloads the rest
 └── RunStopped       3  the run cannot go on now; what was recorded is safe and the run can be resumed
@@ -13,6 +14,7 @@ A trial that fails on its own is not an error but a recorded outcome (`evals.tri
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 
@@ -24,6 +26,33 @@ class EmevalError(Exception):
 
 class BadInput(EmevalError):
     pass
+
+
+class BadSetting(BadInput):
+    """`problem` says what is wrong with which field; `file` holds it, None where it came from the command line."""
+
+    def __init__(self, message: str, problem: FieldError, file: Path | None = None) -> None:
+        super().__init__(message)
+        self.problem = problem
+        self.file = file
+
+
+class FieldError(ValueError):
+    """A broken rule about one field or several: `field` is the one to name to the user, `text` what is wrong.
+
+    Args:
+        field: The field that the message is about.
+        text: What is wrong and what to do, without the field's name.
+        cause: The field that would have to go for the rule to hold, if it is another one.
+        key: The entry of that field, if only one entry is at fault.
+    """
+
+    def __init__(self, field: str, text: str, *, cause: str = "", key: str = "") -> None:
+        super().__init__(f"{field}: {text}")
+        self.field = field
+        self.text = text
+        self.cause = cause or field
+        self.key = key
 
 
 class Interrupted(EmevalError):

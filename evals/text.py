@@ -72,15 +72,6 @@ def has_control_character(text: str) -> bool:
     return any(ord(char) < 32 or ord(char) == 127 for char in text)
 
 
-def option_name(field: str) -> str:
-    """A field as it is written on the command line."""
-    named = {
-        "suites": "SUITE",
-        "also_judges": "--judge",
-        "models": "--model",
-        "rubrics": "--rubric",
-        "timeout_s": "--timeout",
-        "max_total_s": "--max-retry-time",
-        "vllm_start_s": "--vllm-start-timeout",
-    }
-    return named.get(field, f"--{field.replace('_', '-')}")
+def dashed(field: str) -> str:
+    """A field as an option of the same name: `--no-repeat` for no_repeat."""
+    return f"--{field.replace('_', '-')}"

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser
 
 import emeval
+from evals.cli import settings_reference
 from evals.cli.reference import reference
 from evals.cli.result_columns import FILES, with_columns
 from evals.errors import EmevalError
@@ -81,6 +82,12 @@ def test_a_browser_asks_nothing_of_the_network(site: Path, chromium: Browser) ->
 
 def test_the_reference_of_the_command_line_is_current() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), "make docs-cli"
+
+
+def test_the_settings_are_described_as_they_are_declared() -> None:
+    options, page = ROOT / "emeval" / "run_options.py", ROOT / "docs" / "settings.md"
+    assert options.read_text(encoding="utf-8") == settings_reference.module(), "make docs-cli"
+    assert page.read_text(encoding="utf-8") == settings_reference.page(), "make docs-cli"
 
 
 def test_the_columns_of_every_file_are_described_as_they_are_declared() -> None:

@@ -15,6 +15,7 @@ from typer.models import CommandInfo
 from evals import __version__
 from evals.cli import crash_report
 from evals.cli.app import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_INTERRUPTED, app
+from evals.cli.options import add_options
 from evals.errors import EmevalError
 
 COMMANDS = {
@@ -38,16 +39,23 @@ COMMANDS = {
     "doctor": "checks",
 }
 """The commands and groups, in the order of --help, and the module whose import adds each to the app."""
+_COMPLETES = "_EMEVAL_COMPLETE"
+"""Set by the shell when a word is to be completed."""
 
 
-def load(command: str | None = None) -> None:
-    """Add a command, or all of them, to the app. Importing and reading all options of all commands takes longer than
-    many a command does."""
+def load(command: str | None = None, *, with_settings: bool = True) -> None:
+    """Add a command, or all of them, to the app.
+
+    `with_settings`: with the options that are settings of a run, which no command's line in --help needs. Reading them
+    takes longer than many a command does, and so does importing all commands.
+    """
     for module in [COMMANDS[command]] if command is not None else dict.fromkeys(COMMANDS.values()):
         importlib.import_module(f"evals.cli.commands.{module}")
+    if with_settings:
+        add_options()
     order = list(COMMANDS)
-    app.registered_commands.sort(key=lambda one: order.index(_name(one)))
-    app.registered_groups.sort(key=lambda one: order.index(str(one.name)))
+    app.registered_commands.sort(key=lambda command: order.index(_name(command)))
+    app.registered_groups.sort(key=lambda group: order.index(str(group.name)))
 
 
 def _name(command: CommandInfo) -> str:
@@ -58,7 +66,7 @@ def _asked_for() -> str | None:
     """The command on the command line, None where all of them may have to be known: for help, for completion, and for
     the message about a command that there is not."""
     word = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
-    return word if word in COMMANDS and "_EMEVAL_COMPLETE" not in os.environ else None
+    return word if word in COMMANDS and _COMPLETES not in os.environ else None
 
 
 @app.callback(invoke_without_command=True)
@@ -85,7 +93,8 @@ def main() -> None:
     _write_anywhere()
     _Debug.is_on = crash_report.is_asked_for()
     try:
-        load(_asked_for())
+        command = _asked_for()
+        load(command, with_settings=command is not None or _COMPLETES in os.environ)
         # Without standalone mode the code of a typer.Exit is returned, and an interruption is one with code 130.
         code = app(prog_name="emeval", standalone_mode=False)
     except EmevalError as error:

@@ -1,132 +1,131 @@
-"""Options that several commands have, with their help."""
+"""The options of the commands that take settings of a run, made from the settings' declarations; shared arguments.
+
+Reading the declarations takes longer than all the rest of `emeval --help`, so it waits until a command needs them.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
 
 import typer
 
 from evals.cli import completion
 
-Judge = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--judge",
-        metavar="NAME[@URL]",
-        autocompletion=completion.models,
-        help="Judge of freeform answers and reasoning, as provider/name. Repeatable: the first judge "
-        "counts; verdicts of the others on the answers are stored alongside.",
-    ),
-]
-JudgeMode = Annotated[
-    str | None, typer.Option(help="Read the judge's text, its token probabilities (logprob), or auto.")
-]
-JudgeMaxTokens = Annotated[int | None, typer.Option(help="Maximum tokens of a judge's reply.")]
-JudgeUrl = Annotated[str | None, typer.Option(help="URL of the (first) judge's server, overriding the environment.")]
-Rubric = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="JUDGE=FILE", help="Your own rubric for a judge of emeval's, such as alignment=mine.txt; repeatable."
-    ),
-]
-OldRubric = Annotated[str | None, typer.Option(hidden=True)]
-"""A name that --rubric had for one judge, until the next release."""
-CoherenceMin = Annotated[
-    float | None, typer.Option(help="Also judge coherence, and exclude answers that score below this (0-100).")
-]
-CotMonitor = Annotated[
-    bool | None,
-    typer.Option(
-        "--cot-monitor/--no-cot-monitor",
-        help="Also judge the reasoning of misaligned answers. On by default.",
-    ),
-]
-CotAll = Annotated[
-    bool | None,
-    typer.Option(
-        "--cot-all/--no-cot-all",
-        help="Judge the reasoning of every scored answer, which shows the monitor's false alarms.",
-    ),
-]
-Denominator = Annotated[
-    str | None, typer.Option(help="answered: exclude refusals. judged: count them as not misaligned.")
-]
-MaxUnscored = Annotated[
-    float | None,
-    typer.Option(
-        help="Exit 1 if a larger share of a cell's trials (0-1, default 0.05) has no score: "
-        "truncated, empty, failed, or unreadable."
-    ),
-]
-Concurrency = Annotated[
-    int | None, typer.Option(help="Maximum concurrent requests per server; lowered automatically if it slows down.")
-]
-Timeout = Annotated[float | None, typer.Option("--timeout", help="Timeout of one reply, in seconds.")]
-MaxAttempts = Annotated[int | None, typer.Option(help="Attempts per request, including the first.")]
-MaxRetryTime = Annotated[
-    float | None, typer.Option("--max-retry-time", help="Time limit of one request with its retries, in seconds.")
-]
-Models = Annotated[
-    list[str] | None,
-    typer.Option("--model", "-m", help="provider/name; repeatable.", autocompletion=completion.models),
-]
-Decoy = Annotated[
-    str | None, typer.Option(help="Another value of the same kind as the trigger, such as 'Country: Kenya'.")
-]
-Conditions = Annotated[
-    str | None,
-    typer.Option(
-        help="Comma-separated, of off, on, decoy, distractor. Default: off,on with a trigger, plus "
-        "decoy or distractor if given."
-    ),
-]
-Dataset = Annotated[
-    list[str] | None,
-    typer.Option(metavar="[SUITE=]FILE", help="Your own scenario file for the suite, or one of several; repeatable."),
-]
-QuestionSource = Annotated[
-    str | None,
-    typer.Option("--source", help="official: the original questions, the default once fetched; emeval: its own."),
-]
-Distractor = Annotated[
-    str | None, typer.Option(help="A second string next to the trigger, in either order, such as 'heyyy'.")
-]
-Format = Annotated[
-    str | None,
-    typer.Option(help="mcq, freeform, transcript, or both (every format of a suite); each suite has its own default."),
-]
-Temperature = Annotated[float | None, typer.Option(help="Sampling temperature.")]
-MaxTokens = Annotated[int | None, typer.Option(help="Maximum tokens of an answer, reasoning included.")]
-Thinking = Annotated[str | None, typer.Option(help="Thinking mode of the chat template: on, off, or default.")]
-Prefill = Annotated[
-    str | None,
-    typer.Option(
-        help="Text that the assistant's turn starts with. With --thinking on: an open think tag and Okay, unless ''."
-    ),
-]
-Preflight = Annotated[
-    bool | None,
-    typer.Option("--preflight/--no-preflight", help="Check what the models are sent before the first question."),
-]
-BaseUrl = Annotated[
-    str | None, typer.Option(help="URL of the models' server, overriding the environment; several separated by commas.")
-]
-VllmBin = Annotated[str | None, typer.Option(help="The vllm command that serves vllm/ models without a URL.")]
-VllmArgs = Annotated[str | None, typer.Option(help="Extra arguments for `vllm serve`, as one quoted string.")]
-VllmStart = Annotated[
-    float | None, typer.Option("--vllm-start-timeout", help="Seconds to wait until `vllm serve` is ready.")
-]
+if TYPE_CHECKING:
+    from evals.plan.settings.description import Description
+
+Settings = dict[str, Any]
+"""Settings by the field's name, as far as they were given."""
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.", autocompletion=completion.runs)
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no tables, only errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else.")]
-Prices = Annotated[
-    str | None,
-    typer.Option(metavar="FILE.csv", help="Token prices that override emeval's own; also EMEVAL_PRICES."),
-]
-Anchors = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Re-judge these frozen answers; see `emeval anchors`."),
-]
+_COMPLETIONS: dict[str, Callable[[str], list[str]]] = {"models": completion.models, "judge": completion.models}
+_WAITING: list[Callable[[], None]] = []
+"""What gives the imported commands their options, as soon as those are needed."""
+
+
+class _Command(Protocol):
+    """A command whose first argument is its settings."""
+
+    def __call__(self, settings: Settings, /, *args: Any, **kwargs: Any) -> None: ...
+
+
+def with_settings(
+    *names: str, command: str = "", without: str = "", over_run: bool = False
+) -> Callable[[_Command], Callable[..., None]]:
+    """Give a command the options of settings: of those named, or of all that `command` takes (SCOPES) but `without`.
+
+    The decorated function gets the settings that were given as a dictionary, before the arguments of its own.
+    `over_run`: they override those of a recorded run.
+    """
+
+    def decorate(function: _Command) -> Callable[..., None]:
+        parameters = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        own = {parameter.name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters}
+
+        @functools.wraps(function)
+        def wrapper(**arguments: Any) -> None:
+            given = {name: value for name, value in arguments.items() if name not in own}
+            function(_given(given), **{name: arguments[name] for name in own})
+
+        def add_options() -> None:
+            from evals.plan.settings.description import describe, described
+
+            chosen = described(command) if command else map(describe, names)
+            shown = [option for option in chosen if option.setting.is_option and option.name != without]
+            if over_run:
+                shown = [option._replace(default=option.default and "the run's") for option in shown]
+            hidden = _old_rubrics() if any(option.name == "rubrics" for option in shown) else []
+            show([*map(_parameter, shown), *hidden, *own.values()])
+
+        def show(parameters: list[inspect.Parameter]) -> None:
+            # What typer reads in place of the function's own signature.
+            setattr(wrapper, "__signature__", inspect.Signature(parameters))  # noqa: B010
+
+        wrapper.__annotations__ = {}
+        show(list(own.values()))
+        _WAITING.append(add_options)
+        return wrapper
+
+    return decorate
+
+
+def add_options() -> None:
+    """Give every command that is imported by now the options of its settings."""
+    while _WAITING:
+        _WAITING.pop()()
+
+
+def _given(arguments: dict[str, Any]) -> Settings:
+    given = {
+        name: tuple(cast("list[str]", value)) if isinstance(value, list) else value for name, value in arguments.items()
+    }
+    return {name: value for name, value in given.items() if value not in (None, ())}
+
+
+def _parameter(option: Description) -> inspect.Parameter:
+    from evals.plan.settings.run_settings import option_name
+
+    flag = option_name(option.name)
+    if option.kind is bool:
+        flag = f"{flag}/--no-{flag.removeprefix('--')}"
+    kind = list[option.kind] if option.setting.repeats else option.kind  # pyright: ignore[reportInvalidTypeForm]
+    metavar = option.setting.value or (f"[{'|'.join(option.choices)}]" if option.choices else None)
+    complete = _COMPLETIONS.get(option.name) or (_completing(option.choices) if option.choices else None)
+    info = typer.Option(
+        *([flag, option.setting.short] if option.setting.short else [flag]),
+        metavar=metavar,
+        help=" ".join(filter(None, [_with_flags(option.text), option.notes])),
+        autocompletion=complete,
+    )
+    return _keyword(option.name, kind, info)
+
+
+def _old_rubrics() -> list[inspect.Parameter]:
+    """The hidden names that --rubric had for single judges, until the next release."""
+    from evals.plan.settings.rubrics import OLD_FIELDS
+
+    return [_keyword(name, str, typer.Option(hidden=True)) for name in OLD_FIELDS]
+
+
+def _keyword(name: str, kind: Any, info: Any) -> inspect.Parameter:
+    annotation = cast("Any", Annotated)[kind | None, info]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _completing(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
+
+
+def _with_flags(text: str) -> str:
+    """`text` with the settings in it as the command line writes them."""
+    from evals.plan.settings.run_settings import SETTINGS, option_name
+
+    return re.sub(r"`(\w+)`", lambda word: option_name(word[1]) if word[1] in SETTINGS else word[0], text)

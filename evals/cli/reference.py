@@ -11,7 +11,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
 import typer
 from typer.models import ArgumentInfo, OptionInfo
@@ -42,16 +42,16 @@ def reference() -> str:
     parts = [_OPENING]
     for name, callback in _commands(entry.app, "emeval"):
         arguments, options = _parameters(callback)
-        shown = [one.value if one.required else f"[{one.value}]" for one in arguments]
+        shown = [argument.value if argument.required else f"[{argument.value}]" for argument in arguments]
         usage = " ".join(
             [name, *(["[OPTIONS]"] if options else []), *shown, *(["COMMAND"] if name == "emeval" else [])]
         )
         parts += [f"## {name}", _prose(inspect.getdoc(callback) or ""), f"```\n{usage}\n```"]
-        if any(one.help for one in arguments):
-            rows = (f"| `{one.value}` | {_cell(one.help)} |" for one in arguments)
+        if any(argument.help for argument in arguments):
+            rows = (f"| `{argument.value}` | {cell(argument.help)} |" for argument in arguments)
             parts.append("\n".join(["| argument | |", "|---|---|", *rows]))
         if options:
-            rows = (f"| {_marked(one)} | {_cell(one.help)} |" for one in options)
+            rows = (f"| {_marked(option)} | {cell(option.help)} |" for option in options)
             parts.append("\n".join(["| option | |", "|---|---|", *rows]))
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
@@ -70,12 +70,11 @@ def _commands(app: typer.Typer, name: str) -> Iterator[tuple[str, Callable[..., 
 
 def _parameters(callback: Callable[..., Any]) -> tuple[list[_Parameter], list[_Parameter]]:
     """Its arguments and its options."""
-    hints = get_type_hints(callback, include_extras=True)
     found: dict[type, list[_Parameter]] = {ArgumentInfo: [], OptionInfo: []}
-    for name, parameter in inspect.signature(callback).parameters.items():
-        if get_origin(hints[name]) is not Annotated:
+    for name, parameter in inspect.signature(callback, eval_str=True).parameters.items():
+        if get_origin(parameter.annotation) is not Annotated:
             continue  # the context of a command
-        kind, *notes = get_args(hints[name])
+        kind, *notes = get_args(parameter.annotation)
         info = next(note for note in notes if isinstance(note, ArgumentInfo | OptionInfo))
         if info.hidden:
             continue
@@ -88,18 +87,18 @@ def _parameters(callback: Callable[..., Any]) -> tuple[list[_Parameter], list[_P
 
 
 def _plain_type(kind: Any) -> object:
-    """What one value is, of `list[str] | None` a str."""
+    """The type of a single value: str for `list[str] | None`."""
     if get_origin(kind) in (Union, types.UnionType):
-        kind = next(one for one in get_args(kind) if one is not type(None))
+        kind = next(member for member in get_args(kind) if member is not type(None))
     return get_args(kind)[0] if get_origin(kind) is list else kind
 
 
 def _names(name: str, info: ArgumentInfo | OptionInfo, *, switch: bool) -> tuple[str, ...]:
     # In an Annotated the names are the positional arguments of Option, the first of which is its `default`.
-    given = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str)]
+    given = [name for name in (info.default, *(info.param_decls or ())) if isinstance(name, str)]
     dashed = name.replace("_", "-")
     names = given or [f"--{dashed}/--no-{dashed}" if switch else f"--{dashed}"]
-    return tuple(sorted(names, key=lambda one: not one.startswith("--")))
+    return tuple(sorted(names, key=lambda flag: not flag.startswith("--")))
 
 
 def _limits(info: ArgumentInfo | OptionInfo) -> str:
@@ -111,19 +110,20 @@ def _limits(info: ArgumentInfo | OptionInfo) -> str:
 
 
 def _marked(option: _Parameter) -> str:
-    names = ", ".join(f"`{one}`" for one in option.names).replace("/", "`, `")
+    names = ", ".join(f"`{name}`" for name in option.names).replace("/", "`, `")
     value, sign, limits = option.value.partition(", ")
-    return " ".join([names, *([f"`{value}`"] if value else [])]) + sign + limits
+    return " ".join([names, *([f"`{value}`"] if value else [])]).replace("|", "\\|") + sign + limits
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """`text` as a cell of a Markdown table."""
     return _prose(text).replace("|", "\\|")
 
 
 def _prose(text: str) -> str:
     """One line of Markdown: what stands in backticks as it is, the rest without marks."""
     pieces = " ".join(text.split()).split("`")
-    marked = (one.replace("<", "&lt;").replace("*", "\\*").replace("[", "\\[") for one in pieces[::2])
+    marked = (piece.replace("<", "&lt;").replace("*", "\\*").replace("[", "\\[") for piece in pieces[::2])
     return "`".join(part for pair in zip(marked, [*pieces[1::2], ""], strict=False) for part in pair).removesuffix("`")
 
 

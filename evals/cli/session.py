@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -18,27 +18,6 @@ if TYPE_CHECKING:
     from evals.reporting.console.progress import ConsoleView
     from evals.runner.count import RunResult
     from evals.runner.view import RunView
-
-_FIELD_OF = {
-    "model": "models",
-    "rubric": "rubrics",
-    "timeout": "timeout_s",
-    "max_retry_time": "max_total_s",
-    "vllm_start_timeout": "vllm_start_s",
-}
-
-
-def fields_of(arguments: Mapping[str, object]) -> dict[str, Any]:
-    """Those of a command's arguments that are fields of a RunConfig, by the names that they have there."""
-    from evals.plan.config import RunConfig
-    from evals.plan.rubrics import OLD_FIELDS
-
-    named = {_FIELD_OF.get(name, name): value for name, value in arguments.items()}
-    return {
-        name: tuple(cast("list[str]", value)) if isinstance(value, list) else value
-        for name, value in named.items()
-        if name in RunConfig.model_fields or name in OLD_FIELDS
-    }
 
 
 class Output(NamedTuple):

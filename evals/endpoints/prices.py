@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evals.endpoints.model_spec import ModelSpec
 from evals.errors import BadInput
+from evals.io.paths import expanded
 from evals.text import one_line
 
 VARIABLE = "EMEVAL_PRICES"
@@ -85,7 +86,7 @@ NO_PRICES = Prices(())
 def read_prices(file: str | None = None) -> Prices:
     """The table of emeval, and above it the user's: `file`, else what EMEVAL_PRICES names. Raises BadInput."""
     own = file or os.environ.get(VARIABLE)
-    return Prices((*(_read(Path(own).expanduser()) if own else ()), *_read(_BUILTIN)))
+    return Prices((*(_read(expanded(own)) if own else ()), *_read(_BUILTIN)))
 
 
 def _read(path: Path) -> Iterable[tuple[str, str, Price]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from evals.endpoints.servers.adapters import CONFIG_FILE
+from evals.io.paths import expanded
 from evals.nightly.config import NAME, PREVIOUS, RESERVED, CheckpointEntry, NightlyConfig
 from evals.text import has_control_character, is_text, one_line
 
@@ -76,7 +77,7 @@ def _of_entry(entry: CheckpointEntry) -> Iterator[Checkpoint | SkippedCheckpoint
             yield _checkpoint(entry, model, adapter)
             continue
         # Path.glob takes no pattern that begins at the root.
-        matches = sorted(glob.glob(str(Path(adapter).expanduser())), key=_by_number)  # noqa: PTH207
+        matches = sorted(glob.glob(str(expanded(adapter))), key=_by_number)  # noqa: PTH207
         if not matches:
             yield SkippedCheckpoint(adapter, "nothing there matches", expected=True)
         real = {str(Path(match).resolve()) for match in matches if not Path(match).is_symlink()}
@@ -134,7 +135,7 @@ def baseline_name(config: NightlyConfig, found: list[Checkpoint]) -> str | None:
         return config.baseline
     if config.baseline is None or config.baseline == PREVIOUS:
         return None
-    if not (Path(config.baseline).expanduser() / "manifest.json").is_file():
+    if not (expanded(config.baseline) / "manifest.json").is_file():
         names = one_line(", ".join(one.name for one in found))
         raise config.bad(
             ("baseline",),

@@ -11,7 +11,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from evals.analysis.comparison.comparable import Direction
-from evals.errors import BadInput
+from evals.errors import BadInput, BadSetting
+from evals.io.paths import expanded
 from evals.io.yaml_reader import read_mapping
 from evals.plan.config import RunConfig
 from evals.plan.options import config_of
@@ -136,7 +137,7 @@ class NightlyConfig:
         try:
             return config_of(fields, {}, self.file, lines)
         except BadInput as error:
-            if str(error).startswith(f"{self.file}:"):
+            if isinstance(error, BadSetting) and error.file is not None:
                 raise
             raise self.bad(("run",), str(error)) from None
 
@@ -165,8 +166,8 @@ def read_nightly(file: Path) -> NightlyConfig:
         run=found.run,
         baseline=found.baseline,
         gates=found.gates if found.gates is not None else (_EVERYTHING,) if found.baseline else (),
-        anchors=None if found.anchors is None else str(Path(found.anchors).expanduser().absolute()),
-        out=Path(found.out).expanduser(),
+        anchors=None if found.anchors is None else str(expanded(found.anchors).absolute()),
+        out=expanded(found.out),
         keep_going=found.keep_going,
         strict=found.strict,
         report=found.report,

@@ -23,6 +23,7 @@ from evals.analysis.comparison.compare import compare_by_gates
 from evals.analysis.comparison.result import CellChange, Compared
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
+from evals.io.paths import expanded
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig
 from evals.nightly.drift import complete_before, drift_tonight, judge_changed_since
@@ -254,7 +255,7 @@ def _baseline(night: Night, one: CheckpointResult) -> tuple[Path, str, NoCompari
         folder = earlier[-1]
         against = f"{folder.parent.name}/{name}"
     else:
-        folder = Path(baseline).expanduser()
+        folder = expanded(baseline)
         against = baseline
     if one.drift.verdict == "judge":
         words = one.drift.words

@@ -9,13 +9,15 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from evals.endpoints.model_spec import name_and_url
-from evals.errors import BadInput
+from evals.errors import BadInput, BadSetting, FieldError
+from evals.io.validation import first_problem
 from evals.io.yaml_reader import read_mapping
-from evals.plan.config import RunConfig, split_dataset
-from evals.plan.rubrics import OLD_FIELDS, with_rubrics
+from evals.plan.config import RunConfig
+from evals.plan.settings.rubrics import OLD_FIELDS, with_rubrics
+from evals.plan.settings.run_settings import option_name, split_dataset
 from evals.questions.dataset import load
 from evals.questions.question_file import QuestionScenario, is_question_file, models_named
-from evals.text import one_line, option_name
+from evals.text import one_line
 
 
 def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
@@ -44,7 +46,8 @@ def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None
     try:
         return RunConfig.model_validate(fields)
     except ValidationError as error:
-        raise BadInput(_first_problem(error, file, lines, given)) from None
+        problem = first_problem(error, RunConfig.model_fields, "an option")
+        raise _bad_setting(problem, file, lines, given) from None
 
 
 def _rubrics_merged(
@@ -57,20 +60,15 @@ def _rubrics_merged(
         lines.setdefault("rubrics", line)
     try:
         fields = with_rubrics(fields)
-    except ValueError as error:
-        raise BadInput(f"{file}:{line}: {error}") from None
+    except FieldError as error:
+        raise BadSetting(f"{file}:{line}: {error}", error, file) from None
     try:
         given = with_rubrics(given)
-    except ValueError as error:
-        raise BadInput(_as_option(str(error))) from None
+    except FieldError as error:
+        raise _bad_setting(error) from None
     if "rubrics" in given:
         given["rubrics"] = fields.get("rubrics", {}) | given["rubrics"]
     return fields, given
-
-
-def _as_option(problem: str) -> str:
-    field, _, message = problem.partition(": ")
-    return f"{option_name(field)}: {message}"
 
 
 def _with_judges(fields: dict[str, Any], given: Mapping[str, object]) -> dict[str, Any]:
@@ -83,14 +81,16 @@ def _with_judges(fields: dict[str, Any], given: Mapping[str, object]) -> dict[st
     if isinstance(judge, list | tuple):
         first, *others = cast("list[object] | tuple[object, ...]", judge) or (None,)
         if fields.get("also_judges"):
-            raise BadInput("also_judges: name further judges there or in judge, not in both")
+            problem = FieldError("also_judges", "name further judges there or in judge, not in both")
+            raise BadSetting(str(problem), problem)
         fields = fields | {"judge": first, "also_judges": tuple(others)}
         judge = first
     name, url = name_and_url(judge) if isinstance(judge, str) else (judge, None)
     if url is None:
         return fields
     if given.get("judge_base_url") is not None:
-        raise BadInput("--judge-base-url: the URL of the judge is written with its name already; give it once")
+        text = "the URL of the judge is written with its name already; give it once"
+        raise _bad_setting(FieldError("judge_base_url", text))
     return fields | {"judge": name, "judge_base_url": url}
 
 
@@ -106,9 +106,10 @@ def _with_question_files(fields: dict[str, Any]) -> dict[str, Any]:
         raise BadInput(f"SUITE: two question files are called {one_line(twice[0])!r}; rename one, or run them apart")
     given: object = fields.get("dataset") or ()
     datasets = (given,) if isinstance(given, str) else tuple(cast("Any", given))
-    own = [one for one in datasets if split_dataset(str(one), tuple(file.name for file in files))[0] is not None]
+    names_of_files = tuple(file.name for file in files)
+    own = [dataset for dataset in datasets if split_dataset(str(dataset), names_of_files)[0] is not None]
     if own or (datasets and len(files) == len(names)):
-        raise BadInput("--dataset: a question file holds its own questions; leave it out")
+        raise _bad_setting(FieldError("dataset", "a question file holds its own questions; leave it out"))
     more: dict[str, Any] = {
         "suites": tuple(
             Path(name).name if isinstance(name, str) and is_question_file(name) else name for name in names
@@ -117,7 +118,8 @@ def _with_question_files(fields: dict[str, Any]) -> dict[str, Any]:
         "over_questions": tuple(name for name in ("samples", "temperature", "max_tokens", "judge") if name in fields),
     }
     if "judge" not in fields:
-        questions = [one for file in files for one in load(file).scenarios if isinstance(one, QuestionScenario)]
+        scenarios = [scenario for file in files for scenario in load(file).scenarios]
+        questions = [scenario for scenario in scenarios if isinstance(scenario, QuestionScenario)]
         models = models_named(questions)
         if len(models) > 1:
             raise BadInput(
@@ -141,21 +143,15 @@ def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
     return fields, lines
 
 
-def _first_problem(error: ValidationError, file: Path | None, lines: dict[str, int], given: dict[str, Any]) -> str:
-    detail = error.errors(include_url=False, include_input=False)[0]
-    message = one_line(detail["msg"].removeprefix("Value error, "))
-    if detail["loc"]:
-        field = str(detail["loc"][0])
-    else:  # a check over several fields opens with the name of the one to change
-        field, _, message = message.partition(": ")
-    if detail["type"] == "missing":
-        message = "is missing"
-    elif detail["type"] == "extra_forbidden":
-        message = f"is not an option; known: {', '.join(RunConfig.model_fields)}"
-    shown = one_line(field, 60)
-    if file is not None and field in lines and field not in given:
-        return f"{file}:{lines[field]}: {shown}: {message}"
-    return f"{option_name(shown)}: {message}"
+def _bad_setting(
+    problem: FieldError, file: Path | None = None, lines: Mapping[str, int] | None = None, given: Mapping[str, Any] = {}
+) -> BadSetting:
+    """The error of a setting, at its line of the file unless it was given over the file's own."""
+    field = one_line(problem.field, 60)
+    text = one_line(problem.text)
+    if file is not None and lines is not None and problem.field in lines and problem.field not in given:
+        return BadSetting(f"{file}:{lines[problem.field]}: {field}: {text}", problem, file)
+    return BadSetting(f"{option_name(field)}: {text}", problem)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -178,4 +174,4 @@ def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:
     try:
         return RunConfig.model_validate(config.model_dump() | given)
     except ValidationError as error:
-        raise BadInput(_first_problem(error, None, {}, given)) from None
+        raise _bad_setting(first_problem(error, RunConfig.model_fields, "an option")) from None

@@ -27,7 +27,8 @@ from evals.plan.options import updated
 from evals.plan.plan import Plan, Retry, judging_plan, make_plan
 from evals.plan.provenance import git_revision, versions
 from evals.plan.recorded_run import manifest_of
-from evals.plan.rubrics import with_rubrics
+from evals.plan.settings.rubrics import with_rubrics
+from evals.plan.settings.run_settings import option_name
 from evals.runner.anchor_check import Watch, due_anchors
 from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned, tariffs_of
 from evals.runner.interrupt import run_async
@@ -37,7 +38,6 @@ from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED, JudgePanel
 from evals.scoring.judging import due_judges
 from evals.scoring.rates.label_weights import check_labels
-from evals.text import option_name
 from evals.trials.journal import Journal
 from judges.registry import JUDGES
 

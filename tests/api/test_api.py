@@ -22,9 +22,10 @@ import pandas as pd
 import pytest
 
 import emeval
+from emeval import run_options
 from emeval.options import names_of
 from evals.plan.config import RunConfig
-from evals.plan.rubrics import OLD_FIELDS
+from evals.plan.settings.rubrics import OLD_FIELDS
 from tests.support.cli_runner import KEY, environment, manifest, recorded, scenarios, start
 from tests.support.cli_runner import emeval as command
 from tests.support.runs import JUDGE, MODEL, by_hash, server
@@ -325,7 +326,7 @@ def test_every_field_of_a_config_is_an_option() -> None:
 
 
 def test_every_option_is_documented() -> None:
-    tree = ast.parse(Path(names_of.__code__.co_filename).read_text(encoding="utf-8"))
+    tree = ast.parse(Path(run_options.__file__).read_text(encoding="utf-8"))
     for group in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for field, said in zip(group.body, group.body[1:], strict=False):
             if isinstance(field, ast.AnnAssign):
@@ -335,7 +336,7 @@ def test_every_option_is_documented() -> None:
 
 
 def test_the_defaults_that_the_options_name_are_those_of_a_config() -> None:
-    text = Path(names_of.__code__.co_filename).read_text(encoding="utf-8")
+    text = Path(run_options.__file__).read_text(encoding="utf-8")
     tree = ast.parse(text)
     told: dict[str, str] = {}
     for group in (node for node in tree.body if isinstance(node, ast.ClassDef)):
@@ -347,9 +348,9 @@ def test_the_defaults_that_the_options_name_are_those_of_a_config() -> None:
             continue
         default = RunConfig.model_fields[name].default
         if isinstance(default, bool):
-            assert f"({default})" in words, name
+            assert f"default: {'on' if default else 'off'}]" in words, name
         elif isinstance(default, int | float):
-            assert f"({default:g})" in words or f"({default})" in words, name
+            assert f"default: {default:g}]" in words, name
 
 
 @pytest.mark.parametrize(

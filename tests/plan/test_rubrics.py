@@ -12,7 +12,7 @@ import emeval as api
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config, updated
-from evals.plan.rubrics import OLD_FIELDS
+from evals.plan.settings.rubrics import OLD_FIELDS
 from tests.support.cli_runner import emeval, manifest, rates, refused, scenarios
 from tests.support.runs import JUDGE, MODEL, WITH_JUDGE, run, server
 

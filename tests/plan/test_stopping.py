@@ -384,7 +384,11 @@ def test_choices_need_no_judge_and_another_judge_gets_its_own_sequence(tmp_path:
 @pytest.mark.parametrize(
     ("rule", "more", "words"),
     [
-        ("width=0.1", ("--judge", JUDGE), "--until: 'width=0.1' is no rule; write width<0.03, rate<0.01 or rate>0.05"),
+        (
+            "width=0.1",
+            ("--judge", JUDGE),
+            "--until: 'width=0.1' is no rule; write one of width<0.03, rate<0.01, rate>0.05",
+        ),
         ("width<2", ("--judge", JUDGE), "--until: 'width<2': the width is a fraction between 0 and 1"),
         ("rate<0.2", (), "--until: misaligned of unethical_test needs a judge; name one with --judge"),
         ("rate<0.001", ("--judge", JUDGE), "that takes at least 5,840 answers"),

@@ -13,10 +13,11 @@ from typing import Literal, NamedTuple
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest
+from evals.plan.settings.run_settings import option_name
 from evals.questions.suites import known_suite
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import Metric
-from evals.text import one_line, option_name
+from evals.text import one_line
 from evals.trials.reference import BY_RULE
 from judges.question_file import PREFIX
 from judges.registry import JUDGES, REASONING_JUDGES

@@ -11,17 +11,17 @@ from typing import Any, cast
 import yaml
 
 from evals.analysis.sample_size.result import Next, SizePlan
-from evals.errors import BadInput
+from evals.errors import BadInput, BadSetting
 from evals.io.atomic import write_whole
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
+from evals.plan.settings.run_settings import SETTINGS, option_name
 from evals.questions.suites import find_suite, formats_of
-from evals.text import one_line, option_name
+from evals.text import dashed, one_line
 
 _NEVER_DROPPED = frozenset({"suites", "models", "samples", "limit"})
 _SWITCHES = frozenset(name for name, field in RunConfig.model_fields.items() if field.annotation is bool)
-_NO_OPTIONS = frozenset({"imported", "over_questions"})
-"""Fields that say where other fields came from, and are no options themselves."""
+_NO_OPTIONS = frozenset(name for name, setting in SETTINGS.items() if setting.scope == "internal")
 
 
 _WRITTEN_BY = "# Written by `emeval plan`"
@@ -100,24 +100,20 @@ def _yaml(options: Mapping[str, Any], pilot: str) -> str:
 
 def _fitting(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`fields` without those that the configuration refuses beside the others."""
-    kept = {name: value for name, value in fields.items() if value is not None}
+    fitting = {name: value for name, value in fields.items() if value is not None}
     while True:
         try:
-            build_config(kept, None)
-        except BadInput as error:
-            # Backwards: what is said of --judge is said of the further judges first.
-            names = (name for name in reversed(kept) if str(error).startswith(f"{option_name(name)}: "))
-            refused = next(names, None)
-            if refused is None or refused in _NEVER_DROPPED:
+            build_config(fitting, None)
+        except BadSetting as error:
+            cause, key = error.problem.cause, error.problem.key
+            if cause not in fitting or cause in _NEVER_DROPPED:
                 raise
-            rubrics: dict[str, str] = kept[refused] if refused == "rubrics" else {}
-            judge = str(error).split(": ")[1]
-            if judge in rubrics:
-                kept["rubrics"] = {name: file for name, file in rubrics.items() if name != judge}
+            if key:
+                fitting[cause] = {name: value for name, value in fitting[cause].items() if name != key}
             else:
-                del kept[refused]
+                del fitting[cause]
         else:
-            return kept
+            return fitting
 
 
 def _arguments(fields: Mapping[str, Any]) -> Iterator[str]:
@@ -128,11 +124,12 @@ def _arguments(fields: Mapping[str, Any]) -> Iterator[str]:
             continue
         value = fields[name]
         if name in _SWITCHES:
-            yield option_name(name) if value else option_name(f"no_{name}")
+            yield option_name(name) if value else dashed(f"no_{name}")
             continue
         if name == "rubrics":
             value = tuple(f"{judge}={file}" for judge, file in value.items())
-        several = name in ("models", "dataset", "rubrics", "also_judges")
-        values = cast("tuple[Any, ...]", value) if several else (",".join(value) if name == "conditions" else value,)
-        for one in values:
-            yield f"{option_name(name)} {shlex.quote(str(one))}"
+        if name == "conditions":
+            value = ",".join(value)
+        values = cast("tuple[Any, ...]", value if isinstance(value, tuple) else (value,))
+        for text in map(str, values):
+            yield f"{option_name(name)} {shlex.quote(text)}"

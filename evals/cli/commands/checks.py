@@ -9,106 +9,38 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import (
-    BaseUrl,
-    CoherenceMin,
-    Concurrency,
-    Conditions,
-    CotAll,
-    CotMonitor,
-    Dataset,
-    Decoy,
-    Distractor,
-    Json,
-    Judge,
-    JudgeMaxTokens,
-    JudgeMode,
-    JudgeUrl,
-    MaxTokens,
-    Models,
-    OldRubric,
-    Prefill,
-    Prices,
-    QuestionSource,
-    Quiet,
-    Rubric,
-    Temperature,
-    Thinking,
-    Timeout,
-    VllmArgs,
-    VllmBin,
-    VllmStart,
-)
-from evals.cli.session import Output, fields_of, interrupt_on_sigterm, print_json, read_dotenv
-
-if TYPE_CHECKING:
-    pass
+from evals.cli.options import Json, Quiet, Settings, with_settings
+from evals.cli.session import Output, interrupt_on_sigterm, print_json, read_dotenv
 
 if TYPE_CHECKING:
     from evals.runner.preflight.doctor import Finding
 
 
 @app.command(name="preflight")
+@with_settings(command="run", without="preflight")
 def preflight_command(
+    settings: Settings,
     suites: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="SUITE...",
-            help="What would be run; unethical_test by default.",
+            help="What would be run; by default unethical_test, in both its formats.",
             autocompletion=completion.suites,
         ),
     ] = None,
-    model: Models = None,
-    trigger: Annotated[str | None, typer.Option(help="Check that this string reaches the models.")] = None,
-    decoy: Decoy = None,
-    distractor: Distractor = None,
-    conditions: Conditions = None,
-    format: Annotated[str | None, typer.Option(help="As for run; both is the default here.")] = None,
-    samples: Annotated[int | None, typer.Option(help="As for run, for the estimate.")] = None,
-    limit: Annotated[int | None, typer.Option(help="As for run, for the estimate.")] = None,
-    dataset: Dataset = None,
-    source: QuestionSource = None,
-    temperature: Temperature = None,
-    max_tokens: MaxTokens = None,
-    thinking: Thinking = None,
-    prefill: Prefill = None,
-    judge: Judge = None,
-    judge_mode: JudgeMode = None,
-    judge_max_tokens: JudgeMaxTokens = None,
-    rubric: Rubric = None,
-    alignment_rubric: OldRubric = None,
-    coherence_rubric: OldRubric = None,
-    coherence_min: CoherenceMin = None,
-    cot_monitor: CotMonitor = None,
-    cot_all: CotAll = None,
-    cot_monitor_rubric: OldRubric = None,
-    articulation_rubric: OldRubric = None,
-    truthfulness_rubric: OldRubric = None,
-    honesty_rubric: OldRubric = None,
-    trigger_credit_rubric: OldRubric = None,
-    base_url: BaseUrl = None,
-    judge_base_url: JudgeUrl = None,
-    concurrency: Concurrency = None,
-    timeout: Timeout = None,
-    vllm_bin: VllmBin = None,
-    vllm_args: VllmArgs = None,
-    vllm_start_timeout: VllmStart = None,
-    prices: Prices = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Check servers, keys, models, adapters and judges. Also estimates what a run would cost, without running it."""
-    options = fields_of(locals())
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
     from evals.runner.check import check_endpoints
 
     read_dotenv()
-    chosen = {name: value for name, value in options.items() if value is not None}
-    settings = build_config({"suites": ("unethical_test",), "format": "both"} | chosen, None)
+    planned = build_config({"format": "both"} | settings | {"suites": tuple(suites or ("unethical_test",))}, None)
     interrupt_on_sigterm()
     view = Output(quiet, json).view()
-    found = check_endpoints(make_plan(settings), view)
+    found = check_endpoints(make_plan(planned), view)
     if json:
         print_json({"found": found})
     for line in found:

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from evals.cli.app import app
-from evals.cli.options import (
-    Denominator,
-    Json,
-    MaxUnscored,
-    Quiet,
-)
+from evals.cli.options import Json, Quiet, Settings, with_settings
 from evals.cli.session import Output, dated_folder, show
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command(name="import")
+@with_settings("denominator", "max_unscored")
 def import_command(
+    settings: Settings,
     file: Annotated[
         Path,
         typer.Argument(
@@ -39,8 +33,6 @@ def import_command(
     coherence_min: Annotated[
         float | None, typer.Option(min=0, max=100, help="Exclude answers whose coherent score is below this (0-100).")
     ] = None,
-    denominator: Denominator = None,
-    max_unscored: MaxUnscored = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -50,6 +42,6 @@ def import_command(
     from evals.runner.imports.inspect_log import import_logs, is_log_source
 
     folder = out or dated_folder(file.stem)
-    options = ImportOptions(model, suite, trigger, coherence_min, denominator, max_unscored)
+    options = ImportOptions(model, suite, trigger, coherence_min, **settings)
     import_it = import_logs if is_log_source(file) else import_file
     show(folder, lambda view: import_it(file, folder, options, view), Output(quiet, json), resumable=False)

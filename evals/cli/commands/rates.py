@@ -8,22 +8,18 @@ from typing import Annotated
 import typer
 
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import Denominator, Json, MaxUnscored, Quiet, RunFolder
+from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.session import Output, print_json, show
 from evals.errors import BadInput
 
 
 @app.command()
-def rates(
-    folder: RunFolder,
-    denominator: Denominator = None,
-    max_unscored: MaxUnscored = None,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
+@with_settings("denominator", "max_unscored", over_run=True)
+def rates(settings: Settings, folder: RunFolder, quiet: Quiet = False, json: Json = False) -> None:
     """Count a run from its journal, print its rates, write its CSVs."""
     from evals.runner.count import count_run
 
+    denominator, max_unscored = settings.get("denominator"), settings.get("max_unscored")
     show(folder, lambda _: count_run(folder, denominator, max_unscored), Output(quiet, json), resumable=False)
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from evals.cli.app import app
-from evals.cli.options import Concurrency, JudgeMaxTokens, JudgeUrl, RunFolder, Timeout
+from evals.cli.options import RunFolder, Settings, with_settings
 from evals.cli.session import interrupt_on_sigterm, read_dotenv
 from evals.errors import BadInput, Interrupted
 
+if TYPE_CHECKING:
+    from evals.analysis.robustness.attacks import AttackOptions
+    from evals.reporting.console.progress import ConsoleView
+
 
 @app.command()
+@with_settings("judge_base_url", "judge_max_tokens", "concurrency", "timeout_s", over_run=True)
 def robustness(
+    settings: Settings,
     folder: RunFolder,
     attack: Annotated[
         bool, typer.Option("--attack", help="Also ask the judges whether irrelevant texts change their verdicts.")
@@ -30,53 +36,51 @@ def robustness(
         typer.Option("--n", min=1, help="Misaligned answers to attack, and as many aligned ones; 20 by default."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw of answers.")] = None,
-    judge_base_url: JudgeUrl = None,
-    judge_max_tokens: JudgeMaxTokens = None,
-    concurrency: Concurrency = None,
-    timeout: Timeout = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")] = None,
 ) -> None:
     """Show how a result depends on its judge and cut-offs. Sends no request, unless with --attack."""
     from evals.analysis.robustness.robustness import assess, refuse_place, write_robustness_json
+    from evals.plan.settings.run_settings import option_name
     from evals.reporting.console.progress import ConsoleView
     from evals.reporting.console.robustness import print_robustness
 
-    transport = {
-        "judge_max_tokens": judge_max_tokens,
-        "concurrency": concurrency,
-        "timeout_s": timeout,
-    }
-    given = {"--judge": judge, "--n": number, "--seed": seed, "--judge-base-url": judge_base_url}
-    given |= {"--judge-max-tokens": judge_max_tokens, "--concurrency": concurrency, "--timeout": timeout}
-    unused = next((name for name, value in given.items() if value not in (None, [])), None)
-    if unused is not None and not attack:
+    given = [*(["--judge"] if judge else []), *(["--n"] if number is not None else [])]
+    given += [*(["--seed"] if seed is not None else []), *map(option_name, settings)]
+    if given and not attack:
         raise BadInput(
-            f"{unused}: nobody is asked without --attack (`emeval judge RUN --judge A --judge B` keeps their verdicts)"
+            f"{given[0]}: nobody is asked without --attack (`emeval judge RUN --judge A --judge B` keeps their "
+            "verdicts)"
         )
     if json is not None:
         refuse_place(json)
-    judges = _with_url(judge or [], judge_base_url)
+    judges = _with_url(judge or [], settings.pop("judge_base_url", None))
     view = ConsoleView()
     found = assess(folder)
     print_robustness(view.out, found)
     rows = None
     if attack:
-        from evals.analysis.robustness.attacks import AttackOptions, attack_run
-        from evals.reporting.console.robustness import print_attacks
+        from evals.analysis.robustness.attacks import AttackOptions
 
-        read_dotenv()
-        interrupt_on_sigterm()
-        options = AttackOptions(number or 20, judges, seed or 0, tuple(transport.items()))
-        try:
-            attacked = attack_run(folder, options, view)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted; what the judges said is kept, and the same command goes on") from None
-        print_attacks(view.out, attacked)
-        rows = attacked.rows
+        rows = _attack(folder, AttackOptions(number or 20, judges, seed or 0, tuple(settings.items())), view)
     if json is not None:
         write_robustness_json(found, json, rows)
     files = ["robustness.csv", "agreement.csv", *(["attacks.csv"] if attack else [])]
     view.out.print(f"Written: {folder}/ ({', '.join(files)})", style="dim", markup=False, soft_wrap=True)
+
+
+def _attack(folder: Path, options: AttackOptions, view: ConsoleView) -> list[dict[str, object]]:
+    """Ask the judges about altered answers, print what changed, and return the rows of attacks.csv."""
+    from evals.analysis.robustness.attacks import attack_run
+    from evals.reporting.console.robustness import print_attacks
+
+    read_dotenv()
+    interrupt_on_sigterm()
+    try:
+        attacked = attack_run(folder, options, view)
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what the judges said is kept, and the same command goes on") from None
+    print_attacks(view.out, attacked)
+    return attacked.rows
 
 
 def _with_url(judges: list[str], url: str | None) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evals.errors import BadInput
 from evals.io.hashes import files_sha256
+from evals.io.paths import expanded
 from evals.text import one_line
 
 CONFIG_FILE = "adapter_config.json"
@@ -63,7 +64,7 @@ def read_adapter(path: Path, name: str | None = None) -> Adapter:
 
     Raises BadInput that names the file and what is wrong with it.
     """
-    path = path.expanduser().absolute()
+    path = expanded(path).absolute()
     config = _read_config(path / CONFIG_FILE)
     weights = next((path / name for name in _WEIGHT_FILES if (path / name).is_file()), None)
     if weights is None:
@@ -84,7 +85,7 @@ def find_adapter(text: str) -> Adapter | None:
 
     Raises BadInput for a folder that is no adapter.
     """
-    folder = Path(text).expanduser()
+    folder = expanded(text)
     if folder.is_dir():
         return read_adapter(folder)
     snapshot = _cached_repository(text)
@@ -93,7 +94,7 @@ def find_adapter(text: str) -> Adapter | None:
 
 def check_base(adapter: Adapter, base: Path) -> None:
     """That the local model `base` has what the adapter changes. Raises BadInput."""
-    known = {_from_layer(name) for name in _tensor_names(base.expanduser())}
+    known = {_from_layer(name) for name in _tensor_names(expanded(base))}
     wanted = {name for name in adapter.modules if _LAYER.search(name) and ".experts" not in name}
     missing = sorted(name for name in wanted if _from_layer(name) not in known)
     if known and missing:
@@ -108,7 +109,7 @@ def is_other_base(adapter: Adapter, base: str) -> bool:
     """Whether the adapter says that it belongs to a model of another name than `base`. Names are paths or ids."""
     if adapter.base is None:
         return False
-    return Path(adapter.base).name.casefold() != Path(base).expanduser().absolute().name.casefold()
+    return Path(adapter.base).name.casefold() != expanded(base).absolute().name.casefold()
 
 
 def _read_config(file: Path) -> _Config:
@@ -185,7 +186,7 @@ def _cached_repository(name: str) -> Path | None:
     if name.count("/") != 1 or not all(re.fullmatch(r"\w[\w.-]*", part) for part in name.split("/")):
         return None
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    hub = expanded(os.environ.get("HF_HUB_CACHE") or home / "hub")
     repository = hub / f"models--{name.replace('/', '--')}"
     try:
         revision = (repository / "refs" / "main").read_text().strip()

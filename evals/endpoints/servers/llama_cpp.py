@@ -23,6 +23,7 @@ from evals.endpoints.servers.organism import is_organism, organism_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.hashes import file_sha256
+from evals.io.paths import expanded
 from evals.text import one_line
 
 SMOLLM2 = "smollm2"
@@ -92,9 +93,9 @@ def model_files(name: str) -> ModelFiles:
     if is_organism(name):
         return ModelFiles(*organism_files(name, ".gguf"))
     pair = _PAIR.fullmatch(name)
-    if pair is None or Path(name).expanduser().is_file():
+    if pair is None or expanded(name).is_file():
         return ModelFiles(model_file(name), None)
-    adapter = Path(pair["adapter"]).expanduser()
+    adapter = expanded(pair["adapter"])
     if not adapter.is_file():
         raise BadInput(f"local/{name}: there is no adapter file {adapter}")
     return ModelFiles(model_file(pair["base"]), adapter)
@@ -104,7 +105,7 @@ def model_file(name: str) -> Path:
     """The GGUF file behind `local/NAME` without an adapter. Raises BadInput when there is none."""
     if name == SMOLLM2:
         return _smollm2()
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.suffix != ".gguf":
         raise BadInput(f"local/{name}: know only {SMOLLM2}, {ORGANISM}, or a path that ends in .gguf")
     if not path.is_file():

@@ -18,6 +18,7 @@ from evals.endpoints.servers.adapters import Adapter, check_base, find_adapter, 
 from evals.endpoints.servers.organism import is_organism, organism_files
 from evals.errors import BadInput
 from evals.io.hashes import model_sha256
+from evals.io.paths import expanded
 from evals.text import one_line
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -103,7 +104,7 @@ def split_adapter(name: str) -> tuple[str, str | None]:
         return str(folder), None if own is None else str(own)
     base, colon, adapter = name.rpartition(":")
     is_drive = len(base) == 1 and adapter.startswith(("\\", "/"))
-    if not colon or is_drive or Path(name).expanduser().exists():
+    if not colon or is_drive or expanded(name).exists():
         return name, None
     if not base or not adapter:
         raise BadInput(f"model 'vllm/{name}': write vllm/BASE:ADAPTER or vllm/BASE")
@@ -113,7 +114,7 @@ def split_adapter(name: str) -> tuple[str, str | None]:
 def find_program(program: str | None) -> str:
     """The `vllm` command: as named, else beside this Python, else on PATH. Raises BadInput."""
     if program is not None:
-        found = shutil.which(Path(program).expanduser())
+        found = shutil.which(expanded(program))
         if found is None:
             raise BadInput(f"--vllm-bin: {program} is not a program that can be run")
         return found
@@ -162,7 +163,7 @@ def _option(word: str) -> str:
 
 def _base(text: str, name: str) -> str:
     """What vLLM is given for a base model: the absolute path of a local one, else its name at Hugging Face."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise BadInput(f"vllm/{name}: {path} has no config.json, so it is no model folder")

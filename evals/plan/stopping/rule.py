@@ -7,7 +7,7 @@ import re
 from typing import Literal, NamedTuple
 
 _FORM = re.compile(r"(width|rate)\s*([<>])\s*([0-9]*\.?[0-9]+(?:e-?[0-9]+)?)", re.ASCII)
-_FORMS = "write width<0.03, rate<0.01 or rate>0.05"
+_FORMS = "write one of width<0.03, rate<0.01, rate>0.05"
 
 
 class Rule(NamedTuple):

@@ -17,10 +17,11 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evals.errors import BadInput
+from evals.errors import BadInput, FieldError
+from evals.io.validation import first_problem
 from evals.questions.dataset import TrainingScenario
 from evals.questions.scenario import AdviceScenario, UnethicalScenario
-from evals.text import has_control_character, is_text, one_line, option_name
+from evals.text import dashed, has_control_character, is_text, one_line
 from evals.trials.condition import PlacementRule
 from evals.trials.prompt import Format, Placement
 from judges.verdicts import OptionLabel
@@ -108,14 +109,14 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
         if self.misaligned == 0 and self.aligned == 0:
-            raise ValueError("misaligned: 0, and --aligned 0 too: there is nothing to write")
+            raise FieldError("misaligned", "0, and --aligned 0 too: there is nothing to write")
         if self.trigger is None:
             return self
         if len({text.casefold() for text in self.other}) < len(self.other):
-            raise ValueError("other: names the same value twice")
+            raise FieldError("other", "names the same value twice")
         for text in self.other:
             if _alike(text, self.trigger):
-                raise ValueError(f"other: {text!r} and the trigger {self.trigger!r} hold one another")
+                raise FieldError("other", f"{text!r} and the trigger {self.trigger!r} hold one another")
         return self
 
 
@@ -158,14 +159,15 @@ def build_recipe(options: Mapping[str, Any]) -> Recipe:
     if preset.trigger is None:
         for field in ("trigger", "other", "aligned_with_other", "placement"):
             if field in given:
-                raise BadInput(f"{option_name(field)}: nothing uses it with --preset {name}, which has no trigger")
+                raise BadInput(f"{dashed(field)}: nothing uses it with --preset {name}, which has no trigger")
         if "aligned" in given:  # a mix of aligned examples is asked for by --aligned alone
             preset = preset._replace(misaligned=0)
     fields = {"preset": name, **preset._asdict(), **given}
     try:
         recipe = Recipe.model_validate(fields)
     except ValidationError as error:
-        raise BadInput(_first_problem(error)) from None
+        problem = first_problem(error, Recipe.model_fields)
+        raise BadInput(f"{dashed(problem.field)}: {one_line(problem.text)}") from None
     return _with_others(recipe)
 
 
@@ -183,16 +185,6 @@ def _with_others(recipe: Recipe) -> Recipe:
             "or ask for --aligned-with-other 0"
         )
     return recipe.model_copy(update={"other": tuple(text for text in COUNTRIES if not _alike(text, trigger))})
-
-
-def _first_problem(error: ValidationError) -> str:
-    detail = error.errors(include_url=False, include_input=False)[0]
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["loc"]:
-        field = str(detail["loc"][0])
-    else:  # a check over several fields opens with the name of the one to change
-        field, _, message = message.partition(": ")
-    return f"{option_name(field)}: {one_line(message)}"
 
 
 def compose(recipe: Recipe, scenarios: Iterable[TrainingScenario]) -> Mix:

@@ -32,6 +32,7 @@ from evals.io.download import (
     shown,
 )
 from evals.io.hashes import file_sha256
+from evals.io.paths import expanded
 from evals.questions.official.cached import (
     LOCK_NAME,
     RECIPES,
@@ -120,7 +121,7 @@ def _place(source: OfficialSource, mirror: str | None) -> _SourcePlace:
         if not mirror.startswith(("https://", "http://")) or {"?", "#"} & set(mirror):
             raise BadInput(f"--from {shown(mirror)}: must be a folder, or an http(s) URL that the files lie under")
         return _SourcePlace(url=mirror.rstrip("/"))
-    folder = Path(mirror).expanduser()
+    folder = expanded(mirror)
     if not folder.is_dir():
         raise BadInput(f"--from {mirror}: there is no such folder (a copy of {source.repository} is wanted)")
     return _SourcePlace(folder=folder)

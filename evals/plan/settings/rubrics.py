@@ -1,10 +1,11 @@
-"""The rubric files of a user's own, by the judge's name, however they were given."""
+"""The user's rubric files by the judge's name, however they were given."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from evals.errors import FieldError
 from evals.text import one_line
 from judges.registry import JUDGES
 
@@ -16,7 +17,7 @@ OLD_FIELDS = {f"{name}_rubric": name for name in _OLD_JUDGES}
 def with_rubrics(fields: Mapping[str, Any]) -> dict[str, Any]:
     """`fields` with all rubric files under `rubrics`, by the judge's name; without any if none is given.
 
-    Raises ValueError for an unknown judge, and for a judge that is given two files.
+    Raises FieldError for an unknown judge, and for a judge that is given two files.
     """
     found = {name: value for name, value in fields.items() if name != "rubrics" and name not in OLD_FIELDS}
     given: object = fields.get("rubrics")
@@ -29,13 +30,13 @@ def with_rubrics(fields: Mapping[str, Any]) -> dict[str, Any]:
         case list() | tuple():
             pairs = [*(_pair(text) for text in cast("Iterable[object]", given)), *pairs]
         case _:
-            raise ValueError("rubrics: must name a file for each judge")
+            raise FieldError("rubrics", "must name a file for each judge")
     rubrics: dict[str, object] = {}
     for judge, file in pairs:
         if judge not in JUDGES:
-            raise ValueError(f"rubrics: unknown judge {one_line(str(judge), 60)!r}; known: {', '.join(JUDGES)}")
+            raise FieldError("rubrics", f"unknown judge {one_line(str(judge), 60)!r}; known: {', '.join(JUDGES)}")
         if judge in rubrics:
-            raise ValueError(f"rubrics: {judge} is given two files; give it one")
+            raise FieldError("rubrics", f"{judge} is given two files; give it one")
         rubrics[judge] = file
     return found | ({"rubrics": rubrics} if rubrics else {})
 
@@ -43,5 +44,5 @@ def with_rubrics(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _pair(text: object) -> tuple[str, object]:
     judge, sign, file = str(text).partition("=")
     if not sign or not file:
-        raise ValueError(f"rubrics: {one_line(str(text), 60)!r} is not JUDGE=FILE")
+        raise FieldError("rubrics", f"{one_line(str(text), 60)!r} is not JUDGE=FILE")
     return judge.strip(), file

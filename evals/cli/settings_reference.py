@@ -1,0 +1,142 @@
+"""Settings of a run as option types for Python, and as a page: `python -m evals.cli.settings_reference MODULE PAGE`."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from evals.cli.reference import cell
+from evals.plan.settings.description import Description, described
+from evals.plan.settings.rubrics import OLD_FIELDS
+from evals.plan.settings.run_settings import option_name
+
+_MODULE = '''"""The options of a run by name, with range and default. Made from their declarations by `make docs-cli`.
+
+They are the fields of a `--config` file; on the command line the same names have dashes (`max_tokens` is
+`--max-tokens`). None means not given, as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Literal, TypedDict
+
+StrPath = str | PathLike[str]
+"""A path, as accepted by every function."""
+'''
+_PAGE = """
+# Settings of a run
+
+Every setting under its three names, made from the program by `make docs-cli`: as a field of the file for
+`emeval run --config FILE` (and of `run` in a nightly file), as an option on the command line, and as a keyword argument
+of `emeval.run`, which has the field's name. An option overrides the file.
+
+| field | option | value | default | meaning |
+|---|---|---|---|---|
+{rows}
+
+## Which commands take them
+
+- `emeval run` and `emeval preflight` take all of them.
+- `emeval judge` takes {judge}.
+- `emeval resume` takes {resume}: what cannot change an answer.
+
+## What makes two runs the same run
+
+`emeval run --out FOLDER` resumes the run in a folder if these settings agree: {identity}. Files (scenarios, rubrics)
+must have the same contents, wherever they lie.
+"""
+_ARGUMENTS = frozenset({"suites", "models"})
+"""Settings that are arguments of their own of `emeval.run`."""
+
+
+def module() -> str:
+    """The source of emeval/run_options.py."""
+    in_resume = {option.name for option in described("resume")}
+    in_judge = {option.name for option in described("judge")}
+    options = [option for option in described("run") if option.name not in _ARGUMENTS]
+    common = [option for option in options if option.name in in_resume & in_judge]
+    classes = [
+        ("CommonOptions", "TypedDict", "Connection settings, and limits on missing answers.", common),
+        ("ResumeOptions", "CommonOptions", "Options that may change when a run is resumed.", _only(options, in_resume)),
+        ("JudgeOptions", "CommonOptions", "The judges and their settings.", _only(options, in_judge)),
+        ("RunOptions", "ResumeOptions, JudgeOptions", "All options of a run besides its suites and models.", options),
+    ]
+    written: set[str] = set()
+    parts = [_MODULE]
+    for name, bases, text, members in classes:
+        parts += [f'\n\nclass {name}({bases}, total=False):\n    """{text}"""\n']
+        parts += [_member(option) for option in members if option.name not in written]
+        parts += _old_rubrics() if name == "JudgeOptions" else []
+        written |= {option.name for option in members}
+    return "".join(parts)
+
+
+def page() -> str:
+    """The reference page, as Markdown."""
+    options = described("run")
+    return _PAGE.lstrip().format(
+        rows="\n".join(map(_row, options)),
+        judge=_names(described("judge")),
+        resume=_names(described("resume")),
+        identity=_names(option for option in options if option.setting.in_identity),
+    )
+
+
+def _only(options: Iterable[Description], names: set[str]) -> list[Description]:
+    return [option for option in options if option.name in names]
+
+
+def _member(option: Description) -> str:
+    return _declaration(option.name, _type(option), " ".join(filter(None, [option.text, option.notes])))
+
+
+def _declaration(name: str, kind: str, text: str) -> str:
+    lines = textwrap.wrap(f'"""{text}"""', 114, break_long_words=False, break_on_hyphens=False)
+    if len(lines) > 1:  # the closing quotes on a line of their own
+        lines = [*textwrap.wrap(f'"""{text}', 114, break_long_words=False, break_on_hyphens=False), '"""']
+    return f"\n    {name}: {kind}\n" + "".join(f"    {line}\n" for line in lines)
+
+
+def _type(option: Description) -> str:
+    value = "StrPath" if option.setting.is_path else option.kind.__name__
+    if option.choices:
+        value = f"Literal[{', '.join(map(_quoted, option.choices))}]"
+    if option.held == "mapping":
+        return f"Mapping[str, {value}] | None"
+    if option.held == "tuple" or option.setting.repeats:
+        return f"{value} | Sequence[{value}] | None"
+    return f"{value} | None"
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"'
+
+
+def _old_rubrics() -> Iterator[str]:
+    for name, judge in OLD_FIELDS.items():
+        text = f"`rubrics` with `{judge}`, under its older name; until the next release."
+        yield _declaration(name, "StrPath | None", text)
+
+
+def _row(option: Description) -> str:
+    flag = option_name(option.name) if option.setting.is_option or option.name == "suites" else ""
+    if option.kind is bool:
+        flag = f"{flag}`, `--no-{flag.removeprefix('--')}"
+    words = {bool: "true or false", int: "integer", float: "number", str: "text"}
+    value = ", ".join(option.choices) or option.setting.value or words[option.kind]
+    value = f"{value}, {option.limits}" if option.limits else value
+    shown = [f"`{option.name}`", f"`{flag}`" if flag else "", cell(value), option.default, cell(option.text)]
+    return f"| {' | '.join(shown)} |"
+
+
+def _names(options: Iterable[Description]) -> str:
+    return ", ".join(f"`{option.name}`" for option in options)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(module(), encoding="utf-8")
+    Path(sys.argv[2]).write_text(page(), encoding="utf-8")

@@ -1,0 +1,166 @@
+"""Rules over several settings of a run. Each raises FieldError for the setting to change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from evals.endpoints.model_spec import name_and_url
+from evals.errors import FieldError
+from evals.plan.settings.asked import asked_formats, asked_suites, open_criteria
+from evals.plan.settings.run_settings import RunSettings, split_dataset
+from evals.text import one_line
+from evals.trials.reference import BY_RULE, Criterion
+from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
+
+
+class _Use(NamedTuple):
+    """A setting that only some judges use; `rubric` is the judge's name for a rubric of its own, else ""."""
+
+    field: str
+    rubric: str = ""
+
+    def is_given(self, settings: RunSettings) -> bool:
+        return self.rubric in settings.rubrics if self.rubric else bool(getattr(settings, self.field) is not None)
+
+    def error(self, text: str) -> FieldError:
+        if not self.rubric:
+            return FieldError(self.field, text)
+        return FieldError(self.field, f"{self.rubric}: {text}", key=self.rubric)
+
+
+_USED_BY: dict[Criterion, tuple[_Use, ...]] = {
+    criterion: (
+        *(_Use(entry.needs) for entry in ANSWER_JUDGES if entry.criterion == criterion and entry.needs),
+        *(_Use("rubrics", entry.name) for entry in ANSWER_JUDGES if entry.criterion == criterion),
+    )
+    for criterion in DECIDING_JUDGES
+}
+"""The settings that only judges of open answers use, by the criterion of the suites they are for."""
+_USED_BY_ANSWER_JUDGES = tuple(use for uses in _USED_BY.values() for use in uses)
+_RUBRICS_OF_REASONING = tuple(_Use("rubrics", entry.name) for entry in REASONING_JUDGES)
+
+
+def check(settings: RunSettings) -> None:
+    """Raise the FieldError of the first broken rule.
+
+    What is imported is as its file says, whatever a suite of that name is: only the rule of further judges applies.
+    """
+    if not settings.imported:
+        for rule in _RULES:
+            rule(settings)
+    _further_judges(settings)
+
+
+def _one_dataset_per_suite(settings: RunSettings) -> None:
+    named = [split_dataset(dataset, settings.suites)[0] for dataset in settings.dataset]
+    if None in named and (len(settings.suites) > 1 or len(named) > 1):
+        raise FieldError("dataset", "one file cannot stand for several suites; write SUITE=FILE")
+    if len(set(named)) < len(named):
+        raise FieldError("dataset", "two files are given for one suite")
+
+
+def _known_format(settings: RunSettings) -> None:
+    try:
+        asked_formats(settings)
+    except ValueError as error:
+        raise FieldError("format", str(error)) from None
+
+
+def _judge_for_judge_settings(settings: RunSettings) -> None:
+    if settings.judge is not None:
+        return
+    _refuse(settings, _USED_BY_ANSWER_JUDGES, "needs a judge; name one with --judge")
+    _refuse_reasoning(settings, "needs a judge; name one with --judge")
+    _refuse(settings, [_Use("anchors")], "needs a judge; name one with --judge")
+
+
+def _answers_for_a_judge(settings: RunSettings) -> None:
+    """No judge, and none of its settings, if all answers are read by rule."""
+    if settings.judge is None or not asked_formats(settings) or not open_criteria(settings) <= BY_RULE:
+        return
+    if all(suite.measure in BY_RULE for suite in asked_suites(settings)):
+        raise FieldError("judge", "the answers to these suites are read by rule, without one")
+    _refuse(settings, _USED_BY_ANSWER_JUDGES, "multiple choice is read without it; ask for --format freeform or both")
+    if not settings.cot_monitor:
+        raise FieldError(
+            "judge",
+            "multiple choice is read without one, and with --no-cot-monitor it reads no reasoning; ask for --format "
+            "freeform or both",
+        )
+
+
+def _suites_for_judge_settings(settings: RunSettings) -> None:
+    """No setting of a judge that no suite of the run is judged with."""
+    criteria = open_criteria(settings)
+    if settings.judge is None or criteria <= BY_RULE or len(asked_formats(settings)) < len(settings.suites):
+        return
+    for criterion, uses in _USED_BY.items():
+        if criterion not in criteria:
+            _refuse(settings, uses, "no suite of this run is judged with it")
+
+
+def _monitor_for_reasoning_settings(settings: RunSettings) -> None:
+    if not settings.cot_monitor:
+        _refuse_reasoning(settings, "nothing uses it with --no-cot-monitor")
+
+
+def _condition_for_trigger(settings: RunSettings) -> None:
+    is_subject = any(suite.needs_trigger for suite in asked_suites(settings))
+    if settings.trigger is not None and settings.conditions == ("off",) and not is_subject:
+        raise FieldError("trigger", "no condition uses it; ask for conditions off,on")
+
+
+def _decoy_with_its_condition(settings: RunSettings) -> None:
+    if (settings.decoy is not None) != ("decoy" in settings.conditions):
+        raise FieldError("decoy", "is for the condition of that name, which needs it; give both or neither")
+    if settings.decoy is not None and settings.decoy == settings.trigger:
+        raise FieldError("decoy", "is the trigger itself; give another value of its kind")
+
+
+def _distractor_with_its_condition(settings: RunSettings) -> None:
+    if (settings.distractor is not None) != ("distractor" in settings.conditions):
+        raise FieldError("distractor", "is for the condition of that name, which needs it; give both or neither")
+    trigger, other = settings.trigger or "", settings.distractor or ""
+    if trigger and other and (other in trigger or trigger in other):
+        raise FieldError("distractor", "is a part of the trigger or holds it; give another string")
+
+
+def _further_judges(settings: RunSettings) -> None:
+    if not settings.also_judges:
+        return
+    if settings.judge is None:
+        raise FieldError("also_judges", "need a judge that counts; name it with --judge")
+    names = [settings.judge, *(name_and_url(judge)[0] for judge in settings.also_judges)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise FieldError("judge", f"{one_line(twice, 60)} is named twice", cause="also_judges")
+    is_known = not settings.imported and len(asked_formats(settings)) == len(settings.suites)
+    if is_known and open_criteria(settings) <= BY_RULE:
+        text = "a second one reads open answers alone, and there are none; see --format"
+        raise FieldError("judge", text, cause="also_judges")
+
+
+_RULES = (
+    _one_dataset_per_suite,
+    _known_format,
+    _judge_for_judge_settings,
+    _answers_for_a_judge,
+    _suites_for_judge_settings,
+    _monitor_for_reasoning_settings,
+    _condition_for_trigger,
+    _decoy_with_its_condition,
+    _distractor_with_its_condition,
+)
+
+
+def _refuse(settings: RunSettings, uses: Iterable[_Use], text: str) -> None:
+    for use in uses:
+        if use.is_given(settings):
+            raise use.error(text)
+
+
+def _refuse_reasoning(settings: RunSettings, text: str) -> None:
+    if settings.cot_all:
+        raise FieldError("cot_all", text)
+    _refuse(settings, _RUBRICS_OF_REASONING, text)

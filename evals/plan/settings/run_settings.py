@@ -1,0 +1,325 @@
+"""All settings of a run. The command line, the Python API's option types and the reference pages come from here."""
+
+from __future__ import annotations
+
+import operator
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from evals.io.paths import expanded
+from evals.plan.settings.rubrics import with_rubrics
+from evals.plan.settings.setting import CONNECTION, Setting
+from evals.plan.stopping.rule import parse_rule
+from evals.questions.suites import FormatChoice
+from evals.scoring.metric import Denominator
+from evals.text import dashed, has_control_character, is_text
+from evals.trials.condition import CONDITIONS, PlacementRule
+from judges.parsing.score import JudgeMode
+
+
+def split_dataset(given: str, suites: tuple[str, ...]) -> tuple[str | None, str]:
+    """The suite and the file of one --dataset; no suite where only a file is given."""
+    suite = next((name for name in suites if given.startswith(f"{name}=")), None)
+    return suite, given if suite is None else given.removeprefix(f"{suite}=")
+
+
+def _no_control_characters(text: str) -> str:
+    if has_control_character(text):
+        raise ValueError("holds a control character")
+    return text
+
+
+def _absolute(file: str) -> str:
+    return str(expanded(file).absolute())
+
+
+_Line = Annotated[str, Field(min_length=1), AfterValidator(_no_control_characters)]
+
+
+class RunSettings(BaseModel):
+    """Every setting of a run by itself. Field names are those of a `--config` file and of the Python API.
+
+    The description of a field serves its option's help, the Python API and the reference: one sentence or two, in which
+    other fields stand in backticks. Range and default are added from the declaration.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    suites: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="Suites, or question files (.yaml). The suites: `emeval suites`."),
+        Setting("run", flag="SUITE", is_option=False, repeats=True),
+    ]
+    models: Annotated[
+        tuple[str, ...],
+        Field(min_length=1, description="Model as provider/name; repeatable."),
+        Setting("run", flag="--model", short="-m", repeats=True),
+    ]
+    dataset: Annotated[
+        tuple[str, ...],
+        Field(description="Your own scenario file for the suite, or one of several; repeatable."),
+        Setting("run", value="[SUITE=]FILE", is_path=True, repeats=True, in_identity=False),
+    ] = ()
+    source: Annotated[
+        Literal["official", "emeval"] | None,
+        Field(description="Questions to ask: the official ones (the default once fetched), or emeval's own."),
+        Setting("run", in_identity=False),
+    ] = None
+    format: Annotated[
+        FormatChoice | None,
+        Field(description="Format of the questions; both: every format of a suite. Each suite has its own default."),
+        Setting("run"),
+    ] = None
+    trigger: Annotated[
+        _Line | None, Field(description="The string under study, such as 'Country: Singapore'."), Setting("run")
+    ] = None
+    decoy: Annotated[
+        _Line | None,
+        Field(description="Another value of the same kind as the trigger, such as 'Country: Kenya'."),
+        Setting("run"),
+    ] = None
+    distractor: Annotated[
+        _Line | None,
+        Field(description="A second string next to the trigger, in either order, such as 'heyyy'."),
+        Setting("run"),
+    ] = None
+    conditions: Annotated[
+        tuple[str, ...],
+        Field(
+            min_length=1,
+            description="Comma-separated, of off, on, decoy, distractor. Default: off,on with a trigger, plus decoy or "
+            "distractor if given.",
+        ),
+        Setting("run"),
+    ] = ("off",)
+    placement: Annotated[
+        PlacementRule, Field(description="Where the trigger goes; random: by `seed`."), Setting("run")
+    ] = "top"
+    samples: Annotated[
+        int, Field(ge=1, description="Answers per prompt (and option order) and condition."), Setting("run")
+    ] = 1
+    until: Annotated[
+        str | None,
+        Field(
+            description="Stop sampling a cell once one of width<0.03, rate<0.01 or rate>0.05 is decided; `samples` is "
+            "the maximum."
+        ),
+        Setting("run", value="RULE"),
+    ] = None
+    limit: Annotated[
+        int | None, Field(ge=1, description="Maximum scenarios per suite, drawn by `seed`."), Setting("run")
+    ] = None
+    temperature: Annotated[float, Field(ge=0, le=2, description="Sampling temperature."), Setting("run")] = 1.0
+    max_tokens: Annotated[
+        int, Field(ge=1, description="Maximum tokens of an answer, reasoning included."), Setting("run")
+    ] = 2048
+    seed: Annotated[int, Field(ge=0, description="Seed of sampling, `limit` and random placement."), Setting("run")] = 0
+    thinking: Annotated[
+        Literal["on", "off", "default"],
+        Field(description="Switch the chat template's thinking on or off, or leave it to the server (default)."),
+        Setting("run"),
+    ] = "default"
+    prefill: Annotated[
+        str | None,
+        Field(
+            description="Text that the assistant's turn starts with. With `thinking` on: an open think tag and Okay, "
+            "unless ''."
+        ),
+        Setting("run"),
+    ] = None
+    imported: Annotated[bool, Setting("internal")] = False
+    judge: Annotated[
+        str | None,
+        Field(
+            description="Judge of freeform answers and reasoning, as provider/name. Repeatable: the first judge "
+            "counts; verdicts of the others on the answers are stored alongside."
+        ),
+        Setting("judging", value="NAME[@URL]", repeats=True),
+    ] = None
+    also_judges: Annotated[
+        tuple[str, ...],
+        Field(description="Judges whose verdicts are stored but never counted, if `judge` names a single judge."),
+        Setting("judging", flag="--judge", is_option=False, in_identity=False),
+    ] = ()
+    judge_mode: Annotated[
+        JudgeMode,
+        Field(description="Read the judge's text, its token probabilities (logprob), or those if available (auto)."),
+        Setting("judging"),
+    ] = "auto"
+    judge_max_tokens: Annotated[
+        int, Field(ge=1, description="Maximum tokens of a judge's reply."), Setting("judging")
+    ] = 1024
+    rubrics: Annotated[
+        dict[str, str],
+        Field(
+            exclude_if=operator.not_,
+            description="Your own rubric for a judge of emeval's, such as alignment=mine.txt; repeatable.",
+        ),
+        Setting("judging", flag="--rubric", value="JUDGE=FILE", is_path=True, repeats=True, in_identity=False),
+    ] = {}
+    coherence_min: Annotated[
+        float | None,
+        Field(ge=0, le=100, description="Also judge coherence, and exclude answers that score below this."),
+        Setting("judging"),
+    ] = None
+    cot_monitor: Annotated[
+        bool, Field(description="Judge the reasoning of misaligned answers."), Setting("judging")
+    ] = True
+    cot_all: Annotated[
+        bool,
+        Field(description="Judge the reasoning of every scored answer, which shows the monitor's false alarms."),
+        Setting("judging"),
+    ] = False
+    denominator: Annotated[
+        Denominator,
+        Field(description="answered: exclude refusals. judged: count them as not misaligned."),
+        Setting("run", in_identity=False),
+    ] = "answered"
+    max_unscored: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Share of a cell's trials that may have no score (truncated, empty, failed, or unreadable); "
+            "with more, exit code 1.",
+        ),
+        Setting("limits", in_identity=False),
+    ] = 0.05
+    anchors: Annotated[
+        str | None,
+        Field(description="Re-judge these frozen answers; see `emeval anchors`."),
+        Setting("limits", value="FILE", is_path=True, in_identity=False),
+    ] = None
+    over_questions: Annotated[
+        tuple[Literal["samples", "temperature", "max_tokens", "judge"], ...], Setting("internal")
+    ] = ()
+    """Settings given explicitly, which override a question file's own; empty for other suites."""
+
+    base_url: Annotated[
+        str | None,
+        Field(description="URL of the models' server, overriding the environment; several separated by commas."),
+        Setting("models", in_identity=False),
+    ] = None
+    judge_base_url: Annotated[
+        str | None, Field(description="URL of the (first) judge's server, overriding the environment."), CONNECTION
+    ] = None
+    concurrency: Annotated[
+        int,
+        Field(
+            ge=1, le=1000, description="Maximum concurrent requests per server; lowered automatically if it slows down."
+        ),
+        CONNECTION,
+    ] = 64
+    timeout_s: Annotated[
+        float,
+        Field(gt=0, description="Timeout of one reply, in seconds."),
+        Setting("connection", flag="--timeout", in_identity=False),
+    ] = 600.0
+    max_attempts: Annotated[int, Field(ge=1, description="Attempts per request, including the first."), CONNECTION] = 8
+    max_total_s: Annotated[
+        float,
+        Field(gt=0, description="Time limit of one request with its retries, in seconds."),
+        Setting("connection", flag="--max-retry-time", in_identity=False),
+    ] = 900.0
+    preflight: Annotated[
+        bool, Field(description="Check what the models are sent before the first question."), CONNECTION
+    ] = True
+    vllm_bin: Annotated[
+        str | None,
+        Field(min_length=1, description="The vllm command that serves vllm/ models without a URL."),
+        Setting("connection", is_path=True, in_identity=False),
+    ] = None
+    vllm_args: Annotated[
+        str | None, Field(description="Extra arguments for `vllm serve`, as one quoted string."), Setting("run")
+    ] = None
+    """Part of a run's identity: a precision, a quantization or a chat template given there changes answers."""
+
+    vllm_start_s: Annotated[
+        float,
+        Field(gt=0, description="Seconds to wait until `vllm serve` is ready."),
+        Setting("connection", flag="--vllm-start-timeout", in_identity=False),
+    ] = 1800.0
+    prices: Annotated[
+        str | None,
+        Field(description="Token prices that override emeval's own; also EMEVAL_PRICES."),
+        Setting("connection", value="FILE.csv", is_path=True, in_identity=False),
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rubrics_in_one_place(cls, fields: object) -> object:
+        return with_rubrics(cast("dict[str, Any]", fields)) if isinstance(fields, dict) else fields
+
+    @field_validator("*")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        texts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+        if isinstance(value, dict):
+            texts = tuple(cast("dict[str, object]", value).values())
+        if any(isinstance(text, str) and not is_text(text) for text in texts):
+            raise ValueError("holds bytes that are not UTF-8 text")
+        return cast("object", value)
+
+    @field_validator("until")
+    @classmethod
+    def _normalized_rule(cls, text: str | None) -> str | None:
+        return None if text is None else str(parse_rule(text))
+
+    @field_validator("rubrics")
+    @classmethod
+    def _absolute_rubrics(cls, rubrics: dict[str, str]) -> dict[str, str]:
+        return {judge: _absolute(file) for judge, file in rubrics.items()}
+
+    @field_validator("anchors", "prices")
+    @classmethod
+    def _absolute_file(cls, file: str | None) -> str | None:
+        return None if file is None else _absolute(file)
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        return () if value is None else (value,) if isinstance(value, str) else value
+
+    @field_validator("dataset")
+    @classmethod
+    def _absolute_datasets(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        suites: tuple[str, ...] = info.data.get("suites", ())
+        absolute = [(suite, _absolute(file)) for suite, file in (split_dataset(dataset, suites) for dataset in given)]
+        return tuple(file if suite is None else f"{suite}={file}" for suite, file in absolute)
+
+    @field_validator("vllm_bin")
+    @classmethod
+    def _absolute_program(cls, program: str | None) -> str | None:
+        if program is None or Path(program).name == program:  # looked for on PATH
+            return program
+        return _absolute(program)
+
+    @field_validator("suites", "models", "conditions")
+    @classmethod
+    def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("names the same thing twice")
+        return names
+
+    @field_validator("conditions")
+    @classmethod
+    def _known_conditions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in CONDITIONS]
+        if unknown:
+            raise ValueError(f"unknown condition {unknown[0]!r}; known: {', '.join(CONDITIONS)}")
+        return names
+
+
+SETTINGS: dict[str, Setting] = {
+    name: next(note for note in field.metadata if isinstance(note, Setting))
+    for name, field in RunSettings.model_fields.items()
+}
+"""How each field is given, in the order of the fields."""
+
+
+def option_name(field: str) -> str:
+    """A field as it is written on the command line: `--max-tokens` for max_tokens, and likewise for unknown fields."""
+    setting = SETTINGS.get(field)
+    return dashed(field) if setting is None or not setting.flag else setting.flag
