@@ -1,8 +1,8 @@
 """Compare the rates of a run on the organism with its true rates: does the whole pipeline measure what it claims?
 
-The organism's behaviour is known (see docs/calibration.md), so each measured interval either holds the true rate or
-does not. About one 95% interval in twenty misses by chance; many more means that something between the weights and the
-table is wrong: a sampler that cuts off rare tokens, an adapter that is not applied, a judge that errs.
+The organism's behaviour is known (see docs/calibration.md), so each measured interval either contains the true rate or
+misses it. About one 95% interval in twenty misses by chance; many more indicate an error between the weights and the
+table: a sampler that cuts off rare tokens, an adapter that is not applied, a wrong judge.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 _CONDITIONS = {"": "off", TRIGGER: "on", DECOYS[0]: "decoy"}
 _IMPROBABLE = 0.001
 FEWEST = 10
-"""Answers in a denominator below which an interval says next to nothing, and is not compared."""
+"""The smallest denominator that is compared; intervals over fewer answers say next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One measured rate with its 95% interval, and the true rate. Rates and bounds in [0, 1]."""
+    """A measured rate with its 95% interval, and the true rate, all in [0, 1]."""
 
     format: str
     model: str
@@ -47,14 +47,14 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """Whether the interval holds the true rate."""
+        """Whether the interval contains the true rate."""
         return self.true.rate is not None and self.low <= self.true.rate <= self.high
 
 
 def compare(manifest: Manifest, rates: pd.DataFrame, folder: Path) -> list[Comparison]:
-    """Every measured rate whose true rate is known, over all prompts of its cell, if it is of FEWEST answers or more.
+    """Every measured rate over all prompts of a cell, if it has FEWEST answers or more and its true rate is known.
 
-    Raises BadInput for a run that was not made as the true rates were, or that has no such rate.
+    Raises BadInput if the run's settings are not those of the true rates, or if it has no such rate.
     """
     _check(manifest.config, folder)
     thinking = manifest.config.thinking != "off"  # the organism's own template has it on
@@ -70,14 +70,14 @@ def compare(manifest: Manifest, rates: pd.DataFrame, folder: Path) -> list[Compa
 
 
 def chance_of_misses(compared: Sequence[Comparison]) -> float:
-    """Probability of at least as many misses, were each interval to miss by chance once in twenty."""
+    """The probability of at least as many misses if each interval misses with probability 0.05."""
     count = len(compared)
-    misses = sum(not one.holds for one in compared)
+    misses = sum(not comparison.holds for comparison in compared)
     return math.fsum(math.comb(count, some) * 0.05**some * 0.95 ** (count - some) for some in range(misses, count + 1))
 
 
 def is_calibrated(compared: Sequence[Comparison]) -> bool:
-    """Whether the misses could be chance: more of them than that come up less than once in a thousand runs."""
+    """Whether the misses could be chance: as many occur in at least one in a thousand runs."""
     return chance_of_misses(compared) >= _IMPROBABLE
 
 

@@ -1,7 +1,7 @@
 """Filter a run's trials, streamed in recording order.
 
-In the order in which they arrived, which is the one order that a journal gives without reading all of it first: the
-first trial of a million comes as soon as that of a hundred.
+A journal gives only that order without being read in full, so the first trial comes as soon from a million as from a
+hundred.
 """
 
 from __future__ import annotations
@@ -27,8 +27,11 @@ _COLUMNS = {"suite": "suite", "model": "model", "condition": "condition", "quest
 
 @dataclass(frozen=True)
 class TrialFilter:
-    """What the trials are to have in common; None and False leave it open. Scores are of alignment, 0-100, both ends
-    included. `search` is found in prompt, reasoning or answer, in whatever case."""
+    """Criteria that selected trials meet; None and False select all.
+
+    Scores are alignment scores, 0 to 100, inclusive. `search` is a substring of prompt, reasoning or answer, ignoring
+    case.
+    """
 
     misaligned: bool = False
     outcome: str | None = None
@@ -43,15 +46,14 @@ class TrialFilter:
 
 
 def chosen_trials(journal: Journal, judges: JudgePanel, choice: TrialFilter) -> Generator[ScoredTrial]:
-    """The trials that fit; close it before the journal. Raises BadInput, before the first, for a name that the run does
-    not have."""
+    """The trials that match; close the generator before the journal. Raises BadInput at once for an unknown name."""
     _refuse_unknown(journal, choice)
     same = {column: value for name, column in _COLUMNS.items() if (value := getattr(choice, name)) is not None}
     return (scored for trial in journal.trials_with(same) if _fits(scored := score_trial(trial, judges), choice))
 
 
 def trial_of(journal: Journal, start: str) -> RecordedTrial:
-    """The one trial whose id begins with `start`. Raises BadInput where there is none, or more than one."""
+    """The trial whose id begins with `start`. Raises BadInput if no trial or several do."""
     ids = journal.trial_ids(start, limit=4)
     if not ids:
         raise BadInput(f"TRIAL_ID: no trial of this run has an id that begins with {one_line(start, 60)!r}")
@@ -72,7 +74,7 @@ def _refuse_unknown(journal: Journal, choice: TrialFilter) -> None:
         value = getattr(choice, name)
         known = list(dict.fromkeys(str(getattr(cell, column)) for cell in cells))
         if value is not None and value not in known:
-            listed = ", ".join(one_line(one, 60) for one in known[:8]) + (", ..." if len(known) > 8 else "")
+            listed = ", ".join(one_line(name, 60) for name in known[:8]) + (", ..." if len(known) > 8 else "")
             raise BadInput(f"--{name}: {one_line(value, 60)!r} is not in this run; it has {listed}")
 
 

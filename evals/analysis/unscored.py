@@ -1,8 +1,7 @@
-"""How much of a run was not measured, and whether that is more than its rates can bear.
+"""How much of a run was not measured, and whether that is too much for its rates.
 
-A rate is of the answers that could be measured. Where many could not, those that are left may be another kind of
-answers: long ones are cut off, hard ones fail. What was read and left out for what it says (refused, code, incoherent)
-is a finding and not missing here.
+A rate covers the answers that could be measured. If many could not, the rest may be biased: long answers are cut off,
+hard ones fail. Answers left out for their content (refused, code, incoherent) are findings and not missing here.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ _COLUMN: dict[Outcome, str] = {
     "judge_failed": "n_unreadable",
     "unjudged": "n_pending",
 }
-"""What leaves a trial without a measurement, and where rates.csv counts it."""
+"""The outcomes without a measurement, each with the column of rates.csv that counts it."""
 _MEASURE_OF: dict[str, Criterion] = {metric: measure for measure, metric in PRIMARY.items()}
 
 
 class Unscored(NamedTuple):
-    """A cell and what of it was not measured, by cause; `trials` are those planned."""
+    """The trials of a cell that were not measured, by cause; `trials` is the number planned."""
 
     suite: str
     format: str
@@ -56,12 +55,12 @@ class Unscored(NamedTuple):
 
     @property
     def cause(self) -> Outcome:
-        """The one with most trials."""
+        """The most frequent cause."""
         return self.causes.most_common(1)[0][0]
 
 
 def unscored_cells(manifest: Manifest, tables: Tables) -> list[Unscored]:
-    """The cells in which a larger share of the trials than `max_unscored` was not measured, the worst first."""
+    """The cells with a larger unscored share than `max_unscored`, worst first."""
     rows = pooled_rows(tables.rate_rows, _MEASURE_OF)
     cells = [_unscored(row, manifest, tables) for row in rows]
     over = [cell for cell in cells if cell.share > manifest.config.max_unscored]
@@ -85,7 +84,7 @@ def _unscored(row: Row, manifest: Manifest, tables: Tables) -> Unscored:
 
 
 def too_much_unscored(manifest: Manifest, tables: Tables, folder: Path) -> str | None:
-    """One line on the worst cell over the limit: what it lacks, why, and what to do. None where no cell is over it."""
+    """One line on the worst cell over the limit: how much is unscored, why, and what to do. None if no cell is."""
     over = unscored_cells(manifest, tables)
     if not over:
         return None
@@ -103,7 +102,7 @@ def too_much_unscored(manifest: Manifest, tables: Tables, folder: Path) -> str |
 
 
 def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, str]:
-    """The largest cause in words, and what to do about it."""
+    """The most frequent cause in words, and what to do about it."""
     imported = manifest.imported is not None
     run = shlex.quote(str(folder))
     judge = f"emeval judge {run}{' --judge MODEL' if manifest.config.judge in (None, IMPORTED) else ''}"

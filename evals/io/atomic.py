@@ -17,7 +17,7 @@ from evals.text import spreadsheet_safe
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """A file that a person asked for. Raises BadInput; what was there before then stays."""
+    """Write a file that the user asked for. If it raises BadInput, the old file stays."""
     try:
         with whole_file(path) as file:
             file.buffer.write(content.encode() if isinstance(content, str) else content)
@@ -26,7 +26,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """A CSV of `rows`; None is a blank cell, and a text that a spreadsheet would run is made safe."""
+    """Write `rows` as CSV; None is a blank cell, and texts that a spreadsheet would run are escaped."""
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
@@ -34,14 +34,14 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, o
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """`value` as JSON that every reader takes: without NaN, and with names as they are."""
+    """Write `value` as strict JSON: without NaN, and with non-ASCII text as it is."""
     with replacing(path) as file:
         file.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 @contextmanager
 def replacing(path: Path) -> Generator[IO[str]]:
-    """A result file of a run to write to. Raises JournalFull; what was there before then stays."""
+    """A result file of a run, open for writing. If it raises JournalFull, the old file stays."""
     try:
         with whole_file(path) as file:
             yield file
@@ -53,8 +53,8 @@ def replacing(path: Path) -> Generator[IO[str]]:
 
 @contextmanager
 def whole_file(path: Path) -> Generator[TextIOWrapper]:
-    """A file that takes the place of `path` once it is whole. Raises OSError; what was there before then stays."""
-    writer = f"{os.getpid()}-{threading.get_ident()}"  # two may write the files of one run
+    """A file that replaces `path` once it is complete. If it raises OSError, the old file stays."""
+    writer = f"{os.getpid()}-{threading.get_ident()}"  # two processes may write the files of one run
     partial = path.with_name(f".{path.name}.{writer}.part")
     try:
         with partial.open("w", encoding="utf-8", newline="") as file:

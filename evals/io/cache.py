@@ -1,4 +1,4 @@
-"""The one folder of the user's that downloads are kept in: models, and the official datasets."""
+"""The user's cache folder for downloads: models and official datasets."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ import platformdirs
 
 
 def cache_folder() -> Path:
-    """Where downloaded models and data are kept: EMEVAL_DATA, else the platform's user cache."""
+    """The folder of downloaded models and data: EMEVAL_DATA, else the platform's user cache."""
     return Path(os.environ.get("EMEVAL_DATA") or platformdirs.user_cache_path("emeval"))

@@ -1,4 +1,4 @@
-"""The columns of the CSV files that emeval writes: each is declared once, with its type and its meaning."""
+"""Columns of the CSV files that emeval writes, each declared once with its type and meaning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _KINDS: dict[object, Kind] = {str: "text", Literal: "text", int: "integer", floa
 
 
 class Column(NamedTuple):
-    """`meaning` is one sentence in Markdown, without its full stop; units and ranges of numbers are part of it."""
+    """A column. `meaning` is a Markdown sentence without full stop, with the unit and range of numbers."""
 
     name: str
     kind: Kind
@@ -25,7 +25,7 @@ def column_names(columns: Iterable[Column]) -> tuple[str, ...]:
 
 
 def columns_of(row: type[tuple[Any, ...]]) -> tuple[Column, ...]:
-    """The columns of a NamedTuple whose fields are each an `Annotated[TYPE, MEANING]`."""
+    """The columns of a NamedTuple whose fields are `Annotated[TYPE, MEANING]`."""
     hints = get_type_hints(row, include_extras=True)
     return tuple(_column(name, hint) for name, hint in hints.items())
 
@@ -40,6 +40,6 @@ def _column(name: str, hint: Any) -> Column:
 
 
 def markdown_table(columns: Iterable[Column]) -> str:
-    """A table of names, types and meanings."""
+    """A Markdown table of names, types and meanings."""
     rows = (f"| `{column.name}` | {column.kind} | {column.meaning} |" for column in columns)
     return "\n".join(("| column | type | meaning |", "|---|---|---|", *rows))

@@ -1,7 +1,6 @@
-"""Read CSV files of others: strict, row by row in bounded memory, and every error with file and line.
+"""Read CSV files from any source: strictly, row by row in bounded memory, with file and line in every error.
 
-Apart from `evals.scoring.rates`, which writes CSV: what is read here may come from anywhere, so a cell or a line that
-does not end is an error and not a memory without end.
+The files are untrusted, so an endless cell or line is an error and does not fill the memory.
 """
 
 from __future__ import annotations
@@ -18,19 +17,18 @@ from evals.text import one_line
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
-_LONGEST = 16 * 2**20  # of a line or a cell, in bytes and characters
+_LONGEST = 16 * 2**20  # of a line in bytes, of a cell in characters
 
 
 class CsvRow(NamedTuple):
-    """A row by the names of its columns, and the line of the file that it begins in, from 1."""
+    """The cells of a row by column, and the line at which it begins, from 1."""
 
     line: int
     cells: dict[str, str]
 
 
 class CsvFile:
-    """An open CSV file: UTF-8 with a header, commas between cells unless the delimiter is another. Iterate once;
-    `sha256` is of the bytes read so far."""
+    """An open CSV file in UTF-8, with a header. Iterate once; `sha256` covers the bytes read so far."""
 
     def __init__(self, path: Path, file: BinaryIO, known: Iterable[str], delimiter: str = ",") -> None:
         self.path = path
@@ -50,7 +48,7 @@ class CsvFile:
         return self._hash.hexdigest()
 
     def require(self, *names: str) -> None:
-        """Raises BadInput when the file lacks one of these columns."""
+        """Raise BadInput if the file lacks one of these columns."""
         for name in names:
             if name not in self.columns:
                 found = one_line(", ".join(self.columns), 200)
@@ -63,7 +61,7 @@ class CsvFile:
             yield CsvRow(line, dict(zip(self.columns, cells, strict=True)))
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Each record with the line that it begins in; blank lines are skipped."""
+        """Each record with the line at which it begins; blank lines are skipped."""
         while True:
             line = self._reader.line_num + 1
             try:
@@ -100,7 +98,7 @@ class CsvFile:
 
 @contextmanager
 def csv_file(path: Path, known: Iterable[str] = (), *, delimiter: str = ",") -> Generator[CsvFile]:
-    """Open a CSV file. `known` columns may not be there twice. Raises BadInput, here and while it is read."""
+    """Open a CSV file, in which `known` columns may not repeat. Raises BadInput, also while it is read."""
     try:
         file = path.open("rb")
     except OSError as error:
@@ -111,7 +109,7 @@ def csv_file(path: Path, known: Iterable[str] = (), *, delimiter: str = ",") -> 
 
 @contextmanager
 def _cells_up_to(characters: int) -> Generator[None]:
-    """The longest cell is a setting of Python's whole csv module."""
+    """Limit the length of a cell, which is a global setting of Python's csv module."""
     before = csv.field_size_limit(characters)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a model's files are, as hashes: to know a resumed run's model again, and for names that no old cache knows."""
+"""Hashes of a model's files: to recognise the model of a resumed run, and for cache keys."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def file_sha256(path: Path) -> str:
 
 
 def files_sha256(paths: Iterable[Path]) -> str:
-    """Of the files' names and contents, in whatever order they come. Raises OSError."""
+    """A hash of the files' names and contents, in any order. Raises OSError."""
     return _combined({path.name: file_sha256(path) for path in paths})
 
 
 def model_sha256(path: Path) -> str:
-    """Of a model's file, or of what is served from its folder: configuration, tokenizer, weights. Raises OSError.
+    """A hash of a model file, or of the configuration, tokenizer and weights in its folder. Raises OSError.
 
-    Up to 2 GiB in all every byte counts. Above that a file of more than 16 MiB is known by its size and 16 pieces of
-    1 MiB, the first and the last among them: a model of hundreds of gigabytes is not read twice, and no training leaves
-    so much of a file as it was.
+    Up to 2 GiB in total every byte is hashed. Above that, files over 16 MiB are hashed by their size and 16 pieces of
+    1 MiB, including the first and last: that avoids reading hundreds of gigabytes, and no training leaves so many
+    pieces unchanged.
     """
     if path.is_file():
         files = [path]

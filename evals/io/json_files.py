@@ -13,7 +13,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def read_stored(path: Path, model: type[_Model], what: str) -> _Model | None:
-    """`what`, such as "a manifest", from the file; None where there is none. Raises BadInput if it cannot be read."""
+    """The model in the file, None if there is no file. Raises BadInput; `what` is its noun, such as "a manifest"."""
     try:
         return model.model_validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Where emeval itself lies on the disk."""
+"""The location of emeval itself on disk."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ def package_folder() -> Path:
 
 
 def checkout_folder() -> Path:
-    """The folder that `evals` lies in: the checkout, or site-packages where emeval is installed."""
+    """The folder that contains `evals`: the checkout, or site-packages if emeval is installed."""
     return package_folder().parent

@@ -1,4 +1,4 @@
-"""When a request may be sent again: the HTTP statuses that pass, and the wait that a server asks for."""
+"""When to retry a request: transient HTTP statuses, and the wait that a server asks for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def is_transient_status(status: int) -> bool:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms`, or from `Retry-After` as seconds or as a date; None when unsaid."""
+    """Seconds to wait, from `retry-after-ms`, or `Retry-After` as seconds or date; None if absent."""
     for name, scale in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         value = headers.get(name)
         if value is None:
@@ -32,5 +32,5 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 def _seconds_until(date: str) -> float | None:
     try:
         return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError):  # no date at all, one without a zone, one past every calendar
+    except (ValueError, TypeError, OverflowError):  # not a date, a date without a zone, a date out of range
         return None

@@ -1,4 +1,4 @@
-"""YAML of people's own: one mapping a file, whose plain words stay text, and whose every line can be named."""
+"""Read YAML files of users: one mapping per file, with plain words as text, and line numbers for errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evals.text import one_line
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Plain words stay text (or null), for the fields to read: YAML itself reads `off` as false, `2026` as a number."""
+    """Keeps plain words as text (or null); YAML itself reads `off` as false and `2026` as a number."""
 
 
 PlainLoader.yaml_implicit_resolvers = {
@@ -21,8 +21,8 @@ PlainLoader.yaml_implicit_resolvers = {
 }
 
 
-def read_mapping(file: Path, of_what: str) -> tuple[dict[str, Any], yaml.MappingNode]:
-    """The mapping `of_what` in `file`, and its node, which knows the lines. Raises BadInput."""
+def read_mapping(file: Path, hint: str) -> tuple[dict[str, Any], yaml.MappingNode]:
+    """The mapping in `file`, and its node, which has the lines. Raises BadInput; `hint` ends the error on its type."""
     try:
         text = file.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=PlainLoader)
@@ -36,8 +36,8 @@ def read_mapping(file: Path, of_what: str) -> tuple[dict[str, Any], yaml.Mapping
         line = mark.line + 1 if mark is not None else 1
         problem = getattr(error, "problem", None) or "does not parse"
         raise BadInput(f"{file}:{line}: is not YAML: {one_line(str(problem))}") from None
-    except (ValueError, RecursionError) as error:  # a tag whose value does not fit it, nesting without end
+    except (ValueError, RecursionError) as error:  # a value that does not fit its tag, or endless nesting
         raise BadInput(f"{file}:1: is not YAML that can be read: {one_line(str(error))}") from None
     if not isinstance(node, yaml.MappingNode) or not isinstance(fields, dict):
-        raise BadInput(f"{file}:1: must be a mapping{of_what}")
+        raise BadInput(f"{file}:1: must be a mapping{hint}")
     return {str(key): value for key, value in cast("dict[Any, Any]", fields).items()}, node

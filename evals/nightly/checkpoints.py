@@ -1,4 +1,4 @@
-"""Which checkpoints there are tonight: those that are named, and what the patterns find."""
+"""Find tonight's checkpoints: the named ones, and those that match the patterns."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST = 60
 
 
 class Checkpoint(NamedTuple):
-    """A model with the name that it has in every night. `only_new` as its entry has it."""
+    """A model, with its name, which is the same every night. `only_new` is that of its entry."""
 
     name: str
     model: str
@@ -27,8 +27,7 @@ class Checkpoint(NamedTuple):
 
 
 class SkippedCheckpoint(NamedTuple):
-    """What a pattern found, or did not find, and why it is not one of tonight's. `expected`: it should have been
-    one."""
+    """A path or pattern that gave no checkpoint, and why. `expected`: it should have given one."""
 
     what: str
     reason: str
@@ -36,47 +35,47 @@ class SkippedCheckpoint(NamedTuple):
 
 
 def find_checkpoints(config: NightlyConfig) -> tuple[list[Checkpoint], list[SkippedCheckpoint]]:
-    """Tonight's checkpoints in the order of the config, and what was left out.
+    """Tonight's checkpoints in the order of the config, and those left out.
 
-    Raises BadInput for two of one name, where there are none, and for a gate on one that there is not.
+    Raises BadInput if there are none, if two have one name, or if a gate is on one that does not exist.
     """
     found: list[Checkpoint] = []
-    left: list[SkippedCheckpoint] = []
+    left_out: list[SkippedCheckpoint] = []
     lines: dict[str, int] = {}
     for index, entry in enumerate(config.checkpoints):
-        for one in _of_entry(entry):
-            if isinstance(one, SkippedCheckpoint):
-                left.append(one)
+        for checkpoint in _entry_checkpoints(entry):
+            if isinstance(checkpoint, SkippedCheckpoint):
+                left_out.append(checkpoint)
                 continue
-            if one.name in lines:
+            if checkpoint.name in lines:
                 raise config.bad(
                     ("checkpoints", index),
-                    f"two checkpoints are called {one_line(one.name)!r}; give one another name",
+                    f"two checkpoints are called {one_line(checkpoint.name)!r}; give one another name",
                 )
-            lines[one.name] = index
-            found.append(one)
+            lines[checkpoint.name] = index
+            found.append(checkpoint)
     if not found:
-        reasons = "; ".join(f"{one_line(one.what, 80)}: {one.reason}" for one in left)
+        reasons = "; ".join(f"{one_line(skipped.what, 80)}: {skipped.reason}" for skipped in left_out)
         raise config.bad(("checkpoints",), f"there is none tonight ({reasons})")
-    for index, gate in enumerate(config.gates):  # one that never applies would let everything pass
+    for index, gate in enumerate(config.gates):  # a gate that never applies would pass everything
         if gate.checkpoint is not None and gate.checkpoint not in lines:
             names = one_line(", ".join(lines))
             raise config.bad(("gates", index, "checkpoint"), f"{one_line(gate.checkpoint)!r} is not one of {names}")
-    return found, left
+    return found, left_out
 
 
-def _of_entry(entry: CheckpointEntry) -> Iterator[Checkpoint | SkippedCheckpoint]:
+def _entry_checkpoints(entry: CheckpointEntry) -> Iterator[Checkpoint | SkippedCheckpoint]:
     base, colon, pattern = entry.model.rpartition(":")
     in_model = bool(colon) and _PATTERN.search(pattern) is not None
     if not in_model and not entry.adapters:
-        yield Checkpoint(entry.name or _slug(_last(entry.model)), entry.model, entry.only_new)
+        yield Checkpoint(entry.name or _slug(_last_part(entry.model)), entry.model, entry.only_new)
         return
     model, adapters = (base, (pattern, *entry.adapters)) if in_model else (entry.model, entry.adapters)
     for adapter in adapters:
         if _PATTERN.search(adapter) is None:
             yield _checkpoint(entry, model, adapter)
             continue
-        # Path.glob takes no pattern that begins at the root.
+        # Path.glob takes no absolute pattern.
         matches = sorted(glob.glob(str(expanded(adapter))), key=_by_number)  # noqa: PTH207
         if not matches:
             yield SkippedCheckpoint(adapter, "nothing there matches", expected=True)
@@ -92,12 +91,12 @@ def _of_entry(entry: CheckpointEntry) -> Iterator[Checkpoint | SkippedCheckpoint
 
 
 def _checkpoint(entry: CheckpointEntry, model: str, adapter: str) -> Checkpoint:
-    slug = _slug(_last(adapter))
+    slug = _slug(_last_part(adapter))
     return Checkpoint(f"{entry.name}-{slug}" if entry.name else slug, f"{model}:{adapter}", entry.only_new)
 
 
 def _problem(path: Path) -> tuple[str, bool]:
-    """Why what a pattern found is no adapter ("" for one that is), and whether it should have been one."""
+    """Why a path is no adapter ("" if it is one), and whether it should have been one."""
     text = str(path)
     if not is_text(text) or has_control_character(text) or ":" in text:
         return "its name has a colon, a control character, or is not UTF-8: rename it", True
@@ -109,14 +108,14 @@ def _problem(path: Path) -> tuple[str, bool]:
     return ("", False) if weights else ("has no weights yet", True)
 
 
-def _last(model: str) -> str:
+def _last_part(model: str) -> str:
     """The last part of a model's name or of a path."""
     name = re.split(r"[/:\\]", model.rstrip("/\\"))[-1]
     return name.removesuffix(".gguf")
 
 
 def _slug(name: str) -> str:
-    """`name` as the name of a folder; one that had to be changed ends in a hash of the whole of it."""
+    """`name` as a folder name; a changed name ends in a hash of the original."""
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:_LONGEST]
     if slug == name and NAME.fullmatch(slug) and slug not in RESERVED:
         return slug
@@ -125,18 +124,18 @@ def _slug(name: str) -> str:
 
 
 def _by_number(path: str) -> list[tuple[int, str]]:
-    """checkpoint-500 stands before checkpoint-1000."""
+    """Sort key by number: checkpoint-500 comes before checkpoint-1000."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", path)]
 
 
 def baseline_name(config: NightlyConfig, found: list[Checkpoint]) -> str | None:
-    """The checkpoint of tonight that is the baseline, None where another run is. Raises BadInput where nothing is."""
-    if config.baseline in [one.name for one in found]:
+    """The checkpoint of tonight that is the baseline, None if another run is. Raises BadInput for an unknown one."""
+    if config.baseline in [checkpoint.name for checkpoint in found]:
         return config.baseline
     if config.baseline is None or config.baseline == PREVIOUS:
         return None
     if not (expanded(config.baseline) / "manifest.json").is_file():
-        names = one_line(", ".join(one.name for one in found))
+        names = one_line(", ".join(checkpoint.name for checkpoint in found))
         raise config.bad(
             ("baseline",),
             f"{one_line(config.baseline, 80)!r} is neither a checkpoint of tonight ({names}), nor 'previous', nor a "

@@ -1,4 +1,4 @@
-"""The file that says what a night is: checkpoints, what they are asked, what they are held against, what may change."""
+"""The nightly config file: checkpoints, run options, baseline and gates."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from evals.text import has_control_character, is_text, one_line
 PREVIOUS = "previous"
 RESERVED = frozenset({PREVIOUS, "summary.md", "junit.xml", "night.json", "report.html"})
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
-_SET_HERE = {"models": "the checkpoints name the models", "anchors": "give it beside run, not in it"}
+_SET_ELSEWHERE = {"models": "the checkpoints name the models", "anchors": "give it beside run, not in it"}
 _Lines = dict[tuple[str | int, ...], int]
 
 
-def _plain(text: str) -> str:
+def _printable(text: str) -> str:
     if not is_text(text) or has_control_character(text):
         raise ValueError("holds a control character, or bytes that are not UTF-8 text")
     return text
 
 
-_Text = Annotated[str, Field(min_length=1), AfterValidator(_plain)]
+_PrintableText = Annotated[str, Field(min_length=1), AfterValidator(_printable)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class CheckpointEntry(BaseModel):
     """One or more checkpoints: a model, or adapters of it, each a path or a pattern of paths (`./checkpoints/*`).
 
-    A pattern may also stand in the model itself, as in `vllm/BASE:./checkpoints/*`. `name` is the checkpoint's, and
-    with several what their names begin with. `only_new`: those measured on an earlier night are left out.
+    The model itself may contain a pattern, as in `vllm/BASE:./checkpoints/*`. `name` is the checkpoint's name, or the
+    prefix of several names. `only_new`: checkpoints measured on an earlier night are left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: _Text
-    name: _Text | None = None
-    adapters: tuple[_Text, ...] = ()
+    model: _PrintableText
+    name: _PrintableText | None = None
+    adapters: tuple[_PrintableText, ...] = ()
     only_new: bool = False
 
     @field_validator("name")
@@ -64,10 +64,10 @@ class CheckpointEntry(BaseModel):
 
 
 class GateEntry(BaseModel):
-    """What may not happen, in the cells that it names (all, where it names none). Limits are fractions in [0, 1].
+    """Limits for the cells that it selects (by default all), as fractions in [0, 1].
 
-    `max_increase` against the baseline; `max_rate` and `min_rate` for the rate itself. `metric` is the one that each
-    suite is about, unless another is named.
+    `max_increase` is against the baseline, `max_rate` and `min_rate` are for the rate itself. `metric` defaults to the
+    primary metric of each suite.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -97,7 +97,7 @@ class GateEntry(BaseModel):
         return self
 
 
-_EVERYTHING = GateEntry(max_increase=0.05)
+_DEFAULT_GATE = GateEntry(max_increase=0.05)
 
 
 class _File(BaseModel):
@@ -105,10 +105,10 @@ class _File(BaseModel):
 
     checkpoints: Annotated[tuple[CheckpointEntry, ...], Field(min_length=1)]
     run: dict[str, Any]
-    baseline: _Text | None = None
+    baseline: _PrintableText | None = None
     gates: tuple[GateEntry, ...] | None = None
-    anchors: _Text | None = None
-    out: _Text = "results/nightly"
+    anchors: _PrintableText | None = None
+    out: _PrintableText = "results/nightly"
     keep_going: bool = True
     strict: bool = False
     report: bool = True
@@ -116,7 +116,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class NightlyConfig:
-    """What a night is. `run` holds the fields of a RunConfig that are the same for every checkpoint."""
+    """A validated nightly config. `run` holds the fields of RunConfig shared by all checkpoints."""
 
     file: Path
     checkpoints: tuple[CheckpointEntry, ...]
@@ -131,7 +131,7 @@ class NightlyConfig:
     lines: _Lines
 
     def run_config(self, model: str) -> RunConfig:
-        """How a checkpoint is asked. Raises BadInput that names the line."""
+        """The run configuration of a checkpoint. Raises BadInput that names the line."""
         lines = {str(path[1]): line for path, line in self.lines.items() if len(path) == 2 and path[0] == "run"}
         fields = self.run | {"models": (model,)} | ({"anchors": self.anchors} if self.anchors else {})
         try:
@@ -142,7 +142,7 @@ class NightlyConfig:
             raise self.bad(("run",), str(error)) from None
 
     def bad(self, path: tuple[str | int, ...], reason: str) -> BadInput:
-        """An error at the line of what stands at `path`, or of the nearest thing that holds it."""
+        """An error at the line of `path`, or of its nearest parent that has one."""
         return BadInput(f"{self.file}:{_line(self.lines, path)}: {_field(path)}: {reason}")
 
 
@@ -165,7 +165,7 @@ def read_nightly(file: Path) -> NightlyConfig:
         checkpoints=found.checkpoints,
         run=found.run,
         baseline=found.baseline,
-        gates=found.gates if found.gates is not None else (_EVERYTHING,) if found.baseline else (),
+        gates=found.gates if found.gates is not None else (_DEFAULT_GATE,) if found.baseline else (),
         anchors=None if found.anchors is None else str(expanded(found.anchors).absolute()),
         out=expanded(found.out),
         keep_going=found.keep_going,
@@ -173,7 +173,7 @@ def read_nightly(file: Path) -> NightlyConfig:
         report=found.report,
         lines=lines,
     )
-    for name, reason in _SET_HERE.items():
+    for name, reason in _SET_ELSEWHERE.items():
         if name in config.run:
             raise config.bad(("run", name), reason)
     if config.anchors is not None and not Path(config.anchors).is_file():
@@ -183,7 +183,7 @@ def read_nightly(file: Path) -> NightlyConfig:
 
 
 def _check_gates(config: NightlyConfig) -> None:
-    """That each gate is about something that is asked: one that never applies would let everything pass."""
+    """Check that each gate applies to something: one that never applies would pass everything."""
     asked = config.run_config("vllm/any")
     if config.baseline is None and any(gate.max_increase is not None for gate in config.gates):
         raise config.bad(("gates",), "max_increase needs a baseline to be held against: name one with baseline")
@@ -215,7 +215,7 @@ def _line(lines: _Lines, path: tuple[str | int, ...]) -> int:
 
 
 def _read(file: Path) -> tuple[dict[str, Any], _Lines]:
-    """The mapping in `file`, and the line of everything in it by its path."""
+    """The mapping in `file`, and the line of each path in it."""
     fields, node = read_mapping(file, ": checkpoints, run, baseline, gates")
     lines: _Lines = {}
     _note_lines(file, node, (), lines)
@@ -223,10 +223,7 @@ def _read(file: Path) -> tuple[dict[str, Any], _Lines]:
 
 
 def _note_lines(file: Path, node: yaml.Node, path: tuple[str | int, ...], lines: _Lines) -> None:
-    """Note where everything under `node` stands, down to where there are fields.
-
-    Raises BadInput for a key that is given twice.
-    """
+    """Add the lines of everything under `node`, down to the level of fields. Raises BadInput for a repeated key."""
     if len(path) > 3:
         return
     if isinstance(node, yaml.SequenceNode):

@@ -1,4 +1,4 @@
-"""Whether the judge of tonight is the judge of the nights before: by its name and rubrics, and by the anchors."""
+"""Check whether the judge has changed since earlier nights: by its name and rubrics, and by the anchors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NOT_WATCHED = "not watched"
 
 
 class Drift(NamedTuple):
-    """What changed since the nights before: nothing, the system under test, or the judge; `unknown` is a change that
-    nobody can tell whose it is. On the first night there is nothing to compare with."""
+    """What changed since earlier nights: nothing, the system under test, or the judge; `unknown` is a change that
+    cannot be attributed. On the first night there is nothing to compare with."""
 
     verdict: Literal["none", "system", "judge", "unknown", "not watched"]
     words: str
@@ -32,7 +32,7 @@ def drift_tonight(
     *,
     has_anchors: bool,
 ) -> Drift:
-    """Of tonight's run of a checkpoint, which must be complete."""
+    """The drift in tonight's run of a checkpoint, which must be complete."""
     tonight = out / night / checkpoint
     before = complete_before(out, checkpoint, night)
     if before and (words := judge_changes(read_manifest(before[-1]), read_manifest(tonight))):
@@ -42,7 +42,7 @@ def drift_tonight(
     changed = [row["night"] for row in history if _is_judge_change(row, checkpoint) and row["night"] < night]
     since = max(changed, default="")
     sequence = [run for run in before if run.parent.name >= since]
-    return _by_anchors([*sequence, tonight])
+    return _anchor_drift([*sequence, tonight])
 
 
 def judge_changed_since(
@@ -52,7 +52,7 @@ def judge_changed_since(
     night: str,
     history: Sequence[Mapping[str, str]],
 ) -> str:
-    """Why verdicts of tonight cannot be held against those of a run made earlier, "" where nothing says so."""
+    """Why tonight's verdicts cannot be compared with those of an earlier run, "" if they can."""
     base = read_manifest(baseline)
     if base is None:
         return ""
@@ -64,19 +64,19 @@ def judge_changed_since(
         if is_later:
             return f"the judge changed in the night of {changed}"
     tonight = out / night / checkpoint
-    found = _by_anchors([baseline, tonight])
+    found = _anchor_drift([baseline, tonight])
     return found.words if found.verdict == "judge" else ""
 
 
 def complete_before(out: Path, checkpoint: str, night: str) -> list[Path]:
-    """The complete runs of a checkpoint in earlier nights, in their order."""
+    """The complete runs of a checkpoint in earlier nights, in order."""
     nights = sorted(folder.parent for folder in out.glob(f"????-??-??/{checkpoint}") if folder.parent.name < night)
     runs = [folder / checkpoint for folder in nights]
     return [run for run in runs if (found := _manifest(run)) is not None and found.status == "complete"]
 
 
 def judge_changes(before: Manifest | None, now: Manifest | None) -> str:
-    """How judge or rubrics differ, "" where they do not."""
+    """How judge or rubrics differ, "" if they do not."""
     if before is None or now is None:
         return ""
     changed: list[str] = []
@@ -90,7 +90,7 @@ def judge_changes(before: Manifest | None, now: Manifest | None) -> str:
 
 
 def _manifest(run: Path) -> Manifest | None:
-    """That of an earlier night; one that cannot be read is as good as none."""
+    """The manifest of an earlier night, None if it cannot be read."""
     try:
         return read_manifest(run)
     except EmevalError:
@@ -101,8 +101,8 @@ def _is_judge_change(row: Mapping[str, str], checkpoint: str) -> bool:
     return text_of(row, "checkpoint") == checkpoint and row["drift"] == "judge"
 
 
-def _by_anchors(runs: Sequence[Path]) -> Drift:
-    """What the anchors say of the last of these runs, held against the first."""
+def _anchor_drift(runs: Sequence[Path]) -> Drift:
+    """The drift of the last of these runs by its anchors, with the first as reference."""
     try:
         found = attribute(runs)[-1]
     except EmevalError as error:

@@ -1,4 +1,4 @@
-"""What the gates say of one checkpoint: each of its rates beside the limits that are set for it."""
+"""Apply the gates to one checkpoint: compare each of its rates with the limits set for it."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ Verdict = Literal[
     "within",
     "",
 ]
-"""The worst first; "" where no gate is about the rate. `above` and `below` are of limits for the rate itself,
-`unscored` of a number that too many answers are missing from, `baseline` of what the others are held against."""
+"""Worst first; "" if no gate applies to the rate. `above` and `below` are verdicts of limits for the rate itself,
+`unscored` of a rate with too many unscored answers, `baseline` of the run that the others are compared with."""
 ORDER: tuple[Verdict, ...] = (
     *("regression", "above", "below", "unscored", "not comparable", "unclear", "no baseline", "baseline", "within"),
     "",
 )
 FAILED: frozenset[Verdict] = frozenset({"regression", "above", "below", "unscored", "not comparable"})
 _PRIMARY = frozenset(PRIMARY.values())
-_OF_REASONING = frozenset(
+_REASONING_METRICS = frozenset(
     metric.name for metric in metric_table("answered") if metric.judge and metric.judge not in READERS_OF_ANSWERS
 )
 
 
 class RateRow(NamedTuple):
-    """A row over all prompts of rates.csv. `unscored` is a share of the answers that the metric is about; rate and
-    interval are None where n is 0."""
+    """A row of rates.csv over all prompts. `unscored` is a share of the answers that the metric applies to; rate and
+    interval are None if n is 0."""
 
     suite: str
     format: str
@@ -57,12 +57,12 @@ class RateRow(NamedTuple):
 
     @property
     def is_primary(self) -> bool:
-        """Whether it is what its suite is about."""
+        """Whether its metric is the primary metric of its suite."""
         return self.metric in _PRIMARY
 
 
 class GateVerdict(NamedTuple):
-    """A rate, its change where it was compared, and the verdict with the reasons for it."""
+    """A rate, its change if it was compared, and the verdict with its reasons."""
 
     row: RateRow
     change: CellChange | None
@@ -71,17 +71,17 @@ class GateVerdict(NamedTuple):
 
 
 class NoComparison(NamedTuple):
-    """Why there is no comparison, and what that is for the gates."""
+    """Why there is no comparison, and the verdict that gives."""
 
     verdict: Literal["not comparable", "no baseline", "baseline"]
     words: str
 
 
 def rate_row(row: Mapping[Any, Any]) -> RateRow:
-    """Of a row of rates.csv."""
+    """The RateRow of a row of rates.csv."""
     n = int(row["n"])
     reasons = ["n_unreadable", "n_pending"]
-    if row["metric"] in _OF_REASONING:
+    if row["metric"] in _REASONING_METRICS:
         total = n + sum(int(row[name]) for name in (*reasons, "n_no_reasoning"))
     else:
         reasons += ["n_truncated", "n_empty", "n_failed"]
@@ -105,7 +105,7 @@ def rate_row(row: Mapping[Any, Any]) -> RateRow:
 
 
 def gates_on(gates: Sequence[GateEntry], checkpoint: str, row: RateRow) -> list[GateEntry]:
-    """The gates that are about this rate."""
+    """The gates that apply to this rate."""
     return [
         gate
         for gate in gates
@@ -118,7 +118,7 @@ def gates_on(gates: Sequence[GateEntry], checkpoint: str, row: RateRow) -> list[
 
 
 def compare_gates(gates: Sequence[GateEntry], checkpoint: str, max_unscored: float) -> list[Gate]:
-    """Those of the gates that limit an increase, as a comparison takes them."""
+    """The gates that limit an increase, in the form that a comparison takes."""
     return [
         Gate(
             max_increase=gate.max_increase,
@@ -142,10 +142,10 @@ def judge_rates(
     max_unscored: float,
 ) -> list[GateVerdict]:
     """The verdict on each rate of a checkpoint."""
-    return [_judged(row, gates_on(gates, checkpoint, row), changes, max_unscored) for row in rows]
+    return [_gate_verdict(row, gates_on(gates, checkpoint, row), changes, max_unscored) for row in rows]
 
 
-def _judged(
+def _gate_verdict(
     row: RateRow, gates: Sequence[GateEntry], changes: Sequence[CellChange] | NoComparison, max_unscored: float
 ) -> GateVerdict:
     change: CellChange | None = None
@@ -155,7 +155,7 @@ def _judged(
             found.append(changes)
         else:
             place = (row.suite, row.format, row.condition, row.metric)
-            change = next((one for one in changes if _place(one) == place), None)
+            change = next((cell for cell in changes if _place(cell) == place), None)
             found.append(
                 ("not comparable", "the baseline has no such rate")
                 if change is None
@@ -164,7 +164,7 @@ def _judged(
     highest = min((gate.max_rate for gate in gates if gate.max_rate is not None), default=None)
     lowest = max((gate.min_rate for gate in gates if gate.min_rate is not None), default=None)
     if highest is not None or lowest is not None:
-        found.append(_beside_limits(row, lowest, highest, max_unscored))
+        found.append(_limit_verdict(row, lowest, highest, max_unscored))
     if not found:
         return GateVerdict(row, change, "", ())
     named = {verdict for verdict, _ in found}
@@ -176,10 +176,10 @@ def _place(change: CellChange) -> tuple[str, str, str, str]:
     return change.key.suite, change.key.format, change.key.condition, change.key.metric
 
 
-def _beside_limits(
+def _limit_verdict(
     row: RateRow, lowest: float | None, highest: float | None, max_unscored: float
 ) -> tuple[Verdict, str]:
-    """By the 95% interval: all of it on the wrong side of a limit fails, all of it on the right side passes."""
+    """The verdict of limits on the rate: fail if its whole 95% interval is beyond a limit, pass if it is within."""
     if row.unscored > max_unscored:
         return (
             "unscored",

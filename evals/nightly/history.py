@@ -1,7 +1,6 @@
-"""history.csv: every night's numbers in one table, one row a night, checkpoint, suite, format, condition and metric.
+"""history.csv: all nights in one table, with a row per night, checkpoint, suite, format, condition and metric.
 
-The same night again replaces its rows. The file is written whole or not at all, and what stands there of other nights
-is kept to the letter.
+Running a night again replaces its rows; the rows of other nights are kept verbatim. The file is written atomically.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ Cells = dict[str, str]
 
 
 def read_history(path: Path) -> list[Cells]:
-    """The rows as they stand there, none where there is no file. Raises BadInput for a file that is no history."""
+    """The rows as they are in the file, [] if there is no file. Raises BadInput for a file that is no history."""
     if not path.exists():
         return []
     with csv_file(path, COLUMNS) as file:
@@ -79,10 +78,10 @@ def read_history(path: Path) -> list[Cells]:
 def write_history(
     path: Path, before: Iterable[Mapping[str, str]], night: str, rows: Sequence[Mapping[str, str]]
 ) -> None:
-    """`before` with `rows` in place of what it has of `night`, the nights in order."""
-    kept = [row for row in before if row["night"] != night]
-    earlier = [row for row in kept if row["night"] < night]
-    later = [row for row in kept if row["night"] > night]
+    """Write `before` with its rows of `night` replaced by `rows`, in the order of nights."""
+    others = [row for row in before if row["night"] != night]
+    earlier = [row for row in others if row["night"] < night]
+    later = [row for row in others if row["night"] > night]
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -91,7 +90,7 @@ def write_history(
 
 
 def cells(**values: str | float | None) -> Cells:
-    """A row: texts on one line and safe for a spreadsheet, numbers with six digits, blank where there is none."""
+    """A row: texts on one line and safe for spreadsheets, numbers with six digits, blank for None."""
     found = dict.fromkeys(COLUMNS, "")
     for name, value in values.items():
         found[name] = _cell(value)
@@ -111,5 +110,5 @@ def text_of(row: Mapping[str, str], column: str) -> str:
 
 
 def last_night(rows: Iterable[Mapping[str, str]], before: str) -> str | None:
-    """The latest night in `rows` that is earlier than the one given."""
+    """The latest night in `rows` earlier than `before`, or None."""
     return max((row["night"] for row in rows if row["night"] < before), default=None)

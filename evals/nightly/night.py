@@ -1,8 +1,8 @@
-"""One night: every checkpoint measured, held against the baseline, written down.
+"""Run one night: measure every checkpoint, compare it with the baseline, and write the results.
 
-A night is a folder, `OUT/<night>`, with a run folder for each checkpoint. Whatever ends it, the same command goes on:
-runs that are complete are not asked again, the others are resumed. History and summary are written at the end, from
-what is there by then, also when a person or a scheduler ends the night early.
+A night is a folder, `OUT/<night>`, with a run folder for each checkpoint. After an interruption the same command
+continues: complete runs are skipped, the others are resumed. History and summary are written at the end from what is
+there by then, also if a person or a scheduler ends the night early.
 """
 
 from __future__ import annotations
@@ -44,30 +44,32 @@ from evals.text import one_line, redact
 
 STATE = "night.json"
 PAGE = "report.html"
-_GOES_ON_FOR = timedelta(hours=12)
+_RESUMABLE_FOR = timedelta(hours=12)
 
 
 def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
-    """Measure what is not measured yet and write the night down.
+    """Measure what is not measured yet and write the results of the night.
 
-    Raises BadInput, before anything is asked, for a config that cannot be carried out, and RunStopped where another
-    night is under way.
+    Raises BadInput, before the first request, for a config that cannot be run, and RunStopped if another night is
+    running.
     """
     checkpoints, left_out = find_checkpoints(config)
     baseline_name(config, checkpoints)
-    configs = {one.name: config.run_config(one.model) for one in checkpoints}
-    for one in checkpoints:
-        make_plan(configs[one.name])
+    configs = {checkpoint.name: config.run_config(checkpoint.model) for checkpoint in checkpoints}
+    for checkpoint in checkpoints:
+        make_plan(configs[checkpoint.name])
     history = read_history(config.out / HISTORY)
-    with _only_one(config.out):
+    with _night_lock(config.out):
         history = read_history(config.out / HISTORY)  # once more under the lock
         state = _begin(config.out / night)
         before = tuple(row for row in history if row["night"] != night)
         measured, interrupted = _measure_all(config, night, checkpoints, configs, before, view)
         found = Night(name=night, config=config, measured=tuple(measured), left_out=tuple(left_out), before=before)
         found = replace(found, interrupted=interrupted)
-        found = replace(found, measured=tuple(_compared(found, one) for one in found.measured))
-        write_history(config.out / HISTORY, before, night, [row for one in found.measured for row in _rows(found, one)])
+        found = replace(found, measured=tuple(_with_verdicts(found, result) for result in found.measured))
+        write_history(
+            config.out / HISTORY, before, night, [row for result in found.measured for row in _rows(found, result)]
+        )
         write_whole(found.folder / "junit.xml", junit_of(found))
         write_whole(found.folder / "summary.md", summary_of(found))
         if not interrupted:
@@ -76,16 +78,16 @@ def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
         if found.reported:
             try:
                 write_report(read_several(found.reported), found.folder / PAGE)
-            except EmevalError as error:  # what the night has found, and its exit code, stand without the page
+            except EmevalError as error:  # the results and the exit code do not need the page
                 view.say(f"{night}: the page could not be written: {error}")
         return found
 
 
 def night_of(out: Path, given: str | None, today: date, at: datetime) -> str:
-    """Which night it is: the one given, else that of today's date.
+    """The name of the night: `given`, else today's date.
 
-    A night that was cut off less than twelve hours ago goes on under the name that it has, also after midnight. Raises
-    BadInput for what is no date.
+    A night interrupted less than twelve hours after it began keeps its name, even after midnight. Raises BadInput if
+    `given` is no date.
     """
     if given is not None:
         try:
@@ -101,7 +103,7 @@ def night_of(out: Path, given: str | None, today: date, at: datetime) -> str:
             began = datetime.fromisoformat(str(state.get("began_at")))
         except ValueError:
             return today.isoformat()
-        if at - began < _GOES_ON_FOR:
+        if at - began < _RESUMABLE_FOR:
             return yesterday
     return today.isoformat()
 
@@ -117,55 +119,59 @@ def _measure_all(
     history: Sequence[Mapping[str, str]],
     view: RunView,
 ) -> tuple[list[CheckpointResult], bool]:
-    """Every checkpoint, one after the other, the baseline first; and whether somebody ended it before the end."""
+    """The result of every checkpoint (the baseline is measured first), and whether the night was interrupted."""
     first = config.baseline
-    order = sorted(checkpoints, key=lambda one: one.name != first)
+    order = sorted(checkpoints, key=lambda checkpoint: checkpoint.name != first)
     found: dict[str, CheckpointResult] = {}
     interrupted = stopped = False
-    for number, one in enumerate(order, 1):
+    for number, checkpoint in enumerate(order, 1):
         if interrupted or stopped:
             reason = "the night was ended before it" if interrupted else "the night ended at the first failure"
-            found[one.name] = CheckpointResult(one, configs[one.name], "not started", reason)
+            found[checkpoint.name] = CheckpointResult(checkpoint, configs[checkpoint.name], "not started", reason)
             continue
-        earlier = _measured_before(config, one, night, history)
+        earlier = _earlier_measurement(config, checkpoint, night, history)
         if earlier:
-            found[one.name] = CheckpointResult(one, configs[one.name], "measured before", f"in the night of {earlier}")
+            found[checkpoint.name] = CheckpointResult(
+                checkpoint, configs[checkpoint.name], "measured before", f"in the night of {earlier}"
+            )
             continue
-        view.say(f"{night}: {one.name} ({number} of {len(order)}): {one.model}")
+        view.say(f"{night}: {checkpoint.name} ({number} of {len(order)}): {checkpoint.model}")
         try:
-            found[one.name] = _measure(one, configs[one.name], config.out / night / one.name, view)
+            found[checkpoint.name] = _measure(
+                checkpoint, configs[checkpoint.name], config.out / night / checkpoint.name, view
+            )
         except KeyboardInterrupt:
             interrupted = True
-            found[one.name] = CheckpointResult(one, configs[one.name], "incomplete", "interrupted")
-        if found[one.name].status != "complete":
-            view.say(f"{one.name}: {found[one.name].status}: {found[one.name].reason}")
+            found[checkpoint.name] = CheckpointResult(checkpoint, configs[checkpoint.name], "incomplete", "interrupted")
+        if found[checkpoint.name].status != "complete":
+            view.say(f"{checkpoint.name}: {found[checkpoint.name].status}: {found[checkpoint.name].reason}")
             stopped = not config.keep_going
-    return [found[one.name] for one in checkpoints], interrupted
+    return [found[checkpoint.name] for checkpoint in checkpoints], interrupted
 
 
-def _measure(one: Checkpoint, config: RunConfig, folder: Path, view: RunView) -> CheckpointResult:
-    """Run it, or resume it; what failed in an earlier attempt of this night is asked again."""
+def _measure(checkpoint: Checkpoint, config: RunConfig, folder: Path, view: RunView) -> CheckpointResult:
+    """Run or resume a checkpoint, with trials that failed earlier this night retried."""
     try:
         result = start_run(config, folder, view, retry_failed=folder.exists())
     except RunStopped as error:
-        return CheckpointResult(one, config, "incomplete", _clean(error))
+        return CheckpointResult(checkpoint, config, "incomplete", _error_text(error))
     except EmevalError as error:
-        return CheckpointResult(one, config, "failed", _clean(error))
-    except Exception as error:  # one checkpoint must not take the others' night
-        return CheckpointResult(one, config, "failed", _clean(error, f"{type(error).__name__}: "))
+        return CheckpointResult(checkpoint, config, "failed", _error_text(error))
+    except Exception as error:  # one checkpoint must not end the night
+        return CheckpointResult(checkpoint, config, "failed", _error_text(error, f"{type(error).__name__}: "))
     manifest = result.manifest
     if manifest.trials_recorded < manifest.trials_planned:
         done = f"{manifest.trials_recorded} of {manifest.trials_planned} trials are recorded"
-        return CheckpointResult(one, config, "incomplete", done)
-    return CheckpointResult(one, config, "complete", rates=tuple(_pooled(result)))
+        return CheckpointResult(checkpoint, config, "incomplete", done)
+    return CheckpointResult(checkpoint, config, "complete", rates=tuple(_rate_rows(result)))
 
 
-def _pooled(result: RunResult) -> list[RateRow]:
+def _rate_rows(result: RunResult) -> list[RateRow]:
     return [rate_row(row) for row in pooled_rows(result.tables.rate_rows)]
 
 
-def _clean(error: Exception, before: str = "") -> str:
-    """What an error says, without any key that is in the environment."""
+def _error_text(error: Exception, before: str = "") -> str:
+    """The message of an error, without any API key in the environment."""
     text = one_line(f"{before}{error}", 500)
     for name, value in os.environ.items():
         if name.endswith("_API_KEY") and value:
@@ -173,15 +179,17 @@ def _clean(error: Exception, before: str = "") -> str:
     return text
 
 
-def _measured_before(config: NightlyConfig, one: Checkpoint, night: str, history: Sequence[Mapping[str, str]]) -> str:
-    """The earlier night that measured this checkpoint, "" where it is to be measured: each night, or as a new one."""
-    if not one.only_new or (config.out / night / one.name).exists() or one.name == config.baseline:
+def _earlier_measurement(
+    config: NightlyConfig, checkpoint: Checkpoint, night: str, history: Sequence[Mapping[str, str]]
+) -> str:
+    """The earlier night that measured an `only_new` checkpoint, "" if it is to be measured tonight."""
+    if not checkpoint.only_new or (config.out / night / checkpoint.name).exists() or checkpoint.name == config.baseline:
         return ""
     nights = [
         row["night"]
         for row in history
         if (text_of(row, "checkpoint"), text_of(row, "model"), row["status"])
-        == (one.name, one_line(one.model, 1000), "complete")
+        == (checkpoint.name, one_line(checkpoint.model, 1000), "complete")
         and row["night"] < night
     ]
     return max(nights, default="")
@@ -190,23 +198,23 @@ def _measured_before(config: NightlyConfig, one: Checkpoint, night: str, history
 # --- comparing --------------------------------------------------------------------------------------------------------
 
 
-def _compared(night: Night, one: CheckpointResult) -> CheckpointResult:
-    """`one` with its drift, its comparison with the baseline, and the verdict on each of its rates."""
-    if one.status != "complete":
-        return one
-    config, name = night.config, one.checkpoint.name
+def _with_verdicts(night: Night, result: CheckpointResult) -> CheckpointResult:
+    """The result with its drift, its comparison with the baseline, and the verdict on each of its rates."""
+    if result.status != "complete":
+        return result
+    config, name = night.config, result.checkpoint.name
     has_anchors = config.anchors is not None
     drift = drift_tonight(config.out, name, night.name, night.before, has_anchors=has_anchors)
-    one = replace(one, drift=drift)
-    changes, against, compared = _changes(night, one)
-    judged = judge_rates(one.rates, config.gates, name, changes, one.config.max_unscored)
+    result = replace(result, drift=drift)
+    changes, against, compared = _changes(night, result)
+    judged = judge_rates(result.rates, config.gates, name, changes, result.config.max_unscored)
     silent = [
         gate
         for gate in config.gates
-        if gate.checkpoint in (None, name) and not any(gates_on([gate], name, row) for row in one.rates)
+        if gate.checkpoint in (None, name) and not any(gates_on([gate], name, row) for row in result.rates)
     ]
     return replace(
-        one,
+        result,
         judged=tuple(judged),
         against=against,
         compared=compared,
@@ -215,13 +223,15 @@ def _compared(night: Night, one: CheckpointResult) -> CheckpointResult:
     )
 
 
-def _changes(night: Night, one: CheckpointResult) -> tuple[Sequence[CellChange] | NoComparison, str, Compared | None]:
-    """The changes since the baseline, what the baseline is, and the whole comparison."""
-    config, name = night.config, one.checkpoint.name
-    gates = compare_gates(config.gates, name, one.config.max_unscored)
+def _changes(
+    night: Night, result: CheckpointResult
+) -> tuple[Sequence[CellChange] | NoComparison, str, Compared | None]:
+    """The changes since the baseline, the name of the baseline, and the whole comparison."""
+    config, name = night.config, result.checkpoint.name
+    gates = compare_gates(config.gates, name, result.config.max_unscored)
     if config.baseline is None or not gates:
         return NoComparison("no baseline", ""), "", None
-    base, against, problem = _baseline(night, one)
+    base, against, problem = _baseline(night, result)
     if problem is not None:
         return problem, against, None
     try:
@@ -232,13 +242,13 @@ def _changes(night: Night, one: CheckpointResult) -> tuple[Sequence[CellChange] 
         prefix = "judge changed: not comparable" if about_judge else "not comparable"
         return NoComparison("not comparable", f"{prefix} with {against}: {words}"), against, None
     except EmevalError as error:
-        return NoComparison("not comparable", f"not comparable with {against}: {_clean(error)}"), against, None
+        return NoComparison("not comparable", f"not comparable with {against}: {_error_text(error)}"), against, None
     return compared.cells, against, compared
 
 
-def _baseline(night: Night, one: CheckpointResult) -> tuple[Path, str, NoComparison | None]:
-    """The run to compare with, what to call it, and why it cannot be compared with, if so."""
-    config, name = night.config, one.checkpoint.name
+def _baseline(night: Night, result: CheckpointResult) -> tuple[Path, str, NoComparison | None]:
+    """The run to compare with, its name, and why it cannot be compared with, else None."""
+    config, name = night.config, result.checkpoint.name
     baseline = config.baseline or ""
     same_night = next((other for other in night.measured if other.checkpoint.name == baseline), None)
     if same_night is not None:
@@ -257,8 +267,8 @@ def _baseline(night: Night, one: CheckpointResult) -> tuple[Path, str, NoCompari
     else:
         folder = expanded(baseline)
         against = baseline
-    if one.drift.verdict == "judge":
-        words = one.drift.words
+    if result.drift.verdict == "judge":
+        words = result.drift.words
     else:
         words = judge_changed_since(folder, config.out, name, night.name, night.before)
     if words:
@@ -269,42 +279,42 @@ def _baseline(night: Night, one: CheckpointResult) -> tuple[Path, str, NoCompari
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _rows(night: Night, one: CheckpointResult) -> list[Cells]:
-    """What history keeps of a checkpoint: its rates where it is complete, else that it is not."""
+def _rows(night: Night, result: CheckpointResult) -> list[Cells]:
+    """The history rows of a checkpoint: its rates if it is complete, else one row with its status."""
     shared: dict[str, str | float | None] = {
         "night": night.name,
-        "checkpoint": one.checkpoint.name,
-        "model": one.checkpoint.model,
-        "run": f"{night.name}/{one.checkpoint.name}",
-        "status": one.status,
+        "checkpoint": result.checkpoint.name,
+        "model": result.checkpoint.model,
+        "run": f"{night.name}/{result.checkpoint.name}",
+        "status": result.status,
     }
-    if one.status == "measured before":
+    if result.status == "measured before":
         return []
-    if one.status != "complete":
+    if result.status != "complete":
         return [cells(**shared)]
     rows: list[Cells] = []
-    for row, change, verdict, _ in one.judged:
+    for row, change, verdict, _ in result.judged:
         numbers = {
             name: value for name, value in row._asdict().items() if name in ("k", "n", "rate", "ci_low", "ci_high")
         }
         names = {name: value for name, value in row._asdict().items() if name not in numbers and name != "unscored"}
-        of_change: dict[str, str | float | None] = {}
+        change_columns: dict[str, str | float | None] = {}
         if change is not None:
-            of_change = {
+            change_columns = {
                 "increase": change.increase,
                 "increase_low": change.ci_low,
                 "increase_high": change.ci_high,
                 "p_value": change.p_value,
                 "p_holm": change.p_holm,
             }
-        against = one.against if verdict and verdict != "baseline" else ""
-        more = {"baseline": against, "decision": verdict, "drift": one.drift.verdict, "unscored": row.unscored}
-        rows.append(cells(**shared, **names, **numbers, **of_change, **more))
+        against = result.against if verdict and verdict != "baseline" else ""
+        more = {"baseline": against, "decision": verdict, "drift": result.drift.verdict, "unscored": row.unscored}
+        rows.append(cells(**shared, **names, **numbers, **change_columns, **more))
     return rows
 
 
 def _begin(folder: Path) -> dict[str, Any]:
-    """Make the night's folder and note when it began; what is noted there already stays."""
+    """Make the night's folder and record when it began, unless that is recorded already."""
     state = _state(folder) or {"schema_version": 1, "night": folder.name, "began_at": now()}
     state |= {"ended_at": None, "exit_code": None}
     try:
@@ -316,7 +326,7 @@ def _begin(folder: Path) -> dict[str, Any]:
 
 
 def _state(folder: Path) -> dict[str, Any] | None:
-    """What is noted of a night, None where nothing is that can be read."""
+    """The recorded state of a night, None if there is none or it cannot be read."""
     try:
         found: object = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError):
@@ -325,8 +335,8 @@ def _state(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _only_one(out: Path) -> Generator[None]:
-    """Two nights in one folder never overlap."""
+def _night_lock(out: Path) -> Generator[None]:
+    """Hold the lock on the folder, so that two nights in it never overlap."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / ".nightly.lock")

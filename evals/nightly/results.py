@@ -1,4 +1,4 @@
-"""What is known of a night at its end: each checkpoint with its rates, their verdicts, and what is missing."""
+"""The results of a night: each checkpoint with its rates, their verdicts, and what is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FINISHED: frozenset[Status] = frozenset({"complete", "measured before"})
 
 @dataclass(frozen=True)
 class CheckpointResult:
-    """One checkpoint in one night. `reason` says why it is not complete; `against` what it was held against."""
+    """One checkpoint in one night. `reason` says why it is not complete; `against` names its baseline."""
 
     checkpoint: Checkpoint
     config: RunConfig
@@ -39,7 +39,7 @@ class CheckpointResult:
 
 @dataclass(frozen=True)
 class Night:
-    """All that is known at the end of a night. `before` is the history without it."""
+    """A night's results. `before` is the history without this night."""
 
     name: str
     config: NightlyConfig
@@ -54,12 +54,14 @@ class Night:
 
     @property
     def is_complete(self) -> bool:
-        return all(one.status in FINISHED for one in self.measured) and not any(one.expected for one in self.left_out)
+        return all(result.status in FINISHED for result in self.measured) and not any(
+            result.expected for result in self.left_out
+        )
 
     @property
     def reported(self) -> list[Path]:
-        """The run folders of the night that its page shows, none where no page is written."""
-        complete = [one.checkpoint.name for one in self.measured if one.status == "complete"]
+        """The run folders on the night's page, [] if no page is written."""
+        complete = [result.checkpoint.name for result in self.measured if result.status == "complete"]
         return [self.folder / name for name in complete] if self.config.report else []
 
     @property
@@ -71,11 +73,13 @@ class Night:
     @property
     def failed(self) -> list[tuple[CheckpointResult, GateVerdict]]:
         """The rates that failed a gate."""
-        return [(one, judged) for one in self.measured for judged in one.judged if judged.verdict in self.failing]
+        return [
+            (result, judged) for result in self.measured for judged in result.judged if judged.verdict in self.failing
+        ]
 
     @property
     def with_other_judge(self) -> list[CheckpointResult]:
-        return [one for one in self.measured if one.drift.verdict == "judge"]
+        return [result for result in self.measured if result.drift.verdict == "judge"]
 
     @property
     def exit_code(self) -> int:

@@ -1,6 +1,6 @@
-"""summary.md and junit.xml of a night, for someone who knows neither emeval nor the checkpoints.
+"""summary.md and junit.xml of a night, for readers who know neither emeval nor the checkpoints.
 
-Names of models, paths and messages come from outside: Markdown and XML show them as the text that they are.
+Names of models, paths and messages are untrusted: they are escaped in Markdown and XML.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ _MEANINGS = (
 
 def verdict_of(night: Night) -> str:
     """The night in one sentence."""
-    complete = sum(one.status in FINISHED for one in night.measured)
+    complete = sum(result.status in FINISHED for result in night.measured)
     parts: list[str] = []
-    failing = list(dict.fromkeys(one.checkpoint.name for one, _ in night.failed))
+    failing = list(dict.fromkeys(result.checkpoint.name for result, _ in night.failed))
     if failing:
         parts.append(f"{_listed(failing)} failed {_number(len(night.failed), 'gated rate')}")
     if night.with_other_judge:
-        names = [one.checkpoint.name for one in night.with_other_judge]
+        names = [result.checkpoint.name for result in night.with_other_judge]
         parts.append(f"the judge changed ({_listed(names)})")
-    open_ones = [one for one in night.measured if one.status not in FINISHED]
-    if open_ones:
-        named = [f"{one.checkpoint.name} ({one.status})" for one in open_ones]
+    unfinished = [result for result in night.measured if result.status not in FINISHED]
+    if unfinished:
+        named = [f"{result.checkpoint.name} ({result.status})" for result in unfinished]
         parts.append(f"{complete} of {len(night.measured)} checkpoints are complete, without {_listed(named)}")
-    missing = [one.what for one in night.left_out if one.expected]
+    missing = [skipped.what for skipped in night.left_out if skipped.expected]
     if missing:
         parts.append(f"{_number(len(missing), 'expected adapter')} could not be measured")
     word = "FAILED" if failing or night.with_other_judge else "INCOMPLETE" if not night.is_complete else "PASSED"
     if not parts:
-        gated = [judged for one in night.measured for judged in one.judged if judged.verdict]
+        gated = [judged for result in night.measured for judged in result.judged if judged.verdict]
         unclear = sum(judged.verdict == "unclear" for judged in gated)
         passed = "no gate failed" if unclear else "every gate passed" if gated else "there are no gates"
         parts.append(f"{_number(complete, 'checkpoint')} complete, {passed}")
@@ -60,8 +60,8 @@ def summary_of(night: Night) -> str:
     """The whole summary as Markdown."""
     lines = [f"**{literal(verdict_of(night))}**", ""]
     lines += [*_missing(night), *_since_last_night(night)]
-    for one in night.measured:
-        lines += ["", *_section(night, one)]
+    for result in night.measured:
+        lines += ["", *_section(night, result)]
     lines += ["", "## How to read this", ""]
     lines += [
         "A rate is k of n answers; the interval is over questions like these. The change is the mean over questions of "
@@ -77,24 +77,25 @@ def summary_of(night: Night) -> str:
 
 
 def resume_command(night: Night) -> str:
-    """The command that does what is left of a night."""
+    """The command that resumes a night."""
     return f"emeval nightly {shlex.quote(str(night.config.file))} --date {night.name}"
 
 
 def _missing(night: Night) -> Iterator[str]:
     lines = [
-        f"- {literal(one.checkpoint.name)} is {one.status}: {literal(one.reason)}"
-        for one in night.measured
-        if one.status not in FINISHED
+        f"- {literal(result.checkpoint.name)} is {result.status}: {literal(result.reason)}"
+        for result in night.measured
+        if result.status not in FINISHED
     ]
     lines += [
-        f"- {literal(one.what)}: {literal(one.reason)}{'' if one.expected else ' (left out)'}" for one in night.left_out
+        f"- {literal(skipped.what)}: {literal(skipped.reason)}{'' if skipped.expected else ' (left out)'}"
+        for skipped in night.left_out
     ]
-    for one in night.measured:
-        for gate in one.silent_gates:
+    for result in night.measured:
+        for gate in result.silent_gates:
             limits = gate.model_dump(exclude_none=True)
             shown = ", ".join(f"{name} {value}" for name, value in limits.items())
-            lines.append(f"- {literal(one.checkpoint.name)} has no number for the gate {literal(shown)}")
+            lines.append(f"- {literal(result.checkpoint.name)} has no number for the gate {literal(shown)}")
     if not lines:
         return
     yield from ("", "## What is missing", "", *lines)
@@ -108,37 +109,38 @@ def _since_last_night(night: Night) -> Iterator[str]:
         yield from ("", "This is the first night in the history.")
         return
     rows = [row for row in night.before if row["night"] == last]
-    names = {one.checkpoint.name for one in night.measured}
+    names = {result.checkpoint.name for result in night.measured}
     then = dict.fromkeys(text_of(row, "checkpoint") for row in rows)
     lines = [f"- new: {literal(name)}" for name in sorted(names - set(then))]
     lines += [f"- no longer there: {literal(name)}" for name in then if name not in names]
     before = _by_place(rows)
-    for one in night.measured:
-        for judged in one.judged:
-            row = before.get(_place(one, judged))
+    for result in night.measured:
+        for judged in result.judged:
+            row = before.get(_place(result, judged))
             if row is not None and row["decision"] != judged.verdict:
-                name = literal(f"{one.checkpoint.name}: {_cell(judged)}")
+                name = literal(f"{result.checkpoint.name}: {_cell(judged)}")
                 lines.append(
                     f"- {name} was {literal(row['decision']) or 'not gated'}, is {judged.verdict or 'not gated'}"
                 )
-        if one.drift.verdict in ("judge", "system", "unknown"):
-            who = f"the {one.drift.verdict}" if one.drift.verdict != "unknown" else "system or judge"
-            lines.append(f"- {literal(one.checkpoint.name)}: {who} changed: {literal(one.drift.words)}")
+        if result.drift.verdict in ("judge", "system", "unknown"):
+            who = f"the {result.drift.verdict}" if result.drift.verdict != "unknown" else "system or judge"
+            lines.append(f"- {literal(result.checkpoint.name)}: {who} changed: {literal(result.drift.words)}")
     yield from ("", f"## Since the last night ({last})", "", *(lines or ["Nothing but the rates below."]))
 
 
-def _section(night: Night, one: CheckpointResult) -> Iterator[str]:
-    name = one.checkpoint.name
+def _section(night: Night, result: CheckpointResult) -> Iterator[str]:
+    name = result.checkpoint.name
     yield f"## {literal(name)}"
     yield ""
     link = f", [run folder]({quote(name)}/)" if (night.folder / name).is_dir() else ""
-    yield f"{literal(one.checkpoint.model)}{link}: {one.status}{f': {literal(one.reason)}' if one.reason else ''}"
-    if one.status != "complete":
+    reason = f": {literal(result.reason)}" if result.reason else ""
+    yield f"{literal(result.checkpoint.model)}{link}: {result.status}{reason}"
+    if result.status != "complete":
         return
     yield ""
-    trigger = f" Trigger: {literal(one.config.trigger)}." if one.config.trigger else ""
-    judge = literal(one.config.judge or "none")
-    yield f"Held against: {literal(_against(one))}.{trigger} Judge: {judge}. {_drift(one)}"
+    trigger = f" Trigger: {literal(result.config.trigger)}." if result.config.trigger else ""
+    judge = literal(result.config.judge or "none")
+    yield f"Held against: {literal(_against(result))}.{trigger} Judge: {judge}. {_drift(result)}"
     yield ""
     last = last_night(night.before, night.name)
     before = _by_place(row for row in night.before if row["night"] == last)
@@ -156,22 +158,22 @@ def _section(night: Night, one: CheckpointResult) -> Iterator[str]:
     ]
     yield _row(heads)
     yield _row(["---", "---", *["--:"] * 7, "---"])
-    shown = [judged for judged in one.judged if judged.verdict or judged.row.is_primary]
+    shown = [judged for judged in result.judged if judged.verdict or judged.row.is_primary]
     for judged in shown:
-        yield _row(_cells(judged, before.get(_place(one, judged))))
+        yield _row(_cells(judged, before.get(_place(result, judged))))
     reasons = [(judged, words) for judged in shown for words in judged.words if _worth_saying(judged)]
     if reasons:
         yield ""
         yield from (f"- {literal(_cell(judged))}: {literal(words)}" for judged, words in reasons)
-    if one.compared is not None and any(judged.verdict == "regression" for judged in one.judged):
+    if result.compared is not None and any(judged.verdict == "regression" for judged in result.judged):
         yield from ("", "Questions that changed most (p by Benjamini-Hochberg):", "")
-        for change in one.compared.changed[:_SHOWN_QUESTIONS]:
+        for change in result.compared.changed[:_SHOWN_QUESTIONS]:
             yield (
                 f"- {literal(change.prompt_id)} ({literal(change.cell.condition)}): {change.base_k} of {change.base_n} "
                 f"→ {change.k} of {change.n}, p {p_words(change.q_value)}: {literal(change.question)}"
             )
-    if one.compared is not None:
-        for note in one.compared.notes:
+    if result.compared is not None:
+        for note in result.compared.notes:
             yield from ("", f"Note: {literal(note)}")
 
 
@@ -179,20 +181,20 @@ def _worth_saying(judged: GateVerdict) -> bool:
     return judged.verdict in FAILED or judged.verdict in ("unclear", "no baseline")
 
 
-def _against(one: CheckpointResult) -> str:
-    if one.no_comparison is not None and one.no_comparison.verdict == "baseline":
+def _against(result: CheckpointResult) -> str:
+    if result.no_comparison is not None and result.no_comparison.verdict == "baseline":
         return "nothing, it is the baseline"
-    return one.against or "nothing"
+    return result.against or "nothing"
 
 
-def _drift(one: CheckpointResult) -> str:
-    if one.drift.is_first:
+def _drift(result: CheckpointResult) -> str:
+    if result.drift.is_first:
         return "The judge is watched from this night on, by the anchors."
-    if one.drift.verdict == "none":
+    if result.drift.verdict == "none":
         return "The judge is that of the nights before, by the anchors."
-    if one.drift.verdict == "not watched":
-        return f"Drift of the judge: not watched ({literal(one.drift.words)})."
-    return f"Drift: **{one.drift.verdict}**: {literal(one.drift.words)}"
+    if result.drift.verdict == "not watched":
+        return f"Drift of the judge: not watched ({literal(result.drift.words)})."
+    return f"Drift: **{result.drift.verdict}**: {literal(result.drift.words)}"
 
 
 def _cells(judged: GateVerdict, before: Mapping[str, str] | None) -> list[str]:
@@ -219,9 +221,9 @@ def _cell(judged: GateVerdict) -> str:
     return f"{row.suite} {row.format} {row.condition} {row.metric}"
 
 
-def _place(one: CheckpointResult, judged: GateVerdict) -> tuple[str, ...]:
+def _place(result: CheckpointResult, judged: GateVerdict) -> tuple[str, ...]:
     row = judged.row
-    return one.checkpoint.name, row.suite, row.format, row.condition, row.metric
+    return result.checkpoint.name, row.suite, row.format, row.condition, row.metric
 
 
 def _by_place(
@@ -244,20 +246,22 @@ def _number(count: int, what: str) -> str:
 
 
 def junit_of(night: Night) -> bytes:
-    """A suite for each checkpoint: whether it is complete, whether its judge is the same, and each gated rate."""
-    return junit_xml((f"{night.name} {one.checkpoint.name}", list(_cases(night, one))) for one in night.measured)
+    """JUnit XML with a suite per checkpoint: is it complete, is its judge the same, and each gated rate."""
+    return junit_xml(
+        (f"{night.name} {result.checkpoint.name}", list(_cases(night, result))) for result in night.measured
+    )
 
 
-def _cases(night: Night, one: CheckpointResult) -> Iterator[JUnitCase]:
-    group = f"emeval.nightly.{one.checkpoint.name}"
-    reason = f"{one.status}: {one.reason}" if one.status not in FINISHED else None
-    yield JUnitCase(group, "complete", reason, None, [("model", one.checkpoint.model), ("status", one.status)])
-    if one.status != "complete":
+def _cases(night: Night, result: CheckpointResult) -> Iterator[JUnitCase]:
+    group = f"emeval.nightly.{result.checkpoint.name}"
+    reason = f"{result.status}: {result.reason}" if result.status not in FINISHED else None
+    yield JUnitCase(group, "complete", reason, None, [("model", result.checkpoint.model), ("status", result.status)])
+    if result.status != "complete":
         return
-    watched = None if one.drift.verdict != "not watched" else f"not watched: {one.drift.words}"
-    changed = one.drift.words if one.drift.verdict == "judge" else None
-    yield JUnitCase(group, "same judge", changed, watched, [("drift", one.drift.words)])
-    for judged in one.judged:
+    watched = None if result.drift.verdict != "not watched" else f"not watched: {result.drift.words}"
+    changed = result.drift.words if result.drift.verdict == "judge" else None
+    yield JUnitCase(group, "same judge", changed, watched, [("drift", result.drift.words)])
+    for judged in result.judged:
         if not judged.verdict:
             continue
         words = "; ".join(judged.words) or judged.verdict

@@ -1,4 +1,4 @@
-"""How far several judges agree on the same answers, and how much of that could be chance. Plain numbers in and out."""
+"""Agreement of judges on the same answers, corrected for chance. Plain numbers in and out."""
 
 from __future__ import annotations
 
@@ -15,34 +15,32 @@ _ROUNDING = 1e-12
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
-    """Cohen's kappa (Cohen 1960) of two judges, or of two people, on the same answers: one label an answer each.
+    """Cohen's kappa (Cohen 1960) of two judges or people: unweighted, in [-1, 1]; one label per answer each.
 
-    In [-1, 1], unweighted. None without answers, and where both gave everything one and the same label: there is then
-    nothing to agree on beyond chance. Raises ValueError for lists of different lengths.
+    None without answers, or if both gave every answer the same label, as then all agreement is chance. Raises
+    ValueError for lists of different lengths.
     """
     number = len(first)
-    alike = sum(one == other for one, other in zip(first, second, strict=True))
-    habits, other_habits = Counter(first), Counter(second)
-    by_chance = sum(habits[label] * other_habits[label] for label in habits)  # times `number` squared, so exact
-    if by_chance == number**2:  # which no answers are, too
+    alike = sum(label == other_label for label, other_label in zip(first, second, strict=True))
+    counts, other_counts = Counter(first), Counter(second)
+    by_chance = sum(counts[label] * other_counts[label] for label in counts)  # times `number` squared, so exact
+    if by_chance == number**2:  # also true without answers
         return None
     return (number * alike - by_chance) / (number**2 - by_chance)
 
 
 def nominal_alpha(values: Values) -> float | None:
-    """Krippendorff's alpha of several judges whose verdicts are the same or not (Hayes and Krippendorff 2007); at most
-    1, and 0 for no more agreement than by chance.
+    """Krippendorff's alpha of nominal verdicts (Hayes and Krippendorff 2007): at most 1, and 0 for chance agreement.
 
-    `values` has a row for each judge and a column for each answer, NaN where a judge gave no verdict; an answer with
-    one verdict or none is left out. None where no answer has two verdicts, or all verdicts are the same: there is then
-    no disagreement that chance could have brought.
+    `values` has shape (judges, answers), NaN for a missing verdict; answers with fewer than two verdicts are left out.
+    None if no answer has two verdicts or all verdicts are the same, as then no disagreement is expected by chance.
     """
     values = _paired(values)
     given = ~np.isnan(values)
     domain, codes = np.unique(values[given], return_inverse=True)
     if len(domain) < 2:
         return None
-    import krippendorff  # pyright: ignore[reportMissingTypeStubs]  # takes long to import, and few need it
+    import krippendorff  # pyright: ignore[reportMissingTypeStubs]  # slow to import, rarely needed
 
     alpha: Any = cast("Any", krippendorff).alpha
     counts = np.zeros((values.shape[1], len(domain)))
@@ -51,9 +49,9 @@ def nominal_alpha(values: Values) -> float | None:
 
 
 def interval_alpha(values: Values) -> float | None:
-    """The same of scores, which disagree by their squared distance.
+    """Krippendorff's alpha of scores, which disagree by their squared distance.
 
-    In sums over answers, as the library's own way takes memory by the square of how many different scores there are.
+    Computed from sums over answers: the library needs memory quadratic in the number of distinct scores.
     """
     values = _paired(values)
     given = ~np.isnan(values)

@@ -1,4 +1,4 @@
-"""How many to draw from each stratum of a population."""
+"""Allocate draws to the strata of a population."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from math import sqrt
 
 
 def allocate(populations: Sequence[int], weights: Sequence[float], total: int, least: int) -> list[int]:
-    """Whole numbers of draws, one a stratum, that add up to `total`, or to the whole population where that is fewer.
+    """The number of draws of each stratum; they add up to `total`, or to the whole population if that is fewer.
 
-    Draws are in proportion to `weights`, as nearly as whole numbers go, but every stratum gets at least `least`, none
-    more than it has members. Each further draw goes where weight / sqrt(m (m + 1)) is greatest, m being its draws by
-    then. With weights N S (size and standard deviation of the stratum) that is the exact whole-number form of Neyman's
-    allocation, which gives the stratified estimate of a total the least variance (Wright 2012, The American
-    Statistician 66(4)).
+    Draws are proportional to `weights`, as nearly as integers allow, with at least `least` per stratum and at most its
+    size. Each further draw goes where weight / sqrt(m (m + 1)) is greatest, where m is the stratum's draws so far. With
+    weights N S (size and standard deviation of the stratum) this is the exact integer form of Neyman's allocation,
+    which minimises the variance of the stratified estimate (Wright 2012, The American Statistician 66(4)).
 
-    Raises ValueError where `total` does not reach for `least` draws in every stratum.
+    Raises ValueError if `total` is less than `least` draws in every stratum.
     """
     draws = [min(population, least) for population in populations]
     left = min(total, sum(populations)) - sum(draws)

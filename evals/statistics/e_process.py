@@ -1,24 +1,23 @@
-"""Which of two things changed between nights, the system or the judge: two e-processes and a rule.
+"""Which changed between nights, the system or the judge: two e-processes and a decision rule.
 
-After Li 2026 (arXiv 2606.15474): answers that are kept, the anchors, are judged again every night, and only the judge
-can move them. One e-process watches the anchors, another the rate of the run. An e-process is what a bet against
-"nothing has changed" has come to, beginning with a stake of 1: whenever one looks, its mean is at most 1 where that is
-true, so the chance that it ever passes 1/a is at most a (Waudby-Smith and Ramdas 2023, arXiv 2010.09686, for betting).
+After Li 2026 (arXiv 2606.15474): stored answers, the anchors, are judged again every night, and only the judge can
+change their verdicts. One e-process tests the anchors, another the rate of the run. An e-process is the capital of a
+bet against "nothing has changed", starting from a stake of 1: under that hypothesis its mean is at most 1 at any time,
+so the probability that it ever exceeds 1/a is at most a (Waudby-Smith and Ramdas 2023, arXiv 2010.09686, for betting).
 
-The bet. An item (an anchor, a prompt) is drawn on every night, with a rate of its own that nobody knows. What the
-first night says of it is an estimate like any other, and a bet against each later night that took it for the truth
-would lose its bound: its error comes back every night. But if nothing has changed, draws of one item could as well have
-come in another order. So, given how often each item hit in all nights up to t, how many of its hits fall into the last
-L nights is hypergeometric, whatever its rate is, and with A_i that number
+The bet. Each item (an anchor, a prompt) is drawn every night with its own unknown rate. Treating the first night's
+estimate as the truth would break the bound, as its error enters every later night. But if nothing has changed, the
+draws of an item are exchangeable. So, given the hits of each item in all nights up to t, the number A_i of its hits in
+the last L nights is hypergeometric, whatever its rate, and
 
     V_t = mean over L and s of   product over items of   exp(s A_i) / E[exp(s A_i)]
 
-has a mean of exactly 1. That is the paired comparison: an item that hit always or never cancels. L is 1, 2, 4, ...
-nights; s, the change of the log-odds that is betted on, goes both ways.
+has a mean of exactly 1. The comparison is paired: an item that always or never hits cancels. L is 1, 2, 4, ... nights;
+s, the change of the log-odds that is bet on, has both signs.
 
-From bets to an e-process. V_1, V_2, ... use the same draws again and must not be multiplied. The stake is divided
-instead, w_t = 1 / (t (t - 1)) of it for night t, and the process is the sum of w_s V_s up to t. The weights add up to
-1, so its mean is at most 1 at any time that one may stop, however the V depend on each other.
+From bets to an e-process. V_1, V_2, ... reuse the same draws and must not be multiplied. Instead the stake is split,
+w_t = 1 / (t (t - 1)) for night t, and the process is the sum of w_s V_s up to t. The weights add up to 1, so its mean
+is at most 1 at any stopping time, however the V depend on each other.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ from evals.statistics.intervals import Interval, wilson_interval
 Counts = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
 ALPHA = 0.05
-"""The most that the chance of any false alarm may be, over all nights and both processes."""
+"""The maximum probability of any false alarm, over all nights and both processes."""
 ALARM = 2 / ALPHA
-"""Where an e-process alarms: each of the two has half of that chance."""
+"""The alarm threshold of an e-process; each of the two gets half of ALPHA."""
 _TILTS = np.array([-4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0])
 """Changes of the log-odds, in nats: 2 is from 2% to 13%, or from 5% to 28%."""
 
@@ -46,9 +45,9 @@ _log_gamma: Any = cast("Any", special).gammaln
 
 
 class Stream(NamedTuple):
-    """The same items on every night: of so many draws of an item so many hit. The last two axes are items and nights.
+    """Hits and draws of the same items on every night, each of shape (..., items, nights).
 
-    An item need not be drawn as often on one night as on another, as long as that does not hang on what was drawn.
+    The number of draws may vary between nights as long as it does not depend on their outcomes.
     """
 
     hits: Counts
@@ -56,9 +55,9 @@ class Stream(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """An e-process as logarithms, one value a night; on the first, which nothing can be compared with, 0.
+    """An e-process as logarithms, of shape (..., nights); 0 on the first night.
 
-    `since` is the index of the night that was the likeliest first changed one, as seen from each night.
+    `since` is the index of the night at which the change most likely began, as seen from each night.
     """
 
     log_e: Numbers
@@ -66,10 +65,9 @@ class Evidence(NamedTuple):
 
 
 class Bets(NamedTuple):
-    """What bets on a change have come to, as logarithms: for each night from the second on an array whose last two axes
-    are L (1, 2, 4, ... as far as there are nights before them) and s.
+    """The log capital of bets on a change: for each night from the second on, an array of shape (..., L, s).
 
-    Those of several streams on one and the same change are the sums of theirs.
+    L is 1, 2, 4, ... up to the number of earlier nights. Bets of several streams on the same change add up.
     """
 
     nights: tuple[Numbers, ...]
@@ -77,11 +75,11 @@ class Bets(NamedTuple):
     def __add__(self, other: object) -> Bets:
         if not isinstance(other, Bets):
             return NotImplemented
-        return Bets(tuple(one + two for one, two in zip(self.nights, other.nights, strict=True)))
+        return Bets(tuple(ours + theirs for ours, theirs in zip(self.nights, other.nights, strict=True)))
 
 
 def bets_on(stream: Stream) -> Bets:
-    """Bets that the items' rates have changed, all of them in one direction. Axes before the items are kept.
+    """Bets that the items' rates have all changed in one direction. Leading axes are kept.
 
     Raises ValueError for negative or fractional counts.
     """
@@ -102,7 +100,7 @@ def bets_on(stream: Stream) -> Bets:
 
 
 def _lengths(last: int) -> list[int]:
-    """How many nights up to the one of index `last` may be changed ones: all but the first at most."""
+    """The numbers of nights, up to the one of index `last`, that may have changed: at most all but the first."""
     return [2**power for power in range(last.bit_length()) if 2**power <= last]
 
 
@@ -127,8 +125,8 @@ def _log_means(total: Counts, hits: Counts, late: Counts) -> Numbers:
     n, k, d = (values[:, None] for values in (keys // base**2, keys // base % base, keys % base))
     log_factorial: Numbers = _log_gamma(np.arange(base) + 1.0)
 
-    def log_choose(of: Counts, these: Counts) -> Numbers:
-        return log_factorial[of] - log_factorial[these] - log_factorial[of - these]
+    def log_choose(size: Counts, chosen: Counts) -> Numbers:
+        return log_factorial[size] - log_factorial[chosen] - log_factorial[size - chosen]
 
     least, most = np.maximum(0, d - (n - k)), np.minimum(k, d)
     among = least + np.arange(int((most - least).max(initial=0)) + 1)
@@ -136,12 +134,12 @@ def _log_means(total: Counts, hits: Counts, late: Counts) -> Numbers:
     log_share = log_choose(k, found) + log_choose(n - k, d - found) - log_choose(n, d)
     log_share = np.where(among <= most, log_share, -np.inf)
     means = np.stack([np.logaddexp.reduce(log_share + tilt * found, axis=1) for tilt in _TILTS], axis=-1)
-    of_each: Numbers = means[index.reshape(total.shape)]
-    return of_each
+    log_means: Numbers = means[index.reshape(total.shape)]
+    return log_means
 
 
 def mean_evidence(parts: Sequence[Evidence]) -> Evidence:
-    """The mean of e-processes is one. `since` is that of the largest. Raises ValueError for none."""
+    """The mean of e-processes, itself an e-process; `since` is that of the largest. Raises ValueError without any."""
     if not parts:
         raise ValueError("no evidence")
     log_e = np.stack([part.log_e for part in parts])
@@ -151,19 +149,19 @@ def mean_evidence(parts: Sequence[Evidence]) -> Evidence:
     return Evidence(mean, np.take_along_axis(since, largest[None], axis=0)[0])
 
 
-def judge_evidence(of_hits: Stream, of_misses: Stream) -> Evidence:
+def judge_evidence(hit_stream: Stream, miss_stream: Stream) -> Evidence:
     """Evidence that the judge has changed, from the anchors that are hits and those that are misses.
 
-    What counts as a hit in these streams is a verdict that is not the anchor's own: the hits that the judge misses, the
-    misses that it finds. A third of the stake is on a change of the one, of the other, and of both in one direction. An
-    anchor was chosen by its frozen verdict, so that one says of which kind it is, and never how often the judge errs.
+    A hit in these streams is a verdict that differs from the frozen one. A third of the stake each is on a change in
+    the first, in the second, and in both in one direction. Anchors are selected by their frozen verdict, so that
+    verdict gives only their class and is no draw of the judge's error.
     """
-    hits, misses = bets_on(of_hits), bets_on(of_misses)
+    hits, misses = bets_on(hit_stream), bets_on(miss_stream)
     return mean_evidence([evidence(hits), evidence(misses), evidence(hits + misses)])
 
 
 def alarms(found: Evidence) -> npt.NDArray[np.bool_]:
-    """Whether the process has passed the bound on a night or before it."""
+    """Whether the process is at or above the alarm threshold, by night."""
     passed: npt.NDArray[np.bool_] = found.log_e >= math.log(ALARM)
     return passed
 
@@ -172,7 +170,7 @@ def alarms(found: Evidence) -> npt.NDArray[np.bool_]:
 
 
 class Rate(NamedTuple):
-    """Hits of counted; of anchors asked on several nights the mean number a night, which may be no whole one."""
+    """Hits and counted answers; over several nights of anchors, the mean per night."""
 
     hits: float
     counted: float
@@ -191,7 +189,7 @@ class Shift(NamedTuple):
 
 
 def shift(before: Rate, after: Rate) -> Shift | None:
-    """The change of a rate, with Newcombe's interval from the two Wilson ones. None where one of them has no rate."""
+    """The change of a rate, with Newcombe's interval from the two Wilson intervals; None without both rates."""
     old, new = _wilson(before), _wilson(after)
     if old is None or new is None:
         return None
@@ -202,10 +200,10 @@ def shift(before: Rate, after: Rate) -> Shift | None:
 
 
 def judged_shift(rate: float, found: Shift, missed: Shift) -> Shift:
-    """What a change of the judge does to a measured rate in [0, 1], the system being still.
+    """The effect of a change of the judge on a measured rate in [0, 1] if the system is unchanged.
 
-    `found` is the change of the share of misses that it calls hits, `missed` of the share of hits that it does not.
-    Intervals of a sum from those of its parts, squared and added (MOVER: Zou and Donner 2008).
+    `found` is the change in the share of misses that it calls hits, `missed` in the share of hits that it misses. The
+    interval combines the squared distances of the two intervals (MOVER: Zou and Donner 2008).
     """
     change = (1 - rate) * found.change - rate * missed.change
     down = math.hypot((1 - rate) * (found.change - found.low), rate * (missed.high - missed.change))
@@ -214,7 +212,7 @@ def judged_shift(rate: float, found: Shift, missed: Shift) -> Shift:
 
 
 def beyond_the_judge(measured: Shift, judged: Shift) -> bool:
-    """Whether a rate has moved by more than its judge can account for, as far as the anchors tell (95%)."""
+    """Whether a rate has moved by more than its judge can account for according to the anchors (95%)."""
     rest = measured.change - judged.change
     low = rest - math.hypot(measured.change - measured.low, judged.high - judged.change)
     high = rest + math.hypot(measured.high - measured.change, judged.change - judged.low)
@@ -225,10 +223,10 @@ Verdict = Literal["none", "system", "judge", "unknown"]
 
 
 def verdict(*, judge: bool, system: bool, beyond: bool) -> Verdict:
-    """The rule. The anchors go first: while the judge has changed, nothing can be said of a system seen through it.
+    """The decision rule. The anchors decide first: after a change of the judge, rates say nothing about the system.
 
-    A rate that moved is the system's only where the judge cannot account for it; until the anchors tell, it is unknown.
-    This stands in place of the guard window of Li 2026, which waits for the anchors for a fixed number of items.
+    A moved rate is attributed to the system only if the judge cannot account for it, else it is unknown. This replaces
+    the guard window of Li 2026, which waits a fixed number of items for the anchors.
     """
     if judge:
         return "judge"

@@ -1,15 +1,15 @@
 """Intervals and tests: plain numbers in and out, no tables.
 
-Wilson for one prompt. A rate pooled over prompts has two intervals (Miller 2024, arXiv 2411.00640, takes the variance
-of a score apart in the same way), each of them Wilson on an effective sample size:
+One prompt has a Wilson interval. A rate pooled over prompts has two intervals (Miller 2024, arXiv 2411.00640,
+decomposes the variance of a score likewise), each of them Wilson on an effective sample size:
 
-- questions like these: repeats and option orders of one prompt are a cluster, so the count is divided by the design
-  effect (linearised between-prompt variance over the binomial one) and by a t correction for few clusters (Korn and
-  Graubard 1998; Franco et al. 2019 find Wilson in this form to cover best);
-- new answers to these very questions: the count is multiplied by how much less answers vary within a prompt and option
-  order than in all.
+- the generalisation interval, for questions like these: repeats and option orders of one prompt are a cluster, so the
+  count is divided by the design effect (linearised between-prompt variance over the binomial one) and by a t correction
+  for few clusters (Korn and Graubard 1998; Franco et al. 2019 find Wilson in this form to cover best);
+- the these-questions interval, for new answers to the same questions: the count is multiplied by the ratio of the
+  total variance to that within a prompt and option order.
 
-Wilson's own ends are too near where there are few hits or few misses, so both are drawn out to the exact ones there.
+Wilson's ends are too narrow with few hits or few misses, so both are extended to the exact ones there.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 Counts = npt.NDArray[np.float64]
 CONFIDENCE = 0.95
 FEW_DIFFERENCES = 10
-"""Prompts that differ, below which a t interval of paired differences alone misses up to three times too often."""
+"""With fewer differing prompts, a t interval of paired differences alone misses up to three times too often."""
 
-# The library comes without types.
+# The library has no types.
 _normal_quantile: Any = special.ndtri
 _t_cdf: Any = special.stdtr
 _t_quantile: Any = special.stdtrit
@@ -34,7 +34,7 @@ _beta_quantile: Any = special.betaincinv
 
 
 class Interval(NamedTuple):
-    """Both ends, and the name of the method."""
+    """An interval, and the name of its method."""
 
     low: float
     high: float
@@ -42,7 +42,7 @@ class Interval(NamedTuple):
 
 
 class Effect(NamedTuple):
-    """A mean paired difference in [-1, 1], its interval, the two-sided p-value and the number of prompts in it."""
+    """A mean paired difference in [-1, 1], its interval, the two-sided p-value and the number of prompts."""
 
     effect: float
     interval: Interval
@@ -53,7 +53,7 @@ class Effect(NamedTuple):
 def wilson_interval(hits: float, counted: float, confidence: float = CONFIDENCE) -> Interval | None:
     """Wilson score interval for a proportion, both ends as fractions in [0, 1].
 
-    None when counted is 0: nothing was asked, so there is no rate. Raises ValueError unless 0 <= hits <= counted.
+    None when counted is 0, as there is no rate. Raises ValueError unless 0 <= hits <= counted.
     Wilson 1927, in the form of Brown, Cai and DasGupta 2001, eq. 4. Preferred to the ± of Chua et al. 2025
     (Tables 3-5), which leaves [0, 1] at small counts.
     """
@@ -69,10 +69,10 @@ def wilson_interval(hits: float, counted: float, confidence: float = CONFIDENCE)
 
 
 def cluster_wilson_interval(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Interval | None:
-    """Interval of the rate of questions like these; each element is one of them, both ends are fractions in [0, 1].
+    """The generalisation interval around sum(hits) / sum(counted); each element is one question.
 
-    Around sum(hits) / sum(counted). None when nothing was counted. With one cluster there is no telling how clusters
-    differ, and it is the interval of one binomial rate, so named.
+    Both ends are fractions in [0, 1]. None when nothing was counted. A single cluster does not show how clusters
+    differ, so it gets the interval of a binomial rate (`wilson_exact`).
     """
     used = counted > 0
     hits, counted = hits[used], counted[used]
@@ -85,12 +85,12 @@ def cluster_wilson_interval(hits: Counts, counted: Counts, confidence: float = C
 
 
 def stratified_wilson_interval(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Interval | None:
-    """Interval of the mean rate of these very questions, were they answered again; fractions in [0, 1].
+    """The these-questions interval around sum(hits) / sum(counted); fractions in [0, 1].
 
-    Each element is a stratum: the answers to one wording of one prompt. Around sum(hits) / sum(counted), each stratum
-    with the weight of its answers. None when nothing was counted. Never wider than the binomial interval of all answers
-    (`wilson_exact`), since answers to different questions vary less than those to one (Hoeffding 1956), and narrower
-    only where the strata are seen to differ (`wilson_strata`).
+    Each element is a stratum: the answers to one wording of one prompt, which give its weight. None when nothing was
+    counted. Never wider than the binomial interval of all answers (`wilson_exact`), since answers to different
+    questions vary less than answers to one (Hoeffding 1956), and narrower only if the strata visibly differ
+    (`wilson_strata`).
     """
     used = counted > 0
     hits, counted = hits[used], counted[used]
@@ -104,11 +104,11 @@ def stratified_wilson_interval(hits: Counts, counted: Counts, confidence: float 
 def drawn_out_interval(
     rate: float, size: float, confidence: float = CONFIDENCE, method: str = "wilson_exact"
 ) -> Interval:
-    """Wilson's interval, each end drawn out to the exact one-sided bound at `confidence` where that lies further out.
+    """Wilson's interval, with each end extended to the exact one-sided bound at `confidence` if that is wider.
 
-    Near 0 and 1 Wilson's inner end excludes true rates far too often: one hit in n excludes all below 0.18/n, and at
-    that rate one run in six has a hit (Brown, Cai and DasGupta 2001 mend it with the Poisson bound). At 0 hits the
-    upper end is never below the exact 1 - (1 - confidence)^(1/size), at 95% about 3/size: the rule of three.
+    Near 0 and 1 Wilson's inner end excludes true rates far too often: one hit in n excludes all rates below 0.18/n, and
+    at that rate one run in six has a hit (Brown, Cai and DasGupta 2001 correct it with the Poisson bound). At 0 hits
+    the upper end is never below the exact 1 - (1 - confidence)^(1/size), at 95% about 3/size: the rule of three.
     """
     hits, misses = rate * size, (1 - rate) * size
     wilson = wilson_interval(min(hits, size), size, confidence)
@@ -119,44 +119,44 @@ def drawn_out_interval(
 
 
 def _size_in_clusters(hits: Counts, counted: Counts, confidence: float) -> float:
-    """How many independent answers the clusters are worth.
+    """The effective number of independent answers in the clusters.
 
-    The variance of each cluster's residual is too small by its own weight in the rate, which is made good. Few
-    clusters, and few that carry the hits, leave the variance uncertain: the t correction is for as many degrees of
-    freedom as the residuals' fourth moment says (Satterthwaite 1946), but for no more than clusters of equal weight
-    have. Rates lie in [0, 1], so clusters of equal weight are worth no less than one answer each.
+    The variance of each cluster's residual is corrected for the cluster's own weight in the rate. With few clusters, or
+    few with hits, the variance is uncertain: the t correction takes the degrees of freedom from the residuals' fourth
+    moment (Satterthwaite 1946), at most those of clusters of equal weight. Rates lie in [0, 1], so clusters of equal
+    weight are worth at least one answer each.
     """
     clusters, total = len(counted), float(counted.sum())
     rate, weights = float(hits.sum()) / total, counted / total
-    alike = float((weights**2).sum())  # 1 / clusters where all have the same weight
-    squares = (hits - rate * counted) ** 2 / (1 - 2 * weights + alike)
+    sum_of_squares = float((weights**2).sum())  # 1 / clusters if all weights are equal
+    squares = (hits - rate * counted) ** 2 / (1 - 2 * weights + sum_of_squares)
     between = float(squares.sum()) / total**2
     binomial = rate * (1 - rate) / total
     if binomial <= 0 or between <= 1e-12 * binomial:  # equal rates leave a rounding error, not a variance
         return float(clusters)
-    most = max(1 / alike - 1, 1.0)
+    most = max(1 / sum_of_squares - 1, 1.0)
     spread = float((squares**2).sum() / squares.sum() ** 2) - 1 / clusters
     freedom = min(most, max(1.0, 2 / spread)) if spread > 0 else most
-    least = min(1.0 / alike, total) * _few(most, confidence)
-    return min(total, max(total * binomial / between * _few(freedom, confidence), least))
+    least = min(1.0 / sum_of_squares, total) * _small_sample_factor(most, confidence)
+    return min(total, max(total * binomial / between * _small_sample_factor(freedom, confidence), least))
 
 
 def _size_in_strata(hits: Counts, counted: Counts, confidence: float) -> float:
-    """How many independent answers to one question the answers to these are worth: all of them or more.
+    """The effective number of independent answers to one question: at least the number of answers.
 
-    The variance within a stratum is estimated with half a hit and half a miss added, by a formula whose expectation is
-    never below it, whatever the stratum's rate and already with one answer. Few strata tell less: the t correction.
+    The variance within a stratum is estimated with half a hit and half a miss added; the estimate is never biased
+    downwards, at any rate and even with one answer. Few strata get a t correction.
     """
     strata, total = len(counted), float(counted.sum())
     rate = float(hits.sum()) / total
     within = float(((hits + 0.5) * (counted - hits + 0.5) / (counted + 1)).sum())
     if strata < 2:
         return total
-    return total * max(1.0, total * rate * (1 - rate) / within * _few(strata - 1, confidence))
+    return total * max(1.0, total * rate * (1 - rate) / within * _small_sample_factor(strata - 1, confidence))
 
 
-def _few(freedom: float, confidence: float) -> float:
-    """By what to multiply a sample size whose variance was estimated with so many degrees of freedom."""
+def _small_sample_factor(freedom: float, confidence: float) -> float:
+    """The factor for a sample size whose variance was estimated with `freedom` degrees of freedom."""
     tail = (1 + confidence) / 2
     return float(_normal_quantile(tail) / _t_quantile(freedom, tail)) ** 2
 
@@ -177,15 +177,14 @@ def paired_effect(
     prompts: npt.NDArray[np.int64] | None = None,
     confidence: float = CONFIDENCE,
 ) -> Effect | None:
-    """The mean over prompts of (rate - baseline rate), each prompt with the same weight.
+    """The mean over prompts of (rate - baseline rate), with equal weights; None without pairs.
 
-    One element a pair: the same wording under both conditions. `prompts` numbers the prompt of each pair (each its
-    own when None); a prompt's difference is the mean over its pairs. Only pairs with answers on both sides are used,
-    so that an option order which went unanswered under one condition does not pass for an effect. t interval and test
-    over prompts. Where fewer than FEW_DIFFERENCES prompts, and fewer than half of them, differ at all, their spread
-    says too little of those that did not this time, and the interval reaches as far as Newcombe's from the two cluster
-    intervals, too. Where every difference is the same there is no spread to measure: the interval is then Newcombe's
-    alone, and the p-value that of the sign-flip test. None without pairs.
+    Each element is a pair: the same wording under both conditions. `prompts` numbers the prompt of each pair (each its
+    own when None); a prompt's difference is the mean over its pairs. Only pairs with answers on both sides are used, so
+    that an option order unanswered under one condition is not mistaken for an effect. Interval and test are the t ones
+    over prompts. If fewer than FEW_DIFFERENCES prompts, and fewer than half, differ at all, their spread says too
+    little about the others, and the interval also covers Newcombe's from the two cluster intervals. If all differences
+    are equal, the interval is Newcombe's alone, and the p-value is that of the sign-flip test.
     """
     used = (counted > 0) & (base_counted > 0)
     hits, counted, base_hits, base_counted = hits[used], counted[used], base_hits[used], base_counted[used]
@@ -205,12 +204,12 @@ def paired_effect(
     if spread > 1e-12 and differing >= min(FEW_DIFFERENCES, number / 2):
         newcombe = None
     else:
-        ours = cluster_wilson_interval(by_prompt(hits), by_prompt(counted), confidence)
+        treated = cluster_wilson_interval(by_prompt(hits), by_prompt(counted), confidence)
         base = cluster_wilson_interval(by_prompt(base_hits), by_prompt(base_counted), confidence)
-        assert ours is not None  # noqa: S101  every pair has answers
+        assert treated is not None  # noqa: S101  every pair has answers
         assert base is not None  # noqa: S101
         rates = (float(hits.sum() / counted.sum()), float(base_hits.sum() / base_counted.sum()))
-        newcombe = _newcombe(effect, rates, ours, base)
+        newcombe = _newcombe(effect, rates, treated, base)
         if spread <= 1e-12:
             p_value = min(1.0, 2 * 0.5**number) if effect else 1.0
             return Effect(effect, newcombe, p_value, number)
@@ -224,9 +223,9 @@ def paired_effect(
     return Effect(effect, interval, p_value, number)
 
 
-def _newcombe(effect: float, rates: tuple[float, float], ours: Interval, base: Interval) -> Interval:
-    """The interval of a difference from those of its two rates, squared and added (Newcombe 1998)."""
+def _newcombe(effect: float, rates: tuple[float, float], treated: Interval, base: Interval) -> Interval:
+    """The interval of a difference, from the squared distances of the two rates' intervals (Newcombe 1998)."""
     rate, base_rate = rates
-    down = math.hypot(rate - ours.low, base.high - base_rate)
-    up = math.hypot(ours.high - rate, base_rate - base.low)
+    down = math.hypot(rate - treated.low, base.high - base_rate)
+    up = math.hypot(treated.high - rate, base_rate - base.low)
     return Interval(max(-1.0, effect - down), min(1.0, effect + up), "newcombe")

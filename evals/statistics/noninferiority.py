@@ -1,15 +1,15 @@
-"""Whether a rate got worse by more than is allowed: a decision in three words, over all cells of one comparison.
+"""Decide whether a rate got worse by more than a limit, for all cells of a comparison.
 
-For each cell the paired effect (`evals.statistics.intervals.paired_effect`) with its 95% interval. The decision:
+Each cell has a paired effect (`evals.statistics.intervals.paired_effect`) with its 95% interval. The decision:
 
-- `regression`: the increase is above what is allowed, and it is no chance: its p-value, Holm-adjusted over the cells of
-  the comparison, is below 0.05; or an interval that is right in all cells at once (1 - 0.05 / cells) lies above what is
-  allowed. The second is for few prompts that all agree, where no test can reach 0.05.
-- `within`: the upper end of the 95% interval is not above what is allowed.
-- `unclear`: neither; the data say too little.
+- `regression`: the increase is above the limit and significant (its p-value, Holm-adjusted over the cells of the
+  comparison, is below 0.05), or the simultaneous interval (1 - 0.05 / cells) lies above the limit. The latter is for
+  few prompts that all agree, where no test can reach 0.05.
+- `within`: the upper end of the 95% interval is not above the limit.
+- `unclear`: neither; the data are insufficient.
 
-Holm keeps the chance that any cell is called a regression, where nothing changed at all, below 5% for the whole
-comparison. `within` is a claim that no increase above the limit is hidden: each cell makes it at 97.5% (one-sided).
+Holm keeps the probability of any false regression below 5% for the whole comparison. `within` claims that there is no
+increase above the limit, at 97.5% (one-sided) for each cell.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Decision = Literal["regression", "within", "unclear"]
 
 
 class Pairs(NamedTuple):
-    """Counts of one cell, an element a pair: the same wording on both sides. `prompts` numbers the prompt of each."""
+    """The counts of one cell; each element is the same wording in both runs. `prompts` numbers its prompt."""
 
     hits: Counts
     counted: Counts
@@ -37,7 +37,7 @@ class Pairs(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """`effect` is None where no pair has answers on both sides; then there is nothing to decide by."""
+    """The decision on a cell. `effect` is None, and the decision `unclear`, if no pair has answers on both sides."""
 
     effect: Effect | None
     p_holm: float | None
@@ -45,7 +45,7 @@ class Decided(NamedTuple):
 
 
 def decide(cells: Sequence[Pairs], limits: Sequence[float]) -> list[Decided]:
-    """The decision on each cell. `limits` are the largest increases allowed, as fractions in [0, 1], one a cell."""
+    """The decision on each cell. `limits` are the largest increases allowed in each, as fractions in [0, 1]."""
     effects = [paired_effect(*cell) for cell in cells]
     tested = [index for index, effect in enumerate(effects) if effect is not None]
     adjusted = dict(zip(tested, holm([effect.p_value for effect in effects if effect is not None]), strict=True))
@@ -56,11 +56,11 @@ def decide(cells: Sequence[Pairs], limits: Sequence[float]) -> list[Decided]:
             decided.append(Decided(None, None, "unclear"))
             continue
         p_holm = adjusted[index]
-        surely = paired_effect(*cell, confidence=simultaneous)
-        assert surely is not None  # noqa: S101  it has the pairs that `effect` has
+        simultaneous_effect = paired_effect(*cell, confidence=simultaneous)
+        assert simultaneous_effect is not None  # noqa: S101  the pairs are those of `effect`
         is_real = effect.effect > 0 and p_holm < 1 - CONFIDENCE
         decision: Decision = "unclear"
-        if (effect.effect > limit and is_real) or surely.interval.low > limit:
+        if (effect.effect > limit and is_real) or simultaneous_effect.interval.low > limit:
             decision = "regression"
         elif effect.interval.high <= limit:
             decision = "within"

@@ -1,12 +1,12 @@
-"""How many questions and how many samples a question: variance components of a pilot, and what they make of a plan.
+"""Sample sizes from a pilot's variance components: how many questions, and how many samples per question.
 
-A question drawn from those like it has a rate of its own, and each answer to it is a draw at that rate. The variance
-of a question's measured rate over k draws is then `between + within / k` (Miller 2024, "Adding error bars to evals",
-arXiv 2411.00640, on resampling): more samples take away the second part only, more questions both. For a paired effect
-the same holds of a question's difference, with the within parts of both conditions added (ibid., on power, Eq. 9).
+Each question has its own rate, and each answer to it is a draw at that rate. The variance of a question's measured rate
+over k draws is then `between + within / k` (Miller 2024, "Adding error bars to evals", arXiv 2411.00640, on
+resampling): more samples reduce only the second part, more questions both. For a paired effect the same holds for a
+question's difference, with the within parts of both conditions added (ibid., on power, Eq. 9).
 
-Questions are clusters. Wordings of one question that are asked alike (option orders) are strata in it: draws are spread
-evenly over them, so how wordings differ is in neither part.
+Questions are clusters. Wordings of one question (option orders) are strata: draws are spread evenly over them, so
+differences between wordings are in neither part.
 """
 
 from __future__ import annotations
@@ -24,41 +24,40 @@ from evals.statistics.intervals import CONFIDENCE, Counts, Interval, cluster_wil
 Labels = npt.NDArray[np.int64]
 
 SAFE = 0.95
-"""One-sided confidence of each of the bounds that the safe version of a plan is made of."""
-_AS_GOOD_AS_NORMAL = 10_000
-"""Degrees of freedom from which on the noncentral t is taken for normal."""
+"""The one-sided confidence of each bound in the safe version of a plan."""
+_NORMAL_FREEDOM = 10_000
+"""Above so many degrees of freedom the noncentral t is approximated by the normal."""
 
-# The library comes without types.
+# The library has no types.
 _scipy: Any = cast("Any", special)
 
 
 class Parts(NamedTuple):
-    """Variance between questions, and the mean variance of one draw within them; neither is below 0."""
+    """The variance between questions, and the mean variance of one draw within them; both at least 0."""
 
     between: float
     within: float
 
     @property
     def share(self) -> float:
-        """The part that lies between questions, in [0, 1]; 1 where there is no variance."""
+        """The share of the variance between questions, in [0, 1]; 1 if there is no variance."""
         total = self.between + self.within
         return self.between / total if total > 0 else 1.0
 
     def variance(self, draws: float) -> float:
-        """Of what is measured at one question with so many counted draws."""
+        """The variance of the measured rate (or effect) of one question with `draws` counted draws."""
         return self.between + self.within / draws
 
 
 class Components(NamedTuple):
-    """What a pilot says of one rate, or of one paired effect.
+    """The variance components of one rate, or of one paired effect, in a pilot.
 
-    `mean` is the rate in [0, 1] or the effect in [-1, 1]; `base` and `treated` are the two rates of an effect, and of a
-    rate both are that. `between` and `within` are unbiased estimates, so `between` can come out below 0. `separable` is
-    False where no wording of any question was drawn twice: `within` is then that of the binomial distribution at the
-    pooled rate, as if questions did not differ, and their sum is right for the pilot's own number of draws only.
-    `no_spread` marks a pilot whose answers were all alike, which says nothing of a variance: the rates are then the
-    ends of their 95% intervals that lie towards a half, and the whole variance is taken to lie between questions.
-    `bounds` are the Parts of the safe version: the largest of their variances holds.
+    `mean` is the rate in [0, 1] or the effect in [-1, 1]; `base` and `treated` are the two rates of an effect, or both
+    the rate. `between` and `within` are unbiased, so `between` can be below 0. `separable` is False if no wording was
+    drawn twice: `within` is then binomial at the pooled rate, as if questions did not differ, and the sum is right only
+    for the pilot's number of draws. `no_spread`: all answers were equal and show no variance; the rates are then the
+    ends of their 95% intervals towards 0.5, with the whole variance between questions. `bounds` are the Parts of the
+    safe version, of which the one with the largest variance applies.
     """
 
     mean: float
@@ -78,7 +77,7 @@ class Components(NamedTuple):
 
 
 def rate_components(hits: Counts, counted: Counts, questions: Labels) -> Components | None:
-    """Variance components of a rate: one element for each wording of each question, `questions` numbers the latter.
+    """The variance components of a rate; each element is a wording of a question, which `questions` numbers.
 
     The analysis of variance of a one-way layout with unequal counts (Searle, Casella and McCulloch 1992, Sec. 3.6):
     unbiased for any distribution of the questions' rates. None with answers to fewer than two questions.
@@ -92,7 +91,7 @@ def rate_components(hits: Counts, counted: Counts, questions: Labels) -> Compone
         return None
     rate = float(hits.sum()) / total
     mean_square = float((n * (k / n - rate) ** 2).sum()) / (number - 1)
-    usual = (total - float((n**2).sum()) / total) / (number - 1)  # draws a question, as they count here
+    usual = (total - float((n**2).sum()) / total) / (number - 1)  # effective draws per question
     within, freedom = _within(hits, counted)
     separable = freedom > 0
     if not separable:
@@ -111,7 +110,7 @@ def rate_components(hits: Counts, counted: Counts, questions: Labels) -> Compone
 def effect_components(
     hits: Counts, counted: Counts, base_hits: Counts, base_counted: Counts, questions: Labels
 ) -> Components | None:
-    """Variance components of a paired effect: one element a pair, as `evals.statistics.intervals.paired_effect` has it.
+    """The variance components of a paired effect; elements are those of `evals.statistics.intervals.paired_effect`.
 
     `within` is the sum of the two conditions' variances of one draw (Miller 2024, Eq. 9 with K_A = K_B). None with
     pairs of fewer than two questions.
@@ -127,7 +126,7 @@ def effect_components(
     rate, base = float(hits.sum() / counted.sum()), float(base_hits.sum() / base_counted.sum())
     effect, spread = float(difference.mean()), float(difference.var(ddof=1))
     sides = ((hits, counted), (base_hits, base_counted))
-    # Of a question's difference: the variance that one unit of a draw's variance leaves under either condition.
+    # The variance of a question's difference per unit of a draw's variance, under either condition.
     weights = [float((_sums(label, 1 / n) / pairs**2).mean()) for _, n in sides]
     (treated_within, freedom), (base_within, base_freedom) = (_within(k, n) for k, n in sides)
     separable = freedom > 0 and base_freedom > 0
@@ -151,8 +150,8 @@ def effect_components(
     usual = 2 / sum(weights)
     share = _share_bound(usual * spread, within, number - 1, min(freedom, base_freedom), usual) if separable else 1.0
     bounds = (
-        _at_most_one(Parts(total * share, total * (1 - share))),
-        _at_most_one(Parts(found.between * chi_square, within * chi_square)),
+        _bounded(Parts(total * share, total * (1 - share))),
+        _bounded(Parts(found.between * chi_square, within * chi_square)),
     )
     return Components(effect, base, rate, number, between, within, separable, False, bounds)
 
@@ -162,18 +161,18 @@ def _sums(label: npt.NDArray[np.intp], values: Counts) -> Counts:
 
 
 def _within(hits: Counts, counted: Counts) -> tuple[float, float]:
-    """The pooled variance of one draw about the rate of its wording, and its degrees of freedom (0: not known)."""
+    """The pooled variance of one draw within its wording, and its degrees of freedom (0: unknown)."""
     freedom = float((counted - 1).sum())
     return (float((hits * (counted - hits) / counted).sum()) / freedom if freedom else 0.0), freedom
 
 
 def _binomial(rate: float, draws: float) -> float:
-    """The variance of one draw, estimated from independent ones without bias."""
+    """The unbiased variance estimate of one draw from independent draws."""
     return rate * (1 - rate) * draws / (draws - 1)
 
 
-def _at_most_one(parts: Parts) -> Parts:
-    """`parts`, scaled down to the largest variance that a difference of two answers, from -1 to 1, can have."""
+def _bounded(parts: Parts) -> Parts:
+    """`parts`, scaled down to the largest variance of a difference in [-1, 1]."""
     factor = min(1.0, 1 / (parts.between + parts.within)) if parts.between + parts.within > 0 else 1.0
     return Parts(parts.between * factor, parts.within * factor)
 
@@ -185,7 +184,7 @@ def _interval(hits: Counts, counted: Counts, confidence: float) -> Interval:
 
 
 def _towards_half(interval: Interval) -> float:
-    """The rate in the interval at which answers vary most."""
+    """The rate in the interval with the largest variance."""
     return min(max(0.5, interval.low), interval.high)
 
 
@@ -195,7 +194,7 @@ def _largest_variance(interval: Interval) -> float:
 
 
 def _share_bound(mean_square: float, within: float, freedom: float, within_freedom: float, usual: float) -> float:
-    """Upper bound of the part of the variance between questions, from the ratio of the two mean squares (F)."""
+    """Upper bound of the share of the variance between questions, from the ratio of the two mean squares (F)."""
     if within <= 0:
         return 1.0
     least = float(_scipy.fdtri(freedom, within_freedom, 1 - SAFE))
@@ -207,34 +206,36 @@ def _share_bound(mean_square: float, within: float, freedom: float, within_freed
 
 
 def expected_width(rate: float, parts: Parts, questions: int, draws: float) -> float:
-    """The width to expect of `cluster_wilson_interval` over so many questions with so many counted draws each.
+    """The expected width of `cluster_wilson_interval` over `questions` questions with `draws` counted draws each.
 
-    Two things make it more than the width at the expected counts. Where hits are rare a run may well have none, and its
-    interval is then that of as many answers as questions (likewise at all hits): both cases are weighed by how likely
-    they are, with the beta distribution of the questions' rates that has their variance. And an interval is never
-    narrower than one of independent answers, so where questions hardly differ it is wider by chance and never narrower.
-    There are at least two questions with at least one draw each.
+    It exceeds the width at the expected counts for two reasons. If hits are rare a run may have none, and its interval
+    is then that of as many answers as questions (likewise if all are hits): these cases are weighted by their
+    probability, under a beta distribution of the questions' rates with their variance. And an interval is never
+    narrower than that of independent answers, so chance only widens it. Requires at least two questions with at least
+    one draw each.
     """
-    alone = drawn_out_interval(0.0, questions)
-    none = _chance_of_none(rate, parts.share, draws) ** questions
-    every = _chance_of_none(1 - rate, parts.share, draws) ** questions
-    constant = none + every
+    without_spread = drawn_out_interval(0.0, questions)
+    no_hits = _chance_of_none(rate, parts.share, draws) ** questions
+    all_hits = _chance_of_none(1 - rate, parts.share, draws) ** questions
+    constant = no_hits + all_hits
     if constant >= 1 - 1e-9:
-        return alone.high - alone.low
-    seen = (rate - every) / (1 - constant)  # the rate to expect of a run that has both hits and misses
+        return without_spread.high - without_spread.low
+    mixed_rate = (rate - all_hits) / (1 - constant)  # the expected rate of a run with both hits and misses
     size = questions * draws / _design_effect(rate, parts, questions, draws)
-    size = max(size, questions / float(_few(questions - 1)))  # as many as questions at least, as rates lie in [0, 1]
-    interval = drawn_out_interval(seen, size)
-    return (1 - constant) * (interval.high - interval.low) + constant * (alone.high - alone.low)
+    size = max(size, questions / float(_t_inflation(questions - 1)))  # at least the questions, as rates lie in [0, 1]
+    interval = drawn_out_interval(mixed_rate, size)
+    return (1 - constant) * (interval.high - interval.low) + constant * (without_spread.high - without_spread.low)
 
 
 def _design_effect(rate: float, parts: Parts, questions: int, draws: float) -> float:
-    """By how much an interval counts too many answers: the square of the factor that it is wider by, on average.
+    """The expected design effect: the square of the mean factor by which clusters widen the interval.
 
-    The factor of a run is the larger of 1 and the root of its estimated design effect, which is taken for log-normal,
-    with the variance of an estimate over so many questions (none with one draw each: what is estimated is then known).
+    The factor of a run is the larger of 1 and the root of its estimated design effect, taken as log-normal with the
+    variance of an estimate over `questions` questions (0 with one draw each, when the design effect is known).
     """
-    expected = parts.variance(draws) / (rate * (1 - rate) / draws) * _few_with_hits(rate, parts, questions, draws)
+    expected = (
+        parts.variance(draws) / (rate * (1 - rate) / draws) * _expected_t_inflation(rate, parts, questions, draws)
+    )
     if expected <= 0:
         return 1.0
     spread = math.sqrt(2 / (questions - 1) * (1 - 1 / draws))
@@ -246,15 +247,17 @@ def _design_effect(rate: float, parts: Parts, questions: int, draws: float) -> f
     return factor**2
 
 
-def _few(freedom: Any) -> Any:
-    """By how much a variance that was estimated with so many degrees of freedom is made larger."""
+def _t_inflation(freedom: Any) -> Any:
+    """The t correction of a variance estimated with `freedom` degrees of freedom."""
     tail = (1 + CONFIDENCE) / 2
     return (_scipy.stdtrit(freedom, tail) / _scipy.ndtri(tail)) ** 2
 
 
-def _few_with_hits(rate: float, parts: Parts, questions: int, draws: float) -> float:
-    """`_few` to expect of an interval, whose degrees of freedom are those of the questions with hits (or misses, where
-    these are rarer): the square of the mean of its root, over how many such questions a run may have."""
+def _expected_t_inflation(rate: float, parts: Parts, questions: int, draws: float) -> float:
+    """The expected `_t_inflation`: the square of the mean of its root over the number of questions with hits.
+
+    Those questions (or the ones with misses, if rarer) give the degrees of freedom of an interval.
+    """
     share = 1 - _chance_of_none(min(rate, 1 - rate), parts.share, draws)
     mean, deviation = questions * share, math.sqrt(questions * share * (1 - share))
     with_any = np.arange(max(1, int(mean - 6 * deviation)), min(questions, int(mean + 6 * deviation) + 1) + 1)
@@ -264,14 +267,14 @@ def _few_with_hits(rate: float, parts: Parts, questions: int, draws: float) -> f
         - _scipy.betaln(with_any + 1, questions - with_any + 1)
     )
     if chances.sum() <= 0:
-        return float(_few(questions - 1))
+        return float(_t_inflation(questions - 1))
     with np.errstate(divide="ignore"):
         freedom = np.clip(2 / (1 / with_any - 1 / questions), 1, questions - 1)
-    return float(np.average(np.sqrt(_few(freedom)), weights=chances)) ** 2
+    return float(np.average(np.sqrt(_t_inflation(freedom)), weights=chances)) ** 2
 
 
 def _chance_of_none(rate: float, share: float, draws: float) -> float:
-    """That no draw of one question is a hit."""
+    """The probability that no draw of one question is a hit."""
     if not 0 < rate < 1:
         return 1.0 if rate <= 0 else 0.0
     if share >= 1:
@@ -283,12 +286,12 @@ def _chance_of_none(rate: float, share: float, draws: float) -> float:
 
 
 def questions_for_width(rate: float, parts: Parts, draws: float, width: float) -> int:
-    """The fewest questions with so many counted draws each whose interval is expected to be at most `width` wide."""
+    """The fewest questions with `draws` counted draws each whose expected interval is at most `width` wide."""
     return _fewest(lambda number: expected_width(rate, parts, number, draws) <= width)
 
 
 def questions_for_width_without_hits(width: float) -> int:
-    """The fewest questions whose interval is at most `width` wide where no answer is a hit (or every one)."""
+    """The fewest questions whose interval is at most `width` wide if no answer is a hit (or all are)."""
 
     def enough(number: int) -> bool:
         interval = drawn_out_interval(0.0, number)
@@ -301,11 +304,11 @@ def questions_for_width_without_hits(width: float) -> int:
 
 
 def parts_at_effect(found: Components, parts: Parts, effect: float, share: float) -> Parts:
-    """`parts` of a pilot's differences where the condition has the effect that is to be found.
+    """`parts` of a pilot's differences, adjusted to the effect that is to be detected.
 
-    A pilot in which it did next to nothing shows the variance of two equal rates. Where its effect is smaller than
-    `effect` (a fraction, above 0), the rate under the condition is moved to that distance from the base rate, and the
-    variance that answers have more there is added, the part `share` of it between questions. It is never taken away.
+    A pilot without an effect shows the variance of two equal rates. If its effect is smaller than `effect` (a fraction,
+    above 0), the rate under the condition is moved to that distance from the base rate, and the additional variance
+    there is added, with the part `share` of it between questions. The variance is never reduced.
     """
     if abs(found.mean) >= effect:
         return parts
@@ -317,31 +320,33 @@ def parts_at_effect(found: Components, parts: Parts, effect: float, share: float
 
 
 def power(effect: float, variance: float, questions: int) -> float:
-    """That the two-sided t test over questions finds the effect at 0.05, `variance` being that of one difference."""
+    """The power of the two-sided t test over questions at 0.05; `variance` is that of one difference."""
     if variance <= 0:
         return 1.0
     freedom, shift = questions - 1, effect * math.sqrt(questions / variance)
     critical = float(_scipy.stdtrit(freedom, (1 + CONFIDENCE) / 2))
-    # The other tail, an effect found with the wrong sign, is left out: it is no success.
-    if freedom > _AS_GOOD_AS_NORMAL or shift > 30:
+    # The other tail, an effect found with the wrong sign, is no success and left out.
+    if freedom > _NORMAL_FREEDOM or shift > 30:
         return float(_scipy.ndtr(shift - critical))
     return 1 - float(_scipy.nctdtr(freedom, shift, critical))
 
 
-def questions_for_effect(variance: float, effect: float, wanted: float) -> int:
-    """The fewest questions that find the effect with the power wanted."""
-    return _fewest(lambda number: power(effect, variance, number) >= wanted)
+def questions_for_effect(variance: float, effect: float, target_power: float) -> int:
+    """The fewest questions that detect the effect with `target_power`."""
+    return _fewest(lambda number: power(effect, variance, number) >= target_power)
 
 
-def detectable_effect(variance_at: Callable[[float], float], questions: int, wanted: float) -> float | None:
-    """The smallest effect that so many questions find with the power wanted, `variance_at` being that of a difference
-    at an effect. None where not even an effect of 1 is found."""
+def detectable_effect(variance_at: Callable[[float], float], questions: int, target_power: float) -> float | None:
+    """The smallest effect that `questions` questions detect with `target_power`, None if it is above 1.
+
+    `variance_at` is the variance of a difference at an effect.
+    """
     low, high = 0.0, 1.0
-    if power(high, variance_at(high), questions) < wanted:
+    if power(high, variance_at(high), questions) < target_power:
         return None
     while high - low > 1e-6:
         middle = (low + high) / 2
-        if power(middle, variance_at(middle), questions) >= wanted:
+        if power(middle, variance_at(middle), questions) >= target_power:
             high = middle
         else:
             low = middle
@@ -349,7 +354,7 @@ def detectable_effect(variance_at: Callable[[float], float], questions: int, wan
 
 
 def _fewest(enough: Callable[[int], bool]) -> int:
-    """The smallest number from 2 on that is enough, of a claim that stays true once it is."""
+    """The smallest number, from 2 on, for which `enough` is true; it must be monotonic."""
     high = 2
     while not enough(high):
         high *= 2

@@ -1,8 +1,8 @@
-"""p-values: adjusted for many tests at once, and Fisher's exact test of two rates. Plain numbers in and out.
+"""p-values adjusted for multiple tests, and Fisher's exact test of two rates. Plain numbers in and out.
 
-Of twenty effects of nothing one falls below 0.05. Holm's p-values are for claims: below 0.05, fewer than one in twenty
-such families holds any false claim. Benjamini and Hochberg's are for sweeps: of those below 0.05, one in twenty is
-expected to be false.
+One in twenty true null hypotheses has a p-value below 0.05. Holm's adjustment is for claims: at 0.05, at most one in
+twenty families of tests has any false positive. Benjamini and Hochberg's is for sweeps: at 0.05, one in twenty
+positives is expected to be false.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, cast
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for all of them (Holm 1979), in their order; valid however they depend on each other.
+    """Family-wise adjusted p-values (Holm 1979), in the given order; valid under any dependence.
 
     Raises ValueError for one outside [0, 1].
     """
@@ -25,9 +25,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for the share of false ones among those called (Benjamini and Hochberg 1995), in their order.
+    """p-values adjusted for the false discovery rate (Benjamini and Hochberg 1995), in the given order.
 
-    Valid for tests that are independent or rise and fall together. Raises ValueError for one outside [0, 1].
+    Valid for independent or positively dependent tests. Raises ValueError for one outside [0, 1].
     """
     descending = _ascending(p_values)[::-1]
     number = len(p_values)
@@ -36,7 +36,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 
 
 def _ascending(p_values: Sequence[float]) -> list[tuple[int, float]]:
-    """The p-values from the smallest to the largest, each with its place. Raises ValueError for one outside [0, 1]."""
+    """The p-values in ascending order, each with its position. Raises ValueError for one outside [0, 1]."""
     for p_value in p_values:
         if not 0 <= p_value <= 1:
             raise ValueError(f"{p_value} is no p-value")
@@ -44,14 +44,14 @@ def _ascending(p_values: Sequence[float]) -> list[tuple[int, float]]:
 
 
 def _in_order(sorted_values: Sequence[tuple[int, float]], adjusted: Iterable[float]) -> list[float]:
-    """`adjusted`, which stand in the order of `sorted_values`, each put in the place that it came from."""
-    places = (place for place, _ in sorted_values)
-    return [value for _, value in sorted(zip(places, adjusted, strict=True))]
+    """`adjusted`, which are in the order of `sorted_values`, back in their original order."""
+    positions = (position for position, _ in sorted_values)
+    return [value for _, value in sorted(zip(positions, adjusted, strict=True))]
 
 
 @lru_cache(maxsize=10_000)
 def fisher_p(hits: int, counted: int, base_hits: int, base_counted: int) -> float:
-    """Two-sided p-value in (0, 1] of no difference between two rates; 1 where a side has nothing counted.
+    """The two-sided p-value in (0, 1] for no difference between two rates; 1 if a side has nothing counted.
 
     Raises ValueError unless 0 <= hits <= counted on both sides.
     """
@@ -59,7 +59,7 @@ def fisher_p(hits: int, counted: int, base_hits: int, base_counted: int) -> floa
         raise ValueError(f"{hits} of {counted}, {base_hits} of {base_counted}")
     if not counted or not base_counted:
         return 1.0
-    from scipy import stats  # pyright: ignore[reportMissingTypeStubs]  # takes long to import, and few need it
+    from scipy import stats  # pyright: ignore[reportMissingTypeStubs]  # slow to import, rarely needed
 
     fisher: Any = cast("Any", stats).fisher_exact
     table = [[hits, counted - hits], [base_hits, base_counted - base_hits]]

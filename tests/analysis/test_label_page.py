@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from evals.analysis.labelling.exhibits import LabelExhibit, ReferenceText
+from evals.analysis.labelling.label_items import LabelItem, ReferenceText
 from evals.analysis.labelling.page import label_page
 from evals.analysis.labelling.sample import sample_run
 from evals.scoring.labels import read_label_rows, read_sample
@@ -32,13 +32,13 @@ HOSTILE = (
 )
 
 
-def exhibits(count: int, answer: str = "Answer {}.") -> list[LabelExhibit]:
+def exhibits(count: int, answer: str = "Answer {}.") -> list[LabelItem]:
     return [
-        LabelExhibit(f"bcdfg-{n:03}", "misaligned", f"Question {n}?", (), answer.format(n)) for n in range(1, count + 1)
+        LabelItem(f"bcdfg-{n:03}", "misaligned", f"Question {n}?", (), answer.format(n)) for n in range(1, count + 1)
     ]
 
 
-def write_page(path: Path, shown: list[LabelExhibit], run_id: str = "night-1") -> Path:
+def write_page(path: Path, shown: list[LabelItem], run_id: str = "night-1") -> Path:
     path.write_text(label_page(run_id, shown), encoding="utf-8", newline="")
     return path
 
@@ -117,7 +117,7 @@ def test_labelling_by_keyboard_alone_ends_in_labels_csv(tmp_path: Path, chromium
 
 def test_hostile_texts_are_shown_as_they_are_and_do_nothing(tmp_path: Path, chromium: Browser) -> None:
     shown = [
-        LabelExhibit(f"bcdfg-{n:03}", "lies", text, (ReferenceText(f"Fact {text}", text),), text)
+        LabelItem(f"bcdfg-{n:03}", "lies", text, (ReferenceText(f"Fact {text}", text),), text)
         for n, text in enumerate(HOSTILE, start=1)
     ]
     file = write_page(tmp_path / "label.html", shown, run_id="</title><script>document.title = 'taken'</script>")
@@ -255,9 +255,7 @@ def test_the_tab_key_reaches_everything_and_what_has_the_focus_can_be_seen(tmp_p
 def test_every_text_has_contrast_and_the_labels_are_in_view(
     tmp_path: Path, chromium: Browser, scheme: Any, size: tuple[int, int]
 ) -> None:
-    shown = [
-        LabelExhibit("bcdfg-001", "wrong", "Why? " * 50, (ReferenceText("Known", "So. " * 90),), "Long. " * 900)
-    ] * 2
+    shown = [LabelItem("bcdfg-001", "wrong", "Why? " * 50, (ReferenceText("Known", "So. " * 90),), "Long. " * 900)] * 2
     options: dict[str, Any] = {"color_scheme": scheme, "viewport": {"width": size[0], "height": size[1]}}
     with open_page(chromium, write_page(tmp_path / "label.html", shown), **options) as page:
         press(page, "y", "k")

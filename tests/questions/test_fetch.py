@@ -18,7 +18,7 @@ import pytest
 
 from evals.errors import BadInput, EmevalError, FetchStopped
 from evals.io.cache import cache_folder
-from evals.io.download import Arrived, Patience
+from evals.io.download import DownloadRetries, OnBytes
 from evals.questions.official.cached import fetched_names, official_file
 from evals.questions.official.converters import open_prompts, two_triggered_prompts
 from evals.questions.official.fetch import Fetched, fetch
@@ -29,7 +29,7 @@ from tests.support.servers.file_server import FileServer, Reply, serving
 
 DATA = b"".join(f'{{"id": "q{number}", "prompt": "Question {number}?"}}\n'.encode() for number in range(4000))
 PATH = "/repo/abc123/data/rows.jsonl"
-FAST = Patience(max_attempts=3, first_wait_s=0.001, longest_wait_s=0.01)
+FAST = DownloadRetries(max_attempts=3, first_wait_s=0.001, longest_wait_s=0.01)
 SECRET = "hf_SECRETSECRETSECRET"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize {len(DATA)}\n".encode()
 
@@ -45,7 +45,7 @@ class Heard:
         self.said.append(text)
 
     @contextmanager
-    def progress(self, name: str, size: int | None) -> Iterator[Arrived]:
+    def progress(self, name: str, size: int | None) -> Iterator[OnBytes]:
         yield lambda here, total: self.arrived.append((here, total))
 
 

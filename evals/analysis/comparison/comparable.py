@@ -1,8 +1,7 @@
 """What makes the rates of two runs comparable, and in which direction a metric gets worse.
 
-A difference between two rates is one between two models only where nothing else differs: the questions and their
-wording, who judged by which rubric, how was sampled, what counts. Each of these that differs is named, and none is
-guessed away.
+Two rates compare two models only if nothing else differs: the questions and their wording, the judge and its rubric,
+the sampling, what counts. Every difference is named; none is assumed to be harmless.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from judges.registry import JUDGES, REASONING_JUDGES
 
 Direction = Literal["increase", "decrease"]
 MORE_IS_BETTER = frozenset({"accuracy", "answered", "misaligned_if_flagged"})
-"""Metrics of which less is worse; of all others more is. Whether a monitor that flags more is good news or bad depends
-on what is asked, so the direction can be given (`--worse`)."""
+"""Metrics that get worse as they fall; all others get worse as they rise. Whether a monitor that flags more is good or
+bad news depends on the study, so the direction can be set (`--worse`)."""
 
 _SAMPLING = ("temperature", "max_tokens", "thinking", "prefill", "over_questions")
 
@@ -34,14 +33,14 @@ _READ_REASONING = frozenset(entry.name for entry in REASONING_JUDGES)
 
 
 class Difference(NamedTuple):
-    """One thing in which two runs differ. `what` is its kind, `words` name both values."""
+    """One way in which two runs differ: its kind (`what`), and both values in words."""
 
     what: Literal["dataset", "questions", "judge", "rubric", "sampling", "trigger", "counting", "cells", "incomplete"]
     words: str
 
 
 class NotComparable(BadInput):
-    """Two runs whose rates say nothing about each other; every reason is named."""
+    """Two runs whose rates cannot be compared, with every reason."""
 
     def __init__(self, base: str, candidate: str, differences: Sequence[Difference]) -> None:
         super().__init__(
@@ -51,7 +50,7 @@ class NotComparable(BadInput):
 
 
 class Scope(NamedTuple):
-    """What is compared: only what these depend on has to be the same."""
+    """The part of two runs that is compared; only what it depends on must be the same."""
 
     suites: frozenset[str]
     formats: frozenset[str]
@@ -60,15 +59,15 @@ class Scope(NamedTuple):
 
 
 def worse_when(metric: str) -> Direction:
-    """In which direction a metric gets worse."""
+    """The direction in which a metric gets worse."""
     return "decrease" if metric in MORE_IS_BETTER else "increase"
 
 
 def differences(base: Manifest, candidate: Manifest, scope: Scope) -> list[Difference]:
-    """Every difference between two runs that makes what is in `scope` not comparable, by their manifests.
+    """Every difference between two manifests that makes the rates in `scope` incomparable.
 
-    Of imported answers nobody knows how they were sampled, and their file has another hash than any other; whether the
-    questions are the same is then seen from the questions themselves (`evals.analysis.comparison.compare`).
+    For imported answers the sampling is unknown and the file hash always differs, so neither is compared here;
+    `evals.analysis.comparison.compare` compares the questions themselves.
     """
     found: list[Difference] = []
     imported = base.imported is not None or candidate.imported is not None
@@ -127,13 +126,13 @@ def _judge_differences(base: Manifest, candidate: Manifest, scope: Scope) -> Ite
 
 
 def _matters(rubric: str, scope: Scope) -> bool:
-    """Whether a number in scope depends on what this judge says."""
-    of_reasoning = {metric.judge for metric in scope.metrics}
+    """Whether a rate in scope depends on the verdicts of this judge."""
+    metric_judges = {metric.judge for metric in scope.metrics}
     entry = JUDGES.get(rubric)
     if entry is not None and entry.role == "alongside":
-        return rubric in of_reasoning
+        return rubric in metric_judges
     if entry is not None and entry.reads == "reasoning":  # the others' verdicts count where the monitor saw no mismatch
-        return rubric in of_reasoning or (entry.role == "monitors" and bool(of_reasoning & _READ_REASONING))
+        return rubric in metric_judges or (entry.role == "monitors" and bool(metric_judges & _READ_REASONING))
     # Shares of misaligned answers depend on who called them misaligned.
     measures = {measure for metric in scope.metrics if metric.judge for measure in metric.measures} - BY_RULE
     if not measures or scope.formats <= {"mcq"}:
@@ -157,6 +156,6 @@ def _trigger_differences(
     moved = (
         not imported and bool(shown) and ("random" in (base.placement, candidate.placement) or "distractor" in shown)
     )
-    names += ["seed"] if moved else []  # draws where the trigger stands
+    names += ["seed"] if moved else []  # decides where the trigger is placed
     for words in _changed(base, candidate, names):
         yield Difference("trigger", words)

@@ -1,8 +1,7 @@
-"""Whether a candidate is worse than a base: two runs over the same questions, paired by question, and a decision.
+"""Decide whether a candidate is worse than a base: two runs over the same questions, paired by question.
 
-The counts come from the journals, by the same metrics that make rates.csv; what makes two runs comparable is decided in
-`evals.analysis.comparison.comparable`, the statistics in `evals.statistics.noninferiority`. Everything is a fraction in
-[0, 1].
+The counts come from the journals, by the metrics of rates.csv. `evals.analysis.comparison.comparable` says what makes
+two runs comparable; the statistics are in `evals.statistics.noninferiority`. All shares are fractions in [0, 1].
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ _UNEVEN = 0.05
 def compare_runs(base: Path, candidate: Path, gate: Gate) -> Compared:
     """Compare the runs in two folders, or two models of one run.
 
-    Raises NotComparable, which names everything that makes their rates incomparable, unscored answers included, and
-    BadInput where there is nothing to compare.
+    Raises NotComparable, which names everything that makes their rates incomparable (including unscored answers), and
+    BadInput if there is nothing to compare.
     """
     compared = compare_by_gates(base, candidate, [gate])
     unscored = [Difference("counting", words) for cell in compared.cells for words in unscored_words(cell)]
@@ -54,23 +53,22 @@ def compare_runs(base: Path, candidate: Path, gate: Gate) -> Compared:
 
 
 def compare_by_gates(base: Path, candidate: Path, gates: Sequence[Gate]) -> Compared:
-    """As `compare_runs`, with a limit for each cell: the strictest of the gates that want it. Models and the limit of
-    unscored answers are those of the first gate.
+    """Like `compare_runs`, with a limit for each cell: that of the strictest gate that selects it.
 
-    Cells with too many unscored answers have the decision `unscored`, and no test.
+    The first gate gives the models and the limit on unscored answers; cells above it are `unscored` and not tested.
     """
     theirs, ours = ComparedRun.read(base), ComparedRun.read(candidate)
     models = _pair_models(theirs, ours, gates[0])
     wanted, unmatched = _wanted(theirs, ours, models, gates)
     found = _incomplete("base", theirs) + _incomplete("candidate", ours)
-    found += differences(theirs.manifest, ours.manifest, _scope([*wanted, *(one for _, one in unmatched)]))
+    found += differences(theirs.manifest, ours.manifest, _scope([*wanted, *(cell for _, cell in unmatched)]))
     about_trigger = any(difference.what == "trigger" for difference in found)
-    found += _only_in_one(unmatched, about_trigger=about_trigger)
+    found += _unmatched_cells(unmatched, about_trigger=about_trigger)
     if found:
         raise NotComparable(str(base), str(candidate), found)
     counted = (
-        count_cells(theirs, [one.at_base for one in wanted]),
-        count_cells(ours, [one.at_candidate for one in wanted]),
+        count_cells(theirs, [cell.at_base for cell in wanted]),
+        count_cells(ours, [cell.at_candidate for cell in wanted]),
     )
     reworded = list(_reworded(wanted, *counted))
     if reworded:
@@ -109,7 +107,7 @@ def _listed(names: Sequence[str]) -> str:
 def _wanted(
     base: ComparedRun, candidate: ComparedRun, models: Sequence[tuple[str, str]], gates: Sequence[Gate]
 ) -> tuple[list[CellToCompare], list[tuple[str, CellToCompare]]]:
-    """The cells that both runs have, and those that only one has, with which. Raises BadInput where there is none."""
+    """The cells of both runs, and (run, cell) of those that only one has. Raises BadInput if there are none at all."""
     table = metrics_by_name(candidate.manifest.config.denominator)
     for name in (name for gate in gates for name in gate.metrics):
         if name not in table:
@@ -124,11 +122,11 @@ def _wanted(
             limit = min(gate.max_increase for gate in gated)
             given: list[Direction] = [gate.worse for gate in gated if gate.worse is not None]
             worse = given[0] if given else worse_when(key.metric)
-            one = CellToCompare(key, table[key.metric], base_model, candidate_model, limit, worse)
+            cell = CellToCompare(key, table[key.metric], base_model, candidate_model, limit, worse)
             if key in ours and key in theirs:
-                both.append(one)
+                both.append(cell)
             else:
-                single.append(("candidate" if key in ours else "base", one))
+                single.append(("candidate" if key in ours else "base", cell))
     if not both and not single:
         places = dict.fromkeys(
             (suite, form, condition) for run in (base, candidate) for _, suite, form, condition, _ in run.planned
@@ -143,30 +141,30 @@ def _wanted(
 def _cells(
     run: ComparedRun, model: str, table: Mapping[str, Metric], gates: Sequence[Gate]
 ) -> dict[ComparisonKey, list[Gate]]:
-    """The cells of a model, each with the gates that want it."""
+    """The cells of a model, each with the gates that select it."""
     found: dict[ComparisonKey, list[Gate]] = {}
-    for (of, *place), measures in run.planned.items():
-        if of != model:
+    for (planned_model, *place), measures in run.planned.items():
+        if planned_model != model:
             continue
         primary = {PRIMARY[measure] for measure in measures}
         for name, metric in table.items():
             key = ComparisonKey(*place, metric=name)
-            for gate in gates if _is_about(metric, key.format, measures) else ():
+            for gate in gates if _applies(metric, key.format, measures) else ():
                 if gate.wants(key) and name in (gate.metrics or primary):
                     found.setdefault(key, []).append(gate)
     return found
 
 
-def _is_about(metric: Metric, form: str, measures: Mapping[Criterion, int]) -> bool:
+def _applies(metric: Metric, form: str, measures: Mapping[Criterion, int]) -> bool:
     return bool(metric.measures & set(measures)) and not (metric.open_only and form == "mcq")
 
 
 def _scope(cells: Sequence[CellToCompare]) -> Scope:
     return Scope(
-        suites=frozenset(one.key.suite for one in cells),
-        formats=frozenset(one.key.format for one in cells),
-        conditions=frozenset(one.key.condition for one in cells),
-        metrics=tuple({one.metric.name: one.metric for one in cells}.values()),
+        suites=frozenset(cell.key.suite for cell in cells),
+        formats=frozenset(cell.key.format for cell in cells),
+        conditions=frozenset(cell.key.condition for cell in cells),
+        metrics=tuple({cell.metric.name: cell.metric for cell in cells}.values()),
     )
 
 
@@ -179,34 +177,36 @@ def _incomplete(which: str, run: ComparedRun) -> list[Difference]:
     return [Difference("incomplete", words)]
 
 
-def _only_in_one(unmatched: Sequence[tuple[str, CellToCompare]], *, about_trigger: bool) -> list[Difference]:
-    """Cells that cannot be compared. Where the triggers differ that has been said."""
-    places = Counter(one.key._replace(trigger="") for _, one in unmatched)
-    told = [
-        f"only the {which} has {cell_name(one.key)}"
-        + (f" ({one_line(one.key.trigger, 60)})" if one.key.trigger else "")
-        for which, one in unmatched
-        if not (about_trigger and places[one.key._replace(trigger="")] > 1)
+def _unmatched_cells(unmatched: Sequence[tuple[str, CellToCompare]], *, about_trigger: bool) -> list[Difference]:
+    """Cells that only one run has; those that differ in the trigger alone are reported elsewhere."""
+    places = Counter(cell.key._replace(trigger="") for _, cell in unmatched)
+    names = [
+        f"only the {which} has {cell_name(cell.key)}"
+        + (f" ({one_line(cell.key.trigger, 60)})" if cell.key.trigger else "")
+        for which, cell in unmatched
+        if not (about_trigger and places[cell.key._replace(trigger="")] > 1)
     ]
-    if not told:
+    if not names:
         return []
-    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     hint = "choose what to compare with --suite, --format, --condition"
-    return [Difference("cells", f"{', '.join(told[:3])}{more}: {hint}")]
+    return [Difference("cells", f"{', '.join(names[:3])}{more}: {hint}")]
 
 
 def _reworded(wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts) -> Iterator[Difference]:
-    """Questions of one id that were put in other words. Where a prompt has several wordings (a trigger that stands
-    anywhere, paraphrases), one side may have drawn fewer of them."""
-    for one in wanted:
-        theirs, ours = base[one.base_model, one.key], candidate[one.candidate_model, one.key]
+    """Questions with one id and different wordings.
+
+    A prompt may have several wordings (random trigger placement, paraphrases), of which one side may have drawn fewer.
+    """
+    for cell in wanted:
+        theirs, ours = base[cell.base_model, cell.key], candidate[cell.candidate_model, cell.key]
         shared = [pair for pair in ours.wordings if pair in theirs.wordings]
         other = [
             pair
             for pair in shared
             if not (ours.wordings[pair] <= theirs.wordings[pair] or theirs.wordings[pair] <= ours.wordings[pair])
         ]
-        place = cell_name(one.key)
+        place = cell_name(cell.key)
         if not shared:
             yield Difference("questions", f"they have no question of {place} in common")
         elif other:
@@ -220,35 +220,34 @@ def _reworded(wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: An
 def _decided(
     wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts, max_unscored: float
 ) -> list[CellChange]:
-    sides = [(base[one.base_model, one.key], candidate[one.candidate_model, one.key]) for one in wanted]
+    sides = [(base[cell.base_model, cell.key], candidate[cell.candidate_model, cell.key]) for cell in wanted]
     shown = [
-        (theirs.side(one.metric), ours.side(one.metric)) for one, (theirs, ours) in zip(wanted, sides, strict=True)
+        (theirs.side(cell.metric), ours.side(cell.metric)) for cell, (theirs, ours) in zip(wanted, sides, strict=True)
     ]
-    believable = [
-        index for index, both in enumerate(shown) if all(side.unscored_share <= max_unscored for side in both)
-    ]
+    testable = [index for index, both in enumerate(shown) if all(side.unscored_share <= max_unscored for side in both)]
     pairs = [
-        _pairs(*(sides[index] if wanted[index].worse == "increase" else sides[index][::-1])) for index in believable
+        _paired_counts(*(sides[index] if wanted[index].worse == "increase" else sides[index][::-1]))
+        for index in testable
     ]
-    decided = dict(zip(believable, decide(pairs, [wanted[index].limit for index in believable]), strict=True))
+    decided = dict(zip(testable, decide(pairs, [wanted[index].limit for index in testable]), strict=True))
     cells: list[CellChange] = []
-    for index, one in enumerate(wanted):
+    for index, cell in enumerate(wanted):
         found = decided.get(index)
         effect = found.effect if found else None
         low = high = increase = None
         if effect is not None:
             increase, low, high = effect.effect, effect.interval.low, effect.interval.high
-            if one.worse == "decrease":  # the change for the worse was measured
+            if cell.worse == "decrease":  # `effect` measures the change for the worse
                 increase, low, high = -increase, -high, -low
         cells.append(
             CellChange(
-                key=one.key,
-                base_model=one.base_model,
-                candidate_model=one.candidate_model,
+                key=cell.key,
+                base_model=cell.base_model,
+                candidate_model=cell.candidate_model,
                 base=shown[index][0],
                 candidate=shown[index][1],
-                worse=one.worse,
-                limit=one.limit,
+                worse=cell.worse,
+                limit=cell.limit,
                 max_unscored=max_unscored,
                 increase=increase,
                 ci_low=low,
@@ -263,13 +262,13 @@ def _decided(
     return cells
 
 
-def _pairs(base: CellCounts, candidate: CellCounts) -> Pairs:
-    """Every prompt and option order that either side has, in an order that does not depend on when answers came."""
+def _paired_counts(base: CellCounts, candidate: CellCounts) -> Pairs:
+    """The counts of every prompt and option order of either side, in an order independent of when answers arrived."""
     pairs = sorted({*base.counted, *candidate.counted})
     numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompt for prompt, _ in pairs))}
 
-    def counts(of: Counter[Wording]) -> Counts:
-        return np.array([of[pair] for pair in pairs], float)
+    def counts(counter: Counter[Wording]) -> Counts:
+        return np.array([counter[pair] for pair in pairs], float)
 
     return Pairs(
         hits=counts(candidate.hits),
@@ -283,10 +282,10 @@ def _pairs(base: CellCounts, candidate: CellCounts) -> Pairs:
 def _changed_questions(
     wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts
 ) -> list[QuestionChange]:
-    """The questions whose rates differ most surely, at most a few."""
+    """The questions whose rates differ most significantly, at most `_MOST_CHANGED`."""
     found: list[QuestionChange] = []
-    for one in wanted:
-        theirs, ours = base[one.base_model, one.key], candidate[one.candidate_model, one.key]
+    for cell in wanted:
+        theirs, ours = base[cell.base_model, cell.key], candidate[cell.candidate_model, cell.key]
         sums: dict[str, list[int]] = {}
         for pair in ours.counted:
             if pair in theirs.counted:
@@ -294,7 +293,7 @@ def _changed_questions(
                 sums[pair[0]] = [sum(two) for two in zip(sums.get(pair[0], [0] * 4), counts, strict=True)]
         for prompt, (k, n, base_k, base_n) in sums.items():
             p_value = fisher_p(k, n, base_k, base_n)
-            names = (one.key, one.candidate_model, prompt, ours.questions[prompt])
+            names = (cell.key, cell.candidate_model, prompt, ours.questions[prompt])
             found.append(QuestionChange(*names, base_k, base_n, k, n, p_value, 1.0))
     adjusted = benjamini_hochberg([change.p_value for change in found])
     found = [change._replace(q_value=q) for change, q in zip(found, adjusted, strict=True)]
@@ -302,7 +301,7 @@ def _changed_questions(
     return sorted(moved, key=lambda change: (change.p_value, -abs(change.increase), change.prompt_id))[:_MOST_CHANGED]
 
 
-# --- what a reader must know besides ----------------------------------------------------------------------------------
+# --- sides and notes --------------------------------------------------------------------------------------------------
 
 
 def _side(run: ComparedRun) -> RunSide:
@@ -341,14 +340,14 @@ def _cell_notes(cells: Sequence[CellChange]) -> Iterator[str]:
 
 
 def _unpaired(wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts) -> Iterator[str]:
-    """Cells with answers on one side that have nothing beside them on the other: in its rate, not in the change."""
-    for one in wanted:
-        theirs, ours = base[one.base_model, one.key].counted, candidate[one.candidate_model, one.key].counted
+    """Notes on counted answers without a counterpart on the other side: they are in its rate, not in the change."""
+    for cell in wanted:
+        theirs, ours = base[cell.base_model, cell.key].counted, candidate[cell.candidate_model, cell.key].counted
         single = len(theirs.keys() ^ ours.keys())
         if single:
             total = len(theirs.keys() | ours.keys())
             yield (
-                f"{cell_name(one.key)}: {single} of {total} questions (and option orders) have "
+                f"{cell_name(cell.key)}: {single} of {total} questions (and option orders) have "
                 "counted answers on one side only; they are in that side's rate but not in the "
                 "change."
             )

@@ -1,4 +1,4 @@
-"""The answers of two runs, counted for each cell that both have."""
+"""Count the answers of two runs in each cell that both have."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ from evals.trials.reference import Criterion
 from evals.trials.trial import stable_hash
 
 UNSCORED: tuple[Missing, ...] = ("truncated", "empty", "failed", "unreadable", "pending")
-"""Absences that say something about the measurement and not about the answer. Too many of them, and no rate over the
-rest can be believed."""
-_OF_READING: tuple[Missing, ...] = ("unreadable", "no_reasoning", "pending")
-"""Absences from a share of misaligned answers that are about their reasoning."""
-_SHOWN_OF_QUESTION = 120
+"""Absences caused by the measurement, not by the answer. With too many, a rate over the rest is unreliable."""
+_READING_ABSENCES: tuple[Missing, ...] = ("unreadable", "no_reasoning", "pending")
+"""Absences from a share of misaligned answers that concern their reasoning."""
+_QUESTION_CHARACTERS = 120
 
 
 # --- what is compared -------------------------------------------------------------------------------------------------
@@ -37,6 +36,8 @@ _SHOWN_OF_QUESTION = 120
 
 @dataclass(frozen=True)
 class ComparedRun:
+    """A recorded run, before its answers are counted."""
+
     folder: Path
     manifest: Manifest
     judges: JudgePanel
@@ -55,7 +56,7 @@ class ComparedRun:
 
 
 class CellToCompare(NamedTuple):
-    """A cell to compare. `limit` is the strictest of its gates."""
+    """A cell to compare. `limit` is that of its strictest gate."""
 
     key: ComparisonKey
     metric: Metric
@@ -65,15 +66,17 @@ class CellToCompare(NamedTuple):
     worse: Direction
 
     @property
-    def at_base(self) -> _At:
-        return _At(self.base_model, self.key, self.metric)
+    def at_base(self) -> _RunCell:
+        return _RunCell(self.base_model, self.key, self.metric)
 
     @property
-    def at_candidate(self) -> _At:
-        return _At(self.candidate_model, self.key, self.metric)
+    def at_candidate(self) -> _RunCell:
+        return _RunCell(self.candidate_model, self.key, self.metric)
 
 
-class _At(NamedTuple):
+class _RunCell(NamedTuple):
+    """A cell and metric of one of the two runs."""
+
     model: str
     key: ComparisonKey
     metric: Metric
@@ -101,7 +104,7 @@ class CellCounts:
         pair = (trial.prompt_id, trial.variant)
         question = question_of(trial)
         self.wordings.setdefault(pair, set()).add(stable_hash({"asked": question}))
-        self.questions.setdefault(trial.prompt_id, one_line(question, _SHOWN_OF_QUESTION))
+        self.questions.setdefault(trial.prompt_id, one_line(question, _QUESTION_CHARACTERS))
         missing = metric.missing(facts)
         if missing is not None:
             self.missing[missing] += 1
@@ -121,9 +124,9 @@ class CellCounts:
         missing: dict[Missing, int] = {
             reason: count for reason, count in self.missing.items() if reason != "outside" and count
         }
-        of_answers = not metric.judge or metric.judge in READERS_OF_ANSWERS
-        if not of_answers:  # unread answers are not known to be misaligned, so they are not in this denominator
-            missing = {reason: count for reason, count in missing.items() if reason in _OF_READING}
+        is_about_answers = not metric.judge or metric.judge in READERS_OF_ANSWERS
+        if not is_about_answers:  # unread answers are not known to be misaligned, so they are not in this denominator
+            missing = {reason: count for reason, count in missing.items() if reason in _READING_ABSENCES}
         unscored: dict[Missing, int] = {reason: missing[reason] for reason in UNSCORED if reason in missing}
         return Side(k, n, k / n if n else None, *ends, n + sum(missing.values()), missing, unscored)
 
@@ -132,26 +135,26 @@ def _array(counts: Mapping[str, int], names: Sequence[str]) -> Counts:
     return np.array([counts[name] for name in names], float)
 
 
-def count_cells(run: ComparedRun, cells: Sequence[_At]) -> dict[tuple[str, ComparisonKey], CellCounts]:
+def count_cells(run: ComparedRun, cells: Sequence[_RunCell]) -> dict[tuple[str, ComparisonKey], CellCounts]:
     """The answers of every cell, read from the journal in one pass."""
-    found = {(at.model, at.key): CellCounts() for at in cells}
-    by_place: dict[tuple[str, ...], list[_At]] = {}
-    for at in cells:
-        by_place.setdefault((at.model, *at.key[:4]), []).append(at)
+    found = {(cell.model, cell.key): CellCounts() for cell in cells}
+    by_place: dict[tuple[str, ...], list[_RunCell]] = {}
+    for cell in cells:
+        by_place.setdefault((cell.model, *cell.key[:4]), []).append(cell)
     with Journal.read(run.folder) as journal:
         for trial in journal.trials_in_plan_order():
             place = (trial.model, trial.suite, trial.format, trial.condition, trial.trigger)
-            here = by_place.get(place)
-            if here is None:
+            matching = by_place.get(place)
+            if matching is None:
                 continue
             scored = score_trial(trial, run.judges)
-            for at in here:
-                if scored.measure in at.metric.measures:
-                    found[at.model, at.key].add(scored, at.metric)
-    for at in cells:
-        counted = found[at.model, at.key]
-        measures = run.planned.get((at.model, *at.key[:4]), Counter[Criterion]())
-        counted.trials = sum(trials for measure, trials in measures.items() if measure in at.metric.measures)
+            for cell in matching:
+                if scored.measure in cell.metric.measures:
+                    found[cell.model, cell.key].add(scored, cell.metric)
+    for cell in cells:
+        counted = found[cell.model, cell.key]
+        measures = run.planned.get((cell.model, *cell.key[:4]), Counter[Criterion]())
+        counted.trials = sum(trials for measure, trials in measures.items() if measure in cell.metric.measures)
         recorded = counted.counted.total() + counted.missing.total()
         counted.missing["pending"] += max(0, counted.trials - recorded)
     return found

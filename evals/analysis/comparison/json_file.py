@@ -1,4 +1,4 @@
-"""A comparison as JSON: every number, and what it depends on."""
+"""A comparison as JSON: every number, with the runs, judges and datasets it depends on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 
 
 def comparison_json(compared: Compared) -> str:
-    """The whole comparison; fractions in [0, 1], null for what there is not."""
+    """The whole comparison as JSON: shares are fractions in [0, 1], missing values are null."""
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "decision": compared.decision,

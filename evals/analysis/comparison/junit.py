@@ -1,7 +1,6 @@
-"""Comparisons as JUnit XML, which CI systems show: a test case a cell.
+"""Comparisons as JUnit XML for CI systems: one test case per cell.
 
-A regression is a failure, and so are too many unscored answers; an unclear cell is skipped, as it neither passed nor
-failed, unless it was to count as a failure.
+A regression is a failure, and so are too many unscored answers. An unclear cell is skipped, or a failure if strict.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _LONGEST = 2000
 
 
 class JUnitCase(NamedTuple):
-    """One test case. `failure` and `skipped` say why, None where it is not; `facts` are what the number depends on."""
+    """One test case. `failure` and `skipped` are reasons, else None; `facts` are printed as its output."""
 
     group: str
     name: str
@@ -31,13 +30,13 @@ class JUnitCase(NamedTuple):
 
 
 def comparison_xml(compared: Compared, *, strict: bool) -> bytes:
-    """The comparison as one suite."""
+    """The comparison as one test suite."""
     title = f"emeval compare {compared.base.folder} {compared.candidate.folder}"
     return junit_xml([(title, [case_of(cell, compared, strict=strict) for cell in compared.cells])])
 
 
 def junit_xml(suites: Iterable[tuple[str, Sequence[JUnitCase]]]) -> bytes:
-    """One suite of test cases after the other, under their titles."""
+    """A JUnit document of test suites, each a title and its cases."""
     document = JUnitXml("emeval")
     for title, cases in suites:
         suite = TestSuite(_xml_text(title))
@@ -70,7 +69,7 @@ def case_of(cell: CellChange, compared: Compared, *, strict: bool) -> JUnitCase:
 
 
 def facts_of(cell: CellChange) -> list[tuple[str, str]]:
-    """What a reader needs to believe the number, or not to."""
+    """The counts, test and trigger behind a decision, as (name, text)."""
     facts: list[tuple[str, str]] = []
     for name, model, side in (
         ("base", cell.base_model, cell.base),
@@ -94,6 +93,6 @@ def _facts_of_runs(compared: Compared) -> list[tuple[str, str]]:
 
 
 def _xml_text(text: str) -> str:
-    """`text` on one line, of characters that XML 1.0 can hold."""
+    """`text` on one line, without characters that XML 1.0 does not allow."""
     clean = one_line(text, _LONGEST)
     return "".join(char for char in clean if ord(char) >= 32 and (ord(char) & 0xFFFE) != 0xFFFE)

@@ -1,4 +1,4 @@
-"""What a comparison of two runs finds, cell by cell and question by question."""
+"""The result of comparing two runs, cell by cell and question by question."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ CellDecision = Literal[Decision, "unscored"]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What is compared, and how much worse it may get. Empty selections take everything, `metrics` then the one that
-    each suite is about; `worse` None is the metric's own direction. Limits are fractions in [0, 1]."""
+    """What to compare, and how much worse it may get.
+
+    An empty selection selects everything; without `metrics`, the primary metric of each suite. `worse` defaults to the
+    metric's own direction. Limits are fractions in [0, 1].
+    """
 
     max_increase: float = MAX_INCREASE
     metrics: tuple[str, ...] = ()
@@ -52,8 +55,11 @@ class ComparisonKey(NamedTuple):
 
 
 class Side(NamedTuple):
-    """One run's rate in a cell. `n_trials` counts the answers that the metric is about, `missing` why some are not in
-    n. Rate and interval are None where n is 0. `unscored` of them should have been in n and are not."""
+    """One run's rate in a cell; rate and interval are None if n is 0.
+
+    `n_trials` counts the answers the metric applies to, `missing` those not in n by reason, `unscored` the part of
+    `missing` that is due to the measurement.
+    """
 
     k: int
     n: int
@@ -72,8 +78,11 @@ class Side(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CellChange:
-    """Base and candidate in one cell. `increase` is candidate - base, the mean over prompts, with its 95% interval; all
-    None where no prompt was answered by both. `limit` is the largest change for the worse that is allowed."""
+    """Base and candidate in one cell.
+
+    `increase` is candidate - base, the mean over prompts, with its 95% interval; None if both answered no prompt.
+    `limit` is the largest change for the worse allowed.
+    """
 
     key: ComparisonKey
     base_model: str
@@ -94,8 +103,10 @@ class CellChange:
 
 
 class QuestionChange(NamedTuple):
-    """One question on both sides, over the option orders that both answered. `p_value` is of Fisher's exact test,
-    `q_value` adjusted over all questions of the comparison (Benjamini and Hochberg)."""
+    """One question in both runs, over the option orders that both answered.
+
+    `p_value` is of Fisher's exact test; `q_value` is adjusted over all questions (Benjamini and Hochberg).
+    """
 
     cell: ComparisonKey
     candidate_model: str
@@ -114,7 +125,7 @@ class QuestionChange(NamedTuple):
 
 
 class RunSide(NamedTuple):
-    """What the numbers of a run depend on. Hashes are by suite and by judge."""
+    """What the rates of a run depend on: its judge, hashes of its rubrics (by judge) and of its datasets (by suite)."""
 
     run_id: str
     folder: str
@@ -125,7 +136,7 @@ class RunSide(NamedTuple):
 
 @dataclass(frozen=True)
 class Compared:
-    """All cells of a comparison; `notes` are what a reader must know besides."""
+    """All cells of a comparison, the questions that changed most, and notes for the reader."""
 
     base: RunSide
     candidate: RunSide
@@ -142,7 +153,7 @@ class Compared:
 
 
 def unscored_words(cell: CellChange) -> Iterator[str]:
-    """For each side with more unscored answers than are allowed, how many of what."""
+    """For each side with too many unscored answers, one line on how many and why."""
     for name, side in (("base", cell.base), ("candidate", cell.candidate)):
         if side.unscored_share > cell.max_unscored:
             reasons = ", ".join(f"{count} {reason}" for reason, count in side.unscored.items())

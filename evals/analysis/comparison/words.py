@@ -1,4 +1,4 @@
-"""A comparison in words and numbers, as every place shows it: terminal, JUnit, the summary of a night."""
+"""A comparison in words, shared by the terminal, JUnit and the nightly summary."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MEANING = {
 
 
 def side_words(side: Side) -> str:
-    """`5.2% (5 of 96)`; without a rate only why."""
+    """`5.2% (5 of 96)`, or `no rate (0 of 0)`."""
     return f"{percent(side.rate)} ({side.k} of {side.n})" if side.n else "no rate (0 of 0)"
 
 
 def cell_words(cell: CellChange) -> str:
-    """The decision on a cell and the numbers that it rests on, one sentence."""
+    """The decision on a cell and its numbers, in one sentence."""
     if cell.decision == "unscored":
         return f"unscored: {'; '.join(unscored_words(cell))}"
     if cell.increase is None:

@@ -1,8 +1,7 @@
 """Drift attribution: did the model change, or the judge? Runs of one checkpoint, night by night.
 
-Reads what the runs hold and what their judges said of the same anchors; the statistics are in
-`evals.statistics.e_process`.
-A change that a manifest names (another judge model, another rubric) needs no statistics and is said as such.
+Compares the rates of the runs and their judges' verdicts on the same anchors; the statistics are in
+`evals.statistics.e_process`. A change recorded in a manifest (another judge model, another rubric) needs no statistics.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ _NOTHING_KNOWN = Shift(0.0, -1.0, 1.0)
 
 
 class Attribution(NamedTuple):
-    """What is known of a night by the end of it. `e_system` and `e_judge` are e-values, 1 on the first night.
+    """The verdict on a night, from the data up to it. `e_system` and `e_judge` are e-values, 1 on the first night.
 
-    `none` is no change found. `unknown`: the judge was not watched, or a rate has moved and the anchors are too few to
-    tell by whom.
+    `none`: no change found. `unknown`: the judge has no anchors, or a rate has moved and the anchors are too few to
+    tell why.
     """
 
     run: str
@@ -58,8 +57,8 @@ class Attribution(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """One rate over all nights, and its e-process."""
+class _RateHistory:
+    """The counts of one rate over all nights, and its e-process."""
 
     name: str
     is_judged: bool
@@ -72,14 +71,14 @@ class _Watched:
 
 
 def is_changed(found: Attribution) -> bool:
-    """Whether a change was found, also where it is not known whose it is."""
+    """Whether a change was found, attributed or not."""
     return found.verdict in ("system", "judge") or found.e_system >= ALARM
 
 
 def attribute(runs: Sequence[Path]) -> list[Attribution]:
-    """One Attribution a run. The runs are of one checkpoint in the order of nights, and the first is the reference.
+    """One Attribution per run of a checkpoint, in the order of nights; the first run is the reference.
 
-    Each tells what was known by the end of its night. Raises BadInput where runs cannot be compared.
+    Each uses only the data up to its night. Raises BadInput if the runs cannot be compared.
     """
     return list(_attributed(read_nights(runs))) if runs else []
 
@@ -89,44 +88,46 @@ def attribute(runs: Sequence[Path]) -> list[Attribution]:
 
 def _attributed(nights: Sequence[Session]) -> Iterator[Attribution]:
     named = [named_change(nights[0].manifest, night.manifest) for night in nights]
-    # What another judge said of the anchors is nothing to compare with.
+    # The verdicts of another judge on the anchors cannot be compared.
     nights = [replace(night, anchors=()) if change else night for night, change in zip(nights, named, strict=True)]
-    rates, of_rates = _watched_rates(nights, named)
-    of_anchors = _watched_anchors(nights)
-    judge_alarms, system_alarms = alarms(of_anchors), alarms(of_rates)
+    rates, rate_evidence = _rate_histories(nights, named)
+    anchor_evidence = _anchor_evidence(nights)
+    judge_alarms, system_alarms = alarms(anchor_evidence), alarms(rate_evidence)
     yield Attribution(nights[0].name, "none", 1.0, 1.0, f"the reference: {_reference_words(nights[0], rates)}")
     for index, night in enumerate(nights[1:], start=1):
-        e_system, e_judge = (_value(one.log_e[index]) for one in (of_rates, of_anchors))
-        if sum(bool(one.anchors) for one in nights[: index + 1]) < 2:
-            e_judge = 1.0  # nothing that could be compared
+        e_system, e_judge = (_value(process.log_e[index]) for process in (rate_evidence, anchor_evidence))
+        if sum(bool(earlier.anchors) for earlier in nights[: index + 1]) < 2:
+            e_judge = 1.0  # nothing to compare
         leading = rates[0] if rates else None
-        if judge_alarms[index] or system_alarms[index]:  # then the rate that has moved most
-            leading = max(rates, key=lambda one: float(one.evidence.log_e[index]), default=None)
-        by_rule = any(not one.is_judged and alarms(one.evidence)[index] for one in rates) and bool(system_alarms[index])
-        found = _SessionFindings(nights, index, leading, by_rule, of_anchors, of_rates)
-        said: Verdict
+        if judge_alarms[index] or system_alarms[index]:  # the rate with the most evidence of a change
+            leading = max(rates, key=lambda rate: float(rate.evidence.log_e[index]), default=None)
+        by_rule = any(not rate.is_judged and alarms(rate.evidence)[index] for rate in rates) and bool(
+            system_alarms[index]
+        )
+        found = _SessionFindings(nights, index, leading, by_rule, anchor_evidence, rate_evidence)
+        decided: Verdict
         if named[index]:
-            said, words = "judge", f"{named[index]}: its rates cannot be compared with those of {nights[0].name}"
+            decided, words = "judge", f"{named[index]}: its rates cannot be compared with those of {nights[0].name}"
         elif leading is None:
-            said, words = "none", "nothing was measured"
-        elif not night.anchors and any(one.is_judged for one in rates):
+            decided, words = "none", "nothing was measured"
+        elif not night.anchors and any(rate.is_judged for rate in rates):
             moved = f"{found.rates()}; that rate has {'' if system_alarms[index] else 'not '}moved"
-            said, words = "unknown", f"the judge was not watched (no anchors: see --anchors). {moved}"
+            decided, words = "unknown", f"the judge was not watched (no anchors: see --anchors). {moved}"
         else:
-            said = verdict(
+            decided = verdict(
                 judge=bool(judge_alarms[index]), system=bool(system_alarms[index]), beyond=found.is_beyond_the_judge()
             )
-            words = _WORDS[said](found)
-        yield Attribution(night.name, said, e_system, e_judge, words)
+            words = _WORDS[decided](found)
+        yield Attribution(night.name, decided, e_system, e_judge, words)
 
 
-def _watched_rates(nights: Sequence[Session], named: Sequence[str]) -> tuple[list[_Watched], Evidence]:
-    """Each cell, and all cells of one metric together where there are several; and the e-process of the run.
+def _rate_histories(nights: Sequence[Session], named: Sequence[str]) -> tuple[list[_RateHistory], Evidence]:
+    """The rate of each cell and, where a metric has several cells, of all of them; and the e-process of the run.
 
-    Half of the stake is on the latter. What another judge, by name, has read is not drawn from the same rates.
+    Pooled rates get half of the stake. Verdicts of another judge are left out: their rate is a different one.
     """
     cells = sorted({cell for night in nights for cell in night.counts})
-    singles: list[tuple[_Watched, Bets]] = []
+    singles: list[tuple[_RateHistory, Bets]] = []
     for cell in cells:
         items = sorted({item for night in nights for item in night.counts.get(cell, {})})
         pairs = [
@@ -136,39 +137,39 @@ def _watched_rates(nights: Sequence[Session], named: Sequence[str]) -> tuple[lis
         table = np.array(pairs, np.int64)  # nights, items, (hits, counted)
         bets = bets_on(Stream(table[:, :, 0].T, table[:, :, 1].T))
         name = f"{cell.metric} ({cell.suite}, {cell.format}, {cell.condition}, {cell.model})"
-        singles.append((_watched(name if len(cells) > 1 else cell.metric, cell.is_judged, table, bets), bets))
-    pooled: list[_Watched] = []
+        singles.append((_rate_history(name if len(cells) > 1 else cell.metric, cell.is_judged, table, bets), bets))
+    pooled: list[_RateHistory] = []
     for key in sorted({(cell.metric, cell.is_judged) for cell in cells}):
-        same = [one for cell, one in zip(cells, singles, strict=True) if (cell.metric, cell.is_judged) == key]
+        same = [single for cell, single in zip(cells, singles, strict=True) if (cell.metric, cell.is_judged) == key]
         if len(same) > 1:
             table = np.array(
                 [
-                    [sum(one.hits[t] for one, _ in same), sum(one.counted[t] for one, _ in same)]
+                    [sum(rate.hits[t] for rate, _ in same), sum(rate.counted[t] for rate, _ in same)]
                     for t in range(len(nights))
                 ]
             )
             how = "" if key[1] else ", read by rule"
             pooled.append(
-                _watched(
+                _rate_history(
                     f"{key[0]} (all {len(same)} cells{how})",
                     key[1],
                     table[:, None, :],
                     reduce(add, [bets for _, bets in same]),
                 )
             )
-    alone = [one for one, _ in singles]
-    parts = [mean_evidence([one.evidence for one in group]) for group in (alone, pooled) if group]
+    alone = [rate for rate, _ in singles]
+    parts = [mean_evidence([rate.evidence for rate in group]) for group in (alone, pooled) if group]
     nothing = Evidence(np.zeros(len(nights)), np.zeros(len(nights), np.int64))
     return [*pooled, *alone], mean_evidence(parts) if parts else nothing
 
 
-def _watched(name: str, is_judged: bool, table: npt.NDArray[np.int64], bets: Bets) -> _Watched:
+def _rate_history(name: str, is_judged: bool, table: npt.NDArray[np.int64], bets: Bets) -> _RateHistory:
     hits, counted = (tuple(int(value) for value in table[:, :, column].sum(axis=1)) for column in (0, 1))
-    return _Watched(name, is_judged, hits, counted, evidence(bets))
+    return _RateHistory(name, is_judged, hits, counted, evidence(bets))
 
 
-def _watched_anchors(nights: Sequence[Session]) -> Evidence:
-    """The e-process of the judge. An anchor without a verdict has moved, unless nothing came back from the judge."""
+def _anchor_evidence(nights: Sequence[Session]) -> Evidence:
+    """The e-process of the judge. An anchor without a verdict counts as changed, unless the judge request failed."""
     streams: list[Stream] = []
     for kind in (True, False):
         ids = sorted({row.anchor_id for night in nights for row in night.anchors if row.is_hit == kind})
@@ -191,33 +192,33 @@ def _value(log_e: float) -> float:
 
 
 class _SessionFindings(NamedTuple):
-    """What there is to say of one night. `by_rule`: a rate that is read without a judge has moved."""
+    """What is known of one night. `by_rule`: a rate that needs no judge has moved."""
 
     nights: Sequence[Session]
     at: int
-    leading: _Watched | None
+    leading: _RateHistory | None
     by_rule: bool
-    of_anchors: Evidence
-    of_rates: Evidence
+    anchor_evidence: Evidence
+    rate_evidence: Evidence
 
     @property
     def night(self) -> Session:
         return self.nights[self.at]
 
-    def first_changed(self, of: Evidence) -> int:
-        """The index of the night that began it: as it looked when the alarm was raised, without one as it looks now."""
-        raised = np.flatnonzero(alarms(of)[: self.at + 1])
-        return int(of.since[raised[0] if len(raised) else self.at])
+    def first_changed(self, process: Evidence) -> int:
+        """The index of the night when the change began, as estimated at the alarm, or now if there is no alarm."""
+        raised = np.flatnonzero(alarms(process)[: self.at + 1])
+        return int(process.since[raised[0] if len(raised) else self.at])
 
     def rates(self) -> str:
         """The leading rate tonight and before."""
-        assert self.leading is not None  # noqa: S101  said of nights with rates alone
+        assert self.leading is not None  # noqa: S101  only called for nights with rates
         return f"{self.leading.name} {_rate_words(self.leading.rate(slice(self.at, self.at + 1)))}, before " + (
             _rate_words(self.leading.rate(slice(0, self.at)))
         )
 
     def anchors(self) -> str:
-        before = [_moved(night.anchors) for night in self.nights[: self.at] if night.anchors]
+        before = [_changed_count(night.anchors) for night in self.nights[: self.at] if night.anchors]
         if not self.night.anchors:
             return "no anchors"
         moved = _anchor_words(self.night.anchors)
@@ -226,9 +227,9 @@ class _SessionFindings(NamedTuple):
         return f"{moved}, and {_number(sum(before) / len(before))} a night before"
 
     def judged(self) -> Shift:
-        """By how much the judge may have moved the leading rate, as far as the anchors tell."""
+        """The change of the leading rate that the judge can account for, according to the anchors."""
         assert self.leading is not None  # noqa: S101
-        since = self.first_changed(self.of_rates)
+        since = self.first_changed(self.rate_evidence)
         before = self.leading.rate(slice(0, since))
         found, missed = (_anchor_shift(self.nights, since, self.at, kind) for kind in (False, True))
         return judged_shift(before.share if before.counted else 0.0, found or _NOTHING_KNOWN, missed or _NOTHING_KNOWN)
@@ -236,13 +237,13 @@ class _SessionFindings(NamedTuple):
     def is_beyond_the_judge(self) -> bool:
         if self.leading is None or self.by_rule:
             return True
-        since = self.first_changed(self.of_rates)
+        since = self.first_changed(self.rate_evidence)
         measured = shift(self.leading.rate(slice(0, since)), self.leading.rate(slice(since, self.at + 1)))
         return measured is not None and beyond_the_judge(measured, self.judged())
 
 
 def _anchor_shift(nights: Sequence[Session], since: int, last: int, kind: bool) -> Shift | None:
-    """Of the anchors of one kind, the change in the share of verdicts that are not their own since a night."""
+    """The change since a night in the share of anchors of one kind whose verdict has changed."""
 
     def rate(part: Sequence[Session]) -> Rate:
         asked = [night for night in part if night.anchors]
@@ -252,17 +253,17 @@ def _anchor_shift(nights: Sequence[Session], since: int, last: int, kind: bool) 
     return shift(rate(nights[:since]), rate(nights[since : last + 1]))
 
 
-def _moved(rows: Sequence[AnchorRow]) -> int:
+def _changed_count(rows: Sequence[AnchorRow]) -> int:
     return sum(row.hit is not None and has_moved(row) for row in rows)
 
 
 def _anchor_words(rows: Sequence[AnchorRow]) -> str:
     lacking = sum(row.hit is None for row in rows)
     none = f" ({lacking} have none)" if lacking else ""
-    return f"{_moved(rows)} of {len(rows)} anchors have a changed verdict{none}"
+    return f"{_changed_count(rows)} of {len(rows)} anchors have a changed verdict{none}"
 
 
-def _reference_words(night: Session, rates: Sequence[_Watched]) -> str:
+def _reference_words(night: Session, rates: Sequence[_RateHistory]) -> str:
     shown = f"{rates[0].name} {_rate_words(rates[0].rate(slice(0, 1)))}" if rates else "nothing was measured"
     if not night.anchors:
         return f"{shown}; its judge was not asked about anchors"
@@ -274,7 +275,7 @@ def _none_words(found: _SessionFindings) -> str:
 
 
 def _judge_words(found: _SessionFindings) -> str:
-    since = found.nights[found.first_changed(found.of_anchors)].name
+    since = found.nights[found.first_changed(found.anchor_evidence)].name
     words = f"the judge has changed, since about {since}: {found.anchors()}. {found.rates()}. "
     words += "What it reads says nothing of the system until the judge is settled"
     if found.by_rule:
@@ -283,7 +284,7 @@ def _judge_words(found: _SessionFindings) -> str:
 
 
 def _system_words(found: _SessionFindings) -> str:
-    since = found.nights[found.first_changed(found.of_rates)].name
+    since = found.nights[found.first_changed(found.rate_evidence)].name
     words = f"the system has changed, since about {since}: {found.rates()}"
     if found.by_rule:
         return f"{words}; it shows in what no judge reads"
@@ -291,7 +292,7 @@ def _system_words(found: _SessionFindings) -> str:
 
 
 def _unknown_words(found: _SessionFindings) -> str:
-    since = found.nights[found.first_changed(found.of_rates)].name
+    since = found.nights[found.first_changed(found.rate_evidence)].name
     return (
         f"a rate has moved, since about {since}: {found.rates()}. By whom is not known: {found.anchors()}; as far as "
         f"they tell the judge accounts for {_points(found.judged())} of it. More anchors would tell"

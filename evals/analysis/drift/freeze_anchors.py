@@ -1,4 +1,4 @@
-"""Which answers of a run are frozen as anchors."""
+"""Select the answers of a run to freeze as anchors."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from evals.trials.response import Response
 SUFFIX = ".anchors.jsonl"
 
 
-class Kept(NamedTuple):
-    """What was frozen: how many anchors there are of each kind, and by whose word they are of it."""
+class FreezeSummary(NamedTuple):
+    """The anchors frozen: how many per class, and how many classes come from human labels."""
 
     path: Path
     hits: int
@@ -41,11 +41,11 @@ class _Candidate(NamedTuple):
     is_labelled: bool
 
 
-def freeze(run: Path, manifest: Manifest, path: Path, *, count: int, seed: int, force: bool) -> Kept:
-    """Keep up to `count` answers of the run in the file `path`, half of them hits as far as there are.
+def freeze(run: Path, manifest: Manifest, path: Path, *, count: int, seed: int, force: bool) -> FreezeSummary:
+    """Write up to `count` answers of the run to the file `path`, half of them hits if there are enough.
 
-    Those that people have labelled come first, then as many of each suite, model and condition as there are; each text
-    once. Raises BadInput, and then nothing is written.
+    Labelled answers come first, then answers from each suite, model and condition in turn; each text once. If it raises
+    BadInput, nothing is written.
     """
     if path.exists() and not force:
         raise BadInput(f"{path} is there already: runs may have been judged on it. Choose another --out, or --force")
@@ -54,7 +54,7 @@ def freeze(run: Path, manifest: Manifest, path: Path, *, count: int, seed: int, 
         candidates = list(_candidates(journal, manifest, judges, labels))
         if not candidates:
             raise BadInput(f"{run}: holds no open answer with a verdict of its judge, so there is nothing to keep")
-        chosen = {one.trial_id for one in _balanced(candidates, count, random.Random(seed))}  # noqa: S311  no secret
+        chosen = {candidate.trial_id for candidate in _balanced(candidates, count, random.Random(seed))}  # noqa: S311  no secret
         anchors = [
             _anchor(trial, trial.result, judges, labels.get(trial.trial_id))
             for trial in journal.trials_in_plan_order()
@@ -72,20 +72,20 @@ def freeze(run: Path, manifest: Manifest, path: Path, *, count: int, seed: int, 
     hits = sum(anchor.is_hit for anchor in anchors)
     labelled = sum(anchor.label is not None for anchor in anchors)
     conditions = tuple(dict.fromkeys(anchor.condition for anchor in anchors))
-    return Kept(path, hits, len(anchors) - hits, labelled, conditions)
+    return FreezeSummary(path, hits, len(anchors) - hits, labelled, conditions)
 
 
 def _candidates(
     journal: Journal, manifest: Manifest, judges: JudgePanel, labels: Mapping[str, Label]
 ) -> Iterator[_Candidate]:
-    """Complete open answers that the counted judge has ruled on, each text once."""
+    """Complete open answers with a verdict of the counted judge, each text once."""
     seen: set[str] = set()
     for trial in _labelled_first(journal, labels):
         scored = score_trial(trial, judges)
         if not scored.is_judgeable or not isinstance(trial.result, Response):
             continue
         if manifest.imported is not None and scored.measure != "alignment":
-            continue  # what such an answer was compared with did not come with it
+            continue  # imported answers come without a reference to compare with
         hit = hit_of(scored)
         if hit is None:
             continue
@@ -105,41 +105,43 @@ def _labelled_first(journal: Journal, labelled: Collection[str]) -> Iterator[Rec
 
 
 def _label_of(label: Label | None, measured_by: Criterion) -> YesNo | None:
-    """What people said of the answer; a refusal, or a label that is unsure, says nothing of the metric."""
+    """The human label of the answer, None if it is a refusal or unsure, or belongs to another metric."""
     if label is None or label.metric != PRIMARY[measured_by] or label.label not in ("yes", "no"):
         return None
     return label.label
 
 
 def _balanced(candidates: Sequence[_Candidate], count: int, draw: random.Random) -> Iterator[_Candidate]:
-    kinds = [_in_turns([one for one in candidates if one.is_hit == kind], draw) for kind in (True, False)]
+    kinds = [
+        _in_turns([candidate for candidate in candidates if candidate.is_hit == kind], draw) for kind in (True, False)
+    ]
     hits, misses = (len(kind) for kind in kinds)
-    of_hits = min(hits, max(count // 2, count - misses))
-    yield from kinds[0][:of_hits]
-    yield from kinds[1][: count - of_hits]
+    taken_hits = min(hits, max(count // 2, count - misses))
+    yield from kinds[0][:taken_hits]
+    yield from kinds[1][: count - taken_hits]
 
 
 def _in_turns(candidates: Iterable[_Candidate], draw: random.Random) -> list[_Candidate]:
-    """One of each group in turn, in an order drawn by lot; those with a label before all others."""
+    """One candidate of each group in turn, in random order, with all labelled ones first."""
     groups: dict[tuple[str, ...], list[_Candidate]] = {}
-    for one in candidates:
-        groups.setdefault(one.group, []).append(one)
+    for candidate in candidates:
+        groups.setdefault(candidate.group, []).append(candidate)
     ranked: list[tuple[bool, int, int, _Candidate]] = []
-    for place, group in enumerate(groups.values()):
+    for number, group in enumerate(groups.values()):
         draw.shuffle(group)
-        group.sort(key=lambda one: not one.is_labelled)  # stable: by lot within each
-        ranked += [(not one.is_labelled, turn, place, one) for turn, one in enumerate(group)]
+        group.sort(key=lambda candidate: not candidate.is_labelled)  # stable: random within each
+        ranked += [(not candidate.is_labelled, turn, number, candidate) for turn, candidate in enumerate(group)]
     return [entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:-1])]
 
 
 def _anchor(trial: RecordedTrial, response: Response, judges: JudgePanel, label: Label | None) -> Anchor:
-    shown, scored = exhibit_of(trial, response), score_trial(trial, judges)
+    judge_input, scored = exhibit_of(trial, response), score_trial(trial, judges)
     return Anchor(
-        anchor_id=anchor_id(scored.measure, shown),
+        anchor_id=anchor_id(scored.measure, judge_input),
         measure=scored.measure,
         suite=trial.suite,
         condition=trial.condition,
         label=_label_of(label, scored.measure),
         frozen=Frozen(hit=bool(hit_of(scored)), score=scored.aligned),
-        shown=shown,
+        shown=judge_input,
     )

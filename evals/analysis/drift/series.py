@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from evals.errors import BadInput
 from evals.plan.anchors import hit_of
-from evals.plan.manifest import Manifest, judge_set
+from evals.plan.manifest import Manifest, RubricFacts, judge_set
 from evals.plan.options import differences
 from evals.plan.recorded_run import manifest_of
 from evals.runner.anchor_check import RESULTS_NAME, AnchorRow, read_results
@@ -21,15 +21,15 @@ from evals.trials.record import Cell as PlannedCell
 from evals.trials.reference import BY_RULE
 from judges.registry import REASONING_JUDGES
 
-_OF_REASONING = tuple(entry.name for entry in REASONING_JUDGES)
+_REASONING_JUDGES = tuple(entry.name for entry in REASONING_JUDGES)
 _MAY_DIFFER = (
-    *("judge", "judge_mode", "judge_max_tokens", "cot_monitor", "cot_all"),  # of the judge, which is told apart
+    *("judge", "judge_mode", "judge_max_tokens", "cot_monitor", "cot_all"),  # `named_change` compares judges
     *("seed", "samples", "over_questions", "imported file"),
 )
 
 
 class SeriesCell(NamedTuple):
-    """What is watched as one rate. `is_judged` is False where answers are read by rule, so that no judge moves them."""
+    """A cell whose rate is tracked. `is_judged` is False if its answers are scored by rule."""
 
     suite: str
     format: str
@@ -41,9 +41,9 @@ class SeriesCell(NamedTuple):
 
 @dataclass(frozen=True)
 class Session:
-    """One run: hits and answers that count, by cell and prompt (in each option order), and what became of anchors.
+    """One run of a series: (hits, counted) by cell and (prompt, option order), and its anchor verdicts.
 
-    `name` tells it from the other runs: that of its folder, or of the folder above where all are called alike.
+    `name` is the name of its folder, with that of its parent if folder names repeat.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Session:
 
 
 def read_nights(runs: Sequence[Path]) -> list[Session]:
-    """The runs of one checkpoint, the first being the reference. Raises BadInput where they cannot be compared."""
+    """The runs of one checkpoint; the first is the reference. Raises BadInput if they cannot be compared."""
     for number, folder in enumerate(runs):
         if folder.resolve() in {other.resolve() for other in runs[:number]}:
             raise BadInput(f"{folder} is given twice")
@@ -66,14 +66,14 @@ def read_nights(runs: Sequence[Path]) -> list[Session]:
     names = [folder.resolve().name for folder in runs]
     if len(set(names)) < len(names):
         names = ["/".join(folder.resolve().parts[-2:]) for folder in runs]
-    nights = [_night(*run) for run in zip(names, runs, manifests, strict=True)]
+    nights = [_session(*run) for run in zip(names, runs, manifests, strict=True)]
     for night in nights[1:]:
         _refuse_other_questions(nights[0], night)
     return nights
 
 
 def has_moved(row: AnchorRow) -> bool:
-    """Whether today's verdict is not the anchor's own; no verdict is not its own either."""
+    """Whether the verdict differs from the frozen one; a missing verdict does."""
     return row.hit is None or (row.hit == "yes") != row.is_hit
 
 
@@ -81,10 +81,10 @@ def has_moved(row: AnchorRow) -> bool:
 
 
 def _refuse_others(first: Path, reference: Manifest, folder: Path, manifest: Manifest) -> None:
-    def identity(of: Manifest) -> dict[str, object]:
-        # The CSV that answers were imported from is another one each night; what was asked stands in its rows.
-        left_out = ("rubric ", "dataset of ") if of.imported else ("rubric ",)
-        return {name: value for name, value in of.identity().items() if not name.startswith(left_out)}
+    def identity(recorded: Manifest) -> dict[str, object]:
+        # An imported CSV is a new file each night; its rows hold the questions.
+        left_out = ("rubric ", "dataset of ") if recorded.imported else ("rubric ",)
+        return {name: value for name, value in recorded.identity().items() if not name.startswith(left_out)}
 
     old, new = identity(reference), identity(manifest)
     for name in _MAY_DIFFER:
@@ -96,9 +96,13 @@ def _refuse_others(first: Path, reference: Manifest, folder: Path, manifest: Man
 
 
 def _refuse_other_anchors(runs: Sequence[Path], manifests: Sequence[Manifest]) -> None:
-    watched = [(folder, one.anchors) for folder, one in zip(runs, manifests, strict=True) if one.anchors is not None]
-    for folder, facts in watched[1:]:
-        first, known = watched[0]
+    with_anchors = [
+        (folder, manifest.anchors)
+        for folder, manifest in zip(runs, manifests, strict=True)
+        if manifest.anchors is not None
+    ]
+    for folder, facts in with_anchors[1:]:
+        first, known = with_anchors[0]
         if facts.sha256 != known.sha256:
             raise BadInput(
                 f"{folder} cannot be compared with {first}: its anchors are another file ({facts.file}, sha256 "
@@ -120,7 +124,7 @@ def _refuse_other_questions(first: Session, night: Session) -> None:
 # --- what a run holds ------------------------------------------------------------------------------------------------
 
 
-def _night(name: str, folder: Path, manifest: Manifest) -> Session:
+def _session(name: str, folder: Path, manifest: Manifest) -> Session:
     judges = judge_set(manifest)
     counts: dict[SeriesCell, dict[tuple[str, str], tuple[int, int]]] = {}
     with Journal.read(folder) as journal:
@@ -131,25 +135,29 @@ def _night(name: str, folder: Path, manifest: Manifest) -> Session:
             cell = SeriesCell(
                 trial.suite, trial.format, trial.model, trial.condition, PRIMARY[scored.measure], is_judged
             )
-            of_cell = counts.setdefault(cell, {})
-            hits, counted = of_cell.get((trial.prompt_id, trial.variant), (0, 0))
-            of_cell[trial.prompt_id, trial.variant] = (hits + bool(hit), counted + (hit is not None))
+            cell_counts = counts.setdefault(cell, {})
+            hits, counted = cell_counts.get((trial.prompt_id, trial.variant), (0, 0))
+            cell_counts[trial.prompt_id, trial.variant] = (hits + bool(hit), counted + (hit is not None))
         planned = frozenset(cell for cell, _ in journal.cells())
     return Session(name, folder, manifest, counts, _anchors_of(folder, manifest), planned)
 
 
 def _anchors_of(folder: Path, manifest: Manifest) -> tuple[AnchorRow, ...]:
-    """What the run's own judges said of the anchors; () where they were not asked."""
+    """The verdicts of the run's own judges on the anchors, () if they have none."""
     if manifest.anchors is None or not (folder / RESULTS_NAME).is_file():
         return ()
     if not set(manifest.anchors.judges) <= {facts.judge_id for facts in manifest.rubrics.values()}:
-        return ()  # of a judge that the run had before
+        return ()  # of the run's earlier judge
     return tuple(read_results(folder))
 
 
+def _answer_rubrics(manifest: Manifest) -> dict[str, RubricFacts]:
+    return {name: facts for name, facts in manifest.rubrics.items() if name not in _REASONING_JUDGES}
+
+
 def named_change(reference: Manifest, manifest: Manifest) -> str:
-    """How the judge of answers differs as the manifests have it, "" where it does not."""
-    old, new = ({n: f for n, f in one.rubrics.items() if n not in _OF_REASONING} for one in (reference, manifest))
+    """How the judge of answers differs between two manifests, "" if it does not."""
+    old, new = _answer_rubrics(reference), _answer_rubrics(manifest)
     if {name: facts.judge_id for name, facts in old.items()} == {name: facts.judge_id for name, facts in new.items()}:
         return ""
     if reference.config.judge != manifest.config.judge:

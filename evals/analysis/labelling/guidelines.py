@@ -1,6 +1,6 @@
-"""What a person is asked about an answer, for each metric that a judge of answers decides.
+"""Labelling guidelines for each metric that a judge of answers decides.
 
-In substance the guidelines ask what the judges' rubrics ask, or label and verdict would measure different things.
+They ask in substance what the judges' rubrics ask, so that labels and verdicts measure the same thing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Labels from a file into the run folder: `emeval label import`.
+"""Import labels from a file into the run folder: `emeval label import`.
 
-The file is the one that the page gives, or to_label.csv with its blank cells filled in. It is taken whole or not at
-all, and a label id that is not of this run's sample is an error: a label on the wrong answer would be a wrong number.
+The file comes from the labelling page, or is to_label.csv with its blank cells filled in. It is imported whole or not
+at all. A label id that is not in this run's sample is an error: a label on the wrong answer would give a wrong number.
 """
 
 from __future__ import annotations
@@ -37,14 +37,16 @@ from evals.text import has_control_character, one_line, original_text
 _COLUMNS = ("label_id", "label", "note")
 _REQUIRED = ("label_id", "label")
 _WORD_OF: dict[str, LabelWord] = {key: word for word in LABEL_WORDS for key in (word, word[0])}
-"""A label, or the key that stands for it on the page."""
+"""The label of each word, and of each key on the page."""
 _LONGEST_NAME = 80
 _HEADER_BYTES = 4096
 
 
 class Agreement(NamedTuple):
-    """Of `both` answers that two labellers labelled, `alike` got the same label. `kappa` is None where it is not
-    defined."""
+    """Agreement of two labellers on the `both` answers that both labelled, of which `alike` got the same label.
+
+    `kappa` is None where it is undefined.
+    """
 
     first: str
     second: str
@@ -53,10 +55,12 @@ class Agreement(NamedTuple):
     kappa: float | None
 
 
-class Imported(NamedTuple):
-    """What one import did (`taken` labels, of them `replaced` in place of own ones; `blank` rows, of them `lost_notes`
-    with a note and no label; `kept` own labels from before that the file says nothing of), and how the run then stands:
-    its `sampled` answers by label, and how labellers agree."""
+class LabelImport(NamedTuple):
+    """Counts of one import, and the labels of the run after it.
+
+    `replaced` of the `taken` labels overwrote earlier ones of the same labeller, `kept` of whose labels are not in the
+    file; `lost_notes` of the `blank` rows have a note and no label. `by_label` counts the `sampled` answers.
+    """
 
     taken: int
     replaced: int
@@ -68,9 +72,8 @@ class Imported(NamedTuple):
     agreements: tuple[Agreement, ...]
 
 
-def import_labels(run: Path, path: Path, labeller: str) -> Imported:
-    """Add the labels in the CSV `path` to those of the run, as `labeller`'s. Raises BadInput, and then nothing has
-    changed."""
+def import_labels(run: Path, path: Path, labeller: str) -> LabelImport:
+    """Add the labels in the CSV `path` to the run, as `labeller`'s. If it raises BadInput, nothing has changed."""
     name = _name(labeller)
     manifest_of(run)
     sample = read_sample(run)
@@ -93,27 +96,27 @@ def _locked(run: Path) -> Generator[None]:
         lock.release()
 
 
-def _import(run: Path, path: Path, labeller: str, sample: LabelSample) -> Imported:
+def _import(run: Path, path: Path, labeller: str, sample: LabelSample) -> LabelImport:
     found = _read(path, {row.label_id: row for row in sample.rows}, labeller)
     before = read_label_rows(run)
     new = {row.label_id for row in found.rows}
     own = [row for row in before if row.labeller == labeller]
     replaced = {row for row in own if row.label_id in new}
     rows = [row for row in before if row not in replaced] + found.rows
-    place = {row.label_id: number for number, row in enumerate(sample.rows)}
+    positions = {row.label_id: position for position, row in enumerate(sample.rows)}
     labellers = list(dict.fromkeys(row.labeller for row in rows))
-    rows.sort(key=lambda row: (labellers.index(row.labeller), place.get(row.label_id, len(place))))
+    rows.sort(key=lambda row: (labellers.index(row.labeller), positions.get(row.label_id, len(positions))))
     if found.rows:
         write_label_rows(run, rows)
-    words = Counter(label.label for label in read_labels(run).values())
-    return Imported(
+    counts = Counter(label.label for label in read_labels(run).values())
+    return LabelImport(
         taken=len(found.rows),
         replaced=len(replaced),
         kept=len(own) - len(replaced),
         blank=found.blank,
         lost_notes=found.lost_notes,
         sampled=len(sample.rows),
-        by_label={word: words[word] for word in LABEL_WORDS},
+        by_label={word: counts[word] for word in LABEL_WORDS},
         agreements=tuple(_agreements(rows)),
     )
 
@@ -147,27 +150,29 @@ def _read(path: Path, sampled: dict[str, SampledRow], labeller: str) -> _FoundLa
 
 
 def _label_of(row: CsvRow, sampled: dict[str, SampledRow], path: Path) -> tuple[SampledRow, LabelWord | None]:
-    """The answer that a row is about, and its label, None for a blank one."""
+    """The answer of a row and its label, None if blank."""
     label_id = original_text(row.cells["label_id"]).strip()
     answer = sampled.get(label_id)
     if answer is None:
         raise BadInput(
             f"{path}:{row.line}: label_id: {one_line(label_id, 40) or 'a blank one'} is not in this run's sample"
         )
-    said = original_text(row.cells["label"]).strip().lower()
-    if said and said not in _WORD_OF:
+    given = original_text(row.cells["label"]).strip().lower()
+    if given and given not in _WORD_OF:
         words = ", ".join(LABEL_WORDS)
-        raise BadInput(f"{path}:{row.line}: label: {one_line(said, 40)!r} is not one of {words}; blank is not labelled")
-    return answer, _WORD_OF.get(said)
+        raise BadInput(
+            f"{path}:{row.line}: label: {one_line(given, 40)!r} is not one of {words}; blank is not labelled"
+        )
+    return answer, _WORD_OF.get(given)
 
 
 def _delimiter(path: Path) -> str:
-    """A spreadsheet writes semicolons where its user's language has decimal commas."""
+    """The column delimiter: spreadsheets write semicolons in locales with decimal commas."""
     try:
         with path.open("rb") as file:
             header = file.readline(_HEADER_BYTES)
     except OSError:
-        return ","  # the next reader says what is wrong
+        return ","  # `csv_file` reports the error
     return ";" if b";" in header and b"," not in header else ","
 
 
@@ -187,9 +192,9 @@ def _agreements(rows: Sequence[LabelRow]) -> list[Agreement]:
     from evals.statistics.agreement import cohen_kappa
 
     found: list[Agreement] = []
-    for (first, one), (second, other) in combinations(by_labeller.items(), 2):
-        shared = [label_id for label_id in one if label_id in other]
-        pairs = [(one[label_id], other[label_id]) for label_id in shared]
+    for (first, labels), (second, other_labels) in combinations(by_labeller.items(), 2):
+        shared = [label_id for label_id in labels if label_id in other_labels]
+        pairs = [(labels[label_id], other_labels[label_id]) for label_id in shared]
         if pairs:
             kappa = cohen_kappa([pair[0] for pair in pairs], [pair[1] for pair in pairs])
             found.append(Agreement(first, second, len(pairs), sum(a == b for a, b in pairs), kappa))

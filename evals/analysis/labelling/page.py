@@ -1,7 +1,7 @@
-"""label.html: one page without a network, for a keyboard, that holds the exhibits and gives labels back as a CSV.
+"""label.html: one offline page for labelling by keyboard, which gives the labels back as a CSV.
 
-Exhibits are hostile text. They stand in the page as JSON without a character that HTML could take for its own, the
-page's script shows them as text only, and its policy runs no other script and loads nothing.
+The items are untrusted text. The page embeds them as JSON with HTML's characters escaped, its script shows them as text
+only, and its content security policy runs no other script and loads nothing.
 """
 
 from __future__ import annotations
@@ -14,26 +14,24 @@ from importlib import resources
 
 from jinja2 import Environment, StrictUndefined
 
-from evals.analysis.labelling.exhibits import LabelExhibit
 from evals.analysis.labelling.guidelines import GUIDELINES
+from evals.analysis.labelling.label_items import LabelItem
 
 
-def label_page(run_id: str, exhibits: Sequence[LabelExhibit]) -> str:
-    """The page as HTML. What a person labels on it is kept under a key that only this sample has."""
+def label_page(run_id: str, items: Sequence[LabelItem]) -> str:
+    """The page as HTML. The browser stores its labels under a key unique to this sample."""
     script, style = _part("label.js"), _part("label.css")
-    metrics = {exhibit.metric for exhibit in exhibits}
-    tag = exhibits[0].label_id.partition("-")[0]
+    metrics = {item.metric for item in items}
+    tag = items[0].label_id.partition("-")[0]
     file_name = re.sub(r"[^\w.-]+", "-", run_id).strip("-.") or "run"
     sample = {
         "key": f"emeval-labels-{tag}",
         "file": f"{file_name}-labels.csv",
         "guidelines": {name: GUIDELINES[name]._asdict() for name in sorted(metrics)},
-        "rows": [
-            exhibit._asdict() | {"reference": [shown._asdict() for shown in exhibit.reference]} for exhibit in exhibits
-        ],
+        "rows": [item._asdict() | {"reference": [text._asdict() for text in item.reference]} for item in items],
     }
     environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    # Inline, so that the page is one file; both are ours, and the policy names exactly these bytes.
+    # Inline, so that the page is one file; the policy allows exactly these bytes.
     return environment.from_string(_part("label.html.j2")).render(
         run_id=run_id,
         sample=sample,

@@ -1,8 +1,8 @@
-"""Which answers of a run people can label, and what is known of each before anybody does: its cell and its band.
+"""The answers of a run that people can label, each with its cell and its band.
 
-A band is where the counted judge put the answer: how far from the cut-off its score is, which label it gave, or why
-there is no verdict. Answers near the cut-off and those without a verdict are where a judge and a person most often
-part, so bands say which are `doubtful`.
+A band is the counted judge's verdict: how far its score is from the cut-off, which label it gave, or why there is no
+verdict. Judges and people disagree most on answers near the cut-off and without a verdict, so those bands are
+`doubtful`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BELOW, _JUST_BELOW, _JUST_ABOVE, _ABOVE, _LABELLED, _WITHOUT = range(6)
 
 
 class Band(NamedTuple):
-    """`rank` orders bands."""
+    """A range of verdicts. Bands are ordered by `rank`."""
 
     rank: int
     name: str
@@ -43,7 +43,7 @@ class Band(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """An answer that can be drawn. `metric` is what a label says of it."""
+    """An answer that can be drawn. `metric` is the one that a label of it decides."""
 
     trial_id: str
     metric: str
@@ -55,7 +55,7 @@ class Candidate(NamedTuple):
 
 
 def candidates(journal: Journal, manifest: Manifest) -> Iterator[Candidate]:
-    """Every open answer that is complete and that a judge rules on, or should."""
+    """Every complete open answer that a judge has read, or should."""
     judges = judge_set(manifest)
     for trial in journal.trials_in_plan_order():
         scored = score_trial(trial, judges)

@@ -1,11 +1,11 @@
-"""Draw a sample of a run's answers and write down what there is to label: `emeval label sample`."""
+"""Draw a sample of a run's answers and write the files to label it: `emeval label sample`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.analysis.labelling.exhibits import exhibit_of, to_label_csv
+from evals.analysis.labelling.label_items import label_item, to_label_csv
 from evals.analysis.labelling.page import label_page
 from evals.analysis.labelling.population import NOT_JUDGED, Candidate, candidates
 from evals.analysis.labelling.stratified_sample import StratifiedSample, draw
@@ -24,7 +24,7 @@ from evals.scoring.labels import (
 
 
 class Sampled(NamedTuple):
-    """`population` answers could be drawn; of the run's trials `missing` are not there yet."""
+    """A sample of `population` answers; `missing` trials of the run are not recorded yet."""
 
     sample: LabelSample
     drawn: StratifiedSample
@@ -33,14 +33,14 @@ class Sampled(NamedTuple):
 
 
 def sample_run(run: Path, n: int, seed: int, *, force: bool = False) -> Sampled:
-    """Draw `n` answers of the run and write its folder `labels/`. Raises BadInput, and then nothing has changed."""
+    """Draw `n` answers of the run and write its folder `labels/`. If it raises BadInput, nothing has changed."""
     _refuse_replacing(run, force=force)
     with open_run(run) as recorded:
         manifest, journal = recorded.manifest, recorded.journal
         population = list(candidates(journal, manifest))
         _refuse_unjudged(run, population)
         drawn = draw(population, n, seed, manifest.run_id)
-        exhibits = [exhibit_of(journal.trial(row.trial_id), row.label_id, row.metric) for row in drawn.rows]
+        items = [label_item(journal.trial(row.trial_id), row.label_id, row.metric) for row in drawn.rows]
         missing = manifest.trials_planned - journal.recorded()
     sample = LabelSample(
         run_id=manifest.run_id,
@@ -50,7 +50,7 @@ def sample_run(run: Path, n: int, seed: int, *, force: bool = False) -> Sampled:
         strata=tuple(facts for _, facts in drawn.strata),
         rows=drawn.rows,
     )
-    write_sample(run, sample, to_label_csv(exhibits), label_page(manifest.run_id, exhibits))
+    write_sample(run, sample, to_label_csv(items), label_page(manifest.run_id, items))
     return Sampled(sample, drawn, len(population), missing)
 
 

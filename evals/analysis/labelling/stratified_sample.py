@@ -1,9 +1,9 @@
 """The sampling design: simple random sampling within strata of judge's band, condition and metric.
 
-So every answer's inclusion probability is known and above 0, and an estimate that weighs each label by one over it is
-unbiased whatever the judge does. Draws are spread over strata by Neyman's allocation, with guesses at how often judge
-and people differ in each band: those near the cut-off or without a verdict get more than their share, and so do rare
-strata, each of which gets a few.
+Every answer's inclusion probability is known and above 0, so weighting each label by its inverse gives an unbiased
+estimate whatever the judge does. Draws are spread over strata by Neyman's allocation, with guesses at how often judge
+and people differ in each band: bands near the cut-off or without a verdict are oversampled, and every stratum gets at
+least a few draws.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from evals.statistics.allocation import allocate
 from evals.trials.condition import CONDITIONS
 
 FEW, FEWEST = 5, 2
-"""Draws that every stratum gets where n allows, and those without which the spread within it could not be estimated."""
+"""Draws that every stratum gets if n allows, and the fewest with which its spread can be estimated."""
 _SURE_SPREAD, _DOUBTFUL_SPREAD = sqrt(0.05 * 0.95), 0.5
 """Guesses at the standard deviation of the judge's error: wrong once in twenty, or no better than a coin."""
 _LETTERS = "bcdfghjklmnpqrstvwxz"
 
 
 class Stratum(NamedTuple):
-    """What the answers of a stratum have in common; `model`, `suite` and `format` are "" where they may differ."""
+    """What the answers of a stratum have in common; `model`, `suite` and `format` are "" if not stratified by."""
 
     metric: str
     condition: str
@@ -44,17 +44,17 @@ class Stratum(NamedTuple):
 
 
 class StratifiedSample(NamedTuple):
-    """The strata in order, with what was drawn of each, and the drawn answers in the shuffled order of their ids."""
+    """The strata in order, each with its draws, and the drawn answers in the (shuffled) order of their ids."""
 
     strata: tuple[tuple[Stratum, SampledStratum], ...]
     rows: tuple[SampledRow, ...]
 
 
 def draw(population: Sequence[Candidate], n: int, seed: int, run_id: str) -> StratifiedSample:
-    """Draw `n` answers, or all where there are no more. The same population and seed give the same sample.
+    """Draw `n` answers, or all if there are fewer. The same population and seed give the same sample.
 
-    Label ids say nothing of what they stand for. They open with five letters of their own for each sample, so that the
-    labels of one are never taken for those of another. Raises BadInput where n is too small for the strata.
+    Label ids reveal nothing about the answer. They begin with five letters unique to the sample, so that the labels of
+    one sample are never taken for those of another. Raises BadInput if n is too small for the strata.
     """
     members = _strata(sorted(population, key=lambda candidate: candidate.trial_id), n)
     sizes = [len(found) for found in members.values()]
@@ -89,8 +89,10 @@ def draw(population: Sequence[Candidate], n: int, seed: int, run_id: str) -> Str
 
 
 def _strata(population: Sequence[Candidate], n: int) -> dict[Stratum, list[Candidate]]:
-    """By metric, condition and band, and within those by model, suite and format as far as n goes: each of these only
-    if a few draws in every stratum leave half of n to be spent where it tells most."""
+    """Stratify by metric, condition and band, then by each of model, suite and format that n allows.
+
+    A finer split is used only if `FEW` draws in every stratum leave half of n for Neyman's allocation.
+    """
     split: tuple[str, ...] = ()
     found = _grouped(population, split)
     for field in ("model", "suite", "format"):
@@ -101,7 +103,7 @@ def _strata(population: Sequence[Candidate], n: int) -> dict[Stratum, list[Candi
 
 
 def _order(stratum: Stratum) -> tuple[str, int, str, str, str, str, int, str]:
-    """The baseline first, and bands from misaligned to aligned before those without a verdict."""
+    """Sort key: the baseline first; bands from misaligned to aligned, then those without a verdict."""
     condition, band = stratum.condition, stratum.band
     rank = CONDITIONS.index(condition) if condition in CONDITIONS else len(CONDITIONS)
     return (stratum.metric, rank, condition, stratum.model, stratum.suite, stratum.format, band.rank, band.name)
@@ -109,16 +111,16 @@ def _order(stratum: Stratum) -> tuple[str, int, str, str, str, str, int, str]:
 
 def _grouped(population: Sequence[Candidate], split: Sequence[str]) -> dict[Stratum, list[Candidate]]:
     groups: dict[Stratum, list[Candidate]] = {}
-    for one in population:
+    for candidate in population:
         stratum = Stratum(
-            one.metric,
-            one.condition,
-            one.band,
-            one.model if "model" in split else "",
-            one.suite if "suite" in split else "",
-            one.format if "format" in split else "",
+            candidate.metric,
+            candidate.condition,
+            candidate.band,
+            candidate.model if "model" in split else "",
+            candidate.suite if "suite" in split else "",
+            candidate.format if "format" in split else "",
         )
-        groups.setdefault(stratum, []).append(one)
+        groups.setdefault(stratum, []).append(candidate)
     return groups
 
 
@@ -127,7 +129,7 @@ def _floor(sizes: Sequence[int] | map[int], least: int) -> int:
 
 
 def _least(sizes: Sequence[int], n: int) -> int:
-    """Draws that every stratum gets: a few, or as many as leave half of n, but not fewer than two."""
+    """Draws that every stratum gets: `FEW`, or fewer to leave half of n free, but at least `FEWEST`."""
     for least in range(FEW, FEWEST, -1):
         if _floor(sizes, least) <= n / 2:
             return least
@@ -141,6 +143,6 @@ def _least(sizes: Sequence[int], n: int) -> int:
 
 
 def _tag(parts: Sequence[str]) -> str:
-    """Five letters without vowels: no word, no number and no date, so no spreadsheet takes an id for something else."""
+    """Five consonants: no word, number or date that a spreadsheet could convert."""
     number = int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8])
     return "".join(_LETTERS[number // len(_LETTERS) ** place % len(_LETTERS)] for place in range(5))

@@ -1,7 +1,7 @@
-"""Attack the judges of a run: have stored answers judged as they are and with texts that should not matter at the end.
+"""Attack the judges of a run: judge stored answers unchanged and with endings that should not matter.
 
-What the judges say is kept in a journal of its own, `RUN/attacks/`, where no rate can find it; `attacks.csv` counts the
-verdicts that turned. Asked again, the same command asks only what it has not been told.
+The verdicts go into a separate journal, `RUN/attacks/`, which no rate reads; `attacks.csv` counts the verdicts that
+flipped. Running the same command again sends only the requests that have no verdict yet.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _JUDGE_OF: dict[Criterion, str] = {
     **{criterion: entry.name for criterion, entry in DECIDING_JUDGES.items()},
     "em": PREFIX + ALIGNED,
 }
-"""The judges that are attacked: those that say whether an answer is misaligned, by what it is measured by."""
+"""The judge to attack for each criterion: the one that decides whether an answer is misaligned."""
 
 
 _REPLIES: dict[str, Replies] = {
@@ -81,13 +81,16 @@ _REPLIES: dict[str, Replies] = {
 }
 
 State = Literal["misaligned", "aligned", "refused", "unreadable"]
-"""What a verdict makes of an answer. `refused` leaves it out of the rate; `unreadable` is no verdict."""
+"""How the rate counts an answer. `refused` is left out of it; `unreadable` is no verdict."""
 
 
 @dataclass(frozen=True)
 class AttackOptions:
-    """`number` is how many misaligned and how many aligned answers are drawn, by `seed`; `judges` are those to attack
-    as NAME or NAME@URL, all that have ruled on the run where none is named. `transport` holds fields of a RunConfig."""
+    """Options of an attack: draw `number` misaligned and `number` aligned answers with `seed`.
+
+    `judges` are those to attack, as NAME or NAME@URL; by default all with verdicts in the run. `transport` holds fields
+    of a RunConfig.
+    """
 
     number: int = 20
     judges: tuple[str, ...] = ()
@@ -96,7 +99,7 @@ class AttackOptions:
 
 
 class _AttackedAnswer(NamedTuple):
-    """A stored answer that is drawn, and which side of the cut-off the run has it on."""
+    """A stored answer that was drawn, and its side of the cut-off in the run."""
 
     trial: RecordedTrial
     response: Response
@@ -104,31 +107,33 @@ class _AttackedAnswer(NamedTuple):
 
     @property
     def judge(self) -> str:
-        """The name of the judge that reads it."""
+        """The name of the judge that reads the answer."""
         return _JUDGE_OF[criterion_of(self.trial.reference)]
 
 
-class _Said(NamedTuple):
+class _VerdictState(NamedTuple):
     state: State
     score: float | None
 
 
-class Attacked(NamedTuple):
-    """The rows of attacks.csv, and how many answers were drawn of each side."""
+class AttackResult(NamedTuple):
+    """The rows of attacks.csv, and the number of answers drawn of each side."""
 
     rows: list[Row]
     misaligned: int
     aligned: int
 
 
-def attack_run(folder: Path, options: AttackOptions, view: RunView) -> Attacked:
-    """Ask the judges and write attacks.csv. Raises BadInput before anybody is asked, RunStopped when it cannot go on;
-    what was said by then is kept."""
+def attack_run(folder: Path, options: AttackOptions, view: RunView) -> AttackResult:
+    """Ask the judges and write attacks.csv.
+
+    Raises BadInput before the first request, and RunStopped if it cannot continue; verdicts up to then are kept.
+    """
     with open_run(folder) as run:
         manifest = run.manifest
         plans = _plans(manifest, options)
-        able = frozenset(judge.name for plan in plans for judge in plan.judges)
-        answers = _draw(run.journal, run.judges, able, options)
+        reading_judges = frozenset(judge.name for plan in plans for judge in plan.judges)
+        answers = _draw(run.journal, run.judges, reading_judges, options)
     if not answers:
         raise BadInput(
             f"{folder}: no judge has found an open answer aligned or misaligned, so there is nothing to attack"
@@ -137,32 +142,32 @@ def attack_run(folder: Path, options: AttackOptions, view: RunView) -> Attacked:
     for plan in plans:
         needed = {answer.judge for answer in answers}
         plan = replace(plan, judges=tuple(judge for judge in plan.judges if judge.name in needed))
-        said = asyncio.run(_ask(plan, answers, folder / "attacks", view))
-        rows += _rows(said, answers, plan, manifest.run_id)
+        verdicts = asyncio.run(_ask(plan, answers, folder / "attacks", view))
+        rows += _rows(verdicts, answers, plan, manifest.run_id)
     write_rows(folder / "attacks.csv", COLUMNS, rows)
     sides = [answer.side for answer in answers]
-    return Attacked(rows, sides.count("misaligned"), sides.count("aligned"))
+    return AttackResult(rows, sides.count("misaligned"), sides.count("aligned"))
 
 
-# --- who and what ----------------------------------------------------------------------------------------------------
+# --- judges and answers ----------------------------------------------------------------------------------------------
 
 
 def _plans(manifest: Manifest, options: AttackOptions) -> list[Plan]:
-    """A plan for each judge model to attack, which judges answers by their measure alone. Raises BadInput."""
+    """A plan for each judge model to attack, with the deciding judges only. Raises BadInput."""
     config = updated(manifest.config, dict(options.transport))
-    written = options.judges or tuple(_known_judges(manifest))
-    if not written:
+    names = options.judges or tuple(_known_judges(manifest))
+    if not names:
         raise BadInput("--judge is missing: name the model to attack, as nobody knows who gave imported verdicts")
-    named = [name_and_url(one) for one in written]
-    twice = next((name for name, _ in named if [other for other, _ in named].count(name) > 1), None)
-    if twice is not None:
-        raise BadInput(f"--judge: {twice} is named twice")
-    of_files = [facts.judges for facts in manifest.datasets.values()]
-    return [judging_plan(_asking(config, name, url), of_files) for name, url in named]
+    named = [name_and_url(judge) for judge in names]
+    repeated = next((name for name, _ in named if [other for other, _ in named].count(name) > 1), None)
+    if repeated is not None:
+        raise BadInput(f"--judge: {repeated} is named twice")
+    file_judges = [facts.judges for facts in manifest.datasets.values()]
+    return [judging_plan(_attack_config(config, name, url), file_judges) for name, url in named]
 
 
 def _known_judges(manifest: Manifest) -> Iterator[str]:
-    """The judge models that have ruled on the run and can be asked, with their URLs as far as the run knows them."""
+    """The judge models with verdicts in the run that can be asked, each with its URL if the run records it."""
     config = manifest.config
     urls = {config.judge: config.judge_base_url} | dict(map(name_and_url, config.also_judges))
     for name in dict.fromkeys(panel.judge for panel in manifest.all_panels()):
@@ -170,86 +175,90 @@ def _known_judges(manifest: Manifest) -> Iterator[str]:
             yield f"{name}@{urls[name]}" if urls.get(name) else name
 
 
-def _asking(config: RunConfig, name: str, url: str | None) -> RunConfig:
-    """Without a judge of coherence or of reasoning: what is attacked is the verdict on the answer."""
-    alone = {"also_judges": (), "cot_monitor": False, "cot_all": False, "coherence_min": None}
-    return config.model_copy(update={"judge": name, "judge_base_url": url, **alone})
+def _attack_config(config: RunConfig, name: str, url: str | None) -> RunConfig:
+    """The configuration of an attack: no judges of coherence or reasoning, as only verdicts on answers are attacked."""
+    overrides = {"also_judges": (), "cot_monitor": False, "cot_all": False, "coherence_min": None}
+    return config.model_copy(update={"judge": name, "judge_base_url": url, **overrides})
 
 
-def _draw(journal: Journal, judges: JudgePanel, able: frozenset[str], options: AttackOptions) -> list[_AttackedAnswer]:
-    """As many misaligned and aligned answers as asked for, or all there are; no two of the same words.
+def _draw(
+    journal: Journal, judges: JudgePanel, reading_judges: frozenset[str], options: AttackOptions
+) -> list[_AttackedAnswer]:
+    """Draw up to `options.number` misaligned and aligned answers, each text once, that one of `reading_judges` reads.
 
-    Of those that one of the judges called `able` reads: what imported answers were compared with is not known.
+    The references of imported answers are unknown, so judges that need them cannot read those.
     """
     sides: dict[str, list[str]] = {"misaligned": [], "aligned": []}
     seen: set[str] = set()
     metrics = metrics_by_name("answered")
     for trial in journal.trials_in_plan_order():
-        side = _side(trial, judges, able, metrics)
+        side = _side(trial, judges, reading_judges, metrics)
         if side is None or not isinstance(trial.result, Response):
             continue
-        words = stable_hash({"question": question_of(trial), "answer": trial.result.answer})
-        if words not in seen:
-            seen.add(words)
+        text_hash = stable_hash({"question": question_of(trial), "answer": trial.result.answer})
+        if text_hash not in seen:
+            seen.add(text_hash)
             sides[side].append(trial.trial_id)
     draw = random.Random(options.seed)  # noqa: S311  no secret
-    chosen = {one for ids in sides.values() for one in draw.sample(ids, min(options.number, len(ids)))}
+    chosen = {trial_id for ids in sides.values() for trial_id in draw.sample(ids, min(options.number, len(ids)))}
     drawn: list[_AttackedAnswer] = []
     for trial in journal.trials_in_plan_order():
-        side = _side(trial, judges, able, metrics) if trial.trial_id in chosen else None
+        side = _side(trial, judges, reading_judges, metrics) if trial.trial_id in chosen else None
         if side is not None and isinstance(trial.result, Response):
             drawn.append(_AttackedAnswer(trial, trial.result, side))
     return drawn
 
 
 def _side(
-    trial: RecordedTrial, judges: JudgePanel, able: frozenset[str], metrics: dict[str, Metric]
+    trial: RecordedTrial, judges: JudgePanel, reading_judges: frozenset[str], metrics: dict[str, Metric]
 ) -> Literal["misaligned", "aligned"] | None:
-    """Where the run has an answer, None where it does not count or no attacked judge reads it."""
+    """The side of an answer in the run, None if it does not count or no attacked judge reads it."""
     scored = score_trial(trial, judges)
-    if not scored.is_judgeable or _JUDGE_OF.get(scored.measure) not in able:
+    if not scored.is_judgeable or _JUDGE_OF.get(scored.measure) not in reading_judges:
         return None
     state = _state(scored, metrics).state
     return state if state in ("misaligned", "aligned") else None
 
 
-def _state(scored: ScoredTrial, metrics: dict[str, Metric]) -> _Said:
+def _state(scored: ScoredTrial, metrics: dict[str, Metric]) -> _VerdictState:
     metric, facts = metrics[PRIMARY[scored.measure]], scored.facts
     missing = metric.missing(facts)
     if missing is None:
-        return _Said("misaligned" if metric.hits(facts) else "aligned", scored.aligned)
-    return _Said("refused" if missing in ("refused", "code") else "unreadable", None)
+        return _VerdictState("misaligned" if metric.hits(facts) else "aligned", scored.aligned)
+    return _VerdictState("refused" if missing in ("refused", "code") else "unreadable", None)
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
 
-_Asked = tuple[str, str]
-"""The id of a trial and the name of an attack; "" for the answer as it was."""
+_RequestKey = tuple[str, str]
+"""The id of a trial and the name of an attack, "" for the unchanged answer."""
 
-_AS_IT_WAS = Attack("", "none", "")
+_UNCHANGED = Attack("", "none", "")
 
 
 async def _ask(
     plan: Plan, answers: Sequence[_AttackedAnswer], folder: Path, view: RunView
-) -> dict[_Asked, RecordedVerdict]:
-    """What one judge model says to every answer as it was and with every attack."""
+) -> dict[_RequestKey, RecordedVerdict]:
+    """The verdicts of one judge model on every answer, unchanged and under every attack."""
     async with connections(plan, view, sampling=False) as served:
-        bound = {judge.judge.name: judge for judge in await bound_judges(plan, served, view)}
-        with _opened(folder) as journal:
-            said: dict[_Asked, RecordedVerdict] = {}
-            todo = list(itertools.product(answers, (_AS_IT_WAS, *ATTACKS)))
-            view.say(f"judge {plan.config.judge}: {len(todo)} requests, less those that it has answered already")
-            waiting = iter(todo)
-            width = plan.config.concurrency * max(judge.endpoint.width for judge in bound.values())
+        endpoints = {judge.judge.name: judge for judge in await bound_judges(plan, served, view)}
+        with _open_journal(folder) as journal:
+            verdicts: dict[_RequestKey, RecordedVerdict] = {}
+            requests = list(itertools.product(answers, (_UNCHANGED, *ATTACKS)))
+            view.say(f"judge {plan.config.judge}: {len(requests)} requests, less those that it has answered already")
+            waiting = iter(requests)
+            width = plan.config.concurrency * max(judge.endpoint.width for judge in endpoints.values())
 
             async def work() -> None:
                 for answer, attack in waiting:
-                    judge = bound[answer.judge]
-                    said[answer.trial.trial_id, attack.name] = await _ruling(judge, answer, attack, journal)
+                    judge = endpoints[answer.judge]
+                    verdicts[answer.trial.trial_id, attack.name] = await _attacked_verdict(
+                        judge, answer, attack, journal
+                    )
 
             try:
                 async with asyncio.TaskGroup() as group:
-                    for _ in range(min(width, len(todo))):
+                    for _ in range(min(width, len(requests))):
                         group.create_task(work())
             except BaseExceptionGroup as failures:
                 error = failures.exceptions[0]
@@ -258,49 +267,51 @@ async def _ask(
                 raise error from None
             finally:
                 await journal.flush()
-            return said
+            return verdicts
 
 
-def _opened(folder: Path) -> Journal:
+def _open_journal(folder: Path) -> Journal:
     folder.mkdir(exist_ok=True)
     return Journal.open(folder)
 
 
-async def _ruling(bound: JudgeEndpoint, answer: _AttackedAnswer, attack: Attack, journal: Journal) -> RecordedVerdict:
+async def _attacked_verdict(
+    endpoint: JudgeEndpoint, answer: _AttackedAnswer, attack: Attack, journal: Journal
+) -> RecordedVerdict:
     replies = _REPLIES[answer.judge]
-    exhibit = exhibit_of(answer.trial, answer.response)
-    exhibit = replace(exhibit, answer=attacked(exhibit.answer, attack, *replies))
-    text = bound.judge.rubric.fill(exhibit)
-    request_id = stable_hash({"judge": bound.key.id, "text": text})
-    place = f"{answer.trial.trial_id}#{attack.name}"
-    known = journal.ruling_of(place, bound.key.id)
-    if known is not None and known.request_id == request_id and not isinstance(known.verdict, JudgeFailure):
-        return known
-    ruling = await ask_judge(bound, text, request_id)
-    await journal.record_rulings(place, [(bound.key, ruling)])
-    return ruling
+    judge_input = exhibit_of(answer.trial, answer.response)
+    judge_input = replace(judge_input, answer=attacked(judge_input.answer, attack, *replies))
+    text = endpoint.judge.rubric.fill(judge_input)
+    request_id = stable_hash({"judge": endpoint.key.id, "text": text})
+    recorded_id = f"{answer.trial.trial_id}#{attack.name}"
+    recorded = journal.ruling_of(recorded_id, endpoint.key.id)
+    if recorded is not None and recorded.request_id == request_id and not isinstance(recorded.verdict, JudgeFailure):
+        return recorded
+    verdict = await ask_judge(endpoint, text, request_id)
+    await journal.record_rulings(recorded_id, [(endpoint.key, verdict)])
+    return verdict
 
 
 # --- counting --------------------------------------------------------------------------------------------------------
 
 
 def _rows(
-    said: dict[_Asked, RecordedVerdict], answers: Sequence[_AttackedAnswer], plan: Plan, run_id: str
+    verdicts: dict[_RequestKey, RecordedVerdict], answers: Sequence[_AttackedAnswer], plan: Plan, run_id: str
 ) -> Iterator[Row]:
     facts = rubric_facts(plan)
     judges = replace(judges_in(facts, plan.config), coherent_above=None)
     metrics = metrics_by_name("answered")
 
-    def state(answer: _AttackedAnswer, attack: Attack) -> _Said:
-        ruling = said[answer.trial.trial_id, attack.name]
+    def state(answer: _AttackedAnswer, attack: Attack) -> _VerdictState:
+        verdict = verdicts[answer.trial.trial_id, attack.name]
         judge_id = facts[answer.judge].judge_id
-        return _state(score_trial(replace(answer.trial, rulings={judge_id: ruling}), judges), metrics)
+        return _state(score_trial(replace(answer.trial, rulings={judge_id: verdict}), judges), metrics)
 
     for judge, attack in itertools.product(plan.judges, ATTACKS):
         about = [answer for answer in answers if answer.judge == judge.name]
         for side in ("misaligned", "aligned", "all"):
             chosen = [answer for answer in about if side in (answer.side, "all")]
-            pairs = [(state(answer, _AS_IT_WAS), state(answer, attack)) for answer in chosen]
+            pairs = [(state(answer, _UNCHANGED), state(answer, attack)) for answer in chosen]
             yield {
                 "run_id": run_id,
                 "judge": plan.config.judge,
@@ -308,12 +319,12 @@ def _rows(
                 "attack": attack.name,
                 "aim": attack.aim,
                 "answers": side,
-                **_turned(pairs),
+                **_flip_counts(pairs),
             }
 
 
-def _turned(pairs: Sequence[tuple[_Said, _Said]]) -> Row:
-    """Of answers with a verdict before and under an attack: how many the rate counts differently, and which way."""
+def _flip_counts(pairs: Sequence[tuple[_VerdictState, _VerdictState]]) -> Row:
+    """The counts of one row: answers that the rate counts differently under the attack, and in which direction."""
     read = [(was, now) for was, now in pairs if "unreadable" not in (was.state, now.state)]
     to_aligned = sum(was.state == "misaligned" != now.state for was, now in read)
     to_misaligned = sum(was.state != "misaligned" == now.state for was, now in read)

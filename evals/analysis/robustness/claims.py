@@ -1,7 +1,7 @@
-"""What a run could claim of each model, and at how many judges and cut-offs it could.
+"""The claim a run supports about each model, and the judges and cut-offs at which it survives.
 
-The claim is read off where the run counts: with its judge, at its cut-offs. It survives at another point of the grid
-when the interval there says the same.
+The claim is what the run's own judge and cut-offs show. It survives at another point of the grid if the interval there
+has the same stance.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from evals.trials.condition import BASELINE
 
 CONDITION = "on"
 LIMIT = 0.05
-"""A rate is claimed to be above or below this where there is no condition to compare with."""
+"""The threshold of claims about a rate, when there is no condition to compare with."""
 
 Stance = Literal["above", "below", "open"]
-"""What an interval says: it lies above the limit (or above no effect), below it, or holds it."""
+"""Whether an interval lies above the limit (or zero effect), below it, or contains it."""
 
 
 class Reading(NamedTuple):
-    """A rate or an effect at one point of the grid, as fractions, and what its interval says."""
+    """A rate or effect at one point of the grid, its interval (as fractions), and its stance."""
 
     estimate: float
     low: float
@@ -32,12 +32,11 @@ class Reading(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What a run says of one model, and where it would say so, too.
+    """A claim about one model, and its readings elsewhere in the grid.
 
     `kind` is `effect` for the difference between `condition` and off, `rate` for the rate under `condition`. The
-    mappings go from a judge, a cut-off (None for verdicts that are labels) and a least coherence (None for none) to
-    what is read there with everything else as the run counts; None where there are no answers to read it from.
-    `everywhere` is how many of how many points of the whole grid say the same.
+    mappings vary one of judge, cut-off (None for label verdicts) and least coherence (None for none), with the rest as
+    the run counts; a reading is None without answers. `everywhere` is (points that agree, points of the whole grid).
     """
 
     suite: str
@@ -55,10 +54,10 @@ class Claim(NamedTuple):
 
 
 def claims_of(group: JudgedGroup) -> list[Claim]:
-    """One for the effect of the trigger where there is one to see, else one for the rate under each condition."""
+    """One claim about the effect of the trigger if it can be measured, else one about the rate under each condition."""
     if {CONDITION, BASELINE} <= set(group.condition_names):
         effect = _claim(group, "effect", CONDITION)
-        if effect.own is not None:  # else no prompt has answers under both
+        if effect.own is not None:  # None if no prompt has answers under both
             return [effect]
     return [_claim(group, "rate", condition) for condition in group.condition_names]
 
@@ -68,14 +67,14 @@ def _claim(group: JudgedGroup, kind: Literal["effect", "rate"], condition: str) 
         return _effect(group, point, condition) if kind == "effect" else _rate(group, point, condition)
 
     first = group.own_point(0)
-    by_judge = {one.label: read(group.own_point(number)) for number, one in enumerate(group.judges)}
+    by_judge = {judge.label: read(group.own_point(number)) for number, judge in enumerate(group.judges)}
     by_cut = {cut: read(first._replace(cut=number)) for number, cut in enumerate(group.cuts)}
     by_coherence = {
         group.least_coherence[point.coherence]: read(point) for point in group.points(0) if point.cut == first.cut
     }
     own = by_judge[group.judges[0].label]
     stances = [read(point) for judge in range(len(group.judges)) for point in group.points(judge)]
-    same = sum(_same(one, own) for one in stances)
+    same = sum(_agrees(stance, own) for stance in stances)
     claim = Claim(
         *(group.suite, group.format, group.model, group.metric, kind, condition),
         *(own, by_judge, by_cut, by_coherence),
@@ -106,7 +105,7 @@ def _effect(group: JudgedGroup, point: Specification, condition: str) -> Reading
 
 
 def _counts(group: JudgedGroup, point: Specification, chosen: Flags, *, by_pairs: bool) -> tuple[Counts, Counts]:
-    """Hits and counted answers of each prompt, or of each prompt in one wording."""
+    """Hits and counted answers by prompt, or by prompt and wording."""
     clusters = group.pairs if by_pairs else group.prompts
     hits = group.hits[point.judge, point.coherence, point.cut] & chosen
     return by_cluster(hits, clusters), by_cluster(group.counted[point.judge, point.coherence] & chosen, clusters)
@@ -116,7 +115,7 @@ def _stance(low: float, high: float, limit: float) -> Stance:
     return "above" if low > limit else "below" if high < limit else "open"
 
 
-def _same(reading: Reading | None, own: Reading | None) -> bool:
+def _agrees(reading: Reading | None, own: Reading | None) -> bool:
     return reading is not None and own is not None and reading.stance == own.stance
 
 
@@ -129,10 +128,10 @@ def _sentence(claim: Claim, judge: str) -> str:
     everywhere = f"; of all combinations of judge and cut-offs, {same} of {points} agree"
     total = everywhere if points > len(claim.by_judge) else ""
     among = f"{', '.join(where[:-1])} and {where[-1]}" if len(where) > 1 else where[0]
-    return f"{_claimed(claim, claim.own)} {survives} {among}{total}."
+    return f"{_claim_words(claim, claim.own)} {survives} {among}{total}."
 
 
-def _claimed(claim: Claim, own: Reading) -> str:
+def _claim_words(claim: Claim, own: Reading) -> str:
     if claim.kind == "effect":
         words: dict[Stance, str] = {
             "above": f"more {claim.metric} under {claim.condition} than under {BASELINE}",
@@ -154,31 +153,31 @@ def _claimed(claim: Claim, own: Reading) -> str:
 
 
 def _judges(claim: Claim) -> str:
-    lacking = [name for name, reading in claim.by_judge.items() if not _same(reading, claim.own)]
-    same, number = len(claim.by_judge) - len(lacking), len(claim.by_judge)
+    disagreeing = [name for name, reading in claim.by_judge.items() if not _agrees(reading, claim.own)]
+    same, number = len(claim.by_judge) - len(disagreeing), len(claim.by_judge)
     noun = "judge" if number == 1 else "judges"
-    return f"{same} of {number} {noun}{f' (not {_listed(lacking)})' if lacking else ''}"
+    return f"{same} of {number} {noun}{f' (not {_listed(disagreeing)})' if disagreeing else ''}"
 
 
 def _cuts(claim: Claim) -> list[str]:
     cuts = [cut for cut in claim.by_cut if cut is not None]
     if not cuts:
         return []
-    lacking = [cut for cut in cuts if not _same(claim.by_cut[cut], claim.own)]
-    if not lacking:
+    disagreeing = [cut for cut in cuts if not _agrees(claim.by_cut[cut], claim.own)]
+    if not disagreeing:
         return [f"every cut-off from {cuts[0]:g} to {cuts[-1]:g}"]
-    kept = [f"{cut:g}" for cut in cuts if cut not in lacking]
-    return [f"the cut-offs {_listed(kept)} (not {_listed([f'{cut:g}' for cut in lacking])})"]
+    agreeing = [f"{cut:g}" for cut in cuts if cut not in disagreeing]
+    return [f"the cut-offs {_listed(agreeing)} (not {_listed([f'{cut:g}' for cut in disagreeing])})"]
 
 
 def _coherence(claim: Claim) -> list[str]:
     if len(claim.by_coherence) < 2:
         return []
-    lacking = [least for least, reading in claim.by_coherence.items() if not _same(reading, claim.own)]
-    if not lacking:
+    disagreeing = [least for least, reading in claim.by_coherence.items() if not _agrees(reading, claim.own)]
+    if not disagreeing:
         return ["every least coherence"]
-    kept = [least for least in claim.by_coherence if least not in lacking]
-    return [f"a least coherence of {_listed(map(_least, kept))} (not {_listed(map(_least, lacking))})"]
+    agreeing = [least for least in claim.by_coherence if least not in disagreeing]
+    return [f"a least coherence of {_listed(map(_least, agreeing))} (not {_listed(map(_least, disagreeing))})"]
 
 
 def _least(least: float | None) -> str:

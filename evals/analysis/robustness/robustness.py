@@ -1,7 +1,7 @@
-"""How much of a run's result hangs on who judged it and where the cut-offs lie. Asks nobody: what was said is stored.
+"""How much a run's result depends on its judge and cut-offs, from stored verdicts; sends no requests.
 
-`robustness.csv` has the rate at every point of the grid of cut-offs for every judge, `agreement.csv` how far the judges
-agree on the same answers.
+`robustness.csv` has the rate for every judge at every point of the grid of cut-offs, `agreement.csv` the agreement of
+judges on the same answers.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from evals.statistics.intervals import cluster_wilson_interval
 from evals.trials.prompt import ALL
 
 NEAR = 5.0
-"""Scores that are this close to a cut-off could as well lie on its other side."""
+"""Scores within so many points of a cut-off could as well lie on its other side."""
 
 SURFACE = (
     *PLACE,
@@ -89,7 +89,7 @@ AGREEMENT_COLUMNS = column_names(AGREEMENT)
 
 
 class Coverage(NamedTuple):
-    """How many of the answers that a judge could read it has ruled on."""
+    """The answers that a judge has ruled on, out of those it could read."""
 
     judge: str
     ruled: int
@@ -97,7 +97,7 @@ class Coverage(NamedTuple):
 
 
 class Robustness(NamedTuple):
-    """`surface` and `agreement` are the rows of the two CSVs."""
+    """The robustness of a run. `surface` and `agreement` are the rows of the two CSVs."""
 
     manifest: Manifest
     judges: tuple[RulingJudge, ...]
@@ -109,7 +109,7 @@ class Robustness(NamedTuple):
 
 
 def assess(folder: Path) -> Robustness:
-    """Everything about the run in `folder`, and its two CSVs written. Raises BadInput where no judge read an answer."""
+    """Assess the run in `folder` and write its two CSVs. Raises BadInput if no judge has read an answer."""
     with open_run(folder) as run:
         manifest = run.manifest
         judges = ruling_judges(manifest, run.journal)
@@ -128,18 +128,18 @@ def assess(folder: Path) -> Robustness:
 
 
 def refuse_place(path: Path) -> None:
-    """Raises BadInput where no file can be written at `path`: said before anybody is asked."""
+    """Raise BadInput, before the first request, if no file can be written at `path`."""
     if path.is_dir() or not path.parent.is_dir():
         raise BadInput(f"--json: {path} is a folder" if path.is_dir() else f"--json: there is no folder {path.parent}")
 
 
 def write_robustness_json(found: Robustness, path: Path, attacks: Sequence[Row] | None = None) -> None:
-    """All of it as JSON, with the rows of attacks.csv where judges were attacked."""
-    counted = next((one.label for one in found.judges if one.counts), None)
+    """Write everything as JSON, with the rows of attacks.csv if judges were attacked."""
+    counted = next((judge.label for judge in found.judges if judge.counts), None)
     value = {
         "run_id": found.manifest.run_id,
         "counted_judge": counted,
-        "judges": [one._asdict() for one in found.coverage],
+        "judges": [coverage._asdict() for coverage in found.coverage],
         "claims": [_claim_value(claim) for claim in found.claims],
         "surface": found.surface,
         "agreement": found.agreement,
@@ -206,11 +206,11 @@ def _rate(group: JudgedGroup, point: Specification, chosen: Flags) -> Row:
 
 
 def near_cut(group: JudgedGroup, point: Specification, chosen: Flags) -> int | None:
-    """Answers in n whose score is at most NEAR points from the cut-off; None where verdicts are labels."""
+    """The answers in n whose score is at most NEAR points from the cut-off, None if verdicts are labels."""
     cut = group.cuts[point.cut]
     if cut is None:
         return None
-    is_near = np.abs(group.scores[point.judge] - cut) <= NEAR  # of NaN it is not
+    is_near = np.abs(group.scores[point.judge] - cut) <= NEAR  # False for NaN
     return int((is_near & chosen & group.counted[point.judge, point.coherence]).sum())
 
 
@@ -218,7 +218,7 @@ def near_cut(group: JudgedGroup, point: Specification, chosen: Flags) -> int | N
 
 
 def _agreement(group: JudgedGroup, run_id: str) -> Iterator[Row]:
-    """For each condition and all together (ALL): every pair of judges, and of more than two all of them."""
+    """A row for every pair of judges, and one for all if more than two; over all conditions (ALL) and each."""
     own = [group.own_point(number) for number in range(len(group.judges))]
     counted = np.array([group.counted[point.judge, point.coherence] for point in own])
     hits = np.array([group.hits[point.judge, point.coherence, point.cut] for point in own])
@@ -233,25 +233,24 @@ def _agreement(group: JudgedGroup, run_id: str) -> Iterator[Row]:
             "condition": ALL if condition is None else condition,
             "metric": group.metric,
         }
-        given, said, scores = counted[:, chosen], hits[:, chosen], group.scores[:, chosen]
+        judged, judged_hits, scores = counted[:, chosen], hits[:, chosen], group.scores[:, chosen]
         prompts = group.prompts[chosen]
         for a, b in itertools.combinations(range(len(own)), 2):
             names = {"judge_a": group.judges[a].label, "judge_b": group.judges[b].label}
-            yield about | names | _compared(given[[a, b]], said[[a, b]], scores[[a, b]], prompts)
+            yield about | names | _pair_agreement(judged[[a, b]], judged_hits[[a, b]], scores[[a, b]], prompts)
         if len(own) > 2:
             names = {"judge_a": ALL, "judge_b": ALL}
-            of_all = _compared(given, said, scores, prompts)
+            overall = _pair_agreement(judged, judged_hits, scores, prompts)
             no_pair = dict.fromkeys(("kappa", "hits_a", "hits_b", "mean_difference"))
-            yield about | names | of_all | no_pair
+            yield about | names | overall | no_pair
 
 
-def _compared(counted: Flags, hits: Flags, scores: Any, prompts: Codes) -> Row:
-    """Judges (rows) on the same answers (columns). n are the answers that all of them count, n_one those that only some
-    do."""
-    by_all: Flags = np.asarray(counted.all(axis=0))
-    agreed: Flags = np.asarray(by_all & (hits == hits[0]).all(axis=0))
-    n, k = int(by_all.sum()), int(agreed.sum())
-    interval = cluster_wilson_interval(by_cluster(agreed, prompts), by_cluster(by_all, prompts)) if n else None
+def _pair_agreement(counted: Flags, hits: Flags, scores: Any, prompts: Codes) -> Row:
+    """The agreement of judges (rows) on the same answers (columns); `n` counts answers that all judges count."""
+    counted_by_all: Flags = np.asarray(counted.all(axis=0))
+    agreed: Flags = np.asarray(counted_by_all & (hits == hits[0]).all(axis=0))
+    n, k = int(counted_by_all.sum()), int(agreed.sum())
+    interval = cluster_wilson_interval(by_cluster(agreed, prompts), by_cluster(counted_by_all, prompts)) if n else None
     scored = ~np.isnan(scores).any(axis=0)
     differences = (scores[0] - scores[1])[scored]
     return {
@@ -260,10 +259,10 @@ def _compared(counted: Flags, hits: Flags, scores: Any, prompts: Codes) -> Row:
         "agreement": k / n if n else None,
         "ci_low": interval.low if interval else None,
         "ci_high": interval.high if interval else None,
-        "kappa": cohen_kappa(hits[0, by_all].tolist(), hits[1, by_all].tolist()),
+        "kappa": cohen_kappa(hits[0, counted_by_all].tolist(), hits[1, counted_by_all].tolist()),
         "alpha": nominal_alpha(np.where(counted, hits.astype(np.float64), np.nan)),
-        "hits_a": int(hits[0, by_all].sum()),
-        "hits_b": int(hits[1, by_all].sum()),
+        "hits_a": int(hits[0, counted_by_all].sum()),
+        "hits_b": int(hits[1, counted_by_all].sum()),
         "n_one": int(counted.any(axis=0).sum()) - n,
         "n_scores": int(scored.sum()),
         "mean_difference": float(differences.mean()) if len(differences) else None,

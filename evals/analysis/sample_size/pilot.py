@@ -1,6 +1,6 @@
-"""A pilot run as a plan sees it: by cell what was counted of each question, what it cost, and what else could be asked.
+"""Read a pilot run: the counts of each question by cell, their cost, and the questions available for the next run.
 
-What counts and what hits is read from the journal by the run's own metrics.
+The run's own metrics decide what is counted and what is a hit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from evals.trials.response import Response
 
 
 class PilotFilter(NamedTuple):
-    """Which cells of the pilot are planned for; None for all. `questions` stand in place of those of the dataset."""
+    """The cells of the pilot to plan for; None selects all. `questions` replaces the number in the dataset."""
 
     metric: str | None = None
     model: str | None = None
@@ -48,7 +48,7 @@ class PilotKey(NamedTuple):
 
 @dataclass
 class PilotUsage:
-    """Sums over the trials of a cell, and of how many of them each token count is known."""
+    """Token sums over the trials of a cell, and the number of calls for which each is known."""
 
     trials: int = 0
     known: Counter[str] = field(default_factory=Counter[str])
@@ -62,7 +62,7 @@ class PilotUsage:
             self._count("completion", trial.result.completion_tokens)
         for judge_id, ruling in trial.rulings.items():
             if judge_id in judges:
-                self.asked_judges.add((judge_id, ruling.request_id))  # the same thing is asked once
+                self.asked_judges.add((judge_id, ruling.request_id))  # identical requests are sent once
                 self._count("judge_prompt", ruling.prompt_tokens)
                 self._count("judge_completion", ruling.completion_tokens)
 
@@ -73,11 +73,11 @@ class PilotUsage:
 
     @property
     def judge_calls(self) -> float:
-        """Requests to judges for each trial."""
+        """Judge requests per trial."""
         return len(self.asked_judges) / self.trials
 
     def tokens_of(self, name: str, calls: float) -> float | None:
-        """The tokens of so many calls, each like those whose tokens are known."""
+        """The tokens to expect of `calls` calls, None if no call recorded any."""
         if not calls:
             return 0.0
         return calls * self.tokens[name] / self.known[name] if self.known[name] else None
@@ -85,9 +85,9 @@ class PilotUsage:
 
 @dataclass
 class MetricCounts:
-    """One metric in one cell: by question and option order [hits, counted, asked], and why trials are not counted.
+    """One metric in one cell: [hits, counted, asked] by (question, option order), and why trials are not counted.
 
-    Trials that are not judged yet are in `missing` alone: what will come of them is not known.
+    Unjudged trials are only in `missing`: their outcome is unknown.
     """
 
     metric: Metric
@@ -97,7 +97,7 @@ class MetricCounts:
 
 @dataclass
 class MeasuredCell:
-    """One cell of the pilot with every metric that is measured there."""
+    """One cell of the pilot with every metric measured in it."""
 
     place: PilotKey
     measure: Criterion
@@ -107,7 +107,7 @@ class MeasuredCell:
 
 @dataclass(frozen=True)
 class PilotCell:
-    """One metric in one cell of the pilot: what is planned for."""
+    """One metric in one cell of the pilot, to plan for."""
 
     place: PilotKey
     measure: Criterion
@@ -116,19 +116,25 @@ class PilotCell:
 
 
 def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[MeasuredCell]:
-    """The cells of a run in the order of its plan, each recorded trial counted once in every metric about it."""
+    """The cells of a run in plan order, with each recorded trial counted once in every metric that applies to it."""
     judges = judge_set(manifest)
-    asked = frozenset(facts.judge_id for facts in manifest.rubrics.values() if facts.name != IMPORTED)
-    table = [metric for metric in metric_table(manifest.config.denominator) if _is_read(metric, judges)]
+    judge_ids = frozenset(facts.judge_id for facts in manifest.rubrics.values() if facts.name != IMPORTED)
+    table = [metric for metric in metric_table(manifest.config.denominator) if _has_verdicts(metric, judges)]
     cells: dict[tuple[PilotKey, Criterion], MeasuredCell] = {}
     for trial in trials:
         place = PilotKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
         key = place, criterion_of(trial.reference)
         cell = cells.get(key)
         if cell is None:
-            about = [one for one in table if key[1] in one.measures and not (one.open_only and trial.format == "mcq")]
-            cell = cells[key] = MeasuredCell(*key, {one.name: MetricCounts(one) for one in about}, PilotUsage())
-        cell.usage.add(trial, asked)
+            metrics = [
+                metric
+                for metric in table
+                if key[1] in metric.measures and not (metric.open_only and trial.format == "mcq")
+            ]
+            cell = cells[key] = MeasuredCell(
+                *key, {metric.name: MetricCounts(metric) for metric in metrics}, PilotUsage()
+            )
+        cell.usage.add(trial, judge_ids)
         facts = score_trial(trial, judges).facts
         for counts in cell.metrics.values():
             missing = counts.metric.missing(facts)
@@ -144,8 +150,8 @@ def read_trials(trials: Iterable[RecordedTrial], manifest: Manifest) -> list[Mea
     return list(cells.values())
 
 
-def _is_read(metric: Metric, judges: JudgePanel) -> bool:
-    """Whether a judge whose verdicts the metric counts was asked in this run."""
+def _has_verdicts(metric: Metric, judges: JudgePanel) -> bool:
+    """Whether this run has the verdicts that the metric counts."""
     if metric.every_trace and not judges.every_trace:
         return False
     return metric.judge in ("", *JUDGES_OF_ANSWERS) or judges.id_of(metric.judge) is not None
@@ -154,54 +160,56 @@ def _is_read(metric: Metric, judges: JudgePanel) -> bool:
 def choose(
     measured: Sequence[MeasuredCell], choice: PilotFilter, manifest: Manifest, *, paired: bool
 ) -> list[PilotCell]:
-    """The cells asked for, each with the metric asked for or the one that its suite is about.
+    """The selected cells, each with the selected metric or the primary one of its suite.
 
-    `paired`: those of conditions that can be compared with the baseline. Raises BadInput where there is none.
+    `paired`: only cells of conditions that can be compared with the baseline. Raises BadInput if no cell is left.
     """
     left = list(measured)
     for option in ("model", "suite", "format", "condition"):
-        wanted = getattr(choice, option)
-        known = list(dict.fromkeys(str(getattr(one.place, option)) for one in left))
-        if wanted is not None and wanted not in known:
+        selected = getattr(choice, option)
+        known = list(dict.fromkeys(str(getattr(cell.place, option)) for cell in left))
+        if selected is not None and selected not in known:
             shown = ", ".join(one_line(name, 80) for name in known)
-            raise BadInput(f"--{option} {one_line(wanted, 80)!r}: not in this run; it has {shown}")
-        if wanted is not None and not (option == "condition" and paired):
-            left = [one for one in left if getattr(one.place, option) == wanted]
+            raise BadInput(f"--{option} {one_line(selected, 80)!r}: not in this run; it has {shown}")
+        if selected is not None and not (option == "condition" and paired):
+            left = [cell for cell in left if getattr(cell.place, option) == selected]
     if paired:
-        conditions = list(dict.fromkeys(one.place.condition for one in left if one.place.condition != BASELINE))
-        if not conditions or not any(one.place.condition == BASELINE for one in left):
+        conditions = list(dict.fromkeys(cell.place.condition for cell in left if cell.place.condition != BASELINE))
+        if not conditions or not any(cell.place.condition == BASELINE for cell in left):
             raise BadInput(
                 f"--detect: this run has no condition to compare with {BASELINE} in the same suite; "
                 "run a pilot with a --trigger, or ask for --width"
             )
-        wanted = conditions if choice.condition is None else [choice.condition]
-        left = [one for one in left if one.place.condition in wanted]
-    names = list(dict.fromkeys(name for one in left for name in one.metrics))
+        selected = conditions if choice.condition is None else [choice.condition]
+        left = [cell for cell in left if cell.place.condition in selected]
+    names = list(dict.fromkeys(name for cell in left for name in cell.metrics))
     if choice.metric is not None and choice.metric not in names:
         raise BadInput(f"--metric {one_line(choice.metric, 80)!r}: not measured in this run; it has {', '.join(names)}")
     found: list[PilotCell] = []
-    for one in left:
-        counts = one.metrics.get(choice.metric or PRIMARY[one.measure])
+    for cell in left:
+        counts = cell.metrics.get(choice.metric or PRIMARY[cell.measure])
         if counts is not None:
-            found.append(PilotCell(one.place, one.measure, counts, one.usage))
+            found.append(PilotCell(cell.place, cell.measure, counts, cell.usage))
     order = {name: number for number, name in enumerate((*manifest.config.suites, *manifest.config.models))}
     return sorted(
-        found, key=lambda one: (order.get(one.place.suite, 0), one.place.format, order.get(one.place.model, 0))
+        found, key=lambda cell: (order.get(cell.place.suite, 0), cell.place.format, order.get(cell.place.model, 0))
     )
 
 
-def base_of(one: PilotCell, measured: Sequence[MeasuredCell]) -> PilotCell | None:
-    """The same cell under the baseline, None where it was not asked."""
+def base_of(cell: PilotCell, measured: Sequence[MeasuredCell]) -> PilotCell | None:
+    """The same cell under the baseline, None if it was not asked."""
     for other in measured:
-        same = other.place[:3] == one.place[:3] and other.measure == one.measure
+        same = other.place[:3] == cell.place[:3] and other.measure == cell.measure
         if same and other.place.condition == BASELINE:
-            return PilotCell(other.place, other.measure, other.metrics[one.counts.metric.name], other.usage)
+            return PilotCell(other.place, other.measure, other.metrics[cell.counts.metric.name], other.usage)
     return None
 
 
-class Known(NamedTuple):
-    """Questions that there are to ask, None for those of the pilot; how many of them one scenario of the dataset makes,
-    and how many scenarios it holds (None: not known). `note` says what could not be found out."""
+class AvailableQuestions(NamedTuple):
+    """The number of questions available, None for those of the pilot.
+
+    Each of the dataset's `scenarios` (None if unknown) makes `per_scenario` questions. `note` says what is unknown.
+    """
 
     questions: int | None
     per_scenario: float = 1.0
@@ -209,33 +217,36 @@ class Known(NamedTuple):
     note: str = ""
 
 
-def questions_there_are(
+def available_questions(
     manifest: Manifest, cells: Iterable[tuple[str, str, Criterion]], choice: PilotFilter
-) -> dict[tuple[str, str, Criterion], Known]:
-    found: dict[tuple[str, str, Criterion], Known] = {}
-    for suite, form, measure_ in cells:
-        known = _in_dataset(manifest, suite, form, measure_)
+) -> dict[tuple[str, str, Criterion], AvailableQuestions]:
+    """The questions available for each (suite, format, criterion)."""
+    found: dict[tuple[str, str, Criterion], AvailableQuestions] = {}
+    for suite, form, criterion in cells:
+        available = _dataset_questions(manifest, suite, form, criterion)
         if choice.questions is not None:
-            known = known._replace(questions=choice.questions, note="")
-        found[suite, form, measure_] = known
+            available = available._replace(questions=choice.questions, note="")
+        found[suite, form, criterion] = available
     return found
 
 
-def _in_dataset(manifest: Manifest, name: str, form: str, measured_by: Criterion) -> Known:
+def _dataset_questions(manifest: Manifest, name: str, form: str, criterion: Criterion) -> AvailableQuestions:
     facts = manifest.datasets.get(name)
     if manifest.imported is not None or facts is None:
-        return Known(None)
+        return AvailableQuestions(None)
     note = f"The dataset of {name} is not the one that the pilot asked"
     try:
         suite = find_suite(name)
         path, _ = questions_of(suite, manifest.config.dataset_files.get(name), facts.source)
         dataset = datasets.load(path)
     except BadInput:
-        return Known(None, note=f"{note}, or is not here any more: there may be more questions than the pilot's.")
+        return AvailableQuestions(
+            None, note=f"{note}, or is not here any more: there may be more questions than the pilot's."
+        )
     if dataset.sha256 != facts.sha256:
-        return Known(None, note=f"{note}: there may be more questions than the pilot's.")
-    forms: list[Format] = [one for one in suite.formats if one == form]
+        return AvailableQuestions(None, note=f"{note}: there may be more questions than the pilot's.")
+    forms: list[Format] = [supported for supported in suite.formats if supported == form]
     asked = suite.prompts(dataset, forms)
-    ids = {prompt.id for prompt in asked if prompt.format == form and criterion_of(prompt.reference) == measured_by}
+    ids = {prompt.id for prompt in asked if prompt.format == form and criterion_of(prompt.reference) == criterion}
     scenarios = len(dataset.scenarios)
-    return Known(len(ids), len(ids) / scenarios if scenarios else 1.0, scenarios)
+    return AvailableQuestions(len(ids), len(ids) / scenarios if scenarios else 1.0, scenarios)

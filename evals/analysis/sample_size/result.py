@@ -1,4 +1,4 @@
-"""The plan of a sample size: the goal, its options and their bill."""
+"""The values of a sample size plan: goal, options and their costs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 
 class Goal(NamedTuple):
-    """The total width of a 95% interval, or an effect to be found with a power; `size` is a fraction in (0, 1)."""
+    """A total width of the 95% interval, or an effect to detect with `power`. `size` is a fraction in (0, 1)."""
 
     kind: Literal["width", "effect"]
     size: float
@@ -16,7 +16,7 @@ class Goal(NamedTuple):
 
 @dataclass(frozen=True)
 class Bill:
-    """Requests, before retries, and the tokens that the pilot's usage makes of them; None where it recorded none."""
+    """Requests (without retries), and tokens estimated from the pilot's usage, None if it recorded none."""
 
     model_calls: int
     judge_calls: int
@@ -31,7 +31,7 @@ class Bill:
 
     @property
     def tokens(self) -> int | None:
-        """All of them, None where some are not known."""
+        """All tokens, None if some are unknown."""
         parts = (self.prompt_tokens, self.completion_tokens, self.judge_prompt_tokens, self.judge_completion_tokens)
         known = [part for part in parts if part is not None]
         return sum(known) if len(known) == len(parts) else None
@@ -39,10 +39,10 @@ class Bill:
 
 @dataclass(frozen=True)
 class Option:
-    """Ask `questions` questions with `samples` samples each: under each condition, and in each option order.
+    """Ask `questions` questions with `samples` samples each, under each condition and in each option order.
 
-    `safe_questions` are enough at the upper bounds of the variance. `reach` is the width, or the smallest effect found,
-    with all questions that there are; None where not even an effect of 1 is. `enough`: whether these are enough.
+    `safe_questions` suffice even at the upper bounds of the variance. `reach` is the width, or the smallest detectable
+    effect (None if above 1), with all available questions. `enough`: whether `questions` are available.
     """
 
     samples: int
@@ -57,7 +57,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Pilot:
-    """What the pilot measured in a cell. Of an effect `rate` is that under the condition, `base_rate` that without."""
+    """The pilot's measurements in a cell. For an effect, `base_rate` is the rate under the baseline."""
 
     questions: int
     draws_per_question: float
@@ -79,7 +79,7 @@ class Pilot:
 
 @dataclass(frozen=True)
 class CellPlan:
-    """The options for one rate, or for one effect against `baseline`. `at_best` is the reach with endless samples."""
+    """The options for one rate, or for one effect against `baseline`. `at_best` is the reach with unlimited samples."""
 
     suite: str
     format: str
@@ -97,14 +97,13 @@ class CellPlan:
 
 @dataclass(frozen=True)
 class Next:
-    """What to run for all cells of a suite and format together.
+    """The next run, for all cells of a suite and format together.
 
-    `enough`: whether it reaches the goal with the questions that there are; where it does not, all of them are asked,
-    with samples that come close to the best they can do. `needed` questions would do at so many samples, `safe` ones
-    at the upper bounds of the variance. `reach` is the width or the effect of the cell that comes off worst, None where
-    one has none. `command` is None where there is none, and `no_command` says why; where it asks more questions than
-    the pilot's dataset holds, `dataset_holds` says how many these are. `options` are those of the command, by field,
-    and `config` is the file that holds them.
+    `enough`: whether it reaches the goal with the available questions. If not, it asks all of them, with samples that
+    come close to the best possible. `needed` questions suffice at that number of samples, `safe` ones even at the upper
+    bounds of the variance. `reach` is the width or effect of the worst cell, None if a cell has none. `command` is None
+    if there is no such run, and `no_command` says why. `dataset_holds` is the number of questions in the pilot's
+    dataset if the run needs more. `options` are those of the command, by field, and `config` is the file with them.
     """
 
     suite: str

@@ -1,7 +1,7 @@
-"""From a pilot run to a plan: for each cell the questions and samples that a width or an effect takes, and their cost.
+"""Plan a sample size from a pilot run: the questions and samples that each cell needs, and their cost.
 
-What counts, what hits and what each trial cost is read from the pilot's journal; the statistics are those of
-`evals.statistics.sample_size`. Trials that came to nothing in the pilot are planned to do so again.
+Counts and costs are read from the pilot's journal; the statistics are in `evals.statistics.sample_size`. The plan
+expects the same share of uncounted trials as in the pilot.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 from evals.analysis.sample_size.command import command_line, run_options
 from evals.analysis.sample_size.pilot import (
-    Known,
+    AvailableQuestions,
     PilotCell,
     PilotFilter,
+    available_questions,
     base_of,
     choose,
-    questions_there_are,
     read_trials,
 )
 from evals.analysis.sample_size.result import Goal, Next, Pilot, SizePlan
@@ -42,13 +42,13 @@ from evals.text import one_line
 from evals.trials.condition import BASELINE
 
 _FEW = 5
-"""Fewer hits or misses than this in a pilot are worth a warning."""
+"""A pilot with fewer hits or misses gets a warning."""
 _ALMOST = 1.1
-"""Where the questions there are cannot do, so many times the best that they can is as good as it gets."""
+"""If the available questions cannot reach the goal, up to this multiple of their best reach is good enough."""
 
 
 def plan_sizes(folder: Path, goal: Goal, choice: PilotFilter) -> SizePlan:
-    """The options for every cell of the run in `folder` that `choice` leaves. Asks nobody. Raises BadInput."""
+    """The options for every cell of the run in `folder` that `choice` selects. Raises BadInput."""
     _check(goal, choice)
     with open_run(folder, "--pilot") as run:
         manifest = run.manifest
@@ -57,17 +57,17 @@ def plan_sizes(folder: Path, goal: Goal, choice: PilotFilter) -> SizePlan:
     if not measured:
         raise BadInput(f"--pilot: {folder} holds no answers yet")
     chosen = choose(measured, choice, manifest, paired=goal.kind == "effect")
-    there_are = questions_there_are(
-        manifest, {(one.place.suite, one.place.format, one.measure) for one in chosen}, choice
+    available = available_questions(
+        manifest, {(cell.place.suite, cell.place.format, cell.measure) for cell in chosen}, choice
     )
-    notes = list(dict.fromkeys(known.note for known in there_are.values() if known.note))
+    notes = list(dict.fromkeys(questions.note for questions in available.values() if questions.note))
     if recorded < manifest.trials_planned:
         notes.append(f"The pilot is not complete: {recorded} of {manifest.trials_planned} trials are recorded.")
     solvers: list[Solver] = []
     left_out: list[str] = []
-    for one in chosen:
-        known = there_are[one.place.suite, one.place.format, one.measure]
-        solver = _solver(one, base_of(one, measured) if goal.kind == "effect" else None, goal, known)
+    for cell in chosen:
+        questions = available[cell.place.suite, cell.place.format, cell.measure]
+        solver = _solver(cell, base_of(cell, measured) if goal.kind == "effect" else None, goal, questions)
         if isinstance(solver, str):
             left_out.append(solver)
         else:
@@ -76,7 +76,11 @@ def plan_sizes(folder: Path, goal: Goal, choice: PilotFilter) -> SizePlan:
         raise BadInput(f"--pilot: {folder}: {left_out[0]}; ask more questions before planning from them")
     notes += [f"Left out: {text}." for text in left_out]
     return SizePlan(
-        manifest.run_id, goal, tuple(solver.plan() for solver in solvers), tuple(_next(solvers, manifest)), tuple(notes)
+        manifest.run_id,
+        goal,
+        tuple(solver.plan() for solver in solvers),
+        tuple(_next_runs(solvers, manifest)),
+        tuple(notes),
     )
 
 
@@ -92,38 +96,38 @@ def _check(goal: Goal, choice: PilotFilter) -> None:
         raise BadInput(f"--condition: --detect compares a condition with {BASELINE}; name another one")
 
 
-def _solver(one: PilotCell, base: PilotCell | None, goal: Goal, known: Known) -> Solver | str:
-    """The solver of a cell, or why there is none: one line that names the cell."""
-    place = one.place
-    name = one_line(f"{place.suite} ({place.format}), {place.model}, {place.condition}, {one.counts.metric.name}", 200)
+def _solver(cell: PilotCell, base: PilotCell | None, goal: Goal, available: AvailableQuestions) -> Solver | str:
+    """The solver of a cell, or one line that says why it cannot be planned for."""
+    place = cell.place
+    name = one_line(f"{place.suite} ({place.format}), {place.model}, {place.condition}, {cell.counts.metric.name}", 200)
     if goal.kind == "effect" and base is None:
         return f"{name}: was not asked under {BASELINE}"
-    wordings = one.counts.wordings
+    wordings = cell.counts.wordings
     if base is not None:
         wordings = {key: found for key, found in wordings.items() if key in base.counts.wordings}
-    sides = [one] if base is None else [one, base]
-    labels, tables = _arrays(wordings, [side.counts.wordings for side in sides])
+    sides = [cell] if base is None else [cell, base]
+    labels, tables = _count_arrays(wordings, [side.counts.wordings for side in sides])
     if base is None:
         found = rate_components(*tables[0][:2], labels)
     else:
         found = effect_components(*tables[0][:2], *tables[1][:2], labels)
     if found is None:
         under = " under both conditions" if base is not None else ""
-        number = _number_of(labels[np.all([table[1] > 0 for table in tables], axis=0)])
+        number = _question_count(labels[np.all([table[1] > 0 for table in tables], axis=0)])
         return f"{name}: {number} question{'s' * (number != 1)} with a counted answer{under}, and a plan takes 2"
-    kept = _kept(labels, tables)
+    sample_yield = _sample_yield(labels, tables)
     pilot = _pilot(found, labels, tables)
-    questions = _number_of(labels) if known.questions is None else known.questions
+    questions = _question_count(labels) if available.questions is None else available.questions
     return Solver(
         goal,
         place,
-        one.counts.metric.name,
+        cell.counts.metric.name,
         pilot,
         found,
-        kept,
+        sample_yield,
         {side.place: side.usage for side in sides},
         questions,
-        known,
+        available,
         tuple(_notes(goal, found, pilot, sides)),
     )
 
@@ -131,10 +135,10 @@ def _solver(one: PilotCell, base: PilotCell | None, goal: Goal, known: Known) ->
 _Table = tuple[Counts, Counts, Counts]
 
 
-def _arrays(
+def _count_arrays(
     wordings: Iterable[tuple[str, str]], sides: Sequence[dict[tuple[str, str], list[int]]]
 ) -> tuple[Labels, list[_Table]]:
-    """The question of each wording as a number, and for each side its hits, counted and asked draws."""
+    """The question number of each wording, and for each side the hits, counted and asked draws by wording."""
     keys = list(wordings)
     numbers: dict[str, int] = {}
     labels = np.array([numbers.setdefault(prompt, len(numbers)) for prompt, _ in keys], dtype=np.int64)
@@ -145,21 +149,21 @@ def _arrays(
     return labels, tables
 
 
-def _number_of(labels: Labels) -> int:
+def _question_count(labels: Labels) -> int:
     return len(np.unique(labels))
 
 
-def _kept(labels: Labels, tables: Sequence[_Table]) -> SampleYield:
+def _sample_yield(labels: Labels, tables: Sequence[_Table]) -> SampleYield:
     counting = np.unique(labels[np.all([table[1] > 0 for table in tables], axis=0)])
-    of_these = np.isin(labels, counting)
-    counted = sum(float(table[1][of_these].sum()) for table in tables)
-    asked = sum(float(table[2][of_these].sum()) for table in tables)
-    return SampleYield(len(counting) / _number_of(labels), counted / asked)
+    in_yield = np.isin(labels, counting)
+    counted = sum(float(table[1][in_yield].sum()) for table in tables)
+    asked = sum(float(table[2][in_yield].sum()) for table in tables)
+    return SampleYield(len(counting) / _question_count(labels), counted / asked)
 
 
 def _pilot(found: Components, labels: Labels, tables: Sequence[_Table]) -> Pilot:
     hits, counted, asked = tables[0]
-    number = _number_of(labels)
+    number = _question_count(labels)
     _, question = np.unique(labels, return_inverse=True)
     if len(tables) == 1:
         by_question = [np.bincount(question, weights=values).astype(np.float64) for values in (hits, counted)]
@@ -168,7 +172,7 @@ def _pilot(found: Components, labels: Labels, tables: Sequence[_Table]) -> Pilot
         effect = paired_effect(hits, counted, *tables[1][:2], labels)
         interval, estimate = (effect.interval, effect.effect) if effect else (None, None)
         base_rate = float(tables[1][0].sum() / tables[1][1].sum())
-    assert interval is not None  # noqa: S101  there are components, so there are answers
+    assert interval is not None  # noqa: S101  components exist, so answers do
     rate = float(hits.sum() / counted.sum())
     all_asked, all_counted = (sum(float(table[part].sum()) for table in tables) for part in (2, 1))
     return Pilot(
@@ -239,63 +243,63 @@ def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCel
 # --- the next run -----------------------------------------------------------------------------------------------------
 
 
-def _next(solvers: Sequence[Solver], manifest: Manifest) -> Iterator[Next]:
-    """For each suite and format one run that is enough for all of its cells: conditions and models share its size."""
+def _next_runs(solvers: Sequence[Solver], manifest: Manifest) -> Iterator[Next]:
+    """One run for each suite and format, large enough for all of its cells (conditions and models share its size)."""
     groups: dict[tuple[str, str], list[Solver]] = {}
     for solver in solvers:
         groups.setdefault(solver.place[:2], []).append(solver)
     for (suite, form), cells in groups.items():
         usages = {place: usage for cell in cells for place, usage in cell.usages.items()}
-        there_are = min(cell.questions_there_are for cell in cells)
+        available = min(cell.questions_there_are for cell in cells)
         orders = max(cell.pilot.orders for cell in cells)
 
         def asked(samples: int, cells: Sequence[Solver] = cells) -> int:
             return max(cell.asked(samples) for cell in cells)
 
-        fewest = fewest_samples(asked, there_are)
-        samples = _as_good_as_it_gets(cells, there_are) if fewest is None else fewest
+        fewest = fewest_samples(asked, available)
+        samples = _near_best_samples(cells, available) if fewest is None else fewest
         if fewest is not None:
-            affordable = [one for one in menu(asked, there_are) if one >= fewest]
-            samples = min(affordable, key=lambda one: one * asked(one))
+            affordable = [number for number in menu(asked, available) if number >= fewest]
+            samples = min(affordable, key=lambda number: number * asked(number))
         needed = asked(samples)
-        questions = min(needed, there_are)
+        questions = min(needed, available)
         bill = bill_for(usages.values(), questions * samples * orders)
         options, holds, reason = None, None, ""
         try:
             options, holds = _options(manifest, cells, samples, questions)
-        except BadInput as error:  # a plan is as good without
+        except BadInput as error:  # the plan is useful without a command
             reason = str(error)
         safe = max(cell.asked(samples, safe=True) for cell in cells)
         reached = [cell.reach(questions, samples) for cell in cells]
-        reach = None if None in reached else max(one for one in reached if one is not None)
+        reach = None if None in reached else max(size for size in reached if size is not None)
         command = None if options is None else command_line(options)
         enough = fewest is not None
         yield Next(suite, form, samples, questions, enough, needed, safe, reach, bill, command, reason, holds, options)
 
 
-def _as_good_as_it_gets(cells: Sequence[Solver], there_are: int) -> int:
-    """The fewest samples with which every cell comes close to what the questions there are can reach at best."""
+def _near_best_samples(cells: Sequence[Solver], available: int) -> int:
+    """The fewest samples at which every cell comes close to its best reach with the available questions."""
 
     def close(cell: Solver, samples: int) -> bool:
-        reached, best = cell.reach(there_are, samples), cell.reach(there_are, NO_END)
+        reached, best = cell.reach(available, samples), cell.reach(available, NO_END)
         return best is None or (reached is not None and reached <= _ALMOST * best)
 
-    return next((one for one in SAMPLES if all(close(cell, one) for cell in cells)), SAMPLES[-1])
+    return next((samples for samples in SAMPLES if all(close(cell, samples) for cell in cells)), SAMPLES[-1])
 
 
 def _options(
     manifest: Manifest, cells: Sequence[Solver], samples: int, questions: int
 ) -> tuple[dict[str, Any], int | None]:
-    """The options of a run that asks so much, and the size of the dataset if it is smaller. Raises BadInput."""
+    """The options of the run, and the number of questions in the dataset if the run needs more. Raises BadInput."""
     if manifest.imported is not None:
         raise BadInput("the answers were imported: ask where they came from, then `emeval import FILE.csv`")
     config, places = manifest.config, [place for cell in cells for place in cell.usages]
-    known = cells[0].known
-    limit: int | None = math.ceil(questions / known.per_scenario)
+    available = cells[0].available
+    limit: int | None = math.ceil(questions / available.per_scenario)
     holds = None
-    if known.scenarios is not None and limit >= known.scenarios:
-        holds = round(known.scenarios * known.per_scenario) if limit > known.scenarios else None
-        limit = limit if limit > known.scenarios else None
+    if available.scenarios is not None and limit >= available.scenarios:
+        holds = round(available.scenarios * available.per_scenario) if limit > available.scenarios else None
+        limit = limit if limit > available.scenarios else None
     options = run_options(
         config,
         suite=cells[0].place.suite,

@@ -1,4 +1,4 @@
-"""The fewest samples that reach a goal, and what they cost."""
+"""Find the questions and samples that reach a goal, and their cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from evals.analysis.sample_size.pilot import Known, PilotKey, PilotUsage
+from evals.analysis.sample_size.pilot import AvailableQuestions, PilotKey, PilotUsage
 from evals.analysis.sample_size.result import Bill, CellPlan, Goal, Option, Pilot
 from evals.statistics.sample_size import (
     Components,
@@ -21,87 +21,85 @@ from evals.statistics.sample_size import (
 from evals.trials.condition import BASELINE
 
 SAMPLES = (1, 2, 5, 10, 20)
-"""Samples a question that are compared. One more stands among them where it is the fewest that makes do with the
-questions there are."""
+"""The samples per question that are compared, besides the fewest with which the available questions suffice."""
 MOST_SAMPLES = 200
 NO_END = 1e9
-"""Draws a question that take all of the within part away."""
+"""Draws per question that reduce the variance within questions to nothing."""
 
 
 # --- one cell ---------------------------------------------------------------------------------------------------------
 
 
 class SampleYield(NamedTuple):
-    """What comes of asking: `questions` is the share of questions that anything is counted of, `draws` the share of
-    their draws that is counted."""
+    """`questions` is the share of questions with any counted draw, `draws` the counted share of their draws."""
 
     questions: float
     draws: float
 
     def answered(self, draws: float) -> float:
-        """The share of questions with a counted draw, of those asked so often."""
+        """The share of questions with a counted draw, at `draws` draws each."""
         return self.questions * (1 - (1 - self.draws) ** draws)
 
     def counted(self, draws: float) -> float:
-        """The counted draws to expect of a question that has one."""
+        """The expected counted draws of a question that has any."""
         return draws * self.draws / (1 - (1 - self.draws) ** draws)
 
 
 @dataclass(frozen=True)
 class Solver:
-    """What a cell needs and reaches, for any number of samples."""
+    """The questions that a cell needs and the goal that it reaches, for any number of samples."""
 
     goal: Goal
     place: PilotKey
     metric: str
     pilot: Pilot
-    found: Components
-    kept: SampleYield
+    components: Components
+    sample_yield: SampleYield
     usages: dict[PilotKey, PilotUsage]
     questions_there_are: int
-    known: Known
+    available: AvailableQuestions
     notes: tuple[str, ...]
 
     def asked(self, samples: int, *, safe: bool = False) -> int:
-        """Questions to ask with so many samples each."""
+        """The questions to ask at `samples` samples each."""
         draws = samples * self.pilot.orders
-        counted = self.kept.counted(draws)
+        counted = self.sample_yield.counted(draws)
         needed = self._needed(counted, safe=False)
         if safe:
             needed = max(needed, self._needed(counted, safe=True))
-        return math.ceil(needed / self.kept.answered(draws) - 1e-9)
+        return math.ceil(needed / self.sample_yield.answered(draws) - 1e-9)
 
     def _needed(self, counted: float, *, safe: bool) -> int:
-        goal, found = self.goal, self.found
+        goal, components = self.goal, self.components
         if goal.kind == "width":
-            rate, parts = _safe_rate(found) if safe else (found.mean, found.parts)
+            rate, parts = _safe_rate(components) if safe else (components.mean, components.parts)
             return questions_for_width(rate, parts, counted, goal.size)
         return questions_for_effect(self._variance(goal.size, counted, safe=safe), goal.size, goal.power)
 
     def _variance(self, effect: float, counted: float, *, safe: bool) -> float:
-        found = self.found
+        components = self.components
         if not safe:
-            return parts_at_effect(found, found.parts, effect, found.parts.share).variance(counted)
-        return max(parts_at_effect(found, parts, effect, 1.0).variance(counted) for parts in found.bounds)
+            return parts_at_effect(components, components.parts, effect, components.parts.share).variance(counted)
+        return max(parts_at_effect(components, parts, effect, 1.0).variance(counted) for parts in components.bounds)
 
     def reach(self, questions: int, samples: float) -> float | None:
-        """The width, or the smallest effect found, with so many questions asked; None where there is none below 1."""
+        """The width, or the smallest detectable effect, with `questions` questions; None if it is above 1."""
         draws = samples * self.pilot.orders
-        usable = math.floor(questions * self.kept.answered(draws) + 1e-9)
+        usable = math.floor(questions * self.sample_yield.answered(draws) + 1e-9)
         if usable < 2:
             return None
-        counted = self.kept.counted(draws)
+        counted = self.sample_yield.counted(draws)
         if self.goal.kind == "width":
-            return expected_width(self.found.mean, self.found.parts, usable, counted)
+            return expected_width(self.components.mean, self.components.parts, usable, counted)
         return detectable_effect(lambda effect: self._variance(effect, counted, safe=False), usable, self.goal.power)
 
     def bill(self, samples: int, questions: int) -> Bill:
         return bill_for(self.usages.values(), questions * samples * self.pilot.orders)
 
     def plan(self) -> CellPlan:
-        there_are = self.questions_there_are
+        available_count = self.questions_there_are
         options: list[Option] = []
-        for samples in menu(self.asked, there_are):
+        for samples in menu(self.asked, available_count):
             number, safe = self.asked(samples), self.asked(samples, safe=True)
             options.append(
                 Option(
@@ -110,8 +108,8 @@ class Solver:
                     safe,
                     self.bill(samples, number),
                     self.bill(samples, safe),
-                    self.reach(there_are, samples),
-                    number <= there_are,
+                    self.reach(available_count, samples),
+                    number <= available_count,
                 )
             )
         return CellPlan(
@@ -120,47 +118,48 @@ class Solver:
             self.place.trigger,
             self.metric,
             self.pilot,
-            there_are,
-            self.reach(there_are, NO_END),
+            available_count,
+            self.reach(available_count, NO_END),
             tuple(_mark_cheapest(options)),
             self.notes,
         )
 
 
-def menu(asked: Callable[[int], int], there_are: int) -> list[int]:
-    """SAMPLES, and the fewest samples for which the questions there are suffice, where that is another number."""
-    fewest = fewest_samples(asked, there_are)
+def menu(asked: Callable[[int], int], available_count: int) -> list[int]:
+    """SAMPLES, and the fewest samples with which the available questions suffice."""
+    fewest = fewest_samples(asked, available_count)
     return sorted({*SAMPLES, *([fewest] if fewest else [])})
 
 
-def fewest_samples(asked: Callable[[int], int], there_are: int) -> int | None:
+def fewest_samples(asked: Callable[[int], int], available_count: int) -> int | None:
+    """The fewest samples with which the available questions suffice, None if more than MOST_SAMPLES."""
     low, high = 0, MOST_SAMPLES
-    if asked(high) > there_are:
+    if asked(high) > available_count:
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if asked(middle) <= there_are else (middle, high)
+        low, high = (low, middle) if asked(middle) <= available_count else (middle, high)
     return high
 
 
 def _mark_cheapest(options: Sequence[Option]) -> Iterator[Option]:
-    """The option with the fewest calls is marked, of those for which there are enough questions."""
-    cheapest = min((one for one in options if one.enough), key=lambda one: one.bill.calls, default=None)
-    for one in options:
-        yield replace(one, cheapest=one is cheapest)
+    """Mark the option with the fewest calls among those with enough questions."""
+    cheapest = min((option for option in options if option.enough), key=lambda option: option.bill.calls, default=None)
+    for option in options:
+        yield replace(option, cheapest=option is cheapest)
 
 
-def _safe_rate(found: Components) -> tuple[float, Parts]:
-    """The rate of the upper bound of the variance of single answers, on the pilot's side of a half."""
-    if found.no_spread:
-        return found.mean, found.parts
-    parts = found.bounds[0]
+def _safe_rate(components: Components) -> tuple[float, Parts]:
+    """The rate at the upper bound of the variance of single answers, on the pilot's side of 0.5."""
+    if components.no_spread:
+        return components.mean, components.parts
+    parts = components.bounds[0]
     distance = math.sqrt(max(0.0, 0.25 - parts.between - parts.within))
-    return (0.5 - distance if found.mean <= 0.5 else 0.5 + distance), parts
+    return (0.5 - distance if components.mean <= 0.5 else 0.5 + distance), parts
 
 
 def bill_for(usages: Iterable[PilotUsage], trials: int) -> Bill:
-    """What so many trials in each of the cells cost."""
+    """The cost of `trials` trials in each of the cells."""
     names = ("prompt", "completion", "judge_prompt", "judge_completion")
     sums: dict[str, float | None] = dict.fromkeys(names, 0.0)
     model = judge = 0.0
@@ -170,5 +169,5 @@ def bill_for(usages: Iterable[PilotUsage], trials: int) -> Bill:
         for name in names:
             tokens, so_far = usage.tokens_of(name, judged if name.startswith("judge") else trials), sums[name]
             sums[name] = None if tokens is None or so_far is None else so_far + tokens
-    tokens_of = {f"{name}_tokens": None if value is None else round(value) for name, value in sums.items()}
-    return Bill(round(model), math.ceil(judge - 1e-9), **tokens_of)
+    token_fields = {f"{name}_tokens": None if value is None else round(value) for name, value in sums.items()}
+    return Bill(round(model), math.ceil(judge - 1e-9), **token_fields)

@@ -67,8 +67,9 @@ def doctor(json: Json = False) -> None:
 
         styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
         table = Table("", "what", "found", "what to do")
-        for one in findings:
-            table.add_row(f"[{styles[one.state]}]{one.state}[/]", plain(one.what), plain(one.found), plain(one.remedy))
+        for finding in findings:
+            what, state, found, remedy = finding
+            table.add_row(f"[{styles[state]}]{state}[/]", plain(what), plain(found), plain(remedy))
         ConsoleView().out.print(table)
     raise typer.Exit(0 if _is_ok(findings) else EXIT_GATE)
 

@@ -45,12 +45,10 @@ def nightly(
     found = run_night(settings, night, view)
     from evals.nightly.summary import resume_command, verdict_of
 
-    for one in found.measured:
-        verdicts = [
-            f"{judged.row.condition} {judged.row.metric} {judged.verdict}" for judged in one.judged if judged.verdict
-        ]
-        reason = one.reason or ", ".join(verdicts) or "no gates"
-        view.out.print(f"{plain(one.checkpoint.name)}: {one.status}: {plain(reason)}", soft_wrap=True)
+    for result in found.measured:
+        verdicts = [f"{cell.row.condition} {cell.row.metric} {cell.verdict}" for cell in result.judged if cell.verdict]
+        reason = result.reason or ", ".join(verdicts) or "no gates"
+        view.out.print(f"{plain(result.checkpoint.name)}: {result.status}: {plain(reason)}", soft_wrap=True)
     view.out.print(plain(verdict_of(found)), style="bold", soft_wrap=True)
     names = ["summary.md", "junit.xml", *([PAGE] if (found.folder / PAGE).exists() else [])]
     files = ", ".join(map(str, [*(found.folder / name for name in names), settings.out / "history.csv"]))
@@ -70,11 +68,11 @@ def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
     checkpoints, left_out = find_checkpoints(config)
     baseline_name(config, checkpoints)
     console.print(f"Night of {night}, in {plain(str(config.out / night))}")
-    for one in checkpoints:
-        manifest = read_manifest(config.out / night / one.name)
+    for checkpoint in checkpoints:
+        manifest = read_manifest(config.out / night / checkpoint.name)
         state = "new" if manifest is None else manifest.status
-        console.print(f"{plain(one.name)}: {plain(one.model)} ({state})", soft_wrap=True)
-        for cost in plan_cost(make_plan(config.run_config(one.model))):
+        console.print(f"{plain(checkpoint.name)}: {plain(checkpoint.model)} ({state})", soft_wrap=True)
+        for cost in plan_cost(make_plan(config.run_config(checkpoint.model))):
             most = "at most " if cost.at_most else ""
             console.print(f"  {plain(cost.who)}: {most}{cost.requests:,} requests")
     for left in left_out:

@@ -21,15 +21,15 @@ from evals.errors import BadInput, FetchStopped
 from evals.io.download import (
     LFS_POINTER,
     Access,
-    Arrived,
-    Patience,
-    Wanted,
+    DownloadRetries,
+    OnBytes,
+    RemoteFile,
     copy,
     download,
-    forget,
     origin,
     pointer,
-    shown,
+    remove_part,
+    shown_url,
 )
 from evals.io.hashes import file_sha256
 from evals.io.paths import expanded
@@ -54,7 +54,7 @@ class FetchView(Protocol):
 
     def say(self, text: str) -> None: ...
 
-    def progress(self, name: str, size: int | None) -> AbstractContextManager[Arrived]: ...
+    def progress(self, name: str, size: int | None) -> AbstractContextManager[OnBytes]: ...
 
 
 class Fetched(NamedTuple):
@@ -74,7 +74,7 @@ def fetch(
     *,
     mirror: str | None = None,
     only: Sequence[str] = (),
-    patience: Patience | None = None,
+    patience: DownloadRetries | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> list[Fetched]:
     """Bring the files of a source, or those named in `only` with what they are made of, into the cache.
@@ -101,7 +101,7 @@ def fetch(
         raise BadInput(f"{folder}: cannot be written: {error.strerror}; EMEVAL_DATA names another folder") from None
     try:
         lock = read_lock(folder, source)
-        bring = _Bring(source, folder, lock, place, access, view, patience or Patience())
+        bring = _Bring(source, folder, lock, place, access, view, patience or DownloadRetries())
         return [*map(bring.file, files), *map(bring.make, made)]
     finally:
         guard.release()
@@ -119,7 +119,7 @@ def _place(source: OfficialSource, mirror: str | None) -> _SourcePlace:
         return _SourcePlace()
     if "://" in mirror:
         if not mirror.startswith(("https://", "http://")) or {"?", "#"} & set(mirror):
-            raise BadInput(f"--from {shown(mirror)}: must be a folder, or an http(s) URL that the files lie under")
+            raise BadInput(f"--from {shown_url(mirror)}: must be a folder, or an http(s) URL that the files lie under")
         return _SourcePlace(url=mirror.rstrip("/"))
     folder = expanded(mirror)
     if not folder.is_dir():
@@ -158,7 +158,7 @@ class _Bring:
         place: _SourcePlace,
         access: Access | None,
         view: FetchView,
-        patience: Patience,
+        patience: DownloadRetries,
     ) -> None:
         self._source, self._folder, self._lock = source, folder, lock
         self._place, self._access = place, access
@@ -188,7 +188,7 @@ class _Bring:
                 f"{wanted.what}: no sha256 is known beforehand; trusted on first use, and its sha256 is recorded in "
                 f"{LOCK_NAME} for later fetches"
             )
-        where = str(self._place.folder) if self._place.folder else shown(wanted.url)
+        where = str(self._place.folder) if self._place.folder else shown_url(wanted.url)
         self._settle(part, path)
         entry = self._enter(file.name, path, found, trust, where)
         self._new.add(file.name)
@@ -212,20 +212,20 @@ class _Bring:
                     f"gives: its sha256 is {found}, pinned is {made.sha256}"
                 )
         except BadInput:
-            forget(part)
+            remove_part(part)
             self._distrust(made.of)
             raise
         except OSError as error:
-            forget(part)
+            remove_part(part)
             raise _disk(self._source, made.name, self._folder, error) from None
         self._settle(part, path)
         entry = self._enter(made.name, path, found, "made here", of)
         return Fetched(made.name, path, entry.size, found, "made here", was_there=False)
 
-    def _wanted(self, file: SourceFile, size: int | None, sha256: str | None) -> Wanted:
+    def _wanted(self, file: SourceFile, size: int | None, sha256: str | None) -> RemoteFile:
         base = self._source.lfs_base if file.lfs else self._source.base
         base = self._place.url or base.replace("{revision}", self._lock.commit or self._source.revision)
-        return Wanted(
+        return RemoteFile(
             what=f"{self._source.name}/{file.name}",
             url=f"{base}/{quote(file.path)}",
             max_bytes=file.max_bytes,
@@ -235,7 +235,7 @@ class _Bring:
             commit_header="" if self._place.url else self._source.commit_header,
         )
 
-    def _into(self, part: Path, file: SourceFile, wanted: Wanted) -> None:
+    def _into(self, part: Path, file: SourceFile, wanted: RemoteFile) -> None:
         """Bring the file into the part; whatever is in the part already and right is not asked for."""
         if wanted.sha256 is not None and part.is_file() and is_file_with(part, wanted.size, wanted.sha256):
             return
@@ -247,13 +247,13 @@ class _Bring:
             commit = download(wanted, part, arrived, self._view.say, self._patience)
             if resumed and wanted.sha256 is not None and not is_file_with(part, wanted.size, wanted.sha256):
                 self._view.say(f"{wanted.what}: what was kept of an earlier attempt does not fit; started again")
-                forget(part)
+                remove_part(part)
                 commit = download(wanted, part, arrived, self._view.say, self._patience)
         self._lock.commit = self._lock.commit or commit
 
-    def _check(self, part: Path, file: SourceFile, wanted: Wanted) -> str:
+    def _check(self, part: Path, file: SourceFile, wanted: RemoteFile) -> str:
         """The sha256 of the part. Raises BadInput, and leaves no part, unless it is the file."""
-        where = str(self._place.folder) if self._place.folder else shown(wanted.url)
+        where = str(self._place.folder) if self._place.folder else shown_url(wanted.url)
         found = file_sha256(part)
         wrong = None
         with part.open("rb") as opened:
@@ -269,7 +269,7 @@ class _Bring:
             except BadInput as error:
                 wrong = f"{wanted.what}: {where} is not the file: {error}"
         if wrong:
-            forget(part)
+            remove_part(part)
             raise BadInput(wrong)
         return found
 
@@ -291,9 +291,9 @@ class _Bring:
                 os.fsync(file.fileno())
             part.replace(path)
         except OSError as error:
-            forget(part)
+            remove_part(part)
             raise _disk(self._source, path.name, self._folder, error) from None
-        forget(part)
+        remove_part(part)
 
     def _distrust(self, names: Iterable[str]) -> None:
         """Forget those files that came in this call: on first use, that nothing can be made of them says enough."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from evals.analysis.labelling.import_labels import Agreement, Imported
+from evals.analysis.labelling.import_labels import Agreement, LabelImport
 from evals.analysis.labelling.sample import Sampled
 from evals.scoring.labels import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
 from evals.text import one_line
@@ -52,7 +52,7 @@ def print_sampled(run: Path, sampled: Sampled) -> None:
     _print(out, lines)
 
 
-def print_imported(run: Path, imported: Imported, labeller: str) -> None:
+def print_imported(run: Path, imported: LabelImport, labeller: str) -> None:
     done = sum(imported.by_label.values())
     lines = [f"{imported.taken:,} labels of {labeller} taken{_own(imported)}."]
     if imported.blank:
@@ -74,7 +74,7 @@ def _print(out: Console, lines: list[str]) -> None:
         out.print(line, soft_wrap=True)
 
 
-def _own(imported: Imported) -> str:
+def _own(imported: LabelImport) -> str:
     replaced = f", {imported.replaced:,} in place of earlier ones" if imported.replaced else ""
     kept = f"; {imported.kept:,} earlier ones stay that this file says nothing of" if imported.kept else ""
     return replaced + kept

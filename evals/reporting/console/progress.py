@@ -36,7 +36,7 @@ from evals.text import one_line
 from evals.trials.journal import Role
 
 if TYPE_CHECKING:
-    from evals.io.download import Arrived
+    from evals.io.download import OnBytes
 
 _LOG_EVERY_S = 10.0
 _ROLES: dict[Stage, Role] = {"sampling": "sampling", "judging": "judging", "reasoning": "judging"}
@@ -263,7 +263,7 @@ class FetchConsole:
         self._err.print(one_line(text, 500), style="dim", markup=False, soft_wrap=True)
 
     @contextmanager
-    def progress(self, name: str, size: int | None) -> Generator[Arrived]:
+    def progress(self, name: str, size: int | None) -> Generator[OnBytes]:
         """A function to tell how many bytes are here."""
         if not self._err.is_terminal:
             self.say(f"fetching {name}" + (f" ({size:,} bytes)" if size else ""))

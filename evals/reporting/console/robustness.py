@@ -17,7 +17,7 @@ from evals.scoring.rates.rows import Row
 from evals.trials.prompt import ALL
 
 if TYPE_CHECKING:
-    from evals.analysis.robustness.attacks import Attacked
+    from evals.analysis.robustness.attacks import AttackResult
 
 
 def print_robustness(console: Console, found: Robustness) -> None:
@@ -141,7 +141,7 @@ def _two_places(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def print_attacks(console: Console, attacked: Attacked) -> None:
+def print_attacks(console: Console, attacked: AttackResult) -> None:
     """For each judge: how many verdicts each attack turned, beside how many turn by themselves."""
     drawn = f"{attacked.misaligned} misaligned and {attacked.aligned} aligned answers"
     rows = {(row["judge"], row["rubric"], row["attack"], row["answers"]): row for row in attacked.rows}
