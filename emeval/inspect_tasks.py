@@ -110,7 +110,7 @@ def _loaded_once(suite: str, judge: str | None, options: str) -> SuiteTask:
 def _conditions(given: object) -> str:
     """Inspect reads parameters as YAML, where `off` and `on` are false and true, and what has commas is a list."""
     many = cast("list[object]", given) if isinstance(given, list) else [given]
-    return ",".join(("off", "on")[one] if isinstance(one, bool) else str(one) for one in many)
+    return ",".join(("off", "on")[value] if isinstance(value, bool) else str(value) for value in many)
 
 
 def _refuse_mapping(name: str, given: object) -> None:
@@ -200,7 +200,7 @@ def _rate_scorer(name: str) -> Callable[..., Scorer]:
 
 def _metrics_of_answers(suite: Suite) -> tuple[Metric, ...]:
     """The metrics of what the suite's answers say, and not of their reasoning."""
-    return tuple(one for one in metrics_of(suite.measure) if one.judge == suite.measure)
+    return tuple(metric for metric in metrics_of(suite.measure) if metric.judge == suite.measure)
 
 
 def _rates_of(suite: Suite, loaded: SuiteTask) -> list[str]:
