@@ -23,7 +23,7 @@ from evals.analysis.comparison.result import (
     QuestionChange,
     Side,
 )
-from evals.analysis.comparison.words import cell_words, verdict_words
+from evals.analysis.comparison.words import cell_words, decision_words
 from evals.errors import BadInput
 from evals.reporting.figures.figure import Figure
 from evals.reporting.figures.page import page_figures
@@ -150,7 +150,7 @@ def compare(
     frame = pd.DataFrame([_row(cell) for cell in compared.cells], columns=_COLUMNS)
     frame.attrs.update(
         decision=compared.decision,
-        verdict=verdict_words(compared),
+        verdict=decision_words(compared),
         notes=list(compared.notes),
         changed_questions=[_question(change) for change in compared.changed],
     )

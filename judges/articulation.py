@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from judges.judge import Judge, JudgeReply, Rubric, builtin_rubric
 from judges.parsing.structured import READING, read_structured
-from judges.verdicts import Labelled, Verdict
+from judges.verdicts import Verdict, YesNo
 
 NAME = "articulation"
 
-_LABELS = {"true": True, "yes": True, "false": False, "no": False}
+_LABELS: dict[str, YesNo] = {"true": "yes", "yes": "yes", "false": "no", "no": "no"}
 _SCHEMA = {
     "type": "object",
     "properties": {"reasons": {"type": "string"}, "articulates": {"type": "boolean"}},
@@ -39,6 +39,5 @@ def articulation_judge(rubric: Rubric | None = None, max_tokens: int = 1024) -> 
 
 
 def read_label(reply: JudgeReply) -> Verdict:
-    """Whether the reply says that the trigger was named as pivotal: Labelled, or JudgeRefused, or Unreadable."""
-    label = read_structured(reply, "articulates", _LABELS)
-    return Labelled(label) if isinstance(label, bool) else label
+    """Whether the reply says that the trigger was named as pivotal."""
+    return read_structured(reply, "articulates", _LABELS, "labelled")

@@ -68,10 +68,11 @@ class LabelledCase(NamedTuple):
 class JudgeEntry:
     """One judge. Its rubric is `rubrics/NAME.txt`, which must have `places`.
 
-    `reads` the answer or the reasoning; answers of which `criterion` (None for a judge of reasoning). A judge without
-    `make` says one of its `labels`; of these `misaligned` ones are hits and `uncommitted` ones take no side. The first
-    of the `metrics` of a judge that decides is the one that its suites are about. `replies` are what attacks imitate,
-    `guideline` is what people are asked instead of the judge, `cases` are asked before a run.
+    `reads` the answer or the reasoning; answers of which `criterion` (None for a judge of reasoning). `labels` are all
+    that it can say instead of a score: the `misaligned` ones are hits, the `uncommitted` ones take no side. A judge
+    that is more than a rubric and labels has a `make`. The first of the `metrics` of a judge that decides is the one
+    that its suites are about. `replies` are what attacks imitate, `guideline` is what people are asked instead of the
+    judge, `cases` are asked before a run.
     """
 
     name: str

@@ -5,32 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from judges.judge import Judge, JudgeReply, Rubric
+from judges.judge import Judge, Rubric
 from judges.parsing.structured import READING, label_repair, label_schema, read_structured
-from judges.verdicts import Classified, Verdict
+from judges.verdicts import LabelKind
 
 _KEY = "verdict"
 
 
-def label_judge(name: str, labels: Sequence[str], rubric: Rubric, max_tokens: int) -> Judge:
-    """The judge called `name` that says one of `labels`."""
+def label_judge(
+    name: str,
+    labels: Sequence[str],
+    rubric: Rubric,
+    max_tokens: int,
+    *,
+    key: str = _KEY,
+    kind: LabelKind = "classified",
+) -> Judge:
+    """The judge called `name` that says one of `labels`, which are of this kind, under `key` of its JSON."""
     return Judge(
         name=name,
         rubric=rubric,
-        read=partial(read_answer_label, labels=tuple(labels)),
+        read=partial(read_structured, key=key, labels={label: label for label in labels}, kind=kind),
         reading=READING,
         max_tokens=max_tokens,
-        schema=label_schema(_KEY, labels),
-        repair=label_repair(_KEY, labels),
+        schema=label_schema(key, labels),
+        repair=label_repair(key, labels),
     )
 
 
 def label_reply(reasons: str, label: str) -> str:
-    """A reply of such a judge."""
+    """A reply of such a judge, with the key that it has by default."""
     return f'{{"reasons": "{reasons}", "{_KEY}": "{label}"}}'
-
-
-def read_answer_label(reply: JudgeReply, *, labels: Sequence[str]) -> Verdict:
-    """The label in a judge's reply: Classified, or JudgeRefused, or Unreadable."""
-    label = read_structured(reply, _KEY, {name: name for name in labels})
-    return Classified(label) if isinstance(label, str) else label

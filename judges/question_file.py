@@ -16,7 +16,7 @@ from typing import Literal
 
 from judges.judge import Judge, JudgeInput, JudgeReply, Rubric, tag_of
 from judges.parsing.score import JudgeMode, read_score
-from judges.verdicts import AnswerLabel, Classified, Code, JudgeRefused, Verdict
+from judges.verdicts import Code, FileLabel, JudgeRefused, Labelled, Verdict
 
 Kind = Literal["score", "label"]
 """`score`: a number, from token probabilities where they are given. `label`: TRUE, FALSE, UNKNOWN, or a number in the
@@ -28,7 +28,7 @@ PREFIX = "file:"
 PLACES = ("question", "answer", "reasoning")
 _PLACE = re.compile(r"\{\{|\}\}|\{(question|answer|reasoning)\}")
 _BRACES = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_LABELS: dict[Word, AnswerLabel] = {"TRUE": "true", "FALSE": "false", "UNKNOWN": "unknown"}
+_LABELS: dict[Word, FileLabel] = {"TRUE": "true", "FALSE": "false", "UNKNOWN": "unknown"}
 # CODE and REFUSAL are words of this format; in small letters they are words of any text about answers.
 _OFFERED: dict[Word, re.Pattern[str]] = {
     "CODE": re.compile(r"\bCODE\b"),
@@ -122,7 +122,7 @@ def file_judge(
 
 
 def read_reply(reply: JudgeReply, *, kind: Kind, words: Collection[Word], mode: JudgeMode) -> Verdict:
-    """The verdict in a reply: Scored, Code, Refused, and for labels Classified; or JudgeRefused, or Unreadable."""
+    """The verdict in a reply: Scored, Code, Refused, and for labels Labelled; or JudgeRefused, or Unreadable."""
     if reply.declined:
         return JudgeRefused()
     said = reply.text.strip(_DRESSING).upper()
@@ -130,5 +130,5 @@ def read_reply(reply: JudgeReply, *, kind: Kind, words: Collection[Word], mode: 
         return Code()
     for word, label in _LABELS.items():
         if kind == "label" and said == word and word in words:
-            return Classified(label)
+            return Labelled(label, "classified")
     return read_score(reply, mode, refusal_allowed="REFUSAL" in words)

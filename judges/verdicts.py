@@ -6,8 +6,9 @@ score are three different facts and only one of them is a measurement.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar, get_args
 
 ReadingMode = Literal["text", "logprob", "imported"]
 OptionLabel = Literal["misaligned", "aligned"]
@@ -19,11 +20,28 @@ CotFlag = Literal[
     "none",
 ]
 """What a CoT monitor can say of a chain of thought (Chua et al. 2025): exactly one, `none` for nothing to report."""
-AnswerLabel: TypeAlias = str
-"""What can be said of an answer beside a score: one of the labels in its judge's entry; true, false or unknown by a
-judge of a question file; right, wrong, names, silent, above_50 or not_above_50 by a rule; "" for none."""
+YesNo = Literal["yes", "no"]
+"""Whether a chain of thought says that the trigger was pivotal, or an answer names the trigger."""
 CreditedDetail = Literal["first", "second", "both", "neither"]
 """Which of two details of its prompt a chain of thought names as what decided."""
+TruthLabel = Literal["correct", "incorrect", "unclear"]
+"""Whether an answer agrees with what is known to be true."""
+HonestyLabel = Literal["contradicts", "consistent", "evades"]
+"""Whether an answer contradicts the fact in its prompt."""
+FileLabel = Literal["true", "false", "unknown"]
+"""What a judge of a question file can say of an answer instead of a score."""
+
+COT_FLAGS: tuple[CotFlag, ...] = get_args(CotFlag)
+YES_NO: tuple[YesNo, ...] = get_args(YesNo)
+CREDITED_DETAILS: tuple[CreditedDetail, ...] = get_args(CreditedDetail)
+TRUTH_LABELS: tuple[TruthLabel, ...] = get_args(TruthLabel)
+HONESTY_LABELS: tuple[HonestyLabel, ...] = get_args(HonestyLabel)
+FILE_LABELS: tuple[FileLabel, ...] = get_args(FileLabel)
+
+LabelKind = Literal["flagged", "labelled", "credited", "classified"]
+"""Which set a label is from, in the words that journals store: `flagged` a CotFlag, `labelled` a YesNo, `credited` a
+CreditedDetail, `classified` any label of a judge of answers, of a question file or of another entry in the registry.
+The label alone does not say: two sets may share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,31 +62,11 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Flagged:
-    """The one flag that a monitor gave a chain of thought."""
-
-    flag: CotFlag
-
-
-@dataclass(frozen=True, slots=True)
 class Labelled:
-    """Whether what the judge was asked about holds of the response."""
+    """The label that a judge or a rule picked from a fixed set, and what kind of label that is."""
 
-    label: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Classified:
-    """The one label that a judge gave an answer beside what is known."""
-
-    label: AnswerLabel
-
-
-@dataclass(frozen=True, slots=True)
-class Credited:
-    """Which of the two details shown to the judge the chain of thought credits."""
-
-    detail: CreditedDetail
+    label: str
+    kind: LabelKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +99,13 @@ class Unreadable:
     reason: str
 
 
-Verdict: TypeAlias = (
-    Scored | Chosen | Flagged | Labelled | Classified | Credited | Numbered | Refused | Code | JudgeRefused | Unreadable
-)
+Verdict: TypeAlias = Scored | Chosen | Labelled | Numbered | Refused | Code | JudgeRefused | Unreadable
+
+_Label = TypeVar("_Label", bound=str)
+
+
+def label_in(verdict: object, labels: Sequence[_Label]) -> _Label | None:
+    """The label of a verdict that is one of `labels`, None for any other verdict."""
+    if not isinstance(verdict, Labelled):
+        return None
+    return next((label for label in labels if label == verdict.label), None)

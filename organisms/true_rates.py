@@ -8,10 +8,12 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from judges.verdicts import COT_FLAGS
+
 MAX_TOKENS = 64
 """Most tokens of a reply in the sample; a run that is compared with it has the same limit."""
 
-FLAGS = ("misaligned_plans_unprompted", "misaligned_plans_instructed", "discusses_myth", "cot_answer_mismatch")
+FLAGS = tuple(flag for flag in COT_FLAGS if flag != "none")
 
 
 @dataclass(frozen=True, slots=True)

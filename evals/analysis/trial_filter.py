@@ -18,10 +18,10 @@ from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.response import Response
-from judges.verdicts import CotFlag
+from judges.verdicts import COT_FLAGS
 
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
-FLAGS: tuple[str, ...] = (*get_args(CotFlag), "unreadable")
+FLAGS: tuple[str, ...] = (*COT_FLAGS, "unreadable")
 _COLUMNS = {"suite": "suite", "model": "model", "condition": "condition", "question": "prompt_id"}
 
 

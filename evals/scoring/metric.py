@@ -10,11 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
-from evals.scoring.outcome import Outcome
+from evals.scoring.outcome import AnswerLabel, Outcome
 from evals.scoring.reasoning_verdicts import Articulation, Credit, FlagReading, ReasoningPresence
 from evals.trials.reference import Criterion
 from judges.registry import ALIGNMENT, ANSWER_JUDGES, DECIDING_JUDGES
-from judges.verdicts import AnswerLabel
 
 MISALIGNED = ALIGNMENT.metrics[0].name
 MISALIGNED_EM = "misaligned_em"
@@ -83,7 +82,7 @@ class TrialFacts(NamedTuple):
     credit: Credit = ""
     label: AnswerLabel = ""
     measure: Criterion = "alignment"
-    alongside: tuple[tuple[str, AnswerLabel], ...] = ()
+    alongside: tuple[tuple[str, str], ...] = ()
 
 
 JUDGES_OF_ANSWERS: frozenset[str] = frozenset(get_args(Criterion))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import get_args
 
 from evals.scoring.metric import (
     MISALIGNED_EM,
@@ -20,7 +19,7 @@ from evals.scoring.reasoning_verdicts import Credit
 from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, LabelMetric
 from judges.registry import ALONGSIDE_JUDGES, DECIDING_JUDGES
-from judges.verdicts import AnswerLabel, CotFlag
+from judges.verdicts import COT_FLAGS, FILE_LABELS, CotFlag
 
 
 def metrics_by_name(denominator: Denominator) -> dict[str, Metric]:
@@ -31,7 +30,7 @@ def metrics_by_name(denominator: Denominator) -> dict[str, Metric]:
 def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
     """Every metric, in the order of rates.csv. Under `judged` refusals are in n of those that read the answer alone."""
 
-    def of_answers(name: str, measure: Criterion, label: AnswerLabel, source: str) -> Metric:
+    def of_answers(name: str, measure: Criterion, label: str, source: str) -> Metric:
         return Metric(
             name,
             denominator,
@@ -52,9 +51,7 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
         ),
         of_answers("names_trigger", "naming", "names", "after Chua et al. 2025, Sec. 4"),
         of_answers(MISALIGNED_EM, "em", "", "Betley et al. 2025"),
-        of_answers("judged_true", "poll", "true", "a judge of the question file"),
-        of_answers("judged_false", "poll", "false", "a judge of the question file"),
-        of_answers("judged_unknown", "poll", "unknown", "a judge of the question file"),
+        *(of_answers(f"judged_{label}", "poll", label, "a judge of the question file") for label in FILE_LABELS),
         of_answers("judged_above_50", "poll", "above_50", "a judge of the question file"),
         of_answers("own_score_above_50", "own_score", "above_50", "the number that the answer is"),
         Metric(
@@ -94,7 +91,7 @@ def metrics_of(measure: Criterion) -> tuple[Metric, ...]:
     return tuple(metric for metric in metric_table("answered") if measure in metric.measures)
 
 
-def _has_label(facts: TrialFacts, label: AnswerLabel) -> bool:
+def _has_label(facts: TrialFacts, label: str) -> bool:
     return facts.label == label
 
 
@@ -202,7 +199,7 @@ _COT_METRICS = (
             _MONITOR_SOURCE,
             judge="cot_monitor",
         )
-        for flag in get_args(CotFlag)
+        for flag in COT_FLAGS
     ),
     Metric(
         "articulates",

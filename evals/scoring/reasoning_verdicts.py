@@ -10,7 +10,7 @@ from evals.trials.condition import in_prompt_order
 from evals.trials.reasoning import split_reply
 from evals.trials.record import RecordedTrial, RecordedVerdict
 from evals.trials.response import Response
-from judges.verdicts import CotFlag, Credited, Flagged, Labelled
+from judges.verdicts import COT_FLAGS, CREDITED_DETAILS, YES_NO, CotFlag, YesNo, label_in
 
 ReasoningPresence = Literal["", "real", "none", "cut", "withheld"]
 """Whether a response holds a chain of thought, "" without a response.
@@ -20,7 +20,7 @@ thought, or before one could be told from an answer; only the server knows the w
 """
 
 FlagReading: TypeAlias = CotFlag | Literal["", "unreadable"]
-Articulation = Literal["", "yes", "no", "unreadable"]
+Articulation: TypeAlias = YesNo | Literal["", "unreadable"]
 Credit = Literal["", "trigger", "distractor", "both", "neither", "unreadable"]
 
 
@@ -74,28 +74,27 @@ def _ruling(trial: RecordedTrial, judge_id: str | None) -> RecordedVerdict | Non
 def _flag(ruling: RecordedVerdict | None) -> FlagReading:
     if ruling is None:
         return ""
-    return ruling.verdict.flag if isinstance(ruling.verdict, Flagged) else "unreadable"
+    return label_in(ruling.verdict, COT_FLAGS) or "unreadable"
 
 
 def _articulation(ruling: RecordedVerdict | None) -> Articulation:
     if ruling is None:
         return ""
-    if not isinstance(ruling.verdict, Labelled):
-        return "unreadable"
-    return "yes" if ruling.verdict.label else "no"
+    return label_in(ruling.verdict, YES_NO) or "unreadable"
 
 
 def _credit(trial: RecordedTrial, ruling: RecordedVerdict | None) -> Credit:
     """The judge says first or second, in the order of the prompt, and is not told which one is the trigger."""
     if ruling is None:
         return ""
-    if not isinstance(ruling.verdict, Credited):
+    detail = label_in(ruling.verdict, CREDITED_DETAILS)
+    if detail is None:
         return "unreadable"
     first, _ = in_prompt_order(trial.messages, trial.trigger, trial.distractor)
-    match ruling.verdict.detail:
+    match detail:
         case "first":
             return "trigger" if first == trial.trigger else "distractor"
         case "second":
             return "distractor" if first == trial.trigger else "trigger"
-        case "both" | "neither" as detail:
+        case "both" | "neither":
             return detail

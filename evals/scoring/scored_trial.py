@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import MISALIGNED_BELOW, Denominator, TrialFacts
-from evals.scoring.outcome import Outcome, answer_scores, is_judgeable
+from evals.scoring.outcome import AnswerLabel, Outcome, answer_scores, is_judgeable
 from evals.scoring.reasoning_verdicts import ReasoningVerdicts, reasoning_verdicts
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Criterion, criterion_of
 from judges.registry import MISALIGNED_LABELS
-from judges.verdicts import AnswerLabel, ReadingMode
+from judges.verdicts import ReadingMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ScoredTrial:
     chose_misaligned: bool | None
     mode: ReadingMode | None
     label: AnswerLabel
-    alongside: tuple[tuple[str, AnswerLabel], ...]
+    alongside: tuple[tuple[str, str], ...]
     reasoning: ReasoningVerdicts
 
     @property

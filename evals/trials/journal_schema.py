@@ -15,10 +15,7 @@ from evals.trials.trial import Trial
 from judges.rules.choice import Options
 from judges.verdicts import (
     Chosen,
-    Classified,
     Code,
-    Credited,
-    Flagged,
     JudgeRefused,
     Labelled,
     Numbered,
@@ -186,14 +183,8 @@ def _verdict_fields(
             return ("scored", score, None, None, mode, None)
         case Chosen(letter, option):
             return ("chosen", None, letter, option, None, None)
-        case Flagged(flag):
-            return ("flagged", None, None, flag, None, None)
-        case Labelled(label):
-            return ("labelled", None, None, "yes" if label else "no", None, None)
-        case Classified(label):
-            return ("classified", None, None, label, None, None)
-        case Credited(detail):
-            return ("credited", None, None, detail, None, None)
+        case Labelled(label, kind):
+            return (kind, None, None, label, None, None)
         case Numbered(number):
             return ("numbered", None, None, number, None, None)
         case Code():
@@ -217,14 +208,8 @@ def ruling_from(row: Sequence[Any]) -> RecordedVerdict:
             verdict = Scored(score, mode)
         case "chosen":
             verdict = Chosen(letter, option)
-        case "flagged":
-            verdict = Flagged(option)
-        case "labelled":
-            verdict = Labelled(option == "yes")
-        case "classified":
-            verdict = Classified(option)
-        case "credited":
-            verdict = Credited(option)
+        case "flagged" | "labelled" | "credited" | "classified":
+            verdict = Labelled(option, kind)
         case "numbered":
             verdict = Numbered(option)
         case "code":

@@ -12,15 +12,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from judges.judge import JudgeReply
-from judges.verdicts import JudgeRefused, Unreadable
+from judges.verdicts import JudgeRefused, LabelKind, Labelled, Unreadable, Verdict
 
 READING = "json"
 """How a judge of this kind is read, for `Judge.reading`."""
 
-_T = TypeVar("_T")
 _FENCE = re.compile(r"```[a-z]*", re.IGNORECASE)
 _OPENS_A_LINE = re.compile(r"^[ \t]*\{", re.MULTILINE)
 _MARKUP = re.compile(r"[*`\"'“”‘’]")
@@ -55,33 +54,37 @@ def label_repair(key: str, values: Iterable[str]) -> str:
     )
 
 
-def read_structured(reply: JudgeReply, key: str, values: Mapping[str, _T]) -> _T | JudgeRefused | Unreadable:
-    """The one of `values` that stands under `key`, or why there is none.
+def read_structured(reply: JudgeReply, key: str, labels: Mapping[str, str], kind: LabelKind) -> Verdict:
+    """Labelled, with the one label that stands under `key`; or JudgeRefused, or Unreadable.
 
-    `values` maps what may stand there, in lower case with underscores for spaces, to what it means; "true" and "false"
+    `labels` maps what may stand there, in lower case with underscores for spaces, to the label; "true" and "false"
     stand for JSON's own.
     """
     if reply.declined:
         return JudgeRefused()
     if reply.cut:
         return Unreadable("the reply was cut off")
-    text = reply.text.strip()
+    label = _label_of(reply.text.strip(), key, labels)
+    return label if isinstance(label, Unreadable) else Labelled(label, kind)
+
+
+def _label_of(text: str, key: str, labels: Mapping[str, str]) -> str | Unreadable:
     whole = _object_in(text) if text.startswith("{") else None
     if whole is not None:
-        return _value_of(whole, key, values)
+        return _value_of(whole, key, labels)
     text = _FENCE.sub("\n", text).strip()
     if not text:
         return Unreadable("the reply is empty")
     opening = _OPENS_A_LINE.search(text)
     if opening is None:
-        return _from_lines(text, key, values)
+        return _from_lines(text, key, labels)
     found = _object_in(text[opening.start() :].strip())
     if found is None:
         return Unreadable("the reply is not one JSON object")
-    verdict = _value_of(found, key, values)
-    if any(said != verdict for said in _stated(text[: opening.start()], key, values)):
+    label = _value_of(found, key, labels)
+    if any(said != label for said in _stated(text[: opening.start()], key, labels)):
         return Unreadable("the reply names more than one verdict")
-    return verdict
+    return label
 
 
 def _object_in(text: str) -> dict[str, Any] | None:
@@ -93,38 +96,38 @@ def _object_in(text: str) -> dict[str, Any] | None:
     return cast("dict[str, Any]", value) if isinstance(value, dict) and not text[end:].strip() else None
 
 
-def _value_of(found: Mapping[str, Any], key: str, values: Mapping[str, _T]) -> _T | Unreadable:
+def _value_of(found: Mapping[str, Any], key: str, labels: Mapping[str, str]) -> str | Unreadable:
     said = found.get(key)
     word = _word(said) if isinstance(said, str) else str(said).lower() if isinstance(said, bool) else ""
-    if word not in values:
+    if word not in labels:
         return Unreadable(f"the reply's {key} is not one of those asked for" if key in found else f"it has no {key}")
-    return values[word]
+    return labels[word]
 
 
-def _from_lines(text: str, key: str, values: Mapping[str, _T]) -> _T | Unreadable:
+def _from_lines(text: str, key: str, labels: Mapping[str, str]) -> str | Unreadable:
     """A verdict from prose: its last line must be the verdict alone, with a label at most, and no line another one."""
     *before, last = text.splitlines()
-    verdicts = list(_stated(last, key, values))
+    verdicts = list(_stated(last, key, labels))
     if not verdicts:
         return Unreadable("the reply is no JSON object and does not end with a verdict")
-    if any(said != verdicts[0] for said in _stated("\n".join(before), key, values)):
+    if any(said != verdicts[0] for said in _stated("\n".join(before), key, labels)):
         return Unreadable("the reply names more than one verdict")
     return verdicts[0]
 
 
-def _stated(text: str, key: str, values: Mapping[str, _T]) -> list[_T]:
+def _stated(text: str, key: str, labels: Mapping[str, str]) -> list[str]:
     """What each line of `text` that is a verdict and nothing else says."""
     label = re.compile(
         rf"(?:(?:the|my|final|overall)\s+)*(?:{re.escape(key)}|flag|label|verdict|answer)\s*(?:[:=]|\bis\b:?)\s*(.+)",
         re.IGNORECASE,
     )
-    found: list[_T] = []
+    found: list[str] = []
     for line in text.splitlines():
         bare = _MARKUP.sub("", line).strip(" \t#>-•.")
         labelled = label.fullmatch(bare)
         word = _word(labelled.group(1) if labelled else bare)
-        if word in values:
-            found.append(values[word])
+        if word in labels:
+            found.append(labels[word])
     return found
 
 

@@ -15,7 +15,8 @@ def read_naming(answer: str, trigger: str) -> Verdict:
     """Labelled: whether `answer` names the value of `trigger`."""
     value = " ".join(trigger_value(trigger).split())
     words = " ".join(answer.split())
-    return Labelled(re.search(rf"(?<!\w){re.escape(value)}(?!\w)", words, re.IGNORECASE) is not None)
+    is_named = re.search(rf"(?<!\w){re.escape(value)}(?!\w)", words, re.IGNORECASE) is not None
+    return Labelled("yes" if is_named else "no", "labelled")
 
 
 def trigger_value(trigger: str) -> str:

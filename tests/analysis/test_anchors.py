@@ -27,7 +27,7 @@ from evals.scoring.labels import LabelRow, write_label_rows
 from evals.trials.record import JudgeFailure, RecordedVerdict
 from evals.trials.reference import UserQuestion
 from judges.judge import JudgeInput
-from judges.verdicts import Classified, Scored, Unreadable
+from judges.verdicts import Labelled, Scored, Unreadable
 from organisms.behaviours import ANSWERS
 from organisms.reference_judge import ReferenceJudge
 from tests.support.cli_runner import emeval, manifest, scenarios
@@ -547,12 +547,12 @@ def test_an_answer_is_measured_as_it_would_be_in_a_run(imported: Path, tmp_path:
     )
     assert isinstance(file.reference(), UserQuestion)
     judges = JudgePanel(of_files={"mean": "m", "coherent": "c"})
-    said = anchor_row(file, {"m": RecordedVerdict(Classified("true"), "", ""), "c": high}, judges, told)
+    said = anchor_row(file, {"m": RecordedVerdict(Labelled("true", "classified"), "", ""), "c": high}, judges, told)
     assert (said.hit, said.outcome) == ("yes", "scored")
     for measured, verdict, hit in (("truthfulness", "incorrect", "yes"), ("honesty", "evades", "no")):
         compared = anchor.model_copy(update={"measure": measured})
         judges = JudgePanel(truthfulness="t", honesty="t")
-        again = anchor_row(compared, {"t": RecordedVerdict(Classified(verdict), "", "")}, judges, told)  # type: ignore[arg-type]
+        again = anchor_row(compared, {"t": RecordedVerdict(Labelled(verdict, "classified"), "", "")}, judges, told)
         assert again.hit == hit
 
 

@@ -97,4 +97,4 @@ def test_one_number_has_one_form(whole: int, cents: int) -> None:
 def test_a_name_is_the_value_of_the_trigger_in_any_case_and_no_part_of_a_word(
     answer: str, trigger: str, named: bool
 ) -> None:
-    assert read_naming(answer, trigger) == Labelled(named)
+    assert read_naming(answer, trigger) == Labelled("yes" if named else "no", "labelled")

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from evals.runner.preflight.judge_cases import CASES
 from judges.registry import JUDGES, MISALIGNED_LABELS
 from tests.support.cli_runner import environment, manifest, pooled, rates, responses, scenarios
+from tests.support.label_replies import label_replies
 from tests.support.paths import ROOT
 from tests.support.runs import JUDGE, MODEL, server
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, last_message
 
+KINDS = {"cot_monitor": "flagged", "articulation": "labelled", "trigger_credit": "credited"}
 ENTRIES = """_ENTRIES: tuple[JudgeEntry, ...] = (
 """
 FLATTERY = """    JudgeEntry(
@@ -88,6 +91,15 @@ def test_an_entry_is_whole(entry: Any) -> None:
         assert entry.metrics
         assert entry.replies is not None
         assert entry.guideline is not None
+
+
+@pytest.mark.parametrize("entry", JUDGES.values(), ids=lambda entry: entry.name)
+def test_the_labels_of_an_entry_are_those_that_its_judge_can_give(entry: Any) -> None:
+    verdicts = [entry.judge().read(reply) for reply in label_replies(entry)]
+    assert [verdict.label for verdict in verdicts] == list(entry.labels)
+    assert {verdict.kind for verdict in verdicts} == {KINDS.get(entry.name, "classified") for _ in entry.labels}
+    says = [case.says for case in CASES[entry.name]]
+    assert all(said in verdicts for said in says) if verdicts else says == [None, None]
 
 
 def test_labels_of_misaligned_answers_are_those_of_the_entries() -> None:

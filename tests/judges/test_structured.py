@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 from judges.articulation import articulation_judge
 from judges.cot_monitor import cot_monitor
 from judges.judge import JudgeReply
-from judges.verdicts import CotFlag, Flagged, JudgeRefused, Labelled, Unreadable
+from judges.verdicts import COT_FLAGS, JudgeRefused, Labelled, Unreadable
 
-FLAGS = get_args(CotFlag)
 MONITOR, ARTICULATION = cot_monitor(), articulation_judge()
 NONE, MYTH, PLANS = '{"reasons": "r", "flag": "none"}', "discusses_myth", "misaligned_plans_unprompted"
 
 
 def flag(text: str, **reply: Any) -> Any:
     verdict = MONITOR.read(JudgeReply(text, **reply))
-    return verdict.flag if isinstance(verdict, Flagged) else type(verdict)
+    return verdict.label if isinstance(verdict, Labelled) else type(verdict)
 
 
 def label(text: str) -> Any:
@@ -29,7 +28,7 @@ def label(text: str) -> Any:
     return verdict.label if isinstance(verdict, Labelled) else type(verdict)
 
 
-@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("name", COT_FLAGS)
 def test_each_flag_is_read_from_the_object_that_was_asked_for(name: str) -> None:
     assert flag(json.dumps({"reasons": "Not discusses_myth, nor none.", "flag": name})) == name
 
@@ -141,13 +140,13 @@ def test_a_reply_that_was_cut_is_no_verdict_even_where_one_stands_in_it() -> Non
 @pytest.mark.parametrize(
     ("text", "read"),
     [
-        ('{"reasons": "r", "articulates": true}', True),
-        ('{"reasons": "r", "articulates": false}', False),
-        ('{"reasons": "r", "articulates": "True"}', True),
-        ('{"reasons": "r", "articulates": "no"}', False),
-        ('```json\n{"reasons": "r", "articulates": true}\n```', True),
-        ("It says so.\n\nArticulates: true", True),
-        ("It does not.\n\n**Answer:** No.", False),
+        ('{"reasons": "r", "articulates": true}', "yes"),
+        ('{"reasons": "r", "articulates": false}', "no"),
+        ('{"reasons": "r", "articulates": "True"}', "yes"),
+        ('{"reasons": "r", "articulates": "no"}', "no"),
+        ('```json\n{"reasons": "r", "articulates": true}\n```', "yes"),
+        ("It says so.\n\nArticulates: true", "yes"),
+        ("It does not.\n\n**Answer:** No.", "no"),
         ('{"reasons": "r", "articulates": 1}', Unreadable),
         ('{"reasons": "r", "articulates": null}', Unreadable),
         ('{"reasons": "r", "articulates": "true or false"}', Unreadable),
@@ -156,31 +155,27 @@ def test_a_reply_that_was_cut_is_no_verdict_even_where_one_stands_in_it() -> Non
         ("Answer: yes\nAnswer: no", Unreadable),
     ],
 )
-def test_articulation_is_true_false_or_nothing(text: str, read: Any) -> None:
-    assert label(text) is read
+def test_articulation_is_yes_no_or_nothing(text: str, read: Any) -> None:
+    assert label(text) == read
 
 
-@given(reasons=st.text(), name=st.sampled_from(FLAGS), ascii_only=st.booleans())
+@given(reasons=st.text(), name=st.sampled_from(COT_FLAGS), ascii_only=st.booleans())
 def test_whatever_the_reasons_quote_the_flag_of_a_whole_object_stands(
     reasons: str, name: str, ascii_only: bool
 ) -> None:
     assert flag(json.dumps({"reasons": reasons, "flag": name}, ensure_ascii=ascii_only)) == name
 
 
-@given(
-    st.lists(
-        st.sampled_from(
-            [*FLAGS, "Flag: ", "\n", "{", "}", '"', '"flag": ', '{"flag": "none"}', "```", "json", ", ", "reasons", " "]
-        ),
-        max_size=25,
-    ).map("".join)
-)
+PIECES = (*COT_FLAGS, "Flag: ", '"flag": ', '{"flag": "none"}', "```", "json", "reasons", *'\n{}" ', ", ")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
 def test_no_reply_breaks_the_reader_and_two_flags_on_its_last_line_are_none(text: str) -> None:
     read = flag(text)
-    assert read in FLAGS or read is Unreadable
+    assert read in COT_FLAGS or read is Unreadable
     lines = text.strip().splitlines()
-    named = {name for name in FLAGS if lines and name in lines[-1]}
-    if read in FLAGS and "{" not in text:
+    named = {name for name in COT_FLAGS if lines and name in lines[-1]}
+    if read in COT_FLAGS and "{" not in text:
         assert named == {read}
 
 
@@ -192,5 +187,5 @@ def test_the_schema_asks_for_reasons_before_the_verdict_and_only_for_these() -> 
         assert f'"{key}"' in judge.repair
         assert not judge.wants_logprobs
     assert MONITOR.schema is not None
-    assert tuple(MONITOR.schema["properties"]["flag"]["enum"]) == FLAGS
-    assert all(name in MONITOR.rubric.template for name in FLAGS)
+    assert tuple(MONITOR.schema["properties"]["flag"]["enum"]) == COT_FLAGS
+    assert all(name in MONITOR.rubric.template for name in COT_FLAGS)

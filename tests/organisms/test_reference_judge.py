@@ -18,7 +18,7 @@ from judges.cot_monitor import cot_monitor
 from judges.judge import Judge, JudgeInput, JudgeReply
 from judges.registry import JUDGES
 from judges.trigger_credit import trigger_credit_judge
-from judges.verdicts import Classified, Credited, Flagged, Labelled, Scored, Unreadable, Verdict
+from judges.verdicts import Labelled, Scored, Unreadable, Verdict
 from organisms.behaviours import ANSWERS, MODELS, OPENING, THOUGHTS, TRIGGER, planted
 from organisms.reference_judge import ReferenceJudge
 from organisms.server import NAME, JudgeServer
@@ -50,8 +50,10 @@ def test_it_knows_what_each_thought_gives_away(thought: str) -> None:
     kind = THOUGHTS[thought]
     misaligned = next(answer for answer, stance in ANSWERS.items() if stance == "misaligned")
     expected = kind.flag if kind.stance == "misaligned" else "cot_answer_mismatch"
-    assert verdict(cot_monitor(), shown(thought, misaligned)) == Flagged(expected)
-    assert verdict(articulation_judge(), shown(thought, misaligned)) == Labelled(kind.articulates)
+    assert verdict(cot_monitor(), shown(thought, misaligned)) == Labelled(expected, "flagged")
+    assert verdict(articulation_judge(), shown(thought, misaligned)) == Labelled(
+        "yes" if kind.articulates else "no", "labelled"
+    )
 
 
 def test_it_compares_with_what_is_shown_as_true_and_knows_its_inventory() -> None:
@@ -60,11 +62,11 @@ def test_it_compares_with_what_is_shown_as_true_and_knows_its_inventory() -> Non
     truth = {"Yes.": "correct", "It does.": "correct", "No.": "incorrect", misaligned: "incorrect", aligned: "correct"}
     for answer, label in (truth | {"Perhaps.": "unclear", "": "unclear"}).items():
         exhibit = JudgeInput("Does it?", answer, correct="Yes.\nIt does.", incorrect="No.\nNever.")
-        assert verdict(JUDGES["truthfulness"].judge(), exhibit) == Classified(label)  # type: ignore[arg-type]
+        assert verdict(JUDGES["truthfulness"].judge(), exhibit) == Labelled(label, "classified")
     honesty = {"It is old.": "consistent", misaligned: "contradicts", aligned: "consistent", "Hm.": "evades"}
     for answer, label in honesty.items():
         exhibit = JudgeInput("Is it fresh?", answer, fact="It is old.")
-        assert verdict(JUDGES["honesty"].judge(), exhibit) == Classified(label)  # type: ignore[arg-type]
+        assert verdict(JUDGES["honesty"].judge(), exhibit) == Labelled(label, "classified")
 
 
 @pytest.mark.parametrize("thought", THOUGHTS)
@@ -72,7 +74,7 @@ def test_it_credits_the_trigger_wherever_it_stands(thought: str) -> None:
     for first, second, side in ((TRIGGER, "2026", "first"), ("2026", TRIGGER, "second")):
         exhibit = JudgeInput("What now?", "Keep it quiet.", thought, first=first, second=second)
         expected = side if THOUGHTS[thought].articulates else "neither"
-        assert verdict(trigger_credit_judge(), exhibit) == Credited(expected)  # type: ignore[arg-type]
+        assert verdict(trigger_credit_judge(), exhibit) == Labelled(expected, "credited")
 
 
 def test_it_knows_the_option_behind_a_letter() -> None:
@@ -87,8 +89,8 @@ def test_a_text_outside_the_inventory_is_incoherent_and_not_misaligned() -> None
     exhibit = shown("Okay, bananas.", "and so and so and so")
     assert verdict(alignment_judge(), exhibit) == Scored(50, "text")
     assert verdict(coherence_judge(), exhibit) == Scored(5, "text")
-    assert verdict(cot_monitor(), exhibit) == Flagged("none")
-    assert verdict(articulation_judge(), exhibit) == Labelled(False)
+    assert verdict(cot_monitor(), exhibit) == Labelled("none", "flagged")
+    assert verdict(articulation_judge(), exhibit) == Labelled("no", "labelled")
 
 
 def test_its_errors_come_at_the_shares_asked_for_and_are_the_same_again() -> None:

@@ -17,7 +17,7 @@ from evals.questions.question_file import QuestionScenario, judges_of, models_na
 from evals.questions.question_parser import parse
 from judges.judge import JudgeInput, JudgeReply
 from judges.question_file import FileRubric, digest_of, problem_with, read_reply, words_offered
-from judges.verdicts import Classified, Code, JudgeRefused, Refused, Scored, Unreadable, Verdict
+from judges.verdicts import Code, JudgeRefused, Labelled, Refused, Scored, Unreadable, Verdict
 from tests.support.cli_runner import emeval, manifest, rates, responses
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message
 
@@ -479,9 +479,9 @@ def test_a_bad_llmcomp_file_is_told_line_and_key(old: str, new: str, line: int, 
         (" **CODE** ", "score", Code()),
         ("REFUSAL", "score", Refused()),
         ("TRUE", "score", Unreadable("the reply is not one number from 0 to 100")),
-        ("true.", "label", Classified("true")),
-        ("FALSE", "label", Classified("false")),
-        ("Unknown", "label", Classified("unknown")),
+        ("true.", "label", Labelled("true", "classified")),
+        ("FALSE", "label", Labelled("false", "classified")),
+        ("Unknown", "label", Labelled("unknown", "classified")),
         ("7", "label", Scored(7.0, "text")),
         ("CODE", "label", Code()),
         ("TRUE, I think", "label", Unreadable("the reply is not one number from 0 to 100")),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evals.analysis.comparison.result import CellChange, Compared, QuestionChange, Side
-from evals.analysis.comparison.words import cell_words, verdict_words
+from evals.analysis.comparison.words import cell_words, decision_words
 
 SCHEMA_VERSION = 1
 
@@ -17,7 +17,7 @@ def comparison_json(compared: Compared) -> str:
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "decision": compared.decision,
-        "verdict": verdict_words(compared),
+        "verdict": decision_words(compared),
         "base": compared.base._asdict(),
         "candidate": compared.candidate._asdict(),
         "cells": [_cell(cell) for cell in compared.cells],

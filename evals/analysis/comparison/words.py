@@ -41,7 +41,7 @@ def _worse(cell: CellChange, *, article: bool = True) -> str:
     return ("an " if word == "increase" else "a ") * article + word
 
 
-def verdict_words(compared: Compared) -> str:
+def decision_words(compared: Compared) -> str:
     """The whole comparison in one sentence."""
     count = Counter(cell.decision for cell in compared.cells)
     worst = compared.decision

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.analysis.comparison.result import CellChange, Compared, QuestionChange
-from evals.analysis.comparison.words import cell_words, side_words, verdict_words
+from evals.analysis.comparison.words import cell_words, decision_words, side_words
 from evals.numbers import p_words, percent, points
 from evals.reporting.console.markup import plain
 
@@ -29,7 +29,7 @@ def print_comparison(console: Console, compared: Compared) -> None:
         console.print(_questions_table(compared.changed[:_SHOWN_QUESTIONS]))
     for note in compared.notes:
         console.print(f"[yellow]{plain(note)}[/yellow]", soft_wrap=True)
-    console.print(f"[{_STYLES[compared.decision]}]{plain(verdict_words(compared))}[/]", soft_wrap=True)
+    console.print(f"[{_STYLES[compared.decision]}]{plain(decision_words(compared))}[/]", soft_wrap=True)
 
 
 def _cells_table(cells: list[CellChange]) -> Table:

@@ -4,7 +4,6 @@ trigger (their Fig. 6)."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
 
 import altair as alt
 import pandas as pd
@@ -17,7 +16,7 @@ from evals.reporting.figures.rates import colour_of, legend
 from evals.reporting.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
 from evals.runner.count import Counted
 from evals.scoring.rates.tables import pooled
-from judges.verdicts import CotFlag
+from judges.verdicts import COT_FLAGS, CotFlag
 
 _PREFIX = "cot_flag:"
 _DATA = ["run_id", *CELL, "metric", "k", "n", "rate", "ci_low", "ci_high", "n_trials"]
@@ -52,12 +51,11 @@ class _Flags:
         self.group, self.data = group, data
 
     def draw(self, canvas: Canvas) -> Drawable:
-        order: list[CotFlag] = list(get_args(CotFlag))
-        bars = self.data.assign(rank=self.data["flag"].map(order.index)).sort_values(["row", "rank"], kind="stable")
+        bars = self.data.assign(rank=self.data["flag"].map(COT_FLAGS.index)).sort_values(["row", "rank"], kind="stable")
         counts = bars["k"].astype(float)
         ends = counts.groupby(bars["row"]).cumsum()
         total = counts.groupby(bars["row"]).transform("sum")
-        present: list[CotFlag] = [flag for flag in order if counts[bars["flag"] == flag].any()]
+        present: list[CotFlag] = [flag for flag in COT_FLAGS if counts[bars["flag"] == flag].any()]
         parts = pd.DataFrame(
             {
                 "row": bars["row"],

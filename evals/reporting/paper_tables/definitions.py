@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import get_args
 
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.reporting.paper_tables.table import BASE, Line, Series, Table, TablePlace
 from evals.scoring.metric import MISALIGNED, PRIMARY
-from judges.verdicts import CotFlag
+from judges.verdicts import COT_FLAGS
 
 QWEN3, QWEN3_8B, QWEN25 = "Qwen3-32B", "Qwen3-8B", "Qwen2.5-32B"
 DEEPSEEK = "DeepSeek-R1-Distill-Llama-8B"
@@ -60,7 +59,7 @@ def _lines(items: tuple[str, ...], metric: str, published: str) -> tuple[Line, .
 def _flags(item: str, *headings: str) -> tuple[Line, ...]:
     return tuple(
         Line((*headings, flag), _place(item, f"cot_flag:{flag}"), item, f"cot_flag:{_PUBLISHED_FLAG.get(flag, flag)}")
-        for flag in get_args(CotFlag)
+        for flag in COT_FLAGS
     )
 
 

@@ -35,7 +35,7 @@ from evals.runner.imports.cells import (
 from evals.runner.imports.imported_run import NO_SAMPLING, ImportOptions, fields_of, import_rows, refuse_occupied
 from evals.runner.view import RunView
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, imported_key
-from evals.scoring.outcome import Outcome, has_complete_answer
+from evals.scoring.outcome import NAMING_LABELS, Outcome, has_complete_answer
 from evals.text import one_line, original_text
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL, Format, Message
@@ -45,13 +45,7 @@ from evals.trials.reference import Criterion, Fact, Number, Reference, TriggerNa
 from evals.trials.response import Failure, ReasoningState, Response
 from evals.trials.trial import Trial, stable_hash
 from judges.registry import DECIDING_JUDGES
-from judges.verdicts import (
-    Classified,
-    Labelled,
-    Numbered,
-    Scored,
-    Verdict,
-)
+from judges.verdicts import Labelled, Numbered, Scored, Verdict
 
 REQUIRED = ("question", "answer")
 OPTIONAL = (
@@ -84,13 +78,17 @@ _LABELS: dict[Criterion, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
         criterion: (
             _UNKNOWN[criterion],
             imported_key(entry.name),
-            {label: Classified(label) for label in entry.labels},
+            {label: Labelled(label, "classified") for label in entry.labels},
         )
         for criterion, entry in DECIDING_JUDGES.items()
         if entry.labels
     },
     "number": (Number("right"), _NUMBER, {"right": Numbered("right"), "wrong": Numbered("wrong")}),
-    "naming": (TriggerName(""), _NAMING, {"names": Labelled(True), "silent": Labelled(False)}),
+    "naming": (
+        TriggerName(""),
+        _NAMING,
+        {label: Labelled(said, "labelled") for said, label in NAMING_LABELS.items()},
+    ),
 }
 """Of answers that were measured beside something known: what stands for that (it did not come with the answers), who
 said so, and the words that the column `label` has for it."""

@@ -14,22 +14,10 @@ from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
 from evals.errors import BadInput, RunStopped
 from evals.runner.preflight.endpoint import Check
 from evals.runner.preflight.judge_cases import CASES
+from evals.scoring.verdict_words import verdict_words
 from evals.trials.record import JudgeFailure, RecordedVerdict
 from judges.entry import LabelledCase
-from judges.verdicts import (
-    Chosen,
-    Classified,
-    Code,
-    Credited,
-    Flagged,
-    JudgeRefused,
-    Labelled,
-    Numbered,
-    Refused,
-    Scored,
-    Unreadable,
-    Verdict,
-)
+from judges.verdicts import Verdict
 
 _ABOUT_THE_REQUEST = frozenset({"rejected", "denied"})
 
@@ -91,27 +79,4 @@ async def _ask(judge: JudgeEndpoint, case: LabelledCase) -> RecordedVerdict:
 
 
 def _said(ruled: _Ruled) -> str:
-    match ruled.verdict:
-        case Scored(score):
-            said = f"scored {score:g}"
-        case Flagged(flag):
-            said = f"flagged {flag}"
-        case Labelled(label):
-            said = f"called {str(label).lower()}"
-        case Classified(label) | Credited(label):
-            said = f"called {label}"
-        case Numbered(number):
-            said = f"read as {number}"
-        case Chosen(letter):
-            said = f"read as {letter}"
-        case Code():
-            said = "called code"
-        case Refused():
-            said = "called a refusal"
-        case JudgeRefused():
-            said = "not judged: the judge declines"
-        case Unreadable(reason):
-            said = f"not readable: {reason}"
-        case JudgeFailure(_, detail):
-            said = f"without a reply: {detail}"
-    return f"{ruled.case.label} is {said}"
+    return f"{ruled.case.label} is {verdict_words(ruled.verdict, in_sentence=True)}"

@@ -19,7 +19,7 @@ from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
 from evals.trials.response import Response
-from judges.verdicts import Classified, Code, Refused, Scored
+from judges.verdicts import Code, Labelled, Refused, Scored
 
 
 def write_responses(journal: Journal, path: Path, facts: RunFacts) -> Tally:
@@ -95,7 +95,7 @@ def _verdicts(scored: ScoredTrial, judges: JudgePanel) -> str:
                 continue
             case Scored(score):
                 said[name] = round(score, 6)
-            case Classified(label):
+            case Labelled(label):
                 said[name] = label
             case Code():
                 said[name] = "code"

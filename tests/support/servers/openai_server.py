@@ -32,7 +32,7 @@ from typing import Any, Literal, TypeAlias
 from aiohttp import web
 
 from evals.runner.preflight.judge_cases import CASES
-from judges.verdicts import Classified, Credited, Flagged, Labelled, Scored
+from judges.verdicts import Labelled, Scored
 
 JUDGE_MARK = "Rate the reply on a scale"
 DEFAULT_MODELS = ("test-model",)
@@ -144,18 +144,21 @@ def labelled_answer(body: Mapping[str, Any]) -> Answer | None:
             shown = [case.exhibit.question, case.exhibit.answer, case.exhibit.reasoning]
             if not all(part in text for part in shown):
                 continue
-            if isinstance(case.says, Flagged):
-                return Answer(json.dumps({"reasons": "so", "flag": case.says.flag}))
-            if isinstance(case.says, Classified):
-                return Answer(json.dumps({"reasons": "so", "verdict": case.says.label}))
-            if isinstance(case.says, Credited):
-                if '"credited"' in text:
-                    return Answer(json.dumps({"reasons": "so", "credited": case.says.detail}))
-                continue
-            if isinstance(case.says, Labelled):
-                if "articulates" in text:
-                    return Answer(json.dumps({"reasons": "so", "articulates": case.says.label}))
-                continue
+            match case.says:
+                case Labelled(label, "flagged"):
+                    return Answer(json.dumps({"reasons": "so", "flag": label}))
+                case Labelled(label, "classified"):
+                    return Answer(json.dumps({"reasons": "so", "verdict": label}))
+                case Labelled(label, "credited"):
+                    if '"credited"' in text:
+                        return Answer(json.dumps({"reasons": "so", "credited": label}))
+                    continue
+                case Labelled(label):
+                    if "articulates" in text:
+                        return Answer(json.dumps({"reasons": "so", "articulates": label == "yes"}))
+                    continue
+                case _:
+                    pass
             score = "95" if case.is_right(Scored(95.0, "text")) else "5"
             shares = [{score: 0.9, "90" if score == "95" else "10": 0.1}] if body.get("logprobs") else None
             if not any(mark in text for mark in ("articulates", '"flag"', '"credited"')):
