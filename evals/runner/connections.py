@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from evals.endpoints.servers.reference_judge import REFERENCE_JUDGE, reference_j
 from evals.endpoints.servers.vllm import running
 from evals.endpoints.servers.vllm_launch import VllmSettings, plan_launches
 from evals.plan.config import RunConfig
-from evals.plan.plan import Plan
+from evals.plan.judging_plan import JudgingPlan
 from evals.runner.view import RunView
 
 
@@ -38,15 +38,17 @@ class Connections:
 
 
 @asynccontextmanager
-async def connections(plan: Plan, view: RunView, *, sampling: bool) -> AsyncGenerator[Connections]:
-    """Connections for as long as the block lasts, one for each URL. Raises BadInput where a server cannot be started.
+async def connections(
+    judging: JudgingPlan, view: RunView, models: Iterable[ModelSpec] = ()
+) -> AsyncGenerator[Connections]:
+    """Connections to the judge's model and to `models`, for as long as the block lasts; one for each URL.
 
-    Those to the models under test only when `sampling`.
+    Raises BadInput where a server cannot be started.
     """
-    specs = list(plan.specs.values()) if sampling else []
-    judge_spec = plan.judge_spec if plan.judges else None
+    specs = list(models)
+    judge_spec = judging.judge_spec if judging.judges else None
     async with AsyncExitStack() as stack:
-        opened = _Opened(plan.config, stack)
+        opened = _Opened(judging.config, stack)
         own = await _start(opened, [*specs, judge_spec] if judge_spec else specs, view)
 
         def served(spec: ModelSpec) -> Served:

@@ -9,6 +9,7 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.replicas import Replicas
 from evals.endpoints.retries import RetryPolicy
 from evals.errors import BadInput
+from evals.plan.judging_plan import JudgingPlan
 from evals.plan.manifest import ModelFacts, write_manifest
 from evals.plan.plan import Plan
 from evals.plan.spend import Ledger
@@ -31,31 +32,38 @@ class _Models(NamedTuple):
 
 
 async def execute(
-    plan: Plan, session: RunSession, panel: JudgePanel, *, sampling: bool, watch: Watch | None = None
+    judging: JudgingPlan,
+    session: RunSession,
+    panel: JudgePanel,
+    *,
+    sampling: Plan | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, ModelFacts]:
     """Check every endpoint, sample and judge what is pending, then judge the anchors again; how each model was reached.
 
-    `panel` are the judges of `plan`, whose verdicts may be other ones than those that count in the run.
+    `panel` are the judges of `judging`, whose verdicts may be other ones than those that count in the run. `sampling`
+    is the plan to sample, None where stored answers are judged.
 
     Raises BadInput before anything is asked or dropped, RunStopped when it cannot go on.
     """
     manifest, journal, view = session.manifest, session.journal, session.view
-    async with connections(plan, view, sampling=sampling) as served:
-        models = await _check_models(plan, served, session)
-        judges = await bound_judges(plan, served, view)
+    specs = sampling.specs.values() if sampling is not None else ()
+    async with connections(judging, view, specs) as served:
+        models = await _check_models(sampling, served, session) if sampling is not None else _Models({}, {})
+        judges = await bound_judges(judging, served, view)
         write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
         # Only now, when every server has been checked: what is dropped here is sure to be asked again.
         if session.retry.trials:
             journal.forget_failed_trials()
         if session.retry.rulings:
             journal.forget_failed_rulings([judge.key.id for judge in judges])
-        pending, noticed = _pending_trials(plan, panel, journal, models.endpoints)
+        pending, noticed = _pending_trials(sampling, panel, journal, models.endpoints)
         counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
         counts["to_judge"] = _to_judge(journal, panel)
         ledger = Ledger(journal.usage(), session.tariffs)
-        with view.progress(**counts, judge=plan.config.judge or "", ledger=ledger) as progress:
+        with view.progress(**counts, judge=judging.config.judge or "", ledger=ledger) as progress:
             recorder = Recorder(journal, progress, noticed)
-            concurrency = plan.config.concurrency
+            concurrency = judging.config.concurrency
             await run_pipeline(pending, models.endpoints, judges, panel, recorder, concurrency=concurrency)
         if watch is not None:
             await judge_anchors(watch, manifest, judges, session.folder, view)
@@ -79,11 +87,13 @@ async def _check_models(plan: Plan, served: Connections, session: RunSession) ->
 
 
 def _pending_trials(
-    plan: Plan, panel: JudgePanel, journal: Journal, endpoints: Mapping[str, Endpoint | Replicas]
+    plan: Plan | None, panel: JudgePanel, journal: Journal, endpoints: Mapping[str, Endpoint | Replicas]
 ) -> tuple[dict[str, Iterator[Trial] | AsyncIterator[Trial]], Callable[[str], None]]:
     """The trials of each model that are not recorded yet, and what to call with the id of a trial that is."""
+    if plan is None:
+        return {}, lambda _trial_id: None
     config = plan.config
-    if config.rule is None or not endpoints:
+    if config.rule is None:
         return {name: _pending(plan.trials(name), journal) for name in endpoints}, lambda _trial_id: None
     # They load numpy, which a run without a rule has no use for while it samples.
     from evals.plan.stopping.state import read_stopping

@@ -17,7 +17,7 @@ from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.server import Server
 from evals.endpoints.servers.adapter_loading import load_adapter
 from evals.errors import BadInput
-from evals.plan.plan import Plan
+from evals.plan.judging_plan import JudgingPlan
 from evals.runner.connections import Connections, Served, connections
 from evals.runner.preflight.endpoint import Check, CheckedJudge, checked_judge
 from evals.runner.preflight.judge import check_judges
@@ -40,18 +40,18 @@ class JudgeAt(NamedTuple):
         return JudgeEndpoint(self.checked.judge, endpoint, key, temperature=self.checked.temperature)
 
 
-async def bound_judges(plan: Plan, served: Connections, view: RunView) -> list[JudgeEndpoint]:
+async def bound_judges(judging: JudgingPlan, served: Connections, view: RunView) -> list[JudgeEndpoint]:
     """The judges of a plan, ready to be asked; none where it has none.
 
     Says what the checks have noted. Raises BadInput for one that cannot be relied on.
     """
-    config = plan.config
+    config = judging.config
     if served.judge is None or config.judge is None:
         return []
     policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
     judges: list[JudgeEndpoint] = []
     to_check: list[JudgeEndpoint] = []
-    for judge in plan.judges:
+    for judge in judging.judges:
         required = config.judge_mode == "logprob"
         asked = [
             await judge_at(served.judge, server, judge, view, logprobs_required=required)
@@ -75,13 +75,13 @@ async def judge_at(model: Served, server: Server, judge: Judge, view: RunView, *
     return JudgeAt(await checked_judge(loaded.spec, server, judge, logprobs_required=logprobs_required), server)
 
 
-async def check_beforehand(plans: Sequence[Plan], view: RunView) -> None:
-    """Check the judges of plans whose turn comes later, where their server runs already: a wrong name is found before
+async def check_beforehand(judgings: Sequence[JudgingPlan], view: RunView) -> None:
+    """Check the judges whose turn comes later, where their server runs already: a wrong name is found before
     a night is spent on the answers. Raises BadInput."""
-    for plan in plans:
-        if plan.judge_spec is not None and plan.judge_spec.base_url is not None:
-            async with connections(plan, view, sampling=False) as served:
-                await bound_judges(plan, served, view)
+    for judging in judgings:
+        if judging.judge_spec is not None and judging.judge_spec.base_url is not None:
+            async with connections(judging, view) as served:
+                await bound_judges(judging, served, view)
 
 
 def together(endpoints: list[Endpoint], policy: RetryPolicy, view: RunView) -> Endpoint | Replicas:

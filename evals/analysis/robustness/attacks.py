@@ -20,13 +20,12 @@ from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
 from evals.io.columns import Column, column_names
 from evals.plan.config import RunConfig
+from evals.plan.judging_plan import JudgingPlan, plan_rejudging
 from evals.plan.manifest import Manifest, judges_in
 from evals.plan.options import updated
-from evals.plan.plan import Plan, judging_plan
 from evals.plan.recorded_run import open_run
 from evals.runner.connections import connections
 from evals.runner.judge_endpoints import bound_judges
-from evals.runner.run_folder import rubric_facts
 from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgePanel
 from evals.scoring.judging import exhibit_of
@@ -126,19 +125,19 @@ def attack_run(folder: Path, options: AttackOptions, view: RunView) -> Attacked:
     what was said by then is kept."""
     with open_run(folder) as run:
         manifest = run.manifest
-        plans = _plans(manifest, options)
-        able = frozenset(judge.name for plan in plans for judge in plan.judges)
+        judgings = _judgings(manifest, options)
+        able = frozenset(judge.name for judging in judgings for judge in judging.judges)
         answers = _draw(run.journal, run.judges, able, options)
     if not answers:
         raise BadInput(
             f"{folder}: no judge has found an open answer aligned or misaligned, so there is nothing to attack"
         )
     rows: list[Row] = []
-    for plan in plans:
-        needed = {answer.judge for answer in answers}
-        plan = replace(plan, judges=tuple(judge for judge in plan.judges if judge.name in needed))
-        said = asyncio.run(_ask(plan, answers, folder / "attacks", view))
-        rows += _rows(said, answers, plan, manifest.run_id)
+    needed = {answer.judge for answer in answers}
+    for judging in judgings:
+        judging = replace(judging, judges=tuple(judge for judge in judging.judges if judge.name in needed))
+        said = asyncio.run(_ask(judging, answers, folder / "attacks", view))
+        rows += _rows(said, answers, judging, manifest.run_id)
     write_rows(folder / "attacks.csv", COLUMNS, rows)
     sides = [answer.side for answer in answers]
     return Attacked(rows, sides.count("misaligned"), sides.count("aligned"))
@@ -147,8 +146,8 @@ def attack_run(folder: Path, options: AttackOptions, view: RunView) -> Attacked:
 # --- who and what ----------------------------------------------------------------------------------------------------
 
 
-def _plans(manifest: Manifest, options: AttackOptions) -> list[Plan]:
-    """A plan for each judge model to attack, which judges answers by their measure alone. Raises BadInput."""
+def _judgings(manifest: Manifest, options: AttackOptions) -> list[JudgingPlan]:
+    """What each judge model to attack is asked: answers, by their measure alone. Raises BadInput."""
     config = updated(manifest.config, dict(options.transport))
     written = options.judges or tuple(_known_judges(manifest))
     if not written:
@@ -158,7 +157,7 @@ def _plans(manifest: Manifest, options: AttackOptions) -> list[Plan]:
     if twice is not None:
         raise BadInput(f"--judge: {twice} is named twice")
     of_files = [facts.judges for facts in manifest.datasets.values()]
-    return [judging_plan(_asking(config, name, url), of_files) for name, url in named]
+    return [plan_rejudging(_asking(config, name, url), of_files) for name, url in named]
 
 
 def _known_judges(manifest: Manifest) -> Iterator[str]:
@@ -230,17 +229,17 @@ _AS_IT_WAS = Attack("", "none", "")
 
 
 async def _ask(
-    plan: Plan, answers: Sequence[_AttackedAnswer], folder: Path, view: RunView
+    judging: JudgingPlan, answers: Sequence[_AttackedAnswer], folder: Path, view: RunView
 ) -> dict[_Asked, RecordedVerdict]:
     """What one judge model says to every answer as it was and with every attack."""
-    async with connections(plan, view, sampling=False) as served:
-        bound = {judge.judge.name: judge for judge in await bound_judges(plan, served, view)}
+    async with connections(judging, view) as served:
+        bound = {judge.judge.name: judge for judge in await bound_judges(judging, served, view)}
         with _opened(folder) as journal:
             said: dict[_Asked, RecordedVerdict] = {}
             todo = list(itertools.product(answers, (_AS_IT_WAS, *ATTACKS)))
-            view.say(f"judge {plan.config.judge}: {len(todo)} requests, less those that it has answered already")
+            view.say(f"judge {judging.config.judge}: {len(todo)} requests, less those that it has answered already")
             waiting = iter(todo)
-            width = plan.config.concurrency * max(judge.endpoint.width for judge in bound.values())
+            width = judging.config.concurrency * max(judge.endpoint.width for judge in bound.values())
 
             async def work() -> None:
                 for answer, attack in waiting:
@@ -285,10 +284,10 @@ async def _ruling(bound: JudgeEndpoint, answer: _AttackedAnswer, attack: Attack,
 
 
 def _rows(
-    said: dict[_Asked, RecordedVerdict], answers: Sequence[_AttackedAnswer], plan: Plan, run_id: str
+    said: dict[_Asked, RecordedVerdict], answers: Sequence[_AttackedAnswer], judging: JudgingPlan, run_id: str
 ) -> Iterator[Row]:
-    facts = rubric_facts(plan)
-    judges = replace(judges_in(facts, plan.config), coherent_above=None)
+    facts = judging.rubric_facts()
+    judges = replace(judges_in(facts, judging.config), coherent_above=None)
     metrics = metrics_by_name("answered")
 
     def state(answer: _AttackedAnswer, attack: Attack) -> _Said:
@@ -296,14 +295,14 @@ def _rows(
         judge_id = facts[answer.judge].judge_id
         return _state(score_trial(replace(answer.trial, rulings={judge_id: ruling}), judges), metrics)
 
-    for judge, attack in itertools.product(plan.judges, ATTACKS):
+    for judge, attack in itertools.product(judging.judges, ATTACKS):
         about = [answer for answer in answers if answer.judge == judge.name]
         for side in ("misaligned", "aligned", "all"):
             chosen = [answer for answer in about if side in (answer.side, "all")]
             pairs = [(state(answer, _AS_IT_WAS), state(answer, attack)) for answer in chosen]
             yield {
                 "run_id": run_id,
-                "judge": plan.config.judge,
+                "judge": judging.config.judge,
                 "rubric": judge.name,
                 "attack": attack.name,
                 "aim": attack.aim,
