@@ -43,7 +43,7 @@ class JudgingPlan:
         }
 
 
-def plan_judging(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] = ()) -> JudgingPlan:
+def plan_judging(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> JudgingPlan:
     """Read and resolve what the judge of `config` needs. Raises BadInput.
 
     `of_files` are the judges of question files.

@@ -161,11 +161,12 @@ def _finish(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan | N
     try:
         sampling = plan if plan is not None and _is_sampling_due(session) else None
         watch = due_anchors(judgings[0].anchors, manifest, folder, failed_too=session.retry.rulings)
+        counted_is_due = sampling is not None or watch is not None
         due = [
             (judging, panel)
             for judging, panel in zip(judgings, panels, strict=True)
-            if _is_due(judging, panel, session, sampling=sampling is not None)
-            or (judging is judgings[0] and (sampling is not None or watch is not None))
+            if (counted_is_due and judging is judgings[0])
+            or _is_due(judging, panel, session, sampling=sampling is not None)
         ]
         if due:
             session = session.updated({"versions": versions(), "git_revision": git_revision()})
@@ -213,10 +214,10 @@ def _is_sampling_due(session: RunSession) -> bool:
 
 def _is_due(judging: JudgingPlan, panel: PanelFacts, session: RunSession, *, sampling: bool) -> bool:
     """Whether there is something to ask a judge model, or may be once there are more answers."""
-    if not judging.judges or sampling:
-        return bool(judging.judges)
+    if not judging.judges:
+        return False
     judges = judges_in(panel.rubrics, judging.config)
-    return _any_unjudged(session.journal, judges, failed_too=session.retry.rulings)
+    return sampling or _any_unjudged(session.journal, judges, failed_too=session.retry.rulings)
 
 
 def _ask(
