@@ -24,8 +24,8 @@ from evals.plan.judging_plan import JudgingPlan, plan_rejudging
 from evals.plan.manifest import Manifest, judges_in
 from evals.plan.options import updated
 from evals.plan.recorded_run import open_run
-from evals.runner.connections import connections
-from evals.runner.judge_endpoints import bound_judges
+from evals.runner.connections import connect
+from evals.runner.judge_endpoints import connect_judges
 from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgePanel
 from evals.scoring.judging import exhibit_of
@@ -232,18 +232,18 @@ async def _ask(
     judging: JudgingPlan, answers: Sequence[_AttackedAnswer], folder: Path, view: RunView
 ) -> dict[_Asked, RecordedVerdict]:
     """What one judge model says to every answer as it was and with every attack."""
-    async with connections(judging, view) as served:
-        bound = {judge.judge.name: judge for judge in await bound_judges(judging, served, view)}
+    async with connect(judging, view) as connections:
+        judges = {judge.judge.name: judge for judge in await connect_judges(judging, connections, view)}
         with _opened(folder) as journal:
             said: dict[_Asked, RecordedVerdict] = {}
             todo = list(itertools.product(answers, (_AS_IT_WAS, *ATTACKS)))
             view.say(f"judge {judging.config.judge}: {len(todo)} requests, less those that it has answered already")
             waiting = iter(todo)
-            width = judging.config.concurrency * max(judge.endpoint.width for judge in bound.values())
+            width = judging.config.concurrency * max(judge.endpoint.width for judge in judges.values())
 
             async def work() -> None:
                 for answer, attack in waiting:
-                    judge = bound[answer.judge]
+                    judge = judges[answer.judge]
                     said[answer.trial.trial_id, attack.name] = await _ruling(judge, answer, attack, journal)
 
             try:
@@ -265,18 +265,18 @@ def _opened(folder: Path) -> Journal:
     return Journal.open(folder)
 
 
-async def _ruling(bound: JudgeEndpoint, answer: _AttackedAnswer, attack: Attack, journal: Journal) -> RecordedVerdict:
+async def _ruling(judge: JudgeEndpoint, answer: _AttackedAnswer, attack: Attack, journal: Journal) -> RecordedVerdict:
     replies = _REPLIES[answer.judge]
     exhibit = exhibit_of(answer.trial, answer.response)
     exhibit = replace(exhibit, answer=attacked(exhibit.answer, attack, *replies))
-    text = bound.judge.rubric.fill(exhibit)
-    request_id = stable_hash({"judge": bound.key.id, "text": text})
+    text = judge.judge.rubric.fill(exhibit)
+    request_id = stable_hash({"judge": judge.key.id, "text": text})
     place = f"{answer.trial.trial_id}#{attack.name}"
-    known = journal.ruling_of(place, bound.key.id)
+    known = journal.ruling_of(place, judge.key.id)
     if known is not None and known.request_id == request_id and not isinstance(known.verdict, JudgeFailure):
         return known
-    ruling = await ask_judge(bound, text, request_id)
-    await journal.record_rulings(place, [(bound.key, ruling)])
+    ruling = await ask_judge(judge, text, request_id)
+    await journal.record_rulings(place, [(judge.key, ruling)])
     return ruling
 
 

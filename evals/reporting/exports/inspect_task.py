@@ -121,14 +121,14 @@ async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial
     grader = find_grader(task.grader)
     need_grader(task)
     trial = _answered(state)
-    bound: dict[str, JudgeEndpoint] = {}
+    judges_by_id: dict[str, JudgeEndpoint] = {}
     rubrics: dict[str, RubricFacts] = {}
     names: dict[str, JudgeName] = {}
     if grader is not None:
         endpoint = cast("Endpoint", _Grader(grader))  # as much of one as a judge is asked through
         for judge in task.plan.judging.judges:
             key = judge_key(judge, str(grader))
-            bound[key.id] = JudgeEndpoint(judge, endpoint, key)
+            judges_by_id[key.id] = JudgeEndpoint(judge, endpoint, key)
             rubrics[judge.name] = RubricFacts(name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=key.id)
             names[key.id] = JudgeName(judge.name, str(grader), counts=True)
     judges = judges_in(rubrics, task.plan.config)
@@ -136,9 +136,9 @@ async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial
         exhibit = exhibit_of(trial, trial.result)
         while due := due_judges(trial, judges):
             for judge_id in due:
-                one = bound[judge_id]
-                text = one.judge.rubric.fill(exhibit)
-                ruling = await ask_judge(one, text, stable_hash({"judge": judge_id, "text": text}))
+                judge = judges_by_id[judge_id]
+                text = judge.judge.rubric.fill(exhibit)
+                ruling = await ask_judge(judge, text, stable_hash({"judge": judge_id, "text": text}))
                 trial = replace(trial, rulings=trial.rulings | {judge_id: ruling})
     return trial, judges, plain(record_of(trial, names))
 
