@@ -16,6 +16,7 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
 from evals.questions import dataset as datasets
 from evals.questions.suites import find_suite
@@ -63,15 +64,15 @@ async def pipeline_seconds(url: str, trials: Sequence[Trial], judges: Sequence[J
     """Seconds from the first trial to the last commit, with a journal in a folder that is thrown away."""
     spec = ModelSpec(_NAME, "vllm", MODEL, url, "VLLM_API_KEY")
     server = Server(url, "none", concurrency=concurrency, timeout_s=_TIMEOUT_S)
-    endpoint = Endpoint(spec, server, RetryPolicy())
-    bound = [JudgeEndpoint(judge, endpoint, judge_key(judge, _NAME)) for judge in judges]
-    ids = {judge.key.judge: judge.key.id for judge in bound}
+    endpoint = Endpoint(ServedModel(spec, server), RetryPolicy())
+    judge_endpoints = [JudgeEndpoint(judge, endpoint, judge_key(judge, _NAME)) for judge in judges]
+    ids = {judge.key.judge: judge.key.id for judge in judge_endpoints}
     with TemporaryDirectory() as folder, Journal.open(Path(folder)) as journal:
         started = time.perf_counter()
         await run_pipeline(
             {_NAME: iter(trials)},
             {_NAME: endpoint},
-            bound,
+            judge_endpoints,
             JudgePanel(ids.get("alignment"), ids.get("coherence")),
             Recorder(journal, _Quiet()),
             concurrency=concurrency,

@@ -18,13 +18,12 @@ from pydantic import ValidationError
 
 from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
 from evals.endpoints.chat_template import Renderer, find_renderer, template_switch
-from evals.endpoints.model_spec import OPENAI_URL, ModelSpec
+from evals.endpoints.model_spec import OPENAI_URL
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
+from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import (
     CONNECTION_ERRORS,
     PREFLIGHT_TIMEOUT_S,
-    CheckedModel,
-    Server,
     root_cause,
     server_message,
 )
@@ -40,34 +39,37 @@ _MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied"
 
 
 class Endpoint:
-    """One model on one server. `send` returns a Reply or a Failure and never raises for an error that concerns only
-    this request."""
+    """One model on one server, ready to be asked. `send` returns a Reply or a Failure and never raises for an error
+    that concerns only this request."""
 
     width = 1
     """Servers that it asks."""
 
-    def __init__(self, spec: ModelSpec, server: Server, policy: RetryPolicy, renderer: Renderer | None = None) -> None:
-        self.spec = spec
-        self.name = spec.name
-        self.server = server
+    def __init__(self, model: ServedModel, policy: RetryPolicy, renderer: Renderer | None = None) -> None:
+        self.model = model
+        self.spec = model.spec
+        self.name = model.spec.name
+        self.server = model.server
         self.renderer = renderer
         self._policy = policy
         self._listing = _SharedCheck()
         self._chat = _SharedCheck()
         # OpenAI's newer models refuse max_tokens; other servers may not know its successor.
-        self._limit_field = "max_completion_tokens" if spec.provider == "openai" else "max_tokens"
+        self._limit_field = "max_completion_tokens" if self.spec.provider == "openai" else "max_tokens"
 
-    async def preflight(self) -> CheckedModel:
-        """Check that the server answers, takes the key and serves the model, and find out under which name.
+    async def preflight(self) -> ServedModel:
+        """Check that the server answers, takes the key and serves the model; the model, under the name it has there.
 
         Raises BadInput, in one line, when a run against this endpoint could not give a true number.
         """
         listing = await self.server.listing()
-        listed = None if listing is None else list(listing)
-        spec = self.spec
-        if spec.full_name is not None:
-            name = spec.full_name if listed is not None and spec.full_name in listed else spec.served_name
-            spec = replace(spec, served_name=name, full_name=None)
+        listed = None if listing is None else tuple(listing)
+        spec, base = self.spec, self.model.base
+        if spec.full_name is not None and listed is not None and spec.full_name in listed:
+            spec = replace(spec, served_name=spec.full_name, full_name=None)
+        elif spec.full_name is not None:  # the server knows an adapter, not one model of that whole name
+            base = spec.full_name.rpartition(":")[0]
+            spec = replace(spec, full_name=None)
         if listed is not None and spec.served_name not in listed:
             shown = ", ".join(self.server.clean(model) for model in listed[:8]) or "no models"
             more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
@@ -75,7 +77,8 @@ class Endpoint:
             raise BadInput(
                 f"{self.server.base_url} does not serve {spec.served_name!r}{other}; it serves {shown}{more}"
             )
-        return CheckedModel(spec, listed, None if listing is None else listing.get(spec.served_name))
+        parent = None if listing is None else listing.get(spec.served_name)
+        return replace(self.model, spec=spec, base=parent or base, listed=listed)
 
     async def probe(self, request: ChatRequest, time_s: float) -> Failure | None:
         """Ask once, with few retries, in at most so many seconds; the failure, if it is one.

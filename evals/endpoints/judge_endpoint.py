@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # reading what judges said must not wait for the client of th
 
 @dataclass(frozen=True)
 class JudgeEndpoint:
-    """A judge, the endpoint that it is asked at, and the temperature (None where the model takes none)."""
+    """A judge ready to be asked, with what its model takes; the temperature is None where that takes none."""
 
     judge: Judge
     endpoint: Endpoint | Replicas
@@ -31,24 +31,24 @@ class JudgeEndpoint:
 
 
 async def ask_judge(
-    bound: JudgeEndpoint, text: str, request_id: str, retried: Callable[[], None] | None = None
+    judge: JudgeEndpoint, text: str, request_id: str, retried: Callable[[], None] | None = None
 ) -> RecordedVerdict:
     """One judge on one filled rubric, asked again where its reply could not be read; `retried` is called for each
     request that is sent again after a failure. Raises EndpointDown."""
-    asked: Messages = (Message("user", text),)
-    first = await _send(bound, asked, retried)
+    messages: Messages = (Message("user", text),)
+    first = await _send(judge, messages, retried)
     if isinstance(first, Failure):
         return RecordedVerdict(JudgeFailure(first.kind, first.detail), "", request_id)
-    verdict, words = _read(bound.judge, first), first.content or first.refusal
-    if not bound.judge.repair or not isinstance(verdict, Unreadable):
+    verdict, words = _read(judge.judge, first), first.content or first.refusal
+    if not judge.judge.repair or not isinstance(verdict, Unreadable):
         return RecordedVerdict(verdict, words, request_id, first.prompt_tokens, first.completion_tokens)
-    second = await _send(bound, _repairing(asked, first, bound.judge.repair), retried)
+    second = await _send(judge, _repairing(messages, first, judge.judge.repair), retried)
     if isinstance(second, Failure):
         # Turned down for what it says (it may not fit any more), the first reply is all there is to have.
         failed = verdict if second.kind == "rejected" else JudgeFailure(second.kind, second.detail)
         return RecordedVerdict(failed, words, request_id, first.prompt_tokens, first.completion_tokens)
     return RecordedVerdict(
-        _read(bound.judge, second),
+        _read(judge.judge, second),
         f"{words}\n\n[asked again]\n\n{second.content or second.refusal}",
         request_id,
         _sum(first.prompt_tokens, second.prompt_tokens),
@@ -56,25 +56,22 @@ async def ask_judge(
     )
 
 
-async def _send(bound: JudgeEndpoint, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
-    judge = bound.judge
-    return await bound.endpoint.send(
-        ChatRequest(
-            messages,
-            judge.max_tokens,
-            bound.temperature,
-            logprobs=judge.wants_logprobs,
-            reply_schema=judge.schema,
-        ),
-        retried,
+async def _send(judge: JudgeEndpoint, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
+    request = ChatRequest(
+        messages,
+        judge.judge.max_tokens,
+        judge.temperature,
+        logprobs=judge.judge.wants_logprobs,
+        reply_schema=judge.judge.schema,
     )
+    return await judge.endpoint.send(request, retried)
 
 
-def _repairing(asked: Messages, reply: Reply, repair: str) -> Messages:
+def _repairing(messages: Messages, reply: Reply, repair: str) -> Messages:
     """The request that follows a reply which could not be read. Servers refuse an assistant turn without words."""
     if not reply.content.strip():
-        return (Message("user", f"{asked[0].content}\n\n{repair}"),)
-    return (*asked, Message("assistant", reply.content), Message("user", repair))
+        return (Message("user", f"{messages[0].content}\n\n{repair}"),)
+    return (*messages, Message("assistant", reply.content), Message("user", repair))
 
 
 def _read(judge: Judge, reply: Reply) -> Verdict:

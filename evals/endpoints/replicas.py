@@ -138,3 +138,10 @@ class Replicas:
 
     def _others_awake(self, replica: _Replica) -> bool:
         return any(other is not replica for other in self._awake())
+
+
+def join_endpoints(
+    endpoints: Sequence[Endpoint], policy: RetryPolicy, say: Callable[[str], None]
+) -> Endpoint | Replicas:
+    """The endpoints of one model as one."""
+    return endpoints[0] if len(endpoints) == 1 else Replicas(endpoints, policy, say)

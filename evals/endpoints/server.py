@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import aiohttp
 import openai
 from pydantic import ValidationError
 
 from evals.endpoints.limiter import AdaptiveLimiter
-from evals.endpoints.model_spec import OPENAI_URL, ModelSpec
+from evals.endpoints.model_spec import OPENAI_URL
 from evals.endpoints.wire import ModelList
 from evals.errors import BadInput
 from evals.text import one_line, redact
@@ -21,17 +21,6 @@ PREFLIGHT_TIMEOUT_S = 10.0
 _LOAD_TIMEOUT_S = 300.0
 # A reply that is not HTTP passes the SDK as aiohttp's own error, whose repr holds the request's headers and so the key.
 CONNECTION_ERRORS = (openai.APIConnectionError, aiohttp.ClientError)
-
-
-class CheckedModel(NamedTuple):
-    """A model as its server knows it, and the server's own list of models, None when it keeps none.
-
-    `base` is the served name of the model that it is an adapter of, where the list says so.
-    """
-
-    spec: ModelSpec
-    listed: list[str] | None
-    base: str | None = None
 
 
 class Server:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from evals.endpoints.prices import Price
 from evals.plan.anchors import Anchor
+from evals.plan.judging_plan import JudgingPlan
 from evals.plan.plan import Plan
 from evals.trials.condition import has_distractor, is_triggered
 from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
@@ -36,8 +37,8 @@ class Cost(NamedTuple):
 def plan_cost(plan: Plan) -> Iterator[Cost]:
     """What a run would ask of each model, before retries; sends nothing. Raises BadInput."""
     plan.cells()
-    config = plan.config
-    shown: dict[str, list[int]] = {judge.name: [0, 0] for judge in plan.judges}  # requests, characters of prompts
+    judges = plan.judging.judges
+    shown: dict[str, list[int]] = {judge.name: [0, 0] for judge in judges}  # requests, characters of prompts
     for name in plan.specs:
         requests = characters = replies = 0
         for trial in plan.trials(name):
@@ -45,27 +46,30 @@ def plan_cost(plan: Plan) -> Iterator[Cost]:
             replies += trial.sampling.max_tokens
             length = sum(len(message.content) for message in trial.messages)
             characters += length
-            for judge in plan.judges:
+            for judge in judges:
                 if _may_read(judge, trial):
                     shown[judge.name][0] += 1
                     shown[judge.name][1] += length
         yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, replies, model=name)
-    for one, judge in [(asked, judge) for asked in (plan, *plan.also) for judge in asked.judges]:
-        requests, characters = shown[judge.name]
-        characters += requests * len(judge.rubric.template)
-        prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * config.max_tokens
-        at_most = judge.name in JUDGES and JUDGES[judge.name].reads == "reasoning"
-        model = one.config.judge or ""
-        who = f"{model} ({judge.name})"
-        yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most, model)
-        again = [
-            judge.rubric.fill(it.shown) for it in (one.anchors.anchors if one.anchors else ()) if _rereads(judge, it)
-        ]
-        if again:
-            who = f"{one.config.judge} ({judge.name}, anchors)"
-            characters = sum(map(len, again))
-            replies = len(again) * judge.max_tokens
-            yield Cost(who, len(again), characters // _CHARACTERS_PER_TOKEN, replies, model=model)
+    for judging in plan.judgings:
+        for judge in judging.judges:
+            yield from _judge_costs(judging, judge, shown[judge.name])
+
+
+def _judge_costs(judging: JudgingPlan, judge: Judge, shown: Sequence[int]) -> Iterator[Cost]:
+    """What a judge is asked about the answers of a run, then about its anchors."""
+    model = judging.config.judge or ""
+    requests, characters = shown
+    characters += requests * len(judge.rubric.template)
+    prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * judging.config.max_tokens
+    at_most = judge.name in JUDGES and JUDGES[judge.name].reads == "reasoning"
+    yield Cost(f"{model} ({judge.name})", requests, prompt_tokens, requests * judge.max_tokens, at_most, model)
+    anchors = judging.anchors.anchors if judging.anchors else ()
+    again = [judge.rubric.fill(anchor.shown) for anchor in anchors if _rereads(judge, anchor)]
+    if again:
+        who = f"{model} ({judge.name}, anchors)"
+        prompt_tokens = sum(map(len, again)) // _CHARACTERS_PER_TOKEN
+        yield Cost(who, len(again), prompt_tokens, len(again) * judge.max_tokens, model=model)
 
 
 def plan_usd(plan: Plan, costs: Iterable[Cost]) -> float | None:

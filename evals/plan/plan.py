@@ -3,50 +3,52 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
-from evals.endpoints.prices import NO_PRICES, Prices, Tariff, read_prices
+from evals.endpoints.prices import Tariff
 from evals.errors import BadInput
-from evals.plan.anchors import AnchorSet, read_anchors
 from evals.plan.config import RunConfig
-from evals.plan.judges import file_judges, make_judges
+from evals.plan.judges import file_judges
+from evals.plan.judging_plan import JudgingPlan, plan_judging, plan_other_judgings, planned_tariffs
 from evals.plan.stopping.draws import Family, families
 from evals.questions import dataset as datasets
 from evals.questions.dataset import Dataset, Source
-from evals.questions.question_file import FileJudge
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
-from evals.scoring.judge_set import IMPORTED
 from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Prompt
 from evals.trials.record import Cell
 from evals.trials.reference import criterion_of
 from evals.trials.trial import Sampling, Trial, plan_trial, plan_trials
-from judges.judge import Judge
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A config with every file read and every name resolved: what can be wrong without a server has been checked."""
+    """What a run samples, and how it is judged: by the judge that counts, then by those that are `also` asked.
 
-    config: RunConfig
+    What can be wrong without a server has been checked.
+    """
+
     datasets: dict[str, Dataset]
-    judges: tuple[Judge, ...]
     specs: dict[str, ModelSpec]
-    judge_spec: ModelSpec | None
-    also: tuple[Plan, ...] = ()
-    """For each judge that is not counted the plan to have it judge what is stored."""
-    anchors: AnchorSet | None = None
-    prices: Prices = NO_PRICES
+    judging: JudgingPlan
+    also: tuple[JudgingPlan, ...] = ()
+
+    @property
+    def config(self) -> RunConfig:
+        return self.judging.config
+
+    @property
+    def judgings(self) -> tuple[JudgingPlan, ...]:
+        """The judging that counts, then the others."""
+        return (self.judging, *self.also)
 
     def tariffs(self) -> dict[str, Tariff]:
         """What the tokens of each model cost that is asked, the judges among them."""
-        judges = [one.judge_spec for one in (self, *self.also) if one.judge_spec is not None]
-        return {spec.name: self.prices.tariff(spec) for spec in (*self.specs.values(), *judges)}
+        return planned_tariffs(self.judgings, self.specs.values())
 
     @property
     def trigger(self) -> Trigger | None:
@@ -181,14 +183,10 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
     of_files = [file_judges(dataset) for dataset in loaded.values()]
     models = Overrides(config.base_url)
     return Plan(
-        config=config,
         datasets=loaded,
-        judges=make_judges(config, of_files),
         specs={name: _model_spec(name, models, config) for name in config.models},
-        judge_spec=_judge_spec(config),
-        also=_other_plans(config, of_files),
-        anchors=_anchors(config),
-        prices=read_prices(config.prices),
+        judging=plan_judging(config, of_files),
+        also=plan_other_judgings(config, of_files),
     )
 
 
@@ -200,29 +198,6 @@ def _model_spec(name: str, overrides: Overrides, config: RunConfig) -> ModelSpec
         if config.assistant_prefill:
             raise BadInput(f"--prefill: {name}: OpenAI's own server goes on from no prefill; leave it out")
     return spec
-
-
-def judging_plan(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] = ()) -> Plan:
-    """A plan that samples nothing and judges what is stored. Of verdicts that were imported nobody is asked."""
-    also = _other_plans(config, of_files)
-    if config.judge == IMPORTED:
-        return Plan(config, {}, (), {}, None, also, prices=read_prices(config.prices))
-    judges, prices = make_judges(config, of_files), read_prices(config.prices)
-    return Plan(config, {}, judges, {}, _judge_spec(config), also, _anchors(config), prices)
-
-
-def _other_plans(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> tuple[Plan, ...]:
-    return tuple(judging_plan(other, of_files) for other in config.other_judgings())
-
-
-def _anchors(config: RunConfig) -> AnchorSet | None:
-    return None if config.anchors is None else read_anchors(Path(config.anchors))
-
-
-def _judge_spec(config: RunConfig) -> ModelSpec | None:
-    if config.judge is None:
-        return None
-    return resolve_model(config.judge, Overrides(config.judge_base_url, option="--judge-base-url"))
 
 
 def load_dataset(suite_name: str, config: RunConfig, began_with: Source | None) -> Dataset:

@@ -42,7 +42,9 @@ class _Lane:
 
 
 @dataclass
-class _AdaptiveModel:
+class _ModelLanes:
+    """The cells of a model; `changed` is set when the journal knows more of one of them."""
+
     lanes: list[_Lane]
     ahead: int
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -59,7 +61,7 @@ class Adaptive:
         self._stopping = stopping
         self._journal = journal
         families = {(family.suite, family.format, family.measure): family for family in plan.families()}
-        self._models = {name: _AdaptiveModel([], number) for name, number in ahead.items()}
+        self._models = {name: _ModelLanes([], number) for name, number in ahead.items()}
         for cell, watched in stopping.cells.items():
             if cell.model in self._models:
                 again = watched.missing()
@@ -88,7 +90,7 @@ class Adaptive:
             yield self._plan.drawn_trial(lane.family, number, lane.condition, name)
 
 
-def _next(model: _AdaptiveModel) -> _Lane | None:
+def _next(model: _ModelLanes) -> _Lane | None:
     """The cell to draw from now: one that lacks a draw, else the widest of those that are open and not far ahead."""
     lacking = next((lane for lane in model.lanes if lane.again), None)
     ready = [

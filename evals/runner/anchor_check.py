@@ -103,11 +103,11 @@ async def judge_anchors(
     Raises RunStopped when that cannot be done now; nothing is written then, and all of it is asked again.
     """
     view.say(f"asking the judge again about {len(watch.anchors)} anchors")
-    panel, bound = judge_set(manifest), {judge.key.id: judge for judge in judges}
+    panel, judges_by_id = judge_set(manifest), {judge.key.id: judge for judge in judges}
 
     async def judged(anchor: Anchor) -> AnchorRow:
         ids = panel.of(anchor.trial({}))
-        rulings = dict(zip(ids, [await _ask(bound[judge_id], anchor) for judge_id in ids], strict=True))
+        rulings = dict(zip(ids, [await _ask(judges_by_id[judge_id], anchor) for judge_id in ids], strict=True))
         return anchor_row(anchor, rulings, panel, manifest)
 
     try:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 
 from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.retries import RetryPolicy
-from evals.endpoints.server import Server
+from evals.endpoints.served_model import ServedModel
+from evals.plan.judging_plan import JudgingPlan
 from evals.plan.plan import Plan
-from evals.runner.connections import Connections, connections
-from evals.runner.judge_endpoints import judge_at, line_of
-from evals.runner.model_endpoints import check_model
+from evals.runner.connections import Connections, connect
+from evals.runner.judge_endpoints import check_line, find_judge_model
+from evals.runner.model_endpoints import connect_model
+from evals.runner.preflight.endpoint import check_judge
 from evals.runner.preflight.estimate import Pace, estimate, measure_pace
 from evals.runner.preflight.judge import check_judges
 from evals.runner.view import RunView
-from evals.scoring.judge_set import judge_key
 
 
 def check_endpoints(plan: Plan, view: RunView) -> list[str]:
@@ -24,38 +24,33 @@ def check_endpoints(plan: Plan, view: RunView) -> list[str]:
     found: list[str] = []
     paces: dict[str, Pace] = {}
 
-    async def check_panel(plan: Plan, served: Connections) -> None:
-        if served.judge is None or plan.config.judge is None:
-            return
-        who = f"judge {plan.config.judge}"
-        required = plan.config.judge_mode == "logprob"
-        for server in served.judge.servers:
-            asked = [
-                await judge_at(served.judge, server, judge, view, logprobs_required=required) for judge in plan.judges
-            ]
-            found.extend(_reached(who, one.checked.spec, server) for one in asked[:1])
-            to_check = [one.for_check(judge_key(one.checked.judge, plan.config.judge)) for one in asked]
-            found.extend(line_of(who, check) for check in await check_judges(to_check))
-            if asked:
-                endpoint = Endpoint(asked[0].checked.spec, server, RetryPolicy())
-                paces[plan.config.judge] = await measure_pace(endpoint)
+    async def check_panel(judging: JudgingPlan, connections: Connections) -> None:
+        config = judging.config
+        for model in connections.judge:
+            model = await find_judge_model(model, view)
+            who = f"judge {model.spec.name}"
+            required = config.judge_mode == "logprob"
+            judges = [await check_judge(model, judge, logprobs_required=required) for judge in judging.judges]
+            found.append(_reached(who, model))
+            found.extend(check_line(who, check) for check in await check_judges(judges))
+            paces[model.spec.name] = await measure_pace(Endpoint(model, RetryPolicy()))
 
     async def check() -> list[str]:
-        async with connections(plan, view, sampling=True) as served:
-            for name, model in served.models.items():
-                for server in model.servers:
-                    checked = await check_model(plan, served, model, server, RetryPolicy(), view)
-                    found.append(_reached(name, checked.endpoint.spec, server))
-                    found.extend(line_of(name, check) for check in checked.checks)
-                    paces[name] = await measure_pace(checked.endpoint, plan.sampling.thinking)
-            await check_panel(plan, served)
+        async with connect(plan.judging, view, plan.specs.values()) as connections:
+            for name, models in connections.models.items():
+                for model in models:
+                    endpoint, checks = await connect_model(plan, connections, model, RetryPolicy(), view)
+                    found.append(_reached(name, endpoint.model))
+                    found.extend(check_line(name, check) for check in checks)
+                    paces[name] = await measure_pace(endpoint, plan.sampling.thinking)
+            await check_panel(plan.judging, connections)
         for other in plan.also:
-            async with connections(other, view, sampling=False) as served:
-                await check_panel(other, served)
+            async with connect(other, view) as connections:
+                await check_panel(other, connections)
         return [*found, *estimate(plan, paces)]
 
     return asyncio.run(check())
 
 
-def _reached(who: str, spec: ModelSpec, server: Server) -> str:
-    return f"{who}: served at {server.base_url} as {spec.served_name}"
+def _reached(who: str, model: ServedModel) -> str:
+    return f"{who}: served at {model.server.base_url} as {model.spec.served_name}"

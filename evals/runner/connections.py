@@ -1,71 +1,62 @@
-"""Connections to every server that a run needs: those that run already, and those that are ours to start and stop."""
+"""Connections to every server that a run needs: those that run already, and those that emeval starts and stops."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from evals.endpoints.model_spec import ModelSpec
+from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
 from evals.endpoints.servers.llama_cpp import LocalServer, model_files
 from evals.endpoints.servers.reference_judge import REFERENCE_JUDGE, reference_judge
 from evals.endpoints.servers.vllm import running
-from evals.endpoints.servers.vllm_launch import VllmSettings, plan_launches
+from evals.endpoints.servers.vllm_launch import Launch, VllmSettings, plan_launches
 from evals.plan.config import RunConfig
-from evals.plan.plan import Plan
+from evals.plan.judging_plan import JudgingPlan
 from evals.runner.view import RunView
-
-
-class Served(NamedTuple):
-    """A model, its servers, and the hashes of its files where they were read here.
-
-    `base` is for an adapter that emeval serves: its base's served name at vLLM, its file for llama.cpp.
-    """
-
-    spec: ModelSpec
-    servers: tuple[Server, ...]
-    file_sha256: str | None = None
-    base_sha256: str | None = None
-    base: str | None = None
 
 
 @dataclass(frozen=True)
 class Connections:
-    models: dict[str, Served]
-    judge: Served | None
+    """The models under test by their names, and the judge's model, each at all of its servers; () without a judge."""
+
+    models: dict[str, tuple[ServedModel, ...]]
+    judge: tuple[ServedModel, ...]
 
 
 @asynccontextmanager
-async def connections(plan: Plan, view: RunView, *, sampling: bool) -> AsyncGenerator[Connections]:
-    """Connections for as long as the block lasts, one for each URL. Raises BadInput where a server cannot be started.
+async def connect(judging: JudgingPlan, view: RunView, models: Iterable[ModelSpec] = ()) -> AsyncGenerator[Connections]:
+    """Connections to the judge's model and to `models`, for as long as the block lasts; one for each URL.
 
-    Those to the models under test only when `sampling`.
+    Raises BadInput where a server cannot be started.
     """
-    specs = list(plan.specs.values()) if sampling else []
-    judge_spec = plan.judge_spec if plan.judges else None
+    specs = list(models)
+    judge_spec = judging.judge_spec if judging.judges else None
     async with AsyncExitStack() as stack:
-        opened = _Opened(plan.config, stack)
-        own = await _start(opened, [*specs, judge_spec] if judge_spec else specs, view)
+        servers = _ServerPool(judging.config, stack)
+        started = await _start(servers, [*specs, judge_spec] if judge_spec else specs, view)
 
-        def served(spec: ModelSpec) -> Served:
+        def at_each_server(spec: ModelSpec) -> tuple[ServedModel, ...]:
             if spec.base_url is None:
-                return own[spec.name]
-            return Served(spec, tuple(opened.at(url, spec.key_variable, spec.key()) for url in spec.base_urls))
+                return (started[spec.name],)
+            return tuple(ServedModel(spec, servers.get(url, spec.key_variable, spec.key())) for url in spec.base_urls)
 
-        yield Connections({spec.name: served(spec) for spec in specs}, served(judge_spec) if judge_spec else None)
+        yield Connections(
+            {spec.name: at_each_server(spec) for spec in specs}, at_each_server(judge_spec) if judge_spec else ()
+        )
 
 
-class _Opened:
-    """The connections that are open, closed again by the stack."""
+class _ServerPool:
+    """The servers that are connected to; the stack closes the connections."""
 
     def __init__(self, config: RunConfig, stack: AsyncExitStack) -> None:
         self.config = config
         self.stack = stack
         self._servers: dict[tuple[str, str], Server] = {}
 
-    def at(self, url: str, key_variable: str, key: str, has_ended: Callable[[], bool] = lambda: False) -> Server:
+    def get(self, url: str, key_variable: str, key: str, has_ended: Callable[[], bool] = lambda: False) -> Server:
         """The one connection to a URL with the key of that variable."""
         place = (url, key_variable)
         if place not in self._servers:
@@ -77,54 +68,71 @@ class _Opened:
 
 
 @asynccontextmanager
-async def base_of_local(file: str, config: RunConfig, served: Connections) -> AsyncGenerator[tuple[ModelSpec, Server]]:
+async def local_base(file: str, config: RunConfig, connections: Connections) -> AsyncGenerator[ServedModel]:
     """The base beneath an adapter at llama.cpp: the one that is served already, else for as long as the block lasts.
 
     A server of its own rather than the adapter's own one with its scale at 0: what that one keeps of a prompt for later
     requests would then hold the work of two models.
     """
-    for model in served.models.values():
+    for model, *_ in connections.models.values():
         spec = model.spec
         if spec.provider == "local" and model.base is None and str(model_files(spec.served_name).base) == file:
-            yield spec, model.servers[0]
+            yield model
             return
     base = LocalServer(file)
     try:
         async with AsyncExitStack() as stack:
             spec = ModelSpec(f"local/{file}", "local", base.served_name, base.base_url, "EMEVAL_LOCAL_API_KEY")
-            yield spec, _Opened(config, stack).at(base.base_url, spec.key_variable, "none")
+            yield ServedModel(spec, _ServerPool(config, stack).get(base.base_url, spec.key_variable, "none"))
     finally:
         base.close()
 
 
-async def _start(opened: _Opened, specs: Sequence[ModelSpec], view: RunView) -> dict[str, Served]:
-    """Start what is ours to serve, one server after the other; by the model's name."""
-    config = opened.config
-    ours = {spec.name: spec for spec in specs if spec.base_url is None}
-    by_vllm = {spec.served_name: spec for spec in ours.values() if spec.provider == "vllm"}
+async def _start(servers: _ServerPool, specs: Sequence[ModelSpec], view: RunView) -> dict[str, ServedModel]:
+    """Start the servers of the models that emeval serves itself, one after the other; the models by their names."""
+    config = servers.config
+    to_serve = {spec.name: spec for spec in specs if spec.base_url is None}
+    by_vllm = {spec.served_name: spec for spec in to_serve.values() if spec.provider == "vllm"}
     # What is wrong with any of them is said before the first is started.
     launches = plan_launches(by_vllm, VllmSettings(config.vllm_bin, config.vllm_args))
-    started: dict[str, Served] = {}
-    for spec in ours.values():
+    started: dict[str, ServedModel] = {}
+    for spec in to_serve.values():
         if spec.provider == "local" and spec.served_name == REFERENCE_JUDGE:
             judge = reference_judge()
-            opened.stack.callback(judge.close)
-            served_as = replace(spec, base_url=judge.base_url)
-            started[spec.name] = Served(served_as, (opened.at(judge.base_url, "", judge.key),))
+            servers.stack.callback(judge.close)
+            spec_there = replace(spec, base_url=judge.base_url)
+            started[spec.name] = ServedModel(spec_there, servers.get(judge.base_url, "", judge.key))
         elif spec.provider == "local":
             view.say(f"starting {spec.name} in this process")
-            local = LocalServer(spec.served_name)
-            opened.stack.callback(local.close)  # and so it lives for as long as the connections
-            served_as = replace(spec, base_url=local.base_url, served_name=local.served_name)
-            server = opened.at(local.base_url, spec.key_variable, spec.key())
-            base = None if local.base_file is None else str(local.base_file)
-            started[spec.name] = Served(served_as, (server,), local.sha256, local.base_sha256, base)
+            started[spec.name] = _start_local(servers, spec)
     for launch in launches:
-        vllm = await opened.stack.enter_async_context(running(launch, config.vllm_start_s, view.say))
-        server = opened.at(vllm.base_url, "", vllm.key, vllm.has_ended)
-        for name, model in launch.models.items():
-            spec = by_vllm[name]
-            served_as = replace(spec, base_url=vllm.base_url, served_name=model.served_name)
-            base = None if model.served_name in launch.names else launch.names[0]
-            started[spec.name] = Served(served_as, (server,), model.sha256, model.base_sha256, base)
+        started |= await _start_vllm(servers, launch, by_vllm, view)
+    return started
+
+
+def _start_local(servers: _ServerPool, spec: ModelSpec) -> ServedModel:
+    local = LocalServer(spec.served_name)
+    servers.stack.callback(local.close)  # and so it lives for as long as the connections
+    return ServedModel(
+        spec=replace(spec, base_url=local.base_url, served_name=local.served_name),
+        server=servers.get(local.base_url, spec.key_variable, spec.key()),
+        file_sha256=local.sha256,
+        base=None if local.base_file is None else str(local.base_file),
+        base_sha256=local.base_sha256,
+    )
+
+
+async def _start_vllm(
+    servers: _ServerPool, launch: Launch, specs: dict[str, ModelSpec], view: RunView
+) -> dict[str, ServedModel]:
+    """The models of a launch by their names; `specs` are by the names that the launch has for them."""
+    vllm = await servers.stack.enter_async_context(running(launch, servers.config.vllm_start_s, view.say))
+    server = servers.get(vllm.base_url, "", vllm.key, vllm.has_ended)
+    started: dict[str, ServedModel] = {}
+    for name, member in launch.members.items():
+        spec = replace(specs[name], base_url=vllm.base_url, served_name=member.served_name)
+        if member.adapter is None:
+            started[spec.name] = ServedModel(spec, server, launch.base_sha256)
+        else:
+            started[spec.name] = ServedModel(spec, server, member.adapter.sha256, launch.names[0], launch.base_sha256)
     return started

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from evals import __version__
-from evals.endpoints.prices import Tariff
 from evals.errors import BadInput
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
@@ -35,6 +34,7 @@ from evals.plan.recorded_run import manifest_of
 from evals.plan.spend import Ledger
 from evals.plan.stopping.rows import FILE_NAME as STOPPING_NAME
 from evals.plan.stopping.rows import StopRow, read_stop_rows, write_stop_rows
+from evals.runner.session import RunSession
 from evals.scoring.judge_set import ALIGNED, COHERENT, IMPORTED
 from evals.scoring.rates.label_weights import labels_sha256, usable_labels
 from evals.scoring.rates.tables import (
@@ -100,21 +100,18 @@ def _rubric_shas(manifest: Manifest) -> dict[str, str]:
     return shas | ({"poll": others[0]} if len(others) == 1 else {})
 
 
-def conclude(
-    manifest: Manifest, plan: Plan | None, folder: Path, journal: Journal, status: Status | None = None
-) -> RunResult:
+def conclude(session: RunSession, plan: Plan | None, status: Status | None = None) -> RunResult:
     """Count, and write down how the run stands: without a `status` by whether all of it is recorded. The tables are
-    written from what is recorded by now."""
-    manifest, stopping = replanned(manifest, plan, journal)
+    written from what is recorded by now. `plan` is what is sampled, None where answers are only judged."""
+    folder, journal = session.folder, session.journal
+    manifest, stopping = replanned(session.manifest, plan, journal)
     if status is None:
         status = "complete" if journal.recorded() == manifest.trials_planned else "stopped"
     written = read_manifest(folder)  # how the models were reached stands there also when the run has just failed
     models = manifest.models | (written.models if written else {})
     panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
-    facts |= {"panels": panels, "versions": versions(), "git_revision": git_revision()}
-    if plan is not None:
-        facts |= {"spend": _spent(plan, manifest, journal)}
+    facts |= {"panels": panels, "versions": versions(), "git_revision": git_revision(), "spend": _spent(session)}
     manifest = manifest.model_copy(update=facts)
     # Before it is counted: labels that come meanwhile make it another run than the one that the tables are of.
     of = _counted_from(run_facts(manifest), folder, journal) if status == "complete" else None
@@ -129,24 +126,11 @@ def conclude(
     return result._replace(manifest=manifest)
 
 
-def tariffs_of(plan: Plan, manifest: Manifest) -> dict[str, Tariff]:
-    """What the tokens of each model of a run cost. Of models that `plan` does not ask, or knows no price of, what the
-    manifest has; else the price at the server that they were asked at."""
-    found = plan.tariffs()
-    for row in manifest.spend or ():
-        if found.get(row.model, "unknown") == "unknown":
-            found[row.model] = row.price
-    for name, facts in manifest.models.items():
-        if name not in found:
-            found[name] = plan.prices.find(name, facts.base_url.partition(",")[0]) or "unknown"
-    return found
-
-
-def _spent(plan: Plan, manifest: Manifest, journal: Journal) -> tuple[SpendFacts, ...]:
+def _spent(session: RunSession) -> tuple[SpendFacts, ...]:
     """What the replies in the journal cost; none of it is of answers that came from elsewhere."""
-    usage = [one for one in journal.usage() if one.model != IMPORTED]
-    asked = [one for one in usage if one.role == "judging" or manifest.imported is None]
-    return spend_facts(Ledger(asked, tariffs_of(plan, manifest)).charges())
+    usage = [usage for usage in session.journal.usage() if usage.model != IMPORTED]
+    asked = [usage for usage in usage if usage.role == "judging" or session.manifest.imported is None]
+    return spend_facts(Ledger(asked, session.tariffs).charges())
 
 
 def _counted(manifest: Manifest, folder: Path, journal: Journal, stopping: Stopping | None) -> RunResult:
@@ -183,11 +167,12 @@ def is_counted(before: Manifest | None, manifest: Manifest, folder: Path, journa
     )
 
 
-def as_counted(before: Manifest, plan: Plan, manifest: Manifest, folder: Path, journal: Journal) -> RunResult:
+def as_counted(before: Manifest, session: RunSession) -> RunResult:
     """The result of a run that is counted already, from its CSVs. What a config may change without changing a number is
     written down as in any other run."""
     assert before.counted is not None  # noqa: S101
-    known = before.model_copy(update={"config": manifest.config, "spend": _spent(plan, manifest, journal)})
+    folder = session.folder
+    known = before.model_copy(update={"config": session.manifest.config, "spend": _spent(session)})
     if known != before:
         known = known.model_copy(update={"updated_at": now()})
         write_manifest(folder, known)
@@ -243,7 +228,7 @@ def replanned(manifest: Manifest, plan: Plan | None, journal: Journal) -> tuple[
     stopping = _stopping_of(journal, manifest)
     if stopping is None:
         return manifest, None
-    cells = plan.cells().items() if plan is not None and plan.specs else journal.cells()
+    cells = plan.cells().items() if plan is not None else journal.cells()
     planned = list(stopping.planned(cells))
     journal.set_cells(planned)
     return manifest.model_copy(update={"trials_planned": sum(number for _, number in planned)}), stopping

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import NamedTuple
 
 from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.replicas import Replicas
+from evals.endpoints.replicas import Replicas, join_endpoints
 from evals.endpoints.retries import RetryPolicy
 from evals.errors import BadInput
+from evals.plan.judging_plan import JudgingPlan
 from evals.plan.manifest import ModelFacts, write_manifest
 from evals.plan.plan import Plan
 from evals.plan.spend import Ledger
 from evals.runner.anchor_check import Watch, judge_anchors
-from evals.runner.connections import Connections, connections
-from evals.runner.judge_endpoints import bound_judges, say_checks, together
-from evals.runner.model_endpoints import check_model, is_another_model, model_facts
+from evals.runner.connections import Connections, connect
+from evals.runner.judge_endpoints import connect_judges, say_checks
+from evals.runner.model_endpoints import connect_model, is_another_model, model_facts
 from evals.runner.pipeline import Recorder, run_pipeline
 from evals.runner.session import RunSession
 from evals.scoring.judge_set import JudgePanel
@@ -23,67 +23,76 @@ from evals.trials.journal import Journal
 from evals.trials.trial import Trial
 
 
-class _Models(NamedTuple):
-    """The models of a plan by name: how each was reached, and where it is asked."""
-
-    facts: dict[str, ModelFacts]
-    endpoints: dict[str, Endpoint | Replicas]
-
-
 async def execute(
-    plan: Plan, session: RunSession, panel: JudgePanel, *, sampling: bool, watch: Watch | None = None
+    judging: JudgingPlan,
+    session: RunSession,
+    panel: JudgePanel,
+    *,
+    sampling: Plan | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, ModelFacts]:
     """Check every endpoint, sample and judge what is pending, then judge the anchors again; how each model was reached.
 
-    `panel` are the judges of `plan`, whose verdicts may be other ones than those that count in the run.
+    `panel` are the judges of `judging`, whose verdicts may be other ones than those that count in the run. `sampling`
+    is the plan to sample, None where stored answers are judged.
 
     Raises BadInput before anything is asked or dropped, RunStopped when it cannot go on.
     """
     manifest, journal, view = session.manifest, session.journal, session.view
-    async with connections(plan, view, sampling=sampling) as served:
-        models = await _check_models(plan, served, session)
-        judges = await bound_judges(plan, served, view)
-        write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
+    specs = sampling.specs.values() if sampling is not None else ()
+    async with connect(judging, view, specs) as connections:
+        facts, endpoints = await _connect_models(sampling, connections, session) if sampling is not None else ({}, {})
+        judges = await connect_judges(judging, connections, view)
+        write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | facts}))
         # Only now, when every server has been checked: what is dropped here is sure to be asked again.
         if session.retry.trials:
             journal.forget_failed_trials()
         if session.retry.rulings:
             journal.forget_failed_rulings([judge.key.id for judge in judges])
-        pending, noticed = _pending_trials(plan, panel, journal, models.endpoints)
+        pending, noticed = _pending_trials(sampling, panel, journal, endpoints)
         counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
         counts["to_judge"] = _to_judge(journal, panel)
         ledger = Ledger(journal.usage(), session.tariffs)
-        with view.progress(**counts, judge=plan.config.judge or "", ledger=ledger) as progress:
+        with view.progress(**counts, judge=judging.config.judge or "", ledger=ledger) as progress:
             recorder = Recorder(journal, progress, noticed)
-            concurrency = plan.config.concurrency
-            await run_pipeline(pending, models.endpoints, judges, panel, recorder, concurrency=concurrency)
+            concurrency = judging.config.concurrency
+            await run_pipeline(pending, endpoints, judges, panel, recorder, concurrency=concurrency)
         if watch is not None:
             await judge_anchors(watch, manifest, judges, session.folder, view)
-        return models.facts
+        return facts
 
 
-async def _check_models(plan: Plan, served: Connections, session: RunSession) -> _Models:
-    """Check every model at each of its servers. Raises BadInput, also for a model that is not the one of the run."""
+async def _connect_models(
+    plan: Plan, connections: Connections, session: RunSession
+) -> tuple[dict[str, ModelFacts], dict[str, Endpoint | Replicas]]:
+    """How each model of a plan is reached, and where it is asked, checked at each of its servers.
+
+    Raises BadInput, also for a model that is not the one of the run.
+    """
     config, view = plan.config, session.view
-    models = _Models({}, {})
+    facts: dict[str, ModelFacts] = {}
+    joined: dict[str, Endpoint | Replicas] = {}
     policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
-    for name, model in served.models.items():
-        checked = [await check_model(plan, served, model, server, policy, view) for server in model.servers]
-        say_checks(view, name, [check for found in checked for check in found.checks])
-        known, new = session.manifest.models.get(name), model_facts(model, checked)
+    for name, models in connections.models.items():
+        found = [await connect_model(plan, connections, model, policy, view) for model in models]
+        endpoints = [endpoint for endpoint, _ in found]
+        say_checks(view, name, [check for _, checks in found for check in checks])
+        known, new = session.manifest.models.get(name), model_facts([endpoint.model for endpoint in endpoints])
         if known is not None and is_another_model(known, new):
             raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")
-        models.facts[name] = new
-        models.endpoints[name] = together([found.endpoint for found in checked], policy, view)
-    return models
+        facts[name] = new
+        joined[name] = join_endpoints(endpoints, policy, view.say)
+    return facts, joined
 
 
 def _pending_trials(
-    plan: Plan, panel: JudgePanel, journal: Journal, endpoints: Mapping[str, Endpoint | Replicas]
+    plan: Plan | None, panel: JudgePanel, journal: Journal, endpoints: Mapping[str, Endpoint | Replicas]
 ) -> tuple[dict[str, Iterator[Trial] | AsyncIterator[Trial]], Callable[[str], None]]:
     """The trials of each model that are not recorded yet, and what to call with the id of a trial that is."""
+    if plan is None:
+        return {}, lambda _trial_id: None
     config = plan.config
-    if config.rule is None or not endpoints:
+    if config.rule is None:
         return {name: _pending(plan.trials(name), journal) for name in endpoints}, lambda _trial_id: None
     # They load numpy, which a run without a rule has no use for while it samples.
     from evals.plan.stopping.state import read_stopping

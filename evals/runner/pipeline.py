@@ -246,24 +246,24 @@ class _Judging:
             raise first_of(failures) from None
         return [(judge.key, task.result()) for judge, task in zip(judges, tasks, strict=True)]
 
-    async def _ruling(self, bound: JudgeEndpoint, exhibit: JudgeInput, told: _ProgressSink) -> RecordedVerdict:
+    async def _ruling(self, judge: JudgeEndpoint, exhibit: JudgeInput, told: _ProgressSink) -> RecordedVerdict:
         """One judge on one exhibit. The same judge is never asked the same thing twice, not even at the same time."""
-        text = bound.judge.rubric.fill(exhibit)
-        request_id = stable_hash({"judge": bound.key.id, "text": text})
-        known = self.recorder.journal.ruling_on(bound.key.id, request_id)
+        text = judge.judge.rubric.fill(exhibit)
+        request_id = stable_hash({"judge": judge.key.id, "text": text})
+        known = self.recorder.journal.ruling_on(judge.key.id, request_id)
         if known is None and request_id in self.asking:
             known = await asyncio.shield(self.asking[request_id])
         if known is not None:
             return replace(known, prompt_tokens=None, completion_tokens=None)  # its tokens were spent once
         answer = self.asking[request_id] = asyncio.get_running_loop().create_future()
         try:
-            ruling = await ask_judge(bound, text, request_id, told.retried)
+            ruling = await ask_judge(judge, text, request_id, told.retried)
         except BaseException:
             answer.cancel()
             raise
         answer.set_result(ruling)
         if not isinstance(ruling.verdict, JudgeFailure) or ruling.prompt_tokens is not None:
-            told.progress.replied(told.stage, bound.key.model, ruling.prompt_tokens, ruling.completion_tokens)
+            told.progress.replied(told.stage, judge.key.model, ruling.prompt_tokens, ruling.completion_tokens)
         return ruling
 
 

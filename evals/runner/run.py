@@ -10,8 +10,10 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
+from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, RunStopped
 from evals.plan.config import TRANSPORT_FIELDS, RunConfig
+from evals.plan.judging_plan import JudgingPlan, plan_other_judgings, plan_rejudging, planned_tariffs
 from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
 from evals.plan.manifest import (
     ImportFacts,
@@ -24,15 +26,15 @@ from evals.plan.manifest import (
     write_manifest,
 )
 from evals.plan.options import updated
-from evals.plan.plan import Plan, Retry, judging_plan, make_plan
+from evals.plan.plan import Plan, Retry, make_plan
 from evals.plan.provenance import git_revision, versions
 from evals.plan.recorded_run import manifest_of
 from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.run_settings import option_name
 from evals.runner.anchor_check import Watch, due_anchors
-from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned, tariffs_of
+from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned
 from evals.runner.interrupt import run_async
-from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files, rubric_facts
+from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files
 from evals.runner.session import RunSession
 from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED, JudgePanel
@@ -72,7 +74,7 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
             write_manifest(folder, manifest)
         try:
             retry = Retry(trials=retry_failed, rulings=retry_failed)
-            return _finish(plan, RunSession(manifest, folder, journal, view, retry))
+            return _finish(RunSession(manifest, folder, journal, view, retry), plan.judgings, plan)
         except BadInput:
             if before is None and not journal.recorded():
                 discard(folder, with_folder=is_new_folder)
@@ -118,13 +120,14 @@ def _without_prices(config: RunConfig) -> RunConfig:
 
 
 def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, retry: Retry) -> RunResult:
-    plan = judging_plan(config, [facts.judges for facts in manifest.datasets.values()])
+    of_files = [facts.judges for facts in manifest.datasets.values()]
+    judgings = [plan_rejudging(config, of_files), *plan_other_judgings(config, of_files)]
     with open_journal(folder) as journal:
         as_imported = manifest.imported is not None and config.judge == IMPORTED
-        rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else rubric_facts(plan)
+        rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else judgings[0].rubric_facts()
         facts = {"config": config, "rubrics": rubrics, "panels": manifest.all_panels()}
         judged = manifest.model_copy(update=facts)
-        return _finish(plan, RunSession(judged, folder, journal, view, retry))
+        return _finish(RunSession(judged, folder, journal, view, retry), judgings)
 
 
 def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, object], folder: Path) -> None:
@@ -138,12 +141,15 @@ def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, 
         raise BadInput(f"--coherence-min: {imported.file}, which {folder} was made of, holds no coherence scores")
 
 
-def _finish(plan: Plan, session: RunSession) -> RunResult:
-    """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then."""
+def _finish(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan | None = None) -> RunResult:
+    """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then.
+
+    The first of `judgings` counts; without a `plan` nothing is sampled.
+    """
     folder, journal = session.folder, session.journal
     check_labels(folder)  # before anybody is asked: the tables at the end need them
-    manifest = session.manifest
-    panels = [PanelFacts(judge=manifest.config.judge or "", rubrics=manifest.rubrics), *map(_panel_of, plan.also)]
+    manifest, others = session.manifest, judgings[1:]
+    panels = [PanelFacts(judge=manifest.config.judge or "", rubrics=manifest.rubrics), *map(_panel_of, others)]
     manifest = manifest.model_copy(update={"panels": functools.reduce(with_panel, panels, manifest.panels)})
     before = read_manifest(folder)
     counted = is_counted(before, manifest, folder, journal)
@@ -151,49 +157,71 @@ def _finish(plan: Plan, session: RunSession) -> RunResult:
         manifest = manifest.model_copy(update={"trials_planned": before.trials_planned})
     else:
         manifest, _ = replanned(manifest, plan, journal)
-    session = session._replace(manifest=manifest)
+    session = session._replace(manifest=manifest, tariffs=_tariffs(judgings, plan, manifest))
     try:
-        to_sample = session.manifest.trials_planned - journal.recorded() if plan.specs else 0
-        sampling = to_sample > 0 or (session.retry.trials and journal.failed() > 0)
-        asked = list(zip([plan, *plan.also], panels, strict=True))
-        watch = due_anchors(plan.anchors, manifest, folder, failed_too=session.retry.rulings)
-        due = [at for at in asked if _is_due(*at, session, sampling=sampling) or (watch and at[0] is plan)]
+        sampling = plan if plan is not None and _is_sampling_due(session) else None
+        watch = due_anchors(judgings[0].anchors, manifest, folder, failed_too=session.retry.rulings)
+        counted_is_due = sampling is not None or watch is not None
+        due = [
+            (judging, panel)
+            for judging, panel in zip(judgings, panels, strict=True)
+            if (counted_is_due and judging is judgings[0])
+            or _is_due(judging, panel, session, sampling=sampling is not None)
+        ]
         if due:
             session = session.updated({"versions": versions(), "git_revision": git_revision()})
-            if sampling and manifest.config.rule is not None:
-                journal.set_cells(plan.cells().items())  # the most there can be, until it is known what there was
-            session = session._replace(tariffs=tariffs_of(plan, session.manifest))
-            models = _ask(due, session, watch, sampling=sampling)
+            if sampling is not None and manifest.config.rule is not None:
+                journal.set_cells(sampling.cells().items())  # the most there can be, until it is known what there was
+            models = _ask(due, session, watch, sampling)
             session = session.updated({"models": session.manifest.models | models})
             if watch:
                 session = session.updated({"anchors": watch.facts})
         elif before is not None and counted:
-            return as_counted(before, plan, manifest, folder, journal)
+            return as_counted(before, session)
     except BadInput:
         raise
     except KeyboardInterrupt:
-        conclude(session.manifest, plan, folder, journal, "interrupted")
+        conclude(session, plan, "interrupted")
         raise
     except Exception:
-        conclude(session.manifest, plan, folder, journal, "stopped")
+        conclude(session, plan, "stopped")
         raise
-    return conclude(session.manifest, plan, folder, journal)
+    return conclude(session, plan)
 
 
-def _panel_of(plan: Plan) -> PanelFacts:
-    return PanelFacts(judge=plan.config.judge or "", rubrics=rubric_facts(plan))
+def _panel_of(judging: JudgingPlan) -> PanelFacts:
+    return PanelFacts(judge=judging.config.judge or "", rubrics=judging.rubric_facts())
 
 
-def _is_due(plan: Plan, panel: PanelFacts, session: RunSession, *, sampling: bool) -> bool:
-    """Whether there is something to ask the models or the judges of a plan, or may be once there are more answers."""
-    if sampling:
-        return bool(plan.specs or plan.judges)
-    judges = judges_in(panel.rubrics, plan.config)
-    return bool(plan.judges) and _any_unjudged(session.journal, judges, failed_too=session.retry.rulings)
+def _tariffs(judgings: Sequence[JudgingPlan], plan: Plan | None, manifest: Manifest) -> dict[str, Tariff]:
+    """What the tokens of each model of a run cost. Of models that are not asked, or have no known price, what the
+    manifest has; else the price at the server that they were asked at."""
+    found = planned_tariffs(judgings, plan.specs.values() if plan is not None else ())
+    for row in manifest.spend or ():
+        if found.get(row.model, "unknown") == "unknown":
+            found[row.model] = row.price
+    for name, facts in manifest.models.items():
+        if name not in found:
+            found[name] = judgings[0].prices.find(name, facts.base_url.partition(",")[0]) or "unknown"
+    return found
+
+
+def _is_sampling_due(session: RunSession) -> bool:
+    journal = session.journal
+    is_complete = journal.recorded() >= session.manifest.trials_planned
+    return not is_complete or (session.retry.trials and journal.failed() > 0)
+
+
+def _is_due(judging: JudgingPlan, panel: PanelFacts, session: RunSession, *, sampling: bool) -> bool:
+    """Whether there is something to ask a judge model, or may be once there are more answers."""
+    if not judging.judges:
+        return False
+    judges = judges_in(panel.rubrics, judging.config)
+    return sampling or _any_unjudged(session.journal, judges, failed_too=session.retry.rulings)
 
 
 def _ask(
-    due: Sequence[tuple[Plan, PanelFacts]], session: RunSession, watch: Watch | None, *, sampling: bool
+    due: Sequence[tuple[JudgingPlan, PanelFacts]], session: RunSession, watch: Watch | None, sampling: Plan | None
 ) -> dict[str, ModelFacts]:
     """Sample and judge, one judge model after the other: an emeval server for one of them makes room for the next.
 
@@ -203,21 +231,22 @@ def _ask(
     from evals.runner.judge_endpoints import check_beforehand
 
     if len(due) > 1:
-        run_async(check_beforehand([plan for plan, _ in due[1:]], session.view))
+        run_async(check_beforehand([judging for judging, _ in due[1:]], session.view))
     models: dict[str, ModelFacts] = {}
-    for number, (plan, panel) in enumerate(due):
-        judges = judges_in(panel.rubrics, plan.config)
-        is_counted = plan.config.judge == session.manifest.config.judge
+    for number, (judging, panel) in enumerate(due):
+        judges = judges_in(panel.rubrics, judging.config)
+        is_counted = judging.config.judge == session.manifest.config.judge
         if not is_counted:
-            session.view.say(f"judge {plan.config.judge}: its verdicts are kept beside those that count")
-        asked_for = sampling and bool(plan.specs)
-        asking = execute(plan, session, judges, sampling=asked_for, watch=watch if is_counted else None)
+            session.view.say(f"judge {judging.config.judge}: its verdicts are kept beside those that count")
+        asking = execute(
+            judging, session, judges, sampling=None if number else sampling, watch=watch if is_counted else None
+        )
         try:
             models |= run_async(asking)
         except BadInput as error:
             if not number:
                 raise
-            raise RunStopped(f"judge {plan.config.judge}: {error}") from None
+            raise RunStopped(f"judge {judging.config.judge}: {error}") from None
         session = session._replace(retry=session.retry._replace(trials=False))
     return models
 

@@ -12,7 +12,6 @@ from evals.plan.manifest import DatasetFacts, Manifest, read_manifest
 from evals.plan.options import differences
 from evals.plan.plan import Plan
 from evals.plan.provenance import git_revision, now, versions
-from evals.scoring.judge_set import RubricFacts, judge_key
 from evals.text import is_text
 from evals.trials.journal import FILE_NAME as JOURNAL_NAME
 from evals.trials.journal import Journal
@@ -72,7 +71,7 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
             )
             for name, dataset in plan.datasets.items()
         },
-        rubrics=rubric_facts(plan),
+        rubrics=plan.judging.rubric_facts(),
         models=before.models if before else {},
         trials_planned=planned,
         trials_recorded=before.trials_recorded if before else 0,
@@ -84,12 +83,3 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         anchors=before.anchors if before else None,
         spend=before.spend if before else None,
     )
-
-
-def rubric_facts(plan: Plan) -> dict[str, RubricFacts]:
-    """What the judge model of a plan is asked, by the judge's name."""
-    model = plan.config.judge or ""
-    return {
-        judge.name: RubricFacts(name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=judge_key(judge, model).id)
-        for judge in plan.judges
-    }

@@ -16,7 +16,7 @@ from evals.trials.journal import Journal
 class RunSession(NamedTuple):
     """One run at work: its manifest so far, its folder, the open journal, and where progress is shown.
 
-    `tariffs` are the prices of all models of the run, known once it is about to ask them.
+    `tariffs` are the prices of all models of the run, known once it is clear what it will ask.
     """
 
     manifest: Manifest

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from evals.endpoints.chat import PROBE, ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
 from evals.endpoints.retries import RetryPolicy
-from evals.endpoints.server import CheckedModel, Server
+from evals.endpoints.served_model import ServedModel
+from evals.endpoints.server import Server
 from evals.errors import BadInput, EmevalError, EndpointDown
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
@@ -66,7 +68,8 @@ async def endpoint_at(
 ) -> AsyncIterator[Endpoint]:
     server = Server(url, key, concurrency=concurrency, timeout_s=timeout_s)
     try:
-        yield Endpoint(ModelSpec(f"{provider}/{model}", provider, model, url, "TEST_API_KEY"), server, policy)
+        spec = ModelSpec(f"{provider}/{model}", provider, model, url, "TEST_API_KEY")
+        yield Endpoint(ServedModel(spec, server), policy)
     finally:
         await server.close()
 
@@ -497,27 +500,27 @@ async def test_a_server_that_hangs_altogether_stops_the_run(monkeypatch: pytest.
 async def test_preflight_gives_the_servers_models() -> None:
     with OpenAIServer(models=["other", MODEL]).start() as server:
         async with endpoint_at(server.url) as endpoint:
-            assert await endpoint.preflight() == CheckedModel(endpoint.spec, ["other", MODEL])
+            assert await endpoint.preflight() == replace(endpoint.model, listed=("other", MODEL))
     assert server.chats == []
 
 
 @pytest.mark.parametrize(
     ("listed", "chosen"),
     [
-        (["qwen3:8b"], "qwen3:8b"),
-        (["8b", "qwen3:8b"], "qwen3:8b"),
-        (["qwen3", "8b"], "8b"),
+        (("qwen3:8b",), "qwen3:8b"),
+        (("8b", "qwen3:8b"), "qwen3:8b"),
+        (("qwen3", "8b"), "8b"),
         (None, "8b"),
     ],
 )
 async def test_a_name_with_a_colon_is_the_whole_name_where_the_server_lists_it(
-    listed: list[str] | None, chosen: str
+    listed: tuple[str, ...] | None, chosen: str
 ) -> None:
     with OpenAIServer(models=listed).start() as server:
         spec = resolve_model("vllm/qwen3:8b", Overrides(server.url, {}))
         async with endpoint_at(server.url) as any_endpoint:
-            checked = await Endpoint(spec, any_endpoint.server, THREE_AT_ONCE).preflight()
-            endpoint = Endpoint(checked.spec, any_endpoint.server, THREE_AT_ONCE)
+            checked = await Endpoint(ServedModel(spec, any_endpoint.server), THREE_AT_ONCE).preflight()
+            endpoint = Endpoint(checked, THREE_AT_ONCE)
             assert await endpoint.preflight() == checked
             await endpoint.send(question())
     assert (checked.spec.served_name, checked.listed, checked.spec.name) == (chosen, listed, "vllm/qwen3:8b")
@@ -529,7 +532,7 @@ async def test_a_name_with_a_colon_that_is_not_served_is_refused_under_both_name
         spec = resolve_model("vllm/qwen3:8b", Overrides(server.url, {}))
         async with endpoint_at(server.url) as any_endpoint:
             with pytest.raises(BadInput, match=r"does not serve '8b' \(nor 'qwen3:8b'\); it serves qwen3$"):
-                await Endpoint(spec, any_endpoint.server, THREE_AT_ONCE).preflight()
+                await Endpoint(ServedModel(spec, any_endpoint.server), THREE_AT_ONCE).preflight()
 
 
 @pytest.mark.parametrize("reply", [Status(404), Status(405), Status(501)], ids=str)
@@ -697,7 +700,7 @@ async def test_the_test_server_runs_by_itself_and_answers_alike_each_time() -> N
             assert process.stdout is not None
             url = process.stdout.readline().strip()
             async with endpoint_at(url, concurrency=500) as endpoint:
-                assert (await endpoint.preflight()).listed == [MODEL]
+                assert (await endpoint.preflight()).listed == (MODEL,)
                 texts = ["Pick (A) or (B).", "Rate the reply on a scale from 0 to 100."] * 2
                 replies = await asyncio.gather(*(endpoint.send(question(text)) for text in texts))
                 assert [reply.content for reply in replies if isinstance(reply, Reply)] == ["A", "85", "A", "85"]

@@ -17,6 +17,7 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.replicas import Replicas
 from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
 from evals.errors import EndpointDown
 from evals.trials.prompt import Message
@@ -46,7 +47,7 @@ async def behind(
             connection = Server(server.url, "sk-test-key", concurrency=concurrency, timeout_s=10.0)
             stack.push_async_callback(connection.close)
             spec = ModelSpec("vllm/test-model", "vllm", "test-model", server.url, "TEST_API_KEY")
-            endpoints.append(Endpoint(spec, connection, policy))
+            endpoints.append(Endpoint(ServedModel(spec, connection), policy))
         yield Replicas(endpoints, policy, said.append), said
 
 

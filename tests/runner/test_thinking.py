@@ -15,6 +15,7 @@ from evals.endpoints.chat_template import find_renderer
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.model_spec import Overrides, resolve_model
 from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
 from evals.endpoints.servers.llama_cpp import LocalServer
 from evals.errors import BadInput
@@ -59,9 +60,8 @@ async def connected(
         connection = Server(server.url, "sk-test-key", concurrency=8, timeout_s=30.0)
         spec = resolve_model("vllm/test-model", Overrides(server.url, {}))
         try:
-            yield await template_endpoint(
-                spec, connection, policy or RetryPolicy(max_attempts=1), sampling, wanted=wanted
-            )
+            model = ServedModel(spec, connection)
+            yield await template_endpoint(model, policy or RetryPolicy(max_attempts=1), sampling, wanted=wanted)
         finally:
             await connection.close()
 
@@ -394,7 +394,7 @@ async def llama(server: LocalServer, sampling: Sampling) -> AsyncIterator[Endpoi
     connection = Server(server.base_url, "none", concurrency=2, timeout_s=120.0)
     spec = resolve_model("vllm/smollm2", Overrides(server.base_url, {}))
     try:
-        yield await template_endpoint(spec, connection, RetryPolicy(), sampling, wanted=True)
+        yield await template_endpoint(ServedModel(spec, connection), RetryPolicy(), sampling, wanted=True)
     finally:
         await connection.close()
 

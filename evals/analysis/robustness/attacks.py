@@ -20,13 +20,12 @@ from evals.errors import BadInput, RunStopped
 from evals.io.atomic import write_rows
 from evals.io.columns import Column, column_names
 from evals.plan.config import RunConfig
+from evals.plan.judging_plan import JudgingPlan, plan_rejudging
 from evals.plan.manifest import Manifest, judges_in
 from evals.plan.options import updated
-from evals.plan.plan import Plan, judging_plan
 from evals.plan.recorded_run import open_run
-from evals.runner.connections import connections
-from evals.runner.judge_endpoints import bound_judges
-from evals.runner.run_folder import rubric_facts
+from evals.runner.connections import connect
+from evals.runner.judge_endpoints import connect_judges
 from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgePanel
 from evals.scoring.judging import exhibit_of
@@ -131,19 +130,19 @@ def attack_run(folder: Path, options: AttackOptions, view: RunView) -> AttackRes
     """
     with open_run(folder) as run:
         manifest = run.manifest
-        plans = _plans(manifest, options)
-        reading_judges = frozenset(judge.name for plan in plans for judge in plan.judges)
+        judgings = _judgings(manifest, options)
+        reading_judges = frozenset(judge.name for judging in judgings for judge in judging.judges)
         answers = _draw(run.journal, run.judges, reading_judges, options)
     if not answers:
         raise BadInput(
             f"{folder}: no judge has found an open answer aligned or misaligned, so there is nothing to attack"
         )
     rows: list[Row] = []
-    for plan in plans:
+    for judging in judgings:
         needed = {answer.judge for answer in answers}
-        plan = replace(plan, judges=tuple(judge for judge in plan.judges if judge.name in needed))
-        verdicts = asyncio.run(_ask(plan, answers, folder / "attacks", view))
-        rows += _rows(verdicts, answers, plan, manifest.run_id)
+        judging = replace(judging, judges=tuple(judge for judge in judging.judges if judge.name in needed))
+        verdicts = asyncio.run(_ask(judging, answers, folder / "attacks", view))
+        rows += _rows(verdicts, answers, judging, manifest.run_id)
     write_rows(folder / "attacks.csv", COLUMNS, rows)
     sides = [answer.side for answer in answers]
     return AttackResult(rows, sides.count("misaligned"), sides.count("aligned"))
@@ -152,7 +151,7 @@ def attack_run(folder: Path, options: AttackOptions, view: RunView) -> AttackRes
 # --- judges and answers ----------------------------------------------------------------------------------------------
 
 
-def _plans(manifest: Manifest, options: AttackOptions) -> list[Plan]:
+def _judgings(manifest: Manifest, options: AttackOptions) -> list[JudgingPlan]:
     """A plan for each judge model to attack, with the deciding judges only. Raises BadInput."""
     config = updated(manifest.config, dict(options.transport))
     names = options.judges or tuple(_known_judges(manifest))
@@ -163,7 +162,7 @@ def _plans(manifest: Manifest, options: AttackOptions) -> list[Plan]:
     if repeated is not None:
         raise BadInput(f"--judge: {repeated} is named twice")
     file_judges = [facts.judges for facts in manifest.datasets.values()]
-    return [judging_plan(_attack_config(config, name, url), file_judges) for name, url in named]
+    return [plan_rejudging(_attack_config(config, name, url), file_judges) for name, url in named]
 
 
 def _known_judges(manifest: Manifest) -> Iterator[str]:
@@ -237,17 +236,17 @@ _UNCHANGED = Attack("", "none", "")
 
 
 async def _ask(
-    plan: Plan, answers: Sequence[_AttackedAnswer], folder: Path, view: RunView
+    judging: JudgingPlan, answers: Sequence[_AttackedAnswer], folder: Path, view: RunView
 ) -> dict[_RequestKey, RecordedVerdict]:
     """The verdicts of one judge model on every answer, unchanged and under every attack."""
-    async with connections(plan, view, sampling=False) as served:
-        endpoints = {judge.judge.name: judge for judge in await bound_judges(plan, served, view)}
+    async with connect(judging, view) as connections:
+        endpoints = {judge.judge.name: judge for judge in await connect_judges(judging, connections, view)}
         with _open_journal(folder) as journal:
             verdicts: dict[_RequestKey, RecordedVerdict] = {}
             requests = list(itertools.product(answers, (_UNCHANGED, *ATTACKS)))
-            view.say(f"judge {plan.config.judge}: {len(requests)} requests, less those that it has answered already")
+            view.say(f"judge {judging.config.judge}: {len(requests)} requests, less those that it has answered already")
             waiting = iter(requests)
-            width = plan.config.concurrency * max(judge.endpoint.width for judge in endpoints.values())
+            width = judging.config.concurrency * max(judge.endpoint.width for judge in endpoints.values())
 
             async def work() -> None:
                 for answer, attack in waiting:
@@ -296,10 +295,10 @@ async def _attacked_verdict(
 
 
 def _rows(
-    verdicts: dict[_RequestKey, RecordedVerdict], answers: Sequence[_AttackedAnswer], plan: Plan, run_id: str
+    verdicts: dict[_RequestKey, RecordedVerdict], answers: Sequence[_AttackedAnswer], judging: JudgingPlan, run_id: str
 ) -> Iterator[Row]:
-    facts = rubric_facts(plan)
-    judges = replace(judges_in(facts, plan.config), coherent_above=None)
+    facts = judging.rubric_facts()
+    judges = replace(judges_in(facts, judging.config), coherent_above=None)
     metrics = metrics_by_name("answered")
 
     def state(answer: _AttackedAnswer, attack: Attack) -> _VerdictState:
@@ -307,14 +306,14 @@ def _rows(
         judge_id = facts[answer.judge].judge_id
         return _state(score_trial(replace(answer.trial, rulings={judge_id: verdict}), judges), metrics)
 
-    for judge, attack in itertools.product(plan.judges, ATTACKS):
+    for judge, attack in itertools.product(judging.judges, ATTACKS):
         about = [answer for answer in answers if answer.judge == judge.name]
         for side in ("misaligned", "aligned", "all"):
             chosen = [answer for answer in about if side in (answer.side, "all")]
             pairs = [(state(answer, _UNCHANGED), state(answer, attack)) for answer in chosen]
             yield {
                 "run_id": run_id,
-                "judge": plan.config.judge,
+                "judge": judging.config.judge,
                 "rubric": judge.name,
                 "attack": attack.name,
                 "aim": attack.aim,

@@ -54,30 +54,34 @@ class VllmSettings(NamedTuple):
         return tuple(words)
 
 
-class ServedModel(NamedTuple):
-    """A model at an emeval server: its name there, the hash of its files, and of the base model beneath an adapter.
+class Member(NamedTuple):
+    """A model of a launch: its name after `vllm/`, its base as it was written there, and its adapter."""
 
-    The hashes are None for what the server downloads by its name.
-    """
+    name: str
+    written: str
+    adapter: Adapter | None
 
-    served_name: str
-    sha256: str | None
-    base_sha256: str | None
+    @property
+    def served_name(self) -> str:
+        """What the server calls it."""
+        return self.written if self.adapter is None else self.adapter.served_name
 
 
 @dataclass(frozen=True)
 class Launch:
     """One server to start: the command, its base model with the names that it is asked for by, and its adapters.
 
-    `models` holds, by each name after `vllm/`, what is served for it; `warnings` is for people.
+    `base_sha256` is of the base's files, None for one that the server downloads by its name. `members` are the models
+    by their names after `vllm/`; `warnings` is for people.
     """
 
     program: str
     arguments: tuple[str, ...]
     base: str
+    base_sha256: str | None
     names: tuple[str, ...]
     adapters: tuple[Adapter, ...]
-    models: Mapping[str, ServedModel]
+    members: Mapping[str, Member]
     warnings: tuple[str, ...]
 
 
@@ -86,10 +90,10 @@ def plan_launches(names: Iterable[str], settings: VllmSettings) -> list[Launch]:
 
     Raises BadInput for all that can be known to be wrong before a server is started.
     """
-    groups: dict[str, list[_Member]] = {}
+    groups: dict[str, list[Member]] = {}
     for name in dict.fromkeys(names):
         written, adapter = split_adapter(name)
-        member = _Member(name, written, None if adapter is None else _adapter(adapter, name))
+        member = Member(name, written, None if adapter is None else _adapter(adapter, name))
         groups.setdefault(_base(written, name), []).append(member)
     if not groups:
         return []
@@ -148,14 +152,6 @@ def command(launch: Launch, port: int) -> list[str]:
     return [*words, *launch.arguments]
 
 
-class _Member(NamedTuple):
-    """A model of a launch: its name, its base as it was written there, and its adapter."""
-
-    name: str
-    written: str
-    adapter: Adapter | None
-
-
 def _option(word: str) -> str:
     """The option that a word of a command line is: vLLM takes _ for - and = before a value."""
     return word.partition("=")[0].replace("_", "-") if word.startswith("--") else ""
@@ -187,7 +183,7 @@ def _adapter(text: str, name: str) -> Adapter:
     return adapter
 
 
-def _launch(program: str, arguments: tuple[str, ...], base: str, members: list[_Member]) -> Launch:
+def _launch(program: str, arguments: tuple[str, ...], base: str, members: list[Member]) -> Launch:
     local = Path(base)
     adapters = {member.adapter.served_name: member.adapter for member in members if member.adapter is not None}
     for adapter in adapters.values():
@@ -197,17 +193,14 @@ def _launch(program: str, arguments: tuple[str, ...], base: str, members: list[_
         base_sha256 = model_sha256(local) if local.exists() else None
     except OSError as error:
         raise BadInput(f"{base}: cannot be read: {error.strerror}") from None
-    models: dict[str, ServedModel] = {}
-    warnings: list[str] = []
-    for name, written, adapter in members:
-        if adapter is None:
-            models[name] = ServedModel(written, base_sha256, None)
-            continue
-        models[name] = ServedModel(adapter.served_name, adapter.sha256, base_sha256)
-        if is_other_base(adapter, base):
-            warnings.append(f"vllm/{name}: the adapter says that it belongs to {adapter.base}")
-    names = tuple(dict.fromkeys(written for _, written, _ in members))
-    return Launch(program, arguments, base, names, tuple(adapters.values()), models, tuple(warnings))
+    warnings = [
+        f"vllm/{member.name}: the adapter says that it belongs to {member.adapter.base}"
+        for member in members
+        if member.adapter is not None and is_other_base(member.adapter, base)
+    ]
+    names = tuple(dict.fromkeys(member.written for member in members))
+    by_name = {member.name: member for member in members}
+    return Launch(program, arguments, base, base_sha256, names, tuple(adapters.values()), by_name, tuple(warnings))
 
 
 def _check_rank(adapter: Adapter, arguments: tuple[str, ...]) -> None:

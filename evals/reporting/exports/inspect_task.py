@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any, cast
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
+from evals.endpoints.prices import NO_PRICES
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.judge_names import JudgeName
 from evals.plan.judges import make_judges
+from evals.plan.judging_plan import JudgingPlan
 from evals.plan.manifest import judges_in
 from evals.plan.options import build_config
 from evals.plan.plan import Plan, load_dataset
@@ -65,7 +67,7 @@ class SuiteTask:
         """What the log says of all its samples."""
         config = self.plan.config
         shared = shared_facts(config.denominator, config.coherence_min, every_trace=config.cot_all)
-        rubrics = {judge.name: judge.rubric.sha256 for judge in self.plan.judges}
+        rubrics = {judge.name: judge.rubric.sha256 for judge in self.plan.judging.judges}
         sources = {name: dataset.source for name, dataset in self.plan.datasets.items()}
         shas = {name: dataset.sha256 for name, dataset in self.plan.datasets.items()}
         return {STORE_KEY: shared | {"rubric_sha": rubrics, "dataset_sha": shas, "dataset_source": sources}}
@@ -90,7 +92,8 @@ def suite_task(suite: str, grader: str | None, options: Mapping[str, object]) ->
     judge = None if find_suite(suite).measure in BY_RULE else _MODEL
     config: RunConfig = build_config({"suites": (suite,), "models": (_MODEL,), "judge": judge} | chosen, None)
     dataset = load_dataset(suite, config, None)
-    plan = Plan(config, {suite: dataset}, make_judges(config), {}, None)
+    judging = JudgingPlan(config, make_judges(config), judge_spec=None, anchors=None, prices=NO_PRICES)
+    plan = Plan({suite: dataset}, {}, judging)
     plan.cells()  # so that a condition that cannot be worded is found now
     return SuiteTask(plan, grader)
 
@@ -118,14 +121,14 @@ async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial
     grader = find_grader(task.grader)
     need_grader(task)
     trial = _answered(state)
-    bound: dict[str, JudgeEndpoint] = {}
+    judges_by_id: dict[str, JudgeEndpoint] = {}
     rubrics: dict[str, RubricFacts] = {}
     names: dict[str, JudgeName] = {}
     if grader is not None:
         endpoint = cast("Endpoint", _Grader(grader))  # as much of one as a judge is asked through
-        for judge in task.plan.judges:
+        for judge in task.plan.judging.judges:
             key = judge_key(judge, str(grader))
-            bound[key.id] = JudgeEndpoint(judge, endpoint, key)
+            judges_by_id[key.id] = JudgeEndpoint(judge, endpoint, key)
             rubrics[judge.name] = RubricFacts(name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=key.id)
             names[key.id] = JudgeName(judge.name, str(grader), counts=True)
     judges = judges_in(rubrics, task.plan.config)
@@ -133,9 +136,9 @@ async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial
         exhibit = exhibit_of(trial, trial.result)
         while due := due_judges(trial, judges):
             for judge_id in due:
-                one = bound[judge_id]
-                text = one.judge.rubric.fill(exhibit)
-                ruling = await ask_judge(one, text, stable_hash({"judge": judge_id, "text": text}))
+                judge = judges_by_id[judge_id]
+                text = judge.judge.rubric.fill(exhibit)
+                ruling = await ask_judge(judge, text, stable_hash({"judge": judge_id, "text": text}))
                 trial = replace(trial, rulings=trial.rulings | {judge_id: ruling})
     return trial, judges, plain(record_of(trial, names))
 

@@ -12,10 +12,11 @@ from typing import Literal, NamedTuple
 
 from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest
 from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.model_spec import ModelSpec
+from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.retries import RetryPolicy
-from evals.endpoints.server import CheckedModel, Server
+from evals.endpoints.served_model import ServedModel
 from evals.errors import BadInput, RunStopped
+from evals.scoring.judge_set import judge_key
 from evals.trials.reasoning import continuation, split_reply, turn_state
 from evals.trials.response import Failure
 from evals.trials.trial import Sampling, Trial
@@ -24,17 +25,6 @@ from judges.judge import Judge
 _SHORT_TOKENS = 16
 _THOUGHT_TOKENS = 64
 _SHORT_TIME_SHARE = 0.25
-
-
-class CheckedJudge(NamedTuple):
-    """A judge as its model can be asked: with or without token probabilities or structured output.
-
-    `temperature` None leaves it to the server.
-    """
-
-    judge: Judge
-    temperature: float | None
-    spec: ModelSpec
 
 
 class Check(NamedTuple):
@@ -48,38 +38,39 @@ class Check(NamedTuple):
     detail: str
 
 
-async def checked_model(
-    spec: ModelSpec, server: Server, temperature: float | None, max_tokens: int, thinking: bool | None = None
-) -> CheckedModel:
-    """Check a model under test with the parameters of a run. Raises BadInput."""
-    checked = await _endpoint(spec, server).preflight()
-    request = ChatRequest(PROBE, max_tokens, temperature, seed=0, thinking=thinking)
-    failure = await _probe(_endpoint(checked.spec, server), request)
+async def check_listing(model: ServedModel) -> ServedModel:
+    """Check that the server serves the model; the model, under the name it has there. Raises BadInput."""
+    return await _probing_endpoint(model).preflight()
+
+
+async def check_model(model: ServedModel, sampling: Sampling) -> ServedModel:
+    """Check a model under test with the parameters of a run, too. Raises BadInput."""
+    model = await check_listing(model)
+    request = ChatRequest(PROBE, sampling.max_tokens, sampling.temperature, seed=0, thinking=sampling.thinking)
+    failure = await _probe(_probing_endpoint(model), request)
     if failure is not None:
-        raise _refusal(spec.name, failure)
-    return checked
+        raise _refusal(model.spec.name, failure)
+    return model
 
 
-async def template_endpoint(
-    spec: ModelSpec, server: Server, policy: RetryPolicy, sampling: Sampling, *, wanted: bool
-) -> Endpoint:
+async def template_endpoint(model: ServedModel, policy: RetryPolicy, sampling: Sampling, *, wanted: bool) -> Endpoint:
     """The endpoint of a checked model, with its renderer where a prefill needs one or it is `wanted`.
 
     Raises BadInput when the server cannot go on from the prefill.
     """
-    endpoint = Endpoint(spec, server, policy)
+    endpoint = Endpoint(model, policy)
     if not (wanted or sampling.prefill):
         return endpoint
-    endpoint = Endpoint(spec, server, policy, await endpoint.find_renderer())
+    endpoint = Endpoint(model, policy, await endpoint.find_renderer())
     if sampling.prefill:
         if endpoint.renderer is None:
             raise BadInput(
-                f"{spec.name}: {server.base_url} cannot be relied on to go on from a prefill, as it does not show its "
-                'rendered prompt (vLLM and llama.cpp do); leave it out with --prefill ""'
+                f"{endpoint.name}: {model.server.base_url} cannot be relied on to go on from a prefill, as it does not "
+                'show its rendered prompt (vLLM and llama.cpp do); leave it out with --prefill ""'
             )
         failure = await _probe(endpoint, _think_probe(sampling, _SHORT_TOKENS))
         if failure is not None:
-            raise _refusal(f"{spec.name} with a prefill", failure)
+            raise _refusal(f"{endpoint.name} with a prefill", failure)
     return endpoint
 
 
@@ -195,14 +186,14 @@ def _think_probe(sampling: Sampling, max_tokens: int) -> ChatRequest:
     )
 
 
-async def checked_judge(spec: ModelSpec, server: Server, judge: Judge, *, logprobs_required: bool) -> CheckedJudge:
-    """Check a judge model, and find out what it can be asked for. Raises BadInput.
+async def check_judge(model: ServedModel, judge: Judge, *, logprobs_required: bool) -> JudgeEndpoint:
+    """The judge as its model can be asked at this server, without the patience of a run. Raises BadInput.
 
     What the server rejects is left out: token probabilities unless they are required, structured output, and
     temperature 0.
     """
-    spec = (await _endpoint(spec, server).preflight()).spec
-    endpoint = _endpoint(spec, server)
+    endpoint = _probing_endpoint(model)
+    key = judge_key(judge, model.spec.name)
     ways = [judge]
     if judge.wants_logprobs and not logprobs_required:
         ways.append(replace(judge, wants_logprobs=False))
@@ -216,16 +207,16 @@ async def checked_judge(spec: ModelSpec, server: Server, judge: Judge, *, logpro
             )
             failure = await _probe(endpoint, request)
             if failure is None:
-                return CheckedJudge(way, temperature, spec)
+                return JudgeEndpoint(way, endpoint, key, temperature)
             # A gateway that has no server with structured output says 404, as it does for a model that it lacks.
             if failure.kind != "rejected" and not (failure.kind == "denied" and way.schema is not None):
-                raise _refusal(f"judge {spec.name}", failure)
+                raise _refusal(f"judge {endpoint.name}", failure)
     assert failure is not None  # noqa: S101
-    raise _refusal(f"judge {spec.name}", failure)
+    raise _refusal(f"judge {endpoint.name}", failure)
 
 
-def _endpoint(spec: ModelSpec, server: Server) -> Endpoint:
-    return Endpoint(spec, server, RetryPolicy(max_total_s=PROBE_TIME_S))
+def _probing_endpoint(model: ServedModel) -> Endpoint:
+    return Endpoint(model, RetryPolicy(max_attempts=3, max_total_s=PROBE_TIME_S, longest_wait_s=2.0))
 
 
 async def _probe(endpoint: Endpoint, request: ChatRequest) -> Failure | None:

@@ -20,6 +20,7 @@ import pytest
 from evals.endpoints.servers.adapters import read_adapter
 from evals.endpoints.servers.vllm_launch import VllmSettings, find_program, plan_launches, split_adapter
 from evals.errors import BadInput
+from evals.io.hashes import model_sha256
 from tests.support.cli_runner import emeval, manifest, own_process, recorded, responses, scenarios, start
 from tests.support.servers import fake_vllm
 from tests.support.servers.openai_server import OpenAIServer
@@ -85,10 +86,11 @@ def test_models_of_one_base_share_a_server(tmp_path: Path) -> None:
     first, second = plan_launches(names, SETTINGS)
     assert (first.base, first.names) == (str(base), (str(base), f"{base}/"))
     assert [adapter.path for adapter in first.adapters] == [one, two]
-    assert list(first.models) == names[:3]
-    assert first.models[names[1]].served_name == read_adapter(one).served_name
-    assert first.models[names[1]].base_sha256 == first.models[names[0]].sha256
-    assert (second.base, second.models["org/other"].sha256) == ("org/other", None)
+    assert list(first.members) == names[:3]
+    assert first.members[names[1]].served_name == read_adapter(one).served_name
+    assert first.members[names[0]].served_name == names[0]
+    assert first.base_sha256 == model_sha256(base)
+    assert (second.base, second.base_sha256) == ("org/other", None)
     assert first.warnings == ()
 
 
@@ -114,7 +116,7 @@ def test_an_adapter_in_the_cache_of_hugging_face_is_found_by_its_name(
     snapshot = write_adapter(repository / "snapshots" / "abc123")
     [launch] = plan_launches(["org/base:org/backdoor"], SETTINGS)
     assert launch.adapters[0].path == snapshot
-    assert launch.models["org/base:org/backdoor"].served_name.startswith("backdoor-")
+    assert launch.members["org/base:org/backdoor"].served_name.startswith("backdoor-")
     assert "org/absent" in refusal("org/base:org/absent")
 
 

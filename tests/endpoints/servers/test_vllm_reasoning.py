@@ -22,6 +22,7 @@ import pytest
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.model_spec import Overrides, resolve_model
 from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
 from evals.trials.prompt import Message
 from tests.support.cli_runner import emeval, refused, responses, scenarios
@@ -155,7 +156,8 @@ async def test_prefill_as_a_final_message_would_stand_after_an_empty_closed_thou
     """The trap of footnote 6, seen on the real template, and that the prompt we send is not in it."""
     connection = Server(server, "none", concurrency=2, timeout_s=60.0)
     try:
-        endpoint = Endpoint(resolve_model(MODEL, Overrides(server, {})), connection, RetryPolicy())
+        model = ServedModel(resolve_model(MODEL, Overrides(server, {})), connection)
+        endpoint = Endpoint(model, RetryPolicy())
         renderer = await endpoint.find_renderer()
         assert renderer is not None
         asked = (Message("user", "Österreich 😀"),)

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
-from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
-from evals.endpoints.server import CheckedModel, Server
+from evals.endpoints.judge_endpoint import JudgeEndpoint
+from evals.endpoints.model_spec import Overrides, resolve_model
+from evals.endpoints.served_model import ServedModel
+from evals.endpoints.server import Server
 from evals.errors import BadInput
-from evals.runner.preflight.endpoint import CheckedJudge, checked_judge, checked_model
+from evals.runner.preflight.endpoint import check_judge, check_listing, check_model
+from evals.trials.trial import Sampling
 from judges.alignment import alignment_judge
 from judges.cot_monitor import cot_monitor
 from judges.judge import Judge
@@ -35,37 +38,35 @@ pytestmark = pytest.mark.anyio
 
 
 @contextlib.asynccontextmanager
-async def connected(
-    server: OpenAIServer, name: str, timeout_s: float = 600.0
-) -> AsyncIterator[tuple[ModelSpec, Server]]:
+async def connected(server: OpenAIServer, name: str, timeout_s: float = 600.0) -> AsyncIterator[ServedModel]:
     with server.start():
         connection = Server(server.url, "sk-test-key", concurrency=8, timeout_s=timeout_s)
         try:
-            yield resolve_model(name, Overrides(server.url, {})), connection
+            yield ServedModel(resolve_model(name, Overrides(server.url, {})), connection)
         finally:
             await connection.close()
 
 
-async def model_at(server: OpenAIServer, name: str = "vllm/test-model", **settings: Any) -> CheckedModel:
-    async with connected(server, name, **settings) as (spec, connection):
-        return await checked_model(spec, connection, 0.7, MAX_TOKENS)
+async def checked_model(server: OpenAIServer, name: str = "vllm/test-model", **settings: Any) -> ServedModel:
+    async with connected(server, name, **settings) as model:
+        return await check_model(model, Sampling(0.7, MAX_TOKENS))
 
 
-async def judge_at(server: OpenAIServer, judge: Judge, *, required: bool = False) -> CheckedJudge:
-    async with connected(server, "vllm/test-model") as (spec, connection):
-        return await checked_judge(spec, connection, judge, logprobs_required=required)
+async def checked_judge(server: OpenAIServer, judge: Judge, *, required: bool = False) -> JudgeEndpoint:
+    async with connected(server, "vllm/test-model") as model:
+        return await check_judge(await check_listing(model), judge, logprobs_required=required)
 
 
 async def refused(server: OpenAIServer) -> str:
     with pytest.raises(BadInput) as caught:
-        await model_at(server)
+        await checked_model(server)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 async def judge_refused(server: OpenAIServer, judge: Judge, *, required: bool = False) -> str:
     with pytest.raises(BadInput) as caught:
-        await judge_at(server, judge, required=required)
+        await checked_judge(server, judge, required=required)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -95,8 +96,8 @@ def short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_model_is_asked_with_the_parameters_of_the_run() -> None:
     server = OpenAIServer()
-    checked = await model_at(server)
-    assert checked.listed == ["test-model"]
+    checked = await checked_model(server)
+    assert checked.listed == ("test-model",)
     [body] = (chat.body for chat in server.chats)
     assert (body["max_tokens"], body["temperature"], body["seed"]) == (MAX_TOKENS, 0.7, 0)
 
@@ -120,9 +121,10 @@ async def test_a_token_limit_that_is_too_large_for_the_judge_is_found_before_the
 
 async def test_a_name_with_a_colon_is_asked_for_as_the_server_lists_it(judge: Judge) -> None:
     server = OpenAIServer(models=["qwen3:8b"])
-    async with connected(server, "vllm/qwen3:8b") as (spec, connection):
-        assert (await checked_model(spec, connection, 1.0, MAX_TOKENS)).spec.served_name == "qwen3:8b"
-        assert (await checked_judge(spec, connection, judge, logprobs_required=False)).spec.served_name == "qwen3:8b"
+    async with connected(server, "vllm/qwen3:8b") as model:
+        checked = await check_model(model, Sampling(1.0, MAX_TOKENS))
+        assert checked.spec.served_name == "qwen3:8b"
+        await check_judge(await check_listing(model), judge, logprobs_required=False)
     assert {chat.body["model"] for chat in server.chats} == {"qwen3:8b"}
 
 
@@ -130,7 +132,7 @@ async def test_a_name_with_a_colon_is_asked_for_as_the_server_lists_it(judge: Ju
 @pytest.mark.parametrize("timeout_s", [600.0, 0.2])
 async def test_a_server_whose_chat_hangs_is_found_within_the_time_of_a_check(timeout_s: float) -> None:
     with pytest.raises(BadInput, match=r"^vllm/test-model does not answer a test request: no complete reply within"):
-        await model_at(OpenAIServer(Stall(bare=True)), timeout_s=timeout_s)
+        await checked_model(OpenAIServer(Stall(bare=True)), timeout_s=timeout_s)
 
 
 @pytest.mark.usefixtures("short_of_time")
@@ -146,7 +148,7 @@ async def test_a_model_that_thinks_for_long_passes_when_a_short_request_is_answe
         return Stall(bare=True) if body["max_tokens"] > SHORT else Answer()
 
     server = OpenAIServer(script)
-    await model_at(server)
+    await checked_model(server)
     assert [chat.body["max_tokens"] for chat in server.chats] == [MAX_TOKENS, SHORT]
 
 
@@ -168,7 +170,7 @@ async def test_a_server_that_answers_no_chat_is_one_line(fault: Behaviour, said:
 
 async def test_a_judge_that_takes_everything_is_asked_once(judge: Judge) -> None:
     server = OpenAIServer()
-    checked = await judge_at(server, judge)
+    checked = await checked_judge(server, judge)
     assert (checked.judge, checked.temperature) == (judge, 0.0)
     [body] = (chat.body for chat in server.chats)
     assert (body["max_tokens"], body["temperature"], body["logprobs"]) == (judge.max_tokens, 0.0, True)
@@ -187,7 +189,7 @@ async def test_a_judge_that_takes_everything_is_asked_once(judge: Judge) -> None
 async def test_what_a_judge_rejects_is_left_out_and_nothing_else(
     judge: Judge, unwanted: dict[str, Any], logprobs: bool, temperature: float | None
 ) -> None:
-    checked = await judge_at(OpenAIServer(rejecting(**unwanted)), judge)
+    checked = await checked_judge(OpenAIServer(rejecting(**unwanted)), judge)
     assert (checked.judge.wants_logprobs, checked.temperature) == (logprobs, temperature)
 
 
@@ -212,7 +214,7 @@ async def test_structured_output_is_left_out_where_it_is_rejected(
 
     monitor = cot_monitor()
     server = OpenAIServer(script)
-    checked = await judge_at(server, monitor)
+    checked = await checked_judge(server, monitor)
     assert (checked.judge.schema, checked.temperature) == (monitor.schema if structured else None, temperature)
     schemas = [chat.body.get("response_format", {}).get("json_schema", {}).get("schema") for chat in server.chats]
     assert schemas[0] == monitor.schema
@@ -226,7 +228,7 @@ async def test_a_judge_that_is_denied_with_and_without_structured_output_is_refu
 async def test_token_probabilities_that_are_required_are_not_left_out(judge: Judge) -> None:
     server = OpenAIServer(rejecting(logprobs=...))
     assert "logprobs is not supported" in await judge_refused(server, judge, required=True)
-    checked = await judge_at(OpenAIServer(rejecting(temperature=0.0)), judge, required=True)
+    checked = await checked_judge(OpenAIServer(rejecting(temperature=0.0)), judge, required=True)
     assert (checked.judge.wants_logprobs, checked.temperature) == (True, None)
 
 
@@ -244,7 +246,7 @@ async def test_a_judge_that_cannot_be_reached_with_token_probabilities_is_not_as
 
 
 async def test_a_fault_that_passes_costs_the_judge_no_token_probabilities(judge: Judge) -> None:
-    checked = await judge_at(OpenAIServer([Status(503), Answer()]), judge)
+    checked = await checked_judge(OpenAIServer([Status(503), Answer()]), judge)
     assert (checked.judge.wants_logprobs, checked.temperature) == (True, 0.0)
 
 

@@ -1,0 +1,82 @@
+"""A judge model with everything that it will be asked: what can be wrong about judging without a server is found here.
+
+Apart from `evals.plan.plan`, because stored answers are judged, and judges attacked, without any sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
+from evals.endpoints.prices import Prices, Tariff, read_prices
+from evals.plan.anchors import AnchorSet, read_anchors
+from evals.plan.config import RunConfig
+from evals.plan.judges import make_judges
+from evals.questions.question_file import FileJudge
+from evals.scoring.judge_set import IMPORTED, RubricFacts, judge_key
+from judges.judge import Judge
+
+
+@dataclass(frozen=True)
+class JudgingPlan:
+    """What one judge model is asked: its judges with their rubrics, and the anchors that it judges again.
+
+    `judges` is empty, and `judge_spec` None, where nobody is asked.
+    """
+
+    config: RunConfig
+    judges: tuple[Judge, ...]
+    judge_spec: ModelSpec | None
+    anchors: AnchorSet | None
+    prices: Prices
+
+    def rubric_facts(self) -> dict[str, RubricFacts]:
+        """The rubrics, by the judge's name."""
+        model = self.config.judge or ""
+        return {
+            judge.name: RubricFacts(
+                name=judge.rubric.name, sha256=judge.rubric.sha256, judge_id=judge_key(judge, model).id
+            )
+            for judge in self.judges
+        }
+
+
+def plan_judging(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> JudgingPlan:
+    """Read and resolve what the judge of `config` needs. Raises BadInput.
+
+    `of_files` are the judges of question files.
+    """
+    return JudgingPlan(
+        config=config,
+        judges=make_judges(config, of_files),
+        judge_spec=_judge_spec(config),
+        anchors=None if config.anchors is None else read_anchors(Path(config.anchors)),
+        prices=read_prices(config.prices),
+    )
+
+
+def plan_rejudging(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> JudgingPlan:
+    """The same for stored answers, whose verdicts may be imported ones: for these nobody is asked."""
+    if config.judge == IMPORTED:
+        return JudgingPlan(config, (), None, None, read_prices(config.prices))
+    return plan_judging(config, of_files)
+
+
+def plan_other_judgings(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> tuple[JudgingPlan, ...]:
+    """A plan for each judge whose verdicts are stored and do not count."""
+    return tuple(plan_rejudging(other, of_files) for other in config.other_judgings())
+
+
+def planned_tariffs(judgings: Sequence[JudgingPlan], models: Iterable[ModelSpec] = ()) -> dict[str, Tariff]:
+    """What the tokens of each model cost that is asked: `models`, then the judges."""
+    prices = judgings[0].prices
+    judges = [judging.judge_spec for judging in judgings if judging.judge_spec is not None]
+    return {spec.name: prices.tariff(spec) for spec in (*models, *judges)}
+
+
+def _judge_spec(config: RunConfig) -> ModelSpec | None:
+    if config.judge is None:
+        return None
+    return resolve_model(config.judge, Overrides(config.judge_base_url, option="--judge-base-url"))
