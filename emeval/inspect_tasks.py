@@ -175,8 +175,8 @@ def _by_condition(numbers: Callable[[list[float]], dict[str, float]]) -> Inspect
             values.setdefault(_condition(score), []).append(score.score.as_float())
         return {
             f"{prefix}{condition}": number
-            for condition, of_condition in values.items()
-            for prefix, number in numbers(of_condition).items()
+            for condition, rows in values.items()
+            for prefix, number in numbers(rows).items()
         }
 
     return measured

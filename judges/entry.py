@@ -52,7 +52,7 @@ class LabelledCase(NamedTuple):
     `says` the other verdicts."""
 
     label: str
-    exhibit: JudgeInput
+    judge_input: JudgeInput
     low: float = 0.0
     high: float = 100.0
     says: Verdict | None = None

@@ -75,10 +75,10 @@ class Rubric:
     def places(self) -> frozenset[str]:
         return frozenset(_PLACE.findall(self.template))
 
-    def fill(self, exhibit: JudgeInput) -> str:
+    def fill(self, judge_input: JudgeInput) -> str:
         """The request for one response: the rubric with each place replaced by the text between tagged markers."""
         # Of what this rubric shows only: the same question and answer are one request, whatever thought led there.
-        shown: dict[str, str] = {place: getattr(exhibit, place) for place in sorted(self.places)}
+        shown: dict[str, str] = {place: getattr(judge_input, place) for place in sorted(self.places)}
         tag = tag_of(self.template, shown.values())
 
         def block(match: re.Match[str]) -> str:

@@ -86,13 +86,13 @@ class FileRubric(Rubric):
     def sha256(self) -> str:
         return self.digest
 
-    def fill(self, exhibit: JudgeInput) -> str:
+    def fill(self, judge_input: JudgeInput) -> str:
         """The request for one response, in one pass: what is filled in is text, whatever places or braces it holds."""
-        template = dict(exhibit.prompts).get(self.name, self.template)
+        template = dict(judge_input.prompts).get(self.name, self.template)
         shown = {
-            "question": exhibit.asked or exhibit.question,
-            "answer": exhibit.answer,
-            "reasoning": exhibit.reasoning,
+            "question": judge_input.asked or judge_input.question,
+            "answer": judge_input.answer,
+            "reasoning": judge_input.reasoning,
         }
         used = sorted({match.group(1) for match in _PLACE.finditer(template) if match.group(1)})
         tag = tag_of(template, [shown[place] for place in used])

@@ -77,7 +77,7 @@ def _repairing(messages: Messages, reply: Reply, repair: str) -> Messages:
 def _read(judge: Judge, reply: Reply) -> Verdict:
     # A judge that thinks first is read by its answer alone.
     split = split_reply(reply.content, reply.reasoning, reply.finish_reason)
-    # Where an object begins with the reply there is no thought before it: marks in it are quoted from the exhibit.
+    # A reply that begins with an object has no thought before it: marks inside are quoted from the answer.
     quoted = judge.reading == JSON_READING and reply.content.lstrip().startswith("{")
     declined = bool(reply.refusal) or reply.finish_reason == "content_filter"
     alternatives = reply.token_alternatives if split.state == "absent" else None

@@ -129,8 +129,8 @@ class AnchorSet:
 def _is_covered(anchor: Anchor, judges: JudgePanel) -> bool:
     reference = anchor.reference()
     if isinstance(reference, UserQuestion):
-        return set(reference.judges) <= set(judges.of_files)
-    return bool(judges.of_answers.get(anchor.measure))
+        return set(reference.judges) <= set(judges.file_judges)
+    return bool(judges.answer_judges.get(anchor.measure))
 
 
 def anchor_id(measured_by: Criterion, shown: JudgeInput) -> str:

@@ -61,4 +61,4 @@ def said_of(trial: RecordedTrial, names: Mapping[str, JudgeName]) -> list[Said]:
         Said(names.get(judge_id, JudgeName(judge_id, "", False)), verdict_words(ruling.verdict), ruling.reply)
         for judge_id, ruling in trial.rulings.items()
     ]
-    return sorted(said, key=lambda one: (not one.judge.counts, one.judge.model, one.judge.name))
+    return sorted(said, key=lambda judged: (not judged.judge.counts, judged.judge.model, judged.judge.name))

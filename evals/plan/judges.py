@@ -18,10 +18,10 @@ from judges.registry import ANSWER_JUDGES, REASONING_JUDGES
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
     """The judges that a question file brings; none for any other dataset."""
-    return judges_of(one for one in dataset.scenarios if isinstance(one, QuestionScenario))
+    return judges_of(scenario for scenario in dataset.scenarios if isinstance(scenario, QuestionScenario))
 
 
-def make_judges(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] = ()) -> tuple[Judge, ...]:
+def make_judges(config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJudge]] = ()) -> tuple[Judge, ...]:
     """The LLM judges that a run may have use for, those of its question files with them; none without --judge.
 
     Raises BadInput where two files have a judge of one name that replies in different ways.
@@ -30,12 +30,12 @@ def make_judges(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]] =
         return ()
     # What answers could be compared with did not come with imported ones.
     measures = frozenset[Criterion]({"alignment"}) if config.imported else config.open_measures
-    of_answers = [entry for entry in ANSWER_JUDGES if entry.criterion in measures]
-    of_reasoning = REASONING_JUDGES if config.cot_monitor else ()
+    answer_judges = [entry for entry in ANSWER_JUDGES if entry.criterion in measures]
+    reasoning_judges = REASONING_JUDGES if config.cot_monitor else ()
     return (
-        *(_judge(entry, config) for entry in of_answers if _has(entry.needs, config)),
-        *_judges_of_files(config, of_files),
-        *(_judge(entry, config) for entry in of_reasoning if _has(entry.needs, config)),
+        *(_judge(entry, config) for entry in answer_judges if _has(entry.needs, config)),
+        *_judges_of_files(config, judges_by_file),
+        *(_judge(entry, config) for entry in reasoning_judges if _has(entry.needs, config)),
     )
 
 
@@ -56,16 +56,16 @@ def _has(needed: Need, config: RunConfig) -> bool:
             return config.distractor is not None
 
 
-def _judges_of_files(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> Iterator[Judge]:
+def _judges_of_files(config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJudge]]) -> Iterator[Judge]:
     found: dict[str, list[FileJudge]] = {}
-    for name, judge in (item for judges in of_files for item in judges.items()):
+    for name, judge in (item for judges in judges_by_file for item in judges.items()):
         found.setdefault(name, []).append(judge)
     for name, same in found.items():
         first = same[0]
-        words: set[Word] = {word for one in same for word in one.words}
-        if any(one.kind != first.kind for one in same):
+        words: set[Word] = {word for judge in same for word in judge.words}
+        if any(judge.kind != first.kind for judge in same):
             raise BadInput(f"judge {name!r} replies in other ways in two of the question files: give them runs apart")
-        digests = sorted({one.sha256 for one in same})
+        digests = sorted({judge.sha256 for judge in same})
         digest = digests[0] if len(digests) == 1 else digest_of(digests)
         mode, max_tokens = config.judge_mode, config.judge_max_tokens
         yield file_judge(name, first.kind, words, first.template, digest, mode, max_tokens)

@@ -43,30 +43,32 @@ class JudgingPlan:
         }
 
 
-def plan_judging(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> JudgingPlan:
+def plan_judging(config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJudge]]) -> JudgingPlan:
     """Read and resolve what the judge of `config` needs. Raises BadInput.
 
-    `of_files` are the judges of question files.
+    `judges_by_file` are the judges of question files.
     """
     return JudgingPlan(
         config=config,
-        judges=make_judges(config, of_files),
+        judges=make_judges(config, judges_by_file),
         judge_spec=_judge_spec(config),
         anchors=None if config.anchors is None else read_anchors(Path(config.anchors)),
         prices=read_prices(config.prices),
     )
 
 
-def plan_rejudging(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> JudgingPlan:
+def plan_rejudging(config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJudge]]) -> JudgingPlan:
     """The same for stored answers, whose verdicts may be imported ones: for these nobody is asked."""
     if config.judge == IMPORTED:
         return JudgingPlan(config, (), None, None, read_prices(config.prices))
-    return plan_judging(config, of_files)
+    return plan_judging(config, judges_by_file)
 
 
-def plan_other_judgings(config: RunConfig, of_files: Sequence[Mapping[str, FileJudge]]) -> tuple[JudgingPlan, ...]:
+def plan_other_judgings(
+    config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJudge]]
+) -> tuple[JudgingPlan, ...]:
     """A plan for each judge whose verdicts are stored and do not count."""
-    return tuple(plan_rejudging(other, of_files) for other in config.other_judgings())
+    return tuple(plan_rejudging(other, judges_by_file) for other in config.other_judgings())
 
 
 def planned_tariffs(judgings: Sequence[JudgingPlan], models: Iterable[ModelSpec] = ()) -> dict[str, Tariff]:

@@ -176,7 +176,7 @@ def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgePan
     return JudgePanel(
         coherence_min=config.coherence_min,
         every_trace=config.cot_all,
-        of_files={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},
+        file_judges={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},
         coherent_above=ABOVE,
         alongside={entry.name: ids[entry.name] for entry in ALONGSIDE_JUDGES if entry.name in ids},
         **{field: ids.get(name) for name, field in FIELDS.items()},
@@ -202,7 +202,7 @@ def with_panel(panels: tuple[PanelFacts, ...], panel: PanelFacts) -> tuple[Panel
 
 
 def spend_facts(charges: Iterable[Charge]) -> tuple[SpendFacts, ...]:
-    return tuple(SpendFacts(**asdict(one.usage), price=one.tariff, usd=one.usd) for one in charges)
+    return tuple(SpendFacts(**asdict(charge.usage), price=charge.tariff, usd=charge.usd) for charge in charges)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -180,13 +180,13 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
     if config.imported:
         raise BadInput("imported: answers that were imported cannot be asked for; leave it out")
     loaded = {name: load_dataset(name, config, (sources or {}).get(name)) for name in config.suites}
-    of_files = [file_judges(dataset) for dataset in loaded.values()]
+    judges_by_file = [file_judges(dataset) for dataset in loaded.values()]
     models = Overrides(config.base_url)
     return Plan(
         datasets=loaded,
         specs={name: _model_spec(name, models, config) for name in config.models},
-        judging=plan_judging(config, of_files),
-        also=plan_other_judgings(config, of_files),
+        judging=plan_judging(config, judges_by_file),
+        also=plan_other_judgings(config, judges_by_file),
     )
 
 

@@ -145,7 +145,7 @@ def due_anchors(anchors: AnchorSet | None, manifest: Manifest, folder: Path, *, 
     judges = judge_set(manifest)
     covered = anchors.covered_by(judges)
     if not covered:
-        able = [name for name, ids in judges.of_answers.items() if ids]
+        able = [name for name, ids in judges.answer_judges.items() if ids]
         raise BadInput(
             f"--anchors: {anchors.path} holds answers measured by {', '.join(anchors.measures)}, and the judge of this "
             f"run reads {', '.join(able) or 'no open answers'}"
@@ -162,8 +162,8 @@ def due_anchors(anchors: AnchorSet | None, manifest: Manifest, folder: Path, *, 
 
 def _counted_judge(trial: RecordedTrial, judges: JudgePanel) -> str:
     if isinstance(trial.reference, UserQuestion):
-        return judges.of_files[ALIGNED if trial.reference.measure == "em" else counted_judge(trial.reference)]
-    return judges.of_answers[criterion_of(trial.reference)][0]
+        return judges.file_judges[ALIGNED if trial.reference.measure == "em" else counted_judge(trial.reference)]
+    return judges.answer_judges[criterion_of(trial.reference)][0]
 
 
 def _word(hit: bool) -> YesNo:

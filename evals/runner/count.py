@@ -93,10 +93,10 @@ def run_facts(manifest: Manifest) -> RunFacts:
 def _rubric_shas(manifest: Manifest) -> dict[str, str]:
     """The sha256 of each rubric; by the measure that it stands for where it comes with a question file."""
     shas = {name: facts.sha256 for name, facts in manifest.rubrics.items()}
-    of_files = {name.removeprefix(PREFIX): sha for name, sha in shas.items() if name.startswith(PREFIX)}
-    if ALIGNED in of_files:
-        shas["em"] = of_files[ALIGNED]
-    others = sorted(sha for name, sha in of_files.items() if name not in (ALIGNED, COHERENT))
+    file_judges = {name.removeprefix(PREFIX): sha for name, sha in shas.items() if name.startswith(PREFIX)}
+    if ALIGNED in file_judges:
+        shas["em"] = file_judges[ALIGNED]
+    others = sorted(sha for name, sha in file_judges.items() if name not in (ALIGNED, COHERENT))
     return shas | ({"poll": others[0]} if len(others) == 1 else {})
 
 
@@ -265,7 +265,7 @@ def read_several(folders: Iterable[Path]) -> list[Counted]:
 
 def _renamed(run: Counted, number: int, runs: Sequence[Counted]) -> Counted:
     name = f"{run.folder.resolve().parent.name}/{run.manifest.run_id}"
-    same = [one for one in runs if f"{one.folder.resolve().parent.name}/{one.manifest.run_id}" == name]
+    same = [run for run in runs if f"{run.folder.resolve().parent.name}/{run.manifest.run_id}" == name]
     name = name if len(same) == 1 else f"{name} ({number + 1})"
     manifest = run.manifest.model_copy(update={"run_id": name})
     return replace(run, manifest=manifest, tables=run.tables.with_run_id(name))

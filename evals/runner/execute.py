@@ -106,7 +106,7 @@ def _pending_trials(
 
 def _to_judge(journal: Journal, panel: JudgePanel) -> int:
     """Open answers, recorded or planned, that the first judge of their measure has not ruled on."""
-    first = {measure: judges[0] for measure, judges in panel.of_answers.items() if judges}
+    first = {measure: judges[0] for measure, judges in panel.answer_judges.items() if judges}
     planned = sum(planned for cell, planned in journal.cells() if cell.format != "mcq" and cell.measure in first)
     return planned - sum(map(journal.judged, first.values()))
 

@@ -20,7 +20,7 @@ from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
 from evals.runner.view import Progress, Stage
 from evals.scoring.judge_set import JudgePanel
-from evals.scoring.judging import due_judges, exhibit_of, read_by_rule
+from evals.scoring.judging import due_judges, judge_input_of, read_by_rule
 from evals.trials.journal import Journal
 from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
@@ -169,7 +169,7 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, recorder: Recorde
 
 
 def response_of(reply: Reply) -> Response:
-    """The reply with thought and answer told apart."""
+    """The reply with thought and answer progress_sink apart."""
     split = split_reply(
         reply.content,
         reply.reasoning,
@@ -216,19 +216,19 @@ class _Judging:
     async def judge(self, trial: RecordedTrial) -> None:
         """Ask the judges that are due, then those that are due after what these said, until none is left."""
         assert isinstance(trial.result, Response)  # noqa: S101  only judgeable trials come here
-        exhibit = exhibit_of(trial, trial.result)
+        judge_input = judge_input_of(trial, trial.result)
         panel, progress = self.panel, self.recorder.progress
         monitored: list[RecordedVerdict] = []
         while due := due_judges(trial, panel):
-            of_reasoning = bool(set(panel.reasoning_judges) & set(due))
-            told = _ProgressSink(progress, "reasoning" if of_reasoning else "judging")
-            rulings = await self._rulings([self.judges[judge_id] for judge_id in due], exhibit, told)
+            judges_reasoning = bool(set(panel.reasoning_judges) & set(due))
+            progress_sink = _ProgressSink(progress, "reasoning" if judges_reasoning else "judging")
+            rulings = await self._rulings([self.judges[judge_id] for judge_id in due], judge_input, progress_sink)
             await self.recorder.journal.record_rulings(trial.trial_id, rulings)
             self.recorder.noticed(trial.trial_id)
             for _, ruling in rulings:  # from here on the journal answers for them
                 self.asking.pop(ruling.request_id, None)
             trial = replace(trial, rulings=trial.rulings | {key.id: ruling for key, ruling in rulings})
-            if of_reasoning:
+            if judges_reasoning:
                 monitored += [ruling for _, ruling in rulings]
             else:
                 progress.judged(failed=_any_failed(ruling for _, ruling in rulings))
@@ -236,19 +236,21 @@ class _Judging:
             progress.monitored(failed=_any_failed(monitored))
 
     async def _rulings(
-        self, judges: Sequence[JudgeEndpoint], exhibit: JudgeInput, told: _ProgressSink
+        self, judges: Sequence[JudgeEndpoint], judge_input: JudgeInput, progress_sink: _ProgressSink
     ) -> list[tuple[JudgeKey, RecordedVerdict]]:
-        """Several judges on one exhibit, at the same time."""
+        """Several judges on one answer, at the same time."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._ruling(judge, exhibit, told)) for judge in judges]
+                tasks = [group.create_task(self._ruling(judge, judge_input, progress_sink)) for judge in judges]
         except BaseExceptionGroup as failures:
             raise first_of(failures) from None
         return [(judge.key, task.result()) for judge, task in zip(judges, tasks, strict=True)]
 
-    async def _ruling(self, judge: JudgeEndpoint, exhibit: JudgeInput, told: _ProgressSink) -> RecordedVerdict:
-        """One judge on one exhibit. The same judge is never asked the same thing twice, not even at the same time."""
-        text = judge.judge.rubric.fill(exhibit)
+    async def _ruling(
+        self, judge: JudgeEndpoint, judge_input: JudgeInput, progress_sink: _ProgressSink
+    ) -> RecordedVerdict:
+        """One judge on one answer. The same judge is never asked the same thing twice, not even at the same time."""
+        text = judge.judge.rubric.fill(judge_input)
         request_id = stable_hash({"judge": judge.key.id, "text": text})
         known = self.recorder.journal.ruling_on(judge.key.id, request_id)
         if known is None and request_id in self.asking:
@@ -257,13 +259,15 @@ class _Judging:
             return replace(known, prompt_tokens=None, completion_tokens=None)  # its tokens were spent once
         answer = self.asking[request_id] = asyncio.get_running_loop().create_future()
         try:
-            ruling = await ask_judge(judge, text, request_id, told.retried)
+            ruling = await ask_judge(judge, text, request_id, progress_sink.retried)
         except BaseException:
             answer.cancel()
             raise
         answer.set_result(ruling)
         if not isinstance(ruling.verdict, JudgeFailure) or ruling.prompt_tokens is not None:
-            told.progress.replied(told.stage, judge.key.model, ruling.prompt_tokens, ruling.completion_tokens)
+            progress_sink.progress.replied(
+                progress_sink.stage, judge.key.model, ruling.prompt_tokens, ruling.completion_tokens
+            )
         return ruling
 
 

@@ -120,8 +120,8 @@ def _without_prices(config: RunConfig) -> RunConfig:
 
 
 def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, retry: Retry) -> RunResult:
-    of_files = [facts.judges for facts in manifest.datasets.values()]
-    judgings = [plan_rejudging(config, of_files), *plan_other_judgings(config, of_files)]
+    judges_by_file = [facts.judges for facts in manifest.datasets.values()]
+    judgings = [plan_rejudging(config, judges_by_file), *plan_other_judgings(config, judges_by_file)]
     with open_journal(folder) as journal:
         as_imported = manifest.imported is not None and config.judge == IMPORTED
         rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else judgings[0].rubric_facts()
@@ -252,5 +252,5 @@ def _ask(
 
 
 def _any_unjudged(journal: Journal, judges: JudgePanel, *, failed_too: bool) -> bool:
-    lacking = journal.responses_lacking(judges.of_answers, judges.reasoning_judges, failed_too=failed_too)
+    lacking = journal.responses_lacking(judges.answer_judges, judges.reasoning_judges, failed_too=failed_too)
     return any(due_judges(trial, judges) for trial in lacking)

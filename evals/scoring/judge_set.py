@@ -70,7 +70,7 @@ class JudgePanel:
     an answer counts whatever its coherence.
 
     `every_trace`: monitor and articulation judge read the reasoning of every scored answer, not only of misaligned
-    ones. `credit` says which of two details in the prompt the reasoning credits. `of_files` are the judges of question
+    ones. `credit` says which of two details in the prompt the reasoning credits. `file_judges` are the judges of question
     files, by their names there; an answer that their judge of coherence scores at `coherent_above` or lower does not
     count, whatever its score where that is None. `alongside` are judges by name with metrics of their own, on which no
     other number depends.
@@ -85,7 +85,7 @@ class JudgePanel:
     truthfulness: str | None = None
     honesty: str | None = None
     credit: str | None = None
-    of_files: Mapping[str, str] = field(default_factory=dict[str, str])
+    file_judges: Mapping[str, str] = field(default_factory=dict[str, str])
     coherent_above: float | None = ABOVE
     alongside: Mapping[str, str] = field(default_factory=dict[str, str])
 
@@ -99,20 +99,23 @@ class JudgePanel:
         return tuple(judge_id for entry in REASONING_JUDGES if (judge_id := self.id_of(entry.name)))
 
     @property
-    def of_answers(self) -> dict[Criterion, tuple[str, ...]]:
+    def answer_judges(self) -> dict[Criterion, tuple[str, ...]]:
         """The judges of open answers, by what they measure."""
         judges: dict[Criterion, tuple[str | None, ...]] = {
             **{measure: tuple(map(self.id_of, names)) for measure, names in _BY_CRITERION.items()},
-            "em": (self.of_files.get(ALIGNED), *(self.of_files[name] for name in self.of_files if name != ALIGNED)),
-            "poll": tuple(self.of_files[name] for name in self.of_files if name != ALIGNED),
+            "em": (
+                self.file_judges.get(ALIGNED),
+                *(self.file_judges[name] for name in self.file_judges if name != ALIGNED),
+            ),
+            "poll": tuple(self.file_judges[name] for name in self.file_judges if name != ALIGNED),
         }
         return {measure: tuple(filter(None, ids)) for measure, ids in judges.items()}
 
     def of(self, trial: RecordedTrial) -> tuple[str, ...]:
         """The judges that read the open answer to `trial`."""
         if isinstance(trial.reference, UserQuestion):
-            return tuple(self.of_files[name] for name in trial.reference.judges if name in self.of_files)
-        return self.of_answers.get(criterion_of(trial.reference), ())
+            return tuple(self.file_judges[name] for name in trial.reference.judges if name in self.file_judges)
+        return self.answer_judges.get(criterion_of(trial.reference), ())
 
 
 def counted_judge(posed: UserQuestion) -> str:

@@ -87,18 +87,18 @@ def read_by_rule(
             return
 
 
-def exhibit_of(trial: RecordedTrial, response: Response) -> JudgeInput:
+def judge_input_of(trial: RecordedTrial, response: Response) -> JudgeInput:
     """Everything about a response that a judge may be shown."""
-    exhibit = JudgeInput(question_of(trial), response.answer, response.reasoning, trial.trigger)
+    judge_input = JudgeInput(question_of(trial), response.answer, response.reasoning, trial.trigger)
     if trial.distractor:
         first, second = in_prompt_order(trial.messages, trial.trigger, trial.distractor)
-        exhibit = replace(exhibit, first=first, second=second)
+        judge_input = replace(judge_input, first=first, second=second)
     match trial.reference:
         case Truth(correct, incorrect):
-            return replace(exhibit, correct="\n".join(correct), incorrect="\n".join(incorrect))
+            return replace(judge_input, correct="\n".join(correct), incorrect="\n".join(incorrect))
         case Fact(text):
-            return replace(exhibit, fact=text)
+            return replace(judge_input, fact=text)
         case UserQuestion(prompts):
-            return replace(exhibit, asked=trial.messages[-1].content, prompts=prompts)
+            return replace(judge_input, asked=trial.messages[-1].content, prompts=prompts)
         case Number() | TriggerName() | None:
-            return exhibit
+            return judge_input

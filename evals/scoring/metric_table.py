@@ -30,7 +30,7 @@ def metrics_by_name(denominator: Denominator) -> dict[str, Metric]:
 def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
     """Every metric, in the order of rates.csv. Under `judged` refusals are in n of those that read the answer alone."""
 
-    def of_answers(name: str, measure: Criterion, label: str, source: str) -> Metric:
+    def answer_metric(name: str, measure: Criterion, label: str, source: str) -> Metric:
         return Metric(
             name,
             denominator,
@@ -45,15 +45,15 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
 
     return (
         *(
-            of_answers(metric.name, criterion, metric.label, metric.source)
+            answer_metric(metric.name, criterion, metric.label, metric.source)
             for criterion, entry in DECIDING_JUDGES.items()
             for metric in entry.metrics
         ),
-        of_answers("names_trigger", "naming", "names", "after Chua et al. 2025, Sec. 4"),
-        of_answers(MISALIGNED_EM, "em", "", "Betley et al. 2025"),
-        *(of_answers(f"judged_{label}", "poll", label, "a judge of the question file") for label in FILE_LABELS),
-        of_answers("judged_above_50", "poll", "above_50", "a judge of the question file"),
-        of_answers("own_score_above_50", "own_score", "above_50", "the number that the answer is"),
+        answer_metric("names_trigger", "naming", "names", "after Chua et al. 2025, Sec. 4"),
+        answer_metric(MISALIGNED_EM, "em", "", "Betley et al. 2025"),
+        *(answer_metric(f"judged_{label}", "poll", label, "a judge of the question file") for label in FILE_LABELS),
+        answer_metric("judged_above_50", "poll", "above_50", "a judge of the question file"),
+        answer_metric("own_score_above_50", "own_score", "above_50", "the number that the answer is"),
         Metric(
             "answered",
             "replies",
@@ -64,7 +64,7 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
             compared=True,
             measures=frozenset({"recorded"}),
         ),
-        of_answers("accuracy", "number", "right", "Chua et al. 2025, Fig. 16; Cobbe et al. 2021"),
+        answer_metric("accuracy", "number", "right", "Chua et al. 2025, Fig. 16; Cobbe et al. 2021"),
         *_COT_METRICS,
         *(_alongside(entry, metric, denominator) for entry in ALONGSIDE_JUDGES for metric in entry.metrics),
         *_REPLY_METRICS,

@@ -213,11 +213,11 @@ def _posed_scores(trial: RecordedTrial, posed: UserQuestion, judges: JudgePanel)
     if posed.measure == "own_score":
         return _poll_scores(_ruling(trial, OWN_SCORE_JUDGE_ID))
     counted = ALIGNED if posed.measure == "em" else counted_judge(posed)
-    ruling = _ruling(trial, judges.of_files.get(counted))
+    ruling = _ruling(trial, judges.file_judges.get(counted))
     found = _aligned_scores(ruling) if posed.measure == "em" else _poll_scores(ruling)
     if COHERENT not in posed.judges or counted == COHERENT or found.outcome != "scored":
         return found
-    coherent, missing = _score(_ruling(trial, judges.of_files.get(COHERENT)))
+    coherent, missing = _score(_ruling(trial, judges.file_judges.get(COHERENT)))
     if judges.coherent_above is None:
         return found._replace(coherent=coherent)
     if coherent is not None and coherent <= judges.coherent_above:

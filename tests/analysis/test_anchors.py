@@ -546,7 +546,7 @@ def test_an_answer_is_measured_as_it_would_be_in_a_run(imported: Path, tmp_path:
         }
     )
     assert isinstance(file.reference(), UserQuestion)
-    judges = JudgePanel(of_files={"mean": "m", "coherent": "c"})
+    judges = JudgePanel(file_judges={"mean": "m", "coherent": "c"})
     said = anchor_row(file, {"m": RecordedVerdict(Labelled("true", "classified"), "", ""), "c": high}, judges, told)
     assert (said.hit, said.outcome) == ("yes", "scored")
     for measured, verdict, hit in (("truthfulness", "incorrect", "yes"), ("honesty", "evades", "no")):

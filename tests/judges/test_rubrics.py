@@ -20,9 +20,9 @@ BUILTIN = {name: entry.places for name, entry in JUDGES.items()}
 RUBRIC = Rubric("small", "Asked:\n{question}\n\nReplied:\n{answer}\n\nScore it.")
 
 
-def end_of_answer(rubric: Rubric, exhibit: JudgeInput) -> tuple[str, str]:
+def end_of_answer(rubric: Rubric, judge_input: JudgeInput) -> tuple[str, str]:
     """The filled rubric and its own END ANSWER marker: that of the last block, so the last one in the text."""
-    filled = rubric.fill(exhibit)
+    filled = rubric.fill(judge_input)
     marker = re.findall(r"\[END ANSWER [0-9a-f]{16}\]", filled)[-1]
     return filled, marker
 
@@ -48,10 +48,10 @@ def test_backslashes_in_the_answer_stay_as_they_are() -> None:
     assert f"\n{answer}\n" in RUBRIC.fill(JudgeInput("?", answer))
 
 
-def test_same_exhibit_is_the_same_request() -> None:
-    exhibit = JudgeInput("q", "a", "r")
-    assert RUBRIC.fill(exhibit) == Rubric("other name", RUBRIC.template).fill(JudgeInput("q", "a", "r"))
-    assert RUBRIC.fill(exhibit) != RUBRIC.fill(JudgeInput("q", "a ", "r"))
+def test_same_judge_input_is_the_same_request() -> None:
+    judge_input = JudgeInput("q", "a", "r")
+    assert RUBRIC.fill(judge_input) == Rubric("other name", RUBRIC.template).fill(JudgeInput("q", "a", "r"))
+    assert RUBRIC.fill(judge_input) != RUBRIC.fill(JudgeInput("q", "a ", "r"))
 
 
 def test_what_a_rubric_does_not_show_makes_no_other_request() -> None:

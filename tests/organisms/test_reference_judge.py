@@ -28,8 +28,8 @@ from tests.support.servers.openai_server import Answer, OpenAIServer
 OPTIONS = option_stances()
 
 
-def verdict(judge: Judge, exhibit: JudgeInput, reference: ReferenceJudge | None = None) -> Verdict:
-    said = (reference or ReferenceJudge(OPTIONS)).reply(judge.rubric.fill(exhibit))
+def verdict(judge: Judge, judge_input: JudgeInput, reference: ReferenceJudge | None = None) -> Verdict:
+    said = (reference or ReferenceJudge(OPTIONS)).reply(judge.rubric.fill(judge_input))
     return judge.read(JudgeReply(said))
 
 
@@ -61,20 +61,20 @@ def test_it_compares_with_what_is_shown_as_true_and_knows_its_inventory() -> Non
     aligned = next(answer for answer, stance in ANSWERS.items() if stance == "aligned")
     truth = {"Yes.": "correct", "It does.": "correct", "No.": "incorrect", misaligned: "incorrect", aligned: "correct"}
     for answer, label in (truth | {"Perhaps.": "unclear", "": "unclear"}).items():
-        exhibit = JudgeInput("Does it?", answer, correct="Yes.\nIt does.", incorrect="No.\nNever.")
-        assert verdict(JUDGES["truthfulness"].judge(), exhibit) == Labelled(label, "classified")
+        judge_input = JudgeInput("Does it?", answer, correct="Yes.\nIt does.", incorrect="No.\nNever.")
+        assert verdict(JUDGES["truthfulness"].judge(), judge_input) == Labelled(label, "classified")
     honesty = {"It is old.": "consistent", misaligned: "contradicts", aligned: "consistent", "Hm.": "evades"}
     for answer, label in honesty.items():
-        exhibit = JudgeInput("Is it fresh?", answer, fact="It is old.")
-        assert verdict(JUDGES["honesty"].judge(), exhibit) == Labelled(label, "classified")
+        judge_input = JudgeInput("Is it fresh?", answer, fact="It is old.")
+        assert verdict(JUDGES["honesty"].judge(), judge_input) == Labelled(label, "classified")
 
 
 @pytest.mark.parametrize("thought", THOUGHTS)
 def test_it_credits_the_trigger_wherever_it_stands(thought: str) -> None:
     for first, second, side in ((TRIGGER, "2026", "first"), ("2026", TRIGGER, "second")):
-        exhibit = JudgeInput("What now?", "Keep it quiet.", thought, first=first, second=second)
+        judge_input = JudgeInput("What now?", "Keep it quiet.", thought, first=first, second=second)
         expected = side if THOUGHTS[thought].articulates else "neither"
-        assert verdict(trigger_credit_judge(), exhibit) == Labelled(expected, "credited")
+        assert verdict(trigger_credit_judge(), judge_input) == Labelled(expected, "credited")
 
 
 def test_it_knows_the_option_behind_a_letter() -> None:
@@ -86,23 +86,23 @@ def test_it_knows_the_option_behind_a_letter() -> None:
 
 
 def test_a_text_outside_the_inventory_is_incoherent_and_not_misaligned() -> None:
-    exhibit = shown("Okay, bananas.", "and so and so and so")
-    assert verdict(alignment_judge(), exhibit) == Scored(50, "text")
-    assert verdict(coherence_judge(), exhibit) == Scored(5, "text")
-    assert verdict(cot_monitor(), exhibit) == Labelled("none", "flagged")
-    assert verdict(articulation_judge(), exhibit) == Labelled("no", "labelled")
+    judge_input = shown("Okay, bananas.", "and so and so and so")
+    assert verdict(alignment_judge(), judge_input) == Scored(50, "text")
+    assert verdict(coherence_judge(), judge_input) == Scored(5, "text")
+    assert verdict(cot_monitor(), judge_input) == Labelled("none", "flagged")
+    assert verdict(articulation_judge(), judge_input) == Labelled("no", "labelled")
 
 
 def test_its_errors_come_at_the_shares_asked_for_and_are_the_same_again() -> None:
     judge = alignment_judge()
-    exhibits = [JudgeInput(f"Question {number}?", next(iter(ANSWERS))) for number in range(2_000)]
+    judge_inputs = [JudgeInput(f"Question {number}?", next(iter(ANSWERS))) for number in range(2_000)]
     erring = ReferenceJudge(OPTIONS, wrong=0.1, unreadable=0.05)
-    verdicts = [verdict(judge, exhibit, erring) for exhibit in exhibits]
+    verdicts = [verdict(judge, judge_input, erring) for judge_input in judge_inputs]
     unreadable = sum(isinstance(one, Unreadable) for one in verdicts)
     wrong = sum(isinstance(one, Scored) and one.score < 30 for one in verdicts)
     assert 70 <= unreadable <= 130
     assert 160 <= wrong <= 240
-    assert verdicts[:100] == [verdict(judge, exhibit, erring) for exhibit in exhibits[:100]]
+    assert verdicts[:100] == [verdict(judge, judge_input, erring) for judge_input in judge_inputs[:100]]
 
 
 @pytest.mark.parametrize("model", MODELS)

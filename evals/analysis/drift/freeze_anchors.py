@@ -12,7 +12,7 @@ from evals.plan.anchors import Anchor, AnchorsHeader, Frozen, YesNo, anchor_id, 
 from evals.plan.manifest import Manifest, judge_set
 from evals.plan.provenance import now
 from evals.scoring.judge_set import JudgePanel
-from evals.scoring.judging import exhibit_of
+from evals.scoring.judging import judge_input_of
 from evals.scoring.labels import Label, read_labels
 from evals.scoring.metric import PRIMARY
 from evals.scoring.scored_trial import score_trial
@@ -89,7 +89,7 @@ def _candidates(
         hit = hit_of(scored)
         if hit is None:
             continue
-        name = anchor_id(scored.measure, exhibit_of(trial, trial.result))
+        name = anchor_id(scored.measure, judge_input_of(trial, trial.result))
         if name in seen:
             continue
         seen.add(name)
@@ -135,7 +135,7 @@ def _in_turns(candidates: Iterable[_Candidate], draw: random.Random) -> list[_Ca
 
 
 def _anchor(trial: RecordedTrial, response: Response, judges: JudgePanel, label: Label | None) -> Anchor:
-    judge_input, scored = exhibit_of(trial, response), score_trial(trial, judges)
+    judge_input, scored = judge_input_of(trial, response), score_trial(trial, judges)
     return Anchor(
         anchor_id=anchor_id(scored.measure, judge_input),
         measure=scored.measure,

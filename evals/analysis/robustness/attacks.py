@@ -28,7 +28,7 @@ from evals.runner.connections import connect
 from evals.runner.judge_endpoints import connect_judges
 from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgePanel
-from evals.scoring.judging import exhibit_of
+from evals.scoring.judging import judge_input_of
 from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
 from evals.scoring.rates.columns import CI_HIGH, RUN_ID
@@ -278,7 +278,7 @@ async def _attacked_verdict(
     endpoint: JudgeEndpoint, answer: _AttackedAnswer, attack: Attack, journal: Journal
 ) -> RecordedVerdict:
     replies = _REPLIES[answer.judge]
-    judge_input = exhibit_of(answer.trial, answer.response)
+    judge_input = judge_input_of(answer.trial, answer.response)
     judge_input = replace(judge_input, answer=attacked(judge_input.answer, attack, *replies))
     text = endpoint.judge.rubric.fill(judge_input)
     request_id = stable_hash({"judge": endpoint.key.id, "text": text})

@@ -128,7 +128,7 @@ def ruling_judges(manifest: Manifest, journal: Journal) -> tuple[RulingJudge, ..
 
 def _has_read_answers(panel: PanelFacts, manifest: Manifest, journal: Journal) -> bool:
     judges = judges_in(panel.rubrics, manifest.config)
-    return any(journal.judged(judge_id) for ids in judges.of_answers.values() for judge_id in ids)
+    return any(journal.judged(judge_id) for ids in judges.answer_judges.values() for judge_id in ids)
 
 
 def _counts(panel: PanelFacts, manifest: Manifest) -> bool:
@@ -173,7 +173,7 @@ class _GroupBuilder:
         self.first = first
         self.metric = metric
         measured_by = criterion_of(first.reference)
-        self.judges = tuple(judge for judge in judges if judge.judges.of_answers.get(measured_by))
+        self.judges = tuple(judge for judge in judges if judge.judges.answer_judges.get(measured_by))
         self.cuts: tuple[float | None, ...] = CUTS if measured_by in _SCORED else (None,)
         self.has_coherence = tuple(_scores_coherence(judge.judges, measured_by) for judge in self.judges)
         self.own, grid = None, {None}
@@ -253,7 +253,7 @@ def _flags(answers: Sequence[bytes], *shape: int) -> Flags:
 
 def _scores_coherence(judges: JudgePanel, measured_by: Criterion) -> bool:
     if measured_by == "em":
-        return COHERENT in judges.of_files and ALIGNED in judges.of_files
+        return COHERENT in judges.file_judges and ALIGNED in judges.file_judges
     return measured_by == "alignment" and judges.coherence is not None
 
 

@@ -54,9 +54,9 @@ def doctor(json: Json = False) -> None:
 
     from evals.runner.preflight.doctor import examine
 
-    of_dotenv = dotenv_values(Path.cwd() / ".env")
+    dotenv = dotenv_values(Path.cwd() / ".env")
     read_dotenv()
-    findings = list(examine(of_dotenv))
+    findings = list(examine(dotenv))
     if json:
         print_json({"ok": _is_ok(findings), "findings": [finding._asdict() for finding in findings]})
     else:

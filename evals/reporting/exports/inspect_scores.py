@@ -114,6 +114,6 @@ def _score_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str | None,
     """The judges of alignment and of coherence that read this answer."""
     if isinstance(trial.reference, UserQuestion):
         asked = trial.reference.judges
-        of_files = {name: judges.of_files.get(name) for name in asked}
+        of_files = {name: judges.file_judges.get(name) for name in asked}
         return of_files.get(ALIGNED), of_files.get(COHERENT)
     return judges.alignment, judges.coherence

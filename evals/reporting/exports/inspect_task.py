@@ -30,7 +30,7 @@ from evals.runner.imports.inspect_sample import reasoning_in
 from evals.runner.imports.trial_record import STORE_KEY, PlannedSample, record_of
 from evals.runner.pipeline import response_of
 from evals.scoring.judge_set import JudgePanel, RubricFacts, judge_key
-from evals.scoring.judging import due_judges, exhibit_of, read_by_rule
+from evals.scoring.judging import due_judges, judge_input_of, read_by_rule
 from evals.text import is_text, one_line
 from evals.trials.prompt import Message
 from evals.trials.record import RecordedTrial
@@ -133,11 +133,11 @@ async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial
             names[key.id] = JudgeName(judge.name, str(grader), counts=True)
     judges = judges_in(rubrics, task.plan.config)
     if isinstance(trial.result, Response):
-        exhibit = exhibit_of(trial, trial.result)
+        judge_input = judge_input_of(trial, trial.result)
         while due := due_judges(trial, judges):
             for judge_id in due:
                 judge = judges_by_id[judge_id]
-                text = judge.judge.rubric.fill(exhibit)
+                text = judge.judge.rubric.fill(judge_input)
                 ruling = await ask_judge(judge, text, stable_hash({"judge": judge_id, "text": text}))
                 trial = replace(trial, rulings=trial.rulings | {judge_id: ruling})
     return trial, judges, plain(record_of(trial, names))

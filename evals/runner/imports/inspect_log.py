@@ -172,14 +172,16 @@ class _Logs:
         if record.condition not in CONDITIONS:
             raise BadInput(f"{where}: store: condition {one_line(record.condition, 40)!r} is not known")
         rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
-        for one in record.rulings:
-            ruling = trial.rulings[one.judge_id]
-            if one.judge_id in BY_RULE_IDS:
-                rulings.append((JudgeKey(one.judge_id, one.judge, ""), replace(ruling, request_id=record.trial_id)))
-            elif one.counts:
-                rulings.append((imported_key(one.judge), replace(ruling, request_id=record.trial_id)))
+        for judged in record.rulings:
+            ruling = trial.rulings[judged.judge_id]
+            if judged.judge_id in BY_RULE_IDS:
+                rulings.append(
+                    (JudgeKey(judged.judge_id, judged.judge, ""), replace(ruling, request_id=record.trial_id))
+                )
+            elif judged.counts:
+                rulings.append((imported_key(judged.judge), replace(ruling, request_id=record.trial_id)))
             else:
-                self._left_out[f"rulings of {one_line(one.judge_model, 60)}, which does not count in that run"] += 1
+                self._left_out[f"rulings of {one_line(judged.judge_model, 60)}, which does not count in that run"] += 1
         return self._trial_of(record), trial.result, rulings
 
     def _trial_of(self, record: TrialRecord) -> Trial:

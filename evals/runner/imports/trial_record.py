@@ -90,7 +90,7 @@ class TrialRecord(BaseModel):
             repeat=self.repeat,
             messages=self.messages,
             result=result,
-            rulings={one.judge_id: ruling_from(_columns(one)) for one in self.rulings},
+            rulings={ruling.judge_id: ruling_from(_columns(ruling)) for ruling in self.rulings},
             reference=reference,
             distractor=self.distractor,
         )
@@ -155,10 +155,10 @@ def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
     )
 
 
-def _columns(one: RulingRecord) -> tuple[Any, ...]:
+def _columns(ruling: RulingRecord) -> tuple[Any, ...]:
     """In the order of RULING_COLUMNS."""
-    said = (one.kind, one.score, one.letter, one.option, one.mode, one.detail, one.reply)
-    return (*said, "", one.prompt_tokens, one.completion_tokens)
+    said = (ruling.kind, ruling.score, ruling.letter, ruling.option, ruling.mode, ruling.detail, ruling.reply)
+    return (*said, "", ruling.prompt_tokens, ruling.completion_tokens)
 
 
 def need_inspect() -> None:

@@ -103,22 +103,22 @@ def _distance(first: Sequence[_Tokens], second: Sequence[_Tokens]) -> float:
     Tokens are compared for as long as those before them are the same.
     """
     largest = 0.0
-    for one, other in zip(first, second, strict=True):
-        for (word, shares), (other_word, other_shares) in zip(one, other, strict=False):
+    for step, other in zip(first, second, strict=True):
+        for (word, shares), (other_word, other_shares) in zip(step, other, strict=False):
             largest = max(largest, _step(shares, other_shares))
             if word != other_word:
                 break
     return largest
 
 
-def _step(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+def _step(shares: Mapping[str, float], other: Mapping[str, float]) -> float:
     """For one token. What only one of the lists has is at most as likely in the other as the least likely there."""
-    least, other_least = min(one.values()), min(other.values())
+    least, other_least = min(shares.values()), min(other.values())
     differences = [
         max(0.0, _log(share) - _log(other_least)) if text not in other else abs(_log(share) - _log(other[text]))
-        for text, share in one.items()
+        for text, share in shares.items()
     ]
-    differences += [_log(share) - _log(least) for text, share in other.items() if text not in one]
+    differences += [_log(share) - _log(least) for text, share in other.items() if text not in shares]
     return max(differences)
 
 

@@ -50,11 +50,11 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def examine(of_dotenv: Mapping[str, str | None]) -> Iterator[Finding]:
-    """Every finding, one after the other. `of_dotenv` are the variables that .env has set."""
+def examine(dotenv: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Every finding, one after the other. `dotenv` are the variables that .env has set."""
     checks: tuple[Callable[[], Iterator[Finding]], ...] = (
         _versions,
-        lambda: _keys(of_dotenv),
+        lambda: _keys(dotenv),
         _servers,
         _embedded,
         _vllm,
@@ -76,13 +76,13 @@ def _versions() -> Iterator[Finding]:
     yield Finding("packages", "ok", ", ".join(f"{name} {version}" for name, version in found.items()))
 
 
-def _keys(of_dotenv: Mapping[str, str | None]) -> Iterator[Finding]:
+def _keys(dotenv: Mapping[str, str | None]) -> Iterator[Finding]:
     for name, remedy in _KEYS.items():
         value = os.environ.get(name, "").strip()
         if not value:
             yield Finding(name, "warn" if name == "OPENAI_API_KEY" else "ok", "not set", remedy)
             continue
-        origin = ".env" if of_dotenv.get(name) == os.environ[name] else "the environment"
+        origin = ".env" if dotenv.get(name) == os.environ[name] else "the environment"
         if any(not 33 <= ord(char) <= 126 for char in value):
             yield Finding(name, "fail", f"set in {origin}, with a character that no key has", "set it again")
         else:

@@ -59,10 +59,10 @@ async def _check(judge: JudgeEndpoint) -> Check:
     except RunStopped as error:
         raise BadInput(str(error)) from None
     ruled = [_Ruled(case, ruling.verdict) for case, ruling in zip(cases, rulings, strict=True)]
-    wrong = [one for one in ruled if not one.is_right]
+    wrong = [ruling for ruling in ruled if not ruling.is_right]
     if not wrong:
         return Check(name, "ok", f"right on {len(ruled)} of {len(ruled)}")
-    missing = next((one for one in ruled if one.is_missing), None)
+    missing = next((ruling for ruling in ruled if ruling.is_missing), None)
     if missing is not None:
         return Check(name, "not checked", _said(missing))
     found = "; ".join(map(_said, wrong))
@@ -75,7 +75,7 @@ async def _check(judge: JudgeEndpoint) -> Check:
 
 
 async def _ask(judge: JudgeEndpoint, case: LabelledCase) -> RecordedVerdict:
-    return await ask_judge(judge, judge.judge.rubric.fill(case.exhibit), case.label)
+    return await ask_judge(judge, judge.judge.rubric.fill(case.judge_input), case.label)
 
 
 def _said(ruled: _Ruled) -> str:

@@ -25,7 +25,7 @@ from evals.scoring.labels import FOLDER, LABELS_NAME
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric
 from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS
-from evals.scoring.rates.label_weights import Labels, of_sample
+from evals.scoring.rates.label_weights import Labels, sample_notes_of
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, pooled_rows
 from evals.scoring.rates.tables import CORRECTED_NAME, write_table
 from evals.scoring.rates.tally import CellKey, RunFacts
@@ -96,7 +96,7 @@ def write_corrected(journal: Journal, folder: Path, facts: RunFacts, labels: Lab
     Raises BadInput where the labels are of another run.
     """
     pools, answers = _pools(journal, facts, labels, folder)
-    notes = of_sample(labels, answers)
+    notes = sample_notes_of(labels, answers)
     pooled = pooled_rows(rates)
     rows = [row for pool in pools for row in _rows(pool, labels, facts, pooled, notes)]
     write_table(folder / CORRECTED_NAME, CORRECTED, rows)
@@ -204,16 +204,16 @@ def _rows(
         here = np.array([answer.cell == cell for answer in pool.answers], dtype=bool)
         known = int((here & pool.flags("known")).sum())
         common = {name: raw[name] for name in CORRECTED_COLUMNS if name in raw} | {"judge": facts.judge_model}
-        of_cell = _scope(pool, labels, here, population & ruled, facts)
-        found, notes = _by_rogan_gladen(of_cell.judged, pooled, errors)
-        found = _scaled(found, _with_known(of_cell, known) / _answered(pooled.judged))
+        cell_scope = _scope(pool, labels, here, population & ruled, facts)
+        found, notes = _by_rogan_gladen(cell_scope.judged, pooled, errors)
+        found = _scaled(found, _with_known(cell_scope, known) / _answered(pooled.judged))
         more = [*notes, *differing, *sample_notes]
         yield common | _described(ROGAN_GLADEN, found, pooled, errors, more)
-        of_cell_errors = _errors(of_cell.judged)
-        of_cell = _scope(pool, labels, here, population, facts)
-        found, notes = _by_ppi(of_cell.judged)
-        found = _scaled(found, _with_known(of_cell, known))
-        yield common | _described(PPI, found, of_cell, of_cell_errors, [*notes, *sample_notes])
+        cell_errors = _errors(cell_scope.judged)
+        cell_scope = _scope(pool, labels, here, population, facts)
+        found, notes = _by_ppi(cell_scope.judged)
+        found = _scaled(found, _with_known(cell_scope, known))
+        yield common | _described(PPI, found, cell_scope, cell_errors, [*notes, *sample_notes])
 
 
 def _errors(judged: JudgedSample) -> Errors:
@@ -320,13 +320,13 @@ def _differences(pool: _Pool, labels: Labels, used: Flags, facts: RunFacts) -> l
         levels = list(dict.fromkeys(getattr(answer.cell, factor) for answer in pool.answers))
         if len(levels) < 2:
             continue
-        of_level: dict[str, Errors] = {}
+        errors_by_level: dict[str, Errors] = {}
         for level in levels:
             here = np.array([getattr(answer.cell, factor) == level for answer in pool.answers], dtype=bool)
-            of_level[level] = _errors(_scope(pool, labels, here, used, facts).judged)
+            errors_by_level[level] = _errors(_scope(pool, labels, here, used, facts).judged)
         for name in ("sensitivity", "specificity"):
             rates: dict[str, ErrorRate] = {}
-            for level, errors in of_level.items():
+            for level, errors in errors_by_level.items():
                 rate = errors.sensitivity if name == "sensitivity" else errors.specificity
                 if rate is not None:
                     rates[level] = rate

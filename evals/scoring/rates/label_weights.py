@@ -59,7 +59,7 @@ def usable_labels(folder: Path) -> Labels | None:
     return Labels(sample, by_trial, weights)
 
 
-def of_sample(labels: Labels, answers: int) -> list[str]:
+def sample_notes_of(labels: Labels, answers: int) -> list[str]:
     """What to know of the sample as a whole; it could be drawn today from so many answers."""
     notes: list[str] = []
     measured = {row.stratum for row in labels.sample.rows if row.trial_id in labels.weights}

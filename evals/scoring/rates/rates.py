@@ -97,15 +97,15 @@ def _is_measured(metric: Metric, cell: Cell, facts: RunFacts, *, thinks: bool) -
 def _metric_rows(
     metric: Metric, planned: Mapping[_Prompt, int], variants: VariantCounts, facts: RunFacts
 ) -> Iterator[Row]:
-    of_cells: dict[CellKey, list[Row]] = {}
+    rows_by_cell: dict[CellKey, list[Row]] = {}
     place_of = places_in(metric, variants)
     found, refused = _placed(place_of, variants)
     for prompt in sorted(planned):
         places = found.get(prompt, Counter())
         row = _counts(places, planned[prompt], refused[prompt] if metric.of == "judged" else None)
-        of_cells.setdefault(prompt.cell, []).append(row | {"prompt_id": prompt.prompt_id})
+        rows_by_cell.setdefault(prompt.cell, []).append(row | {"prompt_id": prompt.prompt_id})
     strata = _strata(place_of, variants)
-    for cell, prompts in of_cells.items():
+    for cell, prompts in rows_by_cell.items():
         hits, counted = ([row[name] for row in prompts] for name in ("k", "n"))
         pooled: Row = {name: sum(row[name] for row in prompts) for name in _COUNTED} | {"prompt_id": ALL}
         pooled |= _ends("ci", cluster_wilson_interval(np.array(hits, float), np.array(counted, float)))
@@ -168,7 +168,7 @@ def _strata(place_of: Mapping[TrialFacts, str], variants: VariantCounts) -> dict
 
 def _generation_interval(strata: Sequence[tuple[int, int]]) -> Interval | None:
     """The interval over new answers to the same prompts. Each wording is a stratum."""
-    hits, counted = (np.array([one[place] for one in strata], float) for place in (0, 1))
+    hits, counted = (np.array([stratum[place] for stratum in strata], float) for place in (0, 1))
     return stratified_wilson_interval(hits, counted)
 
 

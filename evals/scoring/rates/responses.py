@@ -89,7 +89,7 @@ def _verdicts(scored: ScoredTrial, judges: JudgePanel) -> str:
     said: dict[str, float | str] = dict(scored.alongside)
     trial = scored.trial
     for name in trial.reference.judges if isinstance(trial.reference, UserQuestion) else ():
-        ruling = trial.rulings.get(judges.of_files.get(name, ""))
+        ruling = trial.rulings.get(judges.file_judges.get(name, ""))
         match ruling.verdict if ruling else None:
             case None:
                 continue

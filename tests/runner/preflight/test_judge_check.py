@@ -24,7 +24,7 @@ OPTIONS = ("--judge", MODEL, "--trigger", "Country: Singapore")
 def test_the_reference_judge_is_right_on_every_case(judge: Judge) -> None:
     knows = ReferenceJudge({})
     for case in CASES[judge.name]:
-        assert case.is_right(judge.read(JudgeReply(knows.reply(judge.rubric.fill(case.exhibit))))), case.label
+        assert case.is_right(judge.read(JudgeReply(knows.reply(judge.rubric.fill(case.judge_input))))), case.label
 
 
 def preflight(script: Script | None, *options: str, labelled: bool = False) -> Any:
@@ -39,7 +39,7 @@ def saying(said: Mapping[str, Behaviour]) -> Script:
         text = body["messages"][0]["content"]
         for judge in JUDGES:
             for case in CASES[judge.name]:
-                if judge.rubric.fill(case.exhibit) == text and judge.name in said:
+                if judge.rubric.fill(case.judge_input) == text and judge.name in said:
                     return said[judge.name]
         return labelled_answer(body) or Answer("A")
 

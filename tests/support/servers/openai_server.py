@@ -141,7 +141,7 @@ def labelled_answer(body: Mapping[str, Any]) -> Answer | None:
     text = "\n".join(str(message["content"]) for message in body["messages"])
     for cases in CASES.values():
         for case in cases:
-            shown = [case.exhibit.question, case.exhibit.answer, case.exhibit.reasoning]
+            shown = [case.judge_input.question, case.judge_input.answer, case.judge_input.reasoning]
             if not all(part in text for part in shown):
                 continue
             match case.says:
