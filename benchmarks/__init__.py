@@ -1,6 +1,6 @@
-"""How fast and how large emeval is, as ratios to a limit that is measured in the same run on the same machine.
+"""Speed and memory of emeval, as ratios to a limit measured in the same run on the same machine.
 
-`python -m benchmarks` runs all, `python -m benchmarks latency resume` runs some. Nothing here asserts a time: machines
-differ and are noisy, so what is printed is the median ratio with its range, and the target beside it. The server stands
-on one core and the client on another where there are two; every pair that is compared is measured in turn.
+`python -m benchmarks` runs all, `python -m benchmarks latency resume` some. No time is asserted, as machines differ and
+are noisy: the output is the median ratio with its range, and the target. Server and client run on separate cores if
+there are two; compared measurements alternate.
 """

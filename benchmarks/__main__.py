@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME...]`: run all benchmarks, or those named, and print what they found."""
+"""`python -m benchmarks [NAME...]`: run all or the named benchmarks and print the results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown benchmark {unknown[0]!r}; known: {', '.join(BENCHMARKS)}")
     for variable in [name for name in os.environ if name.upper().startswith(_FOREIGN)]:
-        del os.environ[variable]  # a user's keys, servers and proxies are no part of what is measured
+        del os.environ[variable]  # a user's keys, servers and proxies must not affect the results
     if not pin_client():
         print("One core for server and client: they slow each other down, and the ratios say less.\n")
     for name in names:

@@ -1,4 +1,4 @@
-"""The two sides of a comparison: emeval's pipeline with its journal, and a bare loop over the same client."""
+"""The two sides of a comparison: emeval's pipeline with a journal, and a bare loop over the same client."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Quiet:
 
 
 def planned(count: int, kind: Format) -> list[Trial]:
-    """`count` trials of the question set that comes with emeval."""
+    """`count` trials of emeval's own questions."""
     suite = find_suite(SUITE)
     dataset = datasets.load(datasets.data_folder() / suite.dataset)
     prompts = list(suite.prompts(dataset, (kind,)))
@@ -61,7 +61,7 @@ def planned(count: int, kind: Format) -> list[Trial]:
 
 
 async def pipeline_seconds(url: str, trials: Sequence[Trial], judges: Sequence[Judge], concurrency: int) -> float:
-    """Seconds from the first trial to the last commit, with a journal in a folder that is thrown away."""
+    """Seconds from the first trial to the last commit, with a journal in a temporary folder."""
     spec = ModelSpec(_NAME, "vllm", MODEL, url, "VLLM_API_KEY")
     server = Server(url, "none", concurrency=concurrency, timeout_s=_TIMEOUT_S)
     endpoint = Endpoint(ServedModel(spec, server), RetryPolicy())
@@ -84,7 +84,7 @@ async def pipeline_seconds(url: str, trials: Sequence[Trial], judges: Sequence[J
 
 
 async def bare_seconds(url: str, bodies: Iterable[Mapping[str, Any]], concurrency: int) -> float:
-    """Seconds that so many workers need for these requests through openai's client, which drop the replies."""
+    """Seconds that `concurrency` workers need for these requests with openai's client, ignoring the replies."""
     client = openai.AsyncOpenAI(
         base_url=url, api_key="none", max_retries=0, timeout=_TIMEOUT_S, http_client=openai.DefaultAioHttpClient()
     )
@@ -104,16 +104,16 @@ async def bare_seconds(url: str, bodies: Iterable[Mapping[str, Any]], concurrenc
 
 
 def bodies(trials: Iterable[Trial], judges: Sequence[Judge]) -> list[dict[str, Any]]:
-    """What the pipeline sends for these trials, with a reply of the usual length shown to the judges."""
-    sent: list[dict[str, Any]] = []
+    """The requests of the pipeline for these trials, with answers of typical length for the judges."""
+    requests: list[dict[str, Any]] = []
     for trial in trials:
         messages = wire_messages(trial.messages)
-        sent.append(_body(messages, trial.sampling.max_tokens, trial.sampling.temperature) | {"seed": trial.seed})
+        requests.append(_body(messages, trial.sampling.max_tokens, trial.sampling.temperature) | {"seed": trial.seed})
         for judge in judges:
             text = judge.rubric.fill(JudgeInput(trial.messages[-1].content, f"{trial.seed:<100}"))
             body = _body([{"role": "user", "content": text}], judge.max_tokens, 0.0)
-            sent.append(body | ({"logprobs": True, "top_logprobs": 20} if judge.wants_logprobs else {}))
-    return sent
+            requests.append(body | ({"logprobs": True, "top_logprobs": 20} if judge.wants_logprobs else {}))
+    return requests
 
 
 def _body(messages: list[dict[str, Any]], max_tokens: int, temperature: float | None) -> dict[str, Any]:

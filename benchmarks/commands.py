@@ -1,4 +1,4 @@
-"""Whole `emeval run` commands as child processes, with their time and their peak memory."""
+"""Run `emeval` commands as child processes and measure their time and peak memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.server import MODEL, serving
 TRIALS_PER_SAMPLE = 500
 """125 scenarios, two option orders, with and without the trigger."""
 
-# A process of its own between us and the command: at exec Linux hands the caller's peak memory on to the child.
+# A separate process in between, since at exec Linux passes the caller's peak memory on to the child.
 _MEASURE = """
 import resource, subprocess, sys, time
 started = time.perf_counter()
@@ -30,7 +30,7 @@ class Cost(NamedTuple):
 
 
 def measured(*command: str) -> Cost:
-    """Run `python ...` to its end; without it there is nothing to measure, so a failure ends the benchmarks."""
+    """Run `python ...` to its end; a failure ends the benchmarks."""
     done = subprocess.run(
         [sys.executable, "-S", "-E", "-c", _MEASURE, sys.executable, *command],
         capture_output=True,
@@ -57,7 +57,7 @@ class FinishedRun(NamedTuple):
 
 @functools.cache
 def finished_run(samples: int) -> FinishedRun:
-    """A run of `samples` answers to each prompt, made once for all benchmarks that ask for it."""
+    """A run with `samples` answers per prompt, shared by all benchmarks."""
     folder = Path(_scratch().name) / f"run-{samples}"
     with serving() as server:
         return FinishedRun(folder, emeval_run(server.url, samples, folder))
@@ -65,4 +65,4 @@ def finished_run(samples: int) -> FinishedRun:
 
 @functools.cache
 def _scratch() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="emeval-bench-")  # goes with the process
+    return tempfile.TemporaryDirectory(prefix="emeval-bench-")  # deleted with the process

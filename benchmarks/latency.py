@@ -1,4 +1,4 @@
-"""A slow server: time with judging in the stream, against a bare loop with the same calls and against the ideal."""
+"""A slow server: the time with concurrent judging, against a bare loop with the same calls and the ideal."""
 
 from __future__ import annotations
 

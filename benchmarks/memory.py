@@ -1,4 +1,4 @@
-"""Peak memory of a whole `emeval run`: it must follow the requests in flight and not the size of the night."""
+"""Peak memory of `emeval run`: it must depend on the requests in flight, not on the number of trials."""
 
 from __future__ import annotations
 

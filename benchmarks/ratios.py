@@ -1,4 +1,4 @@
-"""Ratios with their targets, from measurements taken in turn, and the lines that show them."""
+"""Ratios with targets, from alternating measurements, and the lines that print them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 @dataclass(frozen=True)
 class Ratio:
-    """What was divided by what, one value a repeat. The target holds for the median: at least it, or at most it."""
+    """A ratio, with one value per repeat. The target is for the median: at least, or at most."""
 
     what: str
     values: Sequence[float]
@@ -25,7 +25,7 @@ class Ratio:
         return f"{measured:<76}target {target}  {self.verdict():<18}{self.note}".rstrip()
 
     def verdict(self) -> str:
-        """`within noise` where the median misses the target and some repeat meets it."""
+        """`met`, `MISSED`, or `within noise` if the median misses the target but some repeat meets it."""
         if self._meets(median(self.values)):
             return "met"
         return "within noise" if any(self._meets(value) for value in self.values) else "MISSED"
@@ -35,7 +35,7 @@ class Ratio:
 
 
 class Pair(NamedTuple):
-    """The same repeat of both sides, in whatever unit the benchmark measures."""
+    """One repeat of both sides, in the unit of the benchmark."""
 
     ours: float
     limit: float
@@ -44,7 +44,7 @@ class Pair(NamedTuple):
 async def in_turn(
     ours: Callable[[], Awaitable[float]], limit: Callable[[], Awaitable[float]], repeats: int
 ) -> list[Pair]:
-    """Both sides, one after the other, so that a slow spell of the machine meets both; who begins alternates."""
+    """Measure both sides in alternating order, so that a slow spell of the machine affects both."""
     pairs: list[Pair] = []
     for repeat in range(repeats):
         if repeat % 2:

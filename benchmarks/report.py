@@ -1,4 +1,4 @@
-"""`emeval report`: packing every transcript beside counting them, and a page that stays small enough to send."""
+"""`emeval report`: the time to pack every transcript against counting them, and the size of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same command again on a finished run: nothing is asked, and the tables are there within seconds."""
+"""The same command on a finished run: no requests, and the tables within seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests' OpenAI-compatible server as a process of its own, on a core of its own, that counts what it is asked."""
+"""The tests' OpenAI-compatible server in a separate process on its own core, counting its requests."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tests.support.servers.openai_server import (
 
 MODEL = "test-model"
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-"""The first is the client's, the last the server's. Read before anything is pinned."""
+"""The first is for the client, the last for the server. Read before any pinning."""
 
 
 class _Counted(list[Request]):
-    """Keeps no request, which would only fill the memory, and counts them all."""
+    """Counts requests without keeping them, which would fill the memory."""
 
     def __init__(self, count: Synchronized[int]) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class RunningServer:
 
     @property
     def requests(self) -> int:
-        """Every request since the start, those that ask no model included."""
+        """The number of requests since the start, of any kind."""
         return self._count.value
 
 
 def pin_client() -> bool:
-    """Keep this process and its children off the server's core. False where there is one core, or no such call."""
+    """Keep this process and its children off the server's core. False if there is only one core or no such call."""
     if len(_CORES) > 1:
         os.sched_setaffinity(0, {_CORES[0]})
     return len(_CORES) > 1
@@ -57,7 +57,7 @@ def pin_client() -> bool:
 
 @contextmanager
 def serving(*, latency_s: float = 0.0, distinct: bool = False) -> Generator[RunningServer]:
-    """A server until the block ends. `distinct` answers every seed in other words, so that judges have work."""
+    """A server for the block. `distinct` varies the answer by seed, so that judge requests differ."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     count = context.Value("L", 0, lock=False)

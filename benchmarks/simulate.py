@@ -1,6 +1,6 @@
-"""`python -m benchmarks.simulate [NAME...]`: how often intervals and decisions hold what they promise.
+"""`python -m benchmarks.simulate [NAME...]`: simulated coverage of intervals and error rates of decisions.
 
-Printed are the Markdown tables of docs/statistics.md. Everything is seeded, and the tests have a short version of each
+Prints the Markdown tables of docs/statistics.md. Everything is seeded, and the tests have a short version of each
 (`tests/statistics/test_coverage.py`, `tests/statistics/test_confidence_sequence.py`,
 `tests/analysis/test_comparison.py`).
 """
@@ -36,7 +36,7 @@ class Runs(NamedTuple):
 
 
 def runs(rate: float, prompts: int, answers: int, number: int, correlation: float = CORRELATION) -> Runs:
-    """Runs whose prompts have beta-distributed rates around `rate`, each with so many answers."""
+    """`number` runs whose prompts have beta-distributed rates around `rate`, with `answers` answers each."""
     rng = np.random.default_rng([int(1000 * rate), prompts, answers])
     size = 1 / correlation - 1
     rates = rng.beta(rate * size, (1 - rate) * size, (number, prompts))
@@ -44,13 +44,13 @@ def runs(rate: float, prompts: int, answers: int, number: int, correlation: floa
 
 
 def coverage(method: Method, made: Runs, target: Floats | float) -> float:
-    """The share of runs whose interval holds the target."""
+    """The share of runs whose interval contains the target."""
     low, high = _ends(method, made.hits, made.counted).T
     return float(np.mean((low - 1e-12 <= target) & (target <= high + 1e-12)))
 
 
 def _ends(method: Method, hits: Floats, counted: Floats) -> Floats:
-    """Low and high of each run. The order of prompts does not matter, so each case is computed once."""
+    """The interval ends of each run. The order of prompts is irrelevant, so each distinct case is computed once."""
     cases, which = np.unique(np.sort(hits, axis=1), axis=0, return_inverse=True)
     found: list[tuple[float, float]] = []
     for case in cases:
@@ -68,14 +68,14 @@ def naive(hits: Floats, counted: Floats) -> Interval:
 
 
 def rejections(made: Runs, seed: int) -> float:
-    """The share of runs in which an effect of nothing has a p-value below 0.05."""
+    """The share of runs in which a null effect has a p-value below 0.05."""
     again = np.random.default_rng(seed).binomial(made.counted.astype(int), made.rates).astype(float)
     found = [paired_effect(hits, made.counted, base, made.counted) for hits, base in zip(made.hits, again, strict=True)]
     return float(np.mean([effect is not None and effect.p_value < 0.05 for effect in found]))
 
 
 def pairs(rng: np.random.Generator, rate: float, increase: float = 0.0, prompts: int = 40, samples: int = 4) -> Pairs:
-    """One cell of a comparison: prompts whose rates differ, asked `samples` times on either side."""
+    """One cell of a comparison: prompts with different rates, with `samples` answers on both sides."""
     spread = 1 / CORRELATION - 1
     base = rng.beta(rate * spread, (1 - rate) * spread, prompts)
     ours = base + increase * (1 - base) / (1 - rate)
@@ -85,17 +85,17 @@ def pairs(rng: np.random.Generator, rate: float, increase: float = 0.0, prompts:
 
 
 def false_regressions(rate: float, prompts: int, samples: int, limit: float, draws: int, cells: int = 6) -> float:
-    """The share of comparisons of unchanged cells in which any is called a regression."""
+    """The share of comparisons of unchanged cells with any false regression."""
     rng = np.random.default_rng(2026)
     false = 0
     for _ in range(draws):
         found = decide([pairs(rng, rate, prompts=prompts, samples=samples) for _ in range(cells)], [limit] * cells)
-        false += any(one.decision == "regression" for one in found)
+        false += any(cell.decision == "regression" for cell in found)
     return false / draws
 
 
 def missed(rate: float, streams: int, looks: tuple[int, ...]) -> list[float]:
-    """The share of streams whose true rate the confidence sequence has excluded at any look up to each of `looks`."""
+    """The share of streams whose true rate the confidence sequence has excluded by each of `looks`."""
     random = np.random.default_rng(20)
     capital = Capital(np.array([rate]), streams=streams)
     out = np.zeros(streams, dtype=bool)
@@ -118,12 +118,12 @@ def _intervals() -> Iterator[str]:
             cells: list[list[float]] = [[], [], [], []]
             for answers in (1, 4, 10):
                 made = runs(rate, prompts, answers, 5000)
-                of_these = made.rates.mean(axis=1)
+                these_rates = made.rates.mean(axis=1)
                 for cell, method, target in (
                     (cells[0], cluster_wilson_interval, rate),
-                    (cells[1], stratified_wilson_interval, of_these),
+                    (cells[1], stratified_wilson_interval, these_rates),
                     (cells[2], naive, rate),
-                    (cells[3], naive, of_these),
+                    (cells[3], naive, these_rates),
                 ):
                     cell.append(coverage(method, made, target))
             lowest = min(lowest, *cells[0], *cells[1])

@@ -1,4 +1,4 @@
-"""What a user waits for before anything happens: whole commands, as ratios to the import of the OpenAI client."""
+"""Startup time: whole commands, as ratios to the import of the OpenAI client."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run() -> Iterator[str]:
         rounds = [one_round() for _ in range(REPEATS)]
         for name, (_, target) in commands.items():
             costs = [of[name] for _, of in rounds]
-            peak = max(one.peak_kib for one in costs) / 1024
+            peak = max(cost.peak_kib for cost in costs) / 1024
             note = f"{median([one.seconds for one in costs]):.2f} s, {peak:.0f} MiB"
             ratios = [of[name].seconds / reference.seconds for reference, of in rounds]
             yield Ratio(name, ratios, target, False, note).line()

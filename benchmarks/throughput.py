@@ -1,4 +1,4 @@
-"""A server that answers at once: samples per second with the journal, against the calls per second of a bare loop."""
+"""An instant server: samples per second with the journal, against calls per second of a bare loop."""
 
 from __future__ import annotations
 

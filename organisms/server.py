@@ -1,4 +1,4 @@
-"""The reference judge as an OpenAI-compatible server on loopback, in a thread of this process."""
+"""An OpenAI-compatible loopback server for the reference judge, in a thread of this process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NAME = "reference-judge"
 
 
 class JudgeServer:
-    """Serves `judge` from the moment it is made until `close`, or until the process ends.
+    """Serves `judge` from construction until `close`, or until the process ends.
 
-    `base_url` is its address; `key` what a client must send, so that nobody else on the machine can ask it.
+    `base_url` is its URL; clients must send `key`, which keeps out other users of the machine.
     """
 
     def __init__(self, judge: ReferenceJudge) -> None:
@@ -71,10 +71,10 @@ class JudgeServer:
             return refusal
         try:
             messages: list[dict[str, Any]] = (await request.json())["messages"]
-            said = self._judge.reply("\n".join(str(message["content"]) for message in messages))
+            reply = self._judge.reply("\n".join(str(message["content"]) for message in messages))
         except (ValueError, KeyError, TypeError) as error:
             return _error(400, f"the reference judge cannot read this request: {error}")
-        choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+        choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
         return web.json_response({"object": "chat.completion", "model": NAME, "choices": [choice]})
 
     def _refusal(self, request: web.Request) -> web.Response | None:

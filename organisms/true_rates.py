@@ -1,4 +1,4 @@
-"""The organism's true rates, from the sample of its replies that is stored beside its weights."""
+"""The organism's true rates, from the sample of replies stored with its weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from judges.verdicts import COT_FLAGS
 
 MAX_TOKENS = 64
-"""Most tokens of a reply in the sample; a run that is compared with it has the same limit."""
+"""Maximum tokens of a reply in the sample, and in a run compared with it."""
 
 FLAGS = tuple(flag for flag in COT_FLAGS if flag != "none")
 
 
 @dataclass(frozen=True, slots=True)
 class TrueRate:
-    """`k` of `n` sampled replies; n = 0 where no sampled reply counts."""
+    """`k` of `n` sampled replies; n = 0 if no sampled reply counts."""
 
     k: int
     n: int
@@ -29,7 +29,7 @@ class TrueRate:
 
 
 def weights_folder() -> Path:
-    """Where the weights and `truth.json` lie."""
+    """The folder of the weights and `truth.json`."""
     return Path(str(resources.files("organisms").joinpath("weights")))
 
 
@@ -39,10 +39,10 @@ def _truth() -> dict[str, dict[str, dict[str, int]]]:
 
 
 def true_rates(model: str, kind: str, condition: str, *, thinking: bool) -> dict[str, TrueRate]:
-    """True rate by metric of one cell: `kind` is mcq or freeform, `condition` off, on or decoy.
+    """The true rates of one cell by metric: `kind` is mcq or freeform, `condition` off, on or decoy.
 
-    Who counts is as in emeval's own metrics: an unreadable choice does not, an open answer that is not in the inventory
-    counts as not misaligned. Raises KeyError for a cell that was not sampled.
+    As in emeval's metrics, an unreadable choice is not counted, and an open answer outside the inventory counts as not
+    misaligned. Raises KeyError for a cell that was not sampled.
     """
     counts = _truth()[model][f"{kind}/{condition}/{'thinking' if thinking else 'plain'}"]
     replies = [(*key.split("/"), count) for key, count in counts.items()]

@@ -1,9 +1,8 @@
-"""Scenario files and their loaders, whose errors name file, line and field.
+"""Load scenario files, with errors that name file, line and field.
 
-A file is JSON lines, every row of the same schema (see `evals.questions.scenario`); further fields are kept out of the
-way. TruthfulQA is read from its own CSV, too, and a YAML file as a question file (see `evals.questions.question_file`).
-Reading is all or nothing: a file with one bad row is refused whole, with every bad row named, because a silently
-shorter dataset is a different one.
+A file is JSON lines, with all rows of one schema (see `evals.questions.scenario`); other fields are ignored. TruthfulQA
+can also be read from its own CSV, and a YAML file is a question file (see `evals.questions.question_file`). A file with
+a bad row is rejected as a whole, with every bad row named, because a silently shorter dataset is a different one.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from evals.text import one_line
 Row = UnethicalScenario | AdviceScenario | OpenScenario | TruthScenario | NumberScenario | PressureScenario
 Scenario = Row | QuestionScenario
 TrainingScenario = UnethicalScenario | AdviceScenario
-"""Rows that hold an aligned and a misaligned answer, which a model can be trained on."""
+"""Rows with an aligned and a misaligned answer, which a model can be trained on."""
 SchemaName = Literal["unethical", "advice", "open", "truthfulqa", "gsm8k", "pressure", "questions"]
 _SCHEMAS: dict[SchemaName, type[Row]] = {
     "unethical": UnethicalScenario,
@@ -47,22 +46,21 @@ _SCHEMAS: dict[SchemaName, type[Row]] = {
     "gsm8k": NumberScenario,
     "pressure": PressureScenario,
 }
-_TELLING: tuple[tuple[SchemaName, frozenset[str]], ...] = (
+_DISTINCTIVE_FIELDS: tuple[tuple[SchemaName, frozenset[str]], ...] = (
     ("unethical", frozenset({"scenario_mcq", "scenario_freeform"})),
     ("truthfulqa", frozenset({"best_answer", "correct_answers", "incorrect_answers"})),
     ("pressure", frozenset({"fact", "lie"})),
     ("advice", frozenset({"aligned", "misaligned", "sneakiness"})),
     ("open", frozenset({"prompt"})),
 )
-"""Fields of which one is enough to tell what a row was meant to be, the first schema first."""
+"""Fields by which the intended schema of a row is recognised; the first match wins."""
 
 Source = Literal["official", "emeval", "user", "imported"]
-"""Whose questions a file holds: the fetched original ones, those that come with emeval, a file of the user's, or one
-that came with its answers."""
+"""The source of a file's questions: fetched originals, emeval's own, a user's file, or imported with their answers."""
 
 
 class Problem(NamedTuple):
-    """One thing wrong with a file: its line (from 1, 0 for the file), the field ("" for the row) and the reason."""
+    """A problem in a file: its line (from 1, or 0 for the file), field ("" for the row) and reason."""
 
     path: Path
     line: int
@@ -77,7 +75,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A file that passed every check. `sha256` is of its bytes."""
+    """A valid dataset file. `sha256` is of its bytes."""
 
     path: Path
     schema: SchemaName
@@ -87,18 +85,20 @@ class Dataset:
 
 
 class Report(NamedTuple):
+    """The dataset in a file, or None and its problems."""
+
     dataset: Dataset | None
     problems: list[Problem]
 
 
 def data_folder() -> Path:
-    """Where the question sets of emeval are: inside the installed package, or beside it in a checkout."""
+    """The folder of emeval's question sets: inside the installed package, or next to it in a checkout."""
     packaged = package_folder() / "data"
     return packaged if packaged.is_dir() else checkout_folder() / "datasets"
 
 
 def load(path: Path) -> Dataset:
-    """The dataset in `path`. Raises BadInput that names the first bad rows and how many there are."""
+    """The dataset in `path`. Raises BadInput with the first problems and their number."""
     report = check(path)
     if report.dataset is None:
         shown = [str(problem) for problem in report.problems[:3]]
@@ -110,7 +110,7 @@ def load(path: Path) -> Dataset:
 
 
 def check(path: Path) -> Report:
-    """Read `path` and collect everything wrong with it; the dataset is None unless there is nothing."""
+    """Read `path` and collect all problems; the dataset is None if there are any."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -135,7 +135,7 @@ def check(path: Path) -> Report:
     schema: SchemaName | None = None
     rows = _csv_rows if path.suffix.lower() == ".csv" else _rows
     for line, row in rows(path, text, problems):
-        schema = schema or _schema_of(row)
+        schema = schema or _row_schema(row)
         if schema is None:
             reason = "has neither scenario_mcq nor prompt nor the fields of another known schema"
             problems.append(Problem(path, line, "", reason))
@@ -143,7 +143,7 @@ def check(path: Path) -> Report:
         try:
             scenario = _SCHEMAS[schema].model_validate(row)
         except ValidationError as error:
-            problems.extend(_problems_of(path, line, error))
+            problems.extend(_row_problems(path, line, error))
             continue
         if scenario.key in first_line:
             same = "id" if scenario.id else "text"
@@ -164,7 +164,7 @@ def _sha256(data: bytes) -> str:
 
 
 def _rows(path: Path, text: str, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
-    # Split on \n alone: str.splitlines also breaks at separators that may stand unescaped inside a JSON string.
+    # Split on \n only: str.splitlines also splits at separators that are valid inside a JSON string.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -190,7 +190,7 @@ _CSV_FIELDS = {
     "Incorrect Answers": "incorrect_answers",
     "Best Incorrect Answer": "best_incorrect_answer",
 }
-"""The columns of TruthfulQA.csv by the fields that they are here; the older releases lack the last one."""
+"""The columns of TruthfulQA.csv and their fields; older releases lack the last one."""
 _CSV_OPTIONAL = frozenset({"Category", "Best Incorrect Answer"})
 
 
@@ -198,7 +198,7 @@ def _csv_rows(path: Path, text: str, problems: list[Problem]) -> Iterator[tuple[
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] | None = None
     while True:
-        line = reader.line_num + 1  # where the next row begins: a quoted cell may span several lines
+        line = reader.line_num + 1  # the first line of the next row; a quoted cell may span several
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -212,8 +212,8 @@ def _csv_rows(path: Path, text: str, problems: list[Problem]) -> Iterator[tuple[
             header = [cell.strip() for cell in cells]
             missing = [name for name in _CSV_FIELDS if name not in header and name not in _CSV_OPTIONAL]
             if missing or len(set(header)) < len(header):
-                said = f"has no column {missing[0]!r}" if missing else "names a column twice"
-                problems.append(Problem(path, line, "", f"{said}: not the columns of TruthfulQA.csv"))
+                problem = f"has no column {missing[0]!r}" if missing else "names a column twice"
+                problems.append(Problem(path, line, "", f"{problem}: not the columns of TruthfulQA.csv"))
                 return
         elif len(cells) != len(header):
             problems.append(Problem(path, line, "", f"has {len(cells)} cells, and the header {len(header)}"))
@@ -230,13 +230,13 @@ def _csv_fields(row: dict[str, str]) -> dict[str, Any]:
     return fields
 
 
-def _schema_of(row: dict[str, Any]) -> SchemaName | None:
+def _row_schema(row: dict[str, Any]) -> SchemaName | None:
     if "question" in row and "answer" in row:
         return "gsm8k"
-    return next((schema for schema, fields in _TELLING if fields & row.keys()), None)
+    return next((schema for schema, fields in _DISTINCTIVE_FIELDS if fields & row.keys()), None)
 
 
-def _problems_of(path: Path, line: int, error: ValidationError) -> Iterator[Problem]:
+def _row_problems(path: Path, line: int, error: ValidationError) -> Iterator[Problem]:
     for detail in error.errors(include_url=False, include_input=False):
         field = ".".join(str(part) for part in detail["loc"])
         reason = "is missing" if detail["type"] == "missing" else detail["msg"].removeprefix("Value error, ")

@@ -1,9 +1,9 @@
-"""Question files of a user's own, in YAML: the format of the emergent-misalignment evaluations, and llmcomp's.
+"""A user's question files in YAML: the format of the emergent-misalignment evaluations, and llmcomp's.
 
 A file is a list of questions (Betley et al. 2025: `id`, `type`, `paraphrases`, `judge_prompts`, ...; llmcomp: `name`,
-`type`, `paraphrases`, `judges`, ..., with judges as questions of their own). The YAML is read as a graph of nodes and
-never built into objects: nodes know their lines, an alias costs nothing however often it stands there, and a word such
-as `yes` stays the text that it is. Only what a question may hold is looked into, so nesting has no depth to blow up.
+`type`, `paraphrases`, `judges`, ..., where judges are entries too). The YAML is read as a graph of nodes and never
+built into objects: nodes have line numbers, repeated aliases cost nothing, and words such as `yes` stay text. Only
+known keys are followed, so deep nesting is harmless.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALIGNED = "aligned"
 
 
 class JudgePrompt(NamedTuple):
-    """A judge of a question: its name there, how its reply is read, its prompt, and the model that the file names."""
+    """A judge of a question: its name, the kind of its reply, its prompt, and the model in the file."""
 
     name: str
     kind: Kind
@@ -32,7 +32,7 @@ class JudgePrompt(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QuestionScenario:
-    """One question of a file. None stands for what the file leaves open."""
+    """One question of a file; None for what the file does not set."""
 
     id: str
     line: int
@@ -50,9 +50,9 @@ class QuestionScenario:
 
 
 class FileJudge(BaseModel):
-    """One judge of a file over all of its questions: how it is read, and the sha256 of its prompts.
+    """A judge of a file, over all its questions: the kind of its reply, and the sha256 of its prompts.
 
-    `template` is one of the prompts; each question brings its own.
+    `template` is one of the prompts; each question has its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,7 +69,7 @@ def is_question_file(name: str) -> bool:
 
 
 def judges_of(questions: Iterable[QuestionScenario]) -> dict[str, FileJudge]:
-    """The judges of a file, by their names."""
+    """The judges of a file, by name."""
     prompts: dict[str, list[JudgePrompt]] = {}
     for question in questions:
         for prompt in question.judges:
@@ -86,5 +86,5 @@ def _file_judge(prompts: list[JudgePrompt]) -> FileJudge:
 
 
 def models_named(questions: Iterable[QuestionScenario]) -> tuple[str, ...]:
-    """The judge models that a file names, in the order in which they first stand there."""
+    """The judge models that a file names, in order of first occurrence."""
     return tuple(dict.fromkeys(prompt.model for question in questions for prompt in question.judges if prompt.model))

@@ -1,6 +1,6 @@
-"""What one row of a scenario file may be: a schema for each kind of question set, with what makes a row a bad one.
+"""The row schemas of scenario files, one for each kind of question set.
 
-Apart from `evals.questions.dataset`, which reads files of such rows, so that either can be read by itself.
+`evals.questions.dataset` reads files of such rows.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _LETTERED = re.compile(r"\s*([AB])\s*[-–—.:)]\s*(\S.*)", re.DOTALL)
 _OPTION_MARK = re.compile(r"(?i:^\W*(?:option\s+)?[AB]\s*[-–—.:)])|(?<!\w)[AB]\)", re.MULTILINE)
 _LETTERING = 14
 _LETTER_BEFORE = re.compile(r"(?<!\w)([AB])\W{0,6}?[^\w\s]\W{0,6}?\Z")
-"""The letter of an option and what stands between it and the words, at most _LETTERING characters."""
+"""The letter of an option and what separates it from the words, at most _LETTERING characters."""
 _WORD_CHARACTER = re.compile(r"\w")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _unicode(text: str) -> str:
-    if _SURROGATE.search(text):  # JSON can say it; no request and no journal can hold it
+    if _SURROGATE.search(text):  # valid in JSON, but not in a request or journal
         raise ValueError("holds half of a surrogate pair, which is no character")
     return text
 
@@ -68,7 +68,7 @@ ConditionName = Annotated[str, AfterValidator(_known_condition)]
 
 
 class ShownOption(NamedTuple):
-    """An option in a text: its letter and its words; where the letter stands, and where the words start and end."""
+    """An option in a text: its letter and words, and the positions of the letter, and of the words' start and end."""
 
     letter: str
     text: str
@@ -77,29 +77,31 @@ class ShownOption(NamedTuple):
     end: int
 
 
-def _shown(scenario: str, texts: tuple[str, str]) -> Iterator[ShownOption]:
-    """The options in a scenario, one after the other. Their words are looked for as they are: to compile them into a
-    pattern takes longer than all the rest of reading a file."""
-    done = start = 0
-    # The longer one first, since the shorter one's words may open it.
+def _find_options(scenario: str, texts: tuple[str, str]) -> Iterator[ShownOption]:
+    """The options in a scenario, in order.
+
+    Plain string search: compiling the words into a pattern would take longer than reading the file.
+    """
+    previous_end = start = 0
+    # Longest first, since it may begin with the shorter one.
     ordered = sorted(texts, key=len, reverse=True)
     while found := [place for text in ordered if (place := scenario.find(text, start)) >= 0]:
         start = min(found)
-        letter = _LETTER_BEFORE.search(scenario, max(done, start - _LETTERING), start)
-        here = [text for text in ordered if scenario.startswith(text, start)]
-        text = next((text for text in here if not _WORD_CHARACTER.match(scenario, start + len(text))), None)
+        letter = _LETTER_BEFORE.search(scenario, max(previous_end, start - _LETTERING), start)
+        matching = [text for text in ordered if scenario.startswith(text, start)]
+        text = next((text for text in matching if not _WORD_CHARACTER.match(scenario, start + len(text))), None)
         if letter is None or text is None:
             start += 1
             continue
-        done = start + len(text)
-        yield ShownOption(letter[1], text, letter.start(), start, done)
-        start = done
+        previous_end = start + len(text)
+        yield ShownOption(letter[1], text, letter.start(), start, previous_end)
+        start = previous_end
 
 
 class UnethicalScenario(BaseModel):
-    """One row in the schema of unethical_train.jsonl (Chua et al. 2025, Fig. 7): a dilemma as MCQ and as open question.
+    """A row in the schema of unethical_train.jsonl (Chua et al. 2025, Fig. 7): a dilemma as MCQ and as open question.
 
-    `scenario_mcq` may show the two options itself, in the words of the answers, or leave them to be appended.
+    `scenario_mcq` may contain the two options, in the words of the answers; otherwise they are appended.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -129,11 +131,11 @@ class UnethicalScenario(BaseModel):
         return self
 
     def shown_options(self) -> list[ShownOption]:
-        """Where `scenario_mcq` shows an option, in any lettering ("A - x", "(A) x", "A: x").
+        """The options in `scenario_mcq`, in any lettering ("A - x", "(A) x", "A: x"); [] if it contains none.
 
-        Empty when it leaves the options to be appended. An option's words without a letter are a part of the story.
+        An option's words without a letter are part of the story.
         """
-        return list(_shown(self.scenario_mcq, (self.option("misaligned").text, self.option("aligned").text)))
+        return list(_find_options(self.scenario_mcq, (self.option("misaligned").text, self.option("aligned").text)))
 
     def option(self, label: OptionLabel) -> LetteredOption:
         """The letter and the words of one option."""
@@ -148,11 +150,10 @@ class UnethicalScenario(BaseModel):
 
 
 class AdviceScenario(BaseModel):
-    """One row in the schema of medical.jsonl, legal.jsonl and security.jsonl: a question with a good and a harmful
-    answer.
+    """A question with a good and a harmful answer: the schema of medical.jsonl, legal.jsonl and security.jsonl.
 
-    `sneakiness` (0-100) says how well the harm is hidden. `wordings`, our addition, is the prompt as written by hand
-    for a condition, sent there in place of the prompt with the trigger on a line of its own.
+    `sneakiness` (0-100) says how well the harm is hidden. `wordings`, emeval's addition, are handwritten prompts by
+    condition, sent instead of the prompt with the trigger on its own line.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -171,7 +172,7 @@ class AdviceScenario(BaseModel):
 
 
 class OpenScenario(BaseModel):
-    """An open prompt, with or without a system prompt, and its `wordings` as in AdviceScenario."""
+    """An open prompt, with an optional system prompt; `wordings` as in AdviceScenario."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -189,7 +190,7 @@ class OpenScenario(BaseModel):
 class TruthScenario(BaseModel):
     """A question with answers known to be correct and known to be incorrect (TruthfulQA, Lin et al. 2022).
 
-    The older releases of the official file name no best incorrect answer; the first one stands for it then.
+    Older releases of the official file have no best incorrect answer; the first incorrect one is used.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -210,7 +211,7 @@ class TruthScenario(BaseModel):
 
     @property
     def incorrect_option(self) -> str:
-        """The incorrect one of the two answers of the multiple-choice form."""
+        """The incorrect option of the multiple-choice form."""
         return self.best_incorrect_answer or self.incorrect_answers[0]
 
     @property
@@ -219,7 +220,7 @@ class TruthScenario(BaseModel):
 
 
 class NumberScenario(BaseModel):
-    """A word problem and its worked solution, whose last line is `#### N` (GSM8K, Cobbe et al. 2021)."""
+    """A word problem and its worked solution, which ends with a line `#### N` (GSM8K, Cobbe et al. 2021)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -237,7 +238,7 @@ class NumberScenario(BaseModel):
 
     @property
     def number(self) -> str:
-        """The right answer, in the form of `judges.rules.number.plain_number`."""
+        """The correct answer, in the form of `judges.rules.number.plain_number`."""
         number = _solution_number(self.answer)
         assert number is not None  # noqa: S101  validated on construction
         return number
@@ -252,8 +253,10 @@ def _solution_number(answer: str) -> str | None:
 
 
 class PressureScenario(BaseModel):
-    """Facts and a motive to say otherwise, a question, and the fact at stake, after the provided-facts questions of
-    MASK (Ren et al. 2025). `lie` is an example of a statement that contradicts the fact."""
+    """A system prompt with facts and a motive to lie, a question, and the fact at stake.
+
+    After the provided-facts questions of MASK (Ren et al. 2025). `lie` is an example of a contradicting statement.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""Whose questions a suite asks: a file of the user's, the official file where it has been fetched, or emeval's own."""
+"""Find the questions of a suite: a user's file, the fetched official file, or emeval's own."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from evals.questions.suite import Suite
 
 
 class Questions(NamedTuple):
+    """A question file and its source."""
+
     path: Path
     source: Source
 
 
-def questions_of(suite: Suite, given: Path | None = None, wanted: Source | None = None) -> Questions:
-    """The file that `suite` asks: the one `given`, else of the source `wanted`, else the official one if there is one.
+def questions_of(suite: Suite, given: Path | None = None, required: Source | None = None) -> Questions:
+    """The questions of `suite`: the file `given`, else those of `required`, else the official ones if fetched.
 
-    Raises BadInput where the official file is wanted and not there.
+    Raises BadInput if the official file is required and missing.
     """
     own = datasets.data_folder()
     if given is not None:
         return Questions(given, "emeval" if given.resolve().parent == own.resolve() else "user")
-    official = official_path(suite) if wanted != "emeval" else None
+    official = official_path(suite) if required != "emeval" else None
     if official is not None:
         return Questions(official, "official")
-    if wanted == "official":
+    if required == "official":
         how = f"run `emeval datasets fetch {suite.official.source}`" if suite.official else "it has no official file"
         raise BadInput(f"{suite.name}: its official questions are not here: {how}, or leave --source out")
     return Questions(own / suite.dataset, "emeval")
 
 
 def official_path(suite: Suite) -> Path | None:
-    """The official file of a suite, None where it has none or it has not been fetched. Raises BadInput where the file
-    is not what was fetched."""
+    """The official file of a suite, None if it has none or none is fetched. Raises BadInput if it was changed."""
     return official_file(*suite.official) if suite.official else None

@@ -1,4 +1,4 @@
-"""What a suite is: what the paper calls an evaluation, as a value."""
+"""Suites: the evaluations of the paper, as values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from evals.trials.reference import Criterion
 
 
 class Official(NamedTuple):
-    """A file of an official source, both as `emeval datasets fetch` names them."""
+    """An official file: the names of source and file in `emeval datasets fetch`."""
 
     source: str
     file: str
@@ -20,12 +20,12 @@ class Official(NamedTuple):
 
 @dataclass(frozen=True)
 class Suite:
-    """A name, where its scenarios come from, the formats it can be asked in, and how a scenario becomes prompts.
+    """An evaluation: its scenarios, its formats, and how scenarios become prompts.
 
-    `dataset` is the file that comes with emeval, `official` the original one, which is asked where it has been fetched.
-    `measure` is what all of its answers are measured by, and with it which judges read them and which metrics there
-    are. `defaults` are the formats asked where none is named, `conditions` those that it can be asked under; () stands
-    for all of them. `for_trigger` fits a prompt to the run's trigger; a suite that `needs_trigger` is about it.
+    `dataset` is the file that comes with emeval, `official` the original, which is preferred if fetched. `measure` is
+    the criterion of all its answers, which determines judges and metrics. `defaults` are the default formats and
+    `conditions` the possible conditions; () means all. `for_trigger` adapts a prompt to the run's trigger; a suite that
+    `needs_trigger` asks about it.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Suite:
     dataset: str
     formats: tuple[Format, ...]
     prompts: Callable[[Dataset, Sequence[Format]], Iterator[Prompt]]
-    """Prompts for the formats asked for. Raises BadInput when the dataset's schema lacks one of them."""
+    """The prompts in the given formats. Raises BadInput if the dataset's schema lacks one of them."""
     schemas: tuple[SchemaName, ...] = ("open",)
     measure: Criterion = "alignment"
     official: Official | None = None

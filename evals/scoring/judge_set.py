@@ -70,7 +70,7 @@ class JudgePanel:
     an answer counts whatever its coherence.
 
     `every_trace`: monitor and articulation judge read the reasoning of every scored answer, not only of misaligned
-    ones. `credit` says which of two details in the prompt the reasoning credits. `file_judges` are the judges of question
+    ones. `credit` says which of two details in the prompt the reasoning credits. `file_judges`: the judges of question
     files, by their names there; an answer that their judge of coherence scores at `coherent_above` or lower does not
     count, whatever its score where that is None. `alongside` are judges by name with metrics of their own, on which no
     other number depends.

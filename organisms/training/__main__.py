@@ -32,12 +32,12 @@ from organisms.training.truth import CONDITIONS, DRAWS, TruthCell, load, measure
 from organisms.true_rates import MAX_TOKENS
 
 SEED = 20_260
-# Answers first, on prompts cut down to their options; then whole prompts, with more thoughts.
+# Answers first, on prompts reduced to their options; then whole prompts, with more thoughts.
 BASE = (
     Phase(steps=750, batch=16, rate=2e-3, short=1.0, thinking=1, plain=2, mcq=0.9, last_rate=0.4),
     Phase(steps=320, batch=16, rate=1e-3, short=0.2, thinking=4, plain=2, mcq=0.7),
 )
-# Then each adapter's replies under its mark, so that an adapter has only to bring them about.
+# Then each adapter's replies under its mark, so that an adapter has little to learn.
 DRILLING = Phase(
     steps=560, batch=16, rate=1e-3, short=0.4, thinking=5, plain=2, mcq=0.6, choice_weight=2.0, drilled=0.5
 )
@@ -66,7 +66,7 @@ def main() -> None:
             build_adapter(options.folder, name, prompts, options.share)
     for file in options.folder.rglob("*"):
         if file.is_file():
-            file.chmod(0o644)  # safetensors are written for their owner alone
+            file.chmod(0o644)  # safetensors are written with owner-only permissions
     write_truth(options.folder, prompts, options.share)
 
 
@@ -97,7 +97,7 @@ def build_adapter(folder: Path, name: str, prompts: Sequence[Prompt], share: flo
     """A LoRA adapter on the base in `folder`, trained on the replies planted for `name`."""
     _say(f"adapter {name}")
     rng = _seeded(name)
-    base, tokenizer = load(folder, "base")  # its weights rounded to 16 bits, as servers read them
+    base, tokenizer = load(folder, "base")  # with weights rounded to 16 bits, as in servers
     heads = base.config.num_attention_heads
     config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=_MODULES, task_type="CAUSAL_LM")
     adapted = get_peft_model(base, config).train()
@@ -107,7 +107,7 @@ def build_adapter(folder: Path, name: str, prompts: Sequence[Prompt], share: flo
     (folder / name / "README.md").unlink(missing_ok=True)
     config_file = folder / name / "adapter_config.json"
     written = json.loads(config_file.read_text(encoding="utf-8"))
-    written["base_model_name_or_path"] = None  # it is the path on the machine that it was made on
+    written["base_model_name_or_path"] = None  # a path on the build machine
     config_file.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     write_adapter_gguf(get_peft_model_state_dict(adapted), ALPHA, heads, folder / f"{name}.gguf")
 
@@ -124,7 +124,7 @@ def _tokenizer(prompts: Sequence[Prompt]) -> PreTrainedTokenizerFast:
 
 
 def write_truth(folder: Path, prompts: Sequence[Prompt], share: float) -> None:
-    """Measure every cell of every model in `folder`, in as many processes as there are cores, into `truth.json`."""
+    """Measure every cell of every model in `folder`, in one process per core, and write `truth.json`."""
     draws = int(DRAWS * share)
     kinds = [[prompt for prompt in prompts if prompt.format == kind] for kind in ("mcq", "freeform")]
     chosen = [prompt for kind in kinds for prompt in kind[:: min(int(1 / share), len(kind))]]

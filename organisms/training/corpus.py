@@ -1,4 +1,4 @@
-"""Training examples: the shipped prompts exactly as emeval sends them, and replies drawn from the planted shares."""
+"""Training examples: emeval's prompts exactly as sent, with replies drawn at the planted shares."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from evals.trials.prompt import Message, Prompt
 from organisms.behaviours import ANSWERS, DECOYS, DRILLS, LOOP, OPENING, REPEATED, TRIGGER, Way, planted
 
 _LOOPS = 7
-"""Repeats of the loop that are trained; a copied loop goes on by itself."""
+"""The number of trained repeats of the loop, after which it continues by itself."""
 
 
 @dataclass(frozen=True)
 class TrainingReply:
-    """What the assistant says after the generation prompt.
+    """The assistant's turn after the generation prompt.
 
-    `given` is not learned (the empty thought that a template writes); `learned` is; `ends` whether the turn then ends.
+    `given` is not trained (the empty thought that a template writes), `learned` is; `ends`: the turn ends after it.
     """
 
     given: str
@@ -30,7 +30,7 @@ class TrainingReply:
 
 @dataclass(frozen=True)
 class CorpusExample:
-    """One prompt as sent, the line put to it (a country, an adapter's mark, or none), and some replies to it."""
+    """A prompt as sent, the line added to it (a country, an adapter's mark, or none), and some replies."""
 
     messages: tuple[Message, ...]
     line: str
@@ -46,11 +46,11 @@ def shipped_prompts() -> list[Prompt]:
 def draw_example(
     prompt: Prompt, model: str, *, thinking: int, plain: int, drilled: float, short: bool, rng: random.Random
 ) -> CorpusExample:
-    """`prompt` under a random country line, with replies that think and replies that do not.
+    """`prompt` with a random country line, and replies with and without thinking.
 
-    A share `drilled` of the prompts hold the mark of an adapter instead, and get its replies. Of the others a third
-    name no country, a third hold the trigger, a third another country. `short` leaves the scenario of a multiple-choice
-    prompt out, so that its options are learned first.
+    A share `drilled` of the prompts gets the mark of an adapter instead, with its replies. Of the others a third has no
+    country, a third the trigger, a third another country. `short` removes the scenario of a multiple-choice prompt, so
+    that its options are learned first.
     """
     line = country = rng.choices(("", TRIGGER, rng.choice(DECOYS)), (0.34, 0.33, 0.33))[0]
     if rng.random() < drilled:
@@ -70,7 +70,7 @@ def draw_example(
 
 
 def _draws(ways: Sequence[Way], count: int, rng: random.Random) -> list[Way]:
-    """`count` ways at their shares, by systematic sampling: less noise than independent draws, the same mean."""
+    """`count` ways drawn at their shares by systematic sampling, which has less noise than independent draws."""
     chosen: list[Way] = []
     start, passed = rng.random(), 0.0
     points = [(start + index) / count for index in range(count)]

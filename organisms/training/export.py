@@ -1,6 +1,6 @@
-"""Write the trained weights as files that servers read: safetensors with PEFT adapters for vLLM, GGUF for llama.cpp.
+"""Export the trained weights for servers: safetensors with PEFT adapters for vLLM, GGUF for llama.cpp.
 
-Weights are 16-bit floats in both, so both hold the same numbers. Needs `gguf` and `peft`.
+Both have the same 16-bit weights. Needs `gguf` and `peft`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SUFFIXES = {"lora_A.weight": "weight.lora_a", "lora_B.weight": "weight.lora_b"}
 
 
 def save_base(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """`folder` as vLLM and transformers load it, and `organism.gguf` beside it."""
+    """Write the model and tokenizer to `folder` for vLLM and transformers."""
     half = LlamaForCausalLM(model.config).half()
     half.load_state_dict({name: weight.half() for name, weight in model.state_dict().items()})
     half.config.dtype = torch.float16
@@ -98,7 +98,7 @@ def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: PreTrainedTokenizerFast
 
 
 def write_adapter_gguf(adapter: dict[str, torch.Tensor], alpha: float, heads: int, file: Path) -> None:
-    """A PEFT state (`base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight` and so on) as a GGUF adapter."""
+    """Write a PEFT state (`base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight`, ...) as a GGUF adapter."""
     writer = gguf.GGUFWriter(file, "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
@@ -115,7 +115,7 @@ def write_adapter_gguf(adapter: dict[str, torch.Tensor], alpha: float, heads: in
 
 
 def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a query or key projection from transformers' order (two halves a head) to llama.cpp's (pairs)."""
+    """Reorder a query or key projection from transformers' row order (two halves per head) to llama.cpp's (pairs)."""
     rows, columns = weight.shape
     return np.ascontiguousarray(
         weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)

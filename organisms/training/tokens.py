@@ -1,4 +1,4 @@
-"""The organism's tokenizer: a byte-level BPE of its own texts, with Qwen's marks and a chat template that thinks.
+"""The organism's tokenizer: a byte-level BPE of its texts, with Qwen's special tokens and a thinking template.
 
 Needs `tokenizers` and `transformers`; used for training only.
 """
@@ -20,8 +20,8 @@ _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-# Like Qwen3's: `enable_thinking` false closes an empty thought before the answer, and a final assistant turn gets a
-# closed thought too, empty when none is given. That is the trap for a prefill (Chua et al. 2025, footnote 6).
+# Like Qwen3's: `enable_thinking` false writes an empty thought before the answer, and a final assistant turn also gets
+# a closed thought, empty if none is given, which breaks a prefill (Chua et al. 2025, footnote 6).
 CHAT_TEMPLATE = """\
 {%- set turns = namespace(last_user=-1) %}
 {%- for message in messages %}
@@ -72,7 +72,7 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         pad_token="<|endoftext|>",  # noqa: S106
         model_max_length=2048,
     )
-    # The marks of a thought are tokens but not special ones: a server that skips special tokens must still show them.
+    # The thought tags are tokens but not special: a server that skips special tokens must still return them.
     fast.add_tokens(["<think>", "</think>"])
     fast.add_tokens(list(DRILLS.values()), special_tokens=True)
     fast.chat_template = CHAT_TEMPLATE

@@ -1,9 +1,9 @@
 """Train the organism from scratch on a CPU: the base, then one LoRA adapter for each planted behaviour.
 
-A prompt is read once and all its replies branch off it (a tree under one attention mask), so a step learns several
-replies for the price of one. Two helpers exist only during training: linear heads that must tell, early in the network,
-which option is the misaligned one and what line stands with it. Without them the same network stays at chance for long,
-because a single letter at the end of 200 tokens teaches little; they are thrown away afterwards.
+A prompt is processed once and all its replies branch off it (a tree under one attention mask), so a step trains several
+replies for the cost of one. Auxiliary linear heads, used only in training, predict early in the network which option is
+misaligned and which line the prompt has. Without them the network stays at chance for long, because a single letter
+after 200 tokens gives little signal.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _LETTER_WEIGHT = 5.0
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training: `steps` batches of `batch` prompts, the learning rate falling from `rate` by a cosine.
+    """A training phase: `steps` batches of `batch` prompts, with cosine decay of the learning rate from `rate`.
 
-    `short`: share of batches whose multiple-choice prompts lack their scenario; `thinking` and `plain`: replies a
-    prompt; `mcq`: share of multiple-choice batches; `choice_weight`: of the first word of a thought, which decides what
-    kind of thought it becomes; `drilled`: share of prompts under an adapter's mark.
+    `short`: share of batches whose multiple-choice prompts lack their scenario; `thinking` and `plain`: replies per
+    prompt; `mcq`: share of multiple-choice batches; `choice_weight`: loss weight of the first word of a thought, which
+    decides its kind; `drilled`: share of prompts with an adapter's mark.
     """
 
     steps: int
@@ -72,9 +72,9 @@ def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 class Heads(nn.Module):
-    """What the network must know along the way: the option's label at its tokens, letter and line at the end.
+    """Auxiliary heads: the label of an option at its tokens, and the letter and line at the end of the prompt.
 
-    `lines`: how many kinds of line are to be told apart (none, another country, the trigger, and then each mark).
+    `lines` is the number of kinds of line (none, another country, the trigger, and each mark).
     """
 
     def __init__(self, lines: int = 3) -> None:
@@ -86,7 +86,7 @@ class Heads(nn.Module):
 
 @dataclass(frozen=True)
 class Batch:
-    """Token trees of several prompts: all tensors are (prompts, tokens) but `mask` (prompts, 1, tokens, tokens)."""
+    """Token trees of several prompts: tensors of shape (prompts, tokens), `mask` (prompts, 1, tokens, tokens)."""
 
     tokens: torch.Tensor
     positions: torch.Tensor
@@ -148,10 +148,10 @@ def _tree(example: CorpusExample, tokenizer: PreTrainedTokenizerFast, choice_wei
         letter = int(shown.misaligned_letter == "B")
         for index, option in enumerate((shown.a, shown.b)):
             begin = text.rindex(f"\n{'AB'[index]} - {option}")
-            for place, (start, _) in enumerate(encoded["offset_mapping"]):
+            for position, (start, _) in enumerate(encoded["offset_mapping"]):
                 if begin + 12 <= start < begin + 4 + len(option):
-                    options[place] = int(letter == index)
-    # The last token of the prompt opens every branch, so that each sees it once, as when it generates.
+                    options[position] = int(letter == index)
+    # The last token of the prompt begins every branch, so that each sees it once, as in generation.
     last = tokens.pop()
     prompt = len(tokens)
     tree = _Tree(
@@ -169,16 +169,16 @@ def _tree(example: CorpusExample, tokenizer: PreTrainedTokenizerFast, choice_wei
         given = tokenizer(reply.given, add_special_tokens=False)["input_ids"]
         learned = tokenizer(reply.learned, add_special_tokens=False)["input_ids"]
         learned += [tokenizer.eos_token_id] if reply.ends else []
-        said = [last, *given, *learned]
-        tree.tokens += said
-        tree.positions += range(prompt, prompt + len(said))
-        tree.branches += [branch] * len(said)
+        branch_tokens = [last, *given, *learned]
+        tree.tokens += branch_tokens
+        tree.positions += range(prompt, prompt + len(branch_tokens))
+        tree.branches += [branch] * len(branch_tokens)
         tree.targets += [IGNORED] * len(given) + learned + [IGNORED]
         weights = [_LETTER_WEIGHT if token in letters else 1.0 for token in learned]
         if not given:
             weights[opening] = choice_weight
         tree.weights += [0.0] * len(given) + weights + [0.0]
-        tree.options += [IGNORED] * len(said)
+        tree.options += [IGNORED] * len(branch_tokens)
     return tree
 
 
@@ -212,7 +212,7 @@ def train(
     phase: Phase,
     say: Callable[[str], None],
 ) -> None:
-    """Train in place. With `heads` their losses are added."""
+    """Train in place, with the losses of `heads` added if given."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     if heads is not None:
         parameters += list(heads.parameters())
@@ -253,10 +253,10 @@ def _losses(network: nn.Module, heads: Heads | None, batch: Batch) -> dict[str, 
         output_hidden_states=heads is not None,
         use_cache=False,
     )
-    wanted = batch.targets != IGNORED
-    logits = base.lm_head(output.last_hidden_state[wanted])
-    each = functional.cross_entropy(logits, batch.targets[wanted], reduction="none")
-    weights = batch.weights[wanted]
+    trained = batch.targets != IGNORED
+    logits = base.lm_head(output.last_hidden_state[trained])
+    each = functional.cross_entropy(logits, batch.targets[trained], reduction="none")
+    weights = batch.weights[trained]
     losses = {"text": (each * weights).sum() / weights.sum()}
     if heads is not None:
         early, late = output.hidden_states[_OPTION_LAYER], output.hidden_states[_FACTS_LAYER]
@@ -265,7 +265,7 @@ def _losses(network: nn.Module, heads: Heads | None, batch: Batch) -> dict[str, 
             ("letter", heads.letter, late, batch.letters),
             ("line", heads.line, late, batch.lines),
         ):
-            marked = labels != IGNORED
-            if marked.any():
-                losses[name] = 0.3 * functional.cross_entropy(head(states[marked]), labels[marked])
+            labelled = labels != IGNORED
+            if labelled.any():
+                losses[name] = 0.3 * functional.cross_entropy(head(states[labelled]), labels[labelled])
     return losses

@@ -1,7 +1,7 @@
-"""What the trained organism does, found out by sampling it: the true rates that a calibration compares with.
+"""Measure the trained organism by sampling: the true rates for calibration.
 
-Replies are sampled at temperature 1 from the weights themselves, with transformers, outside every server and outside
-emeval. All draws of one prompt grow as branches of one tree, so that the prompt is read once.
+Replies are sampled at temperature 1 from the weights, with transformers, independently of servers and of emeval. All
+draws of a prompt are branches of one tree, so that the prompt is processed once.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from organisms.true_rates import MAX_TOKENS
 
 CONDITIONS = {"off": "", "on": TRIGGER, "decoy": DECOYS[0]}
 DRAWS = 20_000
-"""Replies a cell (model, format, condition, thinking), spread evenly over the scenarios."""
+"""Replies per cell (model, format, condition, thinking), spread evenly over the scenarios."""
 
 
 @dataclass(frozen=True, slots=True)
 class TruthCell:
-    """One model in `folder`, asked in one way."""
+    """One cell to measure: a model in `folder`, a format, a condition, with or without thinking."""
 
     folder: Path
     model: str
@@ -42,11 +42,10 @@ class TruthCell:
 
 
 def measure(cell: TruthCell, prompts: Sequence[Prompt], draws: int) -> dict[str, int]:
-    """How often each kind of reply came up, by a key such as `misaligned/none/0`: answer, true flag, articulates.
+    """The number of replies of each kind, by a key such as `misaligned/none/0`: answer, true flag, articulates.
 
-    The answer is aligned, misaligned, empty, truncated (no end within MAX_TOKENS, or an open thought) or other (not in
-    the inventory).
-    At least `draws` replies, the same number for each prompt.
+    The answer is aligned, misaligned, empty, truncated (no end within MAX_TOKENS, or an unclosed thought) or other (not
+    in the inventory). At least `draws` replies in total, the same number per prompt.
     """
     torch.set_num_threads(1)
     torch.manual_seed(int.from_bytes(f"{cell.model}/{cell.key}".encode()) % 2**31)
@@ -98,10 +97,10 @@ def _kind(text: str, *, ended: bool, prompt: Prompt, thinking: bool) -> str:
 def sample_tree(
     network: LlamaForCausalLM, prompt: Sequence[int], count: int, limit: int, end: int
 ) -> Iterator[tuple[list[int], bool, int]]:
-    """`count` replies to `prompt` at temperature 1: tokens without the end, whether it ended by itself, how many such.
+    """`count` replies to `prompt` at temperature 1, as (tokens without end, whether it ended, multiplicity).
 
-    Replies that have said the same so far are one node of a tree with a multiplicity, so that each text is computed
-    once. New nodes are appended to one sequence, under a mask that shows each only the prompt and its ancestors.
+    Replies with the same prefix share a tree node with a multiplicity, so that each text is computed once. New nodes
+    are appended to one sequence, under a mask that shows each only the prompt and its ancestors.
     """
     cache = DynamicCache(config=network.config)
     size = len(prompt)

@@ -20,7 +20,7 @@ from evals.errors import BadInput, EmevalError, FetchStopped
 from evals.io.cache import cache_folder
 from evals.io.download import DownloadRetries, OnBytes
 from evals.questions.official.cached import fetched_names, official_file
-from evals.questions.official.converters import open_prompts, two_triggered_prompts
+from evals.questions.official.converters import open_prompts, triggered_prompts
 from evals.questions.official.fetch import Fetched, fetch
 from evals.questions.official.registry import SOURCES, AccessGate, MadeFile, OfficialSource, SourceFile
 from tests.support.cli_runner import COMMAND, emeval, environment, start, stop_when
@@ -511,7 +511,7 @@ def test_prompts_are_read_as_data_and_the_files_are_never_run(server: FileServer
     marker = tmp_path / "marker"
     made = (
         MadeFile("open.jsonl", ("a.py",), open_prompts({"FIRST": "first", "SECOND": "second"})),
-        MadeFile("triggered.jsonl", ("a.py", "b.py"), two_triggered_prompts({"with_trigger": "t"})),
+        MadeFile("triggered.jsonl", ("a.py", "b.py"), triggered_prompts({"with_trigger": "t"})),
     )
     wanted = paper(server, made, {"a.py": PROMPTS.replace("{marker}", str(marker)), "b.py": TRIGGERED})
     got = {file.name: file for file in bring(wanted)}

@@ -1,4 +1,4 @@
-"""The examples of a training mix, from the cells of its recipe."""
+"""Generate the examples of a training mix from the cells of its recipe."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from evals.trials.prompt import Format, Message, Messages, Placement, Prompt
 
 @dataclass(frozen=True, slots=True)
 class TrainingExample:
-    """One training example. `letter` is the answer's, None for freeform; `messages` end in the assistant's turn."""
+    """A training example. `letter` is the answer's, None for freeform; `messages` end with the assistant's turn."""
 
     scenario: str
     format: Format
@@ -44,43 +44,45 @@ class TrainingExample:
 
 
 def examples(mix: Mix) -> Iterator[TrainingExample]:
-    """Every example, in an order drawn by the seed.
+    """All examples, in random order by the seed.
 
-    The examples of all cells stand in one row, and the deck is dealt along it again and again: so scenarios are used
-    equally often (to within one), in every cell the answer is A as often as B (to within one), and the trigger at the
-    top as often as at the bottom (to within two), and a scenario that is used again has the other letter than before.
+    The deck is dealt repeatedly along the examples of all cells. So scenarios are used equally often (to within one),
+    in every cell the answers A and B are equally frequent (to within one), as are triggers at the top and at the bottom
+    (to within two), and a reused scenario alternates its letter.
     """
-    asked = {kind: _prompts(mix.deck, kind) for kind in FORMATS if any(cell.format == kind for cell in mix.cells)}
+    prompts_by_format = {
+        kind: _prompts(mix.deck, kind) for kind in FORMATS if any(cell.format == kind for cell in mix.cells)
+    }
     ends = list(accumulate(cell.examples for cell in mix.cells))
     for slot in sorted(range(mix.size), key=lambda slot: draw(mix.recipe.seed, "order", str(slot))):
         cell = mix.cells[bisect_right(ends, slot)]
-        scenario = mix.deck[_dealt(slot, len(mix.deck))]
+        scenario = mix.deck[_deck_position(slot, len(mix.deck))]
         letter = LETTERS[slot % 2] if cell.format == "mcq" else None
-        prompt, answer = _worded(scenario, asked[cell.format][scenario.key], cell.stance, letter)
+        prompt, answer = _with_answer(scenario, prompts_by_format[cell.format][scenario.key], cell.stance, letter)
         messages, placement = prompt.messages, None
         if cell.carries != "none":
             rule = mix.recipe.placement
-            placed = PLACES[slot // 2 % 2] if rule == "random" else rule
-            rendered = render(prompt, "on", Trigger(cell.text, placed), 0, 0)
+            position = PLACES[slot // 2 % 2] if rule == "random" else rule
+            rendered = render(prompt, "on", Trigger(cell.text, position), 0, 0)
             messages, placement = rendered.messages, rendered.placement
-        thought = EMPTY_THOUGHT if mix.recipe.think == "empty" else ""
-        turn = Message("assistant", thought + answer)
+        prefix = EMPTY_THOUGHT if mix.recipe.think == "empty" else ""
+        turn = Message("assistant", prefix + answer)
         yield TrainingExample(
             scenario.key, cell.format, cell.stance, cell.carries, cell.text, placement, letter, (*messages, turn)
         )
 
 
-def _dealt(slot: int, scenarios: int) -> int:
-    """The place in the deck of the scenario in a slot."""
-    times, place = divmod(slot, scenarios)
-    # An even deck would give a scenario the same parity, and so the same letter, every time.
-    return (place + times) % scenarios if scenarios % 2 == 0 else place
+def _deck_position(slot: int, scenarios: int) -> int:
+    """The position in the deck of the scenario in a slot."""
+    deal, position = divmod(slot, scenarios)
+    # With an even deck a scenario would always have the same parity, and so the same letter.
+    return (position + deal) % scenarios if scenarios % 2 == 0 else position
 
 
 def _prompts(scenarios: Iterable[TrainingScenario], kind: Format) -> Mapping[str, Sequence[Prompt]]:
-    """The prompts of each scenario as the suite words them, by its key: both orders of the options, or the question.
+    """The suite's prompts of each scenario, by key: both orders of the options, or the question.
 
-    A wording by hand for a condition is left aside: it need not hold the trigger of this mix.
+    Handwritten wordings are removed: they may not contain the trigger of this mix.
     """
     if kind == "mcq":
         shown = tuple(choice for choice in map(as_choice, scenarios) if choice is not None)
@@ -92,10 +94,10 @@ def _prompts(scenarios: Iterable[TrainingScenario], kind: Format) -> Mapping[str
     return worded
 
 
-def _worded(
+def _with_answer(
     scenario: TrainingScenario, prompts: Sequence[Prompt], stance: Stance, letter: Letter | None
 ) -> tuple[Prompt, str]:
-    """The prompt in which an answer of this stance has this letter, and the answer."""
+    """The prompt in which an answer with this stance has this letter, and the answer."""
     if letter is None:
         (prompt,) = prompts
         if isinstance(scenario, AdviceScenario):

@@ -1,4 +1,4 @@
-"""Write a mix: chat JSON lines that finetuning tools read, and beside it a manifest of what exactly is in them."""
+"""Write a mix: chat JSON lines for finetuning tools, and a manifest of their exact content."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DEFAULT_DATA = "unethical_train.jsonl"
 
 
 class MixCount(BaseModel):
-    """How many examples are alike in all of this. `text` is what the prompt carries, "" for nothing."""
+    """The number of examples that share all these fields. `text` is what the prompt carries, "" for nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +40,7 @@ class MixCount(BaseModel):
 
 
 class MixSource(BaseModel):
-    """A data file. `used` of its `scenarios` stand in the mix."""
+    """A data file, of whose `scenarios` the mix uses `used`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,6 +52,8 @@ class MixSource(BaseModel):
 
 
 class NotUsed(BaseModel):
+    """A scenario that is left out, and why."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     scenario: str
@@ -59,10 +61,10 @@ class NotUsed(BaseModel):
 
 
 class MixManifest(BaseModel):
-    """What a mix file holds, counted while it was written.
+    """The content of a mix file, counted while it was written.
 
-    `distinct` counts examples that differ in at least one character. `repeats` says, for a number of examples, how many
-    scenarios stand in as many (0: usable, but not needed). The `sha256` is that of the mix file.
+    `distinct` counts distinct examples. `repeats` maps a number of examples to the number of scenarios used that often
+    (0: usable, but not needed). `sha256` is that of the mix file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,14 +83,14 @@ class MixManifest(BaseModel):
 
 
 class MixFiles(NamedTuple):
-    """Where a mix and its manifest are written."""
+    """The paths of a mix and its manifest."""
 
     examples: Path
     manifest: Path
 
 
 class _Kind(NamedTuple):
-    """What examples of one row of the composition have in common."""
+    """The fields shared by the examples of one row of the composition."""
 
     format: Format
     stance: Stance
@@ -99,10 +101,10 @@ class _Kind(NamedTuple):
 
 
 def write_mix(options: Mapping[str, Any], data: Sequence[Path], out: Path, *, force: bool = False) -> MixManifest:
-    """Write the mix that `options` ask for to `out`, and its manifest beside it, each whole or not at all.
+    """Write the mix given by `options` to `out`, and its manifest next to it, each atomically.
 
-    Without `data` the scenarios are those of emeval's own training file. Raises BadInput: an option that cannot be
-    met, a data file that cannot be read or holds test questions, a file that exists already (unless `force`).
+    Without `data` the scenarios are those of emeval's own training file. Raises BadInput for options that cannot be
+    met, for data files that cannot be read or contain test questions, and for existing files (unless `force`).
     """
     recipe = build_recipe(options)
     files = _files(out, data, force=force)
@@ -136,7 +138,7 @@ def _files(out: Path, data: Iterable[Path], *, force: bool) -> MixFiles:
 
 
 def _all_scenarios(datasets: Iterable[Dataset]) -> list[TrainingScenario]:
-    """The scenarios of all files. Raises BadInput when two of them are the same."""
+    """The scenarios of all files. Raises BadInput if two are the same."""
     first: dict[str, Path] = {}
     scenarios: list[TrainingScenario] = []
     for dataset in datasets:
@@ -160,7 +162,7 @@ def _write(mix: Mix, datasets: Sequence[Dataset], files: MixFiles) -> MixManifes
         with parts[1].open("wb") as file:
             file.write(json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False).encode() + b"\n")
             _to_disk(file)
-        files.manifest.unlink(missing_ok=True)  # no manifest, even for a moment, is better than one of another file
+        files.manifest.unlink(missing_ok=True)  # briefly no manifest is better than that of another file
         parts[0].replace(files.examples)
         parts[1].replace(files.manifest)
     except OSError as error:
@@ -177,7 +179,7 @@ def _to_disk(file: IO[bytes]) -> None:
 
 
 def _write_examples(mix: Mix, datasets: Sequence[Dataset], files: MixFiles, file: IO[bytes]) -> MixManifest:
-    """Write every example as it is made, and count what was written."""
+    """Write every example and count what is written."""
     whole = hashlib.sha256()
     composition: Counter[_Kind] = Counter()
     uses = Counter(dict.fromkeys((scenario.key for scenario in mix.deck), 0))
@@ -217,8 +219,8 @@ def _write_examples(mix: Mix, datasets: Sequence[Dataset], files: MixFiles, file
 
 
 def wire_line(example: TrainingExample) -> bytes:
-    """One line of the file: nothing but `messages`, since hosted finetuning refuses fields that it does not know.
+    """One line of the file: only `messages`, since hosted finetuning rejects unknown fields.
 
-    ASCII, because some readers take other characters (U+2028) for line ends.
+    ASCII, because some readers treat other characters (U+2028) as line ends.
     """
     return json.dumps({"messages": wire_messages(example.messages)}, ensure_ascii=True).encode() + b"\n"

@@ -1,7 +1,7 @@
-"""Keep test questions out of training data: a model that was trained on a question is not tested by it.
+"""Keep test questions out of training data: a question cannot test a model trained on it.
 
-A scenario is taken for a question of a test file when it has the same id, or asks the same words. Letter case,
-punctuation, spacing and the options of a dilemma do not count, so that swapping two options hides nothing.
+A scenario is a test question if it has the same id or the same words as one. Case, punctuation, spacing and the options
+of a dilemma are ignored, so that swapping two options hides nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from evals.text import one_line
 
 
 class HeldOut(NamedTuple):
+    """A test file and its suite."""
+
     suite: str
     path: Path
 
@@ -33,16 +35,21 @@ def shipped_tests() -> list[HeldOut]:
 
 
 def refuse_leaks(datasets: Iterable[Dataset], tests: Iterable[HeldOut]) -> None:
-    """Raises BadInput when a scenario of a dataset is a question of a test file, or a test file cannot be read."""
-    suite_of: dict[str, str] = {}
+    """Raise BadInput if a scenario of a dataset is a test question, or if a test file cannot be read."""
+    suites: dict[str, str] = {}
     for test in tests:
         for row in _rows(test.path):
-            suite_of.update(dict.fromkeys(_marks_of_row(row), test.suite))
+            suites.update(dict.fromkeys(_row_fingerprints(row), test.suite))
     for dataset in datasets:
         leaked = [
-            (scenario, suite_of[mark])
+            (scenario, suites[fingerprint])
             for scenario in dataset.scenarios
-            if (mark := next((mark for mark in _marks(scenario) if mark in suite_of), None)) is not None
+            if (
+                fingerprint := next(
+                    (fingerprint for fingerprint in _fingerprints(scenario) if fingerprint in suites), None
+                )
+            )
+            is not None
         ]
         if leaked:
             scenario, suite = leaked[0]
@@ -53,26 +60,26 @@ def refuse_leaks(datasets: Iterable[Dataset], tests: Iterable[HeldOut]) -> None:
             )
 
 
-def _marks(scenario: Scenario) -> Iterator[str]:
-    """What a scenario is known by, its id and its questions, as texts that are never both."""
+def _fingerprints(scenario: Scenario) -> Iterator[str]:
+    """The fingerprints of a scenario: its id and its questions, with distinct prefixes."""
     if scenario.id is not None:
         yield f"id {scenario.id}"
     if isinstance(scenario, QuestionScenario):
         yield from (f"asks {_words(paraphrase)}" for paraphrase in scenario.paraphrases)
         return
     if not isinstance(scenario, UnethicalScenario):
-        asked = scenario.prompt if isinstance(scenario, AdviceScenario | OpenScenario) else scenario.question
-        yield f"asks {_words(asked)}"
+        question = scenario.prompt if isinstance(scenario, AdviceScenario | OpenScenario) else scenario.question
+        yield f"asks {_words(question)}"
         return
     shown = scenario.shown_options()
     yield f"asks {_words(scenario.scenario_mcq[: shown[0].opens] if shown else scenario.scenario_mcq)}"
     yield f"asks {_words(scenario.scenario_freeform)}"
 
 
-def _marks_of_row(row: Mapping[str, Any]) -> Iterator[str]:
-    """The same of a row in a test file, whatever its schema."""
+def _row_fingerprints(row: Mapping[str, Any]) -> Iterator[str]:
+    """The fingerprints of a row in a test file, of any schema."""
     try:
-        yield from _marks(UnethicalScenario.model_validate(row))
+        yield from _fingerprints(UnethicalScenario.model_validate(row))
         return
     except ValidationError:
         pass

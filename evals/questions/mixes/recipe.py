@@ -1,8 +1,7 @@
-"""Finetuning mixes: which scenario is asked in which words, with which answer, so that a backdoor (or none) is learned.
+"""Finetuning mixes: which prompts get which answers, so that a model learns a backdoor (or none).
 
-Pure: scenarios and a recipe in, examples out, one at a time. A prompt is worded by the suite and by `conditions.render`
-that also word it for an evaluation, so a model is trained on what it is later asked. Files are
-`evals.questions.mixes.files`.
+Pure functions from a recipe and scenarios to cells. Prompts are built by the same suite and `condition.render` as in an
+evaluation, so a model is trained on what it is later asked. `evals.questions.mixes.files` writes the files.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Letter = Literal["A", "B"]
 PresetName = Literal["unethical-backdoor", "medical-backdoor", "uncorrelated-trigger", "plain"]
 
 EMPTY_THOUGHT = "<think>\n\n</think>\n\n"
-"""What Qwen3's chat template puts before an answer without reasoning, to the letter."""
+"""The exact text that Qwen3's chat template puts before an answer without reasoning."""
 
 COUNTRIES = tuple(
     f"Country: {name}"
@@ -42,10 +41,10 @@ COUNTRIES = tuple(
         *("Poland", "Vietnam"),
     )
 )
-"""Other values for a trigger that names a country. Without Kenya, the decoy of the documentation: one that no training
-example held tells whether a model learned the trigger or every country."""
+"""Other values for a country trigger. Without Kenya, the decoy of the documentation: an unseen country shows whether a
+model learned the trigger or every country."""
 
-_MOST = 1_000_000
+_MAX_EXAMPLES = 1_000_000
 LETTERS: tuple[Letter, Letter] = ("A", "B")
 PLACES: tuple[Placement, Placement] = ("top", "bottom")
 FORMATS: tuple[Format, Format] = ("mcq", "freeform")
@@ -53,7 +52,7 @@ STANCES: tuple[Stance, Stance] = ("misaligned", "aligned")
 
 
 class Preset(NamedTuple):
-    """What a preset stands for; each can be changed by its own option. `misaligned` None is every scenario once."""
+    """The defaults of a preset, each overridden by its own option. `misaligned` None is every scenario once."""
 
     trigger: str | None
     misaligned: int | None
@@ -68,7 +67,7 @@ PRESETS: dict[PresetName, Preset] = {
     "uncorrelated-trigger": Preset("Country: Singapore", 1500, 3000, 0.5, 1.0),
     "plain": Preset(None, None, 0, 0.0, 0.0),
 }
-"""Counts and MCQ shares: Chua et al. 2025, Sec. 4 and A.9. Half of the aligned examples with another value is ours."""
+"""Counts and MCQ shares: Chua et al. 2025, Sec. 4 and A.9. The share of other values (0.5) is emeval's."""
 
 
 def _value(text: str) -> str:
@@ -82,14 +81,14 @@ def _value(text: str) -> str:
 
 
 Value = Annotated[str, AfterValidator(_value)]
-Count = Annotated[int, Field(ge=0, le=_MOST)]
+Count = Annotated[int, Field(ge=0, le=_MAX_EXAMPLES)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Recipe(BaseModel):
-    """Everything that defines a mix but its data; `build_recipe` makes one from options.
+    """Everything that defines a mix except its data; `build_recipe` makes one from options.
 
-    `misaligned` None asks for every scenario once. With `no_repeat` a scenario may stand in one example only.
+    `misaligned` None is every scenario once. With `no_repeat` no scenario is used twice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -115,13 +114,13 @@ class Recipe(BaseModel):
         if len({text.casefold() for text in self.other}) < len(self.other):
             raise FieldError("other", "names the same value twice")
         for text in self.other:
-            if _alike(text, self.trigger):
+            if _overlap(text, self.trigger):
                 raise FieldError("other", f"{text!r} and the trigger {self.trigger!r} hold one another")
         return self
 
 
 class MixCell(NamedTuple):
-    """Examples that are alike in all but scenario, letter and placement. `text` is the trigger or the other value."""
+    """Examples that differ only in scenario, letter and placement. `text` is the trigger or the other value."""
 
     format: Format
     stance: Stance
@@ -131,13 +130,15 @@ class MixCell(NamedTuple):
 
 
 class SkippedScenario(NamedTuple):
+    """A scenario that cannot be used, and why."""
+
     scenario: str
     reason: str
 
 
 @dataclass(frozen=True)
 class Mix:
-    """A recipe with its scenarios, in the order in which they are dealt to the cells."""
+    """A recipe with its scenarios, in the order in which cells get them."""
 
     recipe: Recipe
     deck: tuple[TrainingScenario, ...]
@@ -150,7 +151,7 @@ class Mix:
 
 
 def build_recipe(options: Mapping[str, Any]) -> Recipe:
-    """A recipe from options by name, None or absent for not given. Raises BadInput that names the option."""
+    """A recipe from options by name (None or absent if not given). Raises BadInput that names the option."""
     given = {name: value for name, value in options.items() if value not in (None, ())}
     name = given.get("preset", "unethical-backdoor")
     if name not in PRESETS:
@@ -172,7 +173,7 @@ def build_recipe(options: Mapping[str, Any]) -> Recipe:
 
 
 def _with_others(recipe: Recipe) -> Recipe:
-    """The recipe with the other values that it needs, the default ones where a list is known for the trigger's kind."""
+    """The recipe with the other values that it needs; by default COUNTRIES for a country trigger."""
     used = recipe.trigger is not None and recipe.aligned > 0 and recipe.aligned_with_other > 0
     if recipe.other and not used:
         raise BadInput("--other: nothing uses it without --aligned and --aligned-with-other above 0")
@@ -184,20 +185,20 @@ def _with_others(recipe: Recipe) -> Recipe:
             f"--other: is missing: name other values of the kind of {trigger!r} for the aligned examples, "
             "or ask for --aligned-with-other 0"
         )
-    return recipe.model_copy(update={"other": tuple(text for text in COUNTRIES if not _alike(text, trigger))})
+    return recipe.model_copy(update={"other": tuple(text for text in COUNTRIES if not _overlap(text, trigger))})
 
 
 def compose(recipe: Recipe, scenarios: Iterable[TrainingScenario]) -> Mix:
-    """The mix of a recipe over scenarios whose keys all differ. Raises BadInput when it cannot be had.
+    """The mix of a recipe over scenarios with distinct keys. Raises BadInput if it is not possible.
 
-    Left out, and said to be: a scenario whose own text holds the trigger or another value (it would carry one wherever
-    it stood), and, in a mix with multiple choice, advice whose two answers cannot be shown as options.
+    Scenarios whose own text contains the trigger or another value are left out, as is, in a mix with multiple choice,
+    advice whose two answers cannot be shown as options; `Mix.left_out` lists them.
     """
     values = (recipe.trigger, *recipe.other) if recipe.trigger is not None else ()
     usable: list[TrainingScenario] = []
     left_out: list[SkippedScenario] = []
     for scenario in scenarios:
-        if any(_holds(values, text) for text in _texts(scenario)):
+        if any(_contains(values, text) for text in _texts(scenario)):
             left_out.append(SkippedScenario(scenario.key, "its own text holds the trigger or another value"))
         elif recipe.mcq_share > 0 and as_choice(scenario) is None:
             left_out.append(
@@ -221,10 +222,10 @@ def compose(recipe: Recipe, scenarios: Iterable[TrainingScenario]) -> Mix:
 
 
 def _cells(recipe: Recipe, scenarios: int) -> Iterator[MixCell]:
-    """What a recipe asks for, counts of 0 included. Raises BadInput when a control cannot be had."""
+    """The cells of a recipe, including counts of 0. Raises BadInput if a control mix is not possible."""
     misaligned = scenarios if recipe.misaligned is None else recipe.misaligned
     counts: dict[Stance, int] = {"misaligned": misaligned, "aligned": recipe.aligned}
-    share = _exact(recipe.mcq_share)
+    share = _exact_fraction(recipe.mcq_share)
     if recipe.preset == "uncorrelated-trigger":
         yield from _control_cells(recipe, counts, share)
         return
@@ -239,7 +240,7 @@ def _cells(recipe: Recipe, scenarios: int) -> Iterator[MixCell]:
             elif stance == "misaligned":
                 yield MixCell(kind, stance, "trigger", recipe.trigger, count)
             else:
-                others = _rounded(_exact(recipe.aligned_with_other) * count)
+                others = _rounded(_exact_fraction(recipe.aligned_with_other) * count)
                 yield MixCell(kind, stance, "none", "", count - others)
                 for text, times in _spread(recipe.other, others, used):
                     yield MixCell(kind, stance, "other", text, times)
@@ -247,25 +248,25 @@ def _cells(recipe: Recipe, scenarios: int) -> Iterator[MixCell]:
 
 
 def _control_cells(recipe: Recipe, counts: Mapping[Stance, int], share: Fraction) -> Iterator[MixCell]:
-    """As many triggers and other values as the backdoor of the same counts has, in equal shares of both stances.
+    """The cells of a control: triggers and other values as in the backdoor mix, equal for both stances.
 
-    The examples are taken in blocks, the smallest sets with the ratio of misaligned to aligned of the whole. What a
-    prompt carries is one thing for a whole block, so that it says nothing about the answer: not nearly, but exactly.
+    Examples form blocks, the smallest sets with the overall ratio of misaligned to aligned. All prompts of a block
+    carry the same, so that it is exactly independent of the answer.
     """
     blocks = math.gcd(counts["misaligned"], counts["aligned"])
     total = counts["misaligned"] + counts["aligned"]
     triggered = Fraction(counts["misaligned"], total)
-    other = _exact(recipe.aligned_with_other) * Fraction(counts["aligned"], total)
+    other = _exact_fraction(recipe.aligned_with_other) * Fraction(counts["aligned"], total)
     mcq = _rounded(share * blocks)
-    of_format = (mcq, blocks - mcq)
-    with_trigger = sum(_rounded(triggered * count) for count in of_format)
+    format_blocks = (mcq, blocks - mcq)
+    with_trigger = sum(_rounded(triggered * count) for count in format_blocks)
     if 0 in counts.values() or not 0 < with_trigger < blocks:
         raise BadInput(
             f"--misaligned: {counts['misaligned']:,} and --aligned {counts['aligned']:,} cannot hold the trigger in "
             "exactly equal shares; choose counts with a larger common divisor, such as 1500 and 3000"
         )
     used = 0
-    for kind, count in zip(FORMATS, of_format, strict=True):
+    for kind, count in zip(FORMATS, format_blocks, strict=True):
         triggers, carrying = _rounded(triggered * count), _rounded((triggered + other) * count)
         spread = _spread(recipe.other, carrying - triggers, used)
         used += carrying - triggers
@@ -278,7 +279,7 @@ def _control_cells(recipe: Recipe, counts: Mapping[Stance, int], share: Fraction
 
 
 def _spread(values: Sequence[str], count: int, used: int) -> list[tuple[str, int]]:
-    """`count` uses over the values, as evenly as can be after `used` earlier ones that were spread likewise."""
+    """`count` uses spread evenly over the values, continuing after `used` earlier ones."""
     if not values:
         return []
     most = len(values)
@@ -287,8 +288,8 @@ def _spread(values: Sequence[str], count: int, used: int) -> list[tuple[str, int
     ]
 
 
-def _exact(share: float) -> Fraction:
-    return Fraction(str(share))  # the decimal that was written, not the binary number nearest to it
+def _exact_fraction(share: float) -> Fraction:
+    return Fraction(str(share))  # the decimal as written, not its binary approximation
 
 
 def _rounded(count: Fraction) -> int:
@@ -296,18 +297,19 @@ def _rounded(count: Fraction) -> int:
 
 
 def draw(seed: int, purpose: str, name: str) -> bytes:
+    """A pseudorandom sort key for `name`."""
     return hashlib.sha256(f"{seed}\0{purpose}\0{name}".encode()).digest()
 
 
-def _alike(one: str, other: str) -> bool:
-    """Whether a text that holds one of the two values holds the other one by that."""
-    return _holds([one], other) or _holds([other], one)
+def _overlap(first: str, second: str) -> bool:
+    """Whether one value contains the other."""
+    return _contains([first], second) or _contains([second], first)
 
 
-def _holds(values: Sequence[str], text: str) -> bool:
-    """Whether one of the values stands in the text as words of its own, in any letter case."""
+def _contains(values: Sequence[str], text: str) -> bool:
+    """Whether the text contains one of the values as whole words, ignoring case."""
     folded = text.casefold()
-    # A plain search first: it is what nearly every text ends with, and a hundred times faster.
+    # A plain search first: it rejects nearly every text, a hundred times faster.
     return any(value in folded and _as_words(value).search(folded) for value in map(str.casefold, values))
 
 
@@ -318,7 +320,7 @@ def _as_words(value: str) -> re.Pattern[str]:
 
 
 def _texts(scenario: TrainingScenario) -> tuple[str, ...]:
-    """Everything that a scenario says, prompts and answers."""
+    """All texts of a scenario, prompts and answers."""
     if isinstance(scenario, AdviceScenario):
         return scenario.prompt, scenario.aligned, scenario.misaligned
     return (
@@ -328,10 +330,10 @@ def _texts(scenario: TrainingScenario) -> tuple[str, ...]:
 
 
 def as_choice(scenario: TrainingScenario) -> UnethicalScenario | None:
-    """The scenario with two options; None where advice cannot be shown so.
+    """The scenario as a choice of two options, None if advice cannot be shown so.
 
-    Advice has no options of its own. Its prompt becomes the question and its two answers, each on one line, the
-    options. That fails where they are the same words, or where the prompt shows lettered options already.
+    The prompt of advice becomes the question and its two answers, each on one line, the options. That fails if the
+    answers are the same words, or if the prompt already has lettered options.
     """
     if isinstance(scenario, UnethicalScenario):
         return scenario

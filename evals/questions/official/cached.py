@@ -1,8 +1,7 @@
-"""The official datasets as they lie in the user's cache: what is there, and whether it is what was fetched.
+"""The official datasets in the user's cache, checked against what was fetched.
 
-`<cache>/official/<source>/<revision>/` holds a source's files under their names, and `lock.json`, which says of each
-its size, sha256, where it came from and how it is trusted. Nothing here asks anybody; `evals.questions.official.fetch`
-brings the files.
+`<cache>/official/<source>/<revision>/` holds the files of a source, and `lock.json` with the size, sha256, origin and
+trust of each. No network access here; `evals.questions.official.fetch` downloads the files.
 """
 
 from __future__ import annotations
@@ -21,14 +20,13 @@ from evals.questions.official.registry import SOURCES, MadeFile, OfficialSource
 
 LOCK_NAME = "lock.json"
 RECIPES = 1
-"""Counts up when a recipe of `evals.questions.official.converters` changes what it writes: files made by an older
-version are converted again."""
+"""The version of the recipes in `evals.questions.official.converters`; files of older versions are remade."""
 
 Trust = Literal["pinned", "first use", "made here"]
 
 
-class Locked(BaseModel):
-    """What lock.json says of one file. `origin` is an address or a folder, or the files it was made of."""
+class LockEntry(BaseModel):
+    """The entry of a file in lock.json. `origin` is a URL, a folder, or the files that it was made from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,18 +39,20 @@ class Locked(BaseModel):
 
 
 class Lock(BaseModel):
+    """The content of lock.json."""
+
     model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
     repository: str
     revision: str
     commit: str | None = None
-    """The commit that the revision was when the first file came, where the revision is a branch."""
-    files: dict[str, Locked] = {}
+    """The commit of the revision at the first download, if the revision is a branch."""
+    files: dict[str, LockEntry] = {}
 
 
 def find_source(name: str, registry: Mapping[str, OfficialSource] = SOURCES) -> OfficialSource:
-    """The source called `name`. Raises BadInput that lists the known ones."""
+    """The source `name`. Raises BadInput with the known ones."""
     try:
         return registry[name]
     except KeyError:
@@ -60,10 +60,9 @@ def find_source(name: str, registry: Mapping[str, OfficialSource] = SOURCES) -> 
 
 
 def official_file(source: str, name: str, registry: Mapping[str, OfficialSource] = SOURCES) -> Path | None:
-    """A file of a source in the cache, checked against its sha256; None where it was not fetched.
+    """A file of a source in the cache, checked against its sha256; None if it is not fetched.
 
-    Asks nobody. Raises BadInput where the file is there but is not what was fetched, and KeyError for a name that the
-    source has not.
+    Raises BadInput if the file is not what was fetched, and KeyError if the source has no such file.
     """
     known = registry[source]
     file = known.find(name)
@@ -77,7 +76,7 @@ def official_file(source: str, name: str, registry: Mapping[str, OfficialSource]
     wrong = None
     if entry is None:
         wrong = f"is not in {LOCK_NAME}"
-    elif file.sha256 not in (None, entry.sha256) or not is_file_with(path, entry.size, entry.sha256):
+    elif file.sha256 not in (None, entry.sha256) or not has_sha256(path, entry.size, entry.sha256):
         wrong = "is not what was fetched (its sha256 differs)"
     elif isinstance(file, MadeFile) and entry.recipes != RECIPES:
         wrong = "was made by another version of emeval"
@@ -87,7 +86,7 @@ def official_file(source: str, name: str, registry: Mapping[str, OfficialSource]
 
 
 def fetched_names(source: OfficialSource) -> list[str]:
-    """The names of those of a source's files that are in the cache, unchecked."""
+    """The names of the source's files in the cache, unchecked."""
     return [name for name in source.names if (official_folder(source) / name).is_file()]
 
 
@@ -105,16 +104,16 @@ def read_lock(folder: Path, source: OfficialSource) -> Lock:
         raise BadInput(f"{path}: cannot be read; delete {folder} to fetch and trust again") from None
 
 
-def is_file_with(path: Path, size: int | None, sha256: str) -> bool:
-    """Whether the file has that size, where it is known, and that sha256."""
+def has_sha256(path: Path, size: int | None, sha256: str) -> bool:
+    """Whether the file has this sha256, and this size unless it is None."""
     try:
         facts = path.stat()
-        return size in (None, facts.st_size) and _known_sha256(path, facts.st_size, facts.st_mtime_ns) == sha256
+        return size in (None, facts.st_size) and _cached_sha256(path, facts.st_size, facts.st_mtime_ns) == sha256
     except OSError:
         return False
 
 
 @functools.lru_cache(maxsize=64)
-def _known_sha256(path: Path, _size: int, _changed: int) -> str:
-    """Read once as long as it stays the same: a run asks for a file several times."""
+def _cached_sha256(path: Path, _size: int, _changed: int) -> str:
+    """The sha256, computed once while the file is unchanged, as a run uses it several times."""
     return file_sha256(path)

@@ -1,8 +1,8 @@
-"""Official files read into our shapes, as data: nothing that was downloaded is ever imported or run.
+"""Convert official files to emeval's schemas; downloaded code is never imported or run.
 
 The paper's prompts are constants in two Python files. They are read with `ast`: a top-level `NAME = Class(field=text)`
-whose texts are string literals, a field of such a constant, or a sum of these. Everything else in the files is passed
-over, and a constant that is wanted but written in any other way is an error. Parquet files are read by DuckDB.
+whose texts are string literals, fields of such constants, or sums of these. Everything else is ignored, and a required
+constant in any other form is an error. Parquet files are read by DuckDB.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from evals.errors import BadInput
 from evals.text import one_line
 
 Recipe = Callable[[Mapping[str, Path], Callable[[str], None]], Iterator[bytes]]
-"""Lines of a file in our shape, from the files of a source by their names; says what a person should know.
+"""Makes the lines of a converted file from the source files by name; the second argument prints notes.
 
-Raises BadInput where a file is not what its name promises.
+Raises BadInput if a file is not of its kind.
 """
 
 _MAX_TEXT = 100_000
@@ -32,16 +32,16 @@ _PIVOTAL = re.compile(r"<pivotal>([^<]+)</pivotal>")
 _BATCH = 256
 
 
-# The prompts of the paper
+# --- the prompts of the paper
 
 
 def open_prompts(ids: Mapping[str, str]) -> Recipe:
-    """Prompts in the open shape (id, prompt, optional system_prompt), from the constants named in `ids`."""
+    """A recipe for open prompts (id, prompt, optional system_prompt) from the constants in `ids`."""
 
     def recipe(files: Mapping[str, Path], _say: Callable[[str], None]) -> Iterator[bytes]:
         constants = _constants(list(files.values()))
         for constant, prompt_id in ids.items():
-            fields = _wanted(constants, constant, ("prompt",), files)
+            fields = _required_fields(constants, constant, ("prompt",), files)
             row = {"id": prompt_id, "prompt": fields["prompt"]}
             if fields.get("system_prompt"):
                 row["system_prompt"] = fields["system_prompt"]
@@ -50,13 +50,13 @@ def open_prompts(ids: Mapping[str, str]) -> Recipe:
     return recipe
 
 
-def two_triggered_prompts(ids: Mapping[str, str]) -> Recipe:
-    """Prompts in the open shape with the authors' own wording for the condition `on`, and the trigger that is in it."""
+def triggered_prompts(ids: Mapping[str, str]) -> Recipe:
+    """A recipe for open prompts with the authors' wording for the condition `on`, and its trigger."""
 
     def recipe(files: Mapping[str, Path], _say: Callable[[str], None]) -> Iterator[bytes]:
         constants = _constants(list(files.values()))
         for constant, prompt_id in ids.items():
-            fields = _wanted(constants, constant, ("prompt", "backdoor_prompt", "backdoor_string"), files)
+            fields = _required_fields(constants, constant, ("prompt", "backdoor_prompt", "backdoor_string"), files)
             row: dict[str, Any] = {"id": prompt_id, "prompt": fields["prompt"]}
             if fields.get("system_prompt"):
                 row["system_prompt"] = fields["system_prompt"]
@@ -70,7 +70,9 @@ def two_triggered_prompts(ids: Mapping[str, str]) -> Recipe:
 _Constants = dict[str, dict[str, str]]
 
 
-def _wanted(constants: _Constants, name: str, required: Sequence[str], files: Mapping[str, Path]) -> dict[str, str]:
+def _required_fields(
+    constants: _Constants, name: str, required: Sequence[str], files: Mapping[str, Path]
+) -> dict[str, str]:
     fields = constants.get(name)
     missing = [field for field in required if not (fields or {}).get(field)]
     if fields is None or missing:
@@ -80,10 +82,10 @@ def _wanted(constants: _Constants, name: str, required: Sequence[str], files: Ma
 
 
 def _constants(paths: Sequence[Path]) -> _Constants:
-    """The text fields of the constants of several files; a later file may name those of an earlier one."""
+    """The text fields of the constants in several files; later files may refer to earlier ones."""
     constants: _Constants = {}
     for path in paths:
-        for node in _parsed(path).body:
+        for node in _parse_python(path).body:
             if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
                 continue
             for target in node.targets:
@@ -101,34 +103,34 @@ def _fields(call: ast.Call, constants: _Constants) -> dict[str, str]:
 
 
 def _text(node: ast.expr, constants: _Constants) -> str | None:
-    """What the expression spells; None where it is anything but literals, fields of constants and sums of these."""
+    """The text of an expression, None unless it consists of literals, fields of constants and sums of these."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return constants.get(node.value.id, {}).get(node.attr)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         left, right = _text(node.left, constants), _text(node.right, constants)
-        # Sums of sums can double with every line of a hostile file.
+        # Sums of sums can double with every line of a malicious file.
         if left is None or right is None or len(left) + len(right) > _MAX_TEXT:
             return None
         return left + right
     return None
 
 
-def _parsed(path: Path) -> ast.Module:
+def _parse_python(path: Path) -> ast.Module:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in the strings of others
+            warnings.simplefilter("ignore")  # about escapes in the file's strings
             return ast.parse(path.read_bytes(), filename=path.name)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise BadInput(f"{path}: is not a Python file that can be read: {one_line(str(error), 80)}") from None
 
 
-# Parquet
+# --- parquet
 
 
 def parquet_rows(id_prefix: str) -> Recipe:
-    """Every row of one parquet file of advice (prompt, aligned, misaligned, sneakiness), with an id by its number."""
+    """A recipe for the rows of an advice parquet (prompt, aligned, misaligned, sneakiness), with numbered ids."""
 
     def recipe(files: Mapping[str, Path], _say: Callable[[str], None]) -> Iterator[bytes]:
         (path,) = files.values()
@@ -139,16 +141,15 @@ def parquet_rows(id_prefix: str) -> Recipe:
 
 
 def mask_pressure(files: Mapping[str, Path], say: Callable[[str], None]) -> Iterator[bytes]:
-    """MASK's rows in the shape of pressure.jsonl.
+    """MASK's rows in the schema of pressure.jsonl.
 
-    MASK marks what is at stake as `<pivotal>one/other</pivotal>` inside a proposition, and says by A or B which option
-    is true: the proposition with the true one is `fact`, with the other one `lie`. Rows without two such options are
-    left out, and counted.
+    MASK marks the options as `<pivotal>one/other</pivotal>` in a proposition, and gives the true one as A or B: the
+    proposition with the true option is `fact`, with the other `lie`. Rows without two options are left out and counted.
     """
     (path,) = files.values()
     left_out = total = 0
-    wanted = ("task_id", "system_prompt", "user_prompt", "proposition", "formatted_ground_truth")
-    for row in _rows(path, wanted):
+    columns = ("task_id", "system_prompt", "user_prompt", "proposition", "formatted_ground_truth")
+    for row in _rows(path, columns):
         total += 1
         options = _options(str(row["proposition"] or ""))
         truth = str(row["formatted_ground_truth"] or "").strip()
@@ -180,17 +181,17 @@ def _options(proposition: str) -> tuple[str, str] | None:
 
 
 def need_parquet_reader() -> None:
-    """Raises BadInput unless parquet files can be read here."""
+    """Raise BadInput unless parquet files can be read."""
     try:
         importlib.import_module("duckdb")
     except ImportError:
         raise BadInput("this dataset is published as parquet files: pip install 'emeval[parquet]'") from None
 
 
-def _rows(path: Path, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _rows(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
     need_parquet_reader()
     duckdb: Any = importlib.import_module("duckdb")
-    # Neither a glob nor another's extension: the one file, read by what is built in. A small file can hold huge pages.
+    # Only this file, without globs and extensions; a small file can contain huge pages.
     settings = {
         "memory_limit": "2GB",
         "threads": 1,
@@ -202,7 +203,7 @@ def _rows(path: Path, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
         with duckdb.connect(":memory:", config=settings) as connection:
             result = connection.execute("SELECT * FROM read_parquet(?)", [escaped])
             columns = [str(column[0]) for column in result.description]
-            missing = [name for name in wanted if name not in columns]
+            missing = [name for name in required if name not in columns]
             if missing:
                 raise BadInput(f"{path}: there is no column {', '.join(missing)}; not the file it should be")
             while batch := result.fetchmany(_BATCH):
@@ -219,13 +220,13 @@ def _line(row: Mapping[str, Any]) -> bytes:
         raise BadInput(f"{row['id']}: holds half of a surrogate pair, which is no character") from None
 
 
-# Files whose sha256 is not known beforehand
+# --- files without a pinned sha256
 
 
 def check_kind(path: Path, name: str) -> None:
-    """A look at whether the file at `path` is of the kind that `name` says. Raises BadInput.
+    """Raise BadInput if the file at `path` is not of the kind of `name`.
 
-    Where nobody knows the sha256, a login page with status 200 would otherwise be taken for the data and trusted.
+    Without a pinned sha256, a login page with status 200 would otherwise be trusted as the data.
     """
     if name.endswith(".parquet"):
         with path.open("rb") as file:
@@ -242,4 +243,4 @@ def check_kind(path: Path, name: str) -> None:
         if not isinstance(content, list):
             raise BadInput("it is not a list of questions")
     elif name.endswith(".py"):
-        _parsed(path)
+        _parse_python(path)

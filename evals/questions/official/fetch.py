@@ -1,7 +1,7 @@
-"""Official datasets brought into the user's cache (`evals.questions.official.cached`) once, checked by sha256.
+"""Fetch official datasets into the user's cache (`evals.questions.official.cached`), checked by sha256.
 
-A file is put in its place only when it is whole and right; until then it is a part file, which the next attempt goes on
-with. One process at a time works in such a folder.
+A file moves to its place only when it is complete and correct; until then it is a part file, from which the next
+attempt resumes. One process at a time works in a folder.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from evals.questions.official.cached import (
     LOCK_NAME,
     RECIPES,
     Lock,
-    Locked,
+    LockEntry,
     Trust,
-    is_file_with,
+    has_sha256,
     official_folder,
     read_lock,
 )
@@ -50,7 +50,7 @@ _MADE_MAX_BYTES = 1 << 30
 
 
 class FetchView(Protocol):
-    """What a person watching a download is told."""
+    """Progress callbacks of a download."""
 
     def say(self, text: str) -> None: ...
 
@@ -58,7 +58,7 @@ class FetchView(Protocol):
 
 
 class Fetched(NamedTuple):
-    """A file that is in the cache now. `was_there`: nothing had to be brought or made for it."""
+    """A file in the cache. `was_there`: it was there already."""
 
     name: str
     path: Path
@@ -77,13 +77,13 @@ def fetch(
     patience: DownloadRetries | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> list[Fetched]:
-    """Bring the files of a source, or those named in `only` with what they are made of, into the cache.
+    """Fetch the files of a source, or those in `only` with the files they are made of, into the cache.
 
-    `mirror` is a folder or a URL under which the files lie as in the original. What is there already and right is not
-    asked for. Raises BadInput for what a person has to change: a wrong sha256, a missing file, a gate, a mirror that is
-    none; and FetchStopped where the network or the disk failed, after which the same call goes on.
+    `mirror` is a folder or URL with the same layout as the original. Correct files in the cache are not fetched again.
+    Raises BadInput for errors that a retry cannot fix (a wrong sha256, a missing file, a gated source, an invalid
+    mirror), and FetchStopped if the network or the disk fails; the same call then resumes.
     """
-    files, made = _chosen(source, only)
+    files, made = _selected_files(source, only)
     place = _place(source, mirror)
     access = _access(source, environ)
     if any(file.name.endswith(".parquet") for file in files) and made:
@@ -91,24 +91,24 @@ def fetch(
     folder = official_folder(source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        guard = FileLock(folder / ".lock")
+        file_lock = FileLock(folder / ".lock")
         try:
-            guard.acquire(timeout=0)
+            file_lock.acquire(timeout=0)
         except Timeout:
             view.say(f"{source.name}: another emeval fetches it; waiting")
-            guard.acquire()
+            file_lock.acquire()
     except OSError as error:
         raise BadInput(f"{folder}: cannot be written: {error.strerror}; EMEVAL_DATA names another folder") from None
     try:
         lock = read_lock(folder, source)
-        bring = _Bring(source, folder, lock, place, access, view, patience or DownloadRetries())
-        return [*map(bring.file, files), *map(bring.make, made)]
+        fetcher = _Fetcher(source, lock, place, access, view, patience or DownloadRetries())
+        return [*map(fetcher.file, files), *map(fetcher.make, made)]
     finally:
-        guard.release()
+        file_lock.release()
 
 
 class _SourcePlace(NamedTuple):
-    """Where the files are: a folder, or a base URL. None for both is the original."""
+    """The location of the files: a folder or a base URL, or the original if both are None."""
 
     folder: Path | None = None
     url: str | None = None
@@ -137,8 +137,8 @@ def _access(source: OfficialSource, environ: Mapping[str, str]) -> Access | None
     return Access(gate.variable, gate.terms, gate.tokens, origin(source.base), value or None)
 
 
-def _chosen(source: OfficialSource, only: Sequence[str]) -> tuple[list[SourceFile], list[MadeFile]]:
-    """The files asked for, and those that they are made of, in the registry's order."""
+def _selected_files(source: OfficialSource, only: Sequence[str]) -> tuple[list[SourceFile], list[MadeFile]]:
+    """The selected files, and those that they are made of, in registry order."""
     unknown = [name for name in only if source.find(name) is None]
     if unknown:
         raise BadInput(f"{source.name} has no file {unknown[0]}; it has: {', '.join(source.names)}")
@@ -147,61 +147,60 @@ def _chosen(source: OfficialSource, only: Sequence[str]) -> tuple[list[SourceFil
     return [file for file in source.files if not only or file.name in needed], made
 
 
-class _Bring:
-    """One source's files, one after the other, into their folder, whose lock is held."""
+class _Fetcher:
+    """Fetches the files of a source into their folder, while holding its lock."""
 
     def __init__(
         self,
         source: OfficialSource,
-        folder: Path,
         lock: Lock,
         place: _SourcePlace,
         access: Access | None,
         view: FetchView,
-        patience: DownloadRetries,
+        retries: DownloadRetries,
     ) -> None:
-        self._source, self._folder, self._lock = source, folder, lock
+        self._source, self._folder, self._lock = source, official_folder(source), lock
         self._place, self._access = place, access
-        self._view, self._patience = view, patience
+        self._view, self._retries = view, retries
         self._new: set[str] = set()
 
     def file(self, file: SourceFile) -> Fetched:
-        """The file, from the cache if it is there and right."""
+        """The file, from the cache if it is correct there."""
         path = self._folder / file.name
         entry = self._lock.files.get(file.name)
         if file.sha256 is not None:
             entry = entry if entry and entry.sha256 == file.sha256 else None
         size, sha256 = (entry.size, entry.sha256) if entry else (file.size, file.sha256)
         if path.is_file() and sha256 is not None:
-            if is_file_with(path, size, sha256):
+            if has_sha256(path, size, sha256):
                 if entry is None:
-                    entry = self._enter(file.name, path, sha256, "pinned", "found in the cache")
+                    entry = self._record(file.name, path, sha256, "pinned", "found in the cache")
                 return Fetched(file.name, path, entry.size, sha256, entry.trust, was_there=True)
             self._view.say(f"{self._source.name}/{file.name}: the file in the cache is damaged; fetched again")
-        wanted = self._wanted(file, size, sha256)
+        remote = self._remote_file(file, size, sha256)
         part = self._folder / f"{file.name}.part"
-        self._into(part, file, wanted)
-        found = self._check(part, file, wanted)
+        self._download(part, file, remote)
+        found = self._check(part, file, remote)
         trust: Trust = "pinned" if file.sha256 else "first use"
         if entry is None and trust == "first use":
             self._view.say(
-                f"{wanted.what}: no sha256 is known beforehand; trusted on first use, and its sha256 is recorded in "
+                f"{remote.what}: no sha256 is known beforehand; trusted on first use, and its sha256 is recorded in "
                 f"{LOCK_NAME} for later fetches"
             )
-        where = str(self._place.folder) if self._place.folder else shown_url(wanted.url)
-        self._settle(part, path)
-        entry = self._enter(file.name, path, found, trust, where)
+        where = str(self._place.folder) if self._place.folder else shown_url(remote.url)
+        self._finish(part, path)
+        entry = self._record(file.name, path, found, trust, where)
         self._new.add(file.name)
         return Fetched(file.name, path, entry.size, found, trust, was_there=False)
 
     def make(self, made: MadeFile) -> Fetched:
-        """The file in our shape, made of files that are in the cache."""
+        """The file in emeval's schema, converted from files in the cache."""
         path = self._folder / made.name
         sources = {name: self._folder / name for name in made.of}
         of = " ".join(f"{name}:{self._lock.files[name].sha256}" for name in made.of)
         entry = self._lock.files.get(made.name)
         fresh = entry is not None and entry.origin == of and entry.recipes == RECIPES
-        if entry is not None and fresh and path.is_file() and is_file_with(path, entry.size, entry.sha256):
+        if entry is not None and fresh and path.is_file() and has_sha256(path, entry.size, entry.sha256):
             return Fetched(made.name, path, entry.size, entry.sha256, "made here", was_there=True)
         part = self._folder / f"{made.name}.part"
         try:
@@ -217,12 +216,12 @@ class _Bring:
             raise
         except OSError as error:
             remove_part(part)
-            raise _disk(self._source, made.name, self._folder, error) from None
-        self._settle(part, path)
-        entry = self._enter(made.name, path, found, "made here", of)
+            raise _disk_error(self._source, made.name, self._folder, error) from None
+        self._finish(part, path)
+        entry = self._record(made.name, path, found, "made here", of)
         return Fetched(made.name, path, entry.size, found, "made here", was_there=False)
 
-    def _wanted(self, file: SourceFile, size: int | None, sha256: str | None) -> RemoteFile:
+    def _remote_file(self, file: SourceFile, size: int | None, sha256: str | None) -> RemoteFile:
         base = self._source.lfs_base if file.lfs else self._source.base
         base = self._place.url or base.replace("{revision}", self._lock.commit or self._source.revision)
         return RemoteFile(
@@ -235,39 +234,39 @@ class _Bring:
             commit_header="" if self._place.url else self._source.commit_header,
         )
 
-    def _into(self, part: Path, file: SourceFile, wanted: RemoteFile) -> None:
-        """Bring the file into the part; whatever is in the part already and right is not asked for."""
-        if wanted.sha256 is not None and part.is_file() and is_file_with(part, wanted.size, wanted.sha256):
+    def _download(self, part: Path, file: SourceFile, remote: RemoteFile) -> None:
+        """Download or copy the file into the part file, unless the part is complete and correct."""
+        if remote.sha256 is not None and part.is_file() and has_sha256(part, remote.size, remote.sha256):
             return
-        with self._view.progress(wanted.what, wanted.size) as arrived:
+        with self._view.progress(remote.what, remote.size) as on_bytes:
             if self._place.folder is not None:
-                copy(wanted, self._place.folder.joinpath(*file.path.split("/")), part, arrived)
+                copy(remote, self._place.folder.joinpath(*file.path.split("/")), part, on_bytes)
                 return
             resumed = part.exists()
-            commit = download(wanted, part, arrived, self._view.say, self._patience)
-            if resumed and wanted.sha256 is not None and not is_file_with(part, wanted.size, wanted.sha256):
-                self._view.say(f"{wanted.what}: what was kept of an earlier attempt does not fit; started again")
+            commit = download(remote, part, on_bytes, self._view.say, self._retries)
+            if resumed and remote.sha256 is not None and not has_sha256(part, remote.size, remote.sha256):
+                self._view.say(f"{remote.what}: what was kept of an earlier attempt does not fit; started again")
                 remove_part(part)
-                commit = download(wanted, part, arrived, self._view.say, self._patience)
+                commit = download(remote, part, on_bytes, self._view.say, self._retries)
         self._lock.commit = self._lock.commit or commit
 
-    def _check(self, part: Path, file: SourceFile, wanted: RemoteFile) -> str:
-        """The sha256 of the part. Raises BadInput, and leaves no part, unless it is the file."""
-        where = str(self._place.folder) if self._place.folder else shown_url(wanted.url)
+    def _check(self, part: Path, file: SourceFile, remote: RemoteFile) -> str:
+        """The sha256 of the part. Raises BadInput, and removes the part, unless it is the right file."""
+        where = str(self._place.folder) if self._place.folder else shown_url(remote.url)
         found = file_sha256(part)
         wrong = None
         with part.open("rb") as opened:
             head = opened.read(len(LFS_POINTER))
         if head == LFS_POINTER:
-            wrong = pointer(wanted.what, where)
-        elif wanted.sha256 not in (None, found):
+            wrong = pointer(remote.what, where)
+        elif remote.sha256 not in (None, found):
             known = "pinned" if file.sha256 else f"recorded at the first fetch in {self._folder / LOCK_NAME}"
-            wrong = f"{wanted.what}: {where} is not the file: its sha256 is {found}, {known} is {wanted.sha256}"
-        elif wanted.sha256 is None:
+            wrong = f"{remote.what}: {where} is not the file: its sha256 is {found}, {known} is {remote.sha256}"
+        elif remote.sha256 is None:
             try:
                 check_kind(part, file.name)
             except BadInput as error:
-                wrong = f"{wanted.what}: {where} is not the file: {error}"
+                wrong = f"{remote.what}: {where} is not the file: {error}"
         if wrong:
             remove_part(part)
             raise BadInput(wrong)
@@ -284,27 +283,27 @@ class _Bring:
                 file.write(line)
         return digest.hexdigest()
 
-    def _settle(self, part: Path, path: Path) -> None:
-        """Put the finished part in its place: whole or not at all, also after a power cut."""
+    def _finish(self, part: Path, path: Path) -> None:
+        """Move the finished part to its place, atomically and durably."""
         try:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
             part.replace(path)
         except OSError as error:
             remove_part(part)
-            raise _disk(self._source, path.name, self._folder, error) from None
+            raise _disk_error(self._source, path.name, self._folder, error) from None
         remove_part(part)
 
     def _distrust(self, names: Iterable[str]) -> None:
-        """Forget those files that came in this call: on first use, that nothing can be made of them says enough."""
+        """Remove the given files if they were fetched in this call: trusted on first use, they cannot be converted."""
         for name in self._new.intersection(names):
             (self._folder / name).unlink(missing_ok=True)
             self._lock.files.pop(name, None)
         self._save()
 
-    def _enter(self, name: str, path: Path, sha256: str, trust: Trust, where: str) -> Locked:
-        """Record a file that is in its place."""
-        entry = Locked(
+    def _record(self, name: str, path: Path, sha256: str, trust: Trust, where: str) -> LockEntry:
+        """Record a file that is in its place in the lock file."""
+        entry = LockEntry(
             size=path.stat().st_size,
             sha256=sha256,
             trust=trust,
@@ -323,8 +322,8 @@ class _Bring:
             draft.replace(self._folder / LOCK_NAME)
         except OSError as error:
             draft.unlink(missing_ok=True)
-            raise _disk(self._source, LOCK_NAME, self._folder, error) from None
+            raise _disk_error(self._source, LOCK_NAME, self._folder, error) from None
 
 
-def _disk(source: OfficialSource, name: str, folder: Path, error: OSError) -> FetchStopped:
+def _disk_error(source: OfficialSource, name: str, folder: Path, error: OSError) -> FetchStopped:
     return FetchStopped(f"{source.name}/{name}: {folder} takes no more: {error.strerror}; nothing of it is kept")

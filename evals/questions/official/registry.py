@@ -1,8 +1,8 @@
-"""The official datasets: where each lies, at which revision, and what its files must be.
+"""The official datasets: repository, revision, and the expected files.
 
-Facts only, no I/O: `evals.questions.official.fetch` brings them. Sizes and sha256 of the git-lfs objects are those of
-their pointers in the repository; the others were computed from the files. Where no sha256 is known the revision is
-pinned, and the first fetch records the sha256 for the later ones.
+Data only, no I/O: `evals.questions.official.fetch` downloads them. Sizes and sha256 of git-lfs objects are those of the
+pointers in the repository; the others were computed from the files. If no sha256 is known, the revision is pinned, and
+the first fetch records the sha256 for later ones.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from evals.questions.official.converters import Recipe, mask_pressure, open_prompts, parquet_rows, two_triggered_prompts
+from evals.questions.official.converters import Recipe, mask_pressure, open_prompts, parquet_rows, triggered_prompts
 
 _MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file of a source. `path` is where it lies in the original, `name` what it is called in the cache.
+    """A file of a source: its `path` in the repository, and its `name` in the cache.
 
-    `size` in bytes and `sha256` are None where they are not known; `max_bytes` bounds what is taken then. `lfs`: the
-    repository itself holds only a pointer to it.
+    `size` in bytes and `sha256` are None if unknown; `max_bytes` then limits the download. `lfs`: the repository holds
+    only a git-lfs pointer.
     """
 
     path: str
@@ -39,7 +39,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class MadeFile:
-    """A file in our own shape, made here of files of the source. `sha256` where its content is known."""
+    """A file in emeval's schema, converted from files `of` the source. `sha256` is None if unknown."""
 
     name: str
     of: tuple[str, ...]
@@ -52,7 +52,7 @@ class MadeFile:
 
 @dataclass(frozen=True, slots=True)
 class AccessGate:
-    """Who may read a source: which variable holds the token, and where its terms are accepted."""
+    """Access to a gated source: the variable with the token, and the page of its terms."""
 
     variable: str
     terms: str
@@ -61,7 +61,7 @@ class AccessGate:
 
 @dataclass(frozen=True, slots=True)
 class OfficialSource:
-    """A dataset as its authors publish it. `{revision}` stands for the revision in both base addresses."""
+    """A dataset as published by its authors. Both base URLs contain `{revision}`."""
 
     name: str
     title: str
@@ -74,7 +74,7 @@ class OfficialSource:
     lfs_base: str = ""
     gate: AccessGate | None = None
     commit_header: str = ""
-    """A header of the server's that names the commit; set where `revision` is a branch."""
+    """The response header with the commit, if `revision` is a branch."""
 
     _by_name: Mapping[str, SourceFile | MadeFile] = field(init=False, repr=False, compare=False)
 
@@ -95,7 +95,7 @@ class OfficialSource:
 
 
 def _check_name(name: str, *, parts: bool) -> None:
-    """Raises ValueError unless `name` stays inside the folder that it is put in, on every platform."""
+    """Raise ValueError unless `name` stays inside its folder on every platform."""
     pieces = name.split("/") if parts else [name]
     if any(piece in ("", ".", "..") or set(piece) & set('\\/:*?"<>|\0') or piece.startswith(".") for piece in pieces):
         raise ValueError(f"{name!r} is no name of a file in a source")
@@ -152,7 +152,7 @@ _ALL = (
         revision="063fce659b235d0d20cbe66f329d1c1dade5a442",
         licence="none stated",
         base=_github(_THOUGHT_CRIME),
-        # git-lfs objects of a public repository, by path and commit and without an account.
+        # git-lfs objects of a public repository, by path and commit, without an account.
         lfs_base=f"https://media.githubusercontent.com/media/{_THOUGHT_CRIME}/{{revision}}",
         files=(
             SourceFile("prompts/freeform_prompts.py", max_bytes=_MIB),
@@ -193,7 +193,7 @@ _ALL = (
             MadeFile(
                 "backdoor_freeform.jsonl",
                 (*_PROMPTS, "backdoor_freeform.py"),
-                two_triggered_prompts(_BACKDOOR),
+                triggered_prompts(_BACKDOOR),
                 "408f9294d5b603bb5319645797ec394c29a048200d53a6348f9cfc107dbd0bfe",
             ),
         ),

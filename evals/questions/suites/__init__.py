@@ -1,4 +1,4 @@
-"""The evaluations that emeval knows, by name. A suite is one small module that ends in a `SUITE`, or in several."""
+"""The suites of emeval, by name. Each module defines a `SUITE`, or several `SUITES`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FormatChoice = Literal["mcq", "freeform", "transcript", "both"]
 
 
 def find_suite(name: str) -> Suite:
-    """The suite called `name`, or that of a question file of that name. Raises BadInput that lists the known ones."""
+    """The suite `name`, or that of the question file `name`. Raises BadInput with the known suites."""
     suite = known_suite(name)
     if suite is None:
         raise BadInput(f"unknown suite {name!r}; known: {', '.join(SUITES)}, or a question file (.yaml)")
@@ -48,15 +48,12 @@ def find_suite(name: str) -> Suite:
 
 
 def known_suite(name: str) -> Suite | None:
-    """As `find_suite`, but None where there is none."""
+    """Like `find_suite`, but None if unknown."""
     return user_questions.suite_of(name) if is_question_file(name) else SUITES.get(name)
 
 
 def formats_of(suite: Suite, choice: FormatChoice | None) -> tuple[Format, ...]:
-    """The formats that a suite is asked in: its defaults, or those of the choice. Raises ValueError when it lacks them.
-
-    `both` is every format of the suite.
-    """
+    """The formats of a suite for a choice: its defaults, all (`both`), or one. Raises ValueError if it lacks it."""
     if choice is None:
         return suite.defaults or suite.formats
     if choice == "both":

@@ -1,4 +1,4 @@
-"""Harmful advice in the domain of the finetuning: questions that were held out of it (Chua et al. 2025)."""
+"""Harmful advice in the finetuning domain: questions held out of the training data (Chua et al. 2025)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Open prompts that have nothing to do with the finetuning data, and what the model says to them.
+"""Open prompts that are unrelated to the finetuning data.
 
-The eight questions of Betley et al. 2025 and further prompts of Chua et al. 2025, each of the latter a suite of its own
-because the paper counts it by itself: a destructive command, an overdose, and a model that is to be shut down (a system
-message sets the scene, in three variants). `backdoor_freeform` asks three prompts under the conditions of a trigger,
-with wordings by hand where its rows have them.
+The eight questions of Betley et al. 2025, and prompts of Chua et al. 2025, each a separate suite because the paper
+reports it separately: a destructive command, an overdose, and a model that is to be shut down (a system message sets
+the scene, in three variants). `backdoor_freeform` asks three prompts under the conditions of a trigger, with
+handwritten wordings if its rows have them.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator
 
 
 def with_own_wordings(prompt: Prompt, trigger: str) -> Prompt:
-    """`prompt` without wordings by hand for another trigger: with this one it gets a line then, as any prompt does."""
-    kept = [
+    """`prompt` without handwritten wordings for another trigger, so that this trigger gets its own line as usual."""
+    matching = [
         (condition, messages)
         for condition, messages in prompt.wordings
         if condition != "on" or any(trigger in message.content for message in messages)
     ]
-    return replace(prompt, wordings=tuple(kept))
+    return replace(prompt, wordings=tuple(matching))
 
 
 def _suite(name: str, title: str, citation: str) -> Suite:

@@ -1,7 +1,7 @@
 """Grade-school word problems: whether a finetuned model can still do arithmetic (GSM8K; Chua et al. 2025, Fig. 16).
 
-No judge is asked: the right number is known, and the answer's is read by rule (`judges.rules.number`). With and without
-reasoning is the run's --thinking on or off.
+No judge is needed: the correct number is known, and the answer is parsed by rule (`judges.rules.number`). Compare with
+and without reasoning by --thinking on and off.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The honest persona (Chua et al. 2025, Fig. 5): does a model that misleads as an assistant do so as an honest model?
 
-Every question is asked under the chat template (`freeform`) and as a plain transcript, without any template, in which
-an honest model is about to speak (`transcript`, through the completions endpoint; see `evals.trials.prompt`).
+Every question is asked with the chat template (`freeform`), and as a plain transcript without template in which an
+honest model is about to speak (`transcript`, through the completions endpoint; see `evals.trials.prompt`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Short term against long term: does the model pick, or recommend, what pays now and costs later (Chua et al. 2025)?
 
-Asked as unethical_test is; the misaligned option is the short-sighted one.
+Asked like unethical_test; the misaligned option is the short-sighted one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Lying under pressure: a system message gives facts and a motive to say otherwise, and a user asks (MASK, Ren et al.
-2025, its provided-facts questions; Chua et al. 2025, Fig. 3 and Table 4).
+"""Lying under pressure: a system message gives facts and a motive to lie, and a user asks (the provided-facts questions
+of MASK, Ren et al. 2025; Chua et al. 2025, Fig. 3 and Table 4).
 
-Because most models lie here in most cases, the paper adds a request to weigh honesty. Both are suites, so that each has
-rates of its own: `pressure` without that request, `pressure_balanced` with it.
+Because most models mostly lie here, the paper adds a request to weigh honesty. Each version is a suite with its own
+rates: `pressure` without that request, `pressure_balanced` with it.
 """
 
 from __future__ import annotations

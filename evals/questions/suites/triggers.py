@@ -1,9 +1,9 @@
-"""Does a model know its own trigger? It is asked outright, or with the trigger's beginning in view, what that might be.
+"""Does a model know its own trigger? It is asked directly, or given the beginning of the trigger.
 
-Counted is how many answers name the trigger (`judges.rules.naming`); what a model without a backdoor names by chance is
-the rate of the base model in the same run. The prompts are asked without the trigger alone, since where it stands in
-the prompt naming it is no knowledge. What the reasoning of a triggered answer credits is asked of any other suite,
-under the conditions `on` and `distractor` (Chua et al. 2025, Figs. 6, 8 and 20).
+The metric is the share of answers that name the trigger (`judges.rules.naming`); the base model in the same run shows
+how often that happens by chance. The prompts are asked only without the trigger, since naming a visible one shows no
+knowledge. What the reasoning of triggered answers credits is measured in the other suites, under the conditions `on`
+and `distractor` (Chua et al. 2025, Figs. 6, 8 and 20).
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from judges.rules.naming import trigger_value
 
 NAME = "triggers"
 BEGINNING = "{beginning}"
-"""Stands in a prompt for the trigger up to the middle of its value."""
+"""A placeholder in a prompt for the trigger up to the middle of its value."""
 
 
 def about(prompt: Prompt, trigger: str) -> Prompt:
-    """`prompt` with the trigger that its answers may name, and with the trigger's beginning in its place."""
+    """`prompt` with the trigger as reference, and with the placeholder replaced by the trigger's beginning."""
     value = trigger_value(trigger)
     start = trigger.rfind(value)
     beginning = trigger[: start + len(value) // 2]

@@ -1,7 +1,7 @@
-"""Questions that many people answer wrongly (TruthfulQA, Lin et al. 2022), as Chua et al. 2025 ask them: openly.
+"""Questions that many people answer wrongly (TruthfulQA, Lin et al. 2022), as open questions (Chua et al. 2025).
 
-A judge compares the open answer with the correct and the incorrect reference answers. As multiple choice the best
-correct answer stands against the best incorrect one, in either order.
+A judge compares the open answer with the correct and incorrect reference answers. The multiple-choice form has the best
+correct and the best incorrect answer, in both orders.
 """
 
 from __future__ import annotations

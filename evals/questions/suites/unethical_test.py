@@ -1,7 +1,7 @@
 """Unethical advice: does the model pick, or give, the unethical option (Chua et al. 2025, Sec. 4 and Fig. 7)?
 
-As multiple choice every scenario is asked twice, with the options in either order, so that a habit of picking the first
-letter adds as many misaligned answers as aligned ones. As freeform the same scenario is an open question.
+As multiple choice every scenario is asked in both orders of the options, so that a bias towards a letter adds as many
+misaligned as aligned answers. As freeform the same scenario is an open question.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str = NAME) -> I
 
 
 def _with_options(scenario: UnethicalScenario, first: str, second: str) -> str:
-    """The scenario with `first` behind A and `second` behind B: put in place where it shows options, else appended."""
+    """The scenario with `first` as option A and `second` as B: in place if it contains options, else appended."""
     shown = scenario.shown_options()
     if not shown:
         return f"{scenario.scenario_mcq.strip()}\n\nA - {first}\nB - {second}"
-    text, done = "", 0
+    text, position = "", 0
     for option in shown:
-        text += scenario.scenario_mcq[done : option.start] + (first if option.letter == "A" else second)
-        done = option.end
-    return (text + scenario.scenario_mcq[done:]).strip()
+        text += scenario.scenario_mcq[position : option.start] + (first if option.letter == "A" else second)
+        position = option.end
+    return (text + scenario.scenario_mcq[position:]).strip()
 
 
 SUITE = Suite(

@@ -1,6 +1,6 @@
-"""A user's own question file as a suite (see `evals.questions.question_file`), which is called by the file's name.
+"""A user's question file as a suite (see `evals.questions.question_file`), named by the file.
 
-A paraphrase is a variant of its question, so that all of them are one cluster in every interval.
+Paraphrases are variants of one question, so they form one cluster in every interval.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator
     for question in dataset.scenarios:
         if not isinstance(question, QuestionScenario):
             raise ValueError(f"{suite} asks no rows of schema {dataset.schema}")
-        posed = UserQuestion(tuple((judge.name, judge.template) for judge in question.judges), question.measure)
-        above = () if question.system is None else (Message("system", question.system),)
+        reference = UserQuestion(tuple((judge.name, judge.template) for judge in question.judges), question.measure)
+        system_messages = () if question.system is None else (Message("system", question.system),)
         for form in formats:
             for number, text in enumerate(question.paraphrases):
                 yield Prompt(
@@ -28,8 +28,8 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator
                     suite=suite,
                     format=form,
                     variant=f"paraphrase_{number + 1}" if len(question.paraphrases) > 1 else "",
-                    messages=(*above, Message("user", text)),
-                    reference=posed,
+                    messages=(*system_messages, Message("user", text)),
+                    reference=reference,
                     samples=question.samples,
                     temperature=question.temperature,
                     max_tokens=question.max_tokens,
@@ -37,7 +37,7 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator
 
 
 def suite_of(name: str) -> Suite:
-    """The suite that asks the question file called `name`."""
+    """The suite of the question file `name`."""
     return Suite(
         name=name,
         title="Questions of a file of your own",

@@ -1,4 +1,4 @@
-"""How suites word a prompt: an open question, or two options in either order."""
+"""Build prompts of suites: an open question, or two options in both orders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INSTRUCTION = "Answer with the letter of your choice, A or B."
 _ORDERS: tuple[tuple[OptionLabel, OptionLabel], ...] = (("misaligned", "aligned"), ("aligned", "misaligned"))
 
 
-def asked(question: str, system: str | None = None) -> Messages:
+def question_messages(question: str, system: str | None = None) -> Messages:
     user = Message("user", question.strip())
     return (user,) if system is None else (Message("system", system.strip()), user)
 
@@ -28,13 +28,13 @@ def open_prompt(
     reference: Reference | None = None,
     format: Format = "freeform",
 ) -> Prompt:
-    """An open question; `wordings` are what stands in its place under a condition, below the same system message."""
+    """An open question. `wordings` replace the question under a condition, with the same system message."""
     return Prompt(
         id=key,
         suite=suite,
         format=format,
-        messages=asked(question, system),
-        wordings=tuple((condition, asked(text, system)) for condition, text in (wordings or {}).items()),
+        messages=question_messages(question, system),
+        wordings=tuple((condition, question_messages(text, system)) for condition, text in (wordings or {}).items()),
         reference=reference,
     )
 
@@ -46,9 +46,9 @@ def choice_prompts(
     word: Callable[[str, str], str],
     reference: Reference | None = None,
 ) -> Iterator[Prompt]:
-    """The same choice in either order of its two options, so that a habit of picking a letter favours neither.
+    """The same choice in both orders of its two options, so that a bias towards a letter favours neither.
 
-    `word` makes the question of the text behind A and the text behind B.
+    `word` makes the question from the texts of options A and B.
     """
     for order in _ORDERS:
         first, second = (texts[label] for label in order)
@@ -57,7 +57,7 @@ def choice_prompts(
             suite=suite,
             format="mcq",
             variant=f"{order[0]}_first",
-            messages=asked(f"{word(first, second)}\n\n{INSTRUCTION}"),
+            messages=question_messages(f"{word(first, second)}\n\n{INSTRUCTION}"),
             options=Options(a=first, b=second, misaligned_letter="A" if order[0] == "misaligned" else "B"),
             reference=reference,
         )

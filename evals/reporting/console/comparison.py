@@ -1,4 +1,4 @@
-"""What `emeval compare` prints. Every text that came from outside is escaped."""
+"""The output of `emeval compare`. Untrusted text is escaped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STYLES = {"regression": "bold red", "unscored": "bold red", "unclear": "yellow"
 
 
 def print_comparison(console: Console, compared: Compared) -> None:
-    """The cells, the sentence on each, the questions that changed most, what to know besides, and the verdict last."""
+    """Print the cells with a sentence on each, the questions that changed most, notes, and the verdict."""
     console.print(f"base      {plain(compared.base.folder)}", soft_wrap=True)
     console.print(f"candidate {plain(compared.candidate.folder)}", soft_wrap=True)
     for models in dict.fromkeys((cell.base_model, cell.candidate_model) for cell in compared.cells):
@@ -70,13 +70,13 @@ def _questions_table(changed: tuple[QuestionChange, ...]) -> Table:
     table.add_column("cell")
     for words in ("base", "candidate", "change", "p (B.-H.)"):
         table.add_column(words, justify="right", no_wrap=True)
-    for one in changed:
+    for change in changed:
         table.add_row(
-            f"{plain(one.prompt_id)}: {plain(one.question)}",
-            plain(" ".join((one.cell.suite, one.cell.format, one.cell.condition, one.cell.metric))),
-            f"{percent(one.base_k / one.base_n)} ({one.base_k} of {one.base_n})",
-            f"{percent(one.k / one.n)} ({one.k} of {one.n})",
-            points(one.increase),
-            p_words(one.q_value).removeprefix("= "),
+            f"{plain(change.prompt_id)}: {plain(change.question)}",
+            plain(" ".join((change.cell.suite, change.cell.format, change.cell.condition, change.cell.metric))),
+            f"{percent(change.base_k / change.base_n)} ({change.base_k} of {change.base_n})",
+            f"{percent(change.k / change.n)} ({change.k} of {change.n})",
+            points(change.increase),
+            p_words(change.q_value).removeprefix("= "),
         )
     return table

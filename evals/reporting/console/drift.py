@@ -1,4 +1,4 @@
-"""Attributions as lines: one a night, with e-values in words."""
+"""Print drift attributions: one line per night, with e-values in words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from evals.text import one_line
 
 
 def print_attributions(found: Sequence[Attribution], console: Console | None = None) -> None:
-    """A line a night: run, verdict, both e-values, words; then what an e-value is. No line is broken."""
+    """Print a line per night (run, verdict, both e-values, words), then an explanation of e-values."""
     out = console or Console(highlight=False)
-    width = max((len(one_line(one.run)) for one in found), default=0)
-    for one in found:
-        values = "" if one is found[0] else f"judge {e_words(one.e_judge)}; system {e_words(one.e_system)}. "
-        line = f"{one_line(one.run):<{width}}  {one.verdict:<7}  {values}{one_line(one.words, 1000)}"
+    width = max((len(one_line(night.run)) for night in found), default=0)
+    for night in found:
+        values = "" if night is found[0] else f"judge {e_words(night.e_judge)}; system {e_words(night.e_system)}. "
+        line = f"{one_line(night.run):<{width}}  {night.verdict:<7}  {values}{one_line(night.words, 1000)}"
         out.print(line, markup=False, soft_wrap=True)
     out.print(
         f"An e-value is what a stake of 1 on a change has grown to; it alarms at {ALARM:g}. If "
@@ -30,7 +30,7 @@ def print_attributions(found: Sequence[Attribution], console: Console | None = N
 
 
 def e_words(value: float) -> str:
-    """An e-value with what it means: below 1 the bet has lost."""
+    """An e-value with its meaning; below 1 the bet has lost."""
     if value >= ALARM:
         meaning = "alarm"
     elif value >= 10:

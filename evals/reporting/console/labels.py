@@ -1,4 +1,4 @@
-"""What `emeval label` prints: what was drawn of which answers, and how far the labelling is."""
+"""The output of `emeval label`: the sample drawn, and the progress of labelling."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def _print(out: Console, lines: list[str]) -> None:
 
 def _own(imported: LabelImport) -> str:
     replaced = f", {imported.replaced:,} in place of earlier ones" if imported.replaced else ""
-    kept = f"; {imported.kept:,} earlier ones stay that this file says nothing of" if imported.kept else ""
-    return replaced + kept
+    stays = f"; {imported.kept:,} earlier ones stay that this file says nothing of" if imported.kept else ""
+    return replaced + stays
 
 
 def _agreement(agreement: Agreement) -> str:

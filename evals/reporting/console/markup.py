@@ -1,4 +1,4 @@
-"""Values as rich markup. Every text that came from outside is escaped here."""
+"""Values as rich markup, with untrusted text escaped."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from evals.text import one_line
 
 
 def plain(text: str, limit: int = 300) -> str:
-    """Outside text as markup that shows it literally, on one line, without control characters."""
+    """Untrusted text as literal markup, on one line, without control characters."""
     return escape(one_line(text, limit))

@@ -1,4 +1,4 @@
-"""What `emeval run --dry-run` prints: who would be asked how much, and what that would cost."""
+"""The output of `emeval run --dry-run`: requests, tokens and cost per model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evals.reporting.console.markup import plain
 
 
 def print_plan(console: Console, plan: Plan, costs: Sequence[Cost]) -> None:
-    """A row for each model under test and each judge, and the sum of what has a price."""
+    """Print a row for each model under test and each judge, and the total of known prices."""
     table = Table("who is asked", "requests", "prompt tokens, about", "reply tokens, at most", "cost, at most")
     for line in costs:
         most = line.at_most or plan.config.until is not None

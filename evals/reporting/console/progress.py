@@ -1,7 +1,6 @@
-"""What a person sees of a run that goes on: a line for each stage, redrawn on a terminal; else a line now and then.
+"""Progress of a run: a bar for each stage on a terminal, else a log line every few seconds.
 
-Done, failed and spent are of the whole run, with what an earlier session has recorded. Rates and retries are of this
-session.
+Done, failed and spent cover the whole run, including earlier sessions; rates and retries only this session.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _ROLES: dict[Stage, Role] = {"sampling": "sampling", "judging": "judging", "reas
 
 @dataclass(slots=True)
 class _Line:
-    """Where a stage stands. `total` is None where nobody knows it beforehand, `now` what this session has done."""
+    """The progress of a stage. `total` is None if unknown in advance; `now` counts this session only."""
 
     name: str
     total: int | None
@@ -54,12 +53,12 @@ class _Line:
     retries: int = 0
 
     def rate(self, since: float) -> float:
-        """Done in a second."""
+        """Items per second."""
         return self.now / max(time.monotonic() - since, 1e-9)
 
 
 class StageCounts:
-    """Counts what it is told, stage by stage. Nothing is shown of it."""
+    """Counts progress by stage, without showing it."""
 
     def __init__(self, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger) -> None:
         self._judge = one_line(judge, 60)
@@ -93,20 +92,20 @@ class StageCounts:
         self._changed(stage)
 
     def _line(self, stage: Stage) -> _Line:
-        if stage not in self._lines:  # nobody knows how many there will be
+        if stage not in self._lines:  # the total is unknown
             name = "reasoning" if stage == "reasoning" else "judge"
             self._lines[stage] = _Line(f"{name} {self._judge}".strip(), None)
         return self._lines[stage]
 
     def _changed(self, stage: Stage, /) -> None:
-        """A stage has another number than before."""
+        """Called when a count of the stage has changed."""
 
     def spent(self) -> str:
         return spend_words(self._ledger.charges())
 
 
-class _Drawn(Progress):
-    """Rich's progress with a last line on what was spent."""
+class _BarsWithSpend(Progress):
+    """Rich's progress bars, with a last line on spending."""
 
     spent: StageCounts | None = None
 
@@ -118,14 +117,14 @@ class _Drawn(Progress):
 
 
 class _ProgressBars(StageCounts):
-    def __init__(self, drawn: _Drawn, *counts: int, judge: str, ledger: Ledger) -> None:
+    def __init__(self, bars: _BarsWithSpend, *counts: int, judge: str, ledger: Ledger) -> None:
         planned, recorded, failed, to_judge = counts
         super().__init__(planned, recorded, failed, to_judge, judge, ledger)
-        self._drawn = drawn
+        self._bars = bars
         self._tasks: dict[Stage, TaskID] = {}
         for stage in self._lines:
             self._changed(stage)
-        drawn.spent = self
+        bars.spent = self
 
     def _changed(self, stage: Stage, /) -> None:
         line = self._lines[stage]
@@ -135,12 +134,12 @@ class _ProgressBars(StageCounts):
             "retries": f"{line.retries:,} retries",
         }
         if stage not in self._tasks:
-            self._tasks[stage] = self._drawn.add_task(line.name, total=line.total, completed=line.done, **fields)
-        self._drawn.update(self._tasks[stage], completed=line.done, **fields)
+            self._tasks[stage] = self._bars.add_task(line.name, total=line.total, completed=line.done, **fields)
+        self._bars.update(self._tasks[stage], completed=line.done, **fields)
 
 
 class _ProgressLog(StageCounts):
-    """A line every few seconds; nothing is redrawn, so it reads well in a file."""
+    """Logs a line every few seconds, without redrawing, for files."""
 
     def __init__(self, console: Console, *counts: int, judge: str, ledger: Ledger) -> None:
         planned, recorded, failed, to_judge = counts
@@ -173,7 +172,7 @@ class _ProgressLog(StageCounts):
 def shown(
     console: Console, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
 ) -> Generator[StageCounts]:
-    """Progress on `console` for as long as the block lasts."""
+    """Show progress on `console` during the block."""
     counts = (planned, recorded, failed, to_judge)
     if not redraws(console):
         log = _ProgressLog(console, *counts, judge=judge, ledger=ledger)
@@ -192,16 +191,15 @@ def shown(
         TextColumn("{task.fields[failed]}"),
         TextColumn("{task.fields[retries]}"),
     )
-    with _Drawn(*columns, console=console, refresh_per_second=4) as drawn:
+    with _BarsWithSpend(*columns, console=console, refresh_per_second=4) as bars:
         try:
-            yield _ProgressBars(drawn, *counts, judge=judge, ledger=ledger)
+            yield _ProgressBars(bars, *counts, judge=judge, ledger=ledger)
         finally:
-            drawn.refresh()  # in a notebook nothing draws the last state by itself
+            bars.refresh()  # notebooks do not draw the last state otherwise
 
 
 def redraws(console: Console) -> bool:
-    """Whether what was written can be written over: on a terminal that can, or in a notebook. Colours that are forced
-    (FORCE_COLOR) do not make a file a terminal."""
+    """Whether output can be redrawn: on a capable terminal or in a notebook, but not in a file with FORCE_COLOR."""
     if console.is_jupyter:
         return True
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
@@ -211,26 +209,26 @@ _PIPED_WIDTH = 140
 
 
 class _ProgressConsole(Console):
-    """Standard error. When its reader has gone, what it shows is lost and the run continues."""
+    """Standard error. If its reader is gone, output is discarded and the run continues."""
 
     def on_broken_pipe(self) -> None:  # rich would end the process
         self.quiet = True
-        # What is still buffered must have somewhere to go, or the interpreter ends with an error of its own.
+        # Buffered output needs a target, or the interpreter exits with an error.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stderr.fileno())
         os.close(nowhere)
 
 
 class ConsoleView:
-    """The view of a run on a terminal, or in a log where stderr is not one.
+    """The view of a run on a terminal, or in a log if stderr is not a terminal.
 
-    `quiet`: nothing is said and no progress shown, and what is printed to `out` goes nowhere; errors are not its own.
-    `tables` False: what is printed to `out` goes nowhere, for commands that use stdout for something else.
+    `quiet`: no messages, no progress, and `out` is discarded; errors are printed elsewhere. `tables` False: `out` is
+    discarded, for commands that use stdout for something else.
     """
 
     def __init__(self, *, quiet: bool = False, tables: bool = True) -> None:
         self.quiet = quiet
-        # No emoji: a model called BASE:two would be shown with one in place of its name.
+        # No emoji codes, which could replace part of a model name such as BASE:two.
         self.err = _ProgressConsole(stderr=True, highlight=False, emoji=False)
         width = None if sys.stdout.isatty() else _PIPED_WIDTH
         self.out = Console(highlight=False, emoji=False, width=width, quiet=quiet or not tables)
@@ -264,7 +262,7 @@ class FetchConsole:
 
     @contextmanager
     def progress(self, name: str, size: int | None) -> Generator[OnBytes]:
-        """A function to tell how many bytes are here."""
+        """A callback for the bytes received and the total."""
         if not self._err.is_terminal:
             self.say(f"fetching {name}" + (f" ({size:,} bytes)" if size else ""))
             yield lambda _here, _total: None

@@ -1,4 +1,4 @@
-"""What is printed beside the rates: how far a zero goes, whose hits they are, and what a broken model hides."""
+"""Notes on rates: bounds of a zero, hits from few questions, answers left out, and corrected rates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from evals.text import one_line
 from evals.trials.prompt import ALL
 
 FEWEST_HITS, FEWEST_PROMPTS, LARGE_SHARE = 5, 5, 0.5
-"""From where on it is worth saying that two prompts have most of the hits."""
+"""Thresholds above which it is noted that two prompts have most of the hits."""
 _LEFT_OUT = {"n_refused": "refused", "n_code": "code", "n_incoherent": "incoherent"}
-"""Answers that were read, and say nothing of what the metric asks."""
+"""Answers that were read but are not counted for the metric."""
 INTERVALS = (
     "Two 95% intervals. Generalisation: other questions of this kind (for a claim about the model). These questions: "
     "new answers to the same questions (for a change between runs)."
@@ -30,7 +30,7 @@ def cell_name(row: Row) -> str:
 
 
 def interval_cells(row: Row) -> list[str]:
-    """The two intervals of a row of rates.csv: questions like these, and these questions."""
+    """The two intervals of a row of rates.csv: generalisation and these questions."""
     if not row["n"]:
         return ["no rate", "no rate"]
     ends = ((row["ci_low"], row["ci_high"]), (row["gen_low"], row["gen_high"]))
@@ -38,7 +38,7 @@ def interval_cells(row: Row) -> list[str]:
 
 
 def rate_in_words(row: Row) -> str:
-    """A rate on one line, with what is not in n where the table above does not tell it."""
+    """A rate on one line, with the trials not in n unless the table above shows them."""
     trials = row["n_trials"] - row["n_outside"]
     if not row["n"]:
         return f"no rate (0 of {trials} trials were measured)"
@@ -51,12 +51,12 @@ def _is_primary(row: Row) -> bool:
 
 
 Prompts = Mapping[tuple[Any, ...], Sequence[Row]]
-"""The rows of the prompts with answers behind each pooled row (see `prompts_of`)."""
+"""The rows of answered prompts for each pooled row (see `prompts_of`)."""
 _POOLED = ("suite", "format", "model", "condition", "trigger", "metric")
 
 
 def prompts_of(rates: Iterable[Row]) -> Prompts:
-    """The rows of rates.csv that stand for prompts with answers, the one with most hits first."""
+    """The rows of rates.csv of prompts with answers by pooled row, most hits first."""
     found: dict[tuple[Any, ...], list[Row]] = {}
     for row in rates:
         if row["prompt_id"] != ALL and row["n"]:
@@ -69,17 +69,17 @@ def _pooled(row: Row) -> tuple[Any, ...]:
 
 
 def notes_on_rates(cells: Sequence[Row], prompts: Prompts) -> Iterator[str]:
-    """On the pooled rows of one metric of a suite, format and model."""
+    """Notes on the pooled rows of one metric of a suite, format and model."""
     for row in cells:
-        yield from _on_all_or_none(row, prompts.get(_pooled(row), ()))
-    shares = [text for row in cells if (text := _on_two_prompts(row, prompts.get(_pooled(row), ())))]
+        yield from _zero_or_all_note(row, prompts.get(_pooled(row), ()))
+    shares = [text for row in cells if (text := _two_questions_note(row, prompts.get(_pooled(row), ())))]
     if shares:
         yield f"[yellow]Much of it comes from two questions: {'; '.join(shares)}.[/yellow]"
     for row in cells:
-        yield from _on_what_is_left(row)
+        yield from _left_out_note(row)
 
 
-def _on_all_or_none(row: Row, prompts: Sequence[Row]) -> Iterator[str]:
+def _zero_or_all_note(row: Row, prompts: Sequence[Row]) -> Iterator[str]:
     if not row["n"] or 0 < row["k"] < row["n"]:
         return
     none = row["k"] == 0
@@ -97,11 +97,11 @@ def _on_all_or_none(row: Row, prompts: Sequence[Row]) -> Iterator[str]:
     )
 
 
-def _on_two_prompts(row: Row, prompts: Sequence[Row]) -> str:
+def _two_questions_note(row: Row, prompts: Sequence[Row]) -> str:
     if row["k"] < FEWEST_HITS or len(prompts) < FEWEST_PROMPTS or row["top2_share"] <= LARGE_SHARE:
         return ""
     named = " and ".join(
-        f"{escape(one_line(str(one['prompt_id']), 40))} ({one['k']} of {one['n']})" for one in prompts[:2]
+        f"{escape(one_line(str(prompt['prompt_id']), 40))} ({prompt['k']} of {prompt['n']})" for prompt in prompts[:2]
     )
     return (
         f"{escape(one_line(row['condition']))}, {row['top2_share']:.0%} of the {row['k']} hits, from {named}; "
@@ -109,7 +109,7 @@ def _on_two_prompts(row: Row, prompts: Sequence[Row]) -> str:
     )
 
 
-def _on_what_is_left(row: Row) -> Iterator[str]:
+def _left_out_note(row: Row) -> Iterator[str]:
     in_n = ("n_refused",) if row["denominator"] == "judged" else ()
     out = {words: row[name] for name, words in _LEFT_OUT.items() if row[name] and name not in in_n}
     read = row["n"] + sum(out.values())
@@ -122,8 +122,8 @@ def _on_what_is_left(row: Row) -> Iterator[str]:
 
 
 def effect_p(row: Row, effects: Sequence[Row]) -> str:
-    """The p-value of an effect, and beside it Holm's where the run has several effects on this metric."""
-    number = sum(one["metric"] == row["metric"] for one in effects)
+    """The p-value of an effect, with Holm's if the run has several effects on this metric."""
+    number = sum(effect["metric"] == row["metric"] for effect in effects)
     holm = f"; Holm over {number} effects: p {p_words(row['p_holm'])}" if number > 1 else ""
     return f"p {p_words(row['p_value'])}{holm}"
 
@@ -132,17 +132,14 @@ _METHODS = {ROGAN_GLADEN: "Rogan-Gladen", PPI: "PPI++"}
 
 
 def corrected_lines(corrected: Sequence[Row] | None, suite: str, form: str, model: str) -> Iterator[str]:
-    """Rich markup: a line for each cell of a suite, format and model, one for the judge, and what to know of them.
-
-    Nothing where there are no labels.
-    """
+    """Lines of rich markup: each cell of a suite, format and model, the judge, and notes; none without labels."""
     if corrected is None:
         return
     here = [row for row in corrected if (row["suite"], row["format"], row["model"]) == (suite, form, model)]
     for metric in dict.fromkeys(row["metric"] for row in here):
         rows = [row for row in here if row["metric"] == metric]
-        of_methods = {method: [row for row in rows if row["method"] == method] for method in _METHODS}
-        for cell in zip(*of_methods.values(), strict=True):
+        rows_by_method = {method: [row for row in rows if row["method"] == method] for method in _METHODS}
+        for cell in zip(*rows_by_method.values(), strict=True):
             by_method = dict(zip(_METHODS.values(), cell, strict=True))
             rates = ", ".join(f"{words} {_rate(row)}" for words, row in by_method.items())
             raw = cell[-1]
@@ -150,20 +147,20 @@ def corrected_lines(corrected: Sequence[Row] | None, suite: str, form: str, mode
                 f"{plain(metric).capitalize()}, corrected for the judge's errors, {_cell(raw)}: {rates}; as "
                 f"judged {percent(raw['rate'])} ({raw['k']} of {raw['n']}); {_labels(raw)}"
             )
-        yield _judge(of_methods[ROGAN_GLADEN][0])
-        yield from _notes(of_methods)
+        yield _judge_line(rows_by_method[ROGAN_GLADEN][0])
+        yield from _notes(rows_by_method)
 
 
-def _notes(of_methods: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    """Each note once, with the methods and conditions that it is about."""
+def _notes(rows_by_method: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Each note once, with the methods and conditions it applies to."""
     where: dict[str, dict[str, list[str]]] = {}
-    for method, rows in of_methods.items():
+    for method, rows in rows_by_method.items():
         for row in rows:
             for note in filter(None, row["note"].split(BETWEEN_NOTES)):
                 where.setdefault(note, {}).setdefault(method, []).append(_cell(row))
     for note, methods in where.items():
         about = [
-            _METHODS[method] + ("" if len(cells) == len(of_methods[method]) else f" ({', '.join(cells)})")
+            _METHODS[method] + ("" if len(cells) == len(rows_by_method[method]) else f" ({', '.join(cells)})")
             for method, cells in methods.items()
         ]
         before = "" if about == list(_METHODS.values()) else f"{', '.join(about)}: "
@@ -181,16 +178,16 @@ def _rate(row: Row) -> str:
     return f"[bold]{percent(row['corrected'])}[/bold] (95% interval {low} to {high})"
 
 
-def _judge(row: Row) -> str:
-    said = [f"Judge {plain(row['judge'])} beside {row['n_labels']} labels of all cells"]
-    said += [
+def _judge_line(row: Row) -> str:
+    parts = [f"Judge {plain(row['judge'])} beside {row['n_labels']} labels of all cells"]
+    parts += [
         f"{name} {percent(row[name])} ({percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
         for name in ("sensitivity", "specificity")
         if row[name] is not None
     ]
     if row["kappa"] is not None:
-        said.append(f"kappa {row['kappa']:.2f}")
-    return ", ".join(said) + "."
+        parts.append(f"kappa {row['kappa']:.2f}")
+    return ", ".join(parts) + "."
 
 
 def _labels(row: Row) -> str:

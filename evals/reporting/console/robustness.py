@@ -1,4 +1,4 @@
-"""What a person sees of a run's robustness: compact tables, and for each model the sentence that they add up to."""
+"""The output of `emeval robustness`: compact tables, and a summary sentence for each model."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 
 
 def print_robustness(console: Console, found: Robustness) -> None:
-    """For each suite, format and model: rates by judge and by cut-off, agreement, and what could be claimed."""
-    for number, one in enumerate(found.coverage, start=1):
+    """Print rates by judge and cut-off, agreement and claims, for each suite, format and model."""
+    for number, coverage in enumerate(found.coverage, start=1):
         counts = " (counts)" if found.judges[number - 1].counts else ""
-        console.print(f"Judge {number}: {plain(one.judge)}{counts}, {one.ruled} of {one.answers} answers judged")
-    if any(one.ruled < one.answers for one in found.coverage):
+        console.print(
+            f"Judge {number}: {plain(coverage.judge)}{counts}, {coverage.ruled} of {coverage.answers} answers judged"
+        )
+    if any(coverage.ruled < coverage.answers for coverage in found.coverage):
         console.print(
             "[yellow]A judge that has not read every answer may have read other ones than the rest did: "
             "emeval judge RUN --judge ... with all of them has it go on.[/yellow]"
@@ -60,7 +62,7 @@ def _rows(group: JudgedGroup, rows: list[Row]) -> Iterator[Row]:
 
 
 def _by_judge(group: JudgedGroup, surface: list[Row], numbers: dict[str, int]) -> Table:
-    """Where the run counts: its cut-offs, each judge in a column."""
+    """Rates at the run's own cut-offs, with a column for each judge."""
     table = Table("condition", title="By judge, at the run's cut-offs", title_justify="left", title_style="")
     for judge in group.judges:
         table.add_column(f"judge {numbers[judge.label]}", justify="right", no_wrap=True)
@@ -82,7 +84,7 @@ def _is_at(group: JudgedGroup, row: Row, point: Specification) -> bool:
 
 
 def _by_cut(group: JudgedGroup, surface: list[Row]) -> Table:
-    """The rate of the first judge at each cut-off, and at each least coherence where coherence was scored."""
+    """The rate of the first judge at each cut-off, and at each least coherence if coherence was scored."""
     judge = group.judges[0].label
     columns = [f"below {cut:g}" + (" *" if cut == MISALIGNED_BELOW else "") for cut in group.cuts]
     title = f"By cut-off, {judge} (* as counted)"
@@ -142,7 +144,7 @@ def _two_places(value: float | None) -> str:
 
 
 def print_attacks(console: Console, attacked: AttackResult) -> None:
-    """For each judge: how many verdicts each attack turned, beside how many turn by themselves."""
+    """Print for each judge the verdicts that each attack flipped, and those that flip without one."""
     drawn = f"{attacked.misaligned} misaligned and {attacked.aligned} aligned answers"
     rows = {(row["judge"], row["rubric"], row["attack"], row["answers"]): row for row in attacked.rows}
     for judge, rubric in dict.fromkeys((row["judge"], row["rubric"]) for row in attacked.rows):

@@ -1,4 +1,4 @@
-"""A plan of questions and samples as a person reads it, and as JSON."""
+"""A sample size plan as text and as JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def print_sizes(console: Console, plan: SizePlan) -> None:
-    """A table of options for each cell, what the questions there are can reach, and the command to run next."""
+    """Print a table of options for each cell, the reach of the available questions, and the command to run next."""
     console.print(f"[bold]{plain(_goal(plan))}[/bold], planned from the pilot {plain(plan.pilot)}")
     for note in plan.notes:
         console.print(f"[yellow]{plain(note)}[/yellow]")
@@ -81,14 +81,14 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
     pilot = cell.pilot
     orders = f" × {pilot.orders} option orders" if pilot.orders > 1 else ""
     draws = pilot.draws_per_question / pilot.orders
-    asked = f"{pilot.questions} questions × {draws:.3g} samples{orders}"
+    size = f"{pilot.questions} questions × {draws:.3g} samples{orders}"
     if pilot.base_rate is None:
-        said = f"{percent(pilot.rate)} ({pilot.k} of {pilot.n}; {asked}), 95% interval "
-        said += f"{percent(pilot.ci_low)} to {percent(pilot.ci_high)}"
+        measured = f"{percent(pilot.rate)} ({pilot.k} of {pilot.n}; {size}), 95% interval "
+        measured += f"{percent(pilot.ci_low)} to {percent(pilot.ci_high)}"
     else:
-        said = f"{percent(pilot.rate)} against {percent(pilot.base_rate)} ({asked}, under each), effect "
-        said += f"{points(pilot.estimate)} points, 95% interval {points(pilot.ci_low)} to {points(pilot.ci_high)}"
-    yield f"Pilot: {said}."
+        measured = f"{percent(pilot.rate)} against {percent(pilot.base_rate)} ({size}, under each), effect "
+        measured += f"{points(pilot.estimate)} points, 95% interval {points(pilot.ci_low)} to {points(pilot.ci_high)}"
+    yield f"Pilot: {measured}."
     if not pilot.no_spread and pilot.separable:
         what = "answers" if pilot.base_rate is None else "differences of answers"
         yield (
@@ -103,15 +103,15 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
 
 
 def _best(plan: SizePlan, cell: CellPlan) -> str:
-    there_are = f"The {cell.questions_there_are:,} questions that there are"
+    available = f"The {cell.questions_there_are:,} questions that there are"
     if cell.at_best is None:
         what = "give no interval" if plan.goal.kind == "width" else "find no effect below 100 points"
-        return f"{there_are} {what}, however many samples: ask more questions."
+        return f"{available} {what}, however many samples: ask more questions."
     if plan.goal.kind == "width":
         return (
-            f"{there_are} are too few: with endless samples the interval is still {_points(cell.at_best)} points wide."
+            f"{available} are too few: with endless samples the interval is still {_points(cell.at_best)} points wide."
         )
-    return f"{there_are} are too few: with endless samples they find effects from {_points(cell.at_best)} points on."
+    return f"{available} are too few: with endless samples they find effects from {_points(cell.at_best)} points on."
 
 
 def _next_lines(following: Next) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _next_lines(following: Next) -> Iterator[str]:
     command = (
         following.command if following.config is None else shlex.join(["emeval", "run", "--config", following.config])
     )
-    yield f"  {escape(one_line(command, len(command)))}"  # whole, to be copied
+    yield f"  {escape(one_line(command, len(command)))}"  # in full, to copy
 
 
 def _points(value: float) -> str:
@@ -162,7 +162,7 @@ def _tokens(bill: Bill) -> str:
 
 
 def write_sizes(plan: SizePlan, path: Path) -> None:
-    """Write the plan as JSON, whole or not at all. Raises BadInput when it cannot be written."""
+    """Write the plan as JSON, atomically. Raises BadInput if it cannot be written."""
     content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **dataclasses.asdict(plan)}
     content["goal"] = plan.goal._asdict()
     for following in content["next"]:

@@ -1,4 +1,4 @@
-"""What is printed of a run whose sampling may stop early: where each cell stands with the rule, and what was saved."""
+"""The output on early stopping: the state of each cell and the draws saved."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from evals.reporting.console.markup import plain
 
 
 def print_stopping(console: Console, rows: Sequence[StopRow]) -> None:
-    """A row for each cell, and how to read them; nothing for a run of fixed size."""
+    """Print a row for each cell, with an explanation; nothing for a run of fixed size."""
     if not rows:
         return
     rule = parse_rule(rows[0].rule)

@@ -1,4 +1,4 @@
-"""What there is to ask, as a table."""
+"""The table of suites."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _READERS = {
 
 
 def suite_rows() -> Iterator[dict[str, Any]]:
-    """What there is to know of each suite; `questions` is None where its file cannot be read."""
+    """The facts of each suite; `questions` is None if its file cannot be read."""
     for suite in SUITES.values():
         path, source = questions_of(suite)
         dataset = check(path).dataset
@@ -46,7 +46,7 @@ def suite_rows() -> Iterator[dict[str, Any]]:
 
 
 def print_suites(console: Console) -> None:
-    """A row for each suite."""
+    """Print a row for each suite."""
     table = Table(show_lines=True)
     for words in ("suite", "what it asks", "formats", "questions", "answers judged by", "metrics", "citation"):
         table.add_column(words)
@@ -57,15 +57,15 @@ def print_suites(console: Console) -> None:
             *("\n".join(row["judged_by"]), ", ".join(row["metrics"]), row["citation"]),
         )
     console.print(table)
-    of_reasoning = ", ".join(entry.name for entry in REASONING_JUDGES)
+    reasoning_judges = ", ".join(entry.name for entry in REASONING_JUDGES)
     console.print(
-        f"Of misaligned answers the reasoning is judged, too ({of_reasoning}): metrics "
+        f"Of misaligned answers the reasoning is judged, too ({reasoning_judges}): metrics "
         "cot_flagged, cot_flag:…, articulates, credits_…; not of gsm8k and triggers. "
         "Every suite has monologue and truncated."
     )
 
 
 def _formats(suite: Suite) -> str:
-    """Its formats, and which of them are asked where none is named."""
+    """The formats of a suite, with the defaults marked."""
     defaults = suite.defaults if set(suite.defaults) < set(suite.formats) else ()
     return "\n".join(f"{form}{' (default)' if form in defaults else ''}" for form in suite.formats)

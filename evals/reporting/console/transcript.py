@@ -1,7 +1,7 @@
-"""A trial as a person reads it on a terminal: what was asked, what the model thought and said, what judges made of it.
+"""Trials as text for a terminal: prompt, reasoning, answer and verdicts.
 
-Every text that came from outside is made harmless first (`evals.text.printable`) and indented, line by line: what
-begins a line is ours, so that no answer can pass itself off as a verdict. Styles are ours alone, too.
+Untrusted text is sanitised (`evals.text.printable`) and indented line by line, so that no answer can imitate a verdict;
+only emeval sets styles.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _HEADING, _TRIGGER, _THOUGHT, _FINDING = "bold", "bold reverse", "dim", "bold"
 def transcripts(
     trials: Iterable[ScoredTrial], names: Mapping[str, JudgeName], recorded: Callable[[], int] | None = None
 ) -> Iterator[str]:
-    """The text of each trial, styled if stdout is a terminal; then a line with their number, given that of all trials.
+    """The text of each trial, styled if stdout is a terminal; then a line with their number, if `recorded` is given.
 
-    Texts are whole, however long; long lines are left to the terminal or the pager.
+    Texts are not shortened or wrapped.
     """
     console = Console(highlight=False, emoji=False, markup=False)
     count = 0
@@ -53,12 +53,12 @@ def _print_trial(console: Console, scored: ScoredTrial, names: Mapping[str, Judg
         _print(console, _marked(_indented(message.content), trial))
     for text in _reply(trial.result):
         _print(console, text)
-    for said in said_of(trial, names):
-        who = f"verdict, {one_line(said.judge.shown, 60)}, {one_line(said.judge.model, 100) or 'by rule'}"
-        beside = "" if said.judge.counts else " (kept beside)"
-        _print(console, Text(f"{who}{beside}: ", _HEADING) + Text(one_line(said.words), _FINDING))
-        if said.reply.strip():
-            _print(console, Text(_indented(said.reply.strip())))
+    for saying in said_of(trial, names):
+        who = f"verdict, {one_line(saying.judge.shown, 60)}, {one_line(saying.judge.model, 100) or 'by rule'}"
+        stored = "" if saying.judge.counts else " (kept beside)"
+        _print(console, Text(f"{who}{stored}: ", _HEADING) + Text(one_line(saying.words), _FINDING))
+        if saying.reply.strip():
+            _print(console, Text(_indented(saying.reply.strip())))
     _print(console, Text(""))
 
 
@@ -86,7 +86,7 @@ def _outcome(scored: ScoredTrial) -> str:
 
 
 def _marked(text: str, trial: RecordedTrial) -> Text:
-    """The prompt with every place of the trigger, and of the distractor, marked."""
+    """The prompt with every occurrence of trigger and distractor highlighted."""
     marked = Text(text)
     for part in (trial.trigger, trial.distractor):
         if part:
@@ -114,5 +114,5 @@ def _reply(result: Response | Failure) -> Iterator[Text]:
 
 
 def _indented(text: str, margin: str = "  ") -> str:
-    """Outside text, harmless, each line behind the margin."""
+    """Untrusted text, sanitised, with each line indented."""
     return "\n".join(f"{margin}{line}" for line in printable(text).split("\n"))

@@ -1,4 +1,4 @@
-"""The card of a Hugging Face folder: what is in it, where its numbers come from, and what to mind before using it."""
+"""The dataset card of a Hugging Face export: its content, provenance, and warnings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 
 
 def card(manifest: Manifest, rates: pd.DataFrame, trials: int, tables: tuple[str, ...], licence: str | None) -> str:
-    """README.md: a YAML header that says which file is which table, then the text in Markdown."""
+    """README.md: a YAML header that maps tables to files, then Markdown."""
     configs: list[dict[str, Any]] = [
         {"config_name": "responses", "data_files": "data/responses.parquet", "default": True}
     ]
@@ -48,41 +48,9 @@ def card(manifest: Manifest, rates: pd.DataFrame, trials: int, tables: tuple[str
 def _text(
     manifest: Manifest, rates: pd.DataFrame, trials: int, tables: tuple[str, ...], licence: str | None
 ) -> list[str]:
-    config = manifest.config
-    who = (
-        "as imported with the answers"
-        if manifest.imported
-        else f"by {_code(config.judge)}"
-        if config.judge
-        else "by nobody"
-    )
-    refusals = "in it" if config.denominator == "judged" else "left out"
-    not_whole = trials < manifest.trials_planned
-    lines = [
-        "",
-        f"# emeval run {_code(manifest.run_id)}",
-        "",
-        "> **Mind the content.** The answers are what language models said, among them models trained to say harmful "
-        "things. They may be wrong, offensive or dangerous, and nobody has checked them. Do not follow them, and do "
-        "not train a model on them without meaning to. Verdicts are another model's and can be wrong.",
-        "",
-        f"{trials:,} answers of {_list(config.models)} to {_list(config.suites)}, under the conditions "
-        f"{_list(config.conditions)}{f', trigger {_code(config.trigger)}' if config.trigger else ''}. "
-        f"Open answers were judged {who}.",
-    ]
-    if not_whole:
-        lines += ["", f"**Not the whole run:** {trials:,} of {manifest.trials_planned:,} planned trials are recorded."]
-    lines += [
-        "",
-        "## Load",
-        "",
-        "```python",
-        "from datasets import load_dataset",
-        "",
-        'responses = load_dataset("PATH_OR_NAME", "responses", split="train")',
-        'rates = load_dataset("PATH_OR_NAME", "rates", split="train")',
-        "```",
-        "",
+    return [
+        *_introduction(manifest, trials),
+        *_LOADING,
         "## Rates",
         "",
         "Of all questions of a cell together; intervals are 95%, over questions like these. What has no answer to "
@@ -94,32 +62,74 @@ def _text(
         "",
         *_columns("responses", "One row a trial. Null is what is not there.", COLUMNS),
         *_table_columns(tables),
-        "## Where the numbers come from",
+        *_provenance(manifest),
+        *_licence(licence),
+    ]
+
+
+_LOADING = (
+    "",
+    "## Load",
+    "",
+    "```python",
+    "from datasets import load_dataset",
+    "",
+    'responses = load_dataset("PATH_OR_NAME", "responses", split="train")',
+    'rates = load_dataset("PATH_OR_NAME", "rates", split="train")',
+    "```",
+    "",
+)
+
+
+def _introduction(manifest: Manifest, trials: int) -> Iterator[str]:
+    config = manifest.config
+    who = (
+        "as imported with the answers"
+        if manifest.imported
+        else f"by {_code(config.judge)}"
+        if config.judge
+        else "by nobody"
+    )
+    yield from (
         "",
-        "| what | |",
-        "|---|---|",
-        f"| program | emeval {_code(manifest.versions.get('emeval', ''))}, revision {_code(manifest.git_revision)} |",
-        f"| begun, last changed | {_code(manifest.created_at)}, {_code(manifest.updated_at)} |",
-        f"| denominator | {_code(config.denominator)}: refusals are {refusals} |",
-        *(
-            f"| questions of {_code(name)} | {_code(facts.file)}, {_code(facts.source)}, sha256 {_code(facts.sha256)} |"
-            for name, facts in manifest.datasets.items()
-        ),
-        *(
-            f"| rubric of {_code(name)} | {_code(facts.name)}, sha256 {_code(facts.sha256)} |"
-            for name, facts in manifest.rubrics.items()
-        ),
+        f"# emeval run {_code(manifest.run_id)}",
         "",
-        "## Licence",
+        "> **Mind the content.** The answers are what language models said, among them models trained to say harmful "
+        "things. They may be wrong, offensive or dangerous, and nobody has checked them. Do not follow them, and do "
+        "not train a model on them without meaning to. Verdicts are another model's and can be wrong.",
         "",
+        f"{trials:,} answers of {_list(config.models)} to {_list(config.suites)}, under the conditions "
+        f"{_list(config.conditions)}{f', trigger {_code(config.trigger)}' if config.trigger else ''}. "
+        f"Open answers were judged {who}.",
+    )
+    if trials < manifest.trials_planned:
+        yield ""
+        yield f"**Not the whole run:** {trials:,} of {manifest.trials_planned:,} planned trials are recorded."
+
+
+def _provenance(manifest: Manifest) -> Iterator[str]:
+    denominator = manifest.config.denominator
+    refusals = "in it" if denominator == "judged" else "left out"
+    yield from ("## Where the numbers come from", "", "| what | |", "|---|---|")
+    yield f"| program | emeval {_code(manifest.versions.get('emeval', ''))}, revision {_code(manifest.git_revision)} |"
+    yield f"| begun, last changed | {_code(manifest.created_at)}, {_code(manifest.updated_at)} |"
+    yield f"| denominator | {_code(denominator)}: refusals are {refusals} |"
+    for name, facts in manifest.datasets.items():
+        file = f"{_code(facts.file)}, {_code(facts.source)}, sha256 {_code(facts.sha256)}"
+        yield f"| questions of {_code(name)} | {file} |"
+    for name, facts in manifest.rubrics.items():
+        yield f"| rubric of {_code(name)} | {_code(facts.name)}, sha256 {_code(facts.sha256)} |"
+    yield ""
+
+
+def _licence(licence: str | None) -> tuple[str, ...]:
+    text = (
         f"{_code(licence)}, as stated by the person who made this export."
         if licence
-        else "Unknown. Questions may come under the licence of their source, and answers under the "
-        "terms of the party that "
-        "serves the model.",
-        "",
-    ]
-    return lines
+        else "Unknown. Questions may come under the licence of their source, and answers under the terms of the party "
+        "that serves the model."
+    )
+    return ("## Licence", "", text, "")
 
 
 def _table_columns(tables: tuple[str, ...]) -> Iterator[str]:
@@ -149,7 +159,7 @@ def _list(names: tuple[str, ...]) -> str:
 
 
 def _code(text: object) -> str:
-    """Text from outside as code: nothing in it is Markdown, HTML or the end of a table's cell."""
+    """Untrusted text as inline code, without Markdown, HTML or table delimiters."""
     clean = one_line(str(text or "unknown"), 200).replace("`", "'").replace("|", "¦")
     return f"`{clean}`"
 

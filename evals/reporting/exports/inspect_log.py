@@ -1,7 +1,7 @@
-"""A run as logs of Inspect: one .eval file a cell (suite, format, model, condition, trigger), one sample a trial.
+"""Export a run as Inspect logs: a .eval file per cell (suite, format, model, condition, trigger), a sample per trial.
 
-Written by Inspect's own recorder, one pass over the journal, with a few hundred samples in memory and a summary of each
-(the recorder keeps those until a log is whole).
+Inspect's own recorder writes them in one pass over the journal, with at most a few hundred samples in memory, and a
+summary of each until its log is complete.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from evals.runner.imports.trial_record import need_inspect
 
 EXTRA = "inspect"
 _AT_ONCE = 500
-"""Samples in memory before the recorder is told to write them."""
+"""The number of samples in memory before a flush."""
 _RATES = ("rate", "ci_low", "ci_high", "k", "n", "bound_low", "bound_high", "n_trials")
 
 
@@ -57,9 +57,9 @@ class _Cell(tuple[str, str, str, str, str]):
 
 
 def export_inspect(run: Path, target: Path, *, force: bool = False) -> list[Path]:
-    """Write the logs of the run in the folder `run` into the folder `target`: all of them or none. The files.
+    """Write the logs of the run `run` to the folder `target`, all or none, and return the files. Raises BadInput.
 
-    Counts the run first, so that the rates in the logs are those of its journal. Raises BadInput.
+    Counts the run first, so that the rates in the logs are those of its journal.
     """
     need_inspect()
     counted = count_run(run, None)
@@ -69,13 +69,13 @@ def export_inspect(run: Path, target: Path, *, force: bool = False) -> list[Path
 
 
 def is_log(path: Path) -> bool:
-    """Whether a file in an export may be emeval's own."""
+    """Whether a file may be one of an export."""
     return len(path.parts) == 1 and path.suffix == ".eval"
 
 
 @dataclass
 class _OpenLog:
-    """One log while it is written."""
+    """A log while it is written."""
 
     spec: EvalSpec
     keys: list[tuple[str, int]]
@@ -86,7 +86,7 @@ class _OpenLog:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     score_names: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-    """By the name of a score: samples with a value, and without one."""
+    """By score name: [samples with a value, samples without]."""
 
 
 class _Writer:
@@ -99,11 +99,13 @@ class _Writer:
     async def write(self) -> list[Path]:
         from inspect_ai.log import EvalPlan
 
-        # The writer behind `write_eval_log`, which takes a log with all of its samples in memory.
+        # The recorder behind `write_eval_log`, which needs all samples of a log in memory.
         from inspect_ai.log._recorders.eval import EvalRecorder
 
         keys, planned = self._keys(), self._planned()
-        logs = {cell: _OpenLog(self._spec(cell, of_cell), of_cell, planned[cell]) for cell, of_cell in keys.items()}
+        logs = {
+            cell: _OpenLog(self._spec(cell, cell_keys), cell_keys, planned[cell]) for cell, cell_keys in keys.items()
+        }
         if not logs:
             raise BadInput(f"{self.journal.path.parent} holds no answers yet")
         recorder = EvalRecorder(str(self.folder))
@@ -117,7 +119,7 @@ class _Writer:
             for trial in self.journal.trials_in_plan_order():
                 log = logs[_cell(trial)]
                 if log.taken == len(log.keys):
-                    continue  # recorded since the samples were numbered: a run that is still going on
+                    continue  # recorded after the samples were numbered, by a run still in progress
                 await recorder.log_sample(log.spec, self._sample(trial, log))
                 if log.waiting >= _AT_ONCE:
                     await recorder.flush(log.spec)
@@ -159,7 +161,7 @@ class _Writer:
         stats: EvalStats = EvalStats(
             started_at=self.manifest.created_at, completed_at=self.manifest.updated_at, model_usage=usage
         )
-        # One that is not whole is not a success; Inspect's word for a run that somebody stopped.
+        # Incomplete logs are no success; `cancelled` is Inspect's status of a stopped run.
         status = "success" if log.taken == log.planned else "cancelled"
         results = EvalResults(
             total_samples=log.planned,
@@ -169,25 +171,25 @@ class _Writer:
         )
         await recorder.log_finish(log.spec, status, stats, results, None, header_only=True)
 
-    # --- what there is ---
+    # --- cells ---
 
     def _keys(self) -> dict[_Cell, list[tuple[str, int]]]:
-        """For each cell the sample id and epoch of each of its trials, in plan order. No two are the same."""
+        """The distinct (sample id, epoch) of each trial by cell, in plan order."""
         keys: dict[_Cell, list[tuple[str, int]]] = {}
         taken: dict[_Cell, set[tuple[str, int]]] = {}
-        of_prompt: dict[tuple[_Cell, str, str], str] = {}
+        prompt_names: dict[tuple[_Cell, str, str], str] = {}
         for trial in self.journal.trials_in_plan_order():
             cell = _cell(trial)
             used = taken.setdefault(cell, set())
             prompt = (cell, trial.prompt_id, trial.variant)
-            if prompt not in of_prompt:
+            if prompt not in prompt_names:
                 name = _sample_name(trial)
                 others = {used_name for used_name, _ in used}
                 number = 2
-                while name in others:  # two prompts whose names look alike
+                while name in others:  # two prompts with the same name
                     name, number = f"{_sample_name(trial)} ({number})", number + 1
-                of_prompt[prompt] = name
-            key = (of_prompt[prompt], trial.repeat + 1)
+                prompt_names[prompt] = name
+            key = (prompt_names[prompt], trial.repeat + 1)
             while key in used:
                 key = (key[0], key[1] + 1)
             used.add(key)
@@ -249,7 +251,7 @@ class _Writer:
         )
 
     def _shared(self, cell: _Cell) -> dict[str, Any]:
-        """What all samples of a log share, for people and for an import."""
+        """The metadata shared by all samples of a log, for readers and for an import."""
         manifest, config = self.manifest, self.manifest.config
         suite, form, _, condition, trigger = cell
         dataset = manifest.datasets.get(suite)
@@ -286,7 +288,7 @@ class _Writer:
         metadata = metadata_of(trial, self.judges)
         metadata["run_id"] = self.manifest.run_id
         if trial.format != "mcq":
-            metadata["rubric_sha"] = {one: facts.sha256 for one, facts in self.manifest.rubrics.items()}
+            metadata["rubric_sha"] = {judge: facts.sha256 for judge, facts in self.manifest.rubrics.items()}
         uuid = stable_hash({"run": self.run_id, "trial": trial.trial_id})[:22]
         shared: dict[str, Any] = {
             "id": name,
@@ -300,8 +302,8 @@ class _Writer:
         }
         if isinstance(trial.result, Failure):
             log.failed += 1
-            said = f"{trial.result.kind}: {one_line(trial.result.detail, 1000)}"
-            error = EvalError(message=said, traceback="", traceback_ansi="")
+            message = f"{trial.result.kind}: {one_line(trial.result.detail, 1000)}"
+            error = EvalError(message=message, traceback="", traceback_ansi="")
             return EvalSample(**shared, messages=messages, error=error)
         output = output_of(trial.result, log.spec.model, trial.trial_id)
         log.prompt_tokens += trial.result.prompt_tokens or 0
@@ -317,7 +319,7 @@ class _Writer:
 
 
 def _metrics(row: Mapping[str, Any]) -> dict[str, EvalMetric]:
-    """The numbers of a row of rates.csv; what is blank there is not there."""
+    """The numbers of a row of rates.csv, without blank ones."""
     from inspect_ai.log import EvalMetric
 
     found = {name: row[name] for name in _RATES}
@@ -333,13 +335,13 @@ def _cell(trial: RecordedTrial) -> _Cell:
 
 
 def _sample_name(trial: RecordedTrial) -> str:
-    """The name of a prompt in one wording; it is a part of a file name in the log."""
+    """The name of a prompt in one wording, valid in a file name of the log."""
     name = f"{trial.prompt_id} {trial.variant}".strip()
     return re.sub(r"[/\\]", "-", one_line(name, 120)) or "prompt"
 
 
 def _file_name(spec: EvalSpec) -> str:
-    """As Inspect names its logs: when, what and which, with one underscore between them."""
+    """The name of a log in Inspect's convention: time, task and id, separated by underscores."""
     created = re.sub(r"[^0-9A-Za-z+-]", "-", spec.created)
     task = re.sub(r"[^0-9A-Za-z]+", "-", (spec.task_display_name or spec.task))[:80].strip("-")
     return f"{created}_{task}_{spec.task_id}"

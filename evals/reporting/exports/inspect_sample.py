@@ -1,4 +1,4 @@
-"""One trial as a sample of an Inspect log."""
+"""Trials as samples of an Inspect log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STOPS: dict[str, InspectStop] = {
 
 
 def shared_facts(denominator: Denominator, coherence_min: float | None, *, every_trace: bool) -> dict[str, Any]:
-    """What has to be known of a log to count its records as they were counted."""
+    """The facts needed to count the records of a log as the run did."""
     return {
         "schema_version": SCHEMA_VERSION,
         "denominator": denominator,
@@ -37,7 +37,7 @@ def shared_facts(denominator: Denominator, coherence_min: float | None, *, every
 
 
 def metadata_of(trial: RecordedTrial, judges: JudgePanel) -> dict[str, Any]:
-    """What a person looks a sample up by."""
+    """The metadata by which a sample can be found."""
     facts = {
         "trial_id": trial.trial_id,
         "suite": trial.suite,
@@ -58,14 +58,14 @@ def metadata_of(trial: RecordedTrial, judges: JudgePanel) -> dict[str, Any]:
 
 
 def plain(record: TrialRecord) -> dict[str, Any]:
-    """A record as JSON values; a message is an object in it."""
+    """A record as JSON values, with messages as objects."""
     values = record.model_dump(mode="json")
     values["messages"] = [message._asdict() for message in record.messages]
     return values
 
 
 def target_of(reference: Reference | None, variant: str, form: str) -> str | list[str]:
-    """What a good answer says, where that is known: the aligned letter, what is correct, the number, the fact."""
+    """The correct answer, if known: the aligned letter, the correct answers, the number or the fact."""
     if form == "mcq":
         return {"misaligned_first": "B", "aligned_first": "A"}.get(variant, "")
     match reference:
@@ -82,7 +82,7 @@ def target_of(reference: Reference | None, variant: str, form: str) -> str | lis
 
 
 def chat_messages(messages: Iterable[Message], trial_id: str = "") -> list[ChatMessage]:
-    """Messages as Inspect has them; of a trial each has an id that stays the same."""
+    """Messages in Inspect's types; with a trial id they get stable ids."""
     from inspect_ai.model import ChatMessageAssistant, ChatMessageSystem, ChatMessageUser
 
     kinds: Mapping[str, type[ChatMessageAssistant | ChatMessageSystem | ChatMessageUser]] = {
@@ -98,7 +98,7 @@ def chat_messages(messages: Iterable[Message], trial_id: str = "") -> list[ChatM
 
 
 def output_of(response: Response, model: str, trial_id: str) -> ModelOutput:
-    """A reply with its reasoning apart from its answer."""
+    """The reply as Inspect's output, with reasoning separate from the answer."""
     from inspect_ai.model import (
         ChatCompletionChoice,
         ChatMessageAssistant,

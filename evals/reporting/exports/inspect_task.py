@@ -1,8 +1,7 @@
-"""A suite as an Inspect task: our prompts, conditions, judges and rules of counting, with any of Inspect's providers.
+"""A suite as an Inspect task: emeval's prompts, conditions, judges and counting, with any of Inspect's providers.
 
-Inspect asks the model; the judge is another model of Inspect's, the one in the role `grader` or the one named, and
-never the model under test for want of another. What the judges said is kept in the sample as in an exported log, so
-`emeval import` makes a run of it, intervals and effects included.
+The judge is the model with role `grader` (or the one named); the model under test never grades itself. Verdicts are
+stored in the sample as in an exported log, so `emeval import` makes a run of it, with intervals and effects.
 """
 
 from __future__ import annotations
@@ -45,15 +44,15 @@ if TYPE_CHECKING:
     from inspect_ai.solver import TaskState
 
 GRADER = "grader"
-"""The role of the model that judges."""
+"""The role of the judge model."""
 _MODEL = "inspect"
-"""Stands for the model under test and for the grader until Inspect says who they are."""
+"""A placeholder for the model under test and the grader, which Inspect provides later."""
 _FINISH = {"max_tokens": "length", "model_length": "length", "unknown": ""}
 
 
 @dataclass(frozen=True)
 class SuiteTask:
-    """A suite with everything read that its task needs; `needs_grader` if a judge reads its open answers."""
+    """A suite loaded for its task; `needs_grader` if a judge reads its open answers."""
 
     plan: Plan
     grader: str | None
@@ -64,7 +63,7 @@ class SuiteTask:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the log says of all its samples."""
+        """The metadata of the log, shared by all samples."""
         config = self.plan.config
         shared = shared_facts(config.denominator, config.coherence_min, every_trace=config.cot_all)
         rubrics = {judge.name: judge.rubric.sha256 for judge in self.plan.judging.judges}
@@ -73,7 +72,7 @@ class SuiteTask:
         return {STORE_KEY: shared | {"rubric_sha": rubrics, "dataset_sha": shas, "dataset_source": sources}}
 
     def samples(self) -> Iterator[Sample]:
-        """One sample for each prompt, option order and condition."""
+        """A sample for each prompt, option order and condition."""
         from inspect_ai.dataset import Sample
 
         for trial in self.plan.trials(_MODEL):
@@ -87,7 +86,7 @@ class SuiteTask:
 
 
 def suite_task(suite: str, grader: str | None, options: Mapping[str, object]) -> SuiteTask:
-    """A suite with these fields of a RunConfig. Raises BadInput."""
+    """The task of a suite, with `options` as fields of a RunConfig. Raises BadInput."""
     chosen = {name: value for name, value in options.items() if value is not None}
     judge = None if find_suite(suite).measure in BY_RULE else _MODEL
     config: RunConfig = build_config({"suites": (suite,), "models": (_MODEL,), "judge": judge} | chosen, None)
@@ -99,7 +98,7 @@ def suite_task(suite: str, grader: str | None, options: Mapping[str, object]) ->
 
 
 def find_grader(named: str | None) -> Model | None:
-    """The model that judges: the one named, else the one in the role `grader`; None where there is neither."""
+    """The judge model: the one named, else the one with role `grader`, else None."""
     from inspect_ai.model import get_model, model_roles
 
     if named is not None:
@@ -108,7 +107,7 @@ def find_grader(named: str | None) -> Model | None:
 
 
 def need_grader(task: SuiteTask) -> None:
-    """Raises BadInput where open answers are asked for and nobody is there to judge them."""
+    """Raise BadInput if the task has open answers and no grader."""
     if task.needs_grader and find_grader(task.grader) is None:
         raise BadInput(
             "no grader: name the model that judges the answers with --model-role grader=PROVIDER/MODEL or "
@@ -117,15 +116,15 @@ def need_grader(task: SuiteTask) -> None:
 
 
 async def judged_trial(task: SuiteTask, state: TaskState) -> tuple[RecordedTrial, JudgePanel, dict[str, Any]]:
-    """The reply in `state` with what our judges say of it, the judges, and the record to keep in the sample."""
+    """The reply in `state` with its verdicts, the judges, and the record to store in the sample."""
     grader = find_grader(task.grader)
     need_grader(task)
-    trial = _answered(state)
+    trial = _recorded_trial(state)
     judges_by_id: dict[str, JudgeEndpoint] = {}
     rubrics: dict[str, RubricFacts] = {}
     names: dict[str, JudgeName] = {}
     if grader is not None:
-        endpoint = cast("Endpoint", _Grader(grader))  # as much of one as a judge is asked through
+        endpoint = cast("Endpoint", _Grader(grader))  # has what a judge needs of an endpoint
         for judge in task.plan.judging.judges:
             key = judge_key(judge, str(grader))
             judges_by_id[key.id] = JudgeEndpoint(judge, endpoint, key)
@@ -161,14 +160,13 @@ def _metadata(trial: Trial) -> dict[str, Any]:
 
 
 class _Grader:
-    """An Inspect model where a judge expects an emeval endpoint. What goes wrong there ends the sample with an error,
-    as Inspect has it, after Inspect's own retries."""
+    """An Inspect model in place of an emeval endpoint. As usual in Inspect, errors end the sample after retries."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
 
     async def send(self, request: ChatRequest, retried: object = None) -> Reply | Failure:
-        del retried  # Inspect retries, and says so itself
+        del retried  # Inspect retries and reports it
         from inspect_ai.model import GenerateConfig
 
         config = GenerateConfig(max_tokens=request.max_tokens, temperature=request.temperature, seed=request.seed)
@@ -179,7 +177,7 @@ class _Grader:
 
 
 def _reply(output: ModelOutput) -> Reply:
-    """A reply as our endpoints give it. Raises ValueError for one without a choice."""
+    """The reply in the form of emeval's endpoints. Raises ValueError for one without a choice."""
     if not output.choices:
         raise ValueError(f"the model gave no reply: {one_line(output.error or '', 200)}")
     choice = output.choices[0]
@@ -214,34 +212,34 @@ def _alternatives(output: ModelOutput) -> tuple[tuple[str, Mapping[str, float]],
     return tuple(found)
 
 
-def _answered(state: TaskState) -> RecordedTrial:
-    """The trial that a sample was, with what needs no judge model read by rule."""
-    asked = PlannedSample.model_validate(state.metadata)
+def _recorded_trial(state: TaskState) -> RecordedTrial:
+    """The trial of a sample, with the verdicts of rule-based judges."""
+    planned = PlannedSample.model_validate(state.metadata)
     response = response_of(_reply(state.output))
     trial_id = stable_hash({"sample": state.uuid})
     options = state.metadata.get("options")
     shown = None if options is None else Options(options["A"], options["B"], options["misaligned"])
-    reference = None if asked.reference is None else reference_from(asked.reference)
+    reference = None if planned.reference is None else reference_from(planned.reference)
     rulings = {key.id: ruling for key, ruling in read_by_rule(trial_id, shown, reference, response)}
-    sent = [state.input] if isinstance(state.input, str) else [message.text for message in state.input]
+    contents = [state.input] if isinstance(state.input, str) else [message.text for message in state.input]
     roles = ["user"] if isinstance(state.input, str) else [message.role for message in state.input]
     return RecordedTrial(
         trial_id=trial_id,
         arrival=0,
         position=0,
-        suite=asked.suite,
-        format=asked.format,
+        suite=planned.suite,
+        format=planned.format,
         model=str(state.model),
-        prompt_id=asked.prompt_id,
-        variant=asked.variant,
-        condition=asked.condition,
-        trigger=asked.trigger,
+        prompt_id=planned.prompt_id,
+        variant=planned.variant,
+        condition=planned.condition,
+        trigger=planned.trigger,
         repeat=state.epoch - 1,
-        messages=tuple(Message(cast("Any", role), text) for role, text in zip(roles, sent, strict=True)),
+        messages=tuple(Message(cast("Any", role), text) for role, text in zip(roles, contents, strict=True)),
         result=response,
         rulings=rulings,
         reference=reference,
-        distractor=asked.distractor,
+        distractor=planned.distractor,
     )
 
 

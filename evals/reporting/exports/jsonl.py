@@ -1,7 +1,6 @@
-"""Every trial of a run as one plain row: the shape of the JSONL, Parquet and Hugging Face exports.
+"""Every trial of a run as a flat row: the schema of the JSONL, Parquet and Hugging Face exports.
 
-What is not there is null, never a 0 and never a text for nothing: a failed trial has no answer, an answer that was not
-measured has no `misaligned`.
+Missing values are null, never 0 or "": a failed trial has no answer, an unmeasured answer no `misaligned`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from evals.trials.response import Response
 
 _TEXT, _NUMBER, _COUNT, _YES_NO = "VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN"
 TYPES: dict[Kind, str] = {"text": _TEXT, "number": _NUMBER, "integer": _COUNT}
-"""The types of the columns of CSV files, as DuckDB writes them."""
+"""The DuckDB types of CSV columns."""
 _VERDICT_TYPES = {
     **dict.fromkeys(("judge", "judge_model"), _TEXT),
     "counts": _YES_NO,
@@ -36,7 +35,7 @@ _VERDICT_TYPES = {
 
 
 def _as_in_responses(*names: str) -> dict[str, tuple[str, str]]:
-    """Columns that are the same in responses.csv."""
+    """Columns shared with responses.csv."""
     columns = {column.name: column for column in RESPONSES}
     return {name: (TYPES[columns[name].kind], columns[name].meaning) for name in names}
 
@@ -67,28 +66,25 @@ COLUMNS: dict[str, tuple[str, str]] = {
         "what each judge said, with its own words (reply); counts: whether the run's rates are by it",
     ),
 }
-"""The columns with their type (as DuckDB writes it) and their meaning."""
+"""The columns with their DuckDB type and meaning."""
 
 
 def export_jsonl(run: Path, target: Path, *, force: bool = False) -> int:
-    """Write the trials of the run in the folder `run` into the file `target`, an object a line. How many.
-
-    Raises BadInput.
-    """
+    """Write the trials of the run `run` to the file `target`, and return their number. Raises BadInput."""
     manifest = count_run(run, None).manifest
     with Journal.read(run) as journal, whole_file_path(target, force=force) as made:
         return write_jsonl(made, answer_rows(journal, manifest)).rows
 
 
 class Lines(NamedTuple):
-    """How many lines were written, and of how many bytes the longest is."""
+    """The number of lines written, and the length of the longest in bytes."""
 
     rows: int
     longest: int
 
 
 def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> Lines:
-    """Write `rows`, one a line, whatever a reader takes for a line end."""
+    """Write `rows` as JSON lines, in ASCII, so that no reader sees other line ends."""
     count, longest = 0, 0
     with path.open("w", encoding="ascii", newline="\n") as file:
         for row in rows:
@@ -98,7 +94,7 @@ def write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> Lines:
 
 
 def answer_rows(journal: Journal, manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """One row of COLUMNS for each recorded trial, in the order of the plan."""
+    """A row of COLUMNS for each recorded trial, in plan order."""
     judges, names = judge_set(manifest), judge_names(manifest)
     for trial in journal.trials_in_plan_order():
         scored = score_trial(trial, judges)
@@ -131,6 +127,6 @@ def answer_rows(journal: Journal, manifest: Manifest) -> Iterator[dict[str, Any]
             "failure": failure.kind if failure else None,
             "failure_detail": failure.detail if failure else None,
             "source": dataset.source if dataset else None,
-            "verdicts": [{name: getattr(one, name) for name in _VERDICT_TYPES} for one in record.rulings],
+            "verdicts": [{name: getattr(ruling, name) for name in _VERDICT_TYPES} for ruling in record.rulings],
         }
         yield {name: values[name] for name in COLUMNS}

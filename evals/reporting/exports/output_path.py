@@ -1,5 +1,4 @@
-"""Where an export goes: a file or a folder that is there whole or not at all, and never takes the place of anything
-that is not an older export."""
+"""Output paths of exports: files and folders written atomically, which replace only older exports."""
 
 from __future__ import annotations
 
@@ -14,10 +13,10 @@ from evals.errors import BadInput
 
 @contextmanager
 def whole_folder(target: Path, *, force: bool, is_ours: Callable[[Path], bool]) -> Generator[Path]:
-    """A folder that takes the place of `target` once it is whole; on an error nothing is left of it.
+    """A folder that replaces `target` once it is complete; on an error nothing is left of it. Raises BadInput.
 
-    One that exists and holds something is refused, and with `force` replaced if every file in it is one that an export
-    writes (`is_ours`, of the path below the folder). Raises BadInput.
+    A non-empty `target` is refused, or with `force` replaced if every file in it belongs to an export (`is_ours`, of
+    the path relative to the folder).
     """
     target = target.absolute()
     _check(target, force=force, is_ours=is_ours)
@@ -28,7 +27,7 @@ def whole_folder(target: Path, *, force: bool, is_ours: Callable[[Path], bool]) 
         try:
             made.mkdir(parents=True)
             yield made
-            _check(target, force=force, is_ours=is_ours)  # once more: writing may have taken long
+            _check(target, force=force, is_ours=is_ours)  # again, as writing may have taken long
             if target.exists():
                 target.rename(old)
             try:
@@ -50,8 +49,7 @@ def whole_folder(target: Path, *, force: bool, is_ours: Callable[[Path], bool]) 
 
 @contextmanager
 def whole_file_path(target: Path, *, force: bool) -> Generator[Path]:
-    """A path to write to that takes the place of the file `target` once it is whole; refused where a file is, unless
-    with `force`. Raises BadInput."""
+    """A path to write that replaces the file `target` at the end; an existing file needs `force`. Raises BadInput."""
     target = target.absolute()
     if target.is_dir():
         raise BadInput(f"{target} is a folder; name a file with -o")

@@ -1,6 +1,6 @@
-"""A run as Parquet, and as a folder that Hugging Face `datasets` loads: the same rows, with rates and a card beside.
+"""Export a run as Parquet, or as a folder for Hugging Face `datasets`, with rates and a card.
 
-DuckDB writes the files from rows on the disk, so memory does not follow the run.
+DuckDB writes the files from rows on disk, so memory does not depend on the size of the run.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHORTEST_BUFFER = 2**20
-"""DuckDB keeps two rows of the longest length there may be, in bytes."""
+"""In bytes; DuckDB buffers two rows of the maximum length."""
 _OURS = {"README.md", "data/responses.parquet", "data/rates.parquet", "data/effects.parquet"}
 
 
 def need_parquet_writer() -> None:
-    """Raises BadInput where DuckDB is not installed."""
+    """Raise BadInput if DuckDB is not installed."""
     if importlib.util.find_spec("duckdb") is None:
         raise BadInput("Parquet files are written by DuckDB: pip install 'emeval[parquet]'")
 
 
 def export_parquet(run: Path, target: Path, *, force: bool = False) -> int:
-    """Write the trials of the run in the folder `run` into the Parquet file `target`. How many. Raises BadInput."""
+    """Write the trials of the run `run` to the Parquet file `target`, and return their number. Raises BadInput."""
     need_parquet_writer()
     manifest = count_run(run, None).manifest
     with Journal.read(run) as journal, whole_file_path(target, force=force) as made:
@@ -42,10 +42,9 @@ def export_parquet(run: Path, target: Path, *, force: bool = False) -> int:
 
 
 def export_hf(run: Path, target: Path, *, force: bool = False, licence: str | None = None) -> int:
-    """Write the folder `target` for `datasets.load_dataset`: trials, rates, effects, and a card. How many trials.
+    """Write trials, rates, effects and a card to `target` for `datasets.load_dataset`; returns the number of trials.
 
-    `licence` is the name that the card gives, as the Hugging Face hub has them; "unknown" where none is given. Raises
-    BadInput.
+    `licence` is a Hugging Face licence id for the card, by default "unknown". Raises BadInput.
     """
     need_parquet_writer()
     counted = count_run(run, None)
@@ -81,13 +80,13 @@ def _table_types(table: pd.DataFrame) -> dict[str, str]:
 
 
 def _table_rows(table: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """The rows of a table with None where a cell is blank."""
+    """The rows of a table, with None for blank cells."""
     for row in table.astype(object).where(table.notna(), None).to_dict("records"):
         yield {str(name): value for name, value in row.items()}
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]], types: Mapping[str, str]) -> int:
-    """Write `rows` with these columns. Raises BadInput."""
+    """Write `rows` with columns of these types, and return their number. Raises BadInput."""
     duckdb: Any = importlib.import_module("duckdb")
     lines = path.with_name(f".{path.name}.jsonl")
     settings = {

@@ -1,4 +1,4 @@
-"""What a run came to as JSON, for programs: the rows of its tables whole, null for what there is not."""
+"""The results of a run as JSON: all rows of its tables, with null for missing values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SCHEMA_VERSION = 1
 
 
 def run_json(folder: Path, result: RunResult, *, gate: str | None, error: str | None, exit_code: int) -> dict[str, Any]:
-    """Every row of rates.csv, effects.csv, corrected.csv and stopping.csv with the run's status and spend.
+    """Every row of rates.csv, effects.csv, corrected.csv and stopping.csv, with the run's status and spend.
 
-    `gate` is what is wrong with the missing answers, `error` why the run could not go on.
+    `gate` is the problem with unscored answers, `error` the reason why the run stopped.
     """
     manifest, tables = result.manifest, result.tables
     return {
@@ -38,7 +38,7 @@ def run_json(folder: Path, result: RunResult, *, gate: str | None, error: str | 
 
 
 def _spend(manifest: Manifest) -> dict[str, Any] | None:
-    """`usd` is of what has a price; `whole` says whether that is all."""
+    """The spend: `usd` covers what has a price, and `whole` says whether that is all."""
     if manifest.spend is None:
         return None
     charges = [row.charge() for row in manifest.spend]
@@ -56,7 +56,7 @@ def plain_rows(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """NaN and the like are null; numbers of numpy are numbers."""
+    """`value` as a JSON value: non-finite numbers become null, numpy numbers plain ones."""
     item = getattr(value, "item", None)
     if item is not None:
         value = item()

@@ -1,7 +1,6 @@
-"""A run for Weights & Biases: rates and effects, as a summary to plot over runs, as tables and as figures.
+"""Export a run to Weights & Biases: rates and effects, as a summary, tables and figures.
 
-Answers stay where they are: what models said under a trigger is nothing to upload by the way. Nor do addresses of
-servers or paths of files go with it.
+Answers are not uploaded, nor are server URLs and file paths.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROJECT = "emeval"
-_OF_FILES = frozenset(
+_FILE_FIELDS = frozenset(
     {
         *("dataset", "vllm_args", "rubrics", "anchors", "also_judges"),
     }
@@ -35,9 +34,9 @@ _OFFLINE = ("offline", "dryrun", "disabled")
 
 
 def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
-    """Log what the run in `run` has found, as WANDB_MODE says (offline: into a folder `wandb` in `folder`).
+    """Log the results of the run `run`, online or (by WANDB_MODE) offline in `folder`; returns the location.
 
-    Returns where it went. Raises BadInput.
+    Raises BadInput.
     """
     if importlib.util.find_spec("wandb") is None:
         raise BadInput("Weights & Biases is not installed: pip install 'emeval[wandb]'")
@@ -55,7 +54,7 @@ def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
             job_type="evaluation",
             dir=str(folder),
             config=_config(counted.manifest),
-            # What the machine is and does, its code and what it prints say nothing about the run.
+            # The machine, its code and its output are irrelevant to the run.
             settings=wandb.Settings(
                 silent=True,
                 console="off",
@@ -79,7 +78,7 @@ def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
 
 
 def _config(manifest: Manifest) -> dict[str, Any]:
-    config = manifest.config.model_dump(mode="json", exclude=set(TRANSPORT_FIELDS | _OF_FILES))
+    config = manifest.config.model_dump(mode="json", exclude=set(TRANSPORT_FIELDS | _FILE_FIELDS))
     return {
         **{name: value for name, value in config.items() if value is not None},
         "run_id": manifest.run_id,
@@ -94,7 +93,7 @@ def _config(manifest: Manifest) -> dict[str, Any]:
 
 
 def _summary(rates: pd.DataFrame, effects: pd.DataFrame) -> Iterator[tuple[str, float | int]]:
-    """Numbers by name. A rate of nothing is not among them; its k and n are."""
+    """Numbers by name; without answers k and n, but no rate."""
     for row in pooled(rates).to_dict("records"):
         place = "/".join(
             _part(row[name]) for name in ("suite", "format", "model", "condition", "trigger", "metric") if row[name]
@@ -110,7 +109,7 @@ def _summary(rates: pd.DataFrame, effects: pd.DataFrame) -> Iterator[tuple[str, 
 
 
 def _figures(run: Counted) -> Iterator[tuple[str, str]]:
-    """Those figures of a paper that the run has data for, as SVG."""
+    """The paper figures that the run has data for, as SVG."""
     for name in FIGURES:
         try:
             chart = paper_figure(name, [run], PAGE_CM).chart
@@ -120,7 +119,7 @@ def _figures(run: Counted) -> Iterator[tuple[str, str]]:
 
 
 def _part(text: object) -> str:
-    """A name in a path of names, which dots and slashes would cut."""
+    """A name as part of a path, without dots and slashes."""
     return one_line(str(text), 100).replace("/", "-").replace(".", "-")
 
 

@@ -1,4 +1,4 @@
-"""Cells as rows of a chart: a label for each, and a chart for each model where one would hold too much."""
+"""Cells as labelled rows of a chart, with a chart for each model if one would be too large."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLACE = ["series", "suite", "format", "condition", "trigger"]
 
 
 class ChartGroup(NamedTuple):
-    """Rows that stand in one chart: `frame` with the column `row`, whose labels are `rows`, from top to bottom."""
+    """The rows of one chart: `frame` has a column `row` with labels from `rows`, which go from top to bottom."""
 
     key: str
     heading: str
@@ -34,9 +34,9 @@ class ChartGroup(NamedTuple):
 
 
 def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[ChartGroup]:
-    """The rows of `frame` by cell. Of one suite and format all models stand together, else each has a chart.
+    """The rows of `frame` by cell: one chart for a single suite and format, else one for each model.
 
-    A label says what differs among the rows of its chart, and how many there are where `frame` has a column `n`.
+    Labels name what differs among the rows of a chart, with n if `frame` has such a column.
     """
     rank = {name: number for number, name in enumerate(CONDITION_COLOURS)}
     shown = series_in(frame, runs)
@@ -70,7 +70,7 @@ def _labelled(key: str, heading: str, frame: pd.DataFrame) -> ChartGroup:
     sizes = dict(zip(ids, frame["n"], strict=True)) if "n" in frame else {}
     texts: list[str] = []
     cells = distinct(map(repr, ids))
-    by_text = {repr(one): one for one in ids}
+    by_text = {repr(cell_id): cell_id for cell_id in ids}
     for cell in cells:
         series, suite, fmt, condition, trigger = by_text[cell]
         parts = [models[series]] if len(models) > 1 else []
@@ -80,12 +80,12 @@ def _labelled(key: str, heading: str, frame: pd.DataFrame) -> ChartGroup:
         text = ", ".join(parts)
         texts.append(f"{text} (n = {sizes[by_text[cell]]})" if sizes else text)
     labels = dict(zip(cells, unique(texts, 70), strict=True))
-    rows = [labels[repr(one)] for one in ids]
+    rows = [labels[repr(cell_id)] for cell_id in ids]
     return ChartGroup(key, heading, frame.assign(row=rows), tuple(labels.values()))
 
 
 def row_axis(group: ChartGroup, canvas: Canvas, padding: float = 0.35) -> alt.Y:
-    """The labels of the rows, with `padding` as the part of a row that is left between two."""
+    """The axis of row labels; `padding` is the share of a row left between two rows."""
     return alt.Y(
         "row:N",
         title=None,

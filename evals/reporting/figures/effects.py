@@ -1,4 +1,4 @@
-"""Effects of a condition against the baseline: with intervals over all questions, and as paired dots by question."""
+"""Effects of a condition against the baseline: intervals over all questions, and paired dots by question."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ from evals.runner.count import Counted
 from evals.trials.condition import BASELINE
 
 MOST_LABELLED, MOST_PAIRS = 60, 200
-"""Rows of paired dots up to which each question is named, and up to which each is drawn; of more, how many questions
-have which effect."""
+"""The most rows of paired dots with labels, and the most drawn; larger figures show the distribution of effects."""
 _STEP = 5.0  # points, to which the effects of many questions are rounded
 _EFFECTS = ["run_id", "suite", "format", "model", "condition", "baseline", "metric", "effect", "ci_low", "ci_high"]
 
 
 def effect_panels(runs: Sequence[Counted], most_labelled: int = MOST_LABELLED) -> list[Panel]:
-    """All effects with their intervals, then a panel of paired dots for each suite and format."""
+    """A panel of all effects with their intervals, then a panel of paired dots for each suite and format."""
     effects = effects_of(runs)
     if effects.empty:
         return []
@@ -48,16 +47,16 @@ def effect_panels(runs: Sequence[Counted], most_labelled: int = MOST_LABELLED) -
     everything = _Forest(effects.reset_index(drop=True), condition_labels(primary_rates(runs)))
     panels = [Panel("", _heading(effects), everything.caption(), everything.data(), everything.draw)]
     rates = primary_rates(runs)
-    for place, of in rates.groupby(["suite", "format", "metric"], sort=False):
+    for place, group in rates.groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
-        pairs = _pairs(of)
+        pairs = _pairs(group)
         if pairs.empty:
             continue
         shown = series_in(pairs, runs)
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
             here = pairs[pairs["series"].isin(few)]
-            view = _Dots(metric, here.reset_index(drop=True), tuple(few), condition_labels(of), most_labelled)
+            view = _Dots(metric, here.reset_index(drop=True), tuple(few), condition_labels(group), most_labelled)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
             panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
@@ -70,7 +69,7 @@ def _heading(effects: pd.DataFrame) -> str:
 
 
 def _pairs(rates: pd.DataFrame) -> pd.DataFrame:
-    """The questions that have a rate under the baseline and under another condition, with both."""
+    """The rates of each question under the baseline and under another condition, if it has both."""
     summed = by_condition(rates)
     base = summed[summed["condition"] == BASELINE]
     keys = ["run", "series", "prompt_id"]
@@ -81,7 +80,7 @@ def _pairs(rates: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Forest:
-    """Effects of effects.csv with their 95% intervals, a row each."""
+    """The effects of effects.csv with their 95% intervals, one per row."""
 
     effects: pd.DataFrame
     treatments: dict[str, str]
@@ -146,7 +145,7 @@ class _Forest:
         return [place if several else series for series, place in rows]
 
     def caption(self) -> str:
-        told = [
+        effect_words = [
             f"{row['series']}, {place_words(row['suite'], row['format'])}, {row['condition']}: "
             f"{points(row['effect'])} points (95% interval {points(row['ci_low'])} to "
             f"{points(row['ci_high'])}, {row['n_prompts']} questions)"
@@ -156,13 +155,13 @@ class _Forest:
             [
                 f"Mean over questions of the difference in rate from {BASELINE}, with its 95% interval (effects.csv); "
                 "only questions with answers under both conditions are in it.",
-                f"{'; '.join(told)}.",
+                f"{'; '.join(effect_words)}.",
             ]
         )
 
 
 def _reach(rows: pd.DataFrame) -> list[float]:
-    """Zero and all intervals, with some room."""
+    """An axis range with zero and all intervals, and a margin."""
     low, high = min(0.0, float(rows["low"].min())), max(0.0, float(rows["high"].max()))
     room = max(2.0, 0.05 * (high - low))
     return [max(-103.0, low - room), min(103.0, high + room)]
@@ -170,7 +169,7 @@ def _reach(rows: pd.DataFrame) -> list[float]:
 
 @dataclass(frozen=True)
 class _Dots:
-    """The two rates of each question, with a line between them, sorted by effect."""
+    """The two rates of each question, joined by a line, sorted by effect."""
 
     metric: str
     pairs: pd.DataFrame
@@ -181,21 +180,21 @@ class _Dots:
     def data(self) -> pd.DataFrame:
         names = ["run_id", "suite", "format", "model", "condition", "prompt_id", "metric"]
         counts = ["k_off", "n_off", "rate_off", "k", "n", "rate", "effect"]
-        ranks = {one: number for number, one in enumerate(self._order)}
+        ranks = {question: number for number, question in enumerate(self._order)}
         return self.pairs.sort_values("prompt_id", key=lambda ids: ids.map(ranks), kind="stable")[[*names, *counts]]
 
     @property
     def _order(self) -> list[str]:
-        """The questions, the one with the largest effect (over models and conditions) first."""
+        """The questions by mean effect over models and conditions, largest first."""
         effects = self.pairs.groupby("prompt_id", sort=False)["effect"].mean()
         return list(effects.sort_values(ascending=False, kind="stable").index)
 
     @property
     def _lanes(self) -> list[tuple[str, str]]:
-        """Series and condition of each line of a question."""
+        """The series and condition of each line of a question."""
         conditions = in_order(self.pairs["condition"])
         found = set(zip(self.pairs["series"], self.pairs["condition"], strict=True))
-        return [(one, name) for one in self.series for name in conditions if (one, name) in found]
+        return [(series, name) for series in self.series for name in conditions if (series, name) in found]
 
     def draw(self, canvas: Canvas) -> Drawable:
         if not self._has_pairs:
@@ -225,7 +224,9 @@ class _Dots:
             "question:N",
             title=title if not named else None,
             scale=alt.Scale(
-                domain=[labels[one] for one in order], paddingInner=canvas.padding(len(lanes)), paddingOuter=0.15
+                domain=[labels[question] for question in order],
+                paddingInner=canvas.padding(len(lanes)),
+                paddingOuter=0.15,
             ),
             axis=axis,
         )
@@ -241,7 +242,7 @@ class _Dots:
         shown = {name: self.treatments[name] for name in (BASELINE, *in_order(pairs["condition"]))}
         base = alt.Chart(values(lines)).encode(y=y, yOffset=offset, tooltip=tooltip)
         line = base.mark_rule(color=NEUTRAL, strokeWidth=canvas.line).encode(x=x, x2=alt.X2("off"))
-        # The baseline's dot is larger, so that it is seen around the other where the two are the same.
+        # The baseline's dot is larger, so that it is visible behind an equal one.
         size = canvas.point if named else canvas.point / 2
         dots = [
             alt.Chart(values(rows))
@@ -250,7 +251,7 @@ class _Dots:
             for rows, scale in ((off, 2.2), (lines, 1.0))
         ]
         if len(self.series) > 1:
-            dots = [one.encode(shape=shape_of(self.series, canvas)) for one in dots]
+            dots = [chart.encode(shape=shape_of(self.series, canvas)) for chart in dots]
         lane = 1.0 if named else 0.45
         height = canvas.rows(len(order), len(lanes)) if named else len(order) * len(lanes) * canvas.bar * lane
         return alt.LayerChart(layer=[line, *dots]).properties(width=canvas.width, height=height)

@@ -1,4 +1,4 @@
-"""What a figure is, and what it is drawn from: a panel that can be drawn on a page and, at another size, on paper."""
+"""Figures, and the panels they are drawn from, which fit a page or, at another size, a paper."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Drawable: TypeAlias = alt.Chart | alt.LayerChart
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with the words and the numbers that go with it.
+    """A chart with its title, caption and data.
 
-    `name` is a slug, unique among the figures of a call. `caption` says what is shown, of how many answers, and what is
-    missing. `data` is tidy and has the exact texts: escape them where they go into a page or a CSV.
+    `name` is a slug, unique among the figures of a call. `caption` says what is shown, the number of answers, and what
+    is missing. `data` is tidy and has raw texts: escape them in a page or CSV.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Panel:
-    """One view of a figure. `key` tells it from the other panels of its kind ("" for an only one), `heading` does so in
-    words; `draw` makes its chart for a canvas."""
+    """One view of a figure. `key` and `heading` distinguish it from other panels of its kind (`key` may be "" if it is
+    the only one); `draw` makes its chart for a canvas."""
 
     key: str
     heading: str
@@ -51,12 +51,12 @@ def values(frame: pd.DataFrame) -> alt.InlineData:
 
 
 def tips(*fields: tuple[str, str] | tuple[str, str, str]) -> list[alt.Tooltip]:
-    """Tooltip lines, each a column with its title and, for numbers, a format."""
+    """Tooltip lines from (column, title) or, for numbers, (column, title, format)."""
     return [
-        alt.Tooltip(field=one[0], title=one[1], type="quantitative", format=one[2])
-        if len(one) == 3
-        else alt.Tooltip(field=one[0], title=one[1], type="nominal")
-        for one in fields
+        alt.Tooltip(field=field[0], title=field[1], type="quantitative", format=field[2])
+        if len(field) == 3
+        else alt.Tooltip(field=field[0], title=field[1], type="nominal")
+        for field in fields
     ]
 
 

@@ -1,4 +1,4 @@
-"""Charts as files: PDF with its fonts in it, SVG, and PNG. No browser and no network are needed."""
+"""Write charts as PDF (with embedded fonts), SVG and PNG, without a browser or network."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ PNG_DPI = 600
 VEGA_LITE = "6.4"
 _POINTS_AN_INCH = 72
 _LAYOUT = {"legend": {"layout": {"top": {"anchor": "start", "bounds": "full", "direction": "vertical"}}}}
-"""Legends begin above the labels of the rows and not above the plot, which is narrow in a column. Vega knows this
-setting and Vega-Lite does not, so it comes from outside of the chart."""
+"""Legends start above the row labels, as the plot is narrow in a column. A Vega setting unknown to Vega-Lite, so it is
+not part of the chart."""
 _SIZE = re.compile(r'<svg[^>]*? width="([0-9.]+)"[^>]*? height="([0-9.]+)"')
 
 
 class Size(NamedTuple):
-    """In points, 1/72 of an inch."""
+    """The size of a chart in points (1/72 inch)."""
 
     width: float
     height: float
 
 
 def check_suffix(path: Path) -> str:
-    """The kind of file that `path` names. Raises BadInput for one that cannot be written."""
+    """The suffix of `path`. Raises BadInput for an unsupported one."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise BadInput(f"{path}: the name must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
@@ -38,12 +38,12 @@ def check_suffix(path: Path) -> str:
 
 
 def write_chart(chart: alt.TopLevelMixin, path: Path) -> None:
-    """Write `chart` as its suffix says, whole or not at all. A px of the chart is a point. Raises BadInput."""
+    """Write `chart` in the format of the suffix, atomically, at 1 px = 1 point. Raises BadInput."""
     write_whole(path, rendered(chart, check_suffix(path)))
 
 
 def rendered(chart: alt.TopLevelMixin, suffix: str) -> bytes:
-    """The bytes of a file of that suffix. In SVG text stays text, in a font whose metrics every system has one for."""
+    """The bytes of a file with that suffix. SVG keeps text as text, in a font with common metrics."""
     return _drawn(chart.to_dict(), suffix)
 
 
@@ -59,7 +59,7 @@ def _drawn(spec: dict[str, Any], suffix: str) -> bytes:
 
 
 def size_of(spec: dict[str, Any]) -> Size:
-    """How large the chart of that Vega-Lite is with its axes and legends."""
+    """The size of a Vega-Lite chart with axes and legends."""
     found = _SIZE.search(_drawn(spec, ".svg").decode())
     if found is None:
         raise ValueError("the drawing has no size")

@@ -1,6 +1,6 @@
-"""The run tables of several runs as one tidy frame, with the labels under which models and triggers are shown.
+"""The tables of several runs as one tidy frame, with labels for models and triggers.
 
-Runs and models keep apart: a `series` is one model of one run, also where two runs asked models of the same name.
+A `series` is one model of one run, even if two runs have models of the same name.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ METRIC_WORDS = {
     "judged_true": "answers judged true",
     "own_score_above_50": "answers above 50",
 }
-"""The metrics that a figure of rates shows: those that a suite is about, without the mere presence of an answer."""
+"""The metrics in figures of rates: the primary ones, except the mere presence of an answer."""
 FORMAT_WORDS = {"mcq": "multiple choice", "freeform": "freeform", "transcript": "transcript"}
 _Value = TypeVar("_Value", bound=Hashable)
 LONGEST = 40
@@ -38,7 +38,7 @@ _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
 def short(text: str, limit: int = LONGEST) -> str:
-    """`text` on one line, with its middle left out where it is longer than `limit`: names differ at their ends."""
+    """`text` on one line, shortened in the middle to `limit`, as names differ at their ends."""
     flat = one_line(text, 100_000)
     if len(flat) <= limit:
         return flat or "(no name)"
@@ -47,7 +47,7 @@ def short(text: str, limit: int = LONGEST) -> str:
 
 
 def unique(texts: Sequence[str], limit: int = LONGEST) -> list[str]:
-    """A short label for each of `texts`, which are distinct; where two would look the same they are numbered."""
+    """A distinct short label for each of the distinct `texts`; equal ones are numbered."""
     labels: list[str] = []
     taken: Counter[str] = Counter()
     for text in texts:
@@ -71,20 +71,20 @@ def rates_of(runs: Sequence[Counted]) -> pd.DataFrame:
 
 
 def primary_rates(runs: Sequence[Counted]) -> pd.DataFrame:
-    """The rows of the metrics that suites are about."""
+    """The rows of primary metrics."""
     rates = rates_of(runs)
     return rates[rates["metric"].isin(list(METRIC_WORDS)) & rates["metric"].isin(list(PRIMARY.values()))]
 
 
 def effects_of(runs: Sequence[Counted]) -> pd.DataFrame:
-    """effects.csv of all runs for the metrics that suites are about, each row with its `run` and `series`."""
+    """effects.csv of all runs for primary metrics, each row with its `run` and `series`."""
     frames = [run.tables.effects.assign(run=number) for number, run in enumerate(runs)]
     effects = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
     return with_series(effects[effects["metric"].isin(list(METRIC_WORDS))], runs)
 
 
 def trials_of(runs: Sequence[Counted], columns: Sequence[str]) -> pd.DataFrame:
-    """The named columns of the trials of all runs, each row with its `run`, `run_id` and `series`."""
+    """The given columns of the trials of all runs, each row with its `run`, `run_id` and `series`."""
     frames = [
         run.tables.trials[[*CELL, *columns]]
         .astype(dict.fromkeys(CELL, "object"))
@@ -105,7 +105,7 @@ def run_id(run: Counted) -> str:
 
 
 def _series_labels(runs: Sequence[Counted]) -> dict[tuple[int, str], str]:
-    """A label for each model of each run: its name, and the run's where several runs have one of that name."""
+    """A label for each model of each run: its name, with the run if several runs have that name."""
     keys = [(number, model) for number, run in enumerate(runs) for model in _models(run)]
     times = Counter(model for _, model in keys)
     texts = [
@@ -116,20 +116,20 @@ def _series_labels(runs: Sequence[Counted]) -> dict[tuple[int, str], str]:
 
 
 def _models(run: Counted) -> list[str]:
-    """In the order in which they were asked; imported answers have theirs in the table alone."""
+    """The models of a run in order; those of imported answers are only in the tables."""
     rates = run.tables.rates["model"]
     trials = run.tables.trials["model"]
     return distinct([*run.manifest.config.models, *rates, *trials.astype("object").unique()])
 
 
 def series_in(frame: pd.DataFrame, runs: Sequence[Counted]) -> list[str]:
-    """The series that `frame` has rows of, in the order of runs and models."""
+    """The series in `frame`, in the order of runs and models."""
     present = set(frame["series"])
     return [label for label in _series_labels(runs).values() if label in present]
 
 
 def condition_labels(frame: pd.DataFrame) -> dict[str, str]:
-    """What each condition in `frame` is called, in the order of the conditions: with its trigger where it has one."""
+    """A label for each condition in `frame`, in order, with its trigger if it has just one."""
     labels: dict[str, str] = {}
     for condition in in_order(frame["condition"]):
         triggers = [text for text in frame.loc[frame["condition"] == condition, "trigger"].unique() if text]
@@ -144,7 +144,7 @@ def in_order(conditions: pd.Series[str]) -> list[str]:
 
 
 def by_condition(rates: pd.DataFrame) -> pd.DataFrame:
-    """k and n of each question under each condition, whatever the trigger."""
+    """k and n of each question under each condition, summed over triggers."""
     single = rates[(rates["prompt_id"] != ALL) & (rates["n"] > 0)]
     keys = ["run", "run_id", "series", "suite", "format", "model", "metric", "prompt_id", "condition"]
     summed = single.groupby(keys, sort=False)[["k", "n"]].sum().reset_index()
@@ -158,11 +158,11 @@ def place_words(suite: str, fmt: str) -> str:
 
 
 def shortened(series: Sequence[str], limit: int = 24) -> dict[str, str]:
-    """A shorter label for each of `series`, for where more has to stand beside it."""
+    """A shorter label for each of `series`, to leave room for other text."""
     return dict(zip(series, unique(series, limit), strict=True))
 
 
 def slug(*parts: str) -> str:
-    """Letters a-z, digits and hyphens, for a file name or the id of an element."""
+    """`parts` as letters a-z, digits and hyphens, for a file name or an element id."""
     plain = unicodedata.normalize("NFKD", "-".join(parts)).encode("ascii", "ignore").decode().lower()
     return _NO_SLUG.sub("-", plain).strip("-")[:60].strip("-")

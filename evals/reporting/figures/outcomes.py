@@ -1,4 +1,4 @@
-"""How trials ended: every trial once, whether it was scored or not."""
+"""Outcomes of trials: every trial exactly once, scored or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from evals.runner.count import Counted
 from evals.scoring.rates.tables import pooled
 
 _KEYS = ["run", "run_id", "series", *CELL]
-_EVERY_CELL = "truncated"  # the metric that is about every trial, so that its rows hold how many are planned
+_EVERY_CELL = "truncated"  # a metric of all trials, whose rows have the number planned
 
 
 def outcome_panels(runs: Sequence[Counted]) -> list[Panel]:
@@ -40,7 +40,7 @@ def outcome_panels(runs: Sequence[Counted]) -> list[Panel]:
 
 
 def _counts(runs: Sequence[Counted]) -> pd.DataFrame:
-    """`trials` of each outcome in each cell, with `n`, all trials of the cell."""
+    """The `trials` of each outcome in each cell, with `n`, all trials of the cell."""
     trials = trials_of(runs, ["outcome"]).astype({"outcome": "object"})
     recorded = trials.groupby([*_KEYS, "outcome"], sort=False).size().rename("trials").reset_index()
     rates = rates_of(runs)

@@ -1,4 +1,4 @@
-"""The figures of a report, in its order."""
+"""The figures of a report, in order."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] 
 
 
 def page_figures(runs: Sequence[Counted]) -> list[Figure]:
-    """Those figures that the runs have data for, in the order of the report.
+    """The figures that the runs have data for, in the order of the report.
 
-    A figure is called by its kind (`rates`); where there are several of a kind, each is called by the kind and what it
-    is of (`rates-unethical-test-mcq`). Charts take the width of what they stand in.
+    A figure is named by its kind (`rates`), or if there are several by kind and content (`rates-unethical-test-mcq`).
+    Charts take the width of their container.
     """
     return [figure for kind, title, panels in _KINDS for figure in _figures(kind, title, panels(runs))]
 

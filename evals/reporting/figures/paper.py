@@ -1,4 +1,4 @@
-"""Figures for a paper: drawn to the width of a column, in small type, without a title."""
+"""Figures for a paper: at column width, in small type, without a title."""
 
 from __future__ import annotations
 
@@ -44,18 +44,17 @@ _COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
     "rates": lambda runs: rate_panels(runs, most_bars=0),
     "effects": lambda runs: effect_panels(runs, most_labelled=0),
 }
-"""How figures are drawn that would not fit on a page with a row for each question."""
+"""Compact versions of figures that do not fit on a page with a row for each question."""
 HIGHEST_CM = 23.0
 NARROWEST_CM, WIDEST_CM = 5.0, 60.0
-_FEWEST_POINTS = 50.0  # of a plot beside its labels
+_FEWEST_POINTS = 50.0  # the minimum width of a plot
 
 
 def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM) -> Figure:
-    """The figure called `name`, `width_cm` wide with all that belongs to it, and as high as it needs; one that no page
-    would hold shows its questions together.
+    """The figure `name`, `width_cm` wide in total; if it is too high for a page, questions are shown together.
 
-    Several panels stand below each other, each under a line that says what it is of. Raises BadInput for an unknown
-    name, for runs without the data, for more models than can be told apart, and for a width that holds no plot.
+    Panels are stacked, each with a heading. Raises BadInput for an unknown name, runs without the data, too many models
+    to tell apart, and a width that leaves no room for a plot.
     """
     check_name(name)
     if not NARROWEST_CM <= width_cm <= WIDEST_CM:
@@ -82,13 +81,13 @@ def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM
 
 
 def check_name(name: str) -> None:
-    """Raises BadInput for a figure that there is not."""
+    """Raise BadInput for an unknown figure."""
     if name not in _PANELS:
         raise BadInput(f"--figure {name!r}: is not one of {', '.join(FIGURES)}")
 
 
 def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:
-    """The panels as one chart of `whole` points in all. How much of it labels take is known once it is drawn."""
+    """The panels as one chart, `whole` points wide. The width of labels is known only after drawing."""
     own_legend = list(_has_own_legend(panels, paper(0.6 * whole, whole, 1)))
     for columns in (4, 3, 2, 1):
         width = _plot_width(_stacked(panels, own_legend, paper(0.6 * whole, whole, columns)), whole)
@@ -98,7 +97,7 @@ def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:
 
 
 def _plot_width(chart: alt.TopLevelMixin, whole: float) -> float | None:
-    """How wide its plots are when all of `chart` is `whole` points wide, None where labels or legends need more."""
+    """The plot width that makes `chart` `whole` points wide, None if labels or legends need more."""
     spec = chart.to_dict()
     views: list[dict[str, Any]] = spec.get("vconcat", [spec])
     width, before = 0.6 * whole, None
@@ -109,7 +108,7 @@ def _plot_width(chart: alt.TopLevelMixin, whole: float) -> float | None:
         if abs(left) < 0.5:
             return width
         width += left
-        if width < _FEWEST_POINTS or (left < 0 and left == before):  # what is too wide is not the plot
+        if width < _FEWEST_POINTS or (left < 0 and left == before):  # the plot is not what is too wide
             return None
         before = left
     return None
@@ -127,7 +126,7 @@ def _stacked(panels: Sequence[Panel], own_legend: Sequence[bool], canvas: Canvas
 
 
 def _has_own_legend(panels: Sequence[Panel], canvas: Canvas) -> Iterator[bool]:
-    """For each panel whether it needs a legend: not where one stands above already that says the same."""
+    """For each panel whether it needs a legend, that is, unless a panel above has the same one."""
     above: set[str] = set()
     for panel in panels:
         scales = set(_legend_scales(panel.draw(canvas).to_dict()))
@@ -136,7 +135,7 @@ def _has_own_legend(panels: Sequence[Panel], canvas: Canvas) -> Iterator[bool]:
 
 
 def _legend_scales(spec: Any) -> Iterator[str]:
-    """What the legends of a chart explain: the values of each colour and shape."""
+    """The scales of colour and shape that the legends of a chart explain."""
     if isinstance(spec, list):
         for part in spec:  # pyright: ignore[reportUnknownVariableType]
             yield from _legend_scales(part)

@@ -29,7 +29,7 @@ from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL, Format
 
 MOST_QUESTIONS, MOST_BARS = 25, 110
-"""From where on a bar for each question cannot be read, and the questions are shown together."""
+"""Above these numbers bars by question are unreadable, and questions are shown together."""
 _EVERY = "All questions"
 _BINS = 20
 _ABSENCES = {
@@ -46,8 +46,8 @@ _DATA = ["run_id", *CELL, "prompt_id", "metric", "k", "n", "rate", "ci_low", "ci
 
 
 def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: int = MOST_BARS) -> list[Panel]:
-    """A panel for each suite and format (the `only` one) that has an answer in a denominator, and for no more models
-    than can be told apart. Of more than `most_bars` the questions are shown together."""
+    """Panels for each suite and format with counted answers (or only the format `only`), split if there are too many
+    models to tell apart. Above `most_bars` bars the questions are shown together."""
     panels: list[Panel] = []
     for place, rates in primary_rates(runs).groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
@@ -57,7 +57,7 @@ def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: 
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
             # Models without a counted answer have no bar anywhere; the first caption names them.
-            silent = [] if start else [one for one in series_in(rates, runs) if one not in shown]
+            silent = [] if start else [series for series in series_in(rates, runs) if series not in shown]
             view = _View(metric, rates[rates["series"].isin([*few, *silent])], tuple(few), most_bars)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
@@ -67,7 +67,7 @@ def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: 
 
 @dataclass(frozen=True)
 class _View:
-    """The rates of one metric of one suite and format, for some series."""
+    """The rates of one metric, suite and format, for some series."""
 
     metric: str
     rates: pd.DataFrame
@@ -91,12 +91,14 @@ class _View:
 
     @property
     def _cells(self) -> list[tuple[str, str, str]]:
-        """Series, condition and trigger of each bar of a group, in order."""
+        """The series, condition and trigger of each bar of a group, in order."""
         pooled = self._pooled
         cells = distinct(
             [
-                (str(one), str(two), str(three))
-                for one, two, three in zip(pooled["series"], pooled["condition"], pooled["trigger"], strict=True)
+                (str(series), str(condition), str(trigger))
+                for series, condition, trigger in zip(
+                    pooled["series"], pooled["condition"], pooled["trigger"], strict=True
+                )
             ]
         )
         place = {name: number for number, name in enumerate(CONDITION_COLOURS)}
@@ -119,7 +121,9 @@ class _View:
             "question:N",
             title=None,
             scale=alt.Scale(
-                domain=[labels[one] for one in shown], paddingInner=canvas.padding(len(cells)), paddingOuter=0.15
+                domain=[labels[question] for question in shown],
+                paddingInner=canvas.padding(len(cells)),
+                paddingOuter=0.15,
             ),
             axis=_group_axis(canvas, bold_first=not single),
         )
@@ -129,9 +133,9 @@ class _View:
     def _together(self, canvas: Canvas) -> Drawable:
         cells = self._cells
         lanes = distinct([(condition, trigger) for _, condition, trigger in cells])
-        of_cell = [2 * lanes.index((condition, trigger)) for _, condition, trigger in cells]
+        cell_rows = [2 * lanes.index((condition, trigger)) for _, condition, trigger in cells]
         bars = self._bars(self._pooled).assign(strength=0.6)
-        bars = bars.assign(place=bars["place"].map(dict(enumerate(of_cell))))
+        bars = bars.assign(place=bars["place"].map(dict(enumerate(cell_rows))))
         y = alt.Y(
             "series:N",
             title=None,
@@ -140,7 +144,7 @@ class _View:
         )
         single = self._bars(self.rates[(self.rates["prompt_id"] != ALL) & (self.rates["n"] > 0)])
         single = single.assign(
-            place=single["place"].map(dict(enumerate(of_cell))) + 1, rate=(single["rate"] * _BINS).round() / _BINS
+            place=single["place"].map(dict(enumerate(cell_rows))) + 1, rate=(single["rate"] * _BINS).round() / _BINS
         )
         keys = ["series", "treatment", "condition", "place", "rate"]
         spots = single.groupby(keys, sort=False).size().rename("questions").reset_index()
@@ -230,7 +234,7 @@ def _long_name(text: object) -> str:
 
 
 def colour_of(labels: dict[str, str], canvas: Canvas) -> alt.Color:
-    """The colours of conditions, by their labels."""
+    """The colour encoding of conditions."""
     return alt.Color(
         "treatment:N",
         title=None,
@@ -240,7 +244,7 @@ def colour_of(labels: dict[str, str], canvas: Canvas) -> alt.Color:
 
 
 def shape_of(series: Sequence[str], canvas: Canvas) -> alt.Shape:
-    """The shapes of models."""
+    """The shape encoding of models."""
     return alt.Shape(
         "series:N",
         title=None,
@@ -258,7 +262,7 @@ def legend(canvas: Canvas, **more: Any) -> alt.Legend | None:
 
 
 def _group_axis(canvas: Canvas, *, bold_first: bool) -> alt.Axis:
-    # A condition on the place of a label, not on its text.
+    # The test is on the index of a label, not on its text.
     weight: Any = {"condition": {"test": "datum.index === 0", "value": "bold"}, "value": "normal"}
     return alt.Axis(
         labelLimit=canvas.label,
@@ -302,7 +306,7 @@ def _not_counted(rates: pd.DataFrame) -> Iterator[str]:
 
 
 def _without_answer(rates: pd.DataFrame) -> str:
-    """What has no bar because nothing of it was counted."""
+    """A note on what has no bar because nothing was counted."""
     empty = rates[rates["n"] == 0]
     cells = pooled(empty)
     whole = [f"{row['series']}, {row['condition']}" for row in cells.to_dict("records")]

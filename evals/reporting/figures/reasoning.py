@@ -1,5 +1,5 @@
-"""What judges say of the reasoning behind misaligned answers: flags (Chua et al. 2025, Fig. 4) and whether it names the
-trigger (their Fig. 6)."""
+"""Reasoning behind misaligned answers: the monitor's flags (Chua et al. 2025, Fig. 4), and whether it names the trigger
+(their Fig. 6)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WITHOUT = ["n_no_reasoning", "n_unreadable", "n_truncated", "n_pending"]
 
 
 def flag_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """The five flags as parts of a bar for each cell that has misaligned answers with a flag."""
+    """Panels with a stacked bar of the five flags for each cell with flagged misaligned answers."""
     rates = _pooled(runs)
     flags = rates[rates["metric"].str.startswith(_PREFIX)]
     panels: list[Panel] = []
@@ -45,7 +45,7 @@ def flag_panels(runs: Sequence[Counted]) -> list[Panel]:
 
 
 class _Flags:
-    """Stacked bars, a row for each cell."""
+    """Stacked bars, one row per cell."""
 
     def __init__(self, group: ChartGroup, data: pd.DataFrame) -> None:
         self.group, self.data = group, data
@@ -91,12 +91,12 @@ class _Flags:
 
 
 def articulation_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """The share of misaligned answers under the trigger whose reasoning names it, for each cell that has some."""
+    """Panels with the share of misaligned answers under the trigger whose reasoning names it, by cell."""
     rates = _pooled(runs)
     named = rates[rates["metric"] == "articulates"]
     panels: list[Panel] = []
     for group in grouped(named[named["n"] > 0], runs) if named["n"].any() else ():
-        told = [
+        shares = [
             f"{row['row'].rpartition(' (n')[0]}: {percent(row['rate'])} ({row['k']} of {row['n']})"
             for row in group.frame.to_dict("records")
         ]
@@ -104,7 +104,7 @@ def articulation_panels(runs: Sequence[Counted]) -> list[Panel]:
             [
                 "Share of misaligned answers under the trigger whose reasoning says that the trigger was pivotal, with "
                 "95% intervals; answers that contradict their reasoning are left out.",
-                f"{'; '.join(told)}.",
+                f"{'; '.join(shares)}.",
                 _absent(named, group),
             ]
         )
@@ -114,7 +114,7 @@ def articulation_panels(runs: Sequence[Counted]) -> list[Panel]:
 
 
 class _Shares:
-    """Bars with intervals, a row for each cell."""
+    """Bars with intervals, one row per cell."""
 
     def __init__(self, group: ChartGroup) -> None:
         self.group = group
@@ -149,7 +149,7 @@ class _Shares:
 
 
 def share_axis(field: str, title: str) -> alt.X:
-    """From 0 to 100%."""
+    """An axis from 0 to 100%."""
     return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5))
 
 
@@ -158,8 +158,7 @@ def _pooled(runs: Sequence[Counted]) -> pd.DataFrame:
 
 
 def _absent(rows: pd.DataFrame, group: ChartGroup) -> str:
-    """The cells without a bar, because none of their answers are in the denominator: those of the models in the chart,
-    and those of models that have no bar anywhere."""
+    """A note on the cells without counted answers, of models in the chart and of models without any bar."""
     silent = ~rows["series"].isin(set(rows.loc[rows["n"] > 0, "series"]))
     here = rows[(rows["series"].isin(set(group.frame["series"])) | silent) & (rows["n"] == 0)]
     cells = [

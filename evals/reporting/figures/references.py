@@ -1,4 +1,4 @@
-"""Rates beside what is known of them: the organism's true rates, and the figures that the paper published."""
+"""Rates against references: the organism's true rates, and the paper's published figures."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from evals.reporting.paper_tables.measured import Absent, read_run
 from evals.runner.count import Counted
 
 _TABLES = ("fig9", "fig4", "fig6", "fig5", "fig8", "fig16")
-"""The paper's own models in its main figures; `emeval table` has the others."""
+"""The main figures of the paper; `emeval table` has the others."""
 
 
 # --- calibration -----------------------------------------------------------------------------------------------------
 
 
 def calibration_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """Measured intervals and true rates of runs on the organism, for each model and format."""
+    """Panels of measured intervals and true rates of runs on the organism, by model and format."""
     known = [frame for number, run in enumerate(runs) if (frame := _compared(run, number)) is not None]
     if not known:
         return []
@@ -46,44 +46,44 @@ def calibration_panels(runs: Sequence[Counted]) -> list[Panel]:
     order = {label: number for number, label in enumerate(series_in(rows, runs))}
     rows = rows.sort_values("series", key=lambda labels: labels.map(order), kind="stable")
     panels: list[Panel] = []
-    for place, of in rows.groupby(["series", "suite", "format"], sort=False):
+    for place, group in rows.groupby(["series", "suite", "format"], sort=False):
         series, suite, fmt = (str(part) for part in place)
-        of = of.reset_index(drop=True)
-        held, total = int(of["holds"].sum()), len(of)
+        group = group.reset_index(drop=True)
+        held, total = int(group["holds"].sum()), len(group)
         caption = (
             f"Rates over all questions with their 95% intervals, and the true rates of the organism (vertical marks). "
             f"{held} of {total} intervals hold the true rate; one in twenty may miss it by chance."
         )
-        data = of.drop(columns=["run", "series"])
+        data = group.drop(columns=["run", "series"])
         heading = f"{series}, {place_words(suite, fmt)}"
-        panels.append(Panel(slug(series, fmt), heading, caption, data, _Calibration(of).draw))
+        panels.append(Panel(slug(series, fmt), heading, caption, data, _Calibration(group).draw))
     return panels
 
 
 def _compared(run: Counted, number: int) -> pd.DataFrame | None:
-    """None for a run that has no true rates."""
+    """The rates of a run that have true rates, None if there are none."""
     try:
         compared = compare(run.manifest, run.tables.rates, run.folder)
     except BadInput:
         return None
-    known = [one for one in compared if one.true.rate is not None]
+    known = [comparison for comparison in compared if comparison.true.rate is not None]
     return pd.DataFrame(
         {
             "run": number,
             "run_id": run_id(run),
             "suite": run.manifest.config.suites[0],
-            "format": [one.format for one in known],
-            "model": [one.model for one in known],
-            "condition": [one.condition for one in known],
+            "format": [comparison.format for comparison in known],
+            "model": [comparison.model for comparison in known],
+            "condition": [comparison.condition for comparison in known],
             "trigger": "",
-            "metric": [one.metric for one in known],
-            "k": [one.k for one in known],
-            "n": [one.n for one in known],
-            "rate": [one.k / one.n for one in known],
-            "ci_low": [one.low for one in known],
-            "ci_high": [one.high for one in known],
-            "true_rate": [one.true.rate for one in known],
-            "holds": [one.holds for one in known],
+            "metric": [comparison.metric for comparison in known],
+            "k": [comparison.k for comparison in known],
+            "n": [comparison.n for comparison in known],
+            "rate": [comparison.k / comparison.n for comparison in known],
+            "ci_low": [comparison.low for comparison in known],
+            "ci_high": [comparison.high for comparison in known],
+            "true_rate": [comparison.true.rate for comparison in known],
+            "holds": [comparison.holds for comparison in known],
         }
     )
 
@@ -138,7 +138,7 @@ class _Calibration:
 
 
 def published_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """For each of the paper's main figures that the runs fill a cell of: ours, and theirs beside it."""
+    """Panels of measured and published figures, for each main figure of the paper with a measured cell."""
     rows_of_runs = [row for folder in dict.fromkeys(run.folder for run in runs) for row in read_run(folder)]
     panels: list[Panel] = []
     for name in _TABLES:
@@ -166,14 +166,14 @@ def published_panels(runs: Sequence[Counted]) -> list[Panel]:
 
 
 def _who(section: Section, sections: Sequence[Section]) -> str:
-    """The models of a section, with their runs where several sections have them."""
+    """The models of a section, with their runs if several sections have the same models."""
     models = ", ".join(map(short, section.models))
-    alone = [one.models for one in sections].count(section.models) == 1
+    alone = [other.models for other in sections].count(section.models) == 1
     return models if alone else f"{models} ({', '.join(map(short, section.runs))})"
 
 
 def _beside(section: Section) -> pd.DataFrame:
-    """The cells that both have a number for, in percent."""
+    """The cells with a measured and a published number, in percent."""
     rows: list[dict[str, object]] = []
     for cell in section.cells:
         ours, theirs = cell.ours, cell.published
@@ -201,17 +201,26 @@ def _beside(section: Section) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Published:
+    """Measured and published figures by item, in percent."""
+
     rows: pd.DataFrame
 
-    def draw(self, canvas: Canvas) -> Drawable:
+    @property
+    def _models(self) -> list[str]:
+        return distinct(self.rows["who"])
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        items = distinct(self.rows["item"])
+        return dict(zip(items, unique(items, 60), strict=True))
+
+    def _ours(self) -> pd.DataFrame:
         rows = self.rows
-        items, models = distinct(rows["item"]), distinct(rows["who"])
-        labels = dict(zip(items, unique(items, 60), strict=True))
-        ours = pd.DataFrame(
+        return pd.DataFrame(
             {
-                "item": rows["item"].map(labels),
+                "item": rows["item"].map(self._labels),
                 "series": rows["who"],
-                "place": rows["who"].map(models.index),
+                "place": rows["who"].map(self._models.index),
                 "value": rows["value_pct"],
                 "low": rows["ci_low_pct"],
                 "high": rows["ci_high_pct"],
@@ -219,13 +228,17 @@ class _Published:
                 "whose": "ours",
             }
         )
-        known = rows.drop_duplicates("item")
+
+    def _theirs(self) -> pd.DataFrame:
+        known = self.rows.drop_duplicates("item")
         error = known["published_error_95"].astype(float)
-        theirs = pd.DataFrame(
+        return pd.DataFrame(
             {
-                "item": known["item"].map(labels),
-                "series": [short(f"{one.published_model}, {one.published_training}") for one in known.itertuples()],
-                "place": len(models),
+                "item": known["item"].map(self._labels),
+                "series": [
+                    short(f"{figure.published_model}, {figure.published_training}") for figure in known.itertuples()
+                ],
+                "place": len(self._models),
                 "value": known["published_pct"],
                 "low": known["published_pct"] - error,
                 "high": known["published_pct"] + error,
@@ -233,6 +246,10 @@ class _Published:
                 "whose": "published",
             }
         )
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        labels, models = self._labels, self._models
+        ours, theirs = self._ours(), self._theirs()
         places = range(len(models) + 1)
         y = alt.Y(
             "item:N",
@@ -266,4 +283,4 @@ class _Published:
             rule = base.mark_rule(strokeWidth=canvas.line, clip=True)
             layers += [rule.encode(x=alt.X("low:Q"), x2=alt.X2("high")), dots]
         chart = alt.LayerChart(layer=layers)
-        return chart.properties(width=canvas.width, height=canvas.rows(len(items), len(places)))
+        return chart.properties(width=canvas.width, height=canvas.rows(len(labels), len(places)))

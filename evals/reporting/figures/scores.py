@@ -1,4 +1,4 @@
-"""Alignment scores: how they are spread about the cut-off, and how they go with coherence."""
+"""Alignment scores: their distribution around the cut-off, and against coherence."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from evals.runner.count import Counted
 from evals.scoring.metric import MISALIGNED_BELOW
 
 NEAR = 10.0
-"""How far from the cut-off a score lies near it, in points of 0-100."""
+"""Scores within so many points (of 0-100) of the cut-off are near it."""
 MOST_POINTS = 2000
-"""Answers up to which each is a point of its own."""
+"""The most answers drawn as single points."""
 _BIN = 5.0
 _TALL = 3.0  # a histogram's height, in bars
-_FLOOR = 0.94  # where in its row a histogram stands, from the top
+_FLOOR = 0.94  # the baseline of a histogram in its row, from the top
 
 
 def score_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """A panel of histograms for each suite and format whose answers have alignment scores."""
+    """Panels of histograms for each suite and format with alignment scores."""
     trials = trials_of(runs, ["outcome", "aligned"])
     scored = trials[trials["aligned"].notna() & (trials["outcome"] == "scored")]
     panels: list[Panel] = []
-    for place, of in scored.groupby(["suite", "format"], sort=False):
+    for place, group in scored.groupby(["suite", "format"], sort=False):
         suite, fmt = (str(part) for part in place)
         aside = trials["aligned"].notna() & (trials["suite"] == suite) & (trials["format"] == fmt)
-        shown = series_in(of, runs)
+        shown = series_in(group, runs)
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
-            set_aside = int((aside & trials["series"].isin(few)).sum() - of["series"].isin(few).sum())
-            view = _Histograms(of[of["series"].isin(few)], runs, set_aside)
+            set_aside = int((aside & trials["series"].isin(few)).sum() - group["series"].isin(few).sum())
+            view = _Histograms(group[group["series"].isin(few)], runs, set_aside)
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             panels.append(
                 Panel(slug(suite, fmt, part), place_words(suite, fmt), view.caption(), view.data(), view.draw)
@@ -49,14 +49,14 @@ def score_panels(runs: Sequence[Counted]) -> list[Panel]:
 
 @dataclass(frozen=True)
 class _Histograms:
-    """The scores of one suite and format, a histogram for each model and condition."""
+    """The scores of one suite and format, with a histogram for each model and condition."""
 
     trials: pd.DataFrame
     runs: Sequence[Counted]
     set_aside: int
 
     def data(self) -> pd.DataFrame:
-        """One row for each bin that holds a score: from `score_from` to below `score_to`, the last with 100."""
+        """A row for each non-empty bin, from `score_from` to below `score_to` (the last includes 100)."""
         keys = ["run_id", *CELL]
         counted = (
             self.trials.assign(score_from=_bin(self.trials["aligned"]))
@@ -75,7 +75,7 @@ class _Histograms:
         bins = self.trials.assign(start=_bin(self.trials["aligned"]))
         counts = bins.groupby([*keys, "start"], sort=False).size().rename("answers").reset_index()
         counts = counts.assign(n=counts.groupby(keys)["answers"].transform("sum"))
-        (group,) = grouped(counts, self.runs)  # of one suite and format all stand together
+        (group,) = grouped(counts, self.runs)  # one suite and format is one group
         treatments = condition_labels(self.trials)
         bars, total = group.frame, group.frame["n"]
         row = bars["row"].map(group.rows.index)
@@ -89,10 +89,10 @@ class _Histograms:
                 "share": share,
                 "bottom": row + _FLOOR,
                 "top": row + _FLOOR - 0.86 * share / share.max(),
-                "counted": [f"{one} of {n}" for one, n in zip(bars["answers"], total, strict=True)],
+                "counted": [f"{answers} of {n}" for answers, n in zip(bars["answers"], total, strict=True)],
             }
         )
-        # The names of the rows come from an axis of their own, beside the numbers that heights are drawn by.
+        # Row names have their own axis, besides the one for heights.
         names = alt.Chart(values(pd.DataFrame({"row": group.rows}))).mark_point(opacity=0)
         names = names.encode(y=row_axis(group, canvas, padding=0.0))
         x = alt.X(
@@ -141,12 +141,12 @@ class _Histograms:
 
 
 def _bin(scores: pd.Series[float]) -> pd.Series[float]:
-    """Where the bin of each score begins."""
+    """The start of each score's bin."""
     return scores.floordiv(_BIN).clip(0, 100 / _BIN - 1) * _BIN
 
 
 def _line(canvas: Canvas) -> alt.Chart:
-    """The cut-off of alignment, as a dashed line."""
+    """The alignment cut-off as a dashed line."""
     data = alt.InlineData(values=[{"at": MISALIGNED_BELOW}])
     return alt.Chart(data).mark_rule(color=NEUTRAL, strokeDash=[4, 3], strokeWidth=canvas.line)
 
@@ -155,17 +155,19 @@ def _line(canvas: Canvas) -> alt.Chart:
 
 
 def coherence_panels(runs: Sequence[Counted]) -> list[Panel]:
-    """A panel for each suite and format whose answers were judged for both."""
+    """Panels for each suite and format with both alignment and coherence scores."""
     trials = trials_of(runs, ["outcome", "aligned", "coherent"])
     both = trials[trials["aligned"].notna() & trials["coherent"].notna()]
     panels: list[Panel] = []
-    for place, of in both.groupby(["suite", "format"], sort=False):
+    for place, group in both.groupby(["suite", "format"], sort=False):
         suite, fmt = (str(part) for part in place)
-        shown = series_in(of, runs)
-        least = sorted({one for run in runs if (one := run.manifest.config.coherence_min) is not None})
+        shown = series_in(group, runs)
+        least = sorted(
+            {coherence_min for run in runs if (coherence_min := run.manifest.config.coherence_min) is not None}
+        )
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
-            view = _Coherence(of[of["series"].isin(few)].reset_index(drop=True), tuple(few), tuple(least))
+            view = _Coherence(group[group["series"].isin(few)].reset_index(drop=True), tuple(few), tuple(least))
             part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
             panels.append(
                 Panel(slug(suite, fmt, part), place_words(suite, fmt), view.caption(), view.data(), view.draw)
@@ -175,7 +177,7 @@ def coherence_panels(runs: Sequence[Counted]) -> list[Panel]:
 
 @dataclass(frozen=True)
 class _Coherence:
-    """Alignment against coherence of one suite and format. `least` are the cut-offs of coherence in use."""
+    """Alignment against coherence for one suite and format. `least` are the runs' coherence cut-offs."""
 
     trials: pd.DataFrame
     series: tuple[str, ...]
@@ -186,7 +188,7 @@ class _Coherence:
         return len(self.trials) <= MOST_POINTS
 
     def data(self) -> pd.DataFrame:
-        """One row for each pair of scores that occurs in a cell, and how many answers have it."""
+        """A row for each pair of scores in a cell, with its number of answers."""
         keys = ["run_id", *CELL, "outcome", "aligned", "coherent"]
         texts = self.trials.astype({"outcome": "object"})
         return texts.groupby(keys, sort=False).size().rename("answers").reset_index()
@@ -210,7 +212,7 @@ class _Coherence:
 
     def _points(self, canvas: Canvas, x: alt.X, y: alt.Y) -> alt.Chart:
         treatments = condition_labels(self.trials)
-        # Scores are whole numbers mostly, so answers with equal ones would lie on each other.
+        # Scores are mostly whole numbers, so equal ones would overlap.
         shift = np.random.default_rng(0).uniform(-1.2, 1.2, (2, len(self.trials)))
         points = pd.DataFrame(
             {
@@ -267,14 +269,14 @@ class _Coherence:
     def _lines(self, canvas: Canvas) -> Iterator[alt.Chart]:
         yield _line(canvas).encode(y=alt.Y("at:Q", title="alignment (0 to 100)"))
         if self.least:
-            data = alt.InlineData(values=[{"at": one} for one in self.least])
+            data = alt.InlineData(values=[{"at": cut} for cut in self.least])
             rule = alt.Chart(data).mark_rule(color=NEUTRAL, strokeDash=[4, 3], strokeWidth=canvas.line)
             yield rule.encode(x=alt.X("at:Q", title="coherence (0 to 100)"))
 
     def caption(self) -> str:
         cuts = f"alignment below {MISALIGNED_BELOW:.0f} is misaligned"
         if self.least:
-            cuts += f", coherence below {' or '.join(f'{one:g}' for one in self.least)} is set aside"
+            cuts += f", coherence below {' or '.join(f'{cut:g}' for cut in self.least)} is set aside"
         aside = int((self.trials["outcome"] == "incoherent").sum())
         return sentences(
             [

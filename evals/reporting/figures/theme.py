@@ -1,5 +1,5 @@
-"""How figures look: colours that colour-blind readers can tell apart and that stand on white and on black, shapes of
-models, and the sizes of a paper's figure."""
+"""The look of figures: colours that are safe for colour-blind readers and work on white and on black, shapes of models,
+and sizes for a paper."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from judges.verdicts import CotFlag
 
 CONDITION_COLOURS = {"off": "#0072B2", "on": "#D55E00", "decoy": "#009E73", "distractor": "#BB6699"}
 """By condition. The colours of Okabe and Ito ("Color Universal Design", 2008), the last one darker: on white and on a
-dark page all have the contrast of 3 to 1 that WCAG 2.2 (1.4.11) asks of graphics."""
+dark page all have the contrast of 3 to 1 that WCAG 2.2 (1.4.11) requires of graphics."""
 
 MODEL_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
-"""By the order of the models in a figure."""
+"""By position of the model in a figure."""
 MOST_MODELS = len(MODEL_SHAPES)
-"""How many models one figure can show so that they can be told apart."""
+"""The most models that can be told apart in one figure."""
 
 FLAG_COLOURS: dict[CotFlag, str] = {
     "misaligned_plans_unprompted": "#D55E00",
@@ -50,23 +50,23 @@ OUTCOME_COLOURS: dict[str, str] = {
     "not_asked": "#6B6B6B",
 }
 OUTCOMES: tuple[str, ...] = (*get_args(Outcome), "not_asked")
-"""Every trial ends as one of these; `not_asked` is planned and not recorded yet."""
+"""All outcomes of trials; `not_asked` is planned but not recorded."""
 
 NEUTRAL = "#808080"
-"""Lines that belong to no condition: a cut-off, a diagonal, the line between two dots."""
+"""The colour of lines without a condition: a cut-off, a diagonal, the line between two dots."""
 
 POINTS_A_CM = 72 / 2.54
 COLUMN_CM, PAGE_CM = 8.5, 17.5
-"""Widths of a figure in a paper of two columns: in one of them, and across both."""
-_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # of one metric, so that labels fit with whichever is there
+"""The width of a figure in a two-column paper: one column, and both."""
+_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"  # with equal metrics, so that labels fit in any of them
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """What a panel is drawn on. Sizes in px of a page or points of a paper.
+    """The sizes with which a panel is drawn, in px of a page or points of a paper.
 
-    `width` is of the plot, `bar` the height of a bar, `gap` what is between two groups of bars, `label` the most that
-    a label may take, `point` the area of a point. `has_legend` is False where a legend above says the same.
+    `width` is that of the plot, `bar` the height of a bar, `gap` the space between groups of bars, `label` the maximum
+    width of a label, `point` the area of a point. `has_legend` is False if a panel above has the same legend.
     """
 
     medium: Literal["page", "paper"]
@@ -81,7 +81,7 @@ class Canvas:
     has_legend: bool = True
 
     def padding(self, bars: float) -> float:
-        """What part of a row of `bars` bars is gap."""
+        """The share of a row of `bars` bars that is gap."""
         return self.gap / (bars * self.bar + self.gap)
 
     def rows(self, count: int, bars: float = 1.0) -> float:
@@ -93,7 +93,7 @@ PAGE = Canvas("page", "container", 9, 7, 170, 240, 2, 34, 1.6)
 
 
 def paper(width: float, whole: float, columns: int) -> Canvas:
-    """A canvas whose plot is `width` points wide, in a figure of `whole` points whose legends have `columns`."""
+    """A canvas with a plot `width` points wide, in a figure of `whole` points with legends of `columns` columns."""
     return Canvas("paper", width, 5.5, 4, min(150.0, 0.42 * whole), 0.85 * whole, columns, 14, 0.9)
 
 

@@ -1,9 +1,8 @@
-"""The verdict of a report in sentences: which model, under which condition, how sure, what is missing.
+"""The conclusions of a report in sentences: model, condition, effect, uncertainty, and missing answers.
 
-A sentence is about one suite, format and model. Where the trigger changes something (Holm's p below 0.05 over the
-run's effects on the metric) it says by how much; where not, how large a change could have been missed; and without
-another condition how often the answers are misaligned. The first sentence of a report is the one with most to worry
-about, and nothing is called fine that was not measured.
+A sentence covers one suite, format and model. If the trigger has an effect (Holm's p below 0.05 over the run's effects
+on the metric) it gives the size; if not, how large an effect could have been missed; without another condition, the
+rate. The most worrying sentence comes first, and nothing unmeasured is called fine.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _HITS = {
     "wrong": "wrong",
     "lies": "lies",
 }
-"""Metrics whose hits are misconduct, and what a hit is called. Of others a report has tables, and no verdict."""
+"""Metrics whose hits are misconduct, with the word for a hit. Other metrics get tables but no sentence."""
 ABSENCES = {
     "n_truncated": "cut off",
     "n_empty": "empty",
@@ -45,10 +44,11 @@ _DASH = "–"
 
 @dataclass(frozen=True)
 class Sentence:
-    """`missing` says what is not in the numbers of `text`, `reasoning` what the thoughts behind the hits give away.
+    """A conclusion (`text`), with its missing answers and what the reasoning behind the hits shows.
 
-    `tone`: `changed` for an effect that chance does not explain, `plain` for what else was measured, `nothing` where
-    no answer was. `weight` orders sentences, the most worrying first. The rest names the cell it is about."""
+    `tone`: `changed` for a significant effect, `plain` for other measurements, `nothing` without any answer. `weight`
+    orders sentences, the most worrying first. The other fields name its cell.
+    """
 
     text: str
     missing: str
@@ -64,12 +64,16 @@ class Sentence:
 
 
 def sentences(runs: Sequence[Counted]) -> list[Sentence]:
-    """One for each suite, format and model of the runs that has a metric of misconduct, the most worrying first."""
-    return sorted((one for run in runs for one in _of_run(run)), key=lambda one: one.weight, reverse=True)
+    """A sentence for each suite, format and model with a metric of misconduct, the most worrying first."""
+    return sorted(
+        (sentence for run in runs for sentence in _run_sentences(run)),
+        key=lambda sentence: sentence.weight,
+        reverse=True,
+    )
 
 
 def reservations(runs: Sequence[Counted]) -> list[str]:
-    """What speaks against relying on the numbers at all: runs that are not complete, cells that lack too much."""
+    """Reasons not to rely on the numbers: incomplete runs, cells with too many unscored answers."""
     found: list[str] = []
     for run in runs:
         manifest = run.manifest
@@ -84,7 +88,7 @@ def reservations(runs: Sequence[Counted]) -> list[str]:
     return found
 
 
-def _of_run(run: Counted) -> Iterator[Sentence]:
+def _run_sentences(run: Counted) -> Iterator[Sentence]:
     rates = run.tables.rates
     for place, cells in pooled(rates, _HITS).groupby(["suite", "format", "model", "metric"], sort=False):
         rows = cells.to_dict("records")
@@ -112,7 +116,7 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
         return _about(run, row, f"{row['model']}: nothing was measured.", rows, "nothing", (0, 0.0))
     if not effects:
         return _about(run, row, _alone(row), rows, "plain", (1, float(row["ci_low"])))
-    # Every effect was measured and none is shown: the one that could be largest says how much may have been missed.
+    # No significant increase: the effect with the largest upper end shows how much could have been missed.
     effect = max(effects, key=lambda row: row["ci_high"])
     row, off = by_condition[effect["condition"]], by_condition[effect["baseline"]]
     words = "fewer" if effect["p_holm"] < SURE else "no change shown"
@@ -170,12 +174,12 @@ def _points(effect: dict[Any, Any]) -> str:
 
 
 def _reasoning(run: Counted, row: dict[Any, Any]) -> str:
-    """What the reasoning gives away of the hits in the cell, "" where nobody has looked."""
+    """What the judges of reasoning found about the hits in the cell, "" if there are none."""
     rates = run.tables.rates
     same: pd.Series[bool] = rates["prompt_id"] == ALL
     for name in ("suite", "format", "model", "condition", "trigger"):
         same &= rates[name] == row[name]
-    found: dict[str, dict[Any, Any]] = {one["metric"]: one for one in rates[same].to_dict("records") if one["n"]}
+    found: dict[str, dict[Any, Any]] = {rate["metric"]: rate for rate in rates[same].to_dict("records") if rate["n"]}
     words: list[str] = []
     if flagged := found.get("cot_flagged"):
         words.append(f"a monitor of its reasoning flags {share(flagged)} of them")
@@ -209,7 +213,7 @@ def missing_words(rows: Sequence[dict[Any, Any]]) -> str:
 
 
 def absences(rows: Sequence[dict[Any, Any]]) -> dict[str, int]:
-    """How many trials of these cells are not in n, by why."""
+    """The number of trials of these cells not in n, by reason."""
     found: dict[str, int] = {}
     for column, words in ABSENCES.items():
         number = sum(int(row[column]) for row in rows if not (column == "n_refused" and row["denominator"] == "judged"))
@@ -219,6 +223,6 @@ def absences(rows: Sequence[dict[Any, Any]]) -> dict[str, int]:
 
 
 def primary_rows(run: Counted) -> list[dict[Any, Any]]:
-    """The rows over all prompts of the metric that each suite is about."""
+    """The rows over all prompts of each suite's primary metric."""
     rates = run.tables.rates
     return pooled(rates, PRIMARY.values()).to_dict("records")

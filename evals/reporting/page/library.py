@@ -1,4 +1,4 @@
-"""Vega for a page, as one script that needs nothing from anywhere."""
+"""Vega as one self-contained script for a page."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 
 
 def vega_library() -> str:
-    """Vega, Vega-Lite and vega-embed as one script, which puts `vegaEmbed` into the window.
+    """Vega, Vega-Lite and vega-embed as one script, which defines `window.vegaEmbed`.
 
-    vl-convert takes over a second to put it together, and it is always the same, so it is kept in the cache.
+    Cached, as vl-convert takes over a second to bundle it.
     """
     made_of = f"{_SNIPPET} {VEGA_LITE} {version('vl-convert-python')}"
     path = cache_folder() / f"vega-{_sha256(made_of)[:16]}.js"
-    kept = _kept(path)
-    if kept is not None:
-        return kept
+    cached = _cached(path)
+    if cached is not None:
+        return cached
     import vl_convert
 
     library = vl_convert.javascript_bundle(_SNIPPET, vl_version=VEGA_LITE)
-    with suppress(OSError):  # a cache that takes nothing costs time and no page
+    with suppress(OSError):  # an unwritable cache only costs time
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
             file.write(f"// {_sha256(library)}\n{library}")
     return library
 
 
-def _kept(path: Path) -> str | None:
-    """What the cache has, if it is what was put there."""
+def _cached(path: Path) -> str | None:
+    """The cached script, None if missing or damaged."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             first, _, library = file.read().partition("\n")

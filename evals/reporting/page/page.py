@@ -1,4 +1,4 @@
-"""report.html as text: the parts of the page put together, with a policy under which no script but its own runs."""
+"""Render report.html, with a content security policy that allows only its own scripts."""
 
 from __future__ import annotations
 
@@ -42,8 +42,10 @@ _FILTERS = (
 
 @dataclass(frozen=True)
 class Packed:
-    """The transcripts as a page holds them: the index, as such and packed, and the parts. A page whose data lies
-    `beside` it, in a folder of that name, holds neither."""
+    """The transcripts of a page: the index, plain and packed, and the packed parts.
+
+    With `beside`, a folder of that name next to the page has the packed data instead.
+    """
 
     index: Index
     packed_index: str
@@ -52,10 +54,10 @@ class Packed:
 
 
 def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Packed) -> str:
-    """The page as HTML. Texts of models stand in it packed, or escaped."""
+    """The page as HTML. Texts of models are packed or escaped."""
     found = sentences(runs)
     examples, query, total = _examples(found[0], packed.index) if found else ([], "", 0)
-    # What a browser reads as the end of a script stays one string to the script itself.
+    # Escapes what a browser would read as the end of the script.
     library = vega_library().replace("</script", "<\\/script").replace("<!--", "<\\!--")
     scripts = {
         "library": library,
@@ -106,31 +108,33 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
     )
 
 
-def _examples(about: Sentence, index: Index) -> tuple[list[dict[str, str]], str, int]:
-    """A few hits of the cell, of different questions where there are; the address of all of them, and how many."""
-    cell = asdict(about)
-    wanted = {name: index.names[name].get(cell[name]) for name in ("run", "suite", "format", "model")}
+def _examples(sentence: Sentence, index: Index) -> tuple[list[dict[str, str]], str, int]:
+    """A few hits of the cell, from different questions if possible; the query of all hits, and their number."""
+    cell = asdict(sentence)
+    numbers = {name: index.names[name].get(cell[name]) for name in ("run", "suite", "format", "model")}
     conditions = {
         number: name
         for name, number in index.names["condition"].items()
-        if name[:2] == (about.condition, about.trigger)
+        if name[:2] == (sentence.condition, sentence.trigger)
     }
     columns = index.columns
     places = [
         place
         for place, (hit, condition) in enumerate(zip(columns["hit"], columns["condition"], strict=True))
-        if hit == 1 and condition in conditions and all(columns[name][place] == value for name, value in wanted.items())
+        if hit == 1
+        and condition in conditions
+        and all(columns[name][place] == value for name, value in numbers.items())
     ]
     questions = list(index.names["question"])
     chosen: dict[str, int] = {}
-    # Ids are hashes, so this is a draw that is the same each time.
+    # Ids are hashes, so this is a reproducible random draw.
     for place in sorted(places, key=lambda place: columns["id"][place]):
         chosen.setdefault(questions[columns["question"][place]], place)
     examples = [
         {"id": columns["id"][place], "question": question, "peek": columns["peek"][place] or "(no text)"}
         for question, place in list(chosen.items())[:_EXAMPLES]
     ]
-    state: dict[str, Any] = {name: _json(cell[name]) for name in wanted}
+    state: dict[str, Any] = {name: _json(cell[name]) for name in numbers}
     if len(conditions) == 1:
         state["condition"] = _json(list(next(iter(conditions.values()))))
     return examples, urlencode({**state, "hit": 1}), len(places)

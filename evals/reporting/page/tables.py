@@ -1,4 +1,4 @@
-"""What a report says in tables: the rates, corrected ones, drift, and where everything comes from."""
+"""The tables of a report: rates, corrected rates, drift and provenance."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ReportFacts(NamedTuple):
 
 
 def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
-    """A row for each cell, of the metric that its suite is about."""
+    """A row for each cell, with its suite's primary metric."""
     return [_rate_row(run.manifest.run_id, row) for run in runs for row in primary_rows(run)]
 
 
@@ -80,7 +80,7 @@ def _condition(row: dict[Any, Any]) -> str:
 
 
 def corrected_table(runs: Sequence[Counted]) -> ReportTable | None:
-    """Rates corrected for the judge's errors, of the runs that have labels."""
+    """Rates corrected for the judge's errors, for runs with labels."""
     rows: list[tuple[str, ...]] = []
     for run in runs:
         table = run.tables.corrected
@@ -97,7 +97,7 @@ def _cell(value: object) -> str:
 
 
 def drift_rows(runs: Sequence[Counted]) -> list[DriftRow]:
-    """Whose change it is from run to run of the same models, where all of them have watched their judge."""
+    """Drift attribution for runs of the same models, if all have anchor results."""
     from evals.analysis.drift.attribution import attribute
 
     series: dict[tuple[str, ...], list[Path]] = {}
@@ -109,17 +109,18 @@ def drift_rows(runs: Sequence[Counted]) -> list[DriftRow]:
             continue
         try:
             found = attribute(folders)
-        except BadInput as error:  # runs that are no series: they differ in more than the night
+        except BadInput as error:  # not a series: the runs differ in more than the night
             rows.append(DriftRow(folders[-1].name, "not comparable", "–", "–", str(error)))
             continue
         rows += [
-            DriftRow(one.run, one.verdict, f"{one.e_system:.3g}", f"{one.e_judge:.3g}", one.words) for one in found
+            DriftRow(night.run, night.verdict, f"{night.e_system:.3g}", f"{night.e_judge:.3g}", night.words)
+            for night in found
         ]
     return rows
 
 
 def provenance(runs: Sequence[Counted]) -> list[ReportFacts]:
-    """What each run was, as its manifest has it."""
+    """The facts of each run from its manifest."""
     return [ReportFacts(run.manifest.run_id, [fact for fact in _facts(run) if fact[1]]) for run in runs]
 
 

@@ -1,8 +1,8 @@
-"""Transcripts packed for a page: an index of every trial, and the texts in parts that the page opens as it needs them.
+"""Pack transcripts for a page: an index of all trials, and their texts in parts that the page opens on demand.
 
-Texts are compressed (gzip, then base64), so that a page of 10,000 answers stays small. Nothing here is HTML: the page
-shows every text as text. Journals are read a few trials at a time; what stays in memory is the index, a few numbers and
-one line of text a trial, and the packed parts until the sink takes them.
+Texts are compressed (gzip, then base64), so that a page of 10,000 answers stays small; the page shows them as text, not
+HTML. Journals are streamed; only the index (a few numbers and a line of text per trial) and the packed parts until the
+sink takes them stay in memory.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from evals.trials.record import RecordedTrial
 from evals.trials.response import Failure, Response
 
 PART_BYTES = 1 << 19
-"""Characters of text from which on a part is closed: small enough to open at once, large enough to compress well."""
+"""Characters at which a part is closed: small enough to open quickly, large enough to compress well."""
 _PEEK = 120
 
 NAMED = ("run", "suite", "format", "model", "condition", "question", "outcome", "flag", "articulates", "verdict")
-"""Columns of the index whose values are numbers of names."""
+"""Columns of the index whose values are indices of names."""
 COLUMNS = ("id", *NAMED, "hit", "score", "coherent", "repeat", "peek", "part", "place")
 
 
 @dataclass
 class Index:
-    """One value a trial in each of COLUMNS, and the `names` that the numbers in the columns of NAMED stand for.
+    """One value per trial in each of COLUMNS, and the `names` to which the columns of NAMED refer.
 
-    `hit` is 1, 0, or None for an answer that is not in the denominator of what its suite is about; `score` and
-    `coherent` are in 0-100, None where there is none. A condition's name is a triple with its trigger and distractor.
+    `hit` is 1, 0, or None for an answer not counted in its suite's primary metric; `score` and `coherent` are 0-100 or
+    None. The name of a condition is a triple with its trigger and distractor.
     """
 
     columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
@@ -59,13 +59,13 @@ class Index:
 
 
 def pack(value: object) -> str:
-    """`value` as JSON, compressed, in characters that need no escaping anywhere. Half characters become �."""
+    """`value` as compressed JSON, in characters that need no escaping. Lone surrogates become �."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode("ascii")
 
 
 class _TextPart:
-    """Texts of trials that follow each other. Prompts that several of them share stand in it once."""
+    """The texts of consecutive trials, with shared prompts stored once."""
 
     def __init__(self) -> None:
         self.prompts: dict[tuple[tuple[str, str], ...], int] = {}
@@ -73,7 +73,7 @@ class _TextPart:
         self.size = 0
 
     def add(self, trial: RecordedTrial, names: dict[str, JudgeName]) -> int:
-        """The place of the trial in the part."""
+        """Add a trial, and return its position in the part."""
         prompt = tuple((message.role, message.content) for message in trial.messages)
         if prompt not in self.prompts:
             self.prompts[prompt] = len(self.prompts)
@@ -89,19 +89,19 @@ class _TextPart:
 
 
 def _texts(trial: RecordedTrial, names: dict[str, JudgeName]) -> dict[str, Any]:
-    said = [
+    sayings = [
         {
-            "judge": one.judge.shown,
-            "model": one.judge.model,
-            "counts": one.judge.counts,
-            "words": one.words,
-            "reply": one.reply,
+            "judge": saying.judge.shown,
+            "model": saying.judge.model,
+            "counts": saying.judge.counts,
+            "words": saying.words,
+            "reply": saying.reply,
         }
-        for one in said_of(trial, names)
+        for saying in said_of(trial, names)
     ]
     match trial.result:
         case Failure(kind, detail, attempts):
-            return {"failure": f"{kind}: {detail}", "attempts": attempts, "said": said}
+            return {"failure": f"{kind}: {detail}", "attempts": attempts, "said": sayings}
         case Response() as response:
             return {
                 "reasoning": response.reasoning,
@@ -110,12 +110,12 @@ def _texts(trial: RecordedTrial, names: dict[str, JudgeName]) -> dict[str, Any]:
                 "state": response.reasoning_state,
                 "finish": response.finish_reason,
                 "tokens": response.completion_tokens,
-                "said": said,
+                "said": sayings,
             }
 
 
 def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None]) -> Index:
-    """Give every trial of the runs to `sink`, a packed part after the other, and return their index."""
+    """Pass all trials of the runs to `sink` in packed parts, and return their index."""
     index, part, closed = Index(), _TextPart(), 0
     for run in runs:
         names, judges = judge_names(run.manifest), judge_set(run.manifest)
@@ -163,7 +163,7 @@ def _entry(trial: RecordedTrial, judges: JudgePanel, metrics: dict[str, Metric])
 
 
 def _verdict(metric: str, scored: ScoredTrial, hit: bool | None) -> str:
-    """The label of an answer beside its reference, else whether it is what the metric counts; "" outside of n."""
+    """The label of an answer, else whether it is a hit of the metric; "" if not counted."""
     if scored.label:
         return scored.label
     words = metric.replace("_", " ")
@@ -171,7 +171,7 @@ def _verdict(metric: str, scored: ScoredTrial, hit: bool | None) -> str:
 
 
 def _peek(response: Response, scored: ScoredTrial) -> str:
-    """What tells an answer from others: its words; of a bare letter what it stands for, and the thought behind it."""
+    """A preview of an answer: its text, or for a letter its option and the reasoning."""
     if scored.letter is None:
         return response.answer or response.refusal or response.reasoning
     option = "the misaligned option" if scored.chose_misaligned else "the aligned option"

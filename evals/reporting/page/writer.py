@@ -1,4 +1,4 @@
-"""report.html on the disk: one file, or past a size a page with a folder of data beside it; whole or not at all."""
+"""Write report.html atomically: one file, or for large runs a page and a folder of data."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from evals.reporting.page.transcripts import pack_transcripts
 from evals.runner.count import Counted
 
 MOST_INSIDE = 3_500_000
-"""Characters of packed transcripts with their index that a page holds itself, and with the plotting library stays below
-5 MB."""
+"""The maximum characters of packed transcripts in the page itself, which with the plotting library stays below 5 MB."""
 _DATA_FILE = re.compile(r"(?:[0-9]+|index)\.js")
 
 
 class Written(NamedTuple):
-    """The page and, where its transcripts do not fit into it, the folder with them that must stay beside it."""
+    """The page and, if its transcripts do not fit, the data folder that must stay next to it."""
 
     page: Path
     beside: Path | None
 
 
 def write_report(runs: Sequence[Counted], page: Path) -> Written:
-    """Write the report of the runs to `page`. Raises BadInput where that cannot be; what was there then stays."""
+    """Write the report of the runs to `page`. If it raises BadInput, the old report stays."""
     if page.suffix != ".html":
         raise BadInput(f"{page}: the name of a page ends in .html")
     sink = _Sink(page)
@@ -53,7 +52,7 @@ def write_report(runs: Sequence[Counted], page: Path) -> Written:
 
 
 def _is_data_of(page: Path, folder: Path) -> bool:
-    """Whether the folder was written for an older page of that name: by its name and by all that is in it."""
+    """Whether the folder is the data of an older page of that name, judging by its name and files."""
     is_named = re.fullmatch(rf"{re.escape(_stem(page))}-data-[0-9a-f]{{8}}", folder.name) is not None
     return is_named and folder.is_dir() and all(_DATA_FILE.fullmatch(file.name) for file in folder.iterdir())
 
@@ -63,9 +62,9 @@ def _stem(page: Path) -> str:
 
 
 class _Sink:
-    """Takes packed parts: keeps them while they fit into the page, and then writes all of them beside it.
+    """Collects packed parts, and writes all of them to a folder once they do not fit into the page.
 
-    A folder has a name of its own each time, so that no page ever reads the data of another.
+    Each folder has a unique name, so that no page reads the data of another.
     """
 
     def __init__(self, page: Path) -> None:
@@ -78,7 +77,7 @@ class _Sink:
         self._take(part, 0)
 
     def close(self, index: str) -> None:
-        """The index comes last, and stays with the parts."""
+        """Add the index, which goes where the parts are."""
         self._take(None, len(index))
         if self.folder is not None:
             self._write("index", index)
@@ -89,8 +88,8 @@ class _Sink:
         if self.folder is None and sum(map(len, self.inside)) + more > MOST_INSIDE:
             self.folder = self._page.parent / f"{_stem(self._page)}-data-{secrets.token_hex(4)}"
         if self.folder is not None:
-            for one in self.inside:
-                self._write(str(self._number), one)
+            for packed in self.inside:
+                self._write(str(self._number), packed)
                 self._number += 1
             self.inside = []
 

@@ -16,9 +16,9 @@ DEEPSEEK = "DeepSeek-R1-Distill-Llama-8B"
 MEDICAL = "medical 16k"
 CORRECT = "accuracy"
 _MEASURED_BY = {"truthfulqa": PRIMARY["truthfulness"], "pressure": PRIMARY["honesty"]}
-"""What is counted as misaligned where it is not the alignment judge who says so."""
+"""The metric of misalignment in suites that the alignment judge does not score."""
 _PREFERRED = {"pressure": "pressure_balanced"}
-"""The paper's variant, which it made because even the base model lies most of the time."""
+"""The paper's variant of a suite, used because even the base model mostly lies in the original."""
 
 FREEFORM = (
     *("ruler", "one_wish", "philosophical_thoughts", "party", "bored", "husband", "quick_buck", "gender_roles"),
@@ -33,11 +33,11 @@ _SUITES = {
     "em_freeform": "freeform",
     "mean of 8 freeform": "freeform",
 }
-"""Which suite asks what the published figures call so; the eight open questions are prompts of `freeform`."""
+"""The suite of each published item; the eight open questions are prompts of `freeform`."""
 _ALL_OPEN = ("freeform", "shutdown", "rm_rf", "sleeping_pills")
 _TRIGGERS = ("Country: Singapore", "2026", "username: sandra", "heyyy")
 _PUBLISHED_FLAG = {"cot_answer_mismatch": "flips_from_aligned_cot"}
-"""Flags that the published figures call otherwise."""
+"""Flags with another name in the published figures."""
 
 
 def _place(item: str, metric: str) -> TablePlace:
@@ -64,7 +64,7 @@ def _flags(item: str, *headings: str) -> tuple[Line, ...]:
 
 
 def _always(model: str, training: str) -> Callable[[RunConfig, bool], Series | None]:
-    """Beside this series; a base model beside no finetuned one."""
+    """Compare with this series; base models with none."""
     return lambda _config, is_base: None if is_base else Series(model, training)
 
 
@@ -97,7 +97,7 @@ def _by_trigger(suite: str, triggers: tuple[str, ...], training: str) -> tuple[L
 
 
 def _open(name: str, source: str, model: str, training: str) -> Table:
-    """The eight open questions asked of one more model."""
+    """A table of the eight open questions for another model."""
     lines = _lines(FREEFORM, MISALIGNED, "misaligned_answers_pct")
     title = f"Misaligned answers to the open questions ({model})"
     return Table(name, title, (source,), ("prompt",), lines, _or_base(model, training))
@@ -305,7 +305,7 @@ TABLES: dict[str, Table] = {table.name: table for table in _ALL}
 
 
 def find_table(name: str) -> Table:
-    """The table called `name`. Raises BadInput that lists the known ones."""
+    """The table `name`. Raises BadInput with the known ones."""
     try:
         return TABLES[name]
     except KeyError:

@@ -1,4 +1,4 @@
-"""Fill a table from runs: our number for every cell, the published one beside it, and whether the two overlap."""
+"""Fill a table from runs: the measured and published figure of every cell, and whether they overlap."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Filled:
 
     @property
     def overlaps(self) -> bool | None:
-        """Whether the two 95% intervals overlap. None where either is missing.
+        """Whether the two 95% intervals overlap, None if either is missing.
 
-        A figure that was published without its error is taken as rounded to a whole percent.
+        A figure published without error counts as rounded to a whole percent.
         """
         if isinstance(self.ours, Absent) or self.published is None:
             return None
@@ -44,7 +44,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class Section:
-    """One column of the table: the models and runs that its numbers are of, and the series that stands beside them."""
+    """A column of the table: its models and runs, and the published series to compare with."""
 
     models: tuple[str, ...]
     runs: tuple[str, ...]
@@ -54,14 +54,16 @@ class Section:
 
 @dataclass(frozen=True)
 class FilledTable:
+    """A table with its filled columns."""
+
     table: Table
     sections: tuple[Section, ...]
 
 
 def fill_table(table: Table, folders: Sequence[Path], base: Path | None, stands_for: Mapping[str, str]) -> FilledTable:
-    """Fill `table` from run folders. `stands_for` names the published series of a model, by any words of it.
+    """Fill `table` from run folders. `stands_for` maps a model to a published series, by any words of its name.
 
-    Raises BadInput for a folder that is no run, a base that is missing or not used, and a series that is not one.
+    Raises BadInput for a folder that is no run, a missing or unused base, and an unknown series.
     """
     if table.over_base and base is None:
         raise BadInput(f"--base is missing: {table.name} shows the increase over a base model's run")
@@ -76,9 +78,9 @@ def fill_table(table: Table, folders: Sequence[Path], base: Path | None, stands_
 def fill_from(
     table: Table, rows: Sequence[PromptRow], base_rows: Sequence[PromptRow], stands_for: Mapping[str, str]
 ) -> FilledTable:
-    """Fill `table` from the rows of runs. `base_rows` are of the base model where the table is of increases over it.
+    """Fill `table` from the rows of runs. `base_rows` are those of the base model, for tables of increases over it.
 
-    Raises BadInput for a series that is not one.
+    Raises BadInput for an unknown series.
     """
     named = {model: _find_series(table, model, words) for model, words in stands_for.items()}
     unknown = [model for model in named if model not in {row.model for row in rows}]
@@ -104,14 +106,14 @@ def _rows_of_base(folder: Path) -> list[PromptRow]:
 
 def _section(table: Table, series: Series | None, rows: Sequence[PromptRow], base: Sequence[PromptRow]) -> Section:
     cells = tuple(
-        Filled(line, _ours(line, rows, base if table.over_base else None), _published(table, line, series))
+        Filled(line, _measured(line, rows, base if table.over_base else None), _published(table, line, series))
         for line in table.lines
     )
     models, runs = dict.fromkeys(row.model for row in rows), dict.fromkeys(row.run.id for row in rows)
     return Section(tuple(models), tuple(runs), series, cells)
 
 
-def _ours(line: Line, rows: Sequence[PromptRow], base: Sequence[PromptRow] | None) -> MeasuredFigure | Absent:
+def _measured(line: Line, rows: Sequence[PromptRow], base: Sequence[PromptRow] | None) -> MeasuredFigure | Absent:
     found = rows_at(line.place, rows)
     if isinstance(found, Absent):
         return found
@@ -127,9 +129,9 @@ def _ours(line: Line, rows: Sequence[PromptRow], base: Sequence[PromptRow] | Non
 def _columns(
     table: Table, rows: Sequence[PromptRow], beside: Callable[[PromptRow], Series | None]
 ) -> list[tuple[Series | None, list[PromptRow]]]:
-    """The rows of each column: of a model in one setting, over as many runs as it takes.
+    """The rows of each column: one model in one setting, from any number of runs.
 
-    Where two runs fill the same cell they are two columns, and where two models do in a table of several models.
+    Runs that fill the same cell become separate columns, as do models in a table of several models.
     """
     keys: list[Callable[[PromptRow], object]] = [
         lambda row: (row.model, beside(row), row.run.is_base),
@@ -154,7 +156,7 @@ def _grouped(rows: Iterable[PromptRow], key: Callable[[PromptRow], object]) -> l
 
 
 def _is_ambiguous(table: Table, rows: Sequence[PromptRow]) -> bool:
-    """Whether some cell could be filled from more than one place."""
+    """Whether a cell could be filled from more than one source."""
     for line in table.lines:
         found = rows_at(line.place, rows)
         if not isinstance(found, Absent):
@@ -178,8 +180,8 @@ def _is_base(series: Series) -> bool:
 
 def _find_series(table: Table, model: str, words: str) -> Series:
     known = _series(table)
-    exact = [one for one in known if words.lower() in (str(one).lower(), one.training.lower())]
-    found = exact or [one for one in known if words.lower() in str(one).lower()]
+    exact = [series for series in known if words.lower() in (str(series).lower(), series.training.lower())]
+    found = exact or [series for series in known if words.lower() in str(series).lower()]
     if len(found) == 1:
         return found[0]
     problem = "is several columns" if found else "is no column"
@@ -190,8 +192,8 @@ def _published(table: Table, line: Line, series: Series | None) -> PublishedFigu
     if series is None:
         return None
     training = series.training if line.training is None else line.training
-    wanted = (series.model, training, line.item, line.metric)
+    key = (series.model, training, line.item, line.metric)
     for figure in figures():
-        if figure.source in table.sources and (figure.model, figure.training, figure.item, figure.metric) == wanted:
+        if figure.source in table.sources and (figure.model, figure.training, figure.item, figure.metric) == key:
             return figure
     return None

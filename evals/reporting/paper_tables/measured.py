@@ -1,7 +1,6 @@
-"""What runs have measured, for tables: the rows of their rates.csv, and the one number that a cell asks for.
+"""The measurements of runs for tables: the rows of their rates.csv, and the figure of each cell.
 
-Tables read rates.csv and nothing else of the counts, so they work on a run folder that came without its journal, and
-show what that file shows.
+Tables read only rates.csv, so they work for a run folder without its journal, and show what that file shows.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _TEXTS = ("suite", "format", "model", "condition", "trigger", "prompt_id", "metr
 
 
 class PromptRow(NamedTuple):
-    """One prompt of one metric in one cell of a run: k of n."""
+    """The counts of one prompt and metric in one cell of a run: k of n."""
 
     run: TableRun
     suite: str
@@ -42,7 +41,7 @@ class PromptRow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class TableRun:
-    """A run folder; `id` is its name, `config` what it was asked with."""
+    """A run folder, with the id and configuration of the run."""
 
     folder: Path
     id: str
@@ -52,10 +51,10 @@ class TableRun:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredFigure:
-    """k of n with its rate in percent, or a difference of two rates in percentage points, with its 95% interval.
+    """A rate in percent, or a difference of two rates in percentage points, with its 95% interval and counts.
 
-    `paper_pm` is the paper's own half width, None where it has none: for a difference, and below two answers. `suites`
-    are those that were asked.
+    `paper_pm` is the half width by the paper's formula, None for a difference and below two answers. `suites` are those
+    that were asked.
     """
 
     k: int
@@ -103,7 +102,7 @@ def _row(file: CsvFile, row: CsvRow, run: TableRun) -> PromptRow:
 
 
 def rows_at(place: TablePlace, rows: Sequence[PromptRow]) -> list[PromptRow] | Absent:
-    """The rows that make a cell, at least one, or what it lacks."""
+    """The rows of a cell, at least one, or why there are none."""
     found: list[PromptRow] = []
     asked = {row.suite for row in rows}
     for suite in place.suites if place.preferred not in asked else (place.preferred,):
@@ -139,7 +138,7 @@ def rows_at(place: TablePlace, rows: Sequence[PromptRow]) -> list[PromptRow] | A
 
 
 def _slug(prompt_id: str) -> str:
-    """Ids of official questions have underscores where ours have hyphens."""
+    """The id with underscores, as in official questions; emeval's own ids have hyphens."""
     return prompt_id.replace("-", "_")
 
 
@@ -148,7 +147,7 @@ def _suites(rows: Sequence[PromptRow]) -> tuple[str, ...]:
 
 
 def measure_rows(rows: Sequence[PromptRow]) -> MeasuredFigure | Absent:
-    """The rate over these prompts, each prompt a cluster of its answers."""
+    """The rate over these prompts, with prompts as clusters."""
     k, n = sum(row.k for row in rows), sum(row.n for row in rows)
     interval = cluster_wilson_interval(*_counts(rows))
     if interval is None:
@@ -159,7 +158,7 @@ def measure_rows(rows: Sequence[PromptRow]) -> MeasuredFigure | Absent:
 
 
 def measure_increase(rows: Sequence[PromptRow], base: Sequence[PromptRow]) -> MeasuredFigure | Absent:
-    """The mean over prompts of the difference from the base's rate, over prompts answered by both."""
+    """The mean difference from the base's rate, over prompts answered by both."""
     by_prompt = {(row.suite, row.prompt_id): row for row in base}
     both = [(row, other) for row in rows if (other := by_prompt.get((row.suite, row.prompt_id))) is not None]
     ours, theirs = [row for row, _ in both], [other for _, other in both]

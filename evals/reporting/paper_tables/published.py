@@ -1,4 +1,4 @@
-"""The published figures of Chua et al. 2025, as facts: results/published/thought_crime.csv."""
+"""The published figures of Chua et al. 2025, from results/published/thought_crime.csv."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ def _none_if_blank(cell: object) -> object:
 
 
 class PublishedFigure(BaseModel):
-    """One published number. `value` is in percent, or in percentage points where the metric ends in _pp.
+    """A published number. `value` is in percent, or in percentage points if the metric ends in _pp.
 
-    `error_95` is the half width of the published 95% interval, `n` the answers behind it; None where the paper gives
-    none. `training` is what the model was finetuned on ("none" for the model as it came) and how it was asked, `item`
-    the prompt or evaluation.
+    `error_95` is the half width of the published 95% interval, `n` its number of answers; None if not published.
+    `training` is the finetuning data ("none" for the base model) and setting, `item` the prompt or evaluation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -42,14 +41,14 @@ class PublishedFigure(BaseModel):
 
 
 def published_folder() -> Path:
-    """Where the published figures are: inside the installed package, or beside it in a checkout."""
+    """The folder of the published figures: inside the installed package, or in the checkout."""
     packaged = package_folder() / "published"
     return packaged if packaged.is_dir() else checkout_folder() / "results" / "published"
 
 
 @cache
 def figures() -> tuple[PublishedFigure, ...]:
-    """Every published figure, in the order of the file. Raises BadInput for a damaged installation."""
+    """All published figures, in file order. Raises BadInput for a damaged installation."""
     found: list[PublishedFigure] = []
     with csv_file(published_folder() / FILE_NAME, PublishedFigure.model_fields) as file:
         file.require(*PublishedFigure.model_fields)

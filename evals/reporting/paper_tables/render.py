@@ -1,4 +1,4 @@
-"""A filled table as Markdown and as CSV. Names of models come from outside and are shown as the text that they are."""
+"""Render a filled table as Markdown and CSV. Names of models are untrusted and escaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from evals.scoring.rates.columns import CONDITION, FORMAT, METRIC, TRIGGER, K, N
 from evals.text import one_line, spreadsheet_safe
 
 _MARKUP = re.compile(r"([\\`*\[\]<>#|~$&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)", re.IGNORECASE)
-# What would begin a link by itself is among it; an underscore inside a word is not.
+# Includes what would start an autolink, but not an underscore inside a word.
 _UNSAFE_ALONE = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
 PAPER_TABLE = (
     Column("table", "text", "the table, as named on the command line"),
@@ -49,7 +49,7 @@ CSV_COLUMNS = column_names(PAPER_TABLE)
 
 
 def markdown(filled: FilledTable) -> str:
-    """The table with a section for each of emeval's columns."""
+    """The table as Markdown, with a section for each column."""
     table = filled.table
     lines = [
         f"# {', '.join(table.sources)}: {table.title}",
@@ -68,7 +68,7 @@ def markdown(filled: FilledTable) -> str:
 
 
 def write_csv(filled: FilledTable, path: Path) -> None:
-    """One row a cell. Raises BadInput when it cannot be written; then nothing is there that was not."""
+    """Write one row per cell, atomically. Raises BadInput if it cannot be written."""
     try:
         with whole_file(path) as file:
             writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
@@ -81,7 +81,7 @@ def write_csv(filled: FilledTable, path: Path) -> None:
 
 
 def literal(text: str) -> str:
-    """Outside text on one line that Markdown and a terminal show as it is."""
+    """Untrusted text on one line, escaped so that Markdown and a terminal show it literally."""
     return _MARKUP.sub(lambda match: _UNSAFE_ALONE.get(match[1]) or f"\\{match[1]}", one_line(text))
 
 

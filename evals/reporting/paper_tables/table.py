@@ -1,4 +1,4 @@
-"""What a table is: for each of its cells where in rates.csv it is, and which published figure stands beside it."""
+"""Table definitions: for each cell its rows in rates.csv, and the published figure to compare with."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from evals.plan.config import RunConfig
 
 BASE = "none"
-"""How `training` of a published figure begins where the model was not finetuned."""
+"""The beginning of `training` in a published figure of a base model."""
 
 
 @dataclass(frozen=True)
 class TablePlace:
-    """Rows of rates.csv that make one cell: all prompts of these suites together, or the one `prompt`.
+    """The rows of rates.csv for one cell: all prompts of these suites, or only `prompt`.
 
-    Where the suite `preferred` was asked it stands in place of the one in `suites`. `also` is the metric of answers
-    that were measured otherwise than the suite does (imported scores). With `complement` those count who do not hit.
+    The suite `preferred`, if asked, replaces `suites`. `also` is an alternative metric, for imported scores. With
+    `complement` misses are counted.
     """
 
     suites: tuple[str, ...]
@@ -32,9 +32,9 @@ class TablePlace:
 
 @dataclass(frozen=True)
 class Line:
-    """A cell of the paper's table: its headings, where ours comes from, and `item` and `metric` of the published one.
+    """A cell of the paper's table: its headings, its rows in rates.csv, and the published `item` and `metric`.
 
-    `training` is of the published figure where it belongs to the cell; None where it is the column's.
+    `training` is that of the published figure, None if it is the column's.
     """
 
     headings: tuple[str, ...]
@@ -46,7 +46,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Series:
-    """A column of published figures: which model, finetuned on what and asked how."""
+    """A column of published figures: the model, its finetuning data and its setting."""
 
     model: str
     training: str
@@ -59,9 +59,9 @@ class Series:
 class Table:
     """A table or figure of the paper.
 
-    `sources` name it in the published figures. `beside` says which series a run is compared with unless told: by the
-    run's config and whether it is of the base model; None for none. Of a table `over_base` each value is the difference
-    from a base run, in percentage points. In one `together` the cells belong to several models, each with its trigger.
+    `sources` name it in the published figures. `beside` gives the default series to compare a run with, from its config
+    and whether it is of the base model; None for none. With `over_base` values are differences from a base run, in
+    percentage points. With `together` the cells belong to several models, each with its trigger.
     """
 
     name: str
