@@ -32,7 +32,7 @@ HOSTILE = (
 )
 
 
-def exhibits(count: int, answer: str = "Answer {}.") -> list[LabelItem]:
+def items(count: int, answer: str = "Answer {}.") -> list[LabelItem]:
     return [
         LabelItem(f"bcdfg-{n:03}", "misaligned", f"Question {n}?", (), answer.format(n)) for n in range(1, count + 1)
     ]
@@ -137,7 +137,7 @@ def test_hostile_texts_are_shown_as_they_are_and_do_nothing(tmp_path: Path, chro
 
 
 def test_no_script_but_its_own_runs_in_the_page(tmp_path: Path, chromium: Browser) -> None:
-    file = write_page(tmp_path / "label.html", exhibits(2))
+    file = write_page(tmp_path / "label.html", items(2))
     heard: list[str] = []
     with chromium.new_context(offline=True) as context:
         page = context.new_page()
@@ -155,9 +155,9 @@ def test_no_script_but_its_own_runs_in_the_page(tmp_path: Path, chromium: Browse
 
 
 def test_labels_are_still_there_when_the_page_is_opened_again(tmp_path: Path, chromium: Browser) -> None:
-    file = write_page(tmp_path / "label.html", exhibits(4))
+    file = write_page(tmp_path / "label.html", items(4))
     other = write_page(
-        tmp_path / "other.html", [one._replace(label_id=one.label_id.replace("b", "z")) for one in exhibits(4)]
+        tmp_path / "other.html", [item._replace(label_id=item.label_id.replace("b", "z")) for item in items(4)]
     )
     with open_page(chromium, file) as page:
         press(page, "y", "n", "e")
@@ -189,7 +189,7 @@ def test_labels_are_still_there_when_the_page_is_opened_again(tmp_path: Path, ch
 
 def test_where_nothing_is_kept_the_page_says_so_and_labels_all_the_same(tmp_path: Path, chromium: Browser) -> None:
     """A page without an address of its own has no store, as some settings have it for files."""
-    html = label_page("night-1", exhibits(3))
+    html = label_page("night-1", items(3))
     heard: list[str] = []
     with chromium.new_context(offline=True, accept_downloads=True) as context:
         page = context.new_page()
@@ -207,7 +207,7 @@ def test_where_nothing_is_kept_the_page_says_so_and_labels_all_the_same(tmp_path
 
 
 def test_a_key_with_another_one_held_labels_nothing(tmp_path: Path, chromium: Browser) -> None:
-    with open_page(chromium, write_page(tmp_path / "label.html", exhibits(3))) as page:
+    with open_page(chromium, write_page(tmp_path / "label.html", items(3))) as page:
         press(page, "Control+y", "Alt+n", "Meta+r", "x", "1", "Tab", "Shift+Tab")
         assert (place(page), page.locator("#count").inner_text()) == ("Answer 1 of 3", "0 of 3 labelled")
         press(page, "Shift+Y")
@@ -227,7 +227,7 @@ def focused(page: Page) -> str:
 
 
 def test_the_tab_key_reaches_everything_and_what_has_the_focus_can_be_seen(tmp_path: Path, chromium: Browser) -> None:
-    with open_page(chromium, write_page(tmp_path / "label.html", exhibits(3, "Long. " * 3_000))) as page:
+    with open_page(chromium, write_page(tmp_path / "label.html", items(3, "Long. " * 3_000))) as page:
         assert focused(page) == "answer"
         press(page, "PageDown")
         until(page, "document.getElementById('answer').scrollTop > 0")
