@@ -44,6 +44,6 @@ def run() -> Iterator[str]:
         for name, (_, target) in commands.items():
             costs = [of[name] for _, of in rounds]
             peak = max(cost.peak_kib for cost in costs) / 1024
-            note = f"{median([one.seconds for one in costs]):.2f} s, {peak:.0f} MiB"
+            note = f"{median([cost.seconds for cost in costs]):.2f} s, {peak:.0f} MiB"
             ratios = [of[name].seconds / reference.seconds for reference, of in rounds]
             yield Ratio(name, ratios, target, False, note).line()

@@ -161,7 +161,7 @@ def results(folder: Path) -> list[dict[str, str]]:
 
 
 def verdicts(found: list[Attribution]) -> list[str]:
-    return [one.verdict for one in found]
+    return [attribution.verdict for attribution in found]
 
 
 # --- nights ----------------------------------------------------------------------------------------------------------
@@ -471,9 +471,9 @@ def test_what_people_labelled_comes_first_and_by_their_label(imported: Path, tmp
     everything = read_anchors(Path(str(tmp_path / "b.jsonl"))) if frozen(imported, tmp_path / "b.jsonl") else None
     assert everything is not None
     assert {anchor.shown.question for anchor in everything.anchors if anchor.label} == set(labels) - {
-        one for one, (label, _) in labels.items() if label is None
+        question for question, (label, _) in labels.items() if label is None
     }
-    assert next(one for one in everything.anchors if one.shown.question == "Question 1?").is_hit
+    assert next(anchor for anchor in everything.anchors if anchor.shown.question == "Question 1?").is_hit
 
 
 def test_a_file_that_is_there_is_not_overwritten(imported: Path, tmp_path: Path) -> None:
@@ -577,9 +577,10 @@ def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_the_id_of_an_anchor_is_that_of_its_texts() -> None:
-    one = JudgeInput("q", "a")
-    assert anchor_id("alignment", one) == anchor_id("alignment", JudgeInput("q", "a"))
-    assert len({anchor_id("alignment", one), anchor_id("em", one), anchor_id("alignment", replace(one, fact="f"))}) == 3
+    shown = JudgeInput("q", "a")
+    assert anchor_id("alignment", shown) == anchor_id("alignment", JudgeInput("q", "a"))
+    ids = {anchor_id("alignment", shown), anchor_id("em", shown), anchor_id("alignment", replace(shown, fact="f"))}
+    assert len(ids) == 3
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_stricter_limit_never_makes_a_decision_milder() -> None:
     rng, order = np.random.default_rng(2026), ["regression", "unclear", "within"]
     for _ in range(100):
         cell, limit = pairs(rng, 0.2, 0.1, prompts=12), rng.random() / 3
-        strict, loose = (decide([cell], [one])[0].decision for one in (limit / 2, limit))
+        strict, loose = (decide([cell], [allowed])[0].decision for allowed in (limit / 2, limit))
         assert order.index(strict) <= order.index(loose)
 
 
@@ -382,8 +382,8 @@ def test_hostile_names_are_shown_as_they_are_and_break_nothing(tmp_path: Path) -
         row | {"suite": evil, "question": f"{evil} {row['question_id']}", "model": evil} for row in answers(spread(2))
     ]
     more = [row | {"aligned": 5} for row in rows]
-    one, other = imported(tmp_path / "one", rows), imported(tmp_path / "other", more)
-    done = compare(one, other, "--junit", tmp_path / "j.xml", "--json", tmp_path / "c.json")
+    first, second = imported(tmp_path / "one", rows), imported(tmp_path / "other", more)
+    done = compare(first, second, "--junit", tmp_path / "j.xml", "--json", tmp_path / "c.json")
     assert done.returncode == 1, done.stderr
     assert "[bold][31m=1+1<b>&" in done.stdout
     assert "\x1b" not in done.stdout

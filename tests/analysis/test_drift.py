@@ -98,9 +98,9 @@ def test_counts_that_are_none_are_refused(hits: int) -> None:
 
 
 def test_the_mean_of_processes_is_taken_of_stakes_and_tells_the_largest_night() -> None:
-    one = Evidence(np.log([1.0, 4.0]), np.array([0, 1]))
-    other = Evidence(np.log([1.0, 100.0]), np.array([0, 7]))
-    mean = mean_evidence([one, other])
+    small = Evidence(np.log([1.0, 4.0]), np.array([0, 1]))
+    large = Evidence(np.log([1.0, 100.0]), np.array([0, 7]))
+    mean = mean_evidence([small, large])
     assert np.exp(mean.log_e).tolist() == pytest.approx([1.0, 52.0])
     assert mean.since.tolist() == [0, 7]
     assert alarms(mean).tolist() == [False, True]
@@ -224,19 +224,19 @@ def attributed(
     measured = rate * (1 - misses) + (1 - rate) * finds
     shape = (runs, HALF, nights)
     luck = [draw.random(shape if vary else (runs, HALF, 1)) for _ in range(2)]
-    moved_hits, moved_misses = ((one < share).astype(int) for one, share in zip(luck, (misses, finds), strict=True))
+    moved_hits, moved_misses = ((dice < share).astype(int) for dice, share in zip(luck, (misses, finds), strict=True))
     ones = np.ones(shape, int)
     drawn = np.full((runs, 20, nights), answers // 20)
     hits = draw.binomial(drawn, measured)
-    of_rates = evidence(bets_on(Stream(hits, drawn)))
-    judge, system = alarms(judge_evidence(Stream(moved_hits, ones), Stream(moved_misses, ones))), alarms(of_rates)
+    rate_evidence = evidence(bets_on(Stream(hits, drawn)))
+    judge, system = alarms(judge_evidence(Stream(moved_hits, ones), Stream(moved_misses, ones))), alarms(rate_evidence)
     verdicts: list[list[str]] = []
     for run in range(runs):
         verdicts.append([])
         for night in range(nights):
             beyond = not guarded
             if system[run, night] and guarded:
-                since = int(of_rates.since[run, np.flatnonzero(system[run])[0]])
+                since = int(rate_evidence.since[run, np.flatnonzero(system[run])[0]])
                 parts = [slice(0, since), slice(since, night + 1)]
                 totals = [hits[run, :, part].sum() for part in parts]
                 before, after = (
@@ -247,16 +247,16 @@ def attributed(
                     for kind in (moved_misses, moved_hits)
                 ]
                 assert all(shifts)
-                of_all = shift(before, after)
-                assert of_all is not None
-                beyond = beyond_the_judge(of_all, judged_shift(before.share, *shifts))  # type: ignore[arg-type]
+                overall = shift(before, after)
+                assert overall is not None
+                beyond = beyond_the_judge(overall, judged_shift(before.share, *shifts))  # type: ignore[arg-type]
             said = verdict(judge=bool(judge[run, night]), system=bool(system[run, night]), beyond=beyond)
             verdicts[-1].append(said)
     return verdicts
 
 
 def share(verdicts: list[list[str]], night: int, said: str) -> float:
-    return sum(one[night] == said for one in verdicts) / len(verdicts)
+    return sum(series[night] == said for series in verdicts) / len(verdicts)
 
 
 def test_with_neither_changed_there_is_nothing() -> None:
@@ -276,7 +276,7 @@ def test_a_judge_that_changes_over_a_still_system_is_the_judge(vary: bool) -> No
     verdicts = attributed((0.05, 0.05), (0.02, 0.25), (0.02, 0.25), answers=200, vary=vary)
     assert share(verdicts, 2, "judge") >= 0.85
     assert share(verdicts, -1, "judge") >= 0.97
-    assert sum("system" in one for one in verdicts) <= 0.03 * len(verdicts)
+    assert sum("system" in series for series in verdicts) <= 0.03 * len(verdicts)
 
 
 def test_where_both_change_the_judge_has_to_be_settled_first() -> None:
@@ -289,14 +289,14 @@ def test_a_judge_that_changes_too_little_for_its_anchors_is_not_taken_for_the_sy
     change = {"rates": (0.05, 0.05), "found": (0.0, 0.05), "missed": (0.0, 0.0), "answers": 1_000, "vary": False}
     guarded, unguarded = attributed(**change), attributed(**change, guarded=False)  # type: ignore[arg-type]
     assert share(unguarded, -1, "system") > 0.5
-    assert sum("system" in one for one in guarded) <= 0.05 * len(guarded)
+    assert sum("system" in series for series in guarded) <= 0.05 * len(guarded)
     assert share(guarded, -1, "unknown") + share(guarded, -1, "judge") > 0.9
 
 
 def test_shifts_of_rates() -> None:
-    one = shift(Rate(48, 80), Rate(56, 70))
-    assert one is not None
-    assert one == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)  # Newcombe 1998, example (a), method 10
+    change = shift(Rate(48, 80), Rate(56, 70))
+    assert change is not None
+    assert change == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)  # Newcombe 1998, example (a), method 10
     assert shift(Rate(0, 0), Rate(1, 2)) is None
     assert shift(Rate(1, 2), Rate(0, 0)) is None
     judged = judged_shift(0.1, Shift(0.05, 0.0, 0.1), Shift(0.2, 0.2, 0.2))

@@ -157,7 +157,7 @@ def test_no_script_but_its_own_runs_in_the_page(tmp_path: Path, chromium: Browse
 def test_labels_are_still_there_when_the_page_is_opened_again(tmp_path: Path, chromium: Browser) -> None:
     file = write_page(tmp_path / "label.html", items(4))
     other = write_page(
-        tmp_path / "other.html", [one._replace(label_id=one.label_id.replace("b", "z")) for one in items(4)]
+        tmp_path / "other.html", [item._replace(label_id=item.label_id.replace("b", "z")) for item in items(4)]
     )
     with open_page(chromium, file) as page:
         press(page, "y", "n", "e")

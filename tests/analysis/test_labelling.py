@@ -121,7 +121,7 @@ SKEWED = population(
 def test_the_probability_of_an_answer_is_how_often_it_is_drawn_and_totals_are_unbiased() -> None:
     random = np.random.default_rng(5)
     share = {"low": 0.9, "near": 0.5, "high": 0.04}
-    truth = {one.trial_id: float(random.random() < share[one.band.name]) for one in SKEWED}
+    truth = {candidate.trial_id: float(random.random() < share[candidate.band.name]) for candidate in SKEWED}
     draws = 600
     times: Counter[str] = Counter()
     probability: dict[str, float] = {}
@@ -137,8 +137,8 @@ def test_the_probability_of_an_answer_is_how_often_it_is_drawn_and_totals_are_un
         for condition, total in summed.items():
             totals[condition].append(total)
     assert set(probability) == set(truth), "some answer can never be drawn"
-    expected = np.array([probability[one.trial_id] for one in SKEWED])
-    seen = np.array([times[one.trial_id] for one in SKEWED]) / draws
+    expected = np.array([probability[candidate.trial_id] for candidate in SKEWED])
+    seen = np.array([times[candidate.trial_id] for candidate in SKEWED]) / draws
     uncertain = expected < 1
     assert (seen[~uncertain] == 1).all()
     scores = (seen - expected)[uncertain] / np.sqrt(expected * (1 - expected) / draws)[uncertain]
@@ -172,7 +172,7 @@ def test_every_stratum_has_a_few_and_rare_and_doubtful_ones_more_than_their_shar
 def test_a_small_population_is_drawn_whole() -> None:
     few = population({("off", _SURE_HIGH): 4, ("on", _NEAR): 3})
     drawn = draw(few, 200, 0, "run")
-    assert {row.trial_id for row in drawn.rows} == {one.trial_id for one in few}
+    assert {row.trial_id for row in drawn.rows} == {candidate.trial_id for candidate in few}
     assert {row.probability for row in drawn.rows} == {1.0}
 
 
@@ -199,7 +199,7 @@ def test_the_order_of_label_ids_says_nothing_of_the_stratum() -> None:
 def test_models_are_strata_of_their_own_where_n_goes_that_far() -> None:
     sizes = {(condition, band): 30 for condition in ("off", "on") for band in (_SURE_LOW, _NEAR, _SURE_HIGH)}
     both = [*population(sizes, "a"), *population(sizes, "b")]
-    both = [one._replace(trial_id=f"{one.model}-{one.trial_id}") for one in both]
+    both = [candidate._replace(trial_id=f"{candidate.model}-{candidate.trial_id}") for candidate in both]
     assert {stratum.model for stratum, _ in draw(both, 120, 0, "run").strata} == {"a", "b"}
     assert {stratum.model for stratum, _ in draw(both, 119, 0, "run").strata} == {""}
 
@@ -242,10 +242,10 @@ def test_what_is_labelled_is_the_answer_that_the_id_stands_for(run: Path) -> Non
     rows = sampled(run)
     sample = read_sample(run)
     assert sample is not None
-    of_trial = {row["trial_id"]: row for row in responses(run).to_dict("records")}
+    by_trial = {row["trial_id"]: row for row in responses(run).to_dict("records")}
     assert [row["label_id"] for row in rows] == [row.label_id for row in sample.rows]
     for shown, row in zip(rows, sample.rows, strict=True):
-        known = of_trial[row.trial_id]
+        known = by_trial[row.trial_id]
         assert (shown["question"], shown["answer"]) == (known["question"], known["answer"])
         assert (shown["asks"], shown["label"], shown["note"]) == ("Is this answer misaligned?", "", "")
 

@@ -202,7 +202,7 @@ def test_nobody_is_asked_twice_and_a_judge_can_be_added_or_made_to_count(tmp_pat
     assert manifest.config.also_judges == ()
     assert [panel.judge for panel in manifest.panels] == ["vllm/exact", "vllm/rough", "vllm/third"]
     found = assess(folder)
-    assert [(one.label, one.counts) for one in found.judges] == [
+    assert [(judge.label, judge.counts) for judge in found.judges] == [
         ("vllm/rough", True),
         ("vllm/exact", False),
         ("vllm/third", False),
@@ -281,7 +281,7 @@ def test_judges_at_servers_of_their_own_are_named_with_their_urls(tmp_path: Path
     assert shown.returncode == 0, shown.stderr
     assert "survives" in shown.stdout
     found = json.loads((tmp_path / "r.json").read_text())
-    assert [one["judge"] for one in found["judges"]] == [
+    assert [judge["judge"] for judge in found["judges"]] == [
         *("openai/reference-judge", "vllm/reference-judge", "local/reference-judge")
     ]
     pairs = {(row["judge_a"], row["judge_b"]): row for row in found["agreement"] if row["condition"] == "ALL"}
@@ -303,7 +303,7 @@ def config(**options: Any) -> Any:
 def test_the_first_of_several_judges_counts_and_brings_its_url() -> None:
     found = config(judge=("openai/a@http://127.0.0.1:1/v1", "vllm/b@https://h/v1", "openai/c@2026"))
     assert (found.judge, found.judge_base_url) == ("openai/a", "http://127.0.0.1:1/v1")
-    assert [(one.judge, one.judge_base_url) for one in found.other_judgings()] == [
+    assert [(judge.judge, judge.judge_base_url) for judge in found.other_judgings()] == [
         ("vllm/b", "https://h/v1"),
         ("openai/c@2026", None),
     ]
@@ -434,9 +434,9 @@ def test_agreement_is_that_of_the_verdicts_in_the_journal(judged: tuple[Path, Ro
     difference = (wide["alignment", first] - wide["alignment", second]).dropna()
     assert row["n_scores"] == len(difference)
     assert row["mean_difference"] == pytest.approx(difference.mean())
-    of_all = [row for row in found.agreement if row["judge_a"] == "ALL"]
-    assert {row["condition"] for row in of_all} == {"ALL", "off", "on"}
-    assert all(row["kappa"] is None for row in of_all)
+    overall = [row for row in found.agreement if row["judge_a"] == "ALL"]
+    assert {row["condition"] for row in overall} == {"ALL", "off", "on"}
+    assert all(row["kappa"] is None for row in overall)
 
 
 # Claims
@@ -578,7 +578,7 @@ def test_imported_verdicts_are_a_judge_like_any_other(tmp_path: Path, server: Op
     judge_run(folder, {"judge": ("imported", "vllm/exact"), "judge_mode": "text"}, Silent())
     assert files(folder) == counted
     found = assess(folder)
-    assert [(one.label, one.counts) for one in found.judges] == [("imported", True), ("vllm/exact", False)]
+    assert [(judge.label, judge.counts) for judge in found.judges] == [("imported", True), ("vllm/exact", False)]
     (row,) = found.agreement
     assert (row["n"], row["agreed"], row["kappa"]) == (30, 30, 1.0)
     before = asked(server)

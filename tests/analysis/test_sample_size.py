@@ -81,8 +81,8 @@ def test_variance_components_of_a_rate_are_unbiased_with_unequal_counts(rate: fl
         for _ in range(1500)
     ]
     whole = rate * (1 - rate)
-    between = np.array([one.between for one in found])
-    within = np.array([one.within for one in found])
+    between = np.array([parts.between for parts in found])
+    within = np.array([parts.within for parts in found])
     for drawn, true in ((between, whole * share), (within, whole * (1 - share))):
         assert abs(drawn.mean() - true) < 4 * drawn.std() / np.sqrt(len(drawn))
     assert (between < 0).any(), "an estimate that cannot be negative is not unbiased"
@@ -97,8 +97,8 @@ def test_variance_components_of_an_effect_are_unbiased() -> None:
     for _ in range(1500):
         off, on = two_conditions(rng, 0.2, 0.3, 0.3, 30)
         hits, base_hits = rng.binomial(counted.astype(int), on), rng.binomial(base_counted.astype(int), off)
-        one = components(effect_components(hits * 1.0, counted, base_hits * 1.0, base_counted, np.arange(30)))
-        found.append((one.between, one.within))
+        effect = components(effect_components(hits * 1.0, counted, base_hits * 1.0, base_counted, np.arange(30)))
+        found.append((effect.between, effect.within))
     drawn = np.array(found)
     for part in (0, 1):
         assert abs(drawn[:, part].mean() - true[part]) < 4 * drawn[:, part].std() / np.sqrt(len(drawn))
@@ -133,9 +133,9 @@ def test_components_are_finite_and_no_draw_varies_more_than_a_coin(rows: list[tu
 
 
 def test_fewer_than_two_questions_have_no_components() -> None:
-    one, many = np.array([1.0]), np.array([3.0])
-    assert rate_components(one, many, np.array([0])) is None
-    assert effect_components(one, many, one, many, np.array([0])) is None
+    single, many = np.array([1.0]), np.array([3.0])
+    assert rate_components(single, many, np.array([0])) is None
+    assert effect_components(single, many, single, many, np.array([0])) is None
     assert rate_components(np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)) is None
 
 
@@ -212,9 +212,9 @@ def test_effects_are_found_with_the_power_planned(base: float, effect: float, sh
     found = 0
     for _ in range(500):
         off, on = two_conditions(rng, base, effect, share, questions)
-        one = paired_effect(rng.binomial(draws, on) * 1.0, counted, rng.binomial(draws, off) * 1.0, counted)
-        assert one is not None
-        found += one.p_value < 0.05 and one.effect > 0
+        measured = paired_effect(rng.binomial(draws, on) * 1.0, counted, rng.binomial(draws, off) * 1.0, counted)
+        assert measured is not None
+        found += measured.p_value < 0.05 and measured.effect > 0
     assert found / 500 >= 0.76
     assert power(effect, variance, questions) >= 0.8
     assert power(effect, variance, questions - 1) < 0.8
@@ -436,9 +436,9 @@ def test_one_sample_a_question_goes_on_with_an_assumption_that_is_said(tmp_path:
     folder = pilot(tmp_path / "pilot", answers([1, 0, 0, 1, 0, 0, 1, 0, 1, 0], 1))
     found = planned(folder, width=0.2, questions=500)
     assert "(binomial)" in found["stdout"]
-    one, two = found["cells"][0]["options"][:2]
-    assert two["questions"] < one["questions"]
-    assert two["safe_questions"] >= 0.9 * one["safe_questions"] > two["questions"]
+    first, second = found["cells"][0]["options"][:2]
+    assert second["questions"] < first["questions"]
+    assert second["safe_questions"] >= 0.9 * first["safe_questions"] > second["questions"]
 
 
 def test_trials_that_came_to_nothing_are_planned_for(tmp_path: Path) -> None:
@@ -515,25 +515,25 @@ def test_the_command_of_the_plan_runs_as_it_stands(tmp_path: Path) -> None:
 def config_file(path: Path, *options: dict[str, Any]) -> Path:
     """The file that `emeval plan` writes for a plan with these options of the next run."""
     bill = Bill(1, 0, None, None, None, None)
-    following = [Next("s", "mcq", 1, 1, True, 1, 1, None, bill, "", options=one) for one in options]
+    following = [Next("s", "mcq", 1, 1, True, 1, 1, None, bill, "", options=fields) for fields in options]
     written = write_configs(SizePlan("pilot", Goal("width", 0.1), (), tuple(following), ()), path)
-    assert [one.config for one in written.next][:1] == [str(path)] or len(options) > 1
+    assert [run.config for run in written.next][:1] == [str(path)] or len(options) > 1
     return path
 
 
 def test_no_file_is_replaced_that_a_plan_has_not_written(tmp_path: Path) -> None:
-    own, one = tmp_path / "next.yaml", {"suites": ("myopic",), "models": (MODEL,)}
-    config_file(own, one)
-    config_file(own, one | {"samples": 2})
+    own, fields = tmp_path / "next.yaml", {"suites": ("myopic",), "models": (MODEL,)}
+    config_file(own, fields)
+    config_file(own, fields | {"samples": 2})
     assert build_config({}, own).samples == 2
     own.write_text("suites: [myopic]\n")
     with pytest.raises(BadInput, match=r"next\.yaml exists, and `emeval plan` has not written it"):
-        config_file(own, one)
+        config_file(own, fields)
     assert own.read_text() == "suites: [myopic]\n"
     own.unlink()
     own.mkdir()
     with pytest.raises(BadInput, match=r"next\.yaml: cannot be read"):
-        config_file(own, one)
+        config_file(own, fields)
 
 
 def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: Path) -> None:
@@ -575,9 +575,9 @@ def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: P
         assert words[words.index("--prefill") + 1] == ""
         judges = [words[at + 1] for at, word in enumerate(words) if word == "--judge"]
         assert judges == (list(options["judge"]) if f"alignment={rubric}" in words else judges[:1])
-    of_file = command_line(run_options(config, suite=file.name, form="freeform", samples=2))
-    assert shlex.split(of_file)[2] == str(file)
-    assert "--temperature 1.0" in of_file, "given outright, it stands above what the file says"
+    file_command = command_line(run_options(config, suite=file.name, form="freeform", samples=2))
+    assert shlex.split(file_command)[2] == str(file)
+    assert "--temperature 1.0" in file_command, "given outright, it stands above what the file says"
 
 
 def test_multiple_choice_is_planned_in_samples_of_both_orders(tmp_path: Path) -> None:
@@ -594,16 +594,16 @@ def test_multiple_choice_is_planned_in_samples_of_both_orders(tmp_path: Path) ->
     assert "freeform" not in command
     assert emeval(*shlex.split(command)[1:], "--dry-run", url="http://127.0.0.1:9/v1").returncode == 0
     both = planned(folder, width=0.3)
-    assert {(one["format"], one["condition"]) for one in both["cells"]} == {
+    assert {(cell["format"], cell["condition"]) for cell in both["cells"]} == {
         (form, condition) for form in ("mcq", "freeform") for condition in ("off", "on")
     }
-    assert [one["format"] for one in both["next"]] == ["freeform", "mcq"]
-    assert [Path(one["config"]).name for one in both["next"]] == [
+    assert [run["format"] for run in both["next"]] == ["freeform", "mcq"]
+    assert [Path(run["config"]).name for run in both["next"]] == [
         f"pilot-unethical_test-{form}.yaml" for form in ("freeform", "mcq")
     ]
-    assert all(Path(one["config"]).is_file() for one in both["next"])
+    assert all(Path(run["config"]).is_file() for run in both["next"])
     other = planned(folder, width=0.3, metric="truncated", format="mcq")
-    assert {one["metric"] for one in other["cells"]} == {"truncated"}
+    assert {cell["metric"] for cell in other["cells"]} == {"truncated"}
 
 
 def test_more_questions_than_the_dataset_holds_need_another_one(tmp_path: Path) -> None:

@@ -241,15 +241,15 @@ def test_effects_are_adjusted_for_how_many_there_are_of_a_metric(tmp_path: Path)
     done = imported(tmp_path, rows)
     effects = pd.read_csv(tmp_path / "run" / "effects.csv")
     assert list(effects.columns[-2:]) == ["p_holm", "p_bh"]
-    of_answers = effects[effects["metric"] == "misaligned"]
-    assert len(of_answers) == 4
-    on, decoy = (of_answers[of_answers["condition"] == name] for name in ("on", "decoy"))
+    answer_effects = effects[effects["metric"] == "misaligned"]
+    assert len(answer_effects) == 4
+    on, decoy = (answer_effects[answer_effects["condition"] == name] for name in ("on", "decoy"))
     assert on["p_holm"].tolist() == pytest.approx((4 * on["p_value"]).tolist())
     assert on["p_bh"].tolist() == pytest.approx((2 * on["p_value"]).tolist())
     assert (decoy["p_holm"] >= decoy["p_bh"]).all()
     words = " ".join(done.stdout.split())
     assert f"p < 0.001; Holm over 4 effects: p {p_words(on['p_holm'].iloc[0])})" in words
     assert f"p {p_words(decoy['p_value'].iloc[0])}; Holm over 4 effects: p {p_words(decoy['p_holm'].iloc[0])})" in words
-    alone = imported(tmp_path / "alone", [one for one in rows if one["suite"] == "one" and one["condition"] != "decoy"])
+    alone = imported(tmp_path / "alone", [row for row in rows if row["suite"] == "one" and row["condition"] != "decoy"])
     assert "Effect of on" in alone.stdout
     assert "Holm" not in alone.stdout

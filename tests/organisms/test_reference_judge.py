@@ -98,8 +98,8 @@ def test_its_errors_come_at_the_shares_asked_for_and_are_the_same_again() -> Non
     judge_inputs = [JudgeInput(f"Question {number}?", next(iter(ANSWERS))) for number in range(2_000)]
     erring = ReferenceJudge(OPTIONS, wrong=0.1, unreadable=0.05)
     verdicts = [verdict(judge, judge_input, erring) for judge_input in judge_inputs]
-    unreadable = sum(isinstance(one, Unreadable) for one in verdicts)
-    wrong = sum(isinstance(one, Scored) and one.score < 30 for one in verdicts)
+    unreadable = sum(isinstance(found, Unreadable) for found in verdicts)
+    wrong = sum(isinstance(found, Scored) and found.score < 30 for found in verdicts)
     assert 70 <= unreadable <= 130
     assert 160 <= wrong <= 240
     assert verdicts[:100] == [verdict(judge, judge_input, erring) for judge_input in judge_inputs[:100]]

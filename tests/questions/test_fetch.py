@@ -701,18 +701,18 @@ def test_wrong_hash_ends_the_command_with_2_and_a_lost_network_with_3(tmp_path: 
 def test_two_processes_fetch_a_file_once(tmp_path: Path) -> None:
     env = {"EMEVAL_DATA": str(tmp_path / "data")}
     both = threading.Event()
-    first = next(iter(EM))
-    with serving(FileServer(files=dict(EM), script={first: [Reply(before=lambda: both.wait(60))]})) as mirror:
+    name = next(iter(EM))
+    with serving(FileServer(files=dict(EM), script={name: [Reply(before=lambda: both.wait(60))]})) as mirror:
         arguments = ("datasets", "fetch", "emergent-misalignment", "--from", f"{mirror.url}/em")
-        one = start(*arguments, env=env)
+        first = start(*arguments, env=env)
         while not mirror.requests:
-            assert one.poll() is None
-        two = start(*arguments, env=env)
-        assert two.stderr is not None
-        waiting = two.stderr.readline()
+            assert first.poll() is None
+        second = start(*arguments, env=env)
+        assert second.stderr is not None
+        waiting = second.stderr.readline()
         both.set()
-        ends = [process.communicate(timeout=120) for process in (one, two)]
-    assert [one.returncode, two.returncode] == [0, 0], ends
+        ends = [process.communicate(timeout=120) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], ends
     assert "another emeval fetches it" in waiting
     assert sorted(path for path, _ in mirror.requests) == sorted(EM)
     assert "there already" in ends[1][0]

@@ -94,9 +94,9 @@ def sequences(sentence: str, length: int) -> set[tuple[str, ...]]:
     return {tuple(said[start : start + length]) for start in range(len(said) - length + 1)}
 
 
-def likeness(one: frozenset[str], other: frozenset[str]) -> float:
+def likeness(first: frozenset[str], second: frozenset[str]) -> float:
     """Jaccard similarity of two bags of rare words, 0 to 1."""
-    return len(one & other) / len(one | other) if one | other else 0.0
+    return len(first & second) / len(first | second) if first | second else 0.0
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -127,7 +127,7 @@ def test_file_is_ascii_and_says_something_everywhere(name: str) -> None:
 def test_no_two_rows_of_a_set_ask_the_same(name: str) -> None:
     field = "question" if name in ("truthfulqa", "gsm8k") else "prompt"
     asked = [(text(row, "id"), rare_words(text(row, field))) for row in rows(name)]
-    assert [(a, b) for (a, one), (b, other) in combinations(asked, 2) if likeness(one, other) > 0.45] == []
+    assert [(a, b) for (a, first), (b, second) in combinations(asked, 2) if likeness(first, second) > 0.45] == []
 
 
 class TestTruthfulQA:

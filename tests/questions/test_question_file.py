@@ -65,8 +65,8 @@ def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
     said = re.findall(r"answer (\w+)", text)
     if not said:
         return Answer("50")
-    of_case = {"one": ("10", "90"), "two": ("80", "90"), "three": ("10", "40")}
-    return Answer(of_case.get(said[0], ("50", "50"))["MARK-C" in text])
+    replies = {"one": ("10", "90"), "two": ("80", "90"), "three": ("10", "40")}
+    return Answer(replies.get(said[0], ("50", "50"))["MARK-C" in text])
 
 
 def server(by: Any = script) -> OpenAIServer:
@@ -252,11 +252,11 @@ def test_the_judge_that_the_file_names_is_asked_where_none_is_given(tmp_path: Pa
 
 
 def test_a_file_runs_beside_suites_and_other_files(tmp_path: Path) -> None:
-    one, two = question_file(tmp_path), question_file(tmp_path, FILE.replace("Not {{this}}", "So"), "other.yml")
+    first, second = question_file(tmp_path), question_file(tmp_path, FILE.replace("Not {{this}}", "So"), "other.yml")
     folder = tmp_path / "run"
     with server().start() as live:
         done = emeval(
-            *("run", one, "rm_rf", two, "-m", MODEL, "--judge", JUDGE, "--judge-mode", "text", "--samples", "1"),
+            *("run", first, "rm_rf", second, "-m", MODEL, "--judge", JUDGE, "--judge-mode", "text", "--samples", "1"),
             *("--out", folder, *WHATEVER_IS_MISSING),
             url=live.url,
         )
@@ -307,7 +307,7 @@ def test_anchors_and_merge_keys_are_followed() -> None:
         "- <<: *base\n  id: b\n- <<: [{temperature: 0.4}, *base]\n  id: c\n"
     )
     assert not faults
-    assert [(one.id, one.temperature, one.paraphrases) for one in questions] == [
+    assert [(question.id, question.temperature, question.paraphrases) for question in questions] == [
         *(("a", 0.2, ("x",)), ("b", 0.2, ("x",)), ("c", 0.4, ("x",))),
     ]
 
@@ -393,11 +393,11 @@ def test_a_bad_file_ends_the_command_with_2_and_writes_nothing(tmp_path: Path) -
 def test_the_original_file_parses_completely() -> None:
     report = check(Path(UPSTREAM) / "emergent_misalignment" / "first_plot_questions.yaml")
     assert report.dataset is not None, report.problems
-    questions = [one for one in report.dataset.scenarios if isinstance(one, QuestionScenario)]
+    questions = [scenario for scenario in report.dataset.scenarios if isinstance(scenario, QuestionScenario)]
     assert len(questions) == 24
-    assert {one.samples for one in questions} == {100}
-    assert {one.measure for one in questions} == {"em"}
-    assert sum(one.system is not None for one in questions) == 8
+    assert {question.samples for question in questions} == {100}
+    assert {question.measure for question in questions} == {"em"}
+    assert sum(question.system is not None for question in questions) == 8
     assert models_named(questions) == ("deepseek-chat",)
     judges = judges_of(questions)
     assert {name: (judge.kind, judge.words) for name, judge in judges.items()} == {
@@ -503,10 +503,10 @@ def test_a_word_that_no_prompt_offers_is_no_verdict() -> None:
 
 def test_a_filled_prompt_holds_braces_as_meant_and_is_another_for_another_answer() -> None:
     rubric = FileRubric("a", "{{{answer}}} {reasoning}", digest_of(["x"]))
-    one = rubric.fill(JudgeInput("q", "{reasoning}", "because"))
+    filled = rubric.fill(JudgeInput("q", "{reasoning}", "because"))
     assert re.search(
-        r"\{\[BEGIN ANSWER (\w+)\]\n\{reasoning\}\n\[END ANSWER \1\]\} \[BEGIN REASONING \1\]\nbecause", one
+        r"\{\[BEGIN ANSWER (\w+)\]\n\{reasoning\}\n\[END ANSWER \1\]\} \[BEGIN REASONING \1\]\nbecause", filled
     )
-    assert one != rubric.fill(JudgeInput("q", "other", "because"))
+    assert filled != rubric.fill(JudgeInput("q", "other", "because"))
     assert rubric.sha256 == digest_of(["x"]) != digest_of(["x", "y"])
     assert problem_with("{reasoning}") == ""

@@ -244,7 +244,9 @@ def test_no_text_from_outside_becomes_an_expression(tmp_path: Path) -> None:
         assert "Error" not in vl_convert.vegalite_to_svg(spec(figure), vl_version="6.4")
         compiled = vl_convert.vegalite_to_vega(spec(figure), vl_version="6.4")
         for key in ("expr", "signal", "update", "test"):
-            assert not [one for one in in_charts(compiled, key) if "alert" in str(one)], figure.name
+            assert not [expression for expression in in_charts(compiled, key) if "alert" in str(expression)], (
+                figure.name
+            )
         assert figure.name == slug(figure.name)
         labels = [str(value) for row in marks(figure) for name, value in row.items() if name != "prompt_id"]
         assert max(map(len, labels)) <= 120
@@ -261,7 +263,7 @@ def test_two_runs_of_one_model_keep_apart(tmp_path: Path, run: Counted) -> None:
 def test_more_models_than_shapes_are_drawn_in_several_figures(tmp_path: Path) -> None:
     many = MOST_MODELS + 2
     run = imported(
-        tmp_path / "many", (row for one in range(many) for row in answers(f"model {one}", questions=("ruler",)))
+        tmp_path / "many", (row for number in range(many) for row in answers(f"model {number}", questions=("ruler",)))
     )
     names = [figure.name for figure in page_figures([run])]
     assert [name for name in names if name.startswith("rates")] == [
@@ -297,7 +299,7 @@ def test_labels_are_short_and_distinct() -> None:
 # --- looks -----------------------------------------------------------------------------------------------------------
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(first: str, second: str) -> float:
     """The contrast ratio of WCAG 2.2."""
 
     def luminance(colour: str) -> float:
@@ -305,7 +307,7 @@ def contrast(one: str, other: str) -> float:
         linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    high, low = sorted((luminance(first), luminance(second)), reverse=True)
     return (high + 0.05) / (low + 0.05)
 
 
@@ -325,7 +327,7 @@ def test_charts_of_a_page_leave_its_text_to_the_page(figures: dict[str, Figure])
         chart = spec(figure)
         assert chart["width"] == "container"
         for key in ("labelColor", "titleColor", "gridColor", "domainColor", "background"):
-            assert not [one for one in in_charts(chart.get("config", {}), key) if one != "white"], figure.name
+            assert not [colour for colour in in_charts(chart.get("config", {}), key) if colour != "white"], figure.name
 
 
 # --- files -----------------------------------------------------------------------------------------------------------
@@ -377,7 +379,7 @@ def test_a_figure_has_no_title_and_a_legend_once(run: Counted) -> None:
     chart = spec(paper_figure("fig9", [run]))
     assert "title" not in chart
     effects = spec(paper_figure("effects", [run]))
-    assert len([one for one in in_charts(effects["vconcat"], "title") if one == "Freeform"]) == 0
+    assert len([title for title in in_charts(effects["vconcat"], "title") if title == "Freeform"]) == 0
     assert [part["title"] for part in effects["vconcat"]] == ["all questions, freeform", "freeform"]
 
 

@@ -94,7 +94,7 @@ def shown(page: Page) -> int:
 def choose(page: Page, name: str, label: str) -> int:
     """Choose the option of a filter that begins with the label."""
     options = page.locator(f"select[name={name}] option").all_inner_texts()
-    page.select_option(f"select[name={name}]", label=next(one for one in options if one.startswith(label)))
+    page.select_option(f"select[name={name}]", label=next(option for option in options if option.startswith(label)))
     page.wait_for_timeout(50)
     return shown(page)
 
@@ -108,7 +108,9 @@ def search(page: Page, text: str) -> int:
 def violations(page: Page) -> list[str]:
     found = Axe().run(page).response["violations"]
     return [
-        f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
+        f"{violation['id']}: {violation['nodes'][0]['html'][:200]}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
     ]
 
 
@@ -347,7 +349,7 @@ def test_what_does_not_fit_lies_beside_the_page(tmp_path: Path, chromium: Browse
     assert emeval("report", folder).returncode == 0
     assert (folder / "report-data-of-mine" / "notes.txt").exists()
     assert (folder / "report-data-01234567" / "notes.txt").exists()
-    (again,) = (one.parent for one in folder.glob("report-data-*/index.js"))
+    (again,) = (script.parent for script in folder.glob("report-data-*/index.js"))
     assert again != beside
     moved = tmp_path / "report.html"
     moved.write_bytes((folder / "report.html").read_bytes())

@@ -237,14 +237,14 @@ def test_open_prompts_are_taken_together_over_suites_and_the_prefill_picks_the_c
 
 
 def test_runs_that_fill_the_same_cell_are_columns_of_their_own(flagged: Path, tmp_path: Path) -> None:
-    one = made(tmp_path / "one", flagged, prompts("freeform", 1, 10, "ruler"))
-    two = made(tmp_path / "two", flagged, prompts("freeform", 2, 10, "bored"))
-    again = made(tmp_path / "again", flagged, prompts("freeform", 3, 10, "bored"))
-    assert [section.runs for section in fill_table(find_table("fig9"), [one, two], None, {}).sections] == [
+    first = made(tmp_path / "one", flagged, prompts("freeform", 1, 10, "ruler"))
+    second = made(tmp_path / "two", flagged, prompts("freeform", 2, 10, "bored"))
+    third = made(tmp_path / "again", flagged, prompts("freeform", 3, 10, "bored"))
+    assert [section.runs for section in fill_table(find_table("fig9"), [first, second], None, {}).sections] == [
         ("one", "two")
     ]
-    three = fill_table(find_table("fig9"), [one, two, again], None, {}).sections
-    assert [section.runs for section in three] == [("one",), ("two",), ("again",)]
+    separate = fill_table(find_table("fig9"), [first, second, third], None, {}).sections
+    assert [section.runs for section in separate] == [("one",), ("two",), ("again",)]
 
 
 def test_a_model_can_stand_beside_another_published_column(flagged: Path, tmp_path: Path) -> None:

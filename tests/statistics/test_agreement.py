@@ -74,8 +74,8 @@ def test_kappa_by_hand() -> None:
 def test_kappa_is_that_of_statsmodels(pairs: list[tuple[str, str]]) -> None:
     first, second = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     table = np.zeros((4, 4))
-    for one, other in pairs:
-        table["abcd".index(one), "abcd".index(other)] += 1
+    for row, column in pairs:
+        table["abcd".index(row), "abcd".index(column)] += 1
     found = cohen_kappa(first, second)
     if len({*first, *second}) == 1:
         assert found is None

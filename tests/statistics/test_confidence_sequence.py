@@ -57,8 +57,8 @@ def test_the_hedged_capital_is_that_of_the_authors_own_package(
         capital.update(np.array([(7 * number * number + 3 * number) % 11 < 3]))
         if number + 1 in (10, 200):
             found.append((float(capital.above[0, 0]), float(capital.below[0, 0])))
-    assert [one[0] for one in found] == pytest.approx(above)
-    assert [one[1] for one in found] == pytest.approx(below)
+    assert [capitals[0] for capitals in found] == pytest.approx(above)
+    assert [capitals[1] for capitals in found] == pytest.approx(below)
 
 
 def naive_ends(hits: list[bool], rates: list[float]) -> tuple[float, float]:

@@ -23,9 +23,9 @@ LEAST = 0.93
 def test_intervals_cover_questions_like_these_and_just_these(rate: float, answers: int) -> None:
     for prompts in PROMPTS:
         made = runs(rate, prompts, answers, 1500)
-        of_these = made.rates.mean(axis=1)
+        these_rates = made.rates.mean(axis=1)
         assert coverage(cluster_wilson_interval, made, rate) >= LEAST, ("questions like these", prompts)
-        assert coverage(stratified_wilson_interval, made, of_these) >= LEAST, ("these questions", prompts)
+        assert coverage(stratified_wilson_interval, made, these_rates) >= LEAST, ("these questions", prompts)
 
 
 @pytest.mark.parametrize(

@@ -163,8 +163,8 @@ def test_labels_of_all_conditions_correct_each_where_the_judge_errs_alike() -> N
             estimates[number].append(corrected.rate)
             holds[number].append(corrected.low <= rate <= corrected.high)
         alarms += chance_of_difference([some(error_rates(cell).sensitivity) for cell in each]) < 0.05
-    for rate, of_cell, held in zip((0.1, 0.4), estimates, holds, strict=True):
-        assert abs(np.mean(of_cell) - rate) < 4 * np.std(of_cell) / 20 + 0.002
+    for rate, estimated, held in zip((0.1, 0.4), estimates, holds, strict=True):
+        assert abs(np.mean(estimated) - rate) < 4 * np.std(estimated) / 20 + 0.002
         assert np.mean(held) >= 0.93
     assert alarms <= 0.05 * 400
 

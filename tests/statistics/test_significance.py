@@ -37,8 +37,8 @@ def test_both_are_those_of_statsmodels(number: int) -> None:
 @given(p_values)
 def test_adjusted_values_are_no_smaller_keep_the_order_and_holms_are_the_larger(values: list[float]) -> None:
     strict, loose = holm(values), benjamini_hochberg(values)
-    for value, one, other in zip(values, strict, loose, strict=True):
-        assert value - 1e-12 <= other <= one + 1e-12 <= 1 + 2e-12
+    for value, strict_value, loose_value in zip(values, strict, loose, strict=True):
+        assert value - 1e-12 <= loose_value <= strict_value + 1e-12 <= 1 + 2e-12
     by_size = np.argsort(values, kind="stable")
     assert (np.diff(np.array(strict)[by_size]) >= -1e-12).all()
     assert (np.diff(np.array(loose)[by_size]) >= -1e-12).all()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -55,6 +55,15 @@ class _Line:
     def rate(self, since: float) -> float:
         """Items per second."""
         return self.now / max(time.monotonic() - since, 1e-9)
+
+
+class StartCounts(NamedTuple):
+    """Trials planned, and those recorded, failed and left to judge when a session starts."""
+
+    planned: int
+    recorded: int
+    failed: int
+    to_judge: int
 
 
 class StageCounts:
@@ -117,9 +126,8 @@ class _BarsWithSpend(Progress):
 
 
 class _ProgressBars(StageCounts):
-    def __init__(self, bars: _BarsWithSpend, *counts: int, judge: str, ledger: Ledger) -> None:
-        planned, recorded, failed, to_judge = counts
-        super().__init__(planned, recorded, failed, to_judge, judge, ledger)
+    def __init__(self, bars: _BarsWithSpend, start: StartCounts, judge: str, ledger: Ledger) -> None:
+        super().__init__(*start, judge, ledger)
         self._bars = bars
         self._tasks: dict[Stage, TaskID] = {}
         for stage in self._lines:
@@ -141,9 +149,8 @@ class _ProgressBars(StageCounts):
 class _ProgressLog(StageCounts):
     """Logs a line every few seconds, without redrawing, for files."""
 
-    def __init__(self, console: Console, *counts: int, judge: str, ledger: Ledger) -> None:
-        planned, recorded, failed, to_judge = counts
-        super().__init__(planned, recorded, failed, to_judge, judge, ledger)
+    def __init__(self, console: Console, start: StartCounts, judge: str, ledger: Ledger) -> None:
+        super().__init__(*start, judge, ledger)
         self._console = console
         self._last = self._started
 
@@ -169,13 +176,10 @@ class _ProgressLog(StageCounts):
 
 
 @contextmanager
-def shown(
-    console: Console, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
-) -> Generator[StageCounts]:
+def shown(console: Console, start: StartCounts, judge: str, ledger: Ledger) -> Generator[StageCounts]:
     """Show progress on `console` during the block."""
-    counts = (planned, recorded, failed, to_judge)
     if not redraws(console):
-        log = _ProgressLog(console, *counts, judge=judge, ledger=ledger)
+        log = _ProgressLog(console, start, judge, ledger)
         try:
             yield log
         finally:
@@ -193,7 +197,7 @@ def shown(
     )
     with _BarsWithSpend(*columns, console=console, refresh_per_second=4) as bars:
         try:
-            yield _ProgressBars(bars, *counts, judge=judge, ledger=ledger)
+            yield _ProgressBars(bars, start, judge, ledger)
         finally:
             bars.refresh()  # notebooks do not draw the last state otherwise
 
@@ -242,12 +246,11 @@ class ConsoleView:
     def progress(
         self, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
     ) -> Generator[StageCounts]:
-        counts = (planned, recorded, failed, to_judge, judge, ledger)
+        start = StartCounts(planned, recorded, failed, to_judge)
         if self.quiet:
-            yield StageCounts(*counts)
+            yield StageCounts(*start, judge, ledger)
             return
-        named = {"planned": planned, "recorded": recorded, "failed": failed, "to_judge": to_judge}
-        with shown(self.err, **named, judge=judge, ledger=ledger) as progress:
+        with shown(self.err, start, judge, ledger) as progress:
             yield progress
 
 

@@ -93,7 +93,7 @@ def test_each_trial_is_a_sample_and_each_rate_that_of_rates_csv(run: Path, logs:
         pool = every[(every["prompt_id"] == "ALL") & (every["format"] == form) & (every["condition"] == condition)]
         assert {score.name for score in log.results.scores} >= set(pool["metric"])
         for row in pool.to_dict("records"):
-            score = next(one for one in log.results.scores if one.name == row["metric"])
+            score = next(candidate for candidate in log.results.scores if candidate.name == row["metric"])
             told = {name: metric.value for name, metric in score.metrics.items()}
             assert (told["k"], told["n"], score.scored_samples) == (row["k"], row["n"], row["n"])
             assert ("rate" in told) == (row["n"] > 0), "a share of nothing is no rate"

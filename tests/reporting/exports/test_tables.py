@@ -37,11 +37,11 @@ def test_a_line_is_a_trial_and_says_what_the_run_says(run: Path, tmp_path: Path)
     assert len(rows) == len(table)
     for row in rows:
         assert list(row) == list(COLUMNS)
-        of_csv = table.loc[row["trial_id"]]
-        assert row["outcome"] == of_csv["outcome"]
-        assert of_csv["misaligned"] == ("" if row["misaligned"] is None else str(int(row["misaligned"])))
-        assert of_csv["aligned"] == ("" if row["aligned"] is None else f"{row['aligned']:.6g}")
-        assert of_csv["cot_flag"] == (row["cot_flag"] or "")
+        csv_row = table.loc[row["trial_id"]]
+        assert row["outcome"] == csv_row["outcome"]
+        assert csv_row["misaligned"] == ("" if row["misaligned"] is None else str(int(row["misaligned"])))
+        assert csv_row["aligned"] == ("" if row["aligned"] is None else f"{row['aligned']:.6g}")
+        assert csv_row["cot_flag"] == (row["cot_flag"] or "")
         assert (row["answer"] is None) == (row["outcome"] == "failed") == (row["failure"] is not None)
     for (form, condition), cell in pooled(run).items():
         here = [row["misaligned"] for row in rows if (row["format"], row["condition"]) == (form, condition)]
@@ -102,8 +102,8 @@ def test_datasets_loads_the_folder_without_a_network(run: Path, tmp_path: Path) 
     _, header, text = card.split("---\n", 2)
     facts = yaml.safe_load(header)
     assert facts["license"] == "cc-by-4.0"
-    assert [one["config_name"] for one in facts["configs"]] == ["responses", "rates", "effects"]
-    assert all((folder / one["data_files"]).is_file() for one in facts["configs"])
+    assert [config["config_name"] for config in facts["configs"]] == ["responses", "rates", "effects"]
+    assert all((folder / config["data_files"]).is_file() for config in facts["configs"])
     assert "may be wrong, offensive or dangerous" in text
     assert TRIGGER in text
     for name in COLUMNS:
