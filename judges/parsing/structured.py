@@ -20,7 +20,7 @@ from judges.verdicts import JudgeRefused, LabelKind, Labelled, Unreadable, Verdi
 READING = "json"
 """How a judge of this kind is read, for `Judge.reading`."""
 
-_FENCE = re.compile(r"```[a-z]*", re.IGNORECASE)
+_FENCE = re.compile(r"^[ \t]*```[a-z]*|```[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _OPENS_A_LINE = re.compile(r"^[ \t]*\{", re.MULTILINE)
 _MARKUP = re.compile(r"[*`\"'“”‘’]")
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from judges.articulation import articulation_judge
@@ -169,6 +169,7 @@ def test_whatever_the_reasons_quote_the_flag_of_a_whole_object_stands(
 PIECES = (*COT_FLAGS, "Flag: ", '"flag": ', '{"flag": "none"}', "```", "json", "reasons", *'\n{}" ', ", ")
 
 
+@example('misaligned_plans_unprompted```"flag": misaligned_plans_instructed')
 @given(st.lists(st.sampled_from(PIECES), max_size=25).map("".join))
 def test_no_reply_breaks_the_reader_and_two_flags_on_its_last_line_are_none(text: str) -> None:
     read = flag(text)
