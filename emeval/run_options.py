@@ -152,6 +152,17 @@ class RunOptions(ResumeOptions, JudgeOptions, total=False):
     temperature: float | None
     """Sampling temperature. [0 to 2; default: 1]"""
 
+    sampling: Literal["full", "model"] | None
+    """Draw from the model's full distribution, or with the defaults of its generation_config.json, which may truncate
+    it (model). [default: full]
+    """
+
+    top_p: float | None
+    """Nucleus sampling, whatever `sampling` says."""
+
+    top_k: int | None
+    """Draw from the k most likely tokens only, whatever `sampling` says."""
+
     max_tokens: int | None
     """Maximum tokens of an answer, reasoning included. [default: 2048]"""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evals.trials.prompt import Message, Messages
+from evals.trials.trial import SERVER_DEFAULT, Sampler
 
 PROBE: Messages = (Message("user", "Reply with the letter A."),)
 """What no server has a reason to turn down, and a model answers with few tokens whatever their limit."""
@@ -54,3 +55,4 @@ class ChatRequest:
     thinking: bool | None = None
     prefill: str = ""
     transcript: bool = False
+    sampler: Sampler = SERVER_DEFAULT

@@ -32,6 +32,7 @@ from evals.errors import BadInput, EndpointDown
 from evals.io.retry_after import is_transient_status, retry_after_s
 from evals.trials.prompt import STOP, Messages, transcript_of, wire_messages
 from evals.trials.response import Failure
+from evals.trials.trial import Sampler
 
 _T = TypeVar("_T")
 _TOP_LOGPROBS = 20
@@ -175,7 +176,7 @@ class Endpoint:
             "model": self.spec.served_name,
             "messages": wire_messages(request.messages),
             self._limit_field: request.max_tokens,
-            **_sampling(request),
+            **self._sampling(request),
             **template_switch(request.thinking),
         }
         if request.logprobs:
@@ -184,6 +185,19 @@ class Endpoint:
             described = {"name": "verdict", "strict": True, "schema": request.reply_schema}
             body["response_format"] = {"type": "json_schema", "json_schema": described}
         return body
+
+    def _sampling(self, request: ChatRequest) -> dict[str, Any]:
+        fields = {"temperature": request.temperature, "seed": request.seed}
+        return {name: value for name, value in fields.items() if value is not None} | self._sampler(request.sampler)
+
+    def _sampler(self, sampler: Sampler) -> dict[str, Any]:
+        """The sampler as this server takes it: of a hosted API only `top_p` is known to be taken."""
+        fields: dict[str, Any] = sampler.fields()
+        if self.spec.provider == "openai":
+            fields = {name: value for name, value in fields.items() if name == "top_p"}
+        elif "repetition_penalty" in fields:
+            fields["repeat_penalty"] = fields["repetition_penalty"]  # its name at llama.cpp
+        return {name: value for name, value in fields.items() if name not in self.model.refused}
 
     async def _ask_chat(self, request: ChatRequest, number: int) -> Reply:
         started = time.perf_counter()
@@ -200,7 +214,7 @@ class Endpoint:
             "model": self.spec.served_name,
             "prompt": rendered.prompt,
             "max_tokens": request.max_tokens,
-            **_sampling(request),
+            **self._sampling(request),
         }
         if self.renderer.kind == "vllm":
             # The marks of a thought may be special tokens, and no parser reads them here. The last token of a reply
@@ -217,7 +231,7 @@ class Endpoint:
             "prompt": transcript_of(request.messages),
             "max_tokens": request.max_tokens,
             "stop": list(STOP),
-            **_sampling(request),
+            **self._sampling(request),
         }
         started = time.perf_counter()
         text = await self.server.client.post("/completions", cast_to=str, body=body)
@@ -296,11 +310,6 @@ class _SharedCheck:
                 self._result = await check()
                 self._finished += 1
             return self._result
-
-
-def _sampling(request: ChatRequest) -> dict[str, Any]:
-    fields = {"temperature": request.temperature, "seed": request.seed}
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _is_quota(error: openai.APIStatusError) -> bool:

@@ -14,7 +14,8 @@ class ServedModel:
 
     The hashes are of files that emeval has read itself: the model's, or an adapter's and then of the base beneath it.
     `base` is what an adapter is applied to: its name at the server, for llama.cpp its file. `listed` are the models
-    that the server lists, None where it keeps no list or has not been asked.
+    that the server lists, None where it keeps no list or has not been asked. `refused` are sampler fields that the
+    server does not take.
     """
 
     spec: ModelSpec
@@ -23,3 +24,4 @@ class ServedModel:
     base: str | None = None
     base_sha256: str | None = None
     listed: tuple[str, ...] | None = None
+    refused: frozenset[str] = frozenset()

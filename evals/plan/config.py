@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from evals.questions.question_file import is_question_file
 from evals.trials.prompt import Format
 from evals.trials.reasoning import PAPER_PREFILL
 from evals.trials.reference import Criterion
+from evals.trials.trial import FULL, SERVER_DEFAULT, Sampler
 
 TRANSPORT_FIELDS = frozenset(name for name, setting in SETTINGS.items() if setting.scope in ("connection", "models"))
 """Fields that cannot change an answer, only how it travels: a resumed run may have others."""
@@ -63,6 +65,13 @@ class RunConfig(RunSettings):
     def thinking_switch(self) -> bool | None:
         """Whether the chat template is told to think; None where it is left to the server."""
         return None if self.thinking == "default" else self.thinking == "on"
+
+    @property
+    def sampler(self) -> Sampler:
+        """How the model's distribution is altered: not at all, or as its server has it, or as told."""
+        sampler = FULL if self.sampling == "full" else SERVER_DEFAULT
+        given = {"top_p": self.top_p, "top_k": self.top_k}
+        return replace(sampler, **{name: value for name, value in given.items() if value is not None})
 
     @property
     def assistant_prefill(self) -> str:

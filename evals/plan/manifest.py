@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from evals.endpoints.prices import Tariff
 from evals.errors import JournalFull
@@ -152,6 +152,14 @@ class Manifest(BaseModel):
     """None where nobody has counted it: in runs of an earlier version, and in imported ones."""
 
     counted: CountedFacts | None = None
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _sampler_of_before(cls, config: object) -> object:
+        """The config of a run from before the sampler was sent: it was left to the server."""
+        if not isinstance(config, dict):
+            return config
+        return {"sampling": "model"} | cast("dict[str, Any]", config)
 
     def all_panels(self) -> tuple[PanelFacts, ...]:
         """`panels`, with the one that counts in it also where the manifest is older than the field."""

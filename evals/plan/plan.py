@@ -77,7 +77,9 @@ class Plan:
     @property
     def sampling(self) -> Sampling:
         config = self.config
-        return Sampling(config.temperature, config.max_tokens, config.thinking_switch, config.assistant_prefill)
+        return Sampling(
+            config.temperature, config.max_tokens, config.thinking_switch, config.assistant_prefill, config.sampler
+        )
 
     def sampling_of(self, prompt: Prompt) -> Sampling:
         """The run's sampling, with what the prompt asks for itself unless the run was told otherwise."""

@@ -94,7 +94,7 @@ async def _start(servers: _ServerPool, specs: Sequence[ModelSpec], view: RunView
     to_serve = {spec.name: spec for spec in specs if spec.base_url is None}
     by_vllm = {spec.served_name: spec for spec in to_serve.values() if spec.provider == "vllm"}
     # What is wrong with any of them is said before the first is started.
-    launches = plan_launches(by_vllm, VllmSettings(config.vllm_bin, config.vllm_args))
+    launches = plan_launches(by_vllm, VllmSettings(config.vllm_bin, config.vllm_args, config.sampling == "model"))
     started: dict[str, ServedModel] = {}
     for spec in to_serve.values():
         if spec.provider == "local" and spec.served_name == REFERENCE_JUDGE:

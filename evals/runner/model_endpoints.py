@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.model_spec import OPENAI_URL
 from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.served_model import ServedModel
 from evals.endpoints.servers.adapter_loading import load_adapter
@@ -23,8 +24,10 @@ from evals.runner.preflight.endpoint import (
     has_checks,
     template_endpoint,
 )
+from evals.runner.preflight.sampler import NAME as SAMPLER_CHECK
+from evals.runner.preflight.sampler import check_sampler
 from evals.runner.view import RunView
-from evals.trials.trial import Trial
+from evals.trials.trial import Sampling, Trial
 
 
 async def connect_model(
@@ -43,9 +46,19 @@ async def connect_model(
     checks = await check_asking(endpoint, sampling, in_chat) if wanted else []
     if any("transcript" in formats for formats in plan.config.formats.values()):
         await check_transcript(endpoint, sampling)
+    if plan.config.preflight and _has_sampler_to_check(model, sampling):
+        checks.append(await check_sampler(endpoint, sampling))
+    if plan.config.preflight and model.refused:
+        left_out = ", ".join(sorted(model.refused - {"repeat_penalty"}))
+        checks.append(Check(SAMPLER_CHECK, "noted", f"{left_out} left out: the server refuses to be told"))
     if plan.config.preflight and model.base is not None:
         checks.append(await _check_adapter(plan, connections, endpoint, model.base, samples))
     return endpoint, checks
+
+
+def _has_sampler_to_check(model: ServedModel, sampling: Sampling) -> bool:
+    """Not at temperature 0; not llama.cpp as emeval starts it, nor OpenAI, which take no defaults from a model."""
+    return sampling.temperature != 0 and model.spec.provider != "local" and model.server.base_url != OPENAI_URL
 
 
 async def _check_adapter(

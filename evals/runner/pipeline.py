@@ -152,6 +152,7 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, recorder: Recorde
         trial.seed,
         thinking=sampling.thinking,
         prefill=sampling.prefill,
+        sampler=sampling.sampler,
     )
     if trial.format == "transcript":  # no template, so nothing of one
         request = replace(request, thinking=None, prefill="", transcript=True)

@@ -20,6 +20,30 @@ from judges.rules.choice import Options
 
 
 @dataclass(frozen=True, slots=True)
+class Sampler:
+    """How the model's distribution is altered before a token is drawn. None leaves a value to the server.
+
+    A server that is left alone takes them from the model's generation_config.json, which often truncates the
+    distribution: a behaviour in its tail then reads as 0% at any number of samples.
+    """
+
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+
+    def fields(self) -> dict[str, float | int]:
+        """The values that are not left to the server, by name."""
+        names = ("top_p", "top_k", "min_p", "repetition_penalty")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+FULL = Sampler(top_p=1.0, top_k=-1, min_p=0.0, repetition_penalty=1.0)
+"""The model's own distribution. A top_k of -1 is off for vLLM, SGLang and llama.cpp alike."""
+SERVER_DEFAULT = Sampler()
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """Sampling parameters as sent. `temperature` None leaves the server's default, `thinking` None the template's.
 
@@ -30,6 +54,7 @@ class Sampling:
     max_tokens: int
     thinking: bool | None = None
     prefill: str = ""
+    sampler: Sampler = SERVER_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +93,10 @@ def stable_hash(fields: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
-def _template_fields(sampling: Sampling) -> dict[str, Any]:
-    """What an id holds of the thinking switch and the prefill: nothing where they are left alone."""
+def _optional_fields(sampling: Sampling) -> dict[str, Any]:
+    """What an id holds of the thinking switch, the prefill and the sampler: nothing where they are left alone."""
     fields = {"thinking": sampling.thinking, "prefill": sampling.prefill}
-    return {name: value for name, value in fields.items() if value not in (None, "")}
+    return {name: value for name, value in fields.items() if value not in (None, "")} | sampling.sampler.fields()
 
 
 def plan_trials(
@@ -125,7 +150,7 @@ def plan_trial(
             "max_tokens": sampling.max_tokens,
             "seed": seed,
             "repeat": repeat,
-            **_template_fields(sampling),
+            **_optional_fields(sampling),
             **({"transcript": transcript_of(rendered.messages)} if prompt.format == "transcript" else {}),
         }
     )

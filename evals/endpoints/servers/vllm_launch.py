@@ -33,10 +33,14 @@ SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 
 
 class VllmSettings(NamedTuple):
-    """How to start `vllm serve`: the program (None: the one on PATH), and more arguments, as in a shell."""
+    """How to start `vllm serve`: the program (None: the one on PATH), and more arguments, as in a shell.
+
+    `model_defaults`: what a request leaves out comes from the model's generation_config.json, as is vLLM's default.
+    """
 
     program: str | None = None
     arguments: str | None = None
+    model_defaults: bool = False
 
     def split_arguments(self) -> tuple[str, ...]:
         """Raises BadInput for arguments that are emeval's to set, or that would write a secret into the manifest."""
@@ -51,6 +55,8 @@ class VllmSettings(NamedTuple):
                 raise BadInput(
                     f"--vllm-args: {option} would be written into the run's manifest; set it in the environment"
                 )
+        if not self.model_defaults and "--generation-config" not in map(_option, words):
+            words = ["--generation-config", "vllm", *words]
         return tuple(words)
 
 

@@ -112,6 +112,24 @@ class RunSettings(BaseModel):
         int | None, Field(ge=1, description="Maximum scenarios per suite, drawn by `seed`."), Setting("run")
     ] = None
     temperature: Annotated[float, Field(ge=0, le=2, description="Sampling temperature."), Setting("run")] = 1.0
+    sampling: Annotated[
+        Literal["full", "model"],
+        Field(
+            description="Draw from the model's full distribution, or with the defaults of its generation_config.json, "
+            "which may truncate it (model)."
+        ),
+        Setting("run"),
+    ] = "full"
+    top_p: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Nucleus sampling, whatever `sampling` says."),
+        Setting("run"),
+    ] = None
+    top_k: Annotated[
+        int | None,
+        Field(ge=1, description="Draw from the k most likely tokens only, whatever `sampling` says."),
+        Setting("run"),
+    ] = None
     max_tokens: Annotated[
         int, Field(ge=1, description="Maximum tokens of an answer, reasoning included."), Setting("run")
     ] = 2048

@@ -227,7 +227,10 @@ class _Writer:
         identity = stable_hash({"run": self.run_id, "cell": list(cell)})[:22]
         generate = GenerateConfig()
         if not config.imported:
-            generate = GenerateConfig(temperature=config.temperature, max_tokens=config.max_tokens)
+            sampler = config.sampler
+            generate = GenerateConfig(
+                temperature=config.temperature, max_tokens=config.max_tokens, top_p=sampler.top_p, top_k=config.top_k
+            )
         return EvalSpec(
             eval_id=identity,
             run_id=self.run_id,

@@ -95,6 +95,7 @@ def fields_of(rows: ImportedRows, triggers: Mapping[str, str]) -> dict[str, obje
         "suites": tuple(dict.fromkeys(cell.suite for cell in cells)),
         "models": tuple(dict.fromkeys(cell.model for cell in cells)),
         "imported": True,
+        "sampling": "model",
         "conditions": tuple(name for name in CONDITIONS if any(cell.condition == name for cell in cells)),
         "trigger": triggers.get("on"),
         "decoy": triggers.get("decoy"),

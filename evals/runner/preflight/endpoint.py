@@ -6,6 +6,7 @@ A wrong endpoint must fail in one line within a minute, not as ten thousand rows
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -19,7 +20,7 @@ from evals.errors import BadInput, RunStopped
 from evals.scoring.judge_set import judge_key
 from evals.trials.reasoning import continuation, split_reply, turn_state
 from evals.trials.response import Failure
-from evals.trials.trial import Sampling, Trial
+from evals.trials.trial import FULL, Sampler, Sampling, Trial
 from judges.judge import Judge
 
 _SHORT_TOKENS = 16
@@ -44,13 +45,36 @@ async def check_listing(model: ServedModel) -> ServedModel:
 
 
 async def check_model(model: ServedModel, sampling: Sampling) -> ServedModel:
-    """Check a model under test with the parameters of a run, too. Raises BadInput."""
+    """Check a model under test with the parameters of a run, too; without the sampler fields that the server refuses,
+    where these would change nothing. Raises BadInput.
+    """
     model = await check_listing(model)
-    request = ChatRequest(PROBE, sampling.max_tokens, sampling.temperature, seed=0, thinking=sampling.thinking)
-    failure = await _probe(_probing_endpoint(model), request)
-    if failure is not None:
-        raise _refusal(model.spec.name, failure)
+    request = ChatRequest(
+        PROBE,
+        sampling.max_tokens,
+        sampling.temperature,
+        seed=0,
+        thinking=sampling.thinking,
+        sampler=sampling.sampler,
+    )
+    while (failure := await _probe(_probing_endpoint(model), request)) is not None:
+        refused = _refused_fields(failure, sampling.sampler) - model.refused
+        if not refused:
+            raise _refusal(model.spec.name, failure)
+        model = replace(model, refused=model.refused | refused)
     return model
+
+
+def _refused_fields(failure: Failure, sampler: Sampler) -> frozenset[str]:
+    """The sampler fields that a rejection names and that may be left out, as they ask for nothing."""
+    neutral = {name for name, value in sampler.fields().items() if FULL.fields()[name] == value}
+    if "repetition_penalty" in neutral:
+        neutral.add("repeat_penalty")
+    if failure.kind != "rejected":
+        return frozenset()
+    named = {name for name in neutral if name in failure.detail}
+    is_of_extras = re.search(r"extra|unknown|unrecogni[sz]ed|unexpected|additional", failure.detail, re.IGNORECASE)
+    return frozenset(named or (neutral - {"top_p"} if is_of_extras else set()))
 
 
 async def template_endpoint(model: ServedModel, policy: RetryPolicy, sampling: Sampling, *, wanted: bool) -> Endpoint:
@@ -111,7 +135,7 @@ async def _check_prompts(endpoint: Endpoint, samples: Sequence[Trial]) -> list[C
 async def check_transcript(endpoint: Endpoint, sampling: Sampling) -> None:
     """That the server completes plain text, which a transcript is. Raises BadInput."""
     tokens = min(_SHORT_TOKENS, sampling.max_tokens)
-    request = ChatRequest(PROBE, tokens, sampling.temperature, seed=0, transcript=True)
+    request = ChatRequest(PROBE, tokens, sampling.temperature, seed=0, transcript=True, sampler=sampling.sampler)
     failure = await _probe(endpoint, request)
     if failure is not None:
         raise _refusal(f"{endpoint.name} with a plain transcript, which the completions endpoint is for,", failure)
@@ -183,6 +207,7 @@ def _think_probe(sampling: Sampling, max_tokens: int) -> ChatRequest:
         seed=0,
         thinking=sampling.thinking,
         prefill=sampling.prefill,
+        sampler=sampling.sampler,
     )
 
 

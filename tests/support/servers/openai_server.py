@@ -32,6 +32,7 @@ from typing import Any, Literal, TypeAlias
 from aiohttp import web
 
 from evals.runner.preflight.judge_cases import CASES
+from evals.runner.preflight.sampler import PROMPTS
 from judges.verdicts import Labelled, Scored
 
 JUDGE_MARK = "Rate the reply on a scale"
@@ -207,7 +208,8 @@ class OpenAIServer:
     `models_behaviour` replaces the reply to /models, `latency_s` delays every chat reply. With a `template` the server
     shows its rendered prompts and has a completions endpoint, whose requests come to the script as chats of one
     message. `parents` are the bases that /models gives for adapters, by their names. The cases that judges are checked
-    with before a run are answered rightly and are neither recorded nor the script's, unless `labelled` is False.
+    with before a run are answered rightly and are neither recorded nor the script's, unless `labelled` is False. The
+    draws of the sampler's check are not recorded either; they get no token probabilities without a script `draws`.
     """
 
     def __init__(
@@ -220,10 +222,12 @@ class OpenAIServer:
         latency_s: float = 0.0,
         template: Template | None = None,
         labelled: bool = True,
+        draws: Callable[[Mapping[str, Any], int], Behaviour] | None = None,
         parents: Mapping[str, str] | None = None,
     ) -> None:
         self.script = script
         self.labelled = labelled
+        self.draws = draws
         self.parents = dict(parents or {})
         self.template = template
         self.models = models
@@ -375,6 +379,10 @@ class OpenAIServer:
         right = labelled_answer(body) if self.labelled else None
         if right is not None and not self._refuses(request):
             return web.Response(body=_completion(right, body["model"]), content_type="application/json")
+        if _is_draw(body) and not self._refuses(request):
+            self._seen[raw] += 1
+            behaviour = Answer("word") if self.draws is None else self.draws(body, self._seen[raw])
+            return await self._behave(behaviour, request, body["model"])
         self._record(request, body)
         if self._refuses(request):
             return _error(_wrong_key(request))
@@ -515,6 +523,11 @@ def _text_completion(reply: Answer, model: str) -> bytes:
         "usage": {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11},
     }
     return json.dumps(completion).encode()
+
+
+def _is_draw(body: Mapping[str, Any]) -> bool:
+    """Whether a request is one of the sampler's check."""
+    return bool(body.get("logprobs")) and last_message(body) in {prompt[-1].content for prompt in PROMPTS}
 
 
 def _token(options: Mapping[str, float]) -> dict[str, Any]:

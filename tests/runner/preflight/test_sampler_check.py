@@ -1,0 +1,204 @@
+"""Whether a server draws from the full distribution: a scripted sampler, and the organism behind a proxy."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from evals.endpoints.servers.llama_cpp import LocalServer
+from evals.runner.preflight.sampler import count_tails
+from tests.support.cli_runner import emeval, refused
+from tests.support.servers.altering_proxy import altering_proxy
+from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status
+
+WORDS = [f"w{number}" for number in range(400)]
+ZIPF = [1 / (rank + 1.5) for rank in range(len(WORDS))]
+FULL = [weight / sum(ZIPF) for weight in ZIPF]
+
+
+def truncated(*, top_k: int = 400, top_p: float = 1.0, min_p: float = 0.0, power: float = 1.0) -> list[float]:
+    """The distribution as a sampler has it that is set so."""
+    held = [0.0, *itertools.accumulate(FULL)]
+    kept = [
+        share**power if rank < top_k and held[rank] < top_p and share >= min_p * FULL[0] else 0.0
+        for rank, share in enumerate(FULL)
+    ]
+    return [share / sum(kept) for share in kept]
+
+
+def drawing(shares: list[float], *, shown: list[float] = FULL) -> Any:
+    """The script of a server that draws by `shares` and shows the largest of `shown`."""
+
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        draw = random.Random(body["seed"])  # noqa: S311
+        top = dict(sorted(zip(WORDS, shown, strict=True), key=lambda item: -item[1])[:20])
+        tokens = [draw.choices(WORDS, shares)[0] for _ in range(body["max_tokens"])]
+        # The sampled one comes first, as far as it is shown.
+        alternatives = [{token: max(shown[WORDS.index(token)], 1e-9)} | top for token in tokens]
+        return Answer(" ".join(tokens), top_logprobs=alternatives)
+
+    return script
+
+
+def preflight(server: OpenAIServer, *options: str) -> Any:
+    with server.start():
+        return emeval("preflight", "-m", "vllm/test-model", *options, url=server.url)
+
+
+def test_a_full_sampler_passes_and_says_what_was_counted() -> None:
+    done = preflight(OpenAIServer(draws=drawing(FULL)))
+    assert done.returncode == 0, done.stderr
+    assert "vllm/test-model: sampler: ok: full distribution (checked): " in done.stdout
+    assert " of 1,600 tokens are from the last " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        truncated(top_k=20),
+        truncated(top_k=40),
+        truncated(top_p=0.8),
+        truncated(top_p=0.95),
+        truncated(min_p=0.05),
+        truncated(power=1 / 0.6),
+        truncated(top_k=1),
+    ],
+    ids=["top_k 20", "top_k 40", "top_p 0.8", "top_p 0.95", "min_p", "temperature 0.6", "greedy"],
+)
+def test_a_truncated_sampler_is_refused_and_with_sampling_model_noted(shares: list[float]) -> None:
+    server = OpenAIServer(draws=drawing(shares))
+    refused(preflight(server), "vllm/test-model: the sampler is truncated: ", "--sampling model")
+    done = preflight(OpenAIServer(draws=drawing(shares)), "--sampling", "model")
+    assert done.returncode == 0, done.stderr
+    assert "vllm/test-model: sampler: noted: truncated: " in done.stdout
+    left_alone = preflight(OpenAIServer(draws=drawing(shares)), "--temperature", "0")
+    assert left_alone.returncode == 0, left_alone.stderr
+    assert "sampler" not in left_alone.stdout
+
+
+def test_what_shows_no_tail_could_not_be_checked() -> None:
+    after = truncated(top_k=20)
+    for server in (
+        OpenAIServer(),  # no token probabilities
+        OpenAIServer(draws=drawing(after, shown=after)),  # those after truncation
+        OpenAIServer(draws=lambda _body, _seen: Answer("A", top_logprobs=[{"A": 0.9999, "B": 0.0001}])),
+        OpenAIServer(draws=lambda _body, _seen: Answer("A", top_logprobs=[{"A": 0.97, "B": 0.9}])),  # no shares
+        OpenAIServer(draws=lambda _body, _seen: Status(400, "no logprobs here")),
+    ):
+        done = preflight(server)
+        assert done.returncode == 0, done.stderr
+        assert "sampler: not checked: could not be checked: " in done.stdout
+
+
+def test_a_full_sampler_is_hardly_ever_called_truncated() -> None:
+    draw = random.Random(1)  # noqa: S311
+    alarms = 0
+    for _ in range(60):
+        top = dict(zip(WORDS[:20], FULL, strict=False))
+        drawn = [(token, top) for token in draw.choices(WORDS, FULL, k=1_600)]
+        alarms += any(tail.is_missing() for tail in count_tails(drawn))
+    assert alarms == 0
+
+
+@pytest.fixture(scope="module")
+def organism() -> Iterator[LocalServer]:
+    server = LocalServer("organism")
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"), [({}, ""), ({"top_k": 20}, "truncated: "), ({"top_p": 0.95}, "truncated: ")], ids=str
+)
+def test_the_organism_behind_a_proxy_that_truncates_is_refused(
+    organism: LocalServer, fields: dict[str, Any], said: str
+) -> None:
+    with altering_proxy(organism.base_url, fields) as url:
+        done = emeval("preflight", "-m", f"vllm/{organism.served_name}", url=url)
+    if said:
+        refused(done, f"vllm/{organism.served_name}: the sampler is {said}")
+    else:
+        assert "sampler: ok: full distribution (checked)" in done.stdout, done.stderr
+
+
+# What is sent
+
+
+def bodies(server: OpenAIServer, *options: str, model: str = "vllm/test-model") -> list[dict[str, Any]]:
+    variable = "OPENAI_BASE_URL" if model.startswith("openai") else "VLLM_BASE_URL"
+    with server.start():
+        done = emeval(
+            "preflight", "-m", model, *options, url=server.url, env={variable: server.url, "OPENAI_API_KEY": "sk-x"}
+        )
+    assert done.returncode == 0, done.stderr
+    return [dict(request.body) for request in server.chats]
+
+
+PINNED = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ((), PINNED),
+        (("--sampling", "model"), {}),
+        (("--top-p", "0.9"), PINNED | {"top_p": 0.9}),
+        (("--top-k", "20"), PINNED | {"top_k": 20}),
+        (("--sampling", "model", "--top-p", "0.9"), {"top_p": 0.9}),
+    ],
+)
+def test_the_sampler_is_pinned_as_told(options: tuple[str, ...], sent: dict[str, Any]) -> None:
+    for body in bodies(OpenAIServer(), *options):
+        assert {name: value for name, value in body.items() if name in PINNED} == sent
+
+
+def test_a_hosted_api_is_sent_top_p_alone() -> None:
+    for body in bodies(OpenAIServer(), model="openai/test-model"):
+        assert {name: value for name, value in body.items() if name in PINNED} == {"top_p": 1.0}
+
+
+def refusing(*names: str, text: str) -> Any:
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        found = [name for name in names if name in body]
+        return Status(400, text.format(found[0])) if found else Answer("A")
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "text", ["Unsupported parameter: '{}' is not supported with this model.", "Extra inputs are not permitted"]
+)
+def test_what_a_server_refuses_is_left_out_and_said(text: str) -> None:
+    server = OpenAIServer(refusing("top_k", "min_p", "repetition_penalty", "repeat_penalty", text=text))
+    with server.start():
+        done = emeval("preflight", "-m", "vllm/test-model", url=server.url)
+    assert done.returncode == 0, done.stderr
+    assert "sampler: noted: min_p, repetition_penalty, top_k left out: the server refuses" in done.stdout
+    assert "top_p" in server.chats[-1].body
+
+
+def test_what_the_user_asks_for_is_never_left_out() -> None:
+    server = OpenAIServer(refusing("top_k", text="top_k is not supported"))
+    refused(preflight(server, "--top-k", "20"), "top_k is not supported")
+
+
+def test_the_sampler_is_part_of_a_trials_identity(tmp_path: Any) -> None:
+    ids: set[str] = set()
+    samplers = ((), ("--sampling", "model"), ("--top-p", "0.9"), ("--top-k", "20"))
+    for number, options in enumerate(samplers):
+        with OpenAIServer().start() as live:
+            folder = tmp_path / str(number)
+            done = emeval(
+                *("run", "unethical_test", "-m", "vllm/test-model", "--format", "mcq", "--limit", "1"),
+                *(*options, "--out", folder),
+                url=live.url,
+            )
+        assert done.returncode == 0, done.stderr
+        ids |= {line.split(",")[0] for line in (folder / "responses.csv").read_text().splitlines()[1:]}
+        assert json.loads((folder / "manifest.json").read_text())["config"]["top_k"] in (None, 20)
+    assert len(ids) == 2 * len(samplers)

@@ -1,0 +1,46 @@
+"""A proxy on loopback that changes the fields of every chat request before it passes it on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aiohttp import ClientSession, web
+
+
+@contextlib.contextmanager
+def altering_proxy(upstream: str, fields: Mapping[str, Any]) -> Iterator[str]:
+    """The URL of the proxy, for as long as the block lasts. `upstream` is a server's URL up to its /v1."""
+    ready, loop, found = threading.Event(), asyncio.new_event_loop(), list[str]()
+
+    async def serve() -> None:
+        async with ClientSession() as session:
+
+            async def forward(request: web.Request) -> web.Response:
+                body = await request.json() | dict(fields) if request.can_read_body else None
+                path = request.path.removeprefix("/v1")
+                async with session.request(request.method, f"{upstream}{path}", json=body) as reply:
+                    return web.Response(body=await reply.read(), status=reply.status, content_type=reply.content_type)
+
+            app = web.Application()
+            app.router.add_route("*", "/v1/{path:.*}", forward)
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            found.append(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
+            ready.set()
+            await closing.wait()
+            await runner.cleanup()
+
+    closing = asyncio.Event()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(closing.set)
+        thread.join(timeout=10)
