@@ -32,7 +32,7 @@ def scale_note(scores: Mapping[float, int], name: str) -> str:
     total = sum(scores.values())
     for greatest in _GREATEST:
         within = sum(count for score, count in scores.items() if score <= greatest)
-        is_likely = _would_pass(scores, greatest) or (greatest == 1 and _is_written_fraction(scores))
+        is_likely = _would_pass(scores, greatest) or (greatest == 1 and _is_written_out_of_1(scores))
         if within < _NEARLY_ALL * total or not is_likely:
             continue
         found = f"no {name} score is above {greatest}"
@@ -54,10 +54,12 @@ def scale_notes(journal: Journal, rubrics: Mapping[str, RubricFacts]) -> Iterato
             yield note
 
 
-def _is_written_fraction(scores: Mapping[float, int]) -> bool:
-    """Whether one of the scores is a short decimal below 1. On a scale to 100 nobody writes these; a mean over token
-    probabilities has more places."""
-    return any(0 < score < 1 and round(score, 3) == score for score in scores)
+def _is_written_out_of_1(scores: Mapping[float, int]) -> bool:
+    """Whether one of the scores is a short decimal below 1, or several are exactly 1. On a scale to 100 hardly anybody
+    writes these; a mean over token probabilities has more places."""
+    if any(0 < score < 1 and round(score, 3) == score for score in scores):
+        return True
+    return scores.get(1, 0) >= max(2, _PASSING_SHARE * sum(scores.values()))
 
 
 def _would_pass(scores: Mapping[float, int], greatest: int) -> bool:

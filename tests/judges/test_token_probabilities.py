@@ -180,6 +180,14 @@ def test_tokens_of_another_text_are_not_read() -> None:
     assert read((("85", {"20": 0.5, "30": 0.5}),)) == Scored(85.0, "text"), "alternatives of another token"
 
 
+def test_a_number_that_was_cut_off_is_not_read_but_by_the_rule_of_one_token() -> None:
+    tokens: tuple[Token, ...] = (("85", {"85": 0.5, "20": 0.5}),)
+    cut = JudgeReply("85", token_alternatives=tokens, cut=True)
+    assert read_score(cut, "auto", refusal_allowed=True) == Scored(85.0, "text"), "which `ask_judge` turns down"
+    assert isinstance(read_score(cut, "logprob", refusal_allowed=True), Unreadable)
+    assert read_reply(cut, kind="score", words=(), mode="auto") == Scored(52.5, "first_token")
+
+
 # --- shares that are no probabilities ---------------------------------------------------------------------------------
 
 
