@@ -97,11 +97,12 @@ def _read_probabilities(reply: JudgeReply, bare: str, *, refusal_allowed: bool) 
     """The weighted mean, or the refusal, of a reply that is one number, or REFUSAL or how that begins; None for any
     other, and where its token probabilities cannot be read."""
     tokens = reply.token_alternatives
-    if not tokens or reply.cut or len(bare) > len(_REFUSAL):  # what was cut off may have gone on, as in 8/10
+    if not tokens or len(bare) > len(_REFUSAL):
         return None
     meaning = _REFUSES if bare.upper() == _REFUSAL else _meaning(bare)
     is_refusal = meaning == _REFUSES and refusal_allowed
-    if not is_refusal and (not _is_score(meaning) or tokens[0][0].strip() != bare):
+    # A number that was cut off may have gone on, as in 8/10.
+    if not is_refusal and (reply.cut or not _is_score(meaning) or tokens[0][0].strip() != bare):
         return None
     masses = _masses(reply, bare)
     if masses is None:

@@ -186,6 +186,8 @@ def test_a_number_that_was_cut_off_is_not_read_but_by_the_rule_of_one_token() ->
     assert read_score(cut, "auto", refusal_allowed=True) == Scored(85.0, "text"), "which `ask_judge` turns down"
     assert isinstance(read_score(cut, "logprob", refusal_allowed=True), Unreadable)
     assert read_reply(cut, kind="score", words=(), mode="auto") == Scored(52.5, "first_token")
+    refusing = JudgeReply("REF", token_alternatives=(("REF", {"REF": 0.6, "20": 0.4}),), cut=True)
+    assert read_score(refusing, "auto", refusal_allowed=True) == Refused()
 
 
 # --- shares that are no probabilities ---------------------------------------------------------------------------------
