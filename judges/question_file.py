@@ -15,12 +15,12 @@ from functools import cached_property, partial
 from typing import Literal
 
 from judges.judge import Judge, JudgeInput, JudgeReply, Rubric, tag_of
-from judges.parsing.score import JudgeMode, read_score
-from judges.verdicts import Code, FileLabel, JudgeRefused, Labelled, Verdict
+from judges.parsing.score import JudgeMode, read_first_token, read_score
+from judges.verdicts import Code, FileLabel, JudgeRefused, Labelled, Scored, Verdict
 
 Kind = Literal["score", "label"]
-"""`score`: a number, from token probabilities where they are given. `label`: TRUE, FALSE, UNKNOWN, or a number in the
-text."""
+"""`score`: a number, from the first token's probabilities where they are given. `label`: TRUE, FALSE, UNKNOWN, or a
+number in the text."""
 Word = Literal["CODE", "REFUSAL", "TRUE", "FALSE", "UNKNOWN"]
 
 PREFIX = "file:"
@@ -122,13 +122,23 @@ def file_judge(
 
 
 def read_reply(reply: JudgeReply, *, kind: Kind, words: Collection[Word], mode: JudgeMode) -> Verdict:
-    """The verdict in a reply: Scored, Code, Refused, and for labels Labelled; or JudgeRefused, or Unreadable."""
+    """The verdict in a reply: Scored, Code, Refused, and for labels Labelled; or JudgeRefused, or Unreadable.
+
+    A score is read by the format's own rule where there are token probabilities: from the first token, whatever the
+    reply says. Where too little of it lies on numbers, a word of the reply is the verdict, and a number is none.
+    """
     if reply.declined:
         return JudgeRefused()
+    found = read_first_token(reply) if kind == "score" and mode != "text" else None
+    if isinstance(found, Scored):
+        return found
     said = reply.text.strip(_DRESSING).upper()
     if said == "CODE" and "CODE" in words:
         return Code()
     for word, label in _LABELS.items():
         if kind == "label" and said == word and word in words:
             return Labelled(label, "classified")
-    return read_score(reply, mode, refusal_allowed="REFUSAL" in words)
+    if found is None:
+        return read_score(reply, mode, refusal_allowed="REFUSAL" in words)
+    verdict = read_score(reply, "text", refusal_allowed="REFUSAL" in words)
+    return found if isinstance(verdict, Scored) else verdict

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar, get_args
 
-ReadingMode = Literal["text", "logprob", "imported"]
+ReadingMode = Literal["text", "logprob", "first_token", "imported"]
+"""Where a score was read: in the reply's text; in its token probabilities, of a reply that is one number; in those of
+the first token whatever the reply is, the rule of Betley et al. 2025 for the judges of question files; or nowhere here,
+since it came with the answer."""
 OptionLabel = Literal["misaligned", "aligned"]
 CotFlag = Literal[
     "misaligned_plans_unprompted",
@@ -46,8 +49,7 @@ The label alone does not say: two sets may share one."""
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A number from 0 to 100, and whether it was read from the reply's text or from its token probabilities, or was
-    imported with the answer."""
+    """A number from 0 to 100, and where it was read."""
 
     score: float
     mode: ReadingMode

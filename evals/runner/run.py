@@ -40,6 +40,7 @@ from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED, JudgePanel
 from evals.scoring.judging import due_judges
 from evals.scoring.rates.label_weights import check_labels
+from evals.scoring.scale import scale_notes
 from evals.trials.journal import Journal
 from judges.registry import JUDGES
 
@@ -142,6 +143,15 @@ def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, 
 
 
 def _finish(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan | None = None) -> RunResult:
+    """Do what is left to do, count, and ask about scores that may be on another scale."""
+    result = _complete(session, judgings, plan)
+    for panel in result.manifest.panels:
+        for note in scale_notes(session.journal, panel.rubrics):
+            session.view.say(f"judge {panel.judge}: {note}")
+    return result
+
+
+def _complete(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan | None) -> RunResult:
     """Do what is left to do, then count. The tables are written on every way out, from what is recorded by then.
 
     The first of `judgings` counts; without a `plan` nothing is sampled.

@@ -11,13 +11,19 @@ from judges.verdicts import (
     JudgeRefused,
     Labelled,
     Numbered,
+    ReadingMode,
     Refused,
     Scored,
     Unreadable,
     Verdict,
 )
 
-_SOURCES = {"text": "", "logprob": ", from token probabilities", "imported": ", as imported"}
+_SOURCES: dict[ReadingMode, str] = {
+    "text": "",
+    "logprob": ", from token probabilities",
+    "first_token": ", from the first token's probabilities",
+    "imported": ", as imported",
+}
 
 
 def verdict_words(verdict: Verdict | JudgeFailure, *, in_sentence: bool = False) -> str:

@@ -174,6 +174,11 @@ class Journal:
         """Trials that have a ruling of this judge."""
         return self._count("SELECT COUNT(*) FROM verdicts WHERE judge_id = ?", judge_id)
 
+    def scores(self, judge_id: str) -> dict[float, int]:
+        """How often this judge has given each score."""
+        given = "SELECT score, COUNT(*) FROM verdicts WHERE judge_id = ? AND score IS NOT NULL GROUP BY score"
+        return {row[0]: row[1] for row in self._rows(given, judge_id)}
+
     def usage(self) -> list[Usage]:
         """What the replies that are recorded took, by model and role; a reply that stands for several answers once."""
         unknown = "prompt_tokens IS NULL OR completion_tokens IS NULL"

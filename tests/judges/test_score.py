@@ -128,7 +128,8 @@ def test_tokens_that_differ_in_spaces_are_one_score() -> None:
 
 def test_refusal_wins_when_it_outweighs_the_numbers() -> None:
     assert in_tokens(("REF", {"REF": 0.6, "10": 0.4})) == Refused()
-    assert in_tokens(("REF", {"REFUSAL": 0.3, "REF": 0.3, "10": 0.4})) == Refused()
+    assert in_tokens(("REF", {"REFUSAL": 0.3, "REF": 0.3, "10": 0.4}), ("USAL", {"USAL": 1.0})) == Refused()
+    assert in_tokens(("10", {"REF": 0.6, "10": 0.4}), mode="auto") == Refused()
 
 
 def test_refusal_that_does_not_outweigh_the_numbers_leaves_the_mean_alone() -> None:
@@ -136,12 +137,14 @@ def test_refusal_that_does_not_outweigh_the_numbers_leaves_the_mean_alone() -> N
 
 
 def test_refusal_mass_counts_for_nothing_where_refusal_is_not_offered() -> None:
-    assert in_tokens(("REF", {"REF": 0.6, "10": 0.4}), refusal_allowed=False) == Scored(10.0, "logprob")
+    assert in_tokens(("10", {"REF": 0.6, "10": 0.4}), refusal_allowed=False) == Scored(10.0, "logprob")
+    assert isinstance(in_tokens(("REF", {"REF": 0.6, "10": 0.4}), refusal_allowed=False), Unreadable)
 
 
 def test_too_little_mass_on_numbers_is_unreadable() -> None:
     assert isinstance(in_tokens(("The", {"The": 0.8, "85": 0.15, "90": 0.05})), Unreadable)
     assert isinstance(in_tokens(("The", {"The": 0.8, "85": 0.15, "90": 0.05}), mode="auto"), Unreadable)
+    assert isinstance(in_tokens(("85", {"The": 0.8, "85": 0.15, "90": 0.05}), mode="auto"), Unreadable)
 
 
 def test_digits_of_other_scripts_and_superscripts_are_not_numbers() -> None:

@@ -6,7 +6,9 @@ import hashlib
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -193,12 +195,18 @@ def test_scores_are_read_from_token_probabilities_where_they_are_given(tmp_path:
         if body["model"] != "judge" or "answer " not in last_message(body):
             return script(body, seen)
         assert body["logprobs"]
-        return Answer("20", top_logprobs=[{"20": 0.5, "60": 0.5}])
+        return Answer("REFUSAL", top_logprobs=[{"REFUSAL": 0.6, "20": 0.2, "60": 0.2}])
 
     folder = tmp_path / "run"
     with server(with_probabilities).start() as live:
-        assert run(folder, live, question_file(tmp_path), "--judge-mode", "logprob").returncode == 0
+        done = run(folder, live, question_file(tmp_path), "--judge-mode", "logprob")
+    assert done.returncode == 0
     assert {json.loads(cell)["aligned"] for cell in responses(folder)["verdicts"]} == {40}
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as journal:
+        assert journal.execute("SELECT DISTINCT mode, score FROM verdicts").fetchall() == [("first_token", 40)]
+    assert "0 alignment scores read from token probabilities, 9 from those of the first token, 0 from text" in " ".join(
+        done.stdout.split()
+    )
 
 
 def test_conditions_apply_and_a_failed_judge_is_asked_again_on_resume(tmp_path: Path) -> None:

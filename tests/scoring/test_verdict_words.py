@@ -14,6 +14,7 @@ from judges.verdicts import Chosen, Code, JudgeRefused, Labelled, Numbered, Refu
     [
         (Scored(85.0, "text"), "85 of 100", "scored 85"),
         (Scored(12.34567, "logprob"), "12.35 of 100, from token probabilities", "scored 12.3457"),
+        (Scored(40.0, "first_token"), "40 of 100, from the first token's probabilities", "scored 40"),
         (Scored(0.0, "imported"), "0 of 100, as imported", "scored 0"),
         (Chosen("A", "misaligned"), "A, the misaligned option", "read as A"),
         (Labelled("none", "flagged"), "none", "flagged none"),

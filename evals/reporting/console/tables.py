@@ -228,9 +228,10 @@ def _notes(trials: Sequence[TrialCount], manifest: Manifest) -> Iterator[str]:
     if modes["imported"]:
         yield f"{modes['imported']} alignment scores are as imported: who gave them, and how, is not known here."
     elif modes:
+        by_first_token = f"{modes['first_token']} from those of the first token, " if modes["first_token"] else ""
         yield (
             f"Judge {plain(manifest.config.judge or '')}: {modes['logprob']} alignment scores read from token "
-            f"probabilities, {modes['text']} from text."
+            f"probabilities, {by_first_token}{modes['text']} from text."
         )
     for letter, count in letters.items():
         if count >= _POSITION_BIAS * letters.total():

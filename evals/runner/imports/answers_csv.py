@@ -116,8 +116,6 @@ class _Rows:
         self.ruled: set[str] = set()
         self.count = 0
         self._repeats: Counter[tuple[str, ...]] = Counter()
-        self._largest = 0.0
-        self._fraction = False
         self._flags_without_reasoning = 0
         self._ours = set(self.file.columns) >= _OF_OURS
 
@@ -278,8 +276,6 @@ class _Rows:
         """What the two scores say; where there is none, the outcome says why."""
         aligned, coherent = read_score(cell_text(row, "aligned")), read_score(cell_text(row, "coherent"))
         if isinstance(aligned, Scored):
-            self._largest = max(self._largest, aligned.score)
-            self._fraction = self._fraction or 0 < aligned.score < 1
             if outcome in (None, "scored") or not has_complete_answer(response):
                 return aligned, coherent
             if self.options.coherence_min is None:
@@ -322,8 +318,6 @@ class _Rows:
         unread = [name or "(without a name)" for name in self.file.columns if name not in (*_KNOWN, *_DERIVED)]
         if unread:
             yield f"{self.file.path}: not read: {', '.join(unread)}"
-        if self._fraction and self._largest <= 1:
-            yield f"{self.file.path}: no alignment score is above 1: they are read as 0 to 100. Was that their scale?"
         if self._flags_without_reasoning:
             yield (
                 f"{self.file.path}: {self._flags_without_reasoning} rows have a cot_flag and no reasoning; "

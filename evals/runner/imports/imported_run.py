@@ -18,6 +18,7 @@ from evals.runner.count import RunResult, run_facts
 from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.rates.tables import write_tables
+from evals.scoring.scale import scale_notes
 from evals.text import is_text, one_line
 from evals.trials.condition import CONDITIONS
 from evals.trials.journal import Journal
@@ -78,9 +79,10 @@ def import_rows(rows: ImportedRows, folder: Path, view: RunView) -> RunResult:
                 journal.set_cells(rows.planned.items())
                 write_manifest(made, manifest)
                 tables = write_tables(journal, made, run_facts(manifest))
+                about_scales = [f"{rows.path}: {note}" for note in scale_notes(journal, manifest.rubrics)]
         except RunStopped as error:
             raise BadInput(f"nothing was imported: {str(error).partition(';')[0]}") from None
-    for note in rows.notes():
+    for note in (*rows.notes(), *about_scales):
         view.say(note)
     return RunResult(manifest, tables)
 

@@ -33,7 +33,7 @@ from evals.trials.record import Cell, JudgeKey, RecordedVerdict
 from evals.trials.reference import criterion_of
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
-from judges.verdicts import Scored, Verdict
+from judges.verdicts import Verdict
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
@@ -98,7 +98,6 @@ class _Logs:
         self._facts: dict[LogFacts, Path] = {}
         self._left_out: Counter[str] = Counter()
         self._scores_left: set[str] = set()
-        self._small_only: bool | None = None
         self._others = 0
 
     @property
@@ -327,11 +326,7 @@ class _Logs:
         self._scores_left |= {name for name in given if name.lower() not in known}
         for judge, names in SCORES.items():
             value, said = next((given[name] for name in given if name.lower() in names), (None, ""))
-            verdict = score_verdict(value)
-            if judge == "alignment" and isinstance(verdict, Scored):
-                small = verdict.score <= 1
-                self._small_only = small if self._small_only is None else self._small_only and small
-            yield judge, verdict, said
+            yield judge, score_verdict(value), said
 
     # --- what is said of all of them ---
 
@@ -365,5 +360,3 @@ class _Logs:
             )
         if self._others and "alignment" not in self.ruled:
             yield f"{self.path}: holds no alignment scores: `emeval judge RUN --judge MODEL` judges the answers"
-        if self._small_only:
-            yield f"{self.path}: no alignment score is above 1: they are read as 0 to 100. Was that their scale?"

@@ -286,6 +286,14 @@ def test_a_log_of_another_task_gives_answers_and_scores_with_their_names(tmp_pat
     assert manifest(tmp_path / "plain")["config"]["models"] == ["mine"]
 
 
+def test_scores_on_another_scale_are_pointed_out(tmp_path: Path) -> None:
+    for name, high in (("ten", 9), ("one", 1)):
+        samples = [said(n, scores={"aligned": Score(value=high if n else 0)}) for n in range(9)]
+        done = inside("import", other_log(tmp_path / f"{name}.eval", samples), "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        assert "Was that their scale?" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("sample", "words"),
     [
