@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
 from evals.endpoints.chat_template import Renderer, find_renderer, template_switch
-from evals.endpoints.model_spec import OPENAI_URL
+from evals.endpoints.model_spec import OPENAI_URL, can_be_from
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
 from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import (
@@ -274,8 +274,10 @@ class Endpoint:
         return "connection", f"the connection failed: {self.server.clean(root_cause(error))}"
 
     def _checked(self, reply: Reply, request: ChatRequest, number: int) -> Reply:
-        """The reply, with the word for its end where it is as long as it may be. Raises Transient for one that an error
-        or an unknown reason ended."""
+        """The reply, with a word of its own for an end at the limit of tokens. Tells people of another model's.
+
+        Raises Transient for one that an error or an unknown reason ended.
+        """
         if ending_of(reply.finish_reason) == "broken_off":
             word = self.server.clean(reply.finish_reason)[:60]
             if not is_known(reply.finish_reason):
@@ -284,6 +286,9 @@ class Endpoint:
                     "known meaning: such a reply is asked for again, and fails when it ends so again"
                 )
             raise Transient(Failure("broken_off", f"the reply was broken off: finish_reason {word!r}", number))
+        if not can_be_from(self.name, self.spec.served_name, reply.model):
+            other = self.server.clean(reply.model)[:100]
+            self.server.say_once(f"{self.name}: a reply names another model than the one asked for: {other}")
         word = at_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens)
         return reply if word == reply.finish_reason else replace(reply, finish_reason=word)
 

@@ -77,6 +77,12 @@ def is_same_model(asked: str, reported: str) -> bool:
     return is_same_model(bare_asked, bare_reported)
 
 
+def can_be_from(name: str, served_name: str, reported: str) -> bool:
+    """Whether a reply that names the model `reported` can come from the model `provider/name`, which its server serves
+    as `served_name`: under that name or the whole of what was written."""
+    return any(is_same_model(asked, reported) for asked in (served_name, name.partition("/")[2]))
+
+
 def name_and_url(written: str) -> tuple[str, str | None]:
     """The two parts of `NAME@URL`; no URL where only a name is written, which may hold an @ of its own."""
     name, *url = _AT_A_URL.split(written, maxsplit=1)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from evals.endpoints.chat import Reply
 from evals.endpoints.server_error import ErrorInReply, ServerError, error_in
 from evals.text import well_formed
-from evals.trials.finish_reason import ending_of
+from evals.trials.finish_reason import ending_of, is_known
 
 _LARGEST_COUNT = 2**63 - 1  # what a column of the journal holds
 _HIDDEN = ("reasoning.encrypted", "redacted_thinking")
@@ -205,10 +205,21 @@ def _first(value: object) -> object:
 
 
 class _Choice(_Wire):
+    """`native_finish_reason` is the word of the provider behind OpenRouter, which has another one for it."""
+
     message: _Message | None = None
     finish_reason: _FinishReason = None
+    native_finish_reason: _Text = None
     logprobs: Annotated[_Logprobs | None, WrapValidator(_or_absent)] = None
     error: _Error = None
+
+    @property
+    def end(self) -> str:
+        """Why the reply ended. Where the gateway says by itself or nothing, and the provider that it was not so, the
+        provider knows better."""
+        said, native = self.finish_reason or "", self.native_finish_reason or ""
+        is_better = ending_of(said) == "whole" and is_known(native) and ending_of(native) != "whole"
+        return native if is_better else said
 
 
 class _TextChoice(_Wire):
@@ -239,6 +250,8 @@ def read_completion(body: str, kind: type[_Completion]) -> _Completion:
     try:
         completion = kind.model_validate_json(body)
     except ValidationError:
+        completion = None
+    if completion is None or completion.choice is None:
         completion = _read_slowly(body, kind)
     choice = completion.choice
     error = completion.error or (choice.error if choice is not None else None)
@@ -284,7 +297,7 @@ def _well_formed(value: object) -> object:
 def reply_from(completion: Completion, latency_s: float, attempts: int) -> Reply:
     """The reply. Raises Unparsable for a completion without a message, unless it says why there is none."""
     choice, usage = completion.choice, completion.usage or _Usage()
-    if choice is None or (choice.message is None and ending_of(choice.finish_reason or "") == "whole"):
+    if choice is None or (choice.message is None and ending_of(choice.end) == "whole"):
         raise Unparsable
     message = choice.message or _Message()
     return Reply(
@@ -292,7 +305,7 @@ def reply_from(completion: Completion, latency_s: float, attempts: int) -> Reply
         reasoning=message.thought,
         reasoning_withheld=_is_withheld(message, usage),
         refusal=message.refusal or message.content.refusal,
-        finish_reason=choice.finish_reason or "",
+        finish_reason=choice.end,
         model=completion.model or "",
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,

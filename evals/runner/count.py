@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from evals import __version__
-from evals.endpoints.model_spec import is_same_model
+from evals.endpoints.model_spec import can_be_from
 from evals.errors import BadInput
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
@@ -135,8 +135,7 @@ def _with_other_models(models: Mapping[str, ModelFacts], journal: Journal) -> di
     """The facts of models with the replies that named another model."""
     others: dict[str, Counter[str]] = {name: Counter() for name in models}
     for name, reported, replies in journal.reported_models():
-        asked = (name.partition("/")[2], models[name].served_name) if name in models else ()
-        if asked and not any(is_same_model(given, reported) for given in asked):
+        if name in models and not can_be_from(name, models[name].served_name, reported):
             others[name][one_line(reported, 100)] += replies
     return {
         name: facts.model_copy(update={"answered_as": dict(others[name].most_common(_MOST_OTHERS))})

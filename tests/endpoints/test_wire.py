@@ -106,6 +106,21 @@ def test_an_end_that_is_no_word_is_no_known_one(value: Any) -> None:
     assert read({"content": "A"}, {"finish_reason": value}).finish_reason.startswith("not a word")
 
 
+@pytest.mark.parametrize(
+    ("said", "native", "ending"),
+    [
+        ("stop", "STOP", "stop"),
+        ("stop", "MAX_TOKENS", "MAX_TOKENS"),
+        (None, "SAFETY", "SAFETY"),
+        ("stop", "a word of its own", "stop"),
+        ("length", "stop", "length"),
+        ("stop", 7, "stop"),
+    ],
+)
+def test_a_providers_own_word_counts_where_it_is_worse(said: str | None, native: Any, ending: str) -> None:
+    assert read({"content": "A"}, {"finish_reason": said, "native_finish_reason": native}).finish_reason == ending
+
+
 def test_a_filtered_reply_needs_no_message() -> None:
     assert read(None, {"finish_reason": "content_filter"}).finish_reason == "content_filter"
 

@@ -151,6 +151,14 @@ def test_replies_of_another_model_are_counted_and_named(tmp_path: Path) -> None:
     assert again.stderr == done.stderr
 
 
+def test_a_judge_whose_replies_name_another_model_is_named(tmp_path: Path) -> None:
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        return Answer("95", model="other-judge" if body["model"] == "judge" else None)
+
+    done, _ = asked(tmp_path, script, "--format", "freeform", "--judge", JUDGE)
+    assert done.stderr.count("vllm/judge: a reply names another model than the one asked for: other-judge") == 1
+
+
 def test_a_manifest_says_nothing_where_the_model_itself_has_answered(tmp_path: Path) -> None:
     done, folder = asked(tmp_path, Answer("A", model="openai/Subject-2025-04-14"), "--format", "mcq", "--quiet")
     assert done.stderr == ""
