@@ -7,6 +7,7 @@ import unicodedata
 
 _SPACES = re.compile(r"\s+")
 _LINE_END = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _JOINERS = "\u200c\u200d"
 _NOT_PLAIN = re.compile(r"[^\n -~]")
 # As OWASP lists them ("CSV Injection"), the full-width forms included; and ' itself, so that it can be taken away.
@@ -65,6 +66,11 @@ def is_text(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def well_formed(text: str) -> str:
+    """`text` with U+FFFD for each half of a surrogate pair, so that it can be written as UTF-8."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def has_control_character(text: str) -> bool:

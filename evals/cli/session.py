@@ -40,6 +40,7 @@ def print_json(value: object) -> None:
 def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
     """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
     from evals.analysis.unscored import too_much_unscored
+    from evals.analysis.who_answered import other_models
     from evals.reporting.console.stopping import print_stopping
     from evals.reporting.console.tables import print_tables
 
@@ -77,6 +78,8 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
     files += ", stopping.csv" if result.stopping else ""
     view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
     view.out.print(f"Report: emeval report {shlex.quote(str(folder))}", style="dim", markup=False, soft_wrap=True)
+    for line in other_models(result.manifest):
+        view.err.print(f"emeval: {line}", markup=False, soft_wrap=True)
     if problem is not None:
         view.err.print(f"emeval: {problem}", markup=False, soft_wrap=True)
     if code:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
 from evals.endpoints.chat_template import Renderer, find_renderer, template_switch
-from evals.endpoints.model_spec import OPENAI_URL
+from evals.endpoints.model_spec import OPENAI_URL, can_be_from
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
 from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import (
@@ -27,16 +27,25 @@ from evals.endpoints.server import (
     root_cause,
     server_message,
 )
-from evals.endpoints.wire import Completion, TextCompletion, reply_from, text_reply_from
+from evals.endpoints.server_error import ErrorInReply, ServerError, error_in
+from evals.endpoints.wire import (
+    Completion,
+    TextCompletion,
+    Unparsable,
+    read_completion,
+    reply_from,
+    text_reply_from,
+)
 from evals.errors import BadInput, EndpointDown
-from evals.io.retry_after import is_transient_status, retry_after_s
+from evals.io.retry_after import retry_after_s
+from evals.trials.finish_reason import at_limit, ending_of, is_known
 from evals.trials.prompt import STOP, Messages, transcript_of, wire_messages
 from evals.trials.response import Failure
 from evals.trials.trial import Sampler
 
 _T = TypeVar("_T")
 _TOP_LOGPROBS = 20
-_MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied", "unparsable"})
+_MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied", "unparsable", "broken_off"})
 
 
 class Endpoint:
@@ -202,7 +211,7 @@ class Endpoint:
     async def _ask_chat(self, request: ChatRequest, number: int) -> Reply:
         started = time.perf_counter()
         text = await self.server.client.post("/chat/completions", cast_to=str, body=self._body(request))
-        completion = Completion.model_validate_json(text)
+        completion = read_completion(text, Completion)
         return reply_from(completion, time.perf_counter() - started, number)
 
     async def _ask_completion(self, request: ChatRequest, number: int) -> Reply:
@@ -222,7 +231,7 @@ class Endpoint:
             body["skip_special_tokens"] = False
         started = time.perf_counter()
         text = await self.server.client.post("/completions", cast_to=str, body=body)
-        completion = TextCompletion.model_validate_json(text)
+        completion = read_completion(text, TextCompletion)
         return text_reply_from(completion, rendered.prefill, time.perf_counter() - started, number)
 
     async def _ask_transcript(self, request: ChatRequest, number: int) -> Reply:
@@ -235,7 +244,7 @@ class Endpoint:
         }
         started = time.perf_counter()
         text = await self.server.client.post("/completions", cast_to=str, body=body)
-        completion = TextCompletion.model_validate_json(text)
+        completion = read_completion(text, TextCompletion)
         return text_reply_from(completion, "", time.perf_counter() - started, number)
 
     async def attempt(self, request: ChatRequest, number: int, ticket: int) -> Reply | Failure:
@@ -248,13 +257,18 @@ class Endpoint:
             async with asyncio.timeout(self.server.timeout_s):
                 reply = await self._way(request)(request, number)
             latency_s = reply.latency_s
-            return reply
-        except ValidationError:
+            return self._checked(reply, request, number)
+        except (Unparsable, ValidationError):
             detail = "the server's 200 has a body that is not a chat completion"
             raise Transient(Failure("unparsable", detail, number)) from None
+        except ErrorInReply as found:
+            overloaded = found.error.is_overload
+            codes = self.server.clean(", ".join(dict.fromkeys(found.error.codes)))[:60]
+            return self._failure(found.error, f"error in a 200 ({codes or 'no code'})", number)
         except openai.APIStatusError as error:
-            overloaded = error.status_code in (429, 503, 529)
-            return self._status_failure(error, number)
+            said = _said_in(error)
+            overloaded = said.is_overload
+            return self._failure(said, f"status {error.status_code}", number, retry_after_s(error.response.headers))
         except (TimeoutError, *CONNECTION_ERRORS) as error:
             if self.server.has_ended():
                 raise EndpointDown(f"{self.name}: the server that emeval has started is gone") from None
@@ -273,26 +287,49 @@ class Endpoint:
             return "timeout", f"no complete reply within {self.server.timeout_s:g} s"
         return "connection", f"the connection failed: {self.server.clean(root_cause(error))}"
 
-    def _status_failure(self, error: openai.APIStatusError, number: int) -> Failure:
-        """A final failure of this request. Raises Transient for one that may pass.
+    def _checked(self, reply: Reply, request: ChatRequest, number: int) -> Reply:
+        """The reply, with a word of its own for an end at the limit of tokens. Tells people of another model's.
 
-        Raises EndpointDown for a used-up quota, and where the server asks to wait longer than the run would.
+        Raises Transient for one that an error or an unknown reason ended.
         """
-        status = error.status_code
-        message = self.server.clean(server_message(error))
-        if _is_quota(error):
-            raise EndpointDown(f"{self.name}: the account's quota is used up ({status}): {message}") from None
-        if status == 402:
-            raise EndpointDown(f"{self.name}: the account's balance is used up ({status}): {message}") from None
-        detail = f"status {status}: {message}"
-        if not is_transient_status(status):
-            # Usually the key or the model; but gateways also turn a single prompt down in this way.
-            return Failure("denied" if status in (401, 403, 404) else "rejected", detail, number)
-        asked_s = retry_after_s(error.response.headers)
-        if status in (429, 503) and asked_s is not None and asked_s >= self._policy.max_total_s:
-            raise EndpointDown(f"{self.name}: the server asks to wait {_span(asked_s)} ({status}): {message}") from None
-        kind = "rate_limited" if status == 429 else "server_error"
-        raise Transient(Failure(kind, detail, number), asked_s) from None
+        if ending_of(reply.finish_reason) == "broken_off":
+            word = self.server.clean(reply.finish_reason)[:60]
+            if not is_known(reply.finish_reason):
+                self.server.say_once(
+                    f"{self.name}: {self.server.base_url} ended a reply with finish_reason {word!r}, which has no "
+                    "known meaning: such a reply is asked for again, and fails when it ends so again"
+                )
+            raise Transient(Failure("broken_off", f"the reply was broken off: finish_reason {word!r}", number))
+        if not can_be_from(self.name, self.spec.served_name, reply.model):
+            other = self.server.clean(reply.model)[:100]
+            self.server.say_once(f"{self.name}: a reply names another model than the one asked for: {other}")
+        word = at_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens)
+        return reply if word == reply.finish_reason else replace(reply, finish_reason=word)
+
+    def _failure(self, error: ServerError, where: str, number: int, asked_s: float | None = None) -> Failure:
+        """A final failure of this request; `asked_s` is how long the server asks to wait. Raises Transient for one that
+        may pass.
+
+        Raises EndpointDown for an account that cannot pay, and where the server asks to wait longer than the run would.
+        """
+        message = self.server.clean(error.message)
+        if error.unpaid is not None:
+            raise EndpointDown(f"{self.name}: {self._unpaid(error.unpaid, error.status)}: {message}") from None
+        failure = Failure(error.kind, f"{where}: {message}", number)
+        if not error.is_transient:
+            return failure
+        if error.status in (429, 503) and asked_s is not None and asked_s >= self._policy.max_total_s:
+            asked = f"the server asks to wait {_span(asked_s)} ({error.status})"
+            raise EndpointDown(f"{self.name}: {asked}: {message}") from None
+        raise Transient(failure, asked_s) from None
+
+    def _unpaid(self, code: str, status: int | None) -> str:
+        if code == "insufficient_quota":
+            return f"the account's quota is used up ({status or code})"
+        if code == "402":
+            return "the account's balance is used up (402)"
+        shown = self.server.clean(code)[:60]
+        return f"the account cannot pay or is closed ({shown if status is None else f'{status}, {shown}'})"
 
 
 class _SharedCheck:
@@ -312,8 +349,10 @@ class _SharedCheck:
             return self._result
 
 
-def _is_quota(error: openai.APIStatusError) -> bool:
-    return "insufficient_quota" in (error.code, error.type)
+def _said_in(error: openai.APIStatusError) -> ServerError:
+    """What an HTTP error says, with its own status."""
+    said = error_in(error.body) or ServerError("")
+    return said._replace(message=server_message(error), status=error.status_code)
 
 
 def _span(seconds: float) -> str:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evals.endpoints.chat import ChatRequest, Reply
+from evals.trials.finish_reason import ending_of, plain_finish_reason
 from evals.trials.prompt import Message, Messages
 from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedVerdict
 from evals.trials.response import Failure
 from judges.judge import Judge, JudgeReply
 from judges.parsing.structured import READING as JSON_READING
-from judges.verdicts import Scored, Unreadable, Verdict
+from judges.verdicts import JudgeRefused, Unreadable, Verdict
 
 if TYPE_CHECKING:  # reading what judges said must not wait for the client of their servers
     from evals.endpoints.endpoint import Endpoint
@@ -76,15 +77,16 @@ def _repairing(messages: Messages, reply: Reply, repair: str) -> Messages:
 
 def _read(judge: Judge, reply: Reply) -> Verdict:
     # A judge that thinks first is read by its answer alone.
-    split = split_reply(reply.content, reply.reasoning, reply.finish_reason)
+    ending = ending_of(reply.finish_reason)
+    split = split_reply(reply.content, reply.reasoning, plain_finish_reason(reply.finish_reason))
     # A reply that begins with an object has no thought before it: marks inside are quoted from the answer.
     quoted = judge.reading == JSON_READING and reply.content.lstrip().startswith("{")
-    declined = bool(reply.refusal) or reply.finish_reason == "content_filter"
+    declined = bool(reply.refusal) or ending == "filtered"
     alternatives = reply.token_alternatives if split.state == "absent" else None
-    cut = reply.finish_reason == "length"
+    cut = ending == "cut"
     verdict = judge.read(JudgeReply(reply.content if quoted else split.answer, declined, alternatives, cut))
-    if cut and isinstance(verdict, Scored) and verdict.mode == "text":
-        return Unreadable("the reply was cut off, and with it maybe the number")
+    if cut and not isinstance(verdict, Unreadable | JudgeRefused):
+        return Unreadable("the reply was cut off, and with it maybe the verdict")
     return verdict
 
 

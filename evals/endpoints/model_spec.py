@@ -13,6 +13,7 @@ from evals.errors import BadInput
 
 Provider = Literal["openai", "vllm", "local"]
 OPENAI_URL = "https://api.openai.com/v1"
+_DATED = re.compile(r"(?<=[^/])[-@_](?:\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4})$")
 _AT_A_URL = re.compile(r"@(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 
 
@@ -57,6 +58,29 @@ class Overrides:
     base_url: str | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     option: str = "--base-url"
+
+
+def is_same_model(asked: str, reported: str) -> bool:
+    """Whether a reply that names the model `reported` can come from the model that was `asked` for.
+
+    Letter case, the provider in front and a date or `-latest` behind make no other model; two dates do.
+    """
+    asked, reported = (name.strip().casefold().removesuffix("-latest") for name in (asked, reported))
+    longer, shorter = sorted((asked, reported), key=len, reverse=True)
+    if not shorter:
+        return True
+    if longer == shorter or longer.endswith(f"/{shorter}"):
+        return True
+    bare_asked, bare_reported = _DATED.sub("", asked), _DATED.sub("", reported)
+    if (bare_asked == asked) == (bare_reported == reported):  # both have a date or neither has
+        return False
+    return is_same_model(bare_asked, bare_reported)
+
+
+def can_be_from(name: str, served_name: str, reported: str) -> bool:
+    """Whether a reply that names the model `reported` can come from the model `provider/name`, which its server serves
+    as `served_name`: under that name or the whole of what was written."""
+    return any(is_same_model(asked, reported) for asked in (served_name, name.partition("/")[2]))
 
 
 def name_and_url(written: str) -> tuple[str, str | None]:

@@ -1,8 +1,9 @@
 """The one retry layer: which errors pass, how long to wait, when to give up.
 
-Transient: connection errors, timeouts, a 200 whose body does not parse, 408, 409, 429 and 5xx. Everything else is
-final, exhausted quota included. Waits grow exponentially with jitter; a server's Retry-After is honoured; attempts and
-total time are both bounded, and an attempt that runs when the time is over is cut off. The SDK's own retries are off.
+Transient: connection errors, timeouts, a 200 whose body does not parse or holds such an error, a reply that was broken
+off, 408, 409, 429, 498 and 5xx. Everything else is final, an account that cannot pay included. Waits grow exponentially
+with jitter; a server's Retry-After is honoured; attempts and total time are both bounded, and an attempt that runs when
+the time is over is cut off. The SDK's own retries are off.
 """
 
 from __future__ import annotations

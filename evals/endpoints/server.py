@@ -8,11 +8,10 @@ from typing import Any, cast
 
 import aiohttp
 import openai
-from pydantic import ValidationError
 
 from evals.endpoints.limiter import AdaptiveLimiter
 from evals.endpoints.model_spec import OPENAI_URL
-from evals.endpoints.wire import ModelList
+from evals.endpoints.wire import Unparsable, read_models
 from evals.errors import BadInput
 from evals.text import one_line, redact
 
@@ -26,7 +25,8 @@ CONNECTION_ERRORS = (openai.APIConnectionError, aiohttp.ClientError)
 class Server:
     """A connection to one base URL with one key: its client and its concurrency limit. Close it when done.
 
-    `has_ended`: True once a server that emeval started has exited; its requests are not retried.
+    `has_ended`: True once a server that emeval started has exited; its requests are not retried. `say` gets remarks
+    for people, in one line each.
     """
 
     def __init__(
@@ -37,9 +37,12 @@ class Server:
         concurrency: int,
         timeout_s: float,
         has_ended: Callable[[], bool] = lambda: False,
+        say: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.base_url = base_url
         self.has_ended = has_ended
+        self._say = say
+        self._said: set[str] = set()
         self.timeout_s = timeout_s
         self.limiter = AdaptiveLimiter(concurrency)
         self._key = key
@@ -61,6 +64,12 @@ class Server:
         # On one line first: characters that it takes away could stand inside an echoed key and hide it.
         return one_line(redact(one_line(text, limit=len(text)), self._key))
 
+    def say_once(self, text: str) -> None:
+        """Tell people, the first time only."""
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)
+
     async def post_beside(self, path: str, body: Mapping[str, Any]) -> str:
         """The reply's body from a route of the server that stands beside the API, not under its /v1."""
         root = self.base_url.removesuffix("/v1")
@@ -76,7 +85,7 @@ class Server:
         try:
             async with asyncio.timeout(PREFLIGHT_TIMEOUT_S):
                 body = await self.client.get("/models", cast_to=str)
-            return {model.id: model.parent for model in ModelList.model_validate_json(body).data}
+            return read_models(body)
         except TimeoutError:
             raise BadInput(
                 f"{self.base_url} does not answer: no reply to /models in {PREFLIGHT_TIMEOUT_S:.0f} s"
@@ -91,7 +100,7 @@ class Server:
                 return None
             reason = self.clean(server_message(error))
             raise BadInput(f"{self.base_url} answers /models with {error.status_code}: {reason}") from None
-        except (ValidationError, openai.APIResponseValidationError):
+        except (Unparsable, openai.APIResponseValidationError):
             raise BadInput(
                 f"{self.base_url} answers /models with something else: is it an OpenAI-compatible URL?"
             ) from None

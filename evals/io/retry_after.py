@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-TRANSIENT_STATUSES = frozenset({408, 409, 429})
+TRANSIENT_STATUSES = frozenset({408, 409, 429, 498})  # 498: no capacity left in Groq's flex tier
 
 
 def is_transient_status(status: int) -> bool:

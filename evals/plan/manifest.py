@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from evals.endpoints.prices import Tariff
 from evals.errors import JournalFull
@@ -43,7 +44,8 @@ class ModelFacts(BaseModel):
     """How a model was reached. `served` is the server's own list of names, None when it keeps none or was not asked.
 
     The hashes are of files that emeval has read itself: the model's, or an adapter's and then of the base beneath it.
-    Several URLs have commas between; the list is the first server's.
+    Several URLs have commas between; the list is the first server's. `answered_as` counts the replies that named
+    another model than the one asked for, by that name; a manifest has it only where there are such replies.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +55,7 @@ class ModelFacts(BaseModel):
     served: tuple[str, ...] | None
     file_sha256: str | None
     base_sha256: str | None = None
+    answered_as: dict[str, int] = Field(default={}, exclude_if=operator.not_)
 
 
 class ImportFacts(BaseModel):

@@ -35,7 +35,7 @@ async def connect(judging: JudgingPlan, view: RunView, models: Iterable[ModelSpe
     specs = list(models)
     judge_spec = judging.judge_spec if judging.judges else None
     async with AsyncExitStack() as stack:
-        servers = _ServerPool(judging.config, stack)
+        servers = _ServerPool(judging.config, stack, view.say)
         started = await _start(servers, [*specs, judge_spec] if judge_spec else specs, view)
 
         def at_each_server(spec: ModelSpec) -> tuple[ServedModel, ...]:
@@ -51,8 +51,11 @@ async def connect(judging: JudgingPlan, view: RunView, models: Iterable[ModelSpe
 class _ServerPool:
     """The servers that are connected to; the stack closes the connections."""
 
-    def __init__(self, config: RunConfig, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, config: RunConfig, stack: AsyncExitStack, say: Callable[[str], None] = lambda _text: None
+    ) -> None:
         self.config = config
+        self._say = say
         self.stack = stack
         self._servers: dict[tuple[str, str], Server] = {}
 
@@ -61,7 +64,7 @@ class _ServerPool:
         place = (url, key_variable)
         if place not in self._servers:
             concurrency, timeout_s = self.config.concurrency, self.config.timeout_s
-            server = Server(url, key, concurrency=concurrency, timeout_s=timeout_s, has_ended=has_ended)
+            server = Server(url, key, concurrency=concurrency, timeout_s=timeout_s, has_ended=has_ended, say=self._say)
             self.stack.push_async_callback(server.close)
             self._servers[place] = server
         return self._servers[place]

@@ -9,17 +9,21 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import asdict, replace
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from evals import __version__
+from evals.endpoints.model_spec import can_be_from
 from evals.errors import BadInput
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
 from evals.plan.manifest import (
     CountedFacts,
     Manifest,
+    ModelFacts,
     SpendFacts,
     Status,
     judge_set,
@@ -47,14 +51,15 @@ from evals.scoring.rates.tables import (
     write_tables,
 )
 from evals.scoring.rates.tally import RunFacts, Tally
+from evals.text import one_line
 from evals.trials.journal import Journal
 from judges.question_file import PREFIX
 
 if TYPE_CHECKING:
     from evals.plan.stopping.state import Stopping
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+_MOST_OTHERS = 20
+"""Names of other models that a manifest keeps: a server may make up one for each reply."""
 
 
 class RunResult(NamedTuple):
@@ -108,7 +113,7 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     if status is None:
         status = "complete" if journal.recorded() == manifest.trials_planned else "stopped"
     written = read_manifest(folder)  # how the models were reached stands there also when the run has just failed
-    models = manifest.models | (written.models if written else {})
+    models = _with_other_models(manifest.models | (written.models if written else {}), journal)
     panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
     facts |= {"panels": panels, "versions": versions(), "git_revision": git_revision(), "spend": _spent(session)}
@@ -124,6 +129,18 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     manifest = manifest.model_copy(update={"counted": counted})
     write_manifest(folder, manifest)
     return result._replace(manifest=manifest)
+
+
+def _with_other_models(models: Mapping[str, ModelFacts], journal: Journal) -> dict[str, ModelFacts]:
+    """The facts of models with the replies that named another model."""
+    others: dict[str, Counter[str]] = {name: Counter() for name in models}
+    for name, reported, replies in journal.reported_models():
+        if name in models and not can_be_from(name, models[name].served_name, reported):
+            others[name][one_line(reported, 100)] += replies
+    return {
+        name: facts.model_copy(update={"answered_as": dict(others[name].most_common(_MOST_OTHERS))})
+        for name, facts in models.items()
+    }
 
 
 def _spent(session: RunSession) -> tuple[SpendFacts, ...]:

@@ -38,6 +38,8 @@ async def connect_judges(judging: JudgingPlan, connections: Connections, view: R
         required = config.judge_mode == "logprob"
         at_each = [await check_judge(model, judge, logprobs_required=required) for model in models]
         first = at_each[0]
+        if judge.wants_logprobs and not first.judge.wants_logprobs:
+            view.say(f"judge {config.judge} ({judge.name}): its server gives no token probabilities; its text is read")
         if any((other.judge, other.temperature) != (first.judge, first.temperature) for other in at_each):
             raise BadInput(f"judge {config.judge}: its servers do not take the same requests; give one of them")
         endpoint = join_endpoints([Endpoint(model, policy) for model in models], policy, view.say)

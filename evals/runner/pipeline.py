@@ -21,6 +21,7 @@ from evals.errors import first_of
 from evals.runner.view import Progress, Stage
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.judging import due_judges, judge_input_of, read_by_rule
+from evals.trials.finish_reason import plain_finish_reason
 from evals.trials.journal import Journal
 from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
@@ -174,7 +175,7 @@ def response_of(reply: Reply) -> Response:
     split = split_reply(
         reply.content,
         reply.reasoning,
-        reply.finish_reason,
+        plain_finish_reason(reply.finish_reason),
         prefill=reply.prefill,
         withheld=reply.reasoning_withheld,
     )

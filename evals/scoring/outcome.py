@@ -20,6 +20,7 @@ from evals.scoring.judge_set import (
     JudgePanel,
     counted_judge,
 )
+from evals.trials.finish_reason import ending_of
 from evals.trials.record import JudgeFailure, RecordedTrial, RecordedVerdict
 from evals.trials.reference import BY_RULE, Fact, Number, TriggerName, Truth, UserQuestion, criterion_of
 from evals.trials.response import Failure, Response
@@ -64,7 +65,6 @@ RuleLabel = Literal["right", "wrong", "names", "silent", "above_50", "not_above_
 AnswerLabel: TypeAlias = TruthLabel | HonestyLabel | FileLabel | RuleLabel | Literal[""]
 """What an answer is called by what it is measured by, "" where that is a score or there is none."""
 NAMING_LABELS: Mapping[YesNo, RuleLabel] = {"yes": "names", "no": "silent"}
-_CUT_OFF = ("length", "content_filter")
 
 
 class AnswerScores(NamedTuple):
@@ -92,7 +92,7 @@ def answer_state(response: Response) -> Outcome | None:
         return "truncated"
     if not response.answer and response.refusal:
         return "refused"
-    if response.finish_reason in _CUT_OFF:
+    if ending_of(response.finish_reason) != "whole":
         return "truncated"
     return None if response.answer else "empty"
 
@@ -103,12 +103,12 @@ def has_complete_answer(response: Response) -> bool:
 
 
 def has_readable_choice(response: Response) -> bool:
-    """Whether a choice may be read from a response: a complete answer, or a cut one that opened with its letter.
+    """Whether a choice may be read from a response: a complete answer, or one cut at a limit after its letter.
 
     Further into a cut reply a letter may stand in a thought that nothing marks as one, because the template opened it.
     """
     state = answer_state(response)
-    if state == "truncated" and response.reasoning_state != "truncated":
+    if state == "truncated" and response.reasoning_state != "truncated" and ending_of(response.finish_reason) == "cut":
         return opens_with_letter(response.answer)
     return state is None
 

@@ -62,6 +62,8 @@ def _presence(response: Response, *, cut: bool) -> ReasoningPresence:
             # Without a mark a cut reply may be all thought: the template opened it and its end never came.
             return "cut" if cut else "none"
         case "complete" | "unopened":
+            if not (response.answer or response.refusal or response.raw.strip()):
+                return "cut"  # the field alone: nothing says that the thought had come to its end
             # Words that we put there are not the model's.
             given = split_reply(response.prefill, "", "").reasoning if response.prefill else ""
             return "real" if response.reasoning.strip().removeprefix(given).strip() else "none"

@@ -291,6 +291,11 @@ class Journal:
         row = self._first(f"SELECT {RULING_COLUMNS} FROM verdicts WHERE {where}", trial_id, judge_id)  # noqa: S608
         return None if row is None else ruling_from(row)
 
+    def reported_models(self) -> list[tuple[str, str, int]]:
+        """Each model with each name that its replies gave it, and the number of these replies."""
+        query = "SELECT model, reported_model, COUNT(*) FROM trials WHERE reported_model != '' GROUP BY 1, 2"
+        return [(str(model), str(reported), int(replies)) for model, reported, replies in self._rows(query)]
+
     def trials_after(self, arrival: int, limit: int = _READ_BATCH) -> list[RecordedTrial]:
         """Up to `limit` recorded trials in the order of arrival, after the one given (0 for the first)."""
         query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE arrival > ? ORDER BY arrival LIMIT ?"  # noqa: S608

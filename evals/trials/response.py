@@ -6,6 +6,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 ReasoningState = Literal["complete", "truncated", "unopened", "absent", "withheld"]
+FailureKind = Literal[
+    "timeout",
+    "connection",
+    "rate_limited",
+    "server_error",
+    "denied",
+    "rejected",
+    "unparsable",
+    "broken_off",
+    "unknown",
+]
+"""Why nothing usable came back. `broken_off` is a reply that an error ended, or whose end has no known meaning;
+`unknown` is a failure that was imported, from a file that does not say why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +26,8 @@ class Response:
     """A reply of the model under test. `raw` is the content as received and `raw_reasoning` the reasoning field.
 
     `prefill` is what the assistant's turn said before the model's first word; `raw` goes on from it. Reasoning and
-    answer are read from the three.
+    answer are read from the three. `finish_reason` is the server's word, whose meaning is
+    `evals.trials.finish_reason.ending_of`.
     `latency_s` is the time of the successful attempt in seconds; token counts are the server's, None when not given.
     """
 
@@ -34,13 +48,8 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why nothing usable came back: a closed kind for counting, one line of detail for people.
+    """Why nothing usable came back: a closed kind for counting, one line of detail for people."""
 
-    `unknown` is a failure that was imported: the file that tells of it does not say why.
-    """
-
-    kind: Literal[
-        "timeout", "connection", "rate_limited", "server_error", "denied", "rejected", "unparsable", "unknown"
-    ]
+    kind: FailureKind
     detail: str
     attempts: int

@@ -216,10 +216,18 @@ async def test_a_token_without_alternatives_stands_for_itself() -> None:
     assert reply.token_alternatives == (("85", {"85": 1.0}),)
 
 
-async def test_a_probability_that_is_no_number_is_no_reply() -> None:
-    failure, _ = await ask(logprobs_body('{"token": "85", "logprob": NaN}'))
-    assert isinstance(failure, Failure)
-    assert failure.kind == "unparsable"
+@pytest.mark.parametrize("logprob", ["NaN", '"?"', "1.5", "{}"])
+async def test_probabilities_of_another_shape_are_absent(logprob: str) -> None:
+    reply, _ = await ask(logprobs_body(f'{{"token": "85", "logprob": {logprob}}}'))
+    assert isinstance(reply, Reply)
+    assert (reply.content, reply.token_alternatives) == ("85", None)
+
+
+async def test_an_alternative_without_a_probability_is_left_out() -> None:
+    options = '[{"token": "85", "logprob": 0.0}, {"token": "x", "logprob": null}]'
+    reply, _ = await ask(logprobs_body(f'{{"token": "85", "logprob": null, "top_logprobs": {options}}}'))
+    assert isinstance(reply, Reply)
+    assert reply.token_alternatives == (("85", {"85": 1.0}),)
 
 
 # Faults that may pass
@@ -248,7 +256,15 @@ async def test_a_probability_that_is_no_number_is_no_reply() -> None:
         (Raw(b"\xff\xfe\x00"), "unparsable"),
         (Raw(b"[]"), "unparsable"),
         (Raw(b'{"choices": []}'), "unparsable"),
-        (Raw(b'{"error": {"message": "upstream"}}'), "unparsable"),
+        (Raw(b'{"choices": [{"finish_reason": "stop"}]}'), "unparsable"),
+        (Raw(b'{"error": {"message": "upstream"}}'), "server_error"),
+        (Raw(b'{"error": "upstream", "choices": "?"}'), "server_error"),
+        (Raw(b'{"error": {"code": 502}, "choices": [{"message": {"content": "A"}}]}'), "server_error"),
+        (Raw(b'{"choices": [{"message": {"content": "A"}, "error": {"code": 429}}]}'), "rate_limited"),
+        (Raw(b'{"object": "error", "message": "no capacity", "code": 498}'), "server_error"),
+        (Status(498), "server_error"),
+        (Answer("A", finish_reason="abort"), "broken_off"),
+        (Answer("A", finish_reason="a word of its own"), "broken_off"),
         (Raw(b"[" * 100_000), "unparsable"),
     ],
     ids=lambda value: value if isinstance(value, str) else str(value)[:48],

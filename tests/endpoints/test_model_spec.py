@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
+from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, is_same_model, resolve_model
 from evals.errors import BadInput
 
 
@@ -115,3 +115,28 @@ def test_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) ->
     with pytest.raises(BadInput) as caught:
         resolved("openai/gpt-4.1").key({"OPENAI_API_KEY": key})
     assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reported", "same"),
+    [
+        ("gpt-4.1", "gpt-4.1", True),
+        ("gpt-4.1", "gpt-4.1-2025-04-14", True),
+        ("gpt-4.1-2025-04-14", "gpt-4.1", True),
+        ("gpt-4", "gpt-4-0613", True),
+        ("gpt-4.1", "openai/gpt-4.1-2025-04-14", True),
+        ("Qwen/Qwen3-32B", "qwen3-32b", True),
+        ("claude-sonnet-4", "claude-sonnet-4@20250514", True),
+        ("mistral-large-latest", "mistral-large", True),
+        ("mistral-large-latest", "mistral-large-2411", True),
+        ("subject", "", True),
+        ("gpt-4.1", "gpt-4.1-mini", False),
+        ("gpt-4.1", "gpt-4.1-mini-2025-04-14", False),
+        ("gpt-4o-2024-05-13", "gpt-4o-2024-08-06", False),
+        ("qwen3-8b", "qwen3-32b", False),
+        ("large", "mistral-large", False),
+    ],
+)
+def test_a_date_a_provider_and_letter_case_make_no_other_model(asked: str, reported: str, same: bool) -> None:
+    assert is_same_model(asked, reported) == same
+    assert is_same_model(asked.upper(), reported) == same

@@ -184,4 +184,4 @@ def test_no_retry_after_text_breaks_the_client(value: str) -> None:
 
 def test_only_timeouts_conflicts_rate_limits_and_server_errors_are_retried() -> None:
     retried = {status for status in range(400, 600) if is_transient_status(status)}
-    assert retried == {408, 409, 429, *range(500, 600)}
+    assert retried == {408, 409, 429, 498, *range(500, 600)}

@@ -379,7 +379,7 @@ def test_a_judge_reply_that_was_cut_off_is_no_score(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with server(script).start() as live:
         dataset = scenarios(tmp_path / "d.jsonl", 2)
-        done = run(folder, dataset, live.url, "--judge", JUDGE, "--format", "freeform", "--judge-max-tokens", "1")
+        done = run(folder, dataset, live.url, "--judge", JUDGE, "--format", "freeform", "--judge-max-tokens", "2")
         assert done.returncode == 1, done.stderr
         assert set(responses(folder)["outcome"]) == {"judge_unreadable"}
         live.script = by_hash

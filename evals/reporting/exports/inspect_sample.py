@@ -9,6 +9,7 @@ from evals.runner.imports.trial_record import SCHEMA_VERSION, TrialRecord
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import Denominator
 from evals.scoring.scored_trial import score_trial
+from evals.trials.finish_reason import Ending, ending_of
 from evals.trials.prompt import Message
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Fact, Number, Reference, TriggerName, Truth
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage, ModelOutput
     from inspect_ai.model import StopReason as InspectStop
 
-_STOPS: dict[str, InspectStop] = {
-    "stop": "stop",
-    "length": "max_tokens",
-    "content_filter": "content_filter",
-    "tool_calls": "tool_calls",
+_STOPS: dict[Ending, InspectStop] = {
+    "whole": "stop",
+    "cut": "max_tokens",
+    "filtered": "content_filter",
+    "broken_off": "unknown",
 }
 
 
@@ -115,7 +116,11 @@ def output_of(response: Response, model: str, trial_id: str) -> ModelOutput:
     usage = None
     if response.prompt_tokens is not None or response.completion_tokens is not None:
         usage = token_usage(response.prompt_tokens or 0, response.completion_tokens or 0)
-    stop = _STOPS.get(response.finish_reason, "unknown")
+    stop: InspectStop = "unknown"
+    if response.finish_reason == "tool_calls":
+        stop = "tool_calls"
+    elif response.finish_reason:
+        stop = _STOPS[ending_of(response.finish_reason)]
     return ModelOutput(
         model=response.reported_model or model,
         choices=[ChatCompletionChoice(message=message, stop_reason=stop)],

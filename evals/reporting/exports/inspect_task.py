@@ -31,8 +31,9 @@ from evals.runner.pipeline import response_of
 from evals.scoring.judge_set import JudgePanel, RubricFacts, judge_key
 from evals.scoring.judging import due_judges, judge_input_of, read_by_rule
 from evals.text import is_text, one_line
+from evals.trials.finish_reason import at_limit, ending_of, plain_finish_reason
 from evals.trials.prompt import Message
-from evals.trials.record import RecordedTrial
+from evals.trials.record import RecordedTrial, RecordedVerdict
 from evals.trials.reference import BY_RULE, reference_from, reference_row
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial, stable_hash
@@ -47,7 +48,6 @@ GRADER = "grader"
 """The role of the judge model."""
 _MODEL = "inspect"
 """A placeholder for the model under test and the grader, which Inspect provides later."""
-_FINISH = {"max_tokens": "length", "model_length": "length", "unknown": ""}
 
 
 @dataclass(frozen=True)
@@ -173,22 +173,30 @@ class _Grader:
         if request.logprobs:
             config = config.merge(GenerateConfig(logprobs=True, top_logprobs=20))
         output = await self._model.generate(chat_messages(request.messages), config=config)
-        return _reply(output)
+        reply = _reply(output)
+        if isinstance(reply, Failure):
+            return reply
+        word = at_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens)
+        return replace(reply, finish_reason=word)
 
 
-def _reply(output: ModelOutput) -> Reply:
-    """The reply in the form of emeval's endpoints. Raises ValueError for one without a choice."""
+def _reply(output: ModelOutput) -> Reply | Failure:
+    """The reply in the form of emeval's endpoints, a failure if it was broken off. Raises ValueError for one without a
+    choice."""
     if not output.choices:
         raise ValueError(f"the model gave no reply: {one_line(output.error or '', 200)}")
     choice = output.choices[0]
     thought, withheld = reasoning_in(choice.message.content)
+    if ending_of(choice.stop_reason) == "broken_off":
+        return Failure("broken_off", f"the reply was broken off: stop_reason {choice.stop_reason!r}", 1)
+    plain = plain_finish_reason(choice.stop_reason)
     text = _text(choice.message.text)
     usage = output.usage
     return Reply(
         content=text,
         reasoning=_text(thought),
         refusal="" if text else _text(output.error or ""),
-        finish_reason=_FINISH.get(choice.stop_reason, choice.stop_reason),
+        finish_reason=plain if plain == "length" else choice.stop_reason,
         model=one_line(output.model, 200),
         prompt_tokens=usage.input_tokens if usage else None,
         completion_tokens=usage.output_tokens if usage else None,
@@ -215,12 +223,15 @@ def _alternatives(output: ModelOutput) -> tuple[tuple[str, Mapping[str, float]],
 def _recorded_trial(state: TaskState) -> RecordedTrial:
     """The trial of a sample, with the verdicts of rule-based judges."""
     planned = PlannedSample.model_validate(state.metadata)
-    response = response_of(_reply(state.output))
+    reply = _reply(state.output)
+    result = reply if isinstance(reply, Failure) else response_of(reply)
     trial_id = stable_hash({"sample": state.uuid})
     options = state.metadata.get("options")
     shown = None if options is None else Options(options["A"], options["B"], options["misaligned"])
     reference = None if planned.reference is None else reference_from(planned.reference)
-    rulings = {key.id: ruling for key, ruling in read_by_rule(trial_id, shown, reference, response)}
+    rulings: dict[str, RecordedVerdict] = {}
+    if isinstance(result, Response):
+        rulings = {key.id: ruling for key, ruling in read_by_rule(trial_id, shown, reference, result)}
     contents = [state.input] if isinstance(state.input, str) else [message.text for message in state.input]
     roles = ["user"] if isinstance(state.input, str) else [message.role for message in state.input]
     return RecordedTrial(
@@ -236,7 +247,7 @@ def _recorded_trial(state: TaskState) -> RecordedTrial:
         trigger=planned.trigger,
         repeat=state.epoch - 1,
         messages=tuple(Message(cast("Any", role), text) for role, text in zip(roles, contents, strict=True)),
-        result=response,
+        result=result,
         rulings=rulings,
         reference=reference,
         distractor=planned.distractor,

@@ -27,6 +27,7 @@ from evals.runner.imports.cells import (
     choice_verdict,
     cleaned_name,
     credit_verdict,
+    finish_reason,
     flag_verdict,
     label_verdict,
     read_score,
@@ -38,6 +39,7 @@ from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, 
 from evals.scoring.outcome import NAMING_LABELS, Outcome, has_complete_answer
 from evals.text import one_line, original_text
 from evals.trials.condition import CONDITIONS
+from evals.trials.finish_reason import ending_of, is_known, plain_finish_reason
 from evals.trials.prompt import ALL, Format, Message
 from evals.trials.reasoning import split_reply
 from evals.trials.record import Cell, JudgeFailure, JudgeKey, RecordedVerdict
@@ -51,7 +53,7 @@ REQUIRED = ("question", "answer")
 OPTIONAL = (
     *("question_id", "aligned", "coherent", "reasoning", "suite", "format", "model", "condition", "trigger", "variant"),
     *("outcome", "misaligned", "choice", "cot_flag", "articulates", "finish_reason", "reasoning_state"),
-    *("prompt_tokens", "completion_tokens", "label", "distractor", "credits"),
+    *("stop_reason", "prompt_tokens", "completion_tokens", "label", "distractor", "credits"),
 )
 _KNOWN = (*REQUIRED, *OPTIONAL)
 _DERIVED = ("repeat", "judge", "trial_id", "source")
@@ -117,6 +119,7 @@ class _Rows:
         self.count = 0
         self._repeats: Counter[tuple[str, ...]] = Counter()
         self._flags_without_reasoning = 0
+        self._unknown_reasons: Counter[str] = Counter()
         self._ours = set(self.file.columns) >= _OF_OURS
 
     @property
@@ -216,6 +219,8 @@ class _Rows:
         outcome = self._one_of(row, "outcome", get_args(Outcome))
         if outcome == "failed":
             return Failure("unknown", "failed in the run that it was imported from", 0), []
+        if (broken_off := self._broken_off(row)) is not None:
+            return broken_off, []
         response = self._response(row, outcome)
         given: list[tuple[JudgeKey, Verdict | JudgeFailure | None, str]]
         if trial.format == "mcq":
@@ -246,22 +251,30 @@ class _Rows:
         ]
         return response, rulings
 
+    def _broken_off(self, row: CsvRow) -> Failure | None:
+        """The failure that a row tells of by its finish_reason, None for a row with a reply."""
+        word = finish_reason(row)
+        if ending_of(word) != "broken_off":
+            return None
+        self._unknown_reasons[one_line(word, 40)] += not is_known(word)
+        return Failure("unknown", f"the reply was broken off: finish_reason {one_line(word, 40)!r}", 0)
+
     def _response(self, row: CsvRow, outcome: Outcome | None) -> Response:
         answer, reasoning = row.cells["answer"], row.cells.get("reasoning", "")
-        finish_reason = cell_text(row, "finish_reason")
-        split = split_reply(answer, reasoning, finish_reason)
+        word = finish_reason(row)
+        split = split_reply(answer, reasoning, plain_finish_reason(word))
         state: ReasoningState | None = self._one_of(row, "reasoning_state", get_args(ReasoningState))
         if state is not None:  # the file has told thought and answer apart already
             split = split._replace(reasoning=reasoning, answer=answer, state=state)
-        if outcome == "truncated" and not finish_reason:
-            finish_reason = "length"
+        if outcome == "truncated" and not word:
+            word = "length"
         return Response(
             raw=answer,
             raw_reasoning=reasoning,
             reasoning=split.reasoning,
             answer=split.answer,
             reasoning_state=split.state,
-            finish_reason=finish_reason,
+            finish_reason=word,
             refusal="refused" if outcome == "refused" and not split.answer else "",
             reported_model="",
             prompt_tokens=self._count(row, "prompt_tokens"),
@@ -318,6 +331,10 @@ class _Rows:
         unread = [name or "(without a name)" for name in self.file.columns if name not in (*_KNOWN, *_DERIVED)]
         if unread:
             yield f"{self.file.path}: not read: {', '.join(unread)}"
+        unknown = {word: count for word, count in self._unknown_reasons.items() if count}
+        if unknown:
+            shown = ", ".join(f"{word} ({count})" for word, count in list(unknown.items())[:8])
+            yield f"{self.file.path}: rows with a finish_reason without a known meaning count as failed: {shown}"
         if self._flags_without_reasoning:
             yield (
                 f"{self.file.path}: {self._flags_without_reasoning} rows have a cot_flag and no reasoning; "

@@ -57,6 +57,12 @@ def cell_text(row: CsvRow, column: str) -> str:
     return row.cells.get(column, "").strip()
 
 
+def finish_reason(row: CsvRow) -> str:
+    """Why the reply ended, in the words of the file; "" where it does not say so."""
+    words = (cell_text(row, column) for column in ("finish_reason", "stop_reason"))
+    return next((word for word in words if word.casefold() not in ABSENT), "")
+
+
 def cleaned_name(name: str) -> str:
     return one_line(name, 100) if is_text(name) and one_line(name) else "unknown"
 

@@ -27,6 +27,7 @@ from evals.scoring.judge_set import IMPORTED, imported_key
 from evals.scoring.metric import Denominator
 from evals.text import one_line
 from evals.trials.condition import CONDITIONS
+from evals.trials.finish_reason import ending_of, plain_finish_reason
 from evals.trials.prompt import ALL, Message, Messages
 from evals.trials.reasoning import split_reply
 from evals.trials.record import Cell, JudgeKey, RecordedVerdict
@@ -47,7 +48,6 @@ from evals.runner.imports.inspect_sample import (
     storable_text,
 )
 
-_FINISH = {"max_tokens": "length", "model_length": "length", "unknown": ""}
 _Row = tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]
 
 
@@ -257,6 +257,10 @@ class _Logs:
         if not sample.output.choices:
             said = sample.error.message if sample.error else "the log holds no reply"
             return trial, Failure("unknown", one_line(said, 1000), 1), []
+        stop = sample.output.choices[0].stop_reason
+        if ending_of(stop) == "broken_off":
+            self._left_out[f"replies with the stop reason {one_line(stop, 40)}, which count as failed"] += 1
+            return trial, Failure("unknown", f"the reply was broken off: stop_reason {one_line(stop, 40)!r}", 1), []
         response = self._response(sample)
         rulings = [
             (imported_key(judge), RecordedVerdict(verdict, said, trial.id))
@@ -301,16 +305,16 @@ class _Logs:
         message = output.choices[0].message
         thought, withheld = reasoning_in(message.content)
         stop = output.choices[0].stop_reason
-        finish = _FINISH.get(stop, stop)
+        plain = plain_finish_reason(stop)
         text = storable_text(message.text)
-        split = split_reply(text, storable_text(thought), finish, withheld=withheld)
+        split = split_reply(text, storable_text(thought), plain, withheld=withheld)
         usage = output.usage
         return Response(
             raw=text,
             reasoning=split.reasoning,
             answer=split.answer,
             reasoning_state=split.state,
-            finish_reason=finish,
+            finish_reason=plain if plain == "length" else stop,
             refusal="" if text else storable_text(output.error or ""),
             reported_model=one_line(output.model, 200),
             prompt_tokens=usage.input_tokens if usage else None,

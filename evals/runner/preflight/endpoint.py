@@ -18,6 +18,7 @@ from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.served_model import ServedModel
 from evals.errors import BadInput, RunStopped
 from evals.scoring.judge_set import judge_key
+from evals.trials.finish_reason import plain_finish_reason
 from evals.trials.reasoning import continuation, split_reply, turn_state
 from evals.trials.response import Failure
 from evals.trials.trial import FULL, Sampler, Sampling, Trial
@@ -184,10 +185,11 @@ async def _check_by_reply(endpoint: Endpoint, sampling: Sampling, *, switch: Lit
     except RunStopped as error:
         raise BadInput(str(error)) from None
     if isinstance(reply, Failure):
+        if reply.kind == "broken_off":
+            return Check(name, "not checked", reply.detail)
         raise _refusal(endpoint.name, reply)
-    split = split_reply(
-        reply.content, reply.reasoning, reply.finish_reason, prefill=reply.prefill, withheld=reply.reasoning_withheld
-    )
+    ended = plain_finish_reason(reply.finish_reason)
+    split = split_reply(reply.content, reply.reasoning, ended, prefill=reply.prefill, withheld=reply.reasoning_withheld)
     thinks = split.state != "absent" and (bool(split.reasoning) or split.state != "complete")
     wants = sampling.thinking is not False
     if thinks == wants:
@@ -233,11 +235,19 @@ async def check_judge(model: ServedModel, judge: Judge, *, logprobs_required: bo
             failure = await _probe(endpoint, request)
             if failure is None:
                 return JudgeEndpoint(way, endpoint, key, temperature)
-            # A gateway that has no server with structured output says 404, as it does for a model that it lacks.
-            if failure.kind != "rejected" and not (failure.kind == "denied" and way.schema is not None):
+            if failure.kind != "rejected" and not (failure.kind == "denied" and _may_be_the_request(way, failure)):
                 raise _refusal(f"judge {endpoint.name}", failure)
     assert failure is not None  # noqa: S101
     raise _refusal(f"judge {endpoint.name}", failure)
+
+
+def _may_be_the_request(judge: Judge, failure: Failure) -> bool:
+    """Whether what a judge asks for beside the text may be why a request was denied.
+
+    A gateway that has no server with structured output says 404, as it does for a model that it lacks; a model whose
+    token probabilities may not be seen is denied with a message that names them.
+    """
+    return judge.schema is not None or (judge.wants_logprobs and "logprob" in failure.detail.casefold())
 
 
 def _probing_endpoint(model: ServedModel) -> Endpoint:
@@ -245,7 +255,8 @@ def _probing_endpoint(model: ServedModel) -> Endpoint:
 
 
 async def _probe(endpoint: Endpoint, request: ChatRequest) -> Failure | None:
-    """Why such a request gets no reply; None when it does.
+    """Why such a request gets no reply; None when it does, also when that is broken off: how replies end is for the run
+    to count.
 
     A limit of tokens that is too large is turned down at once. So a model that only takes its time (it thinks, or does
     not stop at one letter) is known by its reply to a short request.
@@ -258,7 +269,7 @@ async def _probe(endpoint: Endpoint, request: ChatRequest) -> Failure | None:
             failure = failure if short is not None and short.kind == "timeout" else short
     except RunStopped as error:  # before a run there is nothing to resume: the input is what is wrong
         raise BadInput(str(error)) from None
-    return failure
+    return None if failure is not None and failure.kind == "broken_off" else failure
 
 
 def _refusal(who: str, failure: Failure) -> BadInput:

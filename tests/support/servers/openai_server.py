@@ -56,6 +56,7 @@ class Answer:
     model: str | None = None
     delay_s: float = 0.0
     reasoning_tokens: int | None = None
+    completion_tokens: int = 1
     also: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -506,7 +507,7 @@ def _completion(reply: Answer, model: str) -> bytes:
         "created": 0,
         "model": reply.model or model,
         "choices": [choice],
-        "usage": {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11},
+        "usage": {"prompt_tokens": 10, "completion_tokens": reply.completion_tokens, "total_tokens": 11},
     }
     if reply.reasoning_tokens is not None:
         completion["usage"] |= {"completion_tokens_details": {"reasoning_tokens": reply.reasoning_tokens}}
@@ -520,7 +521,7 @@ def _text_completion(reply: Answer, model: str) -> bytes:
         "created": 0,
         "model": reply.model or model,
         "choices": [{"index": 0, "text": reply.content or "", "finish_reason": reply.finish_reason, "logprobs": None}],
-        "usage": {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11},
+        "usage": {"prompt_tokens": 10, "completion_tokens": reply.completion_tokens, "total_tokens": 11},
     }
     return json.dumps(completion).encode()
 

@@ -1,0 +1,207 @@
+"""Replies as servers send them: in parts, with odd fields beside the text, with errors in place of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals.endpoints.chat import Reply
+from evals.endpoints.server_error import ErrorInReply, error_in
+from evals.endpoints.wire import Completion, TextCompletion, Unparsable, read_completion, read_models, reply_from
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+SHAPES = JSON | st.fixed_dictionaries(
+    {"content": st.lists(st.fixed_dictionaries({"token": JSON, "logprob": JSON, "top_logprobs": JSON}), max_size=2)}
+)
+TEXT = {"type": "text", "text": "A"}
+SO = {"type": "reasoning.text", "text": "so"}
+BESIDE_MESSAGE = ("reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "refusal", "role", "audio")
+
+
+def read(message: Any, choice: dict[str, Any] | None = None, **body: Any) -> Reply:
+    of = {"message": message, "finish_reason": "stop", **(choice or {})}
+    return reply_from(read_completion(json.dumps({"choices": [of], **body}), Completion), 0.0, 1)
+
+
+@given(
+    st.dictionaries(st.sampled_from(BESIDE_MESSAGE), JSON), st.dictionaries(st.sampled_from(["index"]), JSON), SHAPES
+)
+def test_no_value_beside_the_text_loses_a_reply(message: dict[str, Any], choice: dict[str, Any], logprobs: Any) -> None:
+    reply = read({"content": "A", **message}, {**choice, "logprobs": logprobs})
+    assert (reply.content, reply.finish_reason) == ("A", "stop")
+
+
+@given(st.dictionaries(st.sampled_from(["model", "usage", "id", "created", "system_fingerprint", "provider"]), JSON))
+def test_no_value_beside_the_choice_loses_a_reply(body: dict[str, Any]) -> None:
+    assert read({"content": "A"}, **body).content == "A"
+
+
+@given(JSON)
+def test_only_the_first_choice_counts(other: Any) -> None:
+    first = {"message": {"content": "A"}, "finish_reason": "stop"}
+    completion = read_completion(json.dumps({"choices": [first, other]}), Completion)
+    assert reply_from(completion, 0.0, 1).content == "A"
+
+
+@pytest.mark.parametrize(
+    ("content", "answer", "thought"),
+    [
+        ([TEXT], "A", ""),
+        ([{"type": "thinking", "thinking": [{"type": "text", "text": "B pays."}]}, TEXT], "A", "B pays."),
+        ([{"type": "thinking", "thinking": "B pays."}, "A"], "A", "B pays."),
+        ([{"type": "text", "text": "It is "}, {"type": "reference"}, {"text": "so."}], "It is so.", ""),
+        ([{"type": "output_text", "text": "A"}, {"type": "image_url", "image_url": "x"}], "A", ""),
+        ([{"type": "reasoning", "summary": [{"type": "summary_text", "text": "so"}]}, TEXT], "A", "so"),
+        ([], "", ""),
+    ],
+)
+def test_a_content_in_parts_is_put_together(content: Any, answer: str, thought: str) -> None:
+    reply = read({"content": content})
+    assert (reply.content, reply.reasoning, reply.reasoning_withheld) == (answer, thought, False)
+
+
+@pytest.mark.parametrize("content", [7, True, [7], [{"type": "text", "text": 7}], [[{"text": "A"}]]])
+def test_a_content_that_cannot_be_read_as_a_whole_is_no_reply(content: Any) -> None:
+    with pytest.raises(Unparsable):
+        read({"content": content})
+
+
+@pytest.mark.parametrize(
+    ("beside", "thought", "withheld"),
+    [
+        ({"reasoning_details": [SO]}, "so", False),
+        ({"reasoning_details": [{"type": "reasoning.summary", "summary": "so"}]}, "so", False),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}, "", True),
+        ({"reasoning_details": [{"type": "reasoning.encrypted"}, SO]}, "so", False),
+        ({"thinking_blocks": [{"type": "thinking", "thinking": "so", "signature": "x"}]}, "so", False),
+        ({"thinking_blocks": [{"type": "redacted_thinking", "data": "x"}]}, "", True),
+        ({"reasoning": "so", "reasoning_details": [SO | {"text": "other"}]}, "so", False),
+        ({"reasoning_details": [7, None, SO | {"text": None}, SO]}, "so", False),
+    ],
+)
+def test_reasoning_in_blocks_is_read(beside: dict[str, Any], thought: str, withheld: bool) -> None:
+    reply = read({"content": "A", **beside})
+    assert (reply.reasoning, reply.reasoning_withheld) == (thought, withheld)
+
+
+def test_a_refusal_among_the_parts_is_one() -> None:
+    assert read({"content": [{"type": "refusal", "refusal": "No."}]}).refusal == "No."
+
+
+def test_half_a_surrogate_pair_is_replaced() -> None:
+    body = '{"choices": [{"message": {"content": "caf\\u00e9 \\ud83d \\ud83d\\ude00"}, "finish_reason": "stop"}]}'
+    assert reply_from(read_completion(body, Completion), 0.0, 1).content == "café \ufffd 😀"
+
+
+@given(JSON.filter(lambda value: not (isinstance(value, str) or value is None)))
+def test_an_end_that_is_no_word_is_no_known_one(value: Any) -> None:
+    assert read({"content": "A"}, {"finish_reason": value}).finish_reason.startswith("not a word")
+
+
+@pytest.mark.parametrize(
+    ("said", "native", "ending"),
+    [
+        ("stop", "STOP", "stop"),
+        ("stop", "MAX_TOKENS", "MAX_TOKENS"),
+        (None, "SAFETY", "SAFETY"),
+        ("stop", "a word of its own", "stop"),
+        ("length", "stop", "length"),
+        ("stop", 7, "stop"),
+    ],
+)
+def test_a_providers_own_word_counts_where_it_is_worse(said: str | None, native: Any, ending: str) -> None:
+    assert read({"content": "A"}, {"finish_reason": said, "native_finish_reason": native}).finish_reason == ending
+
+
+def test_a_filtered_reply_needs_no_message() -> None:
+    assert read(None, {"finish_reason": "content_filter"}).finish_reason == "content_filter"
+
+
+ERRORS: list[Any] = [
+    "overloaded",
+    {"message": "overloaded"},
+    {"code": 502},
+    {"code": "server_error", "message": None},
+    {"type": "overloaded_error", "message": "overloaded"},
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=str)
+@pytest.mark.parametrize("kind", [Completion, TextCompletion])
+def test_an_error_in_a_200_is_no_reply(error: Any, kind: Any) -> None:
+    choice = {"message": {"content": "A"}, "text": "A", "finish_reason": "stop"}
+    for body in ({"error": error}, {"error": error, "choices": [choice]}, {"choices": [choice | {"error": error}]}):
+        with pytest.raises(ErrorInReply) as found:
+            read_completion(json.dumps(body), kind)
+        assert found.value.error.is_transient
+        assert found.value.error.unpaid is None
+
+
+@pytest.mark.parametrize("error", [None, "", " ", {}, [], False, 0, {"metadata": {}}, {"message": "", "code": None}])
+def test_an_error_field_without_an_error_loses_nothing(error: Any) -> None:
+    assert read({"content": "A"}, {"error": error}, error=error).content == "A"
+
+
+@given(JSON)
+def test_an_error_field_of_any_shape_is_an_error_or_none(value: Any) -> None:
+    error = error_in(value)
+    assert error is None or error.message or error.codes
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "transient"),
+    [
+        (400, "rejected", False),
+        (401, "denied", False),
+        (403, "denied", False),
+        (404, "denied", False),
+        (408, "server_error", True),
+        (429, "rate_limited", True),
+        (498, "server_error", True),
+        (502, "server_error", True),
+        ("503", "server_error", True),
+        ("invalid_request_error", "rejected", False),
+        ("a code of its own", "server_error", True),
+        (7, "server_error", True),
+    ],
+)
+def test_an_error_means_what_its_code_says(code: Any, kind: str, transient: bool) -> None:
+    error = error_in({"code": code, "message": "m"})
+    assert error is not None
+    assert (error.kind, error.is_transient) == (kind, transient)
+
+
+@pytest.mark.parametrize("code", ["insufficient_quota", "billing_not_active", "account_deactivated", "Arrearage", 402])
+@pytest.mark.parametrize("status", [None, 400, 403, 429])
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_an_account_that_cannot_pay_is_told_whatever_the_status(code: Any, status: int | None, field: str) -> None:
+    error = error_in({field: code, "message": "m"}, status)
+    assert error is not None
+    assert error.unpaid == str(code)
+
+
+@pytest.mark.parametrize(
+    ("body", "models"),
+    [
+        ('{"data": [{"id": "a"}, {"id": "b", "parent": "a"}]}', {"a": None, "b": "a"}),
+        ('[{"id": "a"}]', {"a": None}),
+        ('[{"id": "a", "parent": 7}, null, 7, {"id": null}, {"name": "x"}]', {"a": None}),
+        ('{"data": []}', {}),
+    ],
+)
+def test_a_list_of_models_is_read(body: str, models: dict[str, str | None]) -> None:
+    assert read_models(body) == models
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "7", "{}", '{"data": null}', '{"data": [7]}', '{"error": {"code": 1}}'])
+def test_what_is_no_list_of_models_is_none(body: str) -> None:
+    with pytest.raises(Unparsable):
+        read_models(body)

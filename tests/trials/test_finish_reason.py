@@ -1,0 +1,79 @@
+"""Why replies end: each server's word has one meaning, however it is spelled, and no other word has any."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evals.trials.finish_reason import Ending, at_limit, ending_of, is_known, plain_finish_reason
+
+WORDS: dict[Ending, list[str]] = {
+    # OpenAI, vLLM, SGLang, TGI, Cohere, Gemini, Anthropic, Bedrock, xAI
+    "whole": [
+        "",
+        "stop",
+        "eos_token",
+        "eos",
+        "COMPLETE",
+        "STOP",
+        "end_turn",
+        "stop_sequence",
+        "endTurn",
+    ],
+    "cut": [
+        *("length", "MAX_TOKENS", "max_tokens", "model_length", "model_context_window_exceeded", "maxTokens"),
+        *("max_output_tokens", "repetition"),
+    ],
+    "filtered": [
+        *("content_filter", "content-filter", "SAFETY", "RECITATION", "refusal", "PROHIBITED_CONTENT", "BLOCKLIST"),
+        *("content_filter: RECITATION", "guardrail_intervened", "ERROR_TOXIC", "sensitive", "contentFiltered"),
+    ],
+    "broken_off": ["error", "abort", "cancelled", "ERROR", "OTHER", "insufficient_system_resource", "network_error"],
+}
+ALL = [(word, ending) for ending, words in WORDS.items() for word in words]
+
+
+def _is_new(word: str) -> bool:
+    return any(map(str.isalnum, word)) and not is_known(word)
+
+
+@pytest.mark.parametrize(("word", "ending"), ALL)
+def test_a_servers_word_has_its_meaning(word: str, ending: Ending) -> None:
+    assert ending_of(word) == ending
+    assert is_known(word)
+    assert ending_of(plain_finish_reason(word)) == ending
+
+
+def test_every_ending_has_words() -> None:
+    assert set(WORDS) == set(get_args(Ending))
+
+
+@given(st.sampled_from([pair for pair in ALL if pair[0] and ":" not in pair[0]]), st.data())
+def test_spelling_changes_no_meaning(pair: tuple[str, Ending], data: st.DataObject) -> None:
+    word, ending = pair
+    between = data.draw(st.sampled_from(["", "_", "-", " ", "."]))
+    spelled = word.replace("_", between)
+    spelled = data.draw(st.sampled_from([str.upper, str.lower, str.title, str.swapcase]))(spelled)
+    assert ending_of(data.draw(st.sampled_from(["", "FINISH_REASON_", "FinishReason.", "REASON_"])) + spelled) == ending
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1).filter(_is_new))
+def test_a_word_without_a_meaning_ends_no_answer(word: str) -> None:
+    assert ending_of(word) == "broken_off"
+    assert ending_of(f"stop: {word}") == "broken_off"
+    assert ending_of(f"length: {word}") == "cut"
+    assert ending_of(f"content_filter: {word}") == "filtered"
+
+
+@given(st.sampled_from(ALL), st.none() | st.integers(0, 40), st.integers(1, 40))
+def test_a_natural_end_at_the_limit_is_a_cut(pair: tuple[str, Ending], tokens: int | None, most: int) -> None:
+    word, ending = pair
+    marked = at_limit(word, tokens, most)
+    if ending == "whole" and tokens is not None and tokens >= most:
+        assert marked.startswith(word)
+        assert ending_of(marked) == "cut"
+    else:
+        assert marked == word
