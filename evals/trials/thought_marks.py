@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from evals.trials.thought_families import FAMILIES, Family
 
-_FIRST = "<[\u25c1"
+FIRST_CHARACTERS = "<[\u25c1"
 """What tokens and tags begin with, and what is looked for first: most of a reply is none of it. Words are not."""
 
 
@@ -31,7 +31,7 @@ class _Pattern(NamedTuple):
     @property
     def first(self) -> str:
         """The first character of a token or tag, "" for words."""
-        return self.mark[0] if self.mark[0] in _FIRST else ""
+        return self.mark[0] if self.mark[0] in FIRST_CHARACTERS else ""
 
 
 def _regex(mark: str) -> str:
@@ -60,7 +60,7 @@ def _tokens(first: str) -> str:
     return f"(?<={re.escape(first)})(?=[{re.escape(seconds)}])(?:{'|'.join(branches)})"
 
 
-_TOKEN = re.compile(f"[{re.escape(_FIRST)}](?:{'|'.join(map(_tokens, _FIRST))})", re.IGNORECASE)
+_TOKEN = re.compile(f"[{re.escape(FIRST_CHARACTERS)}](?:{'|'.join(map(_tokens, FIRST_CHARACTERS))})", re.IGNORECASE)
 _BEGINNING = re.compile(
     r"\s*(?=[*_#>Hact/])(?:"
     + "|".join(f"(?P<{name}>{found.regex})" for name, found in _PATTERNS.items() if found.opens and not found.first)
@@ -130,3 +130,30 @@ def template_ending(prompt: str) -> str:
     """The opening words with which a rendered prompt ends, with the white space after them; "" if it does not."""
     match = _TEMPLATE_ENDING.search(prompt, max(0, len(prompt) - _LONGEST_ENDING))
     return match[0] if match else ""
+
+
+_TAG = re.compile(r"\s*(?P<open><\|?|\[|\u25c1)(?P<name>[^\W\d][\w:.-]{1,38})(?P<close>\|?>|\](?!\()|\u25b7)")
+_THOUGHTFUL = re.compile("think|thought|reason|analy[sz]|reflect|scratchpad|plan", re.IGNORECASE)
+_HTML = """
+a abbr article b blockquote body br center code details div em font h1 h2 h3 h4 h5 h6 head header hr html i img li main
+math ol p pre script section small span strong style sub summary sup svg table td th title tr u ul xml
+"""
+_NO_MARKS = frozenset((*_HTML.split(), "answer", "response", "output", "final"))
+PART_OF_ANSWER = "which emeval reads as a part of the answer"
+"""What is said of an unknown mark."""
+
+
+def unknown_mark(text: str) -> str:
+    """What a text begins with that looks like the mark of a thought and is none that is known; "" for nothing.
+
+    That is a tag or token that is called after thinking, or one that is closed further on with more text after it.
+    """
+    tag = _TAG.match(text)
+    if tag is None or tag["name"].lower() in _NO_MARKS or _TOKEN.match(text, tag.start("open")):
+        return ""
+    mark = text[tag.start("open") : tag.end()]
+    if _THOUGHTFUL.search(tag["name"]):
+        return mark
+    closing = f"{tag['open']}/{tag['name']}{tag['close']}"
+    before, _, after = text[tag.end() :].rpartition(closing)
+    return mark if before and after.strip() else ""

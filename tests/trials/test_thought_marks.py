@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from evals.trials.reasoning import continuation, opened_by, split_reply, turn_state
 from evals.trials.thought_families import FAMILIES, Family
-from evals.trials.thought_marks import find_marks
+from evals.trials.thought_marks import find_marks, unknown_mark
 
 HARMONY = "<|channel|>analysis<|message|>"
 FINAL = "<|end|><|start|>assistant<|channel|>final<|message|>"
@@ -232,3 +234,50 @@ def test_marks_are_in_order_and_do_not_overlap(text: str) -> None:
 def test_long_reply_of_one_part_is_read_in_no_time(part: str) -> None:
     split_reply(part * 50_000, "", "stop")
     split_reply("Here is my thought process:" + part * 50_000, "", "stop")
+
+
+UNKNOWN = [
+    ("<reflection>hm</reflection>A", "<reflection>"),
+    ("\n<scratchpad>\nhm", "<scratchpad>"),
+    ("[PLAN] hm [/PLAN] A", "[PLAN]"),
+    ("<|begin_of_reasoning|>hm", "<|begin_of_reasoning|>"),
+    ("<inner>hm</inner>A", "<inner>"),
+    ("[NOTES]hm[/NOTES]A", "[NOTES]"),
+    ("<|notes|>hm<|/notes|>A", "<|notes|>"),
+    ("<antThinking>hm", "<antThinking>"),
+]
+KNOWN = [
+    "A",
+    "",
+    "<b>A</b> it is",
+    "<inner>A</inner>",
+    "<inner>A",
+    "[reasoning](https://x)",
+    "[1] A",
+    "<answer>A</answer> it is",
+    "<think>hm",
+    "A <reflection>hm</reflection>",
+    "<3 A",
+]
+
+
+@pytest.mark.parametrize(("text", "mark"), [*UNKNOWN, *((text, "") for text in KNOWN)])
+def test_mark_that_is_not_known_is_found_at_the_beginning_alone(text: str, mark: str) -> None:
+    assert unknown_mark(text) == mark
+
+
+def documented() -> list[str]:
+    """The table of families in the documentation; pipes would end its cells."""
+
+    def code(mark: str) -> str:
+        shown = html.escape(mark.strip(), quote=False).replace("|", "&#124;").replace("\n", "&#8629;")
+        return f"<code>{shown}</code>"
+
+    head = ["| models | opening | closing | known from |", "|---|---|---|---|"]
+    shown = [(family.models, code(family.opening), code(family.closing), family.source) for family in FAMILIES]
+    return head + [f"| {' | '.join(row)} |" for row in shown]
+
+
+def test_documentation_lists_every_family() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "reading.md").read_text(encoding="utf-8")
+    assert "\n".join(documented()) in text
