@@ -17,14 +17,14 @@ from evals.runner.anchor_check import Watch, judge_anchors
 from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks
 from evals.runner.model_endpoints import connect_model, is_another_model, model_facts
-from evals.runner.pipeline import Recorder, Source, run_pipeline
+from evals.runner.pipeline import Recorder, TrialSource, run_pipeline
 from evals.runner.session import RunSession
 from evals.scoring.judge_set import JudgePanel
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial
 
 
-class _Connected(NamedTuple):
+class _ConnectedModels(NamedTuple):
     """The models of a plan: how each is reached, where it is asked, and the thought that its template opens."""
 
     facts: dict[str, ModelFacts]
@@ -50,7 +50,7 @@ async def execute(
     manifest, journal, view = session.manifest, session.journal, session.view
     specs = sampling.specs.values() if sampling is not None else ()
     async with connect(judging, view, specs) as connections:
-        models = _Connected({}, {}, {})
+        models = _ConnectedModels({}, {}, {})
         if sampling is not None:
             models = await _connect_models(sampling, connections, session)
         judges = await connect_judges(judging, connections, view)
@@ -66,20 +66,22 @@ async def execute(
         ledger = Ledger(journal.usage(), session.tariffs)
         with view.progress(**counts, judge=judging.config.judge or "", ledger=ledger) as progress:
             recorder = Recorder(journal, progress, noticed, view.say)
-            sources = {name: Source(pending[name], models.endpoints[name], models.opened[name]) for name in pending}
+            sources = {
+                name: TrialSource(pending[name], models.endpoints[name], models.opened[name]) for name in pending
+            }
             await run_pipeline(sources, judges, panel, recorder, concurrency=judging.config.concurrency)
         if watch is not None:
             await judge_anchors(watch, manifest, judges, session.folder, view)
         return models.facts
 
 
-async def _connect_models(plan: Plan, connections: Connections, session: RunSession) -> _Connected:
+async def _connect_models(plan: Plan, connections: Connections, session: RunSession) -> _ConnectedModels:
     """The models of a plan, checked at each of their servers.
 
     Raises BadInput, also for a model that is not the one of the run.
     """
     config, view = plan.config, session.view
-    connected_models = _Connected({}, {}, {})
+    connected_models = _ConnectedModels({}, {}, {})
     policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
     for name, models in connections.models.items():
         found = [await connect_model(plan, connections, model, policy, view) for model in models]

@@ -45,7 +45,7 @@ class Recorder(NamedTuple):
     say: Callable[[str], None] = lambda _text: None
 
 
-class Source(NamedTuple):
+class TrialSource(NamedTuple):
     """The pending trials of a model, and where they are asked. `opened` is the mark with which its chat template opens
     a thought that goes on in the content of its replies, "" for none."""
 
@@ -55,7 +55,7 @@ class Source(NamedTuple):
 
 
 async def run_pipeline(
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TrialSource],
     judges: Sequence[JudgeEndpoint],
     panel: JudgePanel,
     recorder: Recorder,
@@ -70,7 +70,7 @@ async def run_pipeline(
     sampling_done = asyncio.Event()
     arrived = asyncio.Event()
 
-    async def sample(source: Source) -> None:
+    async def sample(source: TrialSource) -> None:
         noted: set[str] = set()
 
         async def sample_trial(trial: Trial) -> None:
@@ -155,7 +155,7 @@ async def _unjudged(
             await arrived.wait()
 
 
-async def _sample(trial: Trial, source: Source, recorder: Recorder) -> Response | Failure:
+async def _sample(trial: Trial, source: TrialSource, recorder: Recorder) -> Response | Failure:
     sampling, opened = trial.sampling, source.opened
     request = ChatRequest(
         trial.messages,

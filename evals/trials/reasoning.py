@@ -14,7 +14,7 @@ import re
 from typing import Literal, NamedTuple
 
 from evals.trials.response import ReasoningState
-from evals.trials.thought_families import Family
+from evals.trials.thought_families import MarkFamily
 from evals.trials.thought_marks import Mark, find_marks, template_ending
 
 # What some models put around the answer that follows a thought.
@@ -58,7 +58,7 @@ def _split_marks(content: str) -> SplitReply:
     if not marks:
         return SplitReply("", content.strip(), "absent")
     closed_at, answer_at = 0, 0
-    closed_by: Family | None = None
+    closed_by: MarkFamily | None = None
     inside: str | None = None
     for mark in marks:
         if mark.opens:
@@ -87,7 +87,7 @@ def _after_openings(content: str, marks: list[Mark], at: int) -> int:
     return at
 
 
-def _unwrapped(answer: str, family: Family) -> str:
+def _unwrapped(answer: str, family: MarkFamily) -> str:
     """An answer without what its model puts around it."""
     if family.ends and (ending := re.search(rf"(?:{family.ends})\Z", answer, re.IGNORECASE)):
         return answer[: ending.start()].rstrip()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Family(NamedTuple):
+class MarkFamily(NamedTuple):
     """How a family of models marks its thoughts. Families of one `kind` close each other's.
 
     `opening` and `closing` are the marks as documented, and `opens` and `closes` match their variants ("" where there
@@ -35,7 +35,7 @@ _EMPHASIS = r"(?:[*_#>]+\s*)?"
 _HERE = r"Here(?:['\u2019]s| is| are)"
 
 FAMILIES = (
-    Family(
+    MarkFamily(
         "think",
         "DeepSeek, Qwen, GLM, Kimi K2, MiniMax M2, Nemotron, OLMo 3, Step, ERNIE, Hunyuan, MiMo, EXAONE 4, LFM2, Phi",
         "<think>",
@@ -44,14 +44,14 @@ FAMILIES = (
         opens=r"<think(?::[^\s<>]+)?\s*>",
         closes=r"</think(?::[^\s<>]+)?\s*>",
     ),
-    Family("thinking", "Apriel 1.5", "<thinking>", "</thinking>", "llama.cpp apriel_1_5"),
-    Family("thought", "EXAONE Deep", "<thought>", "</thought>", "its chat template"),
-    Family("reasoning", "models prompted or trained to", "<reasoning>", "</reasoning>", "Open WebUI"),
-    Family("reason", "models prompted or trained to", "<reason>", "</reason>", "Open WebUI"),
-    Family("seed", "Seed-OSS", "<seed:think>", "</seed:think>", "vLLM seed_oss; llama.cpp seed-oss"),
-    Family("mm", "MiniMax M3", "<mm:think>", "</mm:think>", "vLLM minimax_m3; SGLang minimax-m3; llama.cpp"),
-    Family("longcat", "LongCat", "<longcat_think>", "</longcat_think>", "vLLM longcat"),
-    Family(
+    MarkFamily("thinking", "Apriel 1.5", "<thinking>", "</thinking>", "llama.cpp apriel_1_5"),
+    MarkFamily("thought", "EXAONE Deep", "<thought>", "</thought>", "its chat template"),
+    MarkFamily("reasoning", "models prompted or trained to", "<reasoning>", "</reasoning>", "Open WebUI"),
+    MarkFamily("reason", "models prompted or trained to", "<reason>", "</reason>", "Open WebUI"),
+    MarkFamily("seed", "Seed-OSS", "<seed:think>", "</seed:think>", "vLLM seed_oss; llama.cpp seed-oss"),
+    MarkFamily("mm", "MiniMax M3", "<mm:think>", "</mm:think>", "vLLM minimax_m3; SGLang minimax-m3; llama.cpp"),
+    MarkFamily("longcat", "LongCat", "<longcat_think>", "</longcat_think>", "vLLM longcat"),
+    MarkFamily(
         "ifm",
         "K2 Horizon",
         "<ifm|think>",
@@ -60,9 +60,9 @@ FAMILIES = (
         opens=r"<ifm\|think(?:_fast(?:er)?)?\s*>",
         closes=r"</ifm\|think(?:_fast(?:er)?)?\s*>",
     ),
-    Family("mistral", "Magistral, Ministral 3", "[THINK]", "[/THINK]", "vLLM mistral; SGLang mistral; llama.cpp"),
-    Family("kimi", "Kimi-VL", "◁think▷", "◁/think▷", "SGLang kimi"),
-    Family(
+    MarkFamily("mistral", "Magistral, Ministral 3", "[THINK]", "[/THINK]", "vLLM mistral; SGLang mistral; llama.cpp"),
+    MarkFamily("kimi", "Kimi-VL", "◁think▷", "◁/think▷", "SGLang kimi"),
+    MarkFamily(
         "command",
         "Command R7B, Command A",
         "<|START_THINKING|>",
@@ -71,7 +71,7 @@ FAMILIES = (
         closes=r"<(?:\|END_THINKING\|>(?:\s*<\|START_(?:RESPONSE|TEXT)\|>)?|\|START_(?:RESPONSE|TEXT)\|>)",
         ends=r"<\|END_(?:RESPONSE|TEXT)\|>",
     ),
-    Family(
+    MarkFamily(
         "gemma",
         "Gemma 4",
         "<|channel>thought\n",
@@ -80,10 +80,10 @@ FAMILIES = (
         opens=r"<\|channel>(?:\w+\n|thought)?",
         ends=r"<turn\|>",
     ),
-    Family(
+    MarkFamily(
         "medgemma", "MedGemma", "<unused94>thought\n", "<unused95>", "its model card", opens=r"<unused94>(?:thought)?"
     ),
-    Family(
+    MarkFamily(
         "harmony",
         "gpt-oss, LLM-jp 4",
         "<|channel|>analysis<|message|>",
@@ -93,8 +93,10 @@ FAMILIES = (
         closes=r"<(?:\|end\|>\s*<)?(?:\|start\|>\s*assistant\s*<)?\|channel\|>\s*final(?:\s*<\|message\|>)?",
         ends=r"<\|(?:return|end)\|>",
     ),
-    Family("apertus", "Apertus", "<|inner_prefix|>", "<|inner_suffix|>", "vLLM apertus; SGLang apertus2509; llama.cpp"),
-    Family(
+    MarkFamily(
+        "apertus", "Apertus", "<|inner_prefix|>", "<|inner_suffix|>", "vLLM apertus; SGLang apertus2509; llama.cpp"
+    ),
+    MarkFamily(
         "solar",
         "Solar Open",
         "<|think|>",
@@ -104,10 +106,10 @@ FAMILIES = (
         closes=r"<(?:\|end\|>\s*<)?(?:\|begin\|>\s*assistant\s*<)?\|content\|>",
         ends=r"<\|(?:end|flush)\|>",
     ),
-    Family("solar", "Solar Open", "<|think|>", "<|end|>", "its chat template", needs_opening=True),
-    Family("solar2", "Solar Open 2", "<|think:start|>", "<|think:end|>", "vLLM solar_open2"),
-    Family("plamo", "PLaMo 3", "<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>", "vLLM plamo3"),
-    Family(
+    MarkFamily("solar", "Solar Open", "<|think|>", "<|end|>", "its chat template", needs_opening=True),
+    MarkFamily("solar2", "Solar Open 2", "<|think:start|>", "<|think:end|>", "vLLM solar_open2"),
+    MarkFamily("plamo", "PLaMo 3", "<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>", "vLLM plamo3"),
+    MarkFamily(
         "kimi3",
         "Kimi K3",
         "<|open|>think<|sep|>",
@@ -116,7 +118,7 @@ FAMILIES = (
         closes=r"<(?:\|close\|>think<\|sep\|>(?:\s*<\|open\|>response<\|sep\|>)?|\|open\|>response<\|sep\|>)",
         ends=r"<\|close\|>response<\|sep\|>(?:<\|close\|>message<\|sep\|>)?(?:<\|end_of_msg\|>)?",
     ),
-    Family(
+    MarkFamily(
         "inkling",
         "Inkling",
         "<|content_thinking|>",
@@ -126,7 +128,7 @@ FAMILIES = (
         closes=r"<(?:\|end_message\|>\s*<)?(?:\|message_model\|>\s*<)?\|content_text\|>",
         ends=r"<\|end_message\|>(?:\s*<\|content_model_end_sampling\|>)?",
     ),
-    Family(
+    MarkFamily(
         "muse",
         "Muse Glimmer",
         "<|start|>assistant to=self<|message|>",
@@ -137,7 +139,7 @@ FAMILIES = (
         needs_opening=True,
         ends=r"<\|eo[mt]\|>",
     ),
-    Family(
+    MarkFamily(
         "muse",
         "Muse Glimmer",
         "to=self<|message|>",
@@ -147,8 +149,8 @@ FAMILIES = (
         needs_opening=True,
         ends=r"<\|eo[mt]\|>",
     ),
-    Family("pangu", "openPangu", "[unused16]", "[unused17]", "vLLM pangu"),
-    Family(
+    MarkFamily("pangu", "openPangu", "[unused16]", "[unused17]", "vLLM pangu"),
+    MarkFamily(
         "s1",
         "s1",
         "<|im_start|>think\n",
@@ -157,7 +159,7 @@ FAMILIES = (
         opens=r"<\|im_start\|>think\b",
         closes=r"<(?:\|im_end\|>\s*<)?\|im_start\|>answer(?:\s*Final Answer:)?",
     ),
-    Family(
+    MarkFamily(
         "clova",
         "HyperCLOVA X SEED Think 14B",
         "/think\n",
@@ -166,7 +168,7 @@ FAMILIES = (
         closes=r"<\|im_end\|>\s*<\|im_start\|>assistant",
         needs_opening=True,
     ),
-    Family(
+    MarkFamily(
         "openthinker",
         "OpenThinker, Sky-T1",
         "<|begin_of_thought|>",
@@ -175,14 +177,14 @@ FAMILIES = (
         closes=r"<\|end_of_thought\|>(?:\s*<\|begin_of_solution\|>)?",
         ends=r"<\|end_of_solution\|>",
     ),
-    Family(
+    MarkFamily(
         "gemma",
         "Gemma 4, control tokens removed",
         "thought\n",
         "<channel|>",
         "vLLM gemma4",
     ),
-    Family(
+    MarkFamily(
         "harmony",
         "gpt-oss, control tokens removed",
         "analysis",
@@ -191,7 +193,7 @@ FAMILIES = (
         opens=r"(?:assistant)?(?:analysis|commentary)",
         sure=r"(?:assistant)?(?:analysis|commentary)(?=[^\W\d_a-z])",
     ),
-    Family(
+    MarkFamily(
         "apriel",
         "Apriel 1.5 and 1.6",
         "Here are my reasoning steps:",
@@ -200,7 +202,7 @@ FAMILIES = (
         opens=rf"{_EMPHASIS}Here are my reasoning steps\s*:[*_]*",
         ends=r"\[END FINAL RESPONSE\](?:\s*<\|end\|>)?",
     ),
-    Family(
+    MarkFamily(
         "granite",
         "Granite 3",
         "Here is my thought process:",

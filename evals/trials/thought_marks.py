@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from evals.trials.thought_families import FAMILIES, Family
+from evals.trials.thought_families import FAMILIES, MarkFamily
 
 FIRST_CHARACTERS = "<[\u25c1"
 """What tokens and tags begin with, and what is looked for first: most of a reply is none of it. Words are not."""
@@ -17,7 +17,7 @@ class Mark(NamedTuple):
     start: int
     end: int
     opens: bool
-    family: Family
+    family: MarkFamily
 
 
 class _Pattern(NamedTuple):
@@ -26,7 +26,7 @@ class _Pattern(NamedTuple):
     mark: str
     regex: str
     opens: bool
-    family: Family
+    family: MarkFamily
 
     @property
     def first(self) -> str:

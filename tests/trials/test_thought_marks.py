@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evals.trials.reasoning import continuation, opened_by, split_reply, turn_state
-from evals.trials.thought_families import FAMILIES, Family
+from evals.trials.thought_families import FAMILIES, MarkFamily
 from evals.trials.thought_marks import find_marks, unknown_mark
 
 HARMONY = "<|channel|>analysis<|message|>"
@@ -107,7 +107,7 @@ def test_closing_mark_that_answers_hold_too_ends_nothing_by_itself(closing: str)
 
 
 @pytest.mark.parametrize("outer", FAMILIES, ids=lambda family: family.opening)
-def test_mark_of_another_family_within_a_thought_is_a_part_of_it(outer: Family) -> None:
+def test_mark_of_another_family_within_a_thought_is_a_part_of_it(outer: MarkFamily) -> None:
     for inner in FAMILIES:
         if outer.kind == inner.kind or "clova" in (outer.kind, inner.kind):
             continue
@@ -118,14 +118,14 @@ def test_mark_of_another_family_within_a_thought_is_a_part_of_it(outer: Family) 
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family.opening[0] in "<["], ids=repr)
-def test_tags_and_tokens_are_read_in_any_letter_case(family: Family) -> None:
+def test_tags_and_tokens_are_read_in_any_letter_case(family: MarkFamily) -> None:
     for change in (str.upper, str.lower, str.title):
         reply = f"{change(family.opening)}hm{change(family.closing)}Hello."
         assert split_reply(reply, "", "stop") == ("hm", "Hello.", "complete")
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family.opening[0] in "<[\u25c1"], ids=repr)
-def test_answer_that_names_an_opening_mark_is_missing_rather_than_wrong(family: Family) -> None:
+def test_answer_that_names_an_opening_mark_is_missing_rather_than_wrong(family: MarkFamily) -> None:
     assert split_reply(f"Models write {family.opening} first.", "", "stop").state == "truncated"
 
 
