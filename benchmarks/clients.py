@@ -20,7 +20,7 @@ from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
 from evals.questions import dataset as datasets
 from evals.questions.suites import find_suite
-from evals.runner.pipeline import Recorder, run_pipeline
+from evals.runner.pipeline import Recorder, TrialSource, run_pipeline
 from evals.scoring.judge_set import JudgePanel, judge_key
 from evals.trials.journal import Journal
 from evals.trials.prompt import Format, wire_messages
@@ -70,8 +70,7 @@ async def pipeline_seconds(url: str, trials: Sequence[Trial], judges: Sequence[J
     with TemporaryDirectory() as folder, Journal.open(Path(folder)) as journal:
         started = time.perf_counter()
         await run_pipeline(
-            {_NAME: iter(trials)},
-            {_NAME: endpoint},
+            {_NAME: TrialSource(iter(trials), endpoint)},
             judge_endpoints,
             JudgePanel(ids.get("alignment"), ids.get("coherence")),
             Recorder(journal, _Quiet()),

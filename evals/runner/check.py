@@ -39,10 +39,10 @@ def check_endpoints(plan: Plan, view: RunView) -> list[str]:
         async with connect(plan.judging, view, plan.specs.values()) as connections:
             for name, models in connections.models.items():
                 for model in models:
-                    endpoint, checks = await connect_model(plan, connections, model, RetryPolicy(), view)
-                    found.append(_reached(name, endpoint.model))
-                    found.extend(check_line(name, check) for check in checks)
-                    paces[name] = await measure_pace(endpoint, plan.sampling.thinking)
+                    connected = await connect_model(plan, connections, model, RetryPolicy(), view)
+                    found.append(_reached(name, connected.endpoint.model))
+                    found.extend(check_line(name, check) for check in connected.checks)
+                    paces[name] = await measure_pace(connected.endpoint, plan.sampling.thinking)
             await check_panel(plan.judging, connections)
         for other in plan.also:
             async with connect(other, view) as connections:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.replicas import Replicas, join_endpoints
@@ -16,11 +17,19 @@ from evals.runner.anchor_check import Watch, judge_anchors
 from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks
 from evals.runner.model_endpoints import connect_model, is_another_model, model_facts
-from evals.runner.pipeline import Recorder, run_pipeline
+from evals.runner.pipeline import Recorder, TrialSource, run_pipeline
 from evals.runner.session import RunSession
 from evals.scoring.judge_set import JudgePanel
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial
+
+
+class _ConnectedModels(NamedTuple):
+    """The models of a plan: how each is reached, where it is asked, and the thought that its template opens."""
+
+    facts: dict[str, ModelFacts]
+    endpoints: dict[str, Endpoint | Replicas]
+    opened: dict[str, str]
 
 
 async def execute(
@@ -41,48 +50,50 @@ async def execute(
     manifest, journal, view = session.manifest, session.journal, session.view
     specs = sampling.specs.values() if sampling is not None else ()
     async with connect(judging, view, specs) as connections:
-        facts, endpoints = await _connect_models(sampling, connections, session) if sampling is not None else ({}, {})
+        models = _ConnectedModels({}, {}, {})
+        if sampling is not None:
+            models = await _connect_models(sampling, connections, session)
         judges = await connect_judges(judging, connections, view)
-        write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | facts}))
+        write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
         # Only now, when every server has been checked: what is dropped here is sure to be asked again.
         if session.retry.trials:
             journal.forget_failed_trials()
         if session.retry.rulings:
             journal.forget_failed_rulings([judge.key.id for judge in judges])
-        pending, noticed = _pending_trials(sampling, panel, journal, endpoints)
+        pending, noticed = _pending_trials(sampling, panel, journal, models.endpoints)
         counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
         counts["to_judge"] = _to_judge(journal, panel)
         ledger = Ledger(journal.usage(), session.tariffs)
         with view.progress(**counts, judge=judging.config.judge or "", ledger=ledger) as progress:
-            recorder = Recorder(journal, progress, noticed)
-            concurrency = judging.config.concurrency
-            await run_pipeline(pending, endpoints, judges, panel, recorder, concurrency=concurrency)
+            recorder = Recorder(journal, progress, noticed, view.say)
+            sources = {
+                name: TrialSource(pending[name], models.endpoints[name], models.opened[name]) for name in pending
+            }
+            await run_pipeline(sources, judges, panel, recorder, concurrency=judging.config.concurrency)
         if watch is not None:
             await judge_anchors(watch, manifest, judges, session.folder, view)
-        return facts
+        return models.facts
 
 
-async def _connect_models(
-    plan: Plan, connections: Connections, session: RunSession
-) -> tuple[dict[str, ModelFacts], dict[str, Endpoint | Replicas]]:
-    """How each model of a plan is reached, and where it is asked, checked at each of its servers.
+async def _connect_models(plan: Plan, connections: Connections, session: RunSession) -> _ConnectedModels:
+    """The models of a plan, checked at each of their servers.
 
     Raises BadInput, also for a model that is not the one of the run.
     """
     config, view = plan.config, session.view
-    facts: dict[str, ModelFacts] = {}
-    joined: dict[str, Endpoint | Replicas] = {}
+    connected_models = _ConnectedModels({}, {}, {})
     policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
     for name, models in connections.models.items():
         found = [await connect_model(plan, connections, model, policy, view) for model in models]
-        endpoints = [endpoint for endpoint, _ in found]
-        say_checks(view, name, [check for _, checks in found for check in checks])
+        endpoints = [connected.endpoint for connected in found]
+        say_checks(view, name, [check for connected in found for check in connected.checks])
         known, new = session.manifest.models.get(name), model_facts([endpoint.model for endpoint in endpoints])
         if known is not None and is_another_model(known, new):
             raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")
-        facts[name] = new
-        joined[name] = join_endpoints(endpoints, policy, view.say)
-    return facts, joined
+        connected_models.facts[name] = new
+        connected_models.endpoints[name] = join_endpoints(endpoints, policy, view.say)
+        connected_models.opened[name] = next((connected.opened for connected in found if connected.opened), "")
+    return connected_models
 
 
 def _pending_trials(

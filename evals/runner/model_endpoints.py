@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
+from evals.endpoints.chat import PROBE
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.model_spec import OPENAI_URL
 from evals.endpoints.retries import RetryPolicy
@@ -26,24 +28,35 @@ from evals.runner.preflight.endpoint import (
 )
 from evals.runner.preflight.sampler import NAME as SAMPLER_CHECK
 from evals.runner.preflight.sampler import check_sampler
+from evals.runner.preflight.thoughts import find_opened_thought
 from evals.runner.view import RunView
 from evals.trials.trial import Sampling, Trial
 
 
-async def connect_model(
-    plan: Plan, connections: Connections, model: ServedModel, policy: RetryPolicy, view: RunView
-) -> tuple[Endpoint, list[Check]]:
+class ConnectedModel(NamedTuple):
     """A model under test, ready to be asked at one of its servers, and what the checks of what it is sent found.
 
-    Raises BadInput where it cannot be asked there.
+    `opened` is the mark with which its chat template opens a thought that goes on in the content of the replies.
     """
+
+    endpoint: Endpoint
+    checks: list[Check]
+    opened: str
+
+
+async def connect_model(
+    plan: Plan, connections: Connections, model: ServedModel, policy: RetryPolicy, view: RunView
+) -> ConnectedModel:
+    """A model at one of its servers. Raises BadInput where it cannot be asked there."""
     sampling = plan.sampling
-    model = await check_model(await load_adapter(model, view.say), sampling)
+    model, reply = await check_model(await load_adapter(model, view.say), sampling)
     samples = plan.sample_trials(model.spec.name) if plan.config.preflight else []
     in_chat = [trial for trial in samples if trial.format != "transcript"]
     wanted = has_checks(sampling, in_chat)
     endpoint = await template_endpoint(model, policy, sampling, wanted=wanted)
     checks = await check_asking(endpoint, sampling, in_chat) if wanted else []
+    thought = await find_opened_thought(endpoint, sampling, in_chat[0].messages if in_chat else PROBE, reply)
+    checks += thought.checks if plan.config.preflight else []
     if any("transcript" in formats for formats in plan.config.formats.values()):
         await check_transcript(endpoint, sampling)
     if plan.config.preflight and _has_sampler_to_check(model, sampling):
@@ -53,7 +66,7 @@ async def connect_model(
         checks.append(Check(SAMPLER_CHECK, "noted", f"{left_out} left out: the server refuses to be told"))
     if plan.config.preflight and model.base is not None:
         checks.append(await _check_adapter(plan, connections, endpoint, model.base, samples))
-    return endpoint, checks
+    return ConnectedModel(endpoint, checks, thought.mark)
 
 
 def _has_sampler_to_check(model: ServedModel, sampling: Sampling) -> bool:

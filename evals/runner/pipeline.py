@@ -26,6 +26,7 @@ from evals.trials.journal import Journal
 from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.response import Failure, Response
+from evals.trials.thought_marks import PART_OF_ANSWER, unknown_mark
 from evals.trials.trial import Trial, stable_hash
 from judges.judge import JudgeInput
 
@@ -36,17 +37,26 @@ class Recorder(NamedTuple):
     """Where answers and verdicts are recorded, and what is called when they are.
 
     `noticed` is called with the id of a trial each time the journal knows more of it: asynchronous iterators of trials
-    may wait for that.
+    may wait for that. `say` tells people something, in one line.
     """
 
     journal: Journal
     progress: Progress
     noticed: Callable[[str], None] = lambda _trial_id: None
+    say: Callable[[str], None] = lambda _text: None
+
+
+class TrialSource(NamedTuple):
+    """The pending trials of a model, and where they are asked. `opened` is the mark with which its chat template opens
+    a thought that goes on in the content of its replies, "" for none."""
+
+    trials: Iterator[Trial] | AsyncIterator[Trial]
+    endpoint: Endpoint | Replicas
+    opened: str = ""
 
 
 async def run_pipeline(
-    trials: Mapping[str, Iterator[Trial] | AsyncIterator[Trial]],
-    endpoints: Mapping[str, Endpoint | Replicas],
+    sources: Mapping[str, TrialSource],
     judges: Sequence[JudgeEndpoint],
     panel: JudgePanel,
     recorder: Recorder,
@@ -61,19 +71,21 @@ async def run_pipeline(
     sampling_done = asyncio.Event()
     arrived = asyncio.Event()
 
-    async def sample(model: str) -> None:
+    async def sample(source: TrialSource) -> None:
+        noted: set[str] = set()
+
         async def sample_trial(trial: Trial) -> None:
-            await _sample(trial, endpoints[model], recorder)
+            result = await _sample(trial, source, recorder)
+            _note_mark(trial.model, result, noted, recorder.say)
             arrived.set()
 
-        source = trials[model]
-        items = source if isinstance(source, AsyncIterator) else _each(source)
-        await _pool(items, sample_trial, _workers(concurrency * endpoints[model].width))
+        items = source.trials if isinstance(source.trials, AsyncIterator) else _each(source.trials)
+        await _pool(items, sample_trial, _workers(concurrency * source.endpoint.width))
 
     async def sample_all() -> None:
         async with asyncio.TaskGroup() as group:
-            for model in trials:
-                group.create_task(sample(model))
+            for source in sources.values():
+                group.create_task(sample(source))
         sampling_done.set()
         arrived.set()
 
@@ -144,8 +156,8 @@ async def _unjudged(
             await arrived.wait()
 
 
-async def _sample(trial: Trial, endpoint: Endpoint | Replicas, recorder: Recorder) -> None:
-    sampling = trial.sampling
+async def _sample(trial: Trial, source: TrialSource, recorder: Recorder) -> Response | Failure:
+    sampling, opened = trial.sampling, source.opened
     request = ChatRequest(
         trial.messages,
         sampling.max_tokens,
@@ -156,27 +168,39 @@ async def _sample(trial: Trial, endpoint: Endpoint | Replicas, recorder: Recorde
         sampler=sampling.sampler,
     )
     if trial.format == "transcript":  # no template, so nothing of one
-        request = replace(request, thinking=None, prefill="", transcript=True)
+        request, opened = replace(request, thinking=None, prefill="", transcript=True), ""
     progress = recorder.progress
-    reply = await endpoint.send(request, lambda: progress.retried("sampling"))
+    reply = await source.endpoint.send(request, lambda: progress.retried("sampling"))
     if isinstance(reply, Reply):
         progress.replied("sampling", trial.model, reply.prompt_tokens, reply.completion_tokens)
-    result = reply if isinstance(reply, Failure) else response_of(reply)
+    result = reply if isinstance(reply, Failure) else response_of(reply, opened)
     rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
     if isinstance(result, Response):
         rulings += read_by_rule(trial.id, trial.options, trial.reference, result)
     await recorder.journal.record_trial(trial, result, rulings)
     progress.sampled(failed=isinstance(result, Failure))
     recorder.noticed(trial.id)
+    return result
 
 
-def response_of(reply: Reply) -> Response:
-    """The reply with thought and answer progress_sink apart."""
+def _note_mark(model: str, result: Response | Failure, noted: set[str], say: Callable[[str], None]) -> None:
+    """Say once of each what answers begin with that looks like the mark of a thought and is none that is known."""
+    mark = unknown_mark(result.answer) if isinstance(result, Response) else ""
+    if mark and mark not in noted:
+        noted.add(mark)
+        say(f"{model}: replies contain {mark}, {PART_OF_ANSWER}")
+
+
+def response_of(reply: Reply, opened: str = "") -> Response:
+    """The reply with thought and answer apart. `opened` is what the prompt opened a thought with, if it did: a server
+    that gives thoughts in a field, or withholds them, has ended it before the content."""
+    has_ended = bool(reply.reasoning) or reply.reasoning_withheld
+    prefill = reply.prefill or ("" if has_ended else opened)
     split = split_reply(
         reply.content,
         reply.reasoning,
         plain_finish_reason(reply.finish_reason),
-        prefill=reply.prefill,
+        prefill=prefill,
         withheld=reply.reasoning_withheld,
     )
     return Response(
@@ -192,7 +216,7 @@ def response_of(reply: Reply) -> Response:
         latency_s=reply.latency_s,
         attempts=reply.attempts,
         raw_reasoning=reply.reasoning,
-        prefill=reply.prefill,
+        prefill=prefill,
     )
 
 

@@ -2,8 +2,8 @@
 
 Servers put a chain of thought in one of three places: a `reasoning` field (vLLM, OpenRouter), a `reasoning_content`
 field (DeepSeek, SGLang, llama.cpp), or a pair of marks such as <think> and </think> inside the content (no reasoning
-parser). Some say only that there was one. An unfinished thought is never an answer: its state is `truncated` and its
-answer is empty.
+parser; `evals.trials.thought_families` lists them). Some say only that there was one. An unfinished thought is never an
+answer: its state is `truncated` and its answer is empty.
 
 The same marks are read in prompts: what a chat template opens or closes before the model says its first word.
 """
@@ -14,19 +14,11 @@ import re
 from typing import Literal, NamedTuple
 
 from evals.trials.response import ReasoningState
+from evals.trials.thought_families import MarkFamily
+from evals.trials.thought_marks import Mark, find_marks, template_ending
 
-# What opens and what closes a thought, in any letter case.
-_MARKS = (
-    *((f"<{name}>", f"</{name}>") for name in ("think", "thinking", "thought", "reasoning", "seed:think")),
-    (r"\[THINK\]", r"\[/THINK\]"),  # Magistral
-    (  # gpt-oss: the final channel ends every other one
-        r"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)(?:[^<]*<\|message\|>)?",
-        r"(?:<\|end\|>)?(?:<\|start\|>assistant)?<\|channel\|>final(?:\s*<\|message\|>)?",
-    ),
-)
-_SIDES = "|".join(f"(?P<open_{n}>{opens})|(?P<close_{n}>{closes})" for n, (opens, closes) in enumerate(_MARKS))
-# What every mark begins with is looked for first: most of a reply is neither, and trying each mark there takes long.
-_MARK = re.compile(rf"(?=[<\[])(?:{_SIDES})", re.IGNORECASE)
+# What some models put around the answer that follows a thought.
+_WRAPPER = re.compile(r"<(answer|response|output)>", re.IGNORECASE)
 
 
 PAPER_PREFILL = "<think>\nOkay"
@@ -62,63 +54,79 @@ def split_reply(
 
 
 def _split_marks(content: str) -> SplitReply:
+    marks = find_marks(content)
+    if not marks:
+        return SplitReply("", content.strip(), "absent")
     closed_at, answer_at = 0, 0
-    opened = False
+    closed_by: MarkFamily | None = None
     inside: str | None = None
-    for mark in _MARK.finditer(content):
-        side, kind = _side_and_kind(mark)
-        if side == "open":
-            opened, inside = True, inside or kind
-        elif inside in (None, kind):  # within a thought, another kind's mark is a part of it
-            closed_at, answer_at, inside = mark.start(), mark.end(), None
-    thought, after = _without_opening(content[:closed_at]), content[answer_at:].strip()
+    for mark in marks:
+        if mark.opens:
+            inside = inside or mark.family.kind
+        elif inside in (None, mark.family.kind):  # within a thought, another kind's mark is a part of it
+            closed_at, answer_at, closed_by, inside = mark.start, mark.end, mark.family, None
+    thought = content[_after_openings(content, marks, 0) : closed_at].strip()
     if inside is not None:
-        return SplitReply(f"{thought}\n{_without_opening(after)}".strip(), "", "truncated")
-    if answer_at:
-        return SplitReply(thought, after, "complete" if opened else "unopened")
-    return SplitReply("", after, "absent")
+        rest = content[_after_openings(content, marks, answer_at) :].strip()
+        return SplitReply(f"{thought}\n{rest}".strip(), "", "truncated")
+    if closed_by is None:
+        return SplitReply("", content.strip(), "absent")
+    opened = any(mark.opens for mark in marks)
+    return SplitReply(thought, _unwrapped(content[answer_at:].strip(), closed_by), "complete" if opened else "unopened")
+
+
+def _after_openings(content: str, marks: list[Mark], at: int) -> int:
+    """Where the text begins after the opening marks of one kind that stand at `at`, one after the other."""
+    kind: str | None = None
+    for mark in marks:
+        if mark.start < at:
+            continue
+        if not mark.opens or kind not in (None, mark.family.kind) or content[at : mark.start].strip():
+            break
+        at, kind = mark.end, mark.family.kind
+    return at
+
+
+def _unwrapped(answer: str, family: MarkFamily) -> str:
+    """An answer without what its model puts around it."""
+    if family.ends and (ending := re.search(rf"(?:{family.ends})\Z", answer, re.IGNORECASE)):
+        return answer[: ending.start()].rstrip()
+    wrapper = _WRAPPER.match(answer)
+    if wrapper is None:
+        return answer
+    *before, last = re.split(f"</{wrapper[1]}>", answer[wrapper.end() :], flags=re.IGNORECASE)
+    if len(before) > 1 or (before and last.strip()):
+        return answer
+    return "".join((*before, last)).strip()
 
 
 def opened_by(prompt: str) -> str:
     """The mark with which a rendered prompt leaves a thought open, with the white space after it; "" if it does not."""
     last = _last_mark(prompt)
-    if last is None or _side_and_kind(last)[0] != "open" or prompt[last.end() :].strip():
-        return ""
-    return prompt[last.start() :]
+    if last is not None and last.opens and not prompt[last.end :].strip():
+        return prompt[last.start :]
+    return template_ending(prompt)
 
 
 def turn_state(turn: str) -> Literal["open", "closed", "unmarked"]:
     """Where the beginning of an assistant's turn leaves the model: in a thought, after one, or free to begin one."""
     last = _last_mark(turn)
     if last is None:
-        return "unmarked"
-    return "open" if _side_and_kind(last)[0] == "open" else "closed"
+        return "open" if template_ending(turn) else "unmarked"
+    return "open" if last.opens else "closed"
 
 
-def _last_mark(text: str) -> re.Match[str] | None:
-    marks = list(_MARK.finditer(text))
+def _last_mark(text: str) -> Mark | None:
+    marks = find_marks(text)
     return marks[-1] if marks else None
 
 
 def continuation(prompt: str, prefill: str) -> str:
     """What to put after a rendered prompt so that the turn begins with `prefill`, no thought opened twice."""
     opened = opened_by(prompt)
-    mark = _MARK.match(prefill)
-    if not opened or mark is None or _side_and_kind(mark)[0] != "open":
+    marks = find_marks(prefill)
+    if not opened or not marks or marks[0].start or not marks[0].opens:
         return prefill
     begun = opened[len(opened.rstrip()) :]  # the white space that the template put after its mark
-    rest = prefill[mark.end() :]
+    rest = prefill[marks[0].end :]
     return rest.removeprefix(begun) if rest.startswith(begun) else rest.lstrip()
-
-
-def _side_and_kind(mark: re.Match[str]) -> tuple[str, str]:
-    side, _, kind = str(mark.lastgroup).partition("_")
-    return side, kind
-
-
-def _without_opening(thought: str) -> str:
-    thought = thought.strip()
-    mark = _MARK.match(thought)
-    if mark is not None and _side_and_kind(mark)[0] == "open":
-        return thought[mark.end() :].strip()
-    return thought

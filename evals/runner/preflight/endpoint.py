@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest
+from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.retries import RetryPolicy
@@ -45,9 +45,9 @@ async def check_listing(model: ServedModel) -> ServedModel:
     return await _probing_endpoint(model).preflight()
 
 
-async def check_model(model: ServedModel, sampling: Sampling) -> ServedModel:
+async def check_model(model: ServedModel, sampling: Sampling) -> tuple[ServedModel, Reply | None]:
     """Check a model under test with the parameters of a run, too; without the sampler fields that the server refuses,
-    where these would change nothing. Raises BadInput.
+    where these would change nothing. The model and its reply, None if that was broken off. Raises BadInput.
     """
     model = await check_listing(model)
     request = ChatRequest(
@@ -58,12 +58,12 @@ async def check_model(model: ServedModel, sampling: Sampling) -> ServedModel:
         thinking=sampling.thinking,
         sampler=sampling.sampler,
     )
-    while (failure := await _probe(_probing_endpoint(model), request)) is not None:
-        refused = _refused_fields(failure, sampling.sampler) - model.refused
+    while isinstance(reply := await _probe(_probing_endpoint(model), request), Failure):
+        refused = _refused_fields(reply, sampling.sampler) - model.refused
         if not refused:
-            raise _refusal(model.spec.name, failure)
+            raise _refusal(model.spec.name, reply)
         model = replace(model, refused=model.refused | refused)
-    return model
+    return model, reply
 
 
 def _refused_fields(failure: Failure, sampler: Sampler) -> frozenset[str]:
@@ -79,23 +79,25 @@ def _refused_fields(failure: Failure, sampler: Sampler) -> frozenset[str]:
 
 
 async def template_endpoint(model: ServedModel, policy: RetryPolicy, sampling: Sampling, *, wanted: bool) -> Endpoint:
-    """The endpoint of a checked model, with its renderer where a prefill needs one or it is `wanted`.
+    """The endpoint of a checked model, with its renderer if the server shows what it renders.
 
-    Raises BadInput when the server cannot go on from the prefill.
+    Raises BadInput when the server cannot go on from the prefill, or cannot be asked for a renderer that is `wanted`.
     """
     endpoint = Endpoint(model, policy)
-    if not (wanted or sampling.prefill):
-        return endpoint
-    endpoint = Endpoint(model, policy, await endpoint.find_renderer())
+    try:
+        endpoint = Endpoint(model, policy, await endpoint.find_renderer())
+    except BadInput:
+        if wanted or sampling.prefill:
+            raise
     if sampling.prefill:
         if endpoint.renderer is None:
             raise BadInput(
                 f"{endpoint.name}: {model.server.base_url} cannot be relied on to go on from a prefill, as it does not "
                 'show its rendered prompt (vLLM and llama.cpp do); leave it out with --prefill ""'
             )
-        failure = await _probe(endpoint, _think_probe(sampling, _SHORT_TOKENS))
-        if failure is not None:
-            raise _refusal(f"{endpoint.name} with a prefill", failure)
+        reply = await _probe(endpoint, _think_probe(sampling, _SHORT_TOKENS))
+        if isinstance(reply, Failure):
+            raise _refusal(f"{endpoint.name} with a prefill", reply)
     return endpoint
 
 
@@ -137,9 +139,9 @@ async def check_transcript(endpoint: Endpoint, sampling: Sampling) -> None:
     """That the server completes plain text, which a transcript is. Raises BadInput."""
     tokens = min(_SHORT_TOKENS, sampling.max_tokens)
     request = ChatRequest(PROBE, tokens, sampling.temperature, seed=0, transcript=True, sampler=sampling.sampler)
-    failure = await _probe(endpoint, request)
-    if failure is not None:
-        raise _refusal(f"{endpoint.name} with a plain transcript, which the completions endpoint is for,", failure)
+    reply = await _probe(endpoint, request)
+    if isinstance(reply, Failure):
+        raise _refusal(f"{endpoint.name} with a plain transcript, which the completions endpoint is for,", reply)
 
 
 def _asks_for_a_state(sampling: Sampling) -> bool:
@@ -232,9 +234,10 @@ async def check_judge(model: ServedModel, judge: Judge, *, logprobs_required: bo
             request = ChatRequest(
                 PROBE, way.max_tokens, temperature, logprobs=way.wants_logprobs, reply_schema=way.schema
             )
-            failure = await _probe(endpoint, request)
-            if failure is None:
+            reply = await _probe(endpoint, request)
+            if not isinstance(reply, Failure):
                 return JudgeEndpoint(way, endpoint, key, temperature)
+            failure = reply
             if failure.kind != "rejected" and not (failure.kind == "denied" and _may_be_the_request(way, failure)):
                 raise _refusal(f"judge {endpoint.name}", failure)
     assert failure is not None  # noqa: S101
@@ -254,8 +257,8 @@ def _probing_endpoint(model: ServedModel) -> Endpoint:
     return Endpoint(model, RetryPolicy(max_attempts=3, max_total_s=PROBE_TIME_S, longest_wait_s=2.0))
 
 
-async def _probe(endpoint: Endpoint, request: ChatRequest) -> Failure | None:
-    """Why such a request gets no reply; None when it does, also when that is broken off: how replies end is for the run
+async def _probe(endpoint: Endpoint, request: ChatRequest) -> Reply | Failure | None:
+    """The reply to such a request, or why it gets none; None for one that is broken off: how replies end is for the run
     to count.
 
     A limit of tokens that is too large is turned down at once. So a model that only takes its time (it thinks, or does
@@ -263,13 +266,13 @@ async def _probe(endpoint: Endpoint, request: ChatRequest) -> Failure | None:
     """
     short_s = PROBE_TIME_S * _SHORT_TIME_SHARE
     try:
-        failure = await endpoint.probe(request, PROBE_TIME_S - short_s)
-        if failure is not None and failure.kind == "timeout" and request.max_tokens > _SHORT_TOKENS:
-            short = await endpoint.probe(replace(request, max_tokens=_SHORT_TOKENS), short_s)
-            failure = failure if short is not None and short.kind == "timeout" else short
+        reply = await endpoint.probe_reply(request, PROBE_TIME_S - short_s)
+        if isinstance(reply, Failure) and reply.kind == "timeout" and request.max_tokens > _SHORT_TOKENS:
+            short = await endpoint.probe_reply(replace(request, max_tokens=_SHORT_TOKENS), short_s)
+            reply = reply if isinstance(short, Failure) and short.kind == "timeout" else short
     except RunStopped as error:  # before a run there is nothing to resume: the input is what is wrong
         raise BadInput(str(error)) from None
-    return None if failure is not None and failure.kind == "broken_off" else failure
+    return None if isinstance(reply, Failure) and reply.kind == "broken_off" else reply
 
 
 def _refusal(who: str, failure: Failure) -> BadInput:

@@ -49,7 +49,8 @@ async def connected(server: OpenAIServer, name: str, timeout_s: float = 600.0) -
 
 async def checked_model(server: OpenAIServer, name: str = "vllm/test-model", **settings: Any) -> ServedModel:
     async with connected(server, name, **settings) as model:
-        return await check_model(model, Sampling(0.7, MAX_TOKENS))
+        checked, _ = await check_model(model, Sampling(0.7, MAX_TOKENS))
+        return checked
 
 
 async def checked_judge(server: OpenAIServer, judge: Judge, *, required: bool = False) -> JudgeEndpoint:
@@ -122,7 +123,7 @@ async def test_a_token_limit_that_is_too_large_for_the_judge_is_found_before_the
 async def test_a_name_with_a_colon_is_asked_for_as_the_server_lists_it(judge: Judge) -> None:
     server = OpenAIServer(models=["qwen3:8b"])
     async with connected(server, "vllm/qwen3:8b") as model:
-        checked = await check_model(model, Sampling(1.0, MAX_TOKENS))
+        checked, _ = await check_model(model, Sampling(1.0, MAX_TOKENS))
         assert checked.spec.served_name == "qwen3:8b"
         await check_judge(await check_listing(model), judge, logprobs_required=False)
     assert {chat.body["model"] for chat in server.chats} == {"qwen3:8b"}
