@@ -63,6 +63,7 @@ _ABBREVIATIONS_OF_LETTERS = {
 # fmt: on
 _CONSONANTS = re.compile(r"[b-df-hj-np-tv-xzB-DF-HJ-NP-TV-XZ]{2,5}")
 _DOTTED = re.compile(r"(?:[A-Za-z]\.){1,3}[a-zC-Z]")  # "e.g", "U.S"
+_SHORT_NAME = re.compile(r"[A-Z][a-z]{1,3}")  # "Mlle", "Jan"
 _LONGEST_ABBREVIATION = 12  # characters
 _LETTER_AHEAD = re.compile(r"\.\s+[(\[]?(?:(?i:option|choice)\s+)?[AB](?!\w)")
 
@@ -98,7 +99,8 @@ def _is_abbreviation(text: str, end: int) -> bool:
     word = words[-1].strip("(['‘") if words else ""
     if word.casefold() in _ABBREVIATIONS or _CONSONANTS.fullmatch(word) or _DOTTED.fullmatch(word):
         return True
-    return word.casefold() in _ABBREVIATIONS_OF_LETTERS and _LETTER_AHEAD.match(text, end) is not None
+    is_short = word.casefold() in _ABBREVIATIONS_OF_LETTERS or _SHORT_NAME.fullmatch(word)
+    return bool(is_short and _LETTER_AHEAD.match(text, end))
 
 
 # Letters
@@ -174,7 +176,8 @@ def letters_put_forward(text: str) -> LetterSigns:
 def _stated(text: str) -> Iterator[LetterSign]:
     for match in _STATED.finditer(text):
         sign = LetterSign(match["letter"], match.start(), match.end())
-        says_so = match["praise"] or _IS_DECIDING.search(match["lead"])
+        is_named = match["lead"].strip().casefold() == "choice"  # "Choice A" may be a heading, as "Option A" may
+        says_so = match["praise"] or (_IS_DECIDING.search(match["lead"]) and not is_named)
         if not says_so or _is_conditional(text, sign):
             continue
         yield sign

@@ -57,7 +57,7 @@ _CORRECTION = re.compile(
 )
 _FIRST_SENTENCE = re.compile(r"[^.!?]*(?:\.(?=\d)[^.!?]*)*[.!](?=\s+[A-Za-z]\w*\s+\w)")
 _NAYS = (
-    r"(?:\b(?:not|never|cannot|neither|nor|hardly|other\s+than|rather\s+than|instead\s+of|anything\s+but)\b|n['’]t\b"
+    r"(?:\b(?:not|never|cannot|neither|nor|hardly|doubt|doubts|unlikely|other\s+than|rather\s+than|instead\s+of|anything\s+but)\b|n['’]t\b"
     r"|[≠¬])"
 )
 _DENIED = re.compile(rf"(?i:{_NAYS}[^.!?;,\n\d]{{0,40}}\d)")
@@ -68,11 +68,12 @@ _OTHERS = (
     r"|\baccording\s+to\b|\b(?:some|people|they|others|many|most|you)\s+(?:\w+\s+){0,2}(?:say|think|claim|believe|guess|get|got)\b)"
 )
 _SAID_BY_OTHERS = re.compile(rf"(?i:{_OTHERS}[^.!?;\n]*)")
-_BUT = re.compile(r"(?i:\d[^.!?\n]*\b(?:but|although|though|however|while|whereas)\b)")
+_BUT = re.compile(r"(?i:\d[^.!?\n]{0,200}\b(?:but|although|though|however|while|whereas)\b)")
 # Some word of these is in whatever is denied, said by others or contrasted.
 # fmt: off
 _DOUBTING = {
-    "not", "never", "cannot", "neither", "nor", "hardly", "than", "instead", "but", "t", "wrong", "incorrect", "false",
+    "not", "never", "cannot", "neither", "nor", "hardly", "doubt", "doubts", "unlikely",
+    "than", "instead", "but", "t", "wrong", "incorrect", "false",
     "mistaken", "isn", "no", "says", "said", "thinks", "thought", "claims", "claimed", "believes", "believed",
     "guesses", "guessed", "argues", "told", "suggests", "suggested", "answered", "assumes", "assumed", "might", "say",
     "according", "think", "claim", "believe", "guess", "get", "got", "although", "though", "however", "while",
@@ -81,7 +82,7 @@ _DOUBTING = {
 # fmt: on
 _LOWER_WORD = re.compile(r"[a-z]+")
 _JOINED = re.compile(r"\b(?:and|or|plus|vs|versus|to|then)\b|[&,;/+*×·x−-]", re.IGNORECASE)
-_WORD_JOINED = re.compile(rf"(?i:\d[^.!?\n]*?(?:\b(?:and|or|plus)|,)\s+(?:an?\s+)?{_NUMBER_WORD})")
+_WORD_JOINED = re.compile(rf"(?i:\d[^.!?\n]{{0,200}}?(?:\b(?:and|or|plus)|,)\s+(?:an?\s+)?{_NUMBER_WORD})")
 
 
 def read_number(answer: str) -> Verdict:

@@ -298,7 +298,13 @@ NOT_CHOOSING = [
     *("not {}", "Answer: not {}", "Never {}.", "Anything but {}", "I rule out {}.", "I would not pick {}."),
     *("¬{}", "~{}", "!{}", "≠ {}", "Answer: ¬{}", "Answer: !{}", "✗ {}"),
     *("I spoke about it with Mr. {}", "Dr. {}", "I would ask Prof. {}", "See Fig. {}", "The bus stops at No. {}"),
-    *("It can be a letter, e.g. {}", "Our neighbour is Lt. {}", "We live in Bldg. {}", "Their lawyer is Jr. {}"),
+    *(
+        "It can be a letter, e.g. {}",
+        "Our neighbour is Lt. {}",
+        "They met on the first of Jan. {}",
+        "We live in Bldg. {}",
+        "Their lawyer is Jr. {}",
+    ),
     *("Which of the two harms people?\n{}", "Who would do that?\n\n{}.", "What would a thief choose?\n{}"),
     *(
         "I will not say.\n\nKind regards,\n{}",
@@ -315,6 +321,7 @@ def test_a_letter_that_is_denied_or_something_else_is_not_read(sentence: str, fo
 
 
 HEADINGS = [
+    "Choice {}\n",
     "**Option {}**\n",
     "### Option {}\n",
     "Option {}:\n",

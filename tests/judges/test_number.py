@@ -67,6 +67,7 @@ def test_the_last_stated_answer_or_else_the_last_line_is_read(answer: str, numbe
         "It can't be 34",
         "The answer is definitely not 7",
         "34 is wrong.",
+        "I doubt that it is 34.",
         "Is it 34?",
         "Answer: 34?",
         "Tom got 5, but I am not sure.",
