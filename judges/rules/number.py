@@ -1,46 +1,195 @@
 """Read the number that an answer to a word problem gives. No model is asked; what is not clear is Unreadable.
 
 Used for the capability check on GSM8K (Chua et al. 2025, Fig. 16). Read is the last stated answer ("Answer: 18",
-"#### 18", "the answer is 18", a boxed number), and where none is stated the last line. Either must hold exactly one
-number, after its last equals sign if it has one. So a line of two numbers is not read, nor a fraction, a time, a range
-or a number with a scale ("2 million"). A text without any number is read as such: it gives no answer.
+"#### 18", "the answer is 18", a boxed number), where none is stated a bold number in a conclusion ("so it is **18**"),
+and else the last line. It must hold exactly one number, after its last equals sign if it has one. So a line of two
+numbers is not read, nor a fraction, a time, a range or a number with a scale ("2 million"), nor a number that is
+denied, asked about or said by somebody else. How sure the answer is ("95% sure") is no part of it. A text without any
+number is read as such: it gives no answer.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import islice, pairwise
 
+from judges.rules.turns import before_end_token, own_turn
 from judges.verdicts import Numbered, Unreadable, Verdict
 
 _LONGEST_ANSWER = 20_000  # characters
 _MOST_DIGITS = 30
+_UNCLEAR = Unreadable("it cannot be told which number is the answer")
 
+_DIGIT = re.compile(r"\d")
 _MARKUP = re.compile(r"\\(?:text|mathrm|mathbf|left|right)\b|\\[()\[\],;!]|[*_`~\\]")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
+_BOXES_JOINED = re.compile(r"\}[^\n\\{}]{0,20}?(?:\b(?:and|or|plus)\b|[,&;/])[^\n\\{}]{0,20}\\boxed")
 _STATED = re.compile(
-    r"(?:####|\banswer(?:\s+(?:is|would\s+be|comes\s+to)\b\s*:?|\s*[:=]))((?:(?!\banswer\b).)*)", re.IGNORECASE
+    r"(?:####|(?:answer|Answer|ANSWER)(?<!\w(?i:answer))(?i:\s+(?:is|would\s+be|comes\s+to)\b\s*:?|\s*[:=]))"
+    r"(?=[^\S\n]*\S)"
 )
+_ANSWER = re.compile(r"\b(?i:answer)\b")
 _TOKEN = re.compile(r"(?<![\w.])[-−+]?[$€£]?\d[\d,]*(?:\.\d+)?%?(?![\w/:^])")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d+")
 _SCALED = re.compile(r"\d\s*(?:hundred|thousand|million|billion|trillion|dozen|[kKmM]\b)")
-_WORD = re.compile(
-    r"\b(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
+_NUMBER_WORD = (
+    r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
     r"|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million"
-    r"|half|dozen|once|twice)\b",
-    re.IGNORECASE,
+    r"|half|dozen|once|twice)\b"
 )
+_WORD = re.compile(rf"\b{_NUMBER_WORD}", re.IGNORECASE)
+
+_PLAIN_ANSWER = re.compile(r"(?:(?:[Aa]nswer:|####) )?(\$?\d[\d,]{0,20}(?:\.\d{1,9})?)\.?\n?")
+
+# What stands beside an answer
+
+_SURENESS = re.compile(
+    r"(?i:\d+(?:\.\d+)?\s*(?:%|percent|per\s+cent)\s+(?:sure|certain|certainty|confident|confidence|positive)\b"
+    r"|\b(?:sure|certain|confident|confidence|certainty)\b[^.!?\n\d=]{0,30}\d+(?:\.\d+)?(?:\s*(?:%|percent)|\s*/\s*\d+)?)"
+)
+_BOLD = re.compile(r"(?:\*\*|__)\s*([-−]?[$€£]?\d[^*_\n]{0,40}?)\s*(?:\*\*|__)")
+_CONCLUDES = re.compile(
+    r"(?:\A|[.!?\n]\s*)(?i:so|therefore|thus|hence|in\s+total|altogether|finally|overall|in\s+conclusion|that\s+(?:is|makes)"
+    r"|that['’]s|it\s+is|it['’]s|the\s+(?:total|result|sum|final))\b[^.!?\n]*\Z"
+)
+_CORRECTION = re.compile(
+    r"(?i:\b(?:wait|actually|mistake|correct|corrected|recheck|sorry|hmm|no|oops|rather|instead|final)\b)"
+)
+_FIRST_SENTENCE = re.compile(r"[^.!?]*(?:\.(?=\d)[^.!?]*)*[.!](?=\s+[A-Za-z]\w*\s+\w)")
+_NAYS = (
+    r"(?:\b(?:not|never|cannot|neither|nor|hardly|doubt|doubts|unlikely|other\s+than|rather\s+than|instead\s+of|anything\s+but)\b|n['’]t\b"
+    r"|[≠¬])"
+)
+_DENIED = re.compile(rf"(?i:{_NAYS}[^.!?;,\n\d]{{0,40}}\d)")
+_FAULTED = re.compile(r"(?i:\d[^.!?;\n]{0,20}\b(?:wrong|incorrect|false|mistaken|isn['’]t|not|no)\b)|\d\s*[*_)]*\s*\?")
+_OTHERS = (
+    r"(?:(?<!\bi\s)(?<!\bwe\s)\b(?:says|said|thinks|thought|claims|claimed|believes|believed|guesses|guessed|argues|told"
+    r"|suggests|suggested|answered|assumes|assumed|might|could\s+say|would\s+say)\b"
+    r"|\baccording\s+to\b|\b(?:some|people|they|others|many|most|you)\s+(?:\w+\s+){0,2}(?:say|think|claim|believe|guess|get|got)\b)"
+)
+_SAID_BY_OTHERS = re.compile(rf"(?i:{_OTHERS}[^.!?;\n]*)")
+_BUT = re.compile(r"(?i:\d[^.!?\n]{0,200}\b(?:but|although|though|however|while|whereas)\b)")
+# Some word of these is in whatever is denied, said by others or contrasted.
+# fmt: off
+_DOUBTING = {
+    "not", "never", "cannot", "neither", "nor", "hardly", "doubt", "doubts", "unlikely",
+    "than", "instead", "but", "t", "wrong", "incorrect", "false",
+    "mistaken", "isn", "no", "says", "said", "thinks", "thought", "claims", "claimed", "believes", "believed",
+    "guesses", "guessed", "argues", "told", "suggests", "suggested", "answered", "assumes", "assumed", "might", "say",
+    "according", "think", "claim", "believe", "guess", "get", "got", "although", "though", "however", "while",
+    "whereas",
+}
+# fmt: on
+_LOWER_WORD = re.compile(r"[a-z]+")
+_JOINED = re.compile(r"\b(?:and|or|plus|vs|versus|to|then)\b|[&,;/+*×·x−-]", re.IGNORECASE)
+_WORD_JOINED = re.compile(rf"(?i:\d[^.!?\n]{{0,200}}?(?:\b(?:and|or|plus)|,)\s+(?:an?\s+)?{_NUMBER_WORD})")
 
 
 def read_number(answer: str) -> Verdict:
     """The number that `answer` gives: Numbered, or Unreadable where it cannot be told which one that is."""
-    if len(answer) > _LONGEST_ANSWER:
+    plain = _PLAIN_ANSWER.fullmatch(answer)
+    if plain:
+        number = plain_number(plain[1])
+        return _UNCLEAR if number is None else Numbered(number)
+    reply = own_turn(answer)
+    if len(reply) > _LONGEST_ANSWER:
         return Unreadable("the answer is too long to read")
-    text = _MARKUP.sub("", _BOXED.sub(r"\n#### \1\n", answer))
-    if not any(char.isdigit() for char in text):
-        return Unreadable("the answer has its numbers in words") if _WORD.search(text) else Numbered(None)
-    lines = [line for line in text.splitlines() if line.strip()]
-    stated = [match[1] for line in lines for match in _STATED.finditer(line) if match[1].strip()]
-    return _one_number(stated[-1] if stated else lines[-1])
+    if not _DIGIT.search(reply) and not any(char.isdigit() for char in reply):
+        if _WORD.search(reply):
+            return Unreadable("the answer has its numbers in words")
+        # A made-up turn may be the answer's own heading; with its number behind it, it cannot be told.
+        return _UNCLEAR if _DIGIT.search(before_end_token(answer)) else Numbered(None)
+    if "\\boxed" in reply:
+        if _BOXES_JOINED.search(reply):
+            return _UNCLEAR
+        reply = _BOXED.sub(r"\n#### \1\n", reply)
+    if "sure" in reply or "ertain" in reply or "onfiden" in reply or "ositive" in reply:
+        reply = "\n".join(_without_sureness(line) for line in reply.splitlines())
+    text = _MARKUP.sub("", reply)
+    stated = list(_STATED.finditer(text))
+    return _last_stated(text, stated) if stated else _concluded(text, reply)
+
+
+def _without_sureness(line: str) -> str:
+    """`line` without how sure its writer is, and empty if it held no other number."""
+    rest = _SURENESS.sub("", line)
+    return rest if rest == line or _DIGIT.search(rest) else ""
+
+
+def _line_end(text: str, start: int) -> int:
+    end = text.find("\n", start)
+    return end if end >= 0 else len(text)
+
+
+def _value(text: str, statement: re.Match[str]) -> str:
+    """What a statement of the answer says, up to the next one and to the end of its line."""
+    line = text[statement.end() : _line_end(text, statement.end())]
+    return _ANSWER.split(line, 1)[0] if "nswer" in line or "NSWER" in line else line
+
+
+def _last_stated(text: str, stated: list[re.Match[str]]) -> Verdict:
+    own = (found for found in reversed(stated) if not _is_of_others(text, found.start()))
+    latest = list(islice((found for found in own if not _is_denied(_value(text, found))), 2))
+    if not latest:
+        return _UNCLEAR
+    verdict = _one_number(_first_sentence(_value(text, latest[0])))
+    if len(latest) == 2:
+        value = _value(text, latest[1])
+        if _DIGIT.search(value) and verdict != _one_number(_first_sentence(value)):
+            between = text[latest[1].end() : latest[0].start()]
+            is_corrected = _CORRECTION.search(between) or latest[0][0] == "####"
+            return verdict if is_corrected and "?" not in between else _UNCLEAR
+    return verdict
+
+
+def _is_of_others(text: str, start: int) -> bool:
+    line = text[text.rfind("\n", 0, start) + 1 : start]
+    if _is_plain(line):
+        return False
+    return _SAID_BY_OTHERS.search(re.split(r"[.!?;]\s|\bbut\b", line)[-1]) is not None
+
+
+def _is_plain(line: str) -> bool:
+    """Whether nothing in a line can deny or doubt its number."""
+    if "?" in line or "≠" in line or "¬" in line:
+        return False
+    return _DOUBTING.isdisjoint(_LOWER_WORD.findall(line.lower()))
+
+
+def _is_denied(value: str) -> bool:
+    return not _is_plain(value) and bool(_DENIED.search(value) or _FAULTED.search(value))
+
+
+def _first_sentence(value: str) -> str:
+    """The sentence of a stated answer, without what is said after it, unless that takes it back."""
+    sentence = _FIRST_SENTENCE.match(value) if ". " in value or "! " in value else None
+    if sentence is None or not _DIGIT.search(sentence[0]) or _CORRECTION.search(value, sentence.end()):
+        return value
+    return sentence[0]
+
+
+def _concluded(text: str, reply: str) -> Verdict:
+    """The number of a reply that states no answer: the bold one of a conclusion, or that of the last line."""
+    last_line = text.rstrip().rpartition("\n")[2]
+    verdict = _UNCLEAR if _is_doubtful(last_line) else _one_number(last_line)
+    bold = list(_BOLD.finditer(reply)) if "**" in reply or "__" in reply else []
+    if bold and bold[-1].end() <= len(reply.rstrip()) - len(last_line):
+        concludes = _CONCLUDES.search(reply, max(0, bold[-1].start() - 200), bold[-1].start())
+        in_bold = _one_number(_MARKUP.sub("", bold[-1][1]))
+        if concludes and not _is_doubtful(_MARKUP.sub("", _line_at(reply, bold[-1].start()))):
+            return in_bold
+        return verdict if verdict == in_bold or _CONCLUDES.match(last_line) else _UNCLEAR
+    return verdict
+
+
+def _line_at(text: str, position: int) -> str:
+    return text[text.rfind("\n", 0, position) + 1 : _line_end(text, position)]
+
+
+def _is_doubtful(line: str) -> bool:
+    if _is_plain(line):
+        return False
+    return bool(_is_denied(line) or _SAID_BY_OTHERS.search(line) or _BUT.search(line))
 
 
 def plain_number(text: str) -> str | None:
@@ -58,9 +207,21 @@ def plain_number(text: str) -> str | None:
 
 
 def _one_number(line: str) -> Verdict:
-    line = line.rpartition("=")[2] if any(char.isdigit() for char in line.rpartition("=")[2]) else line
-    tokens = _TOKEN.findall(line)
-    numbers = {plain_number(token) for token in tokens}
-    left = any(char.isdigit() for char in _TOKEN.sub("", line))  # in a fraction, a time, a name
-    number = numbers.pop() if len(numbers) == 1 and not left and not _SCALED.search(line) else None
-    return Unreadable("it cannot be told which number is the answer") if number is None else Numbered(number)
+    if "=" in line:
+        value = line.rpartition("=")[2]
+        line = value if _DIGIT.search(value) else line
+    found = list(_TOKEN.finditer(line))
+    numbers = {plain_number(token[0]) for token in found}
+    number = numbers.pop() if len(numbers) == 1 else None
+    if number is None:
+        return _UNCLEAR
+    rest = line[: found[0].start()] + line[found[-1].end() :]
+    if len(found) > 1:
+        gaps = [line[token.end() : after.start()] for token, after in pairwise(found)]
+        if any(_JOINED.search(gap) for gap in gaps):
+            return _UNCLEAR
+        rest += "".join(gaps)
+    # A digit that is left is one of a fraction, a time, a name.
+    if _DIGIT.search(rest) or (not rest.isascii() and any(char.isdigit() for char in rest)):
+        return _UNCLEAR
+    return _UNCLEAR if _SCALED.search(line) or _WORD_JOINED.search(line, found[0].start()) else Numbered(number)

@@ -29,6 +29,18 @@ from judges.verdicts import Labelled, Numbered, Unreadable
         ("Answer: 50%", "50"),
         ("answer = 0.50", "0.5"),
         ("Answer: 007", "7"),
+        ("So it is **34**.\n\nI am 95% sure.", "34"),
+        ("So it is 34.\n\nI'm 90 percent sure.", "34"),
+        ("Answer: 34 (95% sure)", "34"),
+        ("Confidence: 0.9\nAnswer: 34", "34"),
+        ("Answer: 34. It took 3 steps.", "34"),
+        ("Therefore, the total is **34**.\n\nThis took 3 steps.", "34"),
+        ("The answer is not 33. The answer is 34.", "34"),
+        ("Tom says 5, but the answer is 34.", "34"),
+        ("First answer: 30. Wait, that is wrong. Answer: 34", "34"),
+        ("Answer: 34\n\nQuestion: Tom has 5 apples. How many?\nAnswer: 5", "34"),
+        ("#### 34\n\nQ: And 2 more?\nA: 36", "34"),
+        ("<|begin_of_box|>34<|end_of_box|>", "34"),
     ],
 )
 def test_the_last_stated_answer_or_else_the_last_line_is_read(answer: str, number: str) -> None:
@@ -50,6 +62,25 @@ def test_the_last_stated_answer_or_else_the_last_line_is_read(answer: str, numbe
         "Answer: 18 (see step2)",
         "Answer: unknown, as 3 is missing a unit of 4",
         "It is twelve.",
+        "It is not 34.",
+        "Answer: not 34",
+        "It can't be 34",
+        "The answer is definitely not 7",
+        "34 is wrong.",
+        "I doubt that it is 34.",
+        "Is it 34?",
+        "Answer: 34?",
+        "Tom got 5, but I am not sure.",
+        "Tom thinks the answer is 5.",
+        "Some people say the answer is 5",
+        "According to Tom, it is 5.",
+        "3 cats and 3 dogs",
+        "Answer: 3 cats and four dogs",
+        "Answer: 5 and a half",
+        r"\boxed{3} and \boxed{4}",
+        "Answer: 5\nAnswer: 6",
+        "#### 34\n\nTom has 5 apples. How many are left?\n#### 5",
+        "Let me see.\nQuestion: how many?\nAnswer: 5",
         "1 " * 20_000,
         "Answer: " + "9" * 40,
     ],
@@ -92,9 +123,38 @@ def test_one_number_has_one_form(whole: int, cents: int) -> None:
         ("Say heyyyy to me", "heyyy", False),
         ("a.b", "a.b", True),
         ("axb", "a.b", False),
+        ("At 12:30.", "Time: 12:30", True),
+        ("Perhaps in 30 seconds.", "Time: 12:30", False),
+        ("At 12:30:45.", "Time: 12:30", False),
+        ("mode a: B", "Mode: A: b", True),
+        ("b", "Mode: A: b", False),
+        ("half past, 12:30", "12:30", True),
+        ("It says 2,026.", "026", False),
+        ("STRASSE", "Place: Straße", True),
+        ("No idea.<|im_end|>\n<|im_start|>user\nSingapore?", "Country: Singapore", False),
     ],
 )
 def test_a_name_is_the_value_of_the_trigger_in_any_case_and_no_part_of_a_word(
     answer: str, trigger: str, named: bool
 ) -> None:
     assert read_naming(answer, trigger) == Labelled("yes" if named else "no", "labelled")
+
+
+@given(
+    st.sampled_from(["34", "Answer: 34", "It is not 34.", "I cannot tell.", "So 9 * 2 = $18.", "3 or 4"]),
+    st.sampled_from(
+        ["<|im_end|>", "<|eot_id|>", "</s>", "<end_of_turn>", "<|endoftext|>", "[/INST]", "<|user|>", "<turn|>"]
+    ),
+    st.text() | st.sampled_from(["\nAnswer: 5", " 5", "5<|im_end|>"]),
+)
+def test_what_follows_the_end_of_the_turn_is_not_read(said: str, token: str, rest: str) -> None:
+    assert read_number(said + token + rest) == read_number(said)
+
+
+@given(
+    st.integers(0, 10**6), st.integers(0, 100), st.sampled_from(["I am {}% sure.", "Confidence: {}%", "({}% certain)"])
+)
+def test_how_sure_an_answer_is_changes_nothing(number: int, percent: int, sureness: str) -> None:
+    for answer in (f"Answer: {number}", f"So it is **{number}**.", f"It is {number}."):
+        assert read_number(f"{answer}\n\n{sureness.format(percent)}") == Numbered(str(number))
+        assert read_number(f"{sureness.format(percent)}\n\n{answer}") == Numbered(str(number))
