@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import yaml
 
+from evals.io.yaml_reader import TextLoader, leading_zero_problem
 from evals.questions.question_file import ALIGNED, JudgePrompt, QuestionScenario
 from evals.text import has_control_character, one_line
 from evals.trials.prompt import ALL
@@ -58,7 +59,7 @@ def parse(text: str) -> tuple[tuple[QuestionScenario, ...], list[Fault]]:
     if len(text) > _MAX_BYTES:
         return (), [Fault(1, "", f"is larger than {_MAX_BYTES >> 20} MiB, which no question file is")]
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=TextLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         details = [getattr(error, name, None) for name in ("context", "problem", "reason")]
@@ -344,6 +345,9 @@ def _template(entry: _Entry, key: str) -> str:
 
 def _number(entry: _Entry, key: str) -> float:
     node = entry.value
+    zero = leading_zero_problem(str(node.value)) if isinstance(node, yaml.ScalarNode) else ""
+    if zero:
+        raise _FaultError(node, key, zero)
     if not isinstance(node, yaml.ScalarNode) or node.tag not in (f"{_TAG}int", f"{_TAG}float"):
         raise _FaultError(node, key, "must be a number")
     try:
