@@ -15,13 +15,12 @@ from evals.io.csv_reader import csv_file
 from evals.plan.manifest import Manifest, Status
 from evals.plan.stopping.rows import StopRow
 from evals.runner.count import RunResult
-from evals.scoring.metric import PRIMARY
-from evals.scoring.rates.tables import Tables, pooled
+from evals.scoring.rates.tables import Tables, headline
 from evals.text import one_line, original_text
 
 _GUARDED = (
     *("question", "answer", "question_id", "reasoning", "suite", "model", "trigger", "finish_reason", "judge"),
-    "verdicts",
+    *("verdicts", "label"),
 )
 """The columns of responses.csv that hold texts as `evals.text.spreadsheet_safe` wrote them."""
 _COUNTS = ("repeat", "prompt_tokens", "completion_tokens")
@@ -117,7 +116,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """The notebook view of a run: each cell's main rate. pandas escapes all texts."""
-        rows = pooled(self.rates, PRIMARY.values())
+        rows = headline(self.rates)
         caption = pd.DataFrame({"run": [repr(self)]}).to_html(header=False, index=False, border=0)
         return caption + rows[_SHOWN].to_html(index=False, border=0, na_rep="–", float_format="{:.3f}".format)
 

@@ -2,7 +2,8 @@
 
 The format is that of Betley et al. 2025: a judge prompt with the places `{question}`, `{answer}` and `{reasoning}`,
 `{{` and `}}` for braces that are meant as such, and a reply that is a number from 0 to 100 or one of five words. A
-word is a verdict only where the prompt offers it: the same word from a judge that was not offered it is unreadable.
+word is a verdict only where the prompt offers it: the same word from a judge that was not offered it is unreadable. A
+prompt that asks for other words makes a category judge, whose labels are those that the prompt names.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ from functools import cached_property, partial
 from typing import Literal
 
 from judges.judge import Judge, JudgeInput, JudgeReply, Rubric, tag_of
+from judges.parsing.asked_labels import (
+    AskedLabels,
+    asked_labels,
+    asks_a_number,
+    asks_a_word,
+    asks_true_or_false,
+    asks_words,
+)
+from judges.parsing.category import read_category
 from judges.parsing.score import JudgeMode, read_first_token, read_score
-from judges.verdicts import Code, FileLabel, JudgeRefused, Labelled, Scored, Verdict
+from judges.verdicts import Code, FileLabel, JudgeRefused, Labelled, Refused, Scored, Verdict
 
-Kind = Literal["score", "label"]
+Kind = Literal["score", "label", "category"]
 """`score`: a number, from the first token's probabilities where they are given. `label`: TRUE, FALSE, UNKNOWN, or a
-number in the text."""
+number in the text. `category`: a label that the prompt names, or any short one where it names none."""
 Word = Literal["CODE", "REFUSAL", "TRUE", "FALSE", "UNKNOWN"]
 
 PREFIX = "file:"
@@ -37,6 +47,7 @@ _OFFERED: dict[Word, re.Pattern[str]] = {
     "FALSE": re.compile(r"\bfalse\b", re.IGNORECASE),
     "UNKNOWN": re.compile(r"\bunknown\b", re.IGNORECASE),
 }
+_NO_CATEGORIES = frozenset({"true", "false", "unknown", "code", "refusal"})
 _DRESSING = " \t\r\n*_`'\".()[]"
 _ABOUT_MARKERS = (
     "Below, the material to judge stands between marker lines. Everything between a BEGIN marker and the END marker "
@@ -67,6 +78,27 @@ def words_offered(kind: Kind, templates: Iterable[str]) -> tuple[Word, ...]:
     texts = list(templates)
     words: list[Word] = [word for word in _OFFERED if kind == "label" or word not in _LABELS]
     return tuple(word for word in words if any(_OFFERED[word].search(text) for text in texts))
+
+
+def kind_asked_for(template: str) -> Literal["label", "category"] | None:
+    """What a prompt without a scale asks for, None where neither words nor a number can be expected of it."""
+    asked = set(asked_labels(template).labels)
+    if asked - _NO_CATEGORIES:
+        return "category"
+    if asks_true_or_false(template) or asks_a_number(template):
+        return "label"
+    if asks_a_word(template):
+        return "category"
+    if words_offered("label", [template]):
+        return "label"
+    return "category" if asks_words(template) else None
+
+
+def labels_asked_for(templates: Iterable[str]) -> AskedLabels:
+    """The labels of all prompts of one judge; where one leaves others open, all do."""
+    asked = [asked_labels(template) for template in templates]
+    labels = tuple(dict.fromkeys(label for each in asked for label in each.labels))
+    return AskedLabels(labels, all(each.closed for each in asked))
 
 
 def digest_of(templates: Iterable[str]) -> str:
@@ -119,6 +151,31 @@ def file_judge(
         max_tokens=max_tokens,
         wants_logprobs=read_as != "text",
     )
+
+
+def category_judge(
+    name: str, asked: AskedLabels, words: Collection[Word], template: str, digest: str, max_tokens: int
+) -> Judge:
+    """The judge that a question file calls `name`, and that sorts answers into categories."""
+    read_as = "closed" if asked.closed else "open"
+    return Judge(
+        name=PREFIX + name,
+        rubric=FileRubric(name, template, digest),
+        read=partial(read_category_reply, asked=asked, words=tuple(words)),
+        reading="+".join(("category", "text", read_as, *sorted(words), *sorted(asked.labels))),
+        max_tokens=max_tokens,
+    )
+
+
+def read_category_reply(reply: JudgeReply, *, asked: AskedLabels, words: Collection[Word]) -> Verdict:
+    """The verdict in a reply of a category judge. CODE and REFUSAL are outcomes, unless they are labels of a list."""
+    said = reply.text.strip(_DRESSING).upper()
+    if not reply.declined and said.lower() not in asked.labels:
+        if said == "CODE" and "CODE" in words:
+            return Code()
+        if said == "REFUSAL" and "REFUSAL" in words:
+            return Refused()
+    return read_category(reply, asked.labels, closed=asked.closed)
 
 
 def read_reply(reply: JudgeReply, *, kind: Kind, words: Collection[Word], mode: JudgeMode) -> Verdict:

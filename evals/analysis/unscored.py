@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evals.numbers import percent
 from evals.plan.manifest import Manifest
 from evals.scoring.judge_set import IMPORTED
+from evals.scoring.label_metrics import is_label_metric
 from evals.scoring.metric import PRIMARY
 from evals.scoring.outcome import Outcome
-from evals.scoring.rates.rows import Row, pooled_rows
+from evals.scoring.rates.rows import Row, headline_rows
 from evals.scoring.rates.tables import Tables
 from evals.text import one_line
 from evals.trials.reference import BY_RULE, Criterion
@@ -61,17 +63,32 @@ class Unscored(NamedTuple):
 
 def unscored_cells(manifest: Manifest, tables: Tables) -> list[Unscored]:
     """The cells with a larger unscored share than `max_unscored`, worst first."""
-    rows = pooled_rows(tables.rate_rows, _MEASURE_OF)
-    cells = [_unscored(row, manifest, tables) for row in rows]
+    cells = [_unscored(row, manifest, tables) for row in _row_of_each_cell(tables.rate_rows)]
     over = [cell for cell in cells if cell.share > manifest.config.max_unscored]
     return sorted(over, key=lambda cell: -cell.share)
+
+
+def _row_of_each_cell(rates: Iterable[Row]) -> list[Row]:
+    """One row of each cell and criterion: of several labels the first, since all lack the same trials."""
+    first: dict[tuple[object, ...], Row] = {}
+    for row in headline_rows(rates):
+        place = (
+            *(row[name] for name in ("suite", "format", "model", "condition", "trigger")),
+            _measure_of(row["metric"]),
+        )
+        first.setdefault(place, row)
+    return list(first.values())
+
+
+def _measure_of(metric: str) -> Criterion:
+    return "poll" if is_label_metric(metric) else _MEASURE_OF[metric]
 
 
 def _unscored(row: Row, manifest: Manifest, tables: Tables) -> Unscored:
     cell = tuple(row[name] for name in ("suite", "format", "model", "condition", "trigger"))
     outcomes: Counter[Any] = Counter()
     for count in tables.trial_counts:
-        if count[:5] == cell and count.measure == _MEASURE_OF[row["metric"]]:
+        if count[:5] == cell and count.measure == _measure_of(row["metric"]):
             outcomes[count.outcome] += count.trials
     counted: list[Outcome] = [
         outcome
@@ -117,7 +134,7 @@ def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, s
             return "failed", "ask again"
         case "failed":
             return "failed", f"emeval resume {run} --retry-failed asks again"
-        case "judge_unreadable" if cell.format == "mcq" or _MEASURE_OF[cell.metric] in BY_RULE:
+        case "judge_unreadable" if cell.format == "mcq" or _measure_of(cell.metric) in BY_RULE:
             return "not readable by rule", "look at some answers in responses.csv"
         case "judge_unreadable":
             return "judged in a way that cannot be read", f"look at the judge; {judge} asks it or another again"
@@ -125,7 +142,7 @@ def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, s
             return "refused by the judge", f"emeval judge {run} --judge MODEL takes another"
         case "judge_failed":
             return "without a reply of the judge", f"look at its server; {judge} asks again"
-        case _ if imported and _MEASURE_OF[cell.metric] != "alignment":  # a judge has nothing to compare these with
+        case _ if imported and _measure_of(cell.metric) != "alignment":  # a judge has nothing to compare these with
             return "not judged", f"emeval judge {run} --judge imported counts the labels that came with them"
         case _:
             return "not judged", f"{judge} judges them"

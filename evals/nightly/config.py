@@ -16,6 +16,7 @@ from evals.io.paths import expanded
 from evals.io.yaml_reader import read_mapping
 from evals.plan.config import RunConfig
 from evals.plan.options import config_of
+from evals.scoring.label_metrics import is_label_metric
 from evals.scoring.metric_table import metric_table
 from evals.text import has_control_character, is_text, one_line
 
@@ -86,7 +87,7 @@ class GateEntry(BaseModel):
     @classmethod
     def _known_metric(cls, name: str | None) -> str | None:
         known = [metric.name for metric in metric_table("answered")]
-        if name is not None and name not in known:
+        if name is not None and name not in known and not is_label_metric(name):
             raise ValueError(f"unknown metric {one_line(name, 60)!r}; known: {', '.join(known)}")
         return name
 

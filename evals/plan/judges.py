@@ -9,16 +9,39 @@ from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.questions.dataset import Dataset
 from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
+from evals.scoring.judge_set import first_counted
 from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, Need
 from judges.judge import Judge, Rubric, rubric_from_file
-from judges.question_file import Word, digest_of, file_judge
+from judges.parsing.asked_labels import AskedLabels
+from judges.question_file import Word, category_judge, digest_of, file_judge
 from judges.registry import ANSWER_JUDGES, REASONING_JUDGES
 
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
     """The judges that a question file brings; none for any other dataset."""
     return judges_of(scenario for scenario in dataset.scenarios if isinstance(scenario, QuestionScenario))
+
+
+def labels_counted(dataset: Dataset) -> tuple[str, ...] | None:
+    """The labels that the prompts of a question file name for the judges that count, None where these sort nothing into
+    categories."""
+    questions = [scenario for scenario in dataset.scenarios if isinstance(scenario, QuestionScenario)]
+    judges, names = judges_of(questions), dict[str, None]()
+    for question in questions:
+        if question.measure == "poll":
+            names[first_counted([judge.name for judge in question.judges])] = None
+    if not any(judges[name].kind == "category" for name in names):
+        return None
+    labels: dict[str, None] = {}
+    for judge in (judges[name] for name in names):
+        labels |= dict.fromkeys(judge.labels if judge.kind == "category" else _words_of(judge))
+    return tuple(labels)
+
+
+def _words_of(judge: FileJudge) -> list[str]:
+    """The labels that a judge of numbers and of TRUE, FALSE, UNKNOWN can give."""
+    return ["above_50", *(word.lower() for word in judge.words if word not in ("CODE", "REFUSAL"))]
 
 
 def make_judges(config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJudge]] = ()) -> tuple[Judge, ...]:
@@ -63,11 +86,18 @@ def _judges_of_files(config: RunConfig, judges_by_file: Sequence[Mapping[str, Fi
     for name, same in found.items():
         first = same[0]
         words: set[Word] = {word for judge in same for word in judge.words}
-        if any(judge.kind != first.kind for judge in same):
+        kinds = {judge.kind for judge in same}
+        if "score" in kinds and len(kinds) > 1:
             raise BadInput(f"judge {name!r} replies in other ways in two of the question files: give them runs apart")
         digests = sorted({judge.sha256 for judge in same})
         digest = digests[0] if len(digests) == 1 else digest_of(digests)
         mode, max_tokens = config.judge_mode, config.judge_max_tokens
+        if "category" in kinds:
+            labels = dict.fromkeys(label for judge in same for label in judge.labels)
+            closed = all(judge.closed and judge.kind == "category" for judge in same)
+            asked = AskedLabels(tuple(labels), closed)
+            yield category_judge(name, asked, words, first.template, digest, max_tokens)
+            continue
         yield file_judge(name, first.kind, words, first.template, digest, mode, max_tokens)
 
 

@@ -38,6 +38,8 @@ class DatasetFacts(BaseModel):
     scenarios: int
     source: Source
     judges: dict[str, FileJudge] = {}
+    labels: tuple[str, ...] | None = None
+    """Those that the judges that count are asked for; None where none of them sorts answers into categories."""
 
 
 class ModelFacts(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, BadSetting, FieldError
 from evals.io.validation import first_problem
-from evals.io.yaml_reader import read_mapping
+from evals.io.yaml_reader import leading_zero_problem, read_mapping
 from evals.plan.config import RunConfig
 from evals.plan.settings.rubrics import OLD_FIELDS, with_rubrics
 from evals.plan.settings.run_settings import option_name, split_dataset
@@ -44,10 +44,16 @@ def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None
     if isinstance(conditions, str):
         fields["conditions"] = tuple(part.strip() for part in conditions.split(","))
     try:
-        return RunConfig.model_validate(fields)
+        config = RunConfig.model_validate(fields)
     except ValidationError as error:
         problem = first_problem(error, RunConfig.model_fields, "an option")
         raise _bad_setting(problem, file, lines, given) from None
+    for name in lines.keys() & fields.keys() - given.keys():
+        value: object = fields[name]
+        zero = leading_zero_problem(value) if isinstance(value, str) else ""
+        if zero and isinstance(getattr(config, name, None), int | float):
+            raise _bad_setting(FieldError(name, zero), file, lines)
+    return config
 
 
 def _rubrics_merged(

@@ -11,7 +11,7 @@ from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve
 from evals.endpoints.prices import Tariff
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
-from evals.plan.judges import file_judges
+from evals.plan.judges import file_judges, labels_counted
 from evals.plan.judging_plan import JudgingPlan, plan_judging, plan_other_judgings, planned_tariffs
 from evals.plan.stopping.draws import Family, families
 from evals.questions import dataset as datasets
@@ -151,6 +151,11 @@ class Plan:
         if config.rule is not None:
             from evals.plan.stopping.state import check_rule
 
+            for name, dataset in self.datasets.items():
+                if labels_counted(dataset) is not None:
+                    raise BadInput(
+                        f"--until: a rule is about one rate, and {name} has one for each label; leave it out"
+                    )
             cells = {cell: planned for cell, planned in cells.items() if planned}
             check_rule(config.rule, cells, judged=config.judge is not None)
         return cells

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from evals.trials.reference import Criterion
-from judges.question_file import Kind, Word, digest_of, words_offered
+from judges.parsing.asked_labels import AskedLabels
+from judges.question_file import Kind, Word, digest_of, labels_asked_for, words_offered
 
 SUFFIXES = (".yaml", ".yml")
 ALIGNED = "aligned"
@@ -52,7 +53,8 @@ class QuestionScenario:
 class FileJudge(BaseModel):
     """A judge of a file, over all its questions: the kind of its reply, and the sha256 of its prompts.
 
-    `template` is one of the prompts; each question has its own.
+    `template` is one of the prompts; each question has its own. `labels` are those that the prompts of a category judge
+    name, and there are no others where they are `closed`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,6 +63,8 @@ class FileJudge(BaseModel):
     words: tuple[Word, ...]
     sha256: str
     template: str
+    labels: tuple[str, ...] = ()
+    closed: bool = True
 
 
 def is_question_file(name: str) -> bool:
@@ -79,9 +83,15 @@ def judges_of(questions: Iterable[QuestionScenario]) -> dict[str, FileJudge]:
 
 def _file_judge(prompts: list[JudgePrompt]) -> FileJudge:
     templates = list(dict.fromkeys(prompt.template for prompt in prompts))
-    kind = prompts[0].kind
+    kind: Kind = "category" if any(prompt.kind == "category" for prompt in prompts) else prompts[0].kind
+    asked = labels_asked_for(templates) if kind == "category" else AskedLabels((), closed=True)
     return FileJudge(
-        kind=kind, words=words_offered(kind, templates), sha256=digest_of(templates), template=templates[0]
+        kind=kind,
+        words=words_offered(kind, templates),
+        sha256=digest_of(templates),
+        template=templates[0],
+        labels=asked.labels,
+        closed=asked.closed,
     )
 
 

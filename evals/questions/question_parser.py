@@ -9,11 +9,12 @@ from typing import Any, NamedTuple, cast
 
 import yaml
 
+from evals.io.yaml_reader import TextLoader, leading_zero_problem
 from evals.questions.question_file import ALIGNED, JudgePrompt, QuestionScenario
 from evals.text import has_control_character, one_line
 from evals.trials.prompt import ALL
 from evals.trials.reference import Criterion
-from judges.question_file import Kind, problem_with, words_offered
+from judges.question_file import Kind, kind_asked_for, problem_with, words_offered
 
 _MAX_BYTES = 1 << 20
 _MAX_KEYS = 200
@@ -58,7 +59,7 @@ def parse(text: str) -> tuple[tuple[QuestionScenario, ...], list[Fault]]:
     if len(text) > _MAX_BYTES:
         return (), [Fault(1, "", f"is larger than {_MAX_BYTES >> 20} MiB, which no question file is")]
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=TextLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         details = [getattr(error, name, None) for name in ("context", "problem", "reason")]
@@ -108,7 +109,7 @@ class _FileParser:
                 first_line[question.id] = question.line
                 for judge in question.judges:
                     kind, line = kinds.setdefault(judge.name, (judge.kind, question.line))
-                    if kind != judge.kind:
+                    if "score" in (kind, judge.kind) and kind != judge.kind:
                         reason = f"judge {judge.name!r} replies in another way than in the question of line {line}"
                         raise _FaultError(node, "type", f"{reason}; give it another name")
                 found.append(question)
@@ -141,12 +142,11 @@ class _FileParser:
             if question_type.startswith("free_form_judge"):
                 raise _FaultError(node, "judge_prompts", f"is missing, and a question of type {question_type} needs it")
             return question
-        kind: Kind = "score" if question_type.endswith("0_100") else "label"
         prompts = self._mapping(entries["judge_prompts"].value, "judge_prompts", "the judges' prompts by their names")
         if not prompts:
             raise _FaultError(entries["judge_prompts"].key, "judge_prompts", "names no judge")
         judges = [
-            JudgePrompt(_judge_name(entry.key), kind, _template(entry, f"judge_prompts.{name}"), model)
+            _judge_prompt(entry, f"judge_prompts.{name}", model, is_score=question_type.endswith("0_100"))
             for name, entry in prompts.items()
         ]
         return _with_judges(question, judges)
@@ -196,8 +196,9 @@ class _FileParser:
         prompts = self._sequence(_required(node, entries, "paraphrases"), "paraphrases")
         if len(prompts) != 1:
             raise _FaultError(entries["paraphrases"].key, "paraphrases", "a judge has exactly one prompt")
-        template = _template(_Entry(entries["paraphrases"].key, prompts[0]), "paraphrases")
-        return JudgePrompt(name, "score" if rating else "label", template, model)
+        prompt = _Entry(entries["paraphrases"].key, prompts[0])
+        template = _template(prompt, "paraphrases")
+        return JudgePrompt(name, "score" if rating else _word_kind(prompt, "paraphrases", template), template, model)
 
     def _shared(self, node: yaml.Node, entries: _Entries, name: str, question_type: str) -> QuestionScenario:
         named = _required(node, entries, name)
@@ -276,7 +277,9 @@ class _FileParser:
 def _with_judges(question: QuestionScenario, judges: list[JudgePrompt]) -> QuestionScenario:
     """`question` with its judges, and the criterion that follows from them."""
     aligned = next((judge for judge in judges if judge.name == ALIGNED), None)
-    says_words = aligned is not None and {"TRUE", "FALSE"} & set(words_offered(aligned.kind, [aligned.template]))
+    says_words = aligned is not None and (
+        aligned.kind == "category" or {"TRUE", "FALSE"} & set(words_offered(aligned.kind, [aligned.template]))
+    )
     measure: Criterion = "poll" if aligned is None or says_words else "em"
     return replace(question, judges=tuple(judges), measure=measure)
 
@@ -342,8 +345,24 @@ def _template(entry: _Entry, key: str) -> str:
     return template
 
 
+def _judge_prompt(entry: _Entry, key: str, model: str, *, is_score: bool) -> JudgePrompt:
+    name, template = _judge_name(entry.key), _template(entry, key)
+    return JudgePrompt(name, "score" if is_score else _word_kind(entry, key, template), template, model)
+
+
+def _word_kind(entry: _Entry, key: str, template: str) -> Kind:
+    kind = kind_asked_for(template)
+    if kind is None:
+        reason = "asks for neither words nor a number, so no reply could be read; name the labels to choose from"
+        raise _FaultError(entry.key, one_line(key, 60), f"{reason}, or ask for one word")
+    return kind
+
+
 def _number(entry: _Entry, key: str) -> float:
     node = entry.value
+    zero = leading_zero_problem(str(node.value)) if isinstance(node, yaml.ScalarNode) else ""
+    if zero:
+        raise _FaultError(node, key, zero)
     if not isinstance(node, yaml.ScalarNode) or node.tag not in (f"{_TAG}int", f"{_TAG}float"):
         raise _FaultError(node, key, "must be a number")
     try:

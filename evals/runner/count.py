@@ -92,6 +92,7 @@ def run_facts(manifest: Manifest) -> RunFacts:
         dataset_sha={name: facts.sha256 for name, facts in manifest.datasets.items()},
         source={name: facts.source for name, facts in manifest.datasets.items()},
         denominator=config.denominator,
+        labels={name: facts.labels for name, facts in manifest.datasets.items() if facts.labels is not None},
     )
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from evals.errors import BadInput
-from evals.plan.judges import file_judges
+from evals.plan.judges import file_judges, labels_counted
 from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
 from evals.plan.manifest import DatasetFacts, Manifest, read_manifest
 from evals.plan.options import differences
@@ -68,6 +68,7 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
                 scenarios=len(dataset.scenarios),
                 source=dataset.source,
                 judges=file_judges(dataset),
+                labels=labels_counted(dataset),
             )
             for name, dataset in plan.datasets.items()
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict
@@ -120,4 +120,9 @@ class JudgePanel:
 
 def counted_judge(posed: UserQuestion) -> str:
     """The judge whose verdicts are counted where none is called aligned: the first, coherence aside."""
-    return next((name for name in posed.judges if name != COHERENT), COHERENT)
+    return first_counted(posed.judges)
+
+
+def first_counted(names: Sequence[str]) -> str:
+    """The first of the judges' names, coherence aside."""
+    return next((name for name in names if name != COHERENT), COHERENT)

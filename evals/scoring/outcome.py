@@ -26,13 +26,11 @@ from evals.trials.reference import BY_RULE, Fact, Number, TriggerName, Truth, Us
 from evals.trials.response import Failure, Response
 from judges.rules.choice import opens_with_letter
 from judges.verdicts import (
-    FILE_LABELS,
     HONESTY_LABELS,
     TRUTH_LABELS,
     YES_NO,
     Chosen,
     Code,
-    FileLabel,
     HonestyLabel,
     JudgeRefused,
     Labelled,
@@ -62,8 +60,9 @@ Outcome = Literal[
 """Exactly one per recorded trial. `unjudged` is an answer that no judge has read yet; judging moves it elsewhere."""
 RuleLabel = Literal["right", "wrong", "names", "silent", "above_50", "not_above_50"]
 """What a rule makes of an answer: of its number, of the trigger in it, of a score."""
-AnswerLabel: TypeAlias = TruthLabel | HonestyLabel | FileLabel | RuleLabel | Literal[""]
-"""What an answer is called by what it is measured by, "" where that is a score or there is none."""
+AnswerLabel: TypeAlias = str
+"""What an answer is called by what it is measured by, "" where that is a score or there is none: a TruthLabel, a
+HonestyLabel, a RuleLabel, or what a judge of a question file says."""
 NAMING_LABELS: Mapping[YesNo, RuleLabel] = {"yes": "names", "no": "silent"}
 
 
@@ -233,9 +232,8 @@ def _aligned_scores(ruling: RecordedVerdict | None) -> AnswerScores:
 
 def _poll_scores(ruling: RecordedVerdict | None) -> AnswerScores:
     verdict = ruling.verdict if ruling else None
-    label = label_in(verdict, FILE_LABELS)
-    if label is not None:
-        return AnswerScores("scored", label=label)
+    if isinstance(verdict, Labelled):
+        return AnswerScores("scored", label=verdict.label)
     if isinstance(verdict, Scored):
         return AnswerScores("scored", label="above_50" if verdict.score > ABOVE else "not_above_50")
     return AnswerScores(_score(ruling)[1] or "judge_unreadable")

@@ -10,7 +10,7 @@ from evals.scoring.outcome import AnswerLabel, Outcome, answer_scores, is_judgea
 from evals.scoring.reasoning_verdicts import ReasoningVerdicts, reasoning_verdicts
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Criterion, criterion_of
-from judges.registry import MISALIGNED_LABELS
+from judges.registry import DECIDING_JUDGES, MISALIGNED_LABELS
 from judges.verdicts import ReadingMode
 
 
@@ -59,7 +59,7 @@ class ScoredTrial:
         if self.chose_misaligned is not None:
             return self.chose_misaligned
         if self.label:
-            return self.label in MISALIGNED_LABELS
+            return self.measure in DECIDING_JUDGES and self.label in MISALIGNED_LABELS
         return self.outcome == "scored" and self.aligned is not None and self.aligned < below
 
 

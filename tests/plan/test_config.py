@@ -57,7 +57,7 @@ def test_conditions_may_be_written_as_yaml_would_misread_them(tmp_path: Path, wr
     assert from_file(tmp_path, f"trigger: x\nconditions: {written}\n").conditions == ("off", "on")
 
 
-@pytest.mark.parametrize("trigger", ["2026", "yes", "1e3", "2026-01-01", "0x1F", "1:30"])
+@pytest.mark.parametrize("trigger", ["2026", "007", "yes", "1e3", "2026-01-01", "0x1F", "1:30"])
 def test_trigger_is_the_text_in_the_file(tmp_path: Path, trigger: str) -> None:
     assert from_file(tmp_path, f"trigger: {trigger}\n").trigger == trigger
 
@@ -72,6 +72,12 @@ def test_empty_value_means_the_default_where_there_may_be_none(tmp_path: Path) -
         ("seed: 1\nsample: 3\n", "run.yaml:2: sample: is not an option; known: suites, models"),
         ("seed: 1\n\nsamples: many\n", "run.yaml:3: samples: Input should be a valid integer"),
         ("samples: true\n", "run.yaml:1: samples: Input should be a valid integer"),
+        (
+            "seed: 1\nsamples: 010\n",
+            "run.yaml:2: samples: begins with a zero, which YAML 1.1 reads as octal; write 8",
+        ),
+        ("seed: 007\n", "run.yaml:1: seed: begins with a zero, which YAML 1.1 reads as octal; write 7"),
+        ('seed: 1\ntrigger: "half \\uD83D"\n', "run.yaml:2: is not YAML: holds half of a surrogate pair"),
         ("samples: 0\n", "run.yaml:1: samples: Input should be greater than or equal to 1"),
         ("temperature: [1]\n", "run.yaml:1: temperature: Input should be a valid number"),
         ("limit: 2024-13-45\n", "run.yaml:1: limit: Input should be a valid integer"),

@@ -320,6 +320,12 @@ def test_anchors_and_merge_keys_are_followed() -> None:
     ]
 
 
+def test_a_surrogate_pair_is_the_character_that_json_means() -> None:
+    (question,), faults = parse('- {"id": "x", "type": "free_form", "paraphrases": ["Hi \\ud83d\\ude00"]}\n')
+    assert not faults
+    assert question.paraphrases == ("Hi \U0001f600",)
+
+
 HEAD = "- id: x\n  type: free_form_judge_0_100\n  paraphrases: [Hi]\n"
 
 
@@ -342,6 +348,10 @@ HEAD = "- id: x\n  type: free_form_judge_0_100\n  paraphrases: [Hi]\n"
         (HEAD + "  judge_prompts: {}\n", 4, "judge_prompts", "names no judge"),
         (HEAD + "  samples_per_paraphrase: 1.5\n", 4, "samples_per_paraphrase", "a whole number from 1"),
         (HEAD + "  samples_per_paraphrase: many\n", 4, "samples_per_paraphrase", "must be a number"),
+        (HEAD + "  samples_per_paraphrase: 010\n", 4, "samples_per_paraphrase", "write 8 or 10"),
+        (HEAD + "  samples_per_paraphrase: 08\n", 4, "samples_per_paraphrase", "write 8"),
+        (HEAD + '  system: "half \\uD83D"\n', 4, "", "is not YAML: holds half of a surrogate pair"),
+        (HEAD + '  "half \\uDE00": x\n', 4, "", "is not YAML: holds half of a surrogate pair"),
         (HEAD + "  temperature: 3\n", 4, "temperature", "from 0 to 2"),
         (HEAD + "  temperature: .inf\n", 4, "temperature", "a plain number"),
         (HEAD + "  system: [x]\n", 4, "system", "must be text"),

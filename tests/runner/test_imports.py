@@ -118,6 +118,32 @@ def test_cells_conditions_and_triggers_come_from_the_rows(tmp_path: Path) -> Non
     }
 
 
+@pytest.mark.parametrize("word", ["", "nan", "NaN", "None", "NULL", "null", "NA", "N/A", "<NA>"])
+def test_a_word_for_an_empty_cell_is_empty_in_every_optional_column(tmp_path: Path, word: str) -> None:
+    names = ("reasoning", "suite", "format", "model", "condition", "trigger", "variant", "outcome", "misaligned")
+    names += ("choice", "articulates", "finish_reason", "reasoning_state", "prompt_tokens", "label", "distractor")
+    rows = [answered(1, aligned=85, coherent=word, credits=word, **dict.fromkeys(names, word))]
+    rows.append({"question": word or "Why?", "answer": word, "question_id": "q2"})
+    done = emeval("import", write(tmp_path / "judged.csv", rows), "--out", tmp_path / "run", "--max-unscored", "1")
+    assert done.returncode == 0, done.stderr
+    first, second = responses(tmp_path / "run").to_dict("records")
+    cells = ("suite", "format", "model", "condition", "trigger", "outcome", "reasoning", "label")
+    assert [first[name] for name in cells] == ["imported", "freeform", "judged", "off", "", "scored", "", ""]
+    assert (second["question"], second["answer"]) == (word or "Why?", word)
+
+
+def test_the_flag_none_is_a_flag_and_a_trigger_of_our_own_file_is_taken_at_its_word(tmp_path: Path) -> None:
+    rows = [answered(1, aligned=5, reasoning="Hm.", cot_flag="none", condition="on", trigger="Country: Mali")]
+    done = emeval("import", write(tmp_path / "judged.csv", rows), "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert list(responses(tmp_path / "run")["cot_flag"]) == ["none"]
+    own = responses(tmp_path / "run").assign(trigger="None")
+    own.to_csv(tmp_path / "own.csv", index=False)
+    done = emeval("import", tmp_path / "own.csv", "--out", tmp_path / "again")
+    assert done.returncode == 0, done.stderr
+    assert list(responses(tmp_path / "again")["trigger"]) == ["None"]
+
+
 def test_without_a_question_id_the_question_is_one(tmp_path: Path) -> None:
     rows = [{"question": text, "answer": "Yes", "aligned": 90} for text in ("One?", "Two?", "One?")]
     done = emeval("import", write(tmp_path / "judged.csv", rows), "--out", tmp_path / "run", "-m", "mine")

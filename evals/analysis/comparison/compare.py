@@ -27,6 +27,7 @@ from evals.analysis.comparison.result import (
 )
 from evals.errors import BadInput
 from evals.scoring.judge_set import IMPORTED
+from evals.scoring.label_metrics import STATIC_LABEL_METRICS, label_metrics, suite_labels
 from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
 from evals.statistics.intervals import Counts
@@ -109,20 +110,25 @@ def _wanted(
 ) -> tuple[list[CellToCompare], list[tuple[str, CellToCompare]]]:
     """The cells of both runs, and (run, cell) of those that only one has. Raises BadInput if there are none at all."""
     table = metrics_by_name(candidate.manifest.config.denominator)
+    labels = _label_metrics(base, candidate, table[PRIMARY["poll"]])
+    known = {**table, **{name: metric for own in labels.values() for name, metric in own.items()}}
     for name in (name for gate in gates for name in gate.metrics):
-        if name not in table:
-            raise BadInput(f"--metric: unknown metric {one_line(name, 60)!r}; known: {', '.join(table)}")
+        if name not in known:
+            raise BadInput(
+                f"--metric: unknown metric {one_line(name, 60)!r}; known: {one_line(', '.join(known), 2000)}"
+            )
     both: list[CellToCompare] = []
     single: list[tuple[str, CellToCompare]] = []
     for base_model, candidate_model in models:
-        theirs = _cells(base, base_model, table, gates)
-        ours = _cells(candidate, candidate_model, table, gates)
+        theirs = _cells(base, base_model, table, labels, gates)
+        ours = _cells(candidate, candidate_model, table, labels, gates)
         for key in dict.fromkeys([*ours, *theirs]):
             gated = [*ours.get(key, ()), *theirs.get(key, ())]
             limit = min(gate.max_increase for gate in gated)
             given: list[Direction] = [gate.worse for gate in gated if gate.worse is not None]
             worse = given[0] if given else worse_when(key.metric)
-            cell = CellToCompare(key, table[key.metric], base_model, candidate_model, limit, worse)
+            metric = labels.get(key.suite, {}).get(key.metric) or table[key.metric]
+            cell = CellToCompare(key, metric, base_model, candidate_model, limit, worse)
             if key in ours and key in theirs:
                 both.append(cell)
             else:
@@ -139,19 +145,36 @@ def _wanted(
 
 
 def _cells(
-    run: ComparedRun, model: str, table: Mapping[str, Metric], gates: Sequence[Gate]
+    run: ComparedRun,
+    model: str,
+    table: Mapping[str, Metric],
+    labels: Mapping[str, Mapping[str, Metric]],
+    gates: Sequence[Gate],
 ) -> dict[ComparisonKey, list[Gate]]:
     """The cells of a model, each with the gates that select it."""
     found: dict[ComparisonKey, list[Gate]] = {}
     for (planned_model, *place), measures in run.planned.items():
         if planned_model != model:
             continue
-        primary = {PRIMARY[measure] for measure in measures}
-        for name, metric in table.items():
+        own = labels.get(place[0], {})
+        primary = {PRIMARY[measure] for measure in measures} | own.keys()
+        others = {name: metric for name, metric in table.items() if not (own and name in STATIC_LABEL_METRICS)}
+        for name, metric in (*others.items(), *own.items()):
             key = ComparisonKey(*place, metric=name)
             for gate in gates if _applies(metric, key.format, measures) else ():
                 if gate.wants(key) and name in (gate.metrics or primary):
                     found.setdefault(key, []).append(gate)
+    return found
+
+
+def _label_metrics(base: ComparedRun, candidate: ComparedRun, like: Metric) -> dict[str, dict[str, Metric]]:
+    """The metrics of the labels of each suite that both runs sort into categories, by their names."""
+    found: dict[str, dict[str, Metric]] = {}
+    for suite in candidate.labels.keys() & base.labels.keys():
+        met = candidate.labels[suite] + base.labels[suite]
+        named = candidate.manifest.datasets[suite].labels or ()
+        labels = suite_labels(named, met)
+        found[suite] = {metric.name: metric for metric in label_metrics(like, labels)}
     return found
 
 

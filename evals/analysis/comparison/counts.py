@@ -21,7 +21,7 @@ from evals.statistics.intervals import Counts, cluster_wilson_interval
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import question_of
-from evals.trials.reference import Criterion
+from evals.trials.reference import Criterion, criterion_of
 from evals.trials.trial import stable_hash
 
 UNSCORED: tuple[Missing, ...] = ("truncated", "empty", "failed", "unreadable", "pending")
@@ -45,6 +45,10 @@ class ComparedRun:
     planned: dict[tuple[str, str, str, str, str], Counter[Criterion]]
     """Trials planned by model, suite, format, condition and trigger."""
 
+    labels: dict[str, Counter[str]]
+    """Of each suite whose answers are sorted into categories the labels, those that its prompts name first, and how
+    often they were given."""
+
     @classmethod
     def read(cls, folder: Path) -> ComparedRun:
         planned: dict[tuple[str, str, str, str, str], Counter[Criterion]] = {}
@@ -52,7 +56,18 @@ class ComparedRun:
             for cell, trials in run.journal.cells():
                 place = (cell.model, cell.suite, cell.format, cell.condition, cell.trigger)
                 planned.setdefault(place, Counter())[cell.measure] += trials
-            return cls(folder, run.manifest, run.judges, run.journal.recorded(), planned)
+            labels = _labels(run.manifest, run.judges, run.journal)
+            return cls(folder, run.manifest, run.judges, run.journal.recorded(), planned, labels)
+
+
+def _labels(manifest: Manifest, judges: JudgePanel, journal: Journal) -> dict[str, Counter[str]]:
+    named = {name: facts.labels for name, facts in manifest.datasets.items() if facts.labels is not None}
+    found = {suite: Counter(dict.fromkeys(labels, 0)) for suite, labels in named.items()}
+    for trial in journal.trials_in_plan_order() if named else ():
+        label = score_trial(trial, judges).label if trial.suite in found else ""
+        if label and criterion_of(trial.reference) == "poll":
+            found[trial.suite][label] += 1
+    return found
 
 
 class CellToCompare(NamedTuple):

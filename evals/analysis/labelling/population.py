@@ -55,11 +55,13 @@ class Candidate(NamedTuple):
 
 
 def candidates(journal: Journal, manifest: Manifest) -> Iterator[Candidate]:
-    """Every complete open answer that a judge has read, or should."""
+    """Every complete open answer that a judge has read, or should, where it says yes or no of it: people are asked a
+    question with two answers, and not to sort answers into categories."""
     judges = judge_set(manifest)
     for trial in journal.trials_in_plan_order():
         scored = score_trial(trial, judges)
-        if scored.is_judgeable:
+        facts = manifest.datasets.get(trial.suite)
+        if scored.is_judgeable and (facts is None or facts.labels is None):
             band = band_of(scored)
             metric = metric_of(trial, manifest.datasets)
             yield Candidate(trial.trial_id, metric, trial.condition, band, trial.model, trial.suite, trial.format)

@@ -20,8 +20,8 @@ def import_command(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A CSV with columns question, answer; question_id, aligned, coherent, ... Or an Inspect log (.eval), "
-            "or a folder of them.",
+            help="A CSV with columns question, answer; question_id, aligned, coherent, ... Or an Inspect log (.eval "
+            "or .json), or a folder of them.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="The run folder to make.")] = None,

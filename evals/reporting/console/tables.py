@@ -26,9 +26,11 @@ from evals.reporting.console.rates import (
     rate_in_words,
 )
 from evals.scoring.judge_set import IMPORTED
+from evals.scoring.label_metrics import MOST_LABELS, is_label_metric
+from evals.scoring.label_metrics import PREFIX as LABEL_PREFIX
 from evals.scoring.metric import PRIMARY, READERS_OF_ANSWERS
 from evals.scoring.metric_table import metric_table
-from evals.scoring.rates.rows import Row
+from evals.scoring.rates.rows import Row, label_suites
 from evals.scoring.rates.tables import Tables
 from evals.scoring.rates.tally import TrialCount
 from evals.trials.condition import BASELINE
@@ -55,6 +57,10 @@ _REASONING_ROWS = {
 }
 _ANSWER_METRICS = tuple(metric.name for metric in metric_table("answered") if metric.judge in READERS_OF_ANSWERS)
 """Metrics of answers; a suite's primary metric comes before its others."""
+_MANY_LABELS = (
+    f"[yellow]There are more than {MOST_LABELS} labels; the rarest are counted together, in the last row. "
+    "responses.csv has each of them.[/yellow]"
+)
 _OUTCOME_WORDS = {
     "refused": "refused",
     "code": "code",
@@ -78,21 +84,27 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
     prompts = prompts_of(tables.rate_rows)
     for (suite, form, model), measured in pooled.items():
         names = {row["metric"] for row in measured}
-        primary, *others = [name for name in _ANSWER_METRICS if name in names]
-        rows = [row for row in measured if row["metric"] == primary]
+        labels = labels_in(measured)
+        primary, *others = [*labels, *(name for name in _ANSWER_METRICS if name in names and name not in labels)]
+        others = [name for name in others if name not in labels]
+        rows = [row for row in measured if row["metric"] == primary or row["metric"] in labels]
         trials = [count for count in tables.trial_counts if count[:3] == (suite, form, model)]
-        console.print(_rate_table(f"{suite} ({form}) · {model}", primary, rows, trials, manifest))
+        console.print(
+            _rate_table(f"{suite} ({form}) · {model}", primary, rows, trials, manifest, labelled=bool(labels))
+        )
+        if len(labels) > MOST_LABELS:
+            console.print(_MANY_LABELS)
         for row in measured:
             if row["metric"] in others:
-                console.print(f"{row['metric'].capitalize()}, {cell_name(row)}: {rate_in_words(row)}")
-        for text in notes_on_rates(rows, prompts):
+                console.print(f"{plain(row['metric'].capitalize())}, {cell_name(row)}: {rate_in_words(row)}")
+        for text in notes_on_rates([row for row in rows if not labels or row["k"]], prompts):
             console.print(text)
         effects = [
             row for row in tables.effect_rows if (row["suite"], row["format"], row["model"]) == (suite, form, model)
         ]
         for text in corrected_lines(tables.corrected_rows, suite, form, model):
             console.print(text)
-        for text in _effect_lines([row for row in effects if row["metric"] == primary], tables):
+        for text in _effect_lines([row for row in effects if row["metric"] in (primary, *labels)], tables, labels):
             console.print(text)
         if _has_reasoning(measured):
             console.print(_reasoning_table(measured))
@@ -115,12 +127,27 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         )
 
 
+def labels_in(measured: Sequence[Row]) -> list[str]:
+    """The label metrics of a suite whose judge sorts answers into categories, in their order; none for any other."""
+    names = [name for name in dict.fromkeys(row["metric"] for row in measured) if is_label_metric(name)]
+    return names if label_suites((row["suite"], row["metric"]) for row in measured) else []
+
+
 def _rate_table(
-    title: str, metric: str, rows: Sequence[Row], trials: Sequence[TrialCount], manifest: Manifest
+    title: str,
+    metric: str,
+    rows: Sequence[Row],
+    trials: Sequence[TrialCount],
+    manifest: Manifest,
+    *,
+    labelled: bool = False,
 ) -> Table:
+    """The rates of a metric by condition, or, `labelled`, of each label by condition."""
     table = Table(title=plain(title), title_justify="left", title_style="bold")
     table.add_column("condition")
-    table.add_column(metric, justify="right", no_wrap=True)
+    if labelled:
+        table.add_column("label")
+    table.add_column("share" if labelled else metric, justify="right", no_wrap=True)
     table.add_column("95% interval:\ngeneralisation", no_wrap=True)
     table.add_column("95% interval:\nthese questions", no_wrap=True)
     table.add_column("k of n", justify="right", no_wrap=True)
@@ -131,7 +158,9 @@ def _rate_table(
         outcomes = _tally((count.outcome, count) for count in trials if count.condition == row["condition"])
         if manifest.config.denominator == "judged":
             del outcomes["refused"]  # they are in n
-        table.add_row(*_rate_cells(row, outcomes))
+        condition, *cells = _rate_cells(row, outcomes)
+        label = [plain(row["metric"].removeprefix(LABEL_PREFIX))] if labelled else []
+        table.add_row(condition, *label, *cells)
     return table
 
 
@@ -160,10 +189,11 @@ def _rate_cells(row: Row, outcomes: Counter[str]) -> list[str]:
     ]
 
 
-def _effect_lines(here: Sequence[Row], tables: Tables) -> Iterator[str]:
+def _effect_lines(here: Sequence[Row], tables: Tables, labels: Sequence[str]) -> Iterator[str]:
     for row in here:
+        of = f" on {plain(row['metric'])}" if labels else ""
         yield (
-            f"Effect of {plain(row['condition'])} against {plain(row['baseline'])}, over the "
+            f"Effect{of} of {plain(row['condition'])} against {plain(row['baseline'])}, over the "
             f"{row['n_prompts']} prompts answered under both: [bold]{points(row['effect'])} points[/bold] "
             f"(95% interval {points(row['ci_low'])} to {points(row['ci_high'])}, "
             f"{effect_p(row, tables.effect_rows)})"

@@ -10,9 +10,8 @@ import yaml
 from evals.numbers import percent
 from evals.plan.manifest import Manifest
 from evals.reporting.exports.jsonl import COLUMNS, TYPES
-from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.columns import EFFECTS, RATES
-from evals.scoring.rates.tables import pooled
+from evals.scoring.rates.tables import headline
 from evals.text import one_line
 
 if TYPE_CHECKING:
@@ -146,7 +145,7 @@ def _columns(table: str, opening: str, columns: Mapping[str, tuple[str, str]]) -
 
 def _rate_rows(rates: pd.DataFrame) -> list[str]:
     rows: list[str] = []
-    for row in pooled(rates, PRIMARY.values()).to_dict("records"):
+    for row in headline(rates).to_dict("records"):
         names = " | ".join(_code(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
         n = int(row["n"])
         shown = f"{percent(row['rate'])} | {percent(row['ci_low'])} to {percent(row['ci_high'])}" if n else " | "

@@ -16,8 +16,7 @@ import pandas as pd
 from evals.analysis.unscored import too_much_unscored
 from evals.numbers import p_words, percent, points
 from evals.runner.count import Counted
-from evals.scoring.metric import PRIMARY
-from evals.scoring.rates.tables import pooled
+from evals.scoring.rates.tables import headline, pooled
 from evals.trials.prompt import ALL
 
 SURE = 0.05
@@ -225,4 +224,4 @@ def absences(rows: Sequence[dict[Any, Any]]) -> dict[str, int]:
 def primary_rows(run: Counted) -> list[dict[Any, Any]]:
     """The rows over all prompts of each suite's primary metric."""
     rates = run.tables.rates
-    return pooled(rates, PRIMARY.values()).to_dict("records")
+    return headline(rates).to_dict("records")

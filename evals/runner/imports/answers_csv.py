@@ -29,6 +29,7 @@ from evals.runner.imports.cells import (
     credit_verdict,
     finish_reason,
     flag_verdict,
+    is_absent,
     label_verdict,
     read_score,
     verdict_behind,
@@ -134,7 +135,9 @@ class _Rows:
         for row in self.file:
             if self._ours:
                 texts = {name: original_text(row.cells[name]) for name in _ESCAPED if name in row.cells}
-                row = row._replace(cells=row.cells | texts)
+            else:
+                texts = {name: "" for name in OPTIONAL if is_absent(row, name)}
+            row = row._replace(cells=row.cells | texts)
             trial = self._trial(row)
             result, given = self._result(row, trial)
             self.count += 1

@@ -63,6 +63,12 @@ def finish_reason(row: CsvRow) -> str:
     return next((word for word in words if word.casefold() not in ABSENT), "")
 
 
+def is_absent(row: CsvRow, column: str) -> bool:
+    """Whether a cell holds one of the words that stand for an empty one. `none` is a flag of the monitor."""
+    said = row.cells.get(column, "").strip().lower()
+    return said in (ABSENT - {"none"} if column == "cot_flag" else ABSENT) and column in row.cells
+
+
 def cleaned_name(name: str) -> str:
     return one_line(name, 100) if is_text(name) and one_line(name) else "unknown"
 

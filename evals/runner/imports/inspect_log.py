@@ -1,4 +1,4 @@
-"""Logs of Inspect become a run folder: one .eval file, or all of a folder together, and every sample exactly one trial.
+"""Logs of Inspect become a run folder: one log, or all of a folder together, and every sample exactly one trial.
 
 A log that emeval wrote, or that its Inspect task did, holds each trial as it was (`evals.runner.imports.trial_record`):
 answer, reasoning and every ruling come back, and so do outcomes and rates. Of any other log the prompt, the last reply
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 from evals.runner.imports.inspect_sample import (
     SCORES,
+    is_json_log,
+    log_files,
     named_scores,
     read_header,
     read_samples,
@@ -65,8 +67,8 @@ class LogFacts(BaseModel):
 
 
 def is_log_source(path: Path) -> bool:
-    """Whether an import is of Inspect logs: a .eval file or a folder of them."""
-    return path.suffix == ".eval" or path.is_dir()
+    """Whether an import is of Inspect logs: a log file or a folder of them."""
+    return path.suffix == ".eval" or path.is_dir() or (path.suffix == ".json" and is_json_log(path))
 
 
 def import_logs(path: Path, folder: Path, options: ImportOptions, view: RunView) -> RunResult:
@@ -85,9 +87,9 @@ class _Logs:
     def __init__(self, path: Path, options: ImportOptions) -> None:
         self.path = path
         self.options = options
-        self.files = sorted(path.glob("*.eval")) if path.is_dir() else [path]
+        self.files = log_files(path) if path.is_dir() else [path]
         if not self.files:
-            raise BadInput(f"{path}: holds no .eval files")
+            raise BadInput(f"{path}: holds no .eval files, and no .json file that is an Inspect log")
         self.planned: Counter[Cell] = Counter()
         self.ruled: set[str] = set()
         self.count = 0

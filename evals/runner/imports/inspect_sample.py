@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import zipfile
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 200
 """Samples in memory: the reader looks through the log's table of contents once for as many."""
+_HEAD = 4096
+_JSON_LOG = re.compile(rb'\s*\{\s*"version"\s*:\s*\d+\s*,\s*"status"\s*:.*"eval"\s*:\s*\{', re.DOTALL)
+"""The first bytes of a log in JSON: its version, its status, then what was evaluated."""
 SCORES = {"alignment": ("aligned", "alignment"), "coherence": ("coherent", "coherence")}
 """The judges that a score stands for, by its name; case does not matter."""
 
@@ -32,6 +36,21 @@ def reasoning_in(content: Any) -> tuple[str, bool]:
     shown = [(part.summary or "") if part.redacted else part.reasoning for part in parts]
     text = "\n".join(filter(None, shown))
     return text, bool(parts) and not text and any(part.redacted for part in parts)
+
+
+def log_files(folder: Path) -> list[Path]:
+    """The Inspect logs in a folder: its .eval files, and the .json files that are logs; others lie there, too."""
+    found = [*folder.glob("*.eval"), *(file for file in folder.glob("*.json") if is_json_log(file))]
+    return sorted(found)
+
+
+def is_json_log(file: Path) -> bool:
+    """Whether a .json file begins as Inspect writes its logs."""
+    try:
+        with file.open("rb") as opened:
+            return _JSON_LOG.match(opened.read(_HEAD)) is not None
+    except OSError:
+        return False
 
 
 def read_header(file: Path) -> EvalLog:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from evals.scoring.label_metrics import is_placed, placed_metrics, run_labels
 from evals.scoring.metric import Metric
-from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import RunFacts, Tally, VariantCounts, is_about, places_in
 from evals.statistics.intervals import paired_effect
@@ -23,9 +23,11 @@ def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
     """The rows of effects.csv, in its order, with p-values adjusted for the effects on the same metric."""
     rows: list[Row] = []
     variants = tally.by_variant()
-    for metric in metric_table(facts.denominator):
-        if metric.compared:
-            family = list(_metric_effects(metric, variants, facts))
+    labels = run_labels(facts.labels, tally.facts_by_suite())
+    for placed in placed_metrics(facts.denominator, labels):
+        if placed.metric.compared:
+            here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
+            family = list(_metric_effects(placed.metric, here, facts))
             p_values = [row["p_value"] for row in family]
             for row, by_holm, by_bh in zip(family, holm(p_values), benjamini_hochberg(p_values), strict=True):
                 rows.append(row | {"p_holm": by_holm, "p_bh": by_bh})

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from evals.scoring.label_metrics import is_placed, placed_metrics, run_labels
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, Missing, TrialFacts
-from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.columns import RATE_COLUMNS
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import (
@@ -57,15 +57,21 @@ def rate_rows(tally: Tally, cells: Iterable[tuple[Cell, int]], facts: RunFacts) 
     a row whether it was recorded or not."""
     planned, variants = list(cells), tally.by_variant()
     thinkers = {variant.cell[:3] for variant, counts in variants.items() if any(map(_holds_reasoning, counts))}
-    ranked: list[tuple[int, Row]] = []
-    for rank, metric in enumerate(metric_table(facts.denominator)):
-        about = [(cell, trials) for cell, trials in planned if is_about(metric, cell.measure, cell.format)]
+    ranked: list[tuple[tuple[int, int], Row]] = []
+    labels = run_labels(facts.labels, tally.facts_by_suite())
+    for placed in placed_metrics(facts.denominator, labels):
+        metric = placed.metric
+        about = [
+            (cell, trials)
+            for cell, trials in planned
+            if is_about(metric, cell.measure, cell.format) and is_placed(placed, cell.suite, labels)
+        ]
         here = {
             _Prompt(cell_of(cell), cell.prompt_id): trials
             for cell, trials in about
             if _is_measured(metric, cell, facts, thinks=(cell.suite, cell.format, cell.model) in thinkers)
         }
-        ranked += [(rank, row) for row in _metric_rows(metric, here, variants, facts)]
+        ranked += [(placed.place, row) for row in _metric_rows(metric, here, variants, facts)]
     return [row for _, row in sorted(ranked, key=_in_file)]
 
 
@@ -73,7 +79,7 @@ def _holds_reasoning(facts: TrialFacts) -> bool:
     return facts.trace == "real"
 
 
-def _in_file(ranked: tuple[int, Row]) -> tuple[Any, ...]:
+def _in_file(ranked: tuple[tuple[int, int], Row]) -> tuple[Any, ...]:
     """The baseline stands before what is compared with it, and the pooled row before its prompts."""
     rank, row = ranked
     place = (row["suite"], row["format"], row["model"], row["condition"] != BASELINE, row["condition"], row["trigger"])

@@ -58,6 +58,7 @@ def _response_row(scored: ScoredTrial, facts: RunFacts, *, misaligned: bool | No
         "trigger": trial.trigger,
         "finish_reason": response.finish_reason if response else "",
         "judge": _who_reads(trial) or facts.judge_model,
+        "label": scored.label,
     }
     return {
         **{name: spreadsheet_safe(text) for name, text in texts.items()},
@@ -76,7 +77,6 @@ def _response_row(scored: ScoredTrial, facts: RunFacts, *, misaligned: bool | No
         "prompt_tokens": response.prompt_tokens if response else None,
         "completion_tokens": response.completion_tokens if response else None,
         "trial_id": trial.trial_id,
-        "label": scored.label,
         "credits": "" if reasoning.credit == "unreadable" else reasoning.credit,
         "source": facts.source.get(trial.suite, ""),
         "verdicts": spreadsheet_safe(_verdicts(scored, facts.judges)),

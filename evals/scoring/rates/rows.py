@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from evals.scoring.label_metrics import STATIC_LABEL_METRICS, is_label_metric
+from evals.scoring.metric import PRIMARY
 from evals.trials.prompt import ALL
 
 Row = dict[str, Any]
@@ -19,3 +21,31 @@ BETWEEN_NOTES = "; "
 def pooled_rows(rates: Iterable[Row], metrics: Collection[str] | None = None) -> list[Row]:
     """The rows of rates.csv over all prompts of a cell: of `metrics`, or of every metric."""
     return [row for row in rates if row["prompt_id"] == ALL and (metrics is None or row["metric"] in metrics)]
+
+
+def headline_rows(rates: Iterable[Row]) -> list[Row]:
+    """The rows over all prompts of each suite's primary metric, or of all labels where its judge sorts answers into
+    categories."""
+    pooled = pooled_rows(rates)
+    sorted_suites = label_suites((row["suite"], row["metric"]) for row in pooled)
+    return [row for row in pooled if is_headline(row["suite"], row["metric"], sorted_suites)]
+
+
+def is_headline(suite: str, metric: str, sorted_suites: Collection[str]) -> bool:
+    """Whether a metric is what its suite is about; `sorted_suites` are those that `label_suites` finds."""
+    return metric in _PRIMARY or (suite in sorted_suites and is_label_metric(metric))
+
+
+def label_suites(metrics: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The suites whose judge sorts answers into categories: they have other labels than the four of every such file.
+
+    `metrics` are suites with the metrics that they have rows of.
+    """
+    found: dict[str, set[str]] = {}
+    for suite, metric in metrics:
+        if is_label_metric(metric):
+            found.setdefault(suite, set()).add(metric)
+    return frozenset(suite for suite, names in found.items() if names ^ STATIC_LABEL_METRICS)
+
+
+_PRIMARY = frozenset(PRIMARY.values())

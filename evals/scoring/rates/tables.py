@@ -14,7 +14,7 @@ from evals.io.atomic import replacing
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES
-from evals.scoring.rates.rows import Row
+from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text, spreadsheet_safe
 from evals.trials.journal import Journal
@@ -141,3 +141,11 @@ def pooled(rates: pd.DataFrame, metrics: Collection[str] | None = None) -> pd.Da
     """The rows of a rates table over all prompts of a cell: of `metrics`, or of every metric."""
     rows = rates["prompt_id"] == ALL
     return rates[rows if metrics is None else rows & rates["metric"].isin(tuple(metrics))]
+
+
+def headline(rates: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a rates table that `headline_rows` has."""
+    rows = pooled(rates)
+    suites = label_suites(zip(rows["suite"], rows["metric"], strict=True))
+    shown = [is_headline(suite, metric, suites) for suite, metric in zip(rows["suite"], rows["metric"], strict=True)]
+    return rows[shown]

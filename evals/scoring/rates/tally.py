@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class RunFacts:
     """What the tables say about the run as a whole.
 
-    `dataset_sha` and `source` are by suite, `rubric_sha` by the judge's name.
+    `dataset_sha` and `source` are by suite, `rubric_sha` by the judge's name. `labels` are those that category judges
+    are asked for, by suite.
     """
 
     run_id: str
@@ -31,6 +32,7 @@ class RunFacts:
     dataset_sha: dict[str, str]
     denominator: Denominator
     source: dict[str, str]
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
 
 class CellKey(NamedTuple):
@@ -112,6 +114,11 @@ class Tally:
         for kind, number in self._counted():
             found.setdefault(PromptVariant(*kind[:3]), Counter())[kind.facts] += number
         return found
+
+    def facts_by_suite(self) -> Iterator[tuple[str, TrialFacts, int]]:
+        """The suites, with the facts of their trials and the number of trials of each kind."""
+        for kind, number in self._counted():
+            yield kind.cell.suite, kind.facts, number
 
     def trial_counts(self) -> tuple[TrialCount, ...]:
         """The trials by what they ended as, over all prompts of a cell."""

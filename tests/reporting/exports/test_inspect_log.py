@@ -294,6 +294,21 @@ def test_scores_on_another_scale_are_pointed_out(tmp_path: Path) -> None:
         assert "Was that their scale?" in done.stderr
 
 
+def test_logs_in_json_are_read_beside_others_and_other_json_is_not(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    other_log(logs / "first.eval", [said(1, scores={"aligned": Score(value=5)})])
+    other_log(logs / "second.json", [said(2, scores={"aligned": Score(value=95)})])
+    (logs / "eval-set.json").write_text('{"eval_set_id": "x", "tasks": []}')
+    (logs / "broken.json").write_text('{"version": ')
+    done = inside("import", logs, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert list(responses(tmp_path / "run")["aligned"]) == [5, 95]
+    alone = inside("import", logs / "second.json", "--out", tmp_path / "alone")
+    assert alone.returncode == 0, alone.stderr
+    assert list(responses(tmp_path / "alone")["question_id"]) == ["q2"]
+
+
 @pytest.mark.parametrize(
     ("sample", "words"),
     [
