@@ -14,18 +14,19 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from evals.errors import BadInput, JournalFull, RunStopped
+from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.io.hashes import file_sha256
+from evals.trials.journal_file import OWNER_NAME, connect, owner, sqlite_errors
 from evals.trials.journal_schema import (
     INSERT_TRIAL,
     INSERT_VERDICT,
@@ -58,10 +59,8 @@ class Usage:
 
 SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
-_LOCK_NAME, _OWNER_NAME = ".lock", ".pid"
+_LOCK_NAME = ".lock"
 _READ_BATCH = 200
-_BUSY_S = 10.0
-"""How long a commit waits for another program that writes to the journal; readers hold nobody up."""
 
 
 @dataclass
@@ -76,7 +75,7 @@ class Journal:
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock | None) -> None:
         self.path = path
         self._reader = connection
-        self._writer = _connect(path) if lock else None
+        self._writer = connect(path) if lock else None
         self._lock = lock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal") if lock else None
         self._batch = _Batch()
@@ -91,13 +90,13 @@ class Journal:
             lock.acquire(timeout=0)
         except Timeout:
             raise BadInput(
-                f"{folder}: another emeval is running there (pid {_owner(folder)}); wait for it or stop it"
+                f"{folder}: another emeval is running there (pid {owner(folder)}); wait for it or stop it"
             ) from None
         except OSError as error:
             raise BadInput(f"{folder}: cannot be locked: {error.strerror}") from None
         try:
-            with _sqlite_errors(path):
-                connection = _connect(path)
+            with sqlite_errors(path):
+                connection = connect(path)
                 connection.executescript(SCHEMA)
                 journal = cls(path, connection, lock)
                 journal._check_schema()
@@ -105,7 +104,7 @@ class Journal:
             lock.release()
             raise
         # It only serves the message about a locked folder. Replaced and not written through: it may be a link.
-        with suppress(OSError), whole_file(folder / _OWNER_NAME) as file:
+        with suppress(OSError), whole_file(folder / OWNER_NAME) as file:
             file.write(str(os.getpid()))
         return journal
 
@@ -115,8 +114,8 @@ class Journal:
         path = folder / FILE_NAME
         if not path.is_file():
             raise BadInput(f"{folder} is not a run folder: it has no {FILE_NAME}")
-        with _sqlite_errors(path):
-            journal = cls(path, _connect(path), None)
+        with sqlite_errors(path):
+            journal = cls(path, connect(path), None)
             journal._check_schema()
         return journal
 
@@ -151,13 +150,13 @@ class Journal:
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
-        with _sqlite_errors(self.path), self._reader:
+        with sqlite_errors(self.path), self._reader:
             self._reader.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
     def set_cells(self, cells: Iterable[tuple[Cell, int]]) -> None:
         """The plan: trials in each cell. Replaces what was there."""
         rows = ((*cell, planned) for cell, planned in cells)
-        with _sqlite_errors(self.path), self._reader:
+        with sqlite_errors(self.path), self._reader:
             self._reader.execute("DELETE FROM cells")
             self._reader.executemany("INSERT INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
@@ -202,7 +201,7 @@ class Journal:
 
         It stays the same as long as nobody writes; opening and closing the journal does not change it.
         """
-        with _sqlite_errors(self.path):
+        with sqlite_errors(self.path):
             busy, in_log, moved = self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return None if busy or in_log != moved else file_sha256(self.path)
 
@@ -211,12 +210,12 @@ class Journal:
 
     def forget_failed_trials(self) -> None:
         """Drop the failures of the models, so that they are asked again."""
-        with _sqlite_errors(self.path), self._reader:
+        with sqlite_errors(self.path), self._reader:
             self._reader.execute("DELETE FROM trials WHERE failure IS NOT NULL")
 
     def forget_failed_rulings(self, judge_ids: Sequence[str]) -> None:
         """Drop the failures of these judges, so that they are asked again."""
-        with _sqlite_errors(self.path), self._reader:
+        with sqlite_errors(self.path), self._reader:
             for judge_id in judge_ids:
                 self._reader.execute("DELETE FROM verdicts WHERE judge_id = ? AND kind = 'failed'", (judge_id,))
 
@@ -262,7 +261,7 @@ class Journal:
 
     def _commit(self, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
         assert self._writer is not None  # noqa: S101
-        with _sqlite_errors(self.path), self._writer:
+        with sqlite_errors(self.path), self._writer:
             for statement, row in rows:
                 self._writer.execute(statement, row)
 
@@ -271,7 +270,7 @@ class Journal:
     ) -> None:
         """Record whole trials in one transaction: all of them or, whatever ends it, none."""
         assert self._writer is not None  # noqa: S101
-        with _sqlite_errors(self.path), self._writer:
+        with sqlite_errors(self.path), self._writer:
             for trial, result, rulings in rows:
                 self._writer.execute(INSERT_TRIAL, trial_row(trial, result))
                 for judge, ruling in rulings:
@@ -356,50 +355,17 @@ class Journal:
         return recorded_from(row, {str(found[0]): ruling_from(found[1:]) for found in self._rows(query, row[0])})
 
     def _rows(self, query: str, *parameters: object) -> Iterator[Sequence[Any]]:
-        with _sqlite_errors(self.path):
+        with sqlite_errors(self.path):
             yield from self._reader.execute(query, parameters)
 
     def _first(self, query: str, *parameters: object) -> Sequence[Any] | None:
-        with _sqlite_errors(self.path):
+        with sqlite_errors(self.path):
             row: Sequence[Any] | None = self._reader.execute(query, parameters).fetchone()
             return row
 
     def _count(self, query: str, *parameters: object) -> int:
         row = self._first(query, *parameters)
         return int(row[0]) if row else 0
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    # A commit survives the death of the process; the last few may go with the machine's power, and are asked again.
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
-
-
-@contextmanager
-def _sqlite_errors(path: Path) -> Generator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        if "full" in str(error) or "disk I/O" in str(error):
-            raise JournalFull(
-                f"{path}: the disk took no more ({error}); free some space and resume, nothing recorded is lost"
-            ) from None
-        raise RunStopped(f"{path}: {error}; nothing recorded is lost") from None
-    except sqlite3.DatabaseError as error:
-        raise BadInput(f"{path}: not a journal that can be read: {error}") from None
-
-
-def _owner(folder: Path) -> str:
-    if not (folder / _OWNER_NAME).is_file():  # a pipe would keep us waiting
-        return "unknown"
-    try:
-        with (folder / _OWNER_NAME).open(encoding="ascii") as file:
-            pid = file.read(20)
-    except (OSError, ValueError):
-        return "unknown"
-    return pid if pid.isdecimal() else "unknown"
 
 
 Role = Literal["sampling", "judging"]
