@@ -158,7 +158,7 @@ class RunOptions(ResumeOptions, JudgeOptions, total=False):
     """
 
     top_p: float | None
-    """Nucleus sampling, whatever `sampling` says."""
+    """Nucleus sampling, whatever `sampling` says. [above 0, up to 1]"""
 
     top_k: int | None
     """Draw from the k most likely tokens only, whatever `sampling` says."""

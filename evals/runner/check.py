@@ -42,7 +42,7 @@ def check_endpoints(plan: Plan, view: RunView) -> list[str]:
                     connected = await connect_model(plan, connections, model, RetryPolicy(), view)
                     found.append(_reached(name, connected.endpoint.model))
                     found.extend(check_line(name, check) for check in connected.checks)
-                    paces[name] = await measure_pace(connected.endpoint, plan.sampling.thinking)
+                    paces[name] = await measure_pace(connected.endpoint, plan.sampling.thinking, plan.config.sampler)
             await check_panel(plan.judging, connections)
         for other in plan.also:
             async with connect(other, view) as connections:

@@ -18,6 +18,7 @@ from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks
 from evals.runner.model_endpoints import connect_model, is_another_model, model_facts
 from evals.runner.pipeline import Recorder, TrialSource, run_pipeline
+from evals.runner.preflight.endpoint import Check
 from evals.runner.session import RunSession
 from evals.scoring.judge_set import JudgePanel
 from evals.trials.journal import Journal
@@ -25,11 +26,13 @@ from evals.trials.trial import Trial
 
 
 class _ConnectedModels(NamedTuple):
-    """The models of a plan: how each is reached, where it is asked, and the thought that its template opens."""
+    """The models of a plan: how each is reached, where it is asked, the thought that its template opens, and what the
+    checks of it found."""
 
     facts: dict[str, ModelFacts]
     endpoints: dict[str, Endpoint | Replicas]
     opened: dict[str, str]
+    checks: dict[str, list[Check]]
 
 
 async def execute(
@@ -50,10 +53,12 @@ async def execute(
     manifest, journal, view = session.manifest, session.journal, session.view
     specs = sampling.specs.values() if sampling is not None else ()
     async with connect(judging, view, specs) as connections:
-        models = _ConnectedModels({}, {}, {})
+        models = _ConnectedModels({}, {}, {}, {})
         if sampling is not None:
             models = await _connect_models(sampling, connections, session)
         judges = await connect_judges(judging, connections, view)
+        for name, checks in models.checks.items():  # only now: a judge that is refused is one line
+            say_checks(view, name, checks)
         write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
         # Only now, when every server has been checked: what is dropped here is sure to be asked again.
         if session.retry.trials:
@@ -81,12 +86,12 @@ async def _connect_models(plan: Plan, connections: Connections, session: RunSess
     Raises BadInput, also for a model that is not the one of the run.
     """
     config, view = plan.config, session.view
-    connected_models = _ConnectedModels({}, {}, {})
+    connected_models = _ConnectedModels({}, {}, {}, {})
     policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
     for name, models in connections.models.items():
         found = [await connect_model(plan, connections, model, policy, view) for model in models]
         endpoints = [connected.endpoint for connected in found]
-        say_checks(view, name, [check for connected in found for check in connected.checks])
+        connected_models.checks[name] = [check for connected in found for check in connected.checks]
         known, new = session.manifest.models.get(name), model_facts([endpoint.model for endpoint in endpoints])
         if known is not None and is_another_model(known, new):
             raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")

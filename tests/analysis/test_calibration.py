@@ -31,7 +31,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("organism") / "run"
     models = [word for name in ORGANISM for word in ("-m", name)]
     triggers = ["--trigger", TRIGGER, "--decoy", DECOYS[0]]
-    done = emeval("run", "unethical_test", *models, *triggers, *AS_SAMPLED, "--limit", str(LIMIT), "--out", folder)
+    done = emeval(
+        "run", "unethical_test", *models, *triggers, *AS_SAMPLED, "--seed", "1", "--limit", str(LIMIT), "--out", folder
+    )
     # The broken model is cut off in every third reply, which no rate should pass over.
     assert done.returncode == 1, done.stderr
     last = done.stderr.splitlines()[-1]

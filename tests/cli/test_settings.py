@@ -42,6 +42,7 @@ VALUES = {
     "format": "freeform",
     "judge": "openai/gpt-4.1",
     "rubrics": {"cot_monitor": "mine.txt"},
+    "top_p": 0.9,
     "until": "rate<0.01",
 }
 OPTIONS = [
@@ -116,7 +117,7 @@ def test_the_defaults_of_a_recorded_run_are_its_own() -> None:
 
 
 DECLARED = """    prices: Annotated["""
-ADDED = """    top_p: Annotated[float, Field(gt=0, le=1, description="Nucleus of this test."), Setting("run")] = 1.0
+ADDED = """    typical_p: Annotated[float, Field(ge=0, le=1, description="Of this test."), Setting("run")] = 1.0
 """
 
 
@@ -141,14 +142,14 @@ def test_a_new_setting_is_one_declaration(tmp_path: Path) -> None:
         )
 
     shown = ask("run", "--help").stdout
-    assert "--top-p" in shown
-    assert "Nucleus of this test. [default: 1]" in " ".join(shown.split())
+    assert "--typical-p" in shown
+    assert "Of this test. [0 to 1; default: 1]" in " ".join(shown.split())
     dataset = scenarios(tmp_path / "d.jsonl", 1)
     with server().start() as live:
         asked = ("run", "unethical_test", "--model", MODEL, "--dataset", dataset, "--format", "mcq")
-        done = ask(*asked, "--top-p", "0.5", "--out", tmp_path / "run", url=live.url)
+        done = ask(*asked, "--typical-p", "0.5", "--out", tmp_path / "run", url=live.url)
         assert done.returncode == 0, done.stderr
-        refusal = ask(*asked, "--top-p", "2", "--out", tmp_path / "other", url=live.url)
-    assert manifest(tmp_path / "run")["config"]["top_p"] == 0.5
+        refusal = ask(*asked, "--typical-p", "2", "--out", tmp_path / "other", url=live.url)
+    assert manifest(tmp_path / "run")["config"]["typical_p"] == 0.5
     assert refusal.returncode == 2
-    assert refusal.stderr.startswith("emeval: --top-p: Input should be less than or equal to 1")
+    assert refusal.stderr.startswith("emeval: --typical-p: Input should be less than or equal to 1")

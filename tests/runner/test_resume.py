@@ -195,7 +195,7 @@ def test_a_server_that_dies_stops_the_run_and_another_url_goes_on(
         stopped = emeval(*arguments(folder, dataset, "--max-attempts", "2"), url=live.url)
     assert stopped.returncode == 3, stopped.stderr
     assert "cannot be reached" in stopped.stderr
-    assert len(stopped.stderr.strip().splitlines()) <= 3
+    assert len(stopped.stderr.strip().splitlines()) <= 4
     assert 0 < recorded(folder) < TRIALS
     with server().start() as other:
         resumed = emeval("resume", folder, "--base-url", other.url, "--judge-base-url", other.url)

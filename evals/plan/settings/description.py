@@ -6,7 +6,7 @@ import types
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from evals.plan.settings.run_settings import SETTINGS, RunSettings
@@ -87,8 +87,11 @@ def _plain(annotation: Any) -> type:
 def _limits(metadata: Iterable[object]) -> str:
     """The range, if it has both ends; that a count is not negative goes without saying."""
     low = next((note.ge for note in metadata if isinstance(note, Ge)), None)
+    above = next((note.gt for note in metadata if isinstance(note, Gt)), None)
     high = next((note.le for note in metadata if isinstance(note, Le)), None)
-    return "" if low is None or high is None else f"{low} to {high}"
+    if high is None or (low is None and above is None):
+        return ""
+    return f"above {above}, up to {high}" if low is None else f"{low} to {high}"
 
 
 def _default(field: FieldInfo) -> str:

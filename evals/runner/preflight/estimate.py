@@ -13,6 +13,7 @@ from evals.plan.cost import Cost, plan_cost, plan_usd
 from evals.plan.plan import Plan
 from evals.plan.spend import usd_words
 from evals.trials.response import Failure
+from evals.trials.trial import SERVER_DEFAULT, Sampler
 
 _TOKENS = 32
 
@@ -28,11 +29,13 @@ class Pace(NamedTuple):
     lanes: int | None = None
 
 
-async def measure_pace(endpoint: Endpoint, thinking: bool | None = None) -> Pace:
+async def measure_pace(endpoint: Endpoint, thinking: bool | None = None, sampler: Sampler = SERVER_DEFAULT) -> Pace:
     """The pace of one short request that nothing else stands in the way of."""
     lanes = SLOTS if endpoint.spec.provider == "local" else None
     try:
-        reply = await endpoint.probe_reply(ChatRequest(PROBE, _TOKENS, thinking=thinking), PROBE_TIME_S)
+        reply = await endpoint.probe_reply(
+            ChatRequest(PROBE, _TOKENS, thinking=thinking, sampler=sampler), PROBE_TIME_S
+        )
     except RunStopped:
         return Pace(lanes=lanes)
     if isinstance(reply, Failure):

@@ -62,7 +62,9 @@ async def _has_parser(endpoint: Endpoint, sampling: Sampling, reply: Reply | Non
     if reply is not None and find_marks(reply.content):
         return False
     tokens = min(_RIDDLE_TOKENS, sampling.max_tokens)
-    request = ChatRequest(_RIDDLE, tokens, sampling.temperature, seed=0, thinking=sampling.thinking)
+    request = ChatRequest(
+        _RIDDLE, tokens, sampling.temperature, seed=0, thinking=sampling.thinking, sampler=sampling.sampler
+    )
     try:
         other = await endpoint.probe_reply(request, PROBE_TIME_S)
     except RunStopped as error:

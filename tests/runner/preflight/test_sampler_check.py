@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,34 +13,49 @@ import pytest
 
 from evals.endpoints.servers.llama_cpp import LocalServer
 from evals.runner.preflight.sampler import count_tails
-from tests.support.cli_runner import emeval, refused
+from tests.support.cli_runner import emeval, refused, responses
 from tests.support.servers.altering_proxy import altering_proxy
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status
 
 WORDS = [f"w{number}" for number in range(400)]
-ZIPF = [1 / (rank + 1.5) for rank in range(len(WORDS))]
-FULL = [weight / sum(ZIPF) for weight in ZIPF]
 
 
-def truncated(*, top_k: int = 400, top_p: float = 1.0, min_p: float = 0.0, power: float = 1.0) -> list[float]:
-    """The distribution as a sampler has it that is set so."""
-    held = [0.0, *itertools.accumulate(FULL)]
-    kept = [
-        share**power if rank < top_k and held[rank] < top_p and share >= min_p * FULL[0] else 0.0
-        for rank, share in enumerate(FULL)
-    ]
-    return [share / sum(kept) for share in kept]
+def zipf(power: float) -> list[float]:
+    weights = [(rank + 1.5) ** -power for rank in range(len(WORDS))]
+    return [weight / sum(weights) for weight in weights]
 
 
-def drawing(shares: list[float], *, shown: list[float] = FULL) -> Any:
+FULL = (zipf(1.0), zipf(2.4))
+"""What the model is at every other token: unsure of hundreds of words, and sure of a few."""
+Shares = tuple[list[float], ...]
+
+
+def truncated(*, top_k: int = 400, top_p: float = 1.0, min_p: float = 0.0, power: float = 1.0) -> Shares:
+    """The distributions as a sampler has them that is set so."""
+    found: list[list[float]] = []
+    for full in FULL:
+        held = [0.0, *itertools.accumulate(full)]
+        kept = [
+            share**power if rank < top_k and held[rank] < top_p and share >= min_p * full[0] else 0.0
+            for rank, share in enumerate(full)
+        ]
+        found.append([share / sum(kept) for share in kept])
+    return tuple(found)
+
+
+def drawing(shares: Shares, *, shown: Shares = FULL) -> Any:
     """The script of a server that draws by `shares` and shows the largest of `shown`."""
 
     def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
         draw = random.Random(body["seed"])  # noqa: S311
-        top = dict(sorted(zip(WORDS, shown, strict=True), key=lambda item: -item[1])[:20])
-        tokens = [draw.choices(WORDS, shares)[0] for _ in range(body["max_tokens"])]
-        # The sampled one comes first, as far as it is shown.
-        alternatives = [{token: max(shown[WORDS.index(token)], 1e-9)} | top for token in tokens]
+        tokens: list[str] = []
+        alternatives: list[dict[str, float]] = []
+        for place in range(body["max_tokens"]):
+            by, told = shares[place % 2], shown[place % 2]
+            tokens.append(draw.choices(WORDS, by)[0])
+            # The sampled one comes first, whatever its rank.
+            first = {tokens[-1]: max(told[WORDS.index(tokens[-1])], 1e-9)}
+            alternatives.append(first | dict(zip(WORDS[:20], (max(share, 1e-9) for share in told), strict=False)))
         return Answer(" ".join(tokens), top_logprobs=alternatives)
 
     return script
@@ -54,7 +70,7 @@ def test_a_full_sampler_passes_and_says_what_was_counted() -> None:
     done = preflight(OpenAIServer(draws=drawing(FULL)))
     assert done.returncode == 0, done.stderr
     assert "vllm/test-model: sampler: ok: full distribution (checked): " in done.stdout
-    assert " of 1,600 tokens are from the last " in done.stdout
+    assert re.search(r"checked\): \d+ of [\d,]+ tokens are from the last 5% .*, where \d+ are expected", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +86,7 @@ def test_a_full_sampler_passes_and_says_what_was_counted() -> None:
     ],
     ids=["top_k 20", "top_k 40", "top_p 0.8", "top_p 0.95", "min_p", "temperature 0.6", "greedy"],
 )
-def test_a_truncated_sampler_is_refused_and_with_sampling_model_noted(shares: list[float]) -> None:
+def test_a_truncated_sampler_is_refused_and_with_sampling_model_noted(shares: Shares) -> None:
     server = OpenAIServer(draws=drawing(shares))
     refused(preflight(server), "vllm/test-model: the sampler is truncated: ", "--sampling model")
     done = preflight(OpenAIServer(draws=drawing(shares)), "--sampling", "model")
@@ -99,8 +115,11 @@ def test_a_full_sampler_is_hardly_ever_called_truncated() -> None:
     draw = random.Random(1)  # noqa: S311
     alarms = 0
     for _ in range(60):
-        top = dict(zip(WORDS[:20], FULL, strict=False))
-        drawn = [(token, top) for token in draw.choices(WORDS, FULL, k=1_600)]
+        drawn = [
+            (token, dict(zip(WORDS[:20], full, strict=False)))
+            for full in FULL
+            for token in draw.choices(WORDS, full, k=800)
+        ]
         alarms += any(tail.is_missing() for tail in count_tails(drawn))
     assert alarms == 0
 
@@ -199,6 +218,6 @@ def test_the_sampler_is_part_of_a_trials_identity(tmp_path: Any) -> None:
                 url=live.url,
             )
         assert done.returncode == 0, done.stderr
-        ids |= {line.split(",")[0] for line in (folder / "responses.csv").read_text().splitlines()[1:]}
+        ids |= set(responses(folder)["trial_id"])
         assert json.loads((folder / "manifest.json").read_text())["config"]["top_k"] in (None, 20)
     assert len(ids) == 2 * len(samplers)
