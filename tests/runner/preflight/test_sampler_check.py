@@ -15,7 +15,7 @@ from evals.endpoints.servers.llama_cpp import LocalServer
 from evals.runner.preflight.sampler import count_tails
 from tests.support.cli_runner import emeval, refused, responses
 from tests.support.servers.altering_proxy import altering_proxy
-from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status
+from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message
 
 WORDS = [f"w{number}" for number in range(400)]
 
@@ -46,8 +46,8 @@ def truncated(*, top_k: int = 400, top_p: float = 1.0, min_p: float = 0.0, power
 def drawing(shares: Shares, *, shown: Shares = FULL) -> Any:
     """The script of a server that draws by `shares` and shows the largest of `shown`."""
 
-    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
-        draw = random.Random(body["seed"])  # noqa: S311
+    def script(body: Mapping[str, Any], seen: int) -> Behaviour:
+        draw = random.Random(f"{last_message(body)} {seen}")  # noqa: S311
         tokens: list[str] = []
         alternatives: list[dict[str, float]] = []
         for place in range(body["max_tokens"]):
