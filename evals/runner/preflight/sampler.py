@@ -70,7 +70,8 @@ async def check_sampler(endpoint: Endpoint, sampling: Sampling) -> Check:
     tails: dict[str, _Tail] = {}
     # The first reply tells whether there is anything to ask the others for.
     for count in (1, _REPLIES - 1, _REPLIES, _REPLIES, _REPLIES):
-        if len(drawn) > _TOKENS and tails[_nucleus(0.98)].expected >= _ENOUGH_EXPECTED:
+        expected = tails[_nucleus(0.98)].expected if len(drawn) > _TOKENS else _FEWEST_EXPECTED
+        if expected >= _ENOUGH_EXPECTED or expected < _FEWEST_EXPECTED / 4:  # no more needed, or no more to be had
             break
         more = await _draw(endpoint, sampling, count)
         if isinstance(more, str):
@@ -130,6 +131,11 @@ def _is_distribution(shares: Mapping[str, float]) -> bool:
     return len(shares) > 1 and sum(shares.values()) <= 1.0 + 1e-3
 
 
+def _has_nameless(shares: Sequence[tuple[str, float]]) -> bool:
+    """Whether likely tokens are parts of a character, or empty: several tokens then have one text."""
+    return any(not text or "\ufffd" in text for text, _ in shares[:19])
+
+
 def _ends_early(drawn: Sequence[_Drawn]) -> bool:
     """Whether all probability lies on the tokens that are shown, at every place: they may be what truncation left."""
     uncertain = [sum(shares.values()) for _, shares in drawn if max(shares.values(), default=1.0) < 0.9]
@@ -142,11 +148,12 @@ def _nucleus(share: float) -> str:
 
 def count_tails(drawn: Sequence[_Drawn]) -> Iterator[_Tail]:
     """The tail of each way of truncating, at the places where the server shows where it begins."""
-    ranked = [
+    by_share = [
         (token, sorted(shares.items(), key=lambda share: -share[1]))
         for token, shares in drawn
         if _is_distribution(shares)
     ]
+    ranked = [(token, shares) for token, shares in by_share if not _has_nameless(shares)]
     for share in (0.99, 0.98, 0.95, 0.9, 0.8, 0.5):
         shown = [(token, shares) for token, shares in ranked if _total(shares) >= share]
         yield _tail(_nucleus(share), ((token, _until(shares, share)) for token, shares in shown))
