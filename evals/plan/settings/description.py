@@ -1,4 +1,4 @@
-"""What people are told of each setting: its text, the kind of its value, its range, its default."""
+"""The description of each setting: its text, the kind of its value, its range, its default."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ async def find_opened_thought(
     """What is known of the thoughts in replies to such messages, where `reply` is one of the model's, if there is one.
 
     A server with a reasoning parser gives the thought in a field and its content is the answer. Without one the content
-    goes on with the thought, which is open until a mark closes it. Raises BadInput.
+    continues the thought, which is open until a mark closes it. Raises BadInput.
     """
     checks = _unknown_marks(reply)
     try:
