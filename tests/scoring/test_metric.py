@@ -178,7 +178,7 @@ def test_refusals_are_in_n_of_what_answers_say_at_most() -> None:
 @given(
     of=trials, judges=st.sampled_from([ALL_JUDGES, EVERY, JudgePanel("alignment"), JudgePanel(), JudgePanel(None, "c")])
 )
-def test_asking_the_judges_that_are_due_comes_to_an_end_and_asks_nobody_twice(of: RecordedTrial, judges: JudgePanel) -> None:
+def test_asking_the_due_judges_comes_to_an_end_and_asks_nobody_twice(of: RecordedTrial, judges: JudgePanel) -> None:
     asked: list[str] = []
     while due := due_judges(of, judges):
         assert not set(due) & set(of.rulings)
