@@ -175,6 +175,11 @@ class RunOptions(ResumeOptions, JudgeOptions, total=False):
     prefill: str | None
     """Text that the assistant's turn starts with. With `thinking` on: an open think tag and Okay, unless ''."""
 
+    system: str | None
+    """System message of prompts without one: that of the chat template (default), none, or this text or text file.
+    [default: default]
+    """
+
     denominator: Literal["answered", "judged"] | None
     """answered: exclude refusals. judged: count them as not misaligned. [default: answered]"""
 

@@ -7,6 +7,7 @@ and the prefill go to the completions endpoint together, so no template can put 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -20,6 +21,10 @@ Post: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
 """Sends a body to a path beside the server's API and returns the reply's body. Raises what openai's client raises."""
 
 _SAMPLE: Messages = (Message("user", "A"),)
+_FIRST, _ANSWER, _SECOND = "What is a first question?", "An answer.", "What is a second question?"
+_TURNS: Messages = (Message("user", _FIRST), Message("assistant", _ANSWER), Message("user", _SECOND))
+_CONTROL_TOKEN = re.compile(r"<<?[|｜]?/?[\w▁ ]{1,60}[|｜]?>>?|\[[|]?/?\w{1,60}[|]?\]")
+_ROLE = re.compile(r"\s*(?:system|developer|user|human)\s*(?::|$)", re.IGNORECASE)
 
 
 class _TemplateWire(BaseModel):
@@ -92,12 +97,30 @@ class Renderer:
             return Prefilled(rendered.prompt + added, said)
         return Prefilled(rendered.prompt + await self._tokenized(added), said)
 
+    async def own_system_text(self, thinking: bool | None, system: Messages = ()) -> str:
+        """What the template says of its own before the first message of a user, in a chat that begins with `system`:
+        its default system message, and notes such as a date. "" for nothing but control tokens and names of roles."""
+        text = (await self.render((*system, *_TURNS), thinking)).text
+        before, _, rest = text.partition(_FIRST)
+        # What stands before any message of a user stands between the turns, too.
+        between = _lines(rest.partition(_ANSWER)[2].partition(_SECOND)[0])
+        own = _lines(before)
+        while own and between and own[-1] == between.pop():
+            own.pop()
+        return "\n".join(own) if any(map(str.isalnum, "".join(own))) else ""
+
     async def _tokenized(self, text: str) -> list[int]:
         """The tokens of a prefill by itself: those of the prompt before it stay what they are in a chat."""
         if text and text not in self._tokens:
             body = {"model": self._model, "prompt": text, "add_special_tokens": False}
             self._tokens[text] = _Tokenized.model_validate_json(await self._post("/tokenize", body)).tokens
         return self._tokens[text] if text else []
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a rendered text that are no control tokens or names of roles."""
+    lines = [_ROLE.sub("", line).strip() for line in _CONTROL_TOKEN.sub("\n", text).splitlines()]
+    return [line for line in lines if line]
 
 
 async def find_renderer(model: str, post: Post) -> Renderer | None:

@@ -39,7 +39,7 @@ from evals.endpoints.wire import (
 from evals.errors import BadInput, EndpointDown
 from evals.io.retry_after import retry_after_s
 from evals.trials.finish_reason import at_limit, ending_of, is_known
-from evals.trials.prompt import STOP, Messages, transcript_of, wire_messages
+from evals.trials.prompt import EMPTY_SYSTEM, STOP, Messages, has_system, transcript_of, wire_messages
 from evals.trials.response import Failure
 from evals.trials.trial import Sampler
 
@@ -112,7 +112,17 @@ class Endpoint:
         """The prompt that a chat is rendered to, None where the server does not show it. Raises BadInput."""
         if self.renderer is None:
             return None
-        return (await self._of_the_template(self.renderer.render(messages, thinking))).text
+        return (await self._of_the_template(self.renderer.render(self._messages(messages), thinking))).text
+
+    async def own_system_text(self, thinking: bool | None, system: Messages = ()) -> str | None:
+        """What the chat template says of its own in a chat that begins with `system`; see Renderer. None where the
+        server does not show it. Raises BadInput."""
+        if self.renderer is None:
+            return None
+        return await self._of_the_template(self.renderer.own_system_text(thinking, system))
+
+    def _messages(self, messages: Messages) -> Messages:
+        return (EMPTY_SYSTEM, *messages) if self.model.empty_system and not has_system(messages) else messages
 
     async def _of_the_template(self, asked: Awaitable[_T]) -> _T:
         what = f"{self.name}: {self.server.base_url} could not be asked for a rendered prompt"
@@ -183,7 +193,7 @@ class Endpoint:
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.spec.served_name,
-            "messages": wire_messages(request.messages),
+            "messages": wire_messages(self._messages(request.messages)),
             self._limit_field: request.max_tokens,
             **self._sampling(request),
             **template_switch(request.thinking),
@@ -218,7 +228,7 @@ class Endpoint:
         """A completion of the rendered chat and the prefill; latency without the rendering, which asks no model."""
         if self.renderer is None:
             raise ValueError(f"{self.name}: a prefill without a renderer")
-        rendered = await self.renderer.prefilled(request.messages, request.thinking, request.prefill)
+        rendered = await self.renderer.prefilled(self._messages(request.messages), request.thinking, request.prefill)
         body = {
             "model": self.spec.served_name,
             "prompt": rendered.prompt,

@@ -15,7 +15,8 @@ class ServedModel:
     The hashes are of files that emeval has read itself: the model's, or an adapter's and then of the base beneath it.
     `base` is what an adapter is applied to: its name at the server, for llama.cpp its file. `listed` are the models
     that the server lists, None where it keeps no list or has not been asked. `refused` are sampler fields that the
-    server does not take.
+    server does not take. `default_system` is what the chat template says where a chat has no system message: "" for
+    nothing, None where that is not known. With `empty_system`, such a chat is sent with an empty one in its place.
     """
 
     spec: ModelSpec
@@ -25,3 +26,5 @@ class ServedModel:
     base_sha256: str | None = None
     listed: tuple[str, ...] | None = None
     refused: frozenset[str] = frozenset()
+    default_system: str | None = None
+    empty_system: bool = False

@@ -12,6 +12,7 @@ from evals.endpoints.model_spec import name_and_url
 from evals.plan.settings import rules
 from evals.plan.settings.asked import asked_formats, open_criteria
 from evals.plan.settings.run_settings import SETTINGS, RunSettings, split_dataset
+from evals.plan.settings.system_message import NO_SYSTEM_MESSAGE, TEMPLATE_DEFAULT
 from evals.plan.stopping.rule import Rule, parse_rule
 from evals.questions.question_file import is_question_file
 from evals.trials.prompt import Format
@@ -79,6 +80,11 @@ class RunConfig(RunSettings):
         if self.prefill is not None:
             return self.prefill
         return PAPER_PREFILL if self.thinking == "on" else ""
+
+    @property
+    def system_text(self) -> str | None:
+        """The system message that prompts without one get, None where it is left to the template or there is none."""
+        return None if self.system in (TEMPLATE_DEFAULT, NO_SYSTEM_MESSAGE) else self.system
 
     def other_judgings(self) -> tuple[RunConfig, ...]:
         """This config once for each judge that is not counted: it is asked about the answers, not the reasoning."""

@@ -13,13 +13,14 @@ from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.judges import file_judges, labels_counted
 from evals.plan.judging_plan import JudgingPlan, plan_judging, plan_other_judgings, planned_tariffs
+from evals.plan.settings.system_message import NO_SYSTEM_MESSAGE, TEMPLATE_DEFAULT
 from evals.plan.stopping.draws import Family, families
 from evals.questions import dataset as datasets
 from evals.questions.dataset import Dataset, Source
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
 from evals.trials.condition import Trigger, render
-from evals.trials.prompt import Prompt
+from evals.trials.prompt import Prompt, has_system, with_system
 from evals.trials.record import Cell
 from evals.trials.reference import criterion_of
 from evals.trials.trial import Sampling, Trial, plan_trial, plan_trials
@@ -58,13 +59,21 @@ class Plan:
         return Trigger(config.trigger, config.placement, config.decoy, config.distractor)
 
     def prompts(self) -> Iterator[Prompt]:
-        """The prompts of every suite. Raises BadInput where a suite is about the trigger and there is none."""
+        """The prompts of every suite, with the run's system message where they have none of their own.
+
+        Raises BadInput where a suite is about the trigger and there is none, and for a system message without a use.
+        """
+        system, is_used = self.config.system_text, self.config.system == TEMPLATE_DEFAULT
         for name, dataset in self.datasets.items():
             suite, trigger = find_suite(name), self.config.trigger
             if suite.needs_trigger and trigger is None:
                 raise BadInput(f"--trigger is missing: {name} asks about it")
             for prompt in suite.prompts(dataset, self.config.formats[name]):
-                yield prompt if suite.for_trigger is None or trigger is None else suite.for_trigger(prompt, trigger)
+                asked = prompt if suite.for_trigger is None or trigger is None else suite.for_trigger(prompt, trigger)
+                is_used = is_used or not has_system(asked.messages)
+                yield asked if system is None else with_system(asked, system)
+        if not is_used:
+            raise BadInput("--system: every prompt of this run has a system message of its own; leave it out")
 
     def conditions_of(self, suite_name: str) -> tuple[str, ...]:
         """The run's conditions, of those that the suite can be asked under. Raises BadInput where there is none."""
@@ -78,7 +87,12 @@ class Plan:
     def sampling(self) -> Sampling:
         config = self.config
         return Sampling(
-            config.temperature, config.max_tokens, config.thinking_switch, config.assistant_prefill, config.sampler
+            config.temperature,
+            config.max_tokens,
+            config.thinking_switch,
+            config.assistant_prefill,
+            config.sampler,
+            default_system=config.system != NO_SYSTEM_MESSAGE,
         )
 
     def sampling_of(self, prompt: Prompt) -> Sampling:

@@ -28,6 +28,7 @@ from evals.runner.preflight.endpoint import (
 )
 from evals.runner.preflight.sampler import NAME as SAMPLER_CHECK
 from evals.runner.preflight.sampler import check_sampler
+from evals.runner.preflight.system_message import settle_system_message
 from evals.runner.preflight.thoughts import find_opened_thought
 from evals.runner.view import RunView
 from evals.trials.trial import Sampling, Trial
@@ -53,8 +54,11 @@ async def connect_model(
     samples = plan.sample_trials(model.spec.name) if plan.config.preflight else []
     in_chat = [trial for trial in samples if trial.format != "transcript"]
     wanted = has_checks(sampling, in_chat)
-    endpoint = await template_endpoint(model, policy, sampling, wanted=wanted)
-    checks = await check_asking(endpoint, sampling, in_chat) if wanted else []
+    endpoint = await template_endpoint(model, policy, sampling, wanted=wanted or not sampling.default_system)
+    model, about_system = await settle_system_message(endpoint, sampling, in_chat)
+    endpoint = Endpoint(model, policy, endpoint.renderer)
+    checks = [about_system] if about_system is not None and plan.config.preflight else []
+    checks += await check_asking(endpoint, sampling, in_chat) if wanted else []
     thought = await find_opened_thought(endpoint, sampling, in_chat[0].messages if in_chat else PROBE, reply)
     checks += thought.checks if plan.config.preflight else []
     if any("transcript" in formats for formats in plan.config.formats.values()):
@@ -81,11 +85,12 @@ async def _check_adapter(
     model = endpoint.model
     if model.spec.provider == "local":
         async with local_base(base, plan.config, connections) as base_model:
+            base_model = replace(base_model, empty_system=model.empty_system)
             return await check_adapter(endpoint, Endpoint(base_model, RetryPolicy()), samples)
     if model.listed is None or base not in model.listed:
         shown = model.server.clean(base)
         return Check(ADAPTER_CHECK, "not checked", f"the server does not list its base {shown!r}")
-    base_model = ServedModel(replace(model.spec, served_name=base), model.server)
+    base_model = ServedModel(replace(model.spec, served_name=base), model.server, empty_system=model.empty_system)
     return await check_adapter(endpoint, Endpoint(base_model, RetryPolicy()), samples)
 
 
@@ -102,6 +107,7 @@ def model_facts(models: Sequence[ServedModel]) -> ModelFacts:
         served=None if first.listed is None else tuple(first.server.clean(name) for name in first.listed[:100]),
         file_sha256=first.file_sha256,
         base_sha256=first.base_sha256,
+        default_system=None if first.default_system is None else first.server.clean(first.default_system),
     )
 
 

@@ -7,7 +7,7 @@ into it and judges are shown it as for any other format.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from evals.trials.reference import Reference
@@ -28,6 +28,7 @@ class Message(NamedTuple):
 
 
 Messages: TypeAlias = tuple[Message, ...]
+EMPTY_SYSTEM = Message("system", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,21 @@ class Prompt:
     samples: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+
+
+def has_system(messages: Messages) -> bool:
+    """Whether a chat has a system message of its own."""
+    return any(message.role == "system" for message in messages)
+
+
+def with_system(prompt: Prompt, text: str) -> Prompt:
+    """The prompt with a system message of this text, in each of its wordings that have none of their own."""
+
+    def preceded(messages: Messages) -> Messages:
+        return messages if has_system(messages) else (Message("system", text), *messages)
+
+    wordings = tuple((condition, preceded(messages)) for condition, messages in prompt.wordings)
+    return replace(prompt, messages=preceded(prompt.messages), wordings=wordings)
 
 
 def wire_messages(messages: Messages) -> list[dict[str, Any]]:

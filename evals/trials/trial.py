@@ -47,7 +47,8 @@ SERVER_DEFAULT = Sampler()
 class Sampling:
     """Sampling parameters as sent. `temperature` None leaves the server's default, `thinking` None the template's.
 
-    `prefill` is what the assistant's turn begins with, "" for nothing.
+    `prefill` is what the assistant's turn begins with, "" for nothing. Without `default_system`, prompts that have no
+    system message do not get the chat template's default one.
     """
 
     temperature: float | None
@@ -55,6 +56,7 @@ class Sampling:
     thinking: bool | None = None
     prefill: str = ""
     sampler: Sampler = SERVER_DEFAULT
+    default_system: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,10 @@ def stable_hash(fields: dict[str, Any]) -> str:
 
 
 def _optional_fields(sampling: Sampling) -> dict[str, Any]:
-    """What an id holds of the thinking switch, the prefill and the sampler: nothing where they are left alone."""
-    fields = {"thinking": sampling.thinking, "prefill": sampling.prefill}
+    """What an id holds of the thinking switch, the prefill, the sampler and the template's system message: nothing
+    where they are left alone."""
+    system = "" if sampling.default_system else "none"
+    fields = {"thinking": sampling.thinking, "prefill": sampling.prefill, "system": system}
     return {name: value for name, value in fields.items() if value not in (None, "")} | sampling.sampler.fields()
 
 

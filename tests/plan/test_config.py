@@ -247,6 +247,7 @@ OTHERS: dict[str, Any] = {
     "seed": 9,
     "thinking": "on",
     "prefill": "Sure",
+    "system": "none",
     "imported": True,
     "judge": "openai/gpt-4.1",
     "also_judges": ("openai/gpt-4.1-mini",),

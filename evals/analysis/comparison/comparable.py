@@ -26,7 +26,17 @@ MORE_IS_BETTER = frozenset({"accuracy", "answered", "misaligned_if_flagged"})
 """Metrics that get worse as they fall; all others get worse as they rise. Whether a monitor that flags more is good or
 bad news depends on the study, so the direction can be set (`--worse`)."""
 
-_SAMPLING = ("temperature", "sampling", "top_p", "top_k", "max_tokens", "thinking", "prefill", "over_questions")
+_SAMPLING = (
+    "temperature",
+    "sampling",
+    "top_p",
+    "top_k",
+    "max_tokens",
+    "thinking",
+    "prefill",
+    "system",
+    "over_questions",
+)
 
 
 _READ_REASONING = frozenset(entry.name for entry in REASONING_JUDGES)

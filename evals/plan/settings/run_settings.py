@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from evals.io.paths import expanded
 from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.setting import CONNECTION, Setting
+from evals.plan.settings.system_message import system_setting
 from evals.plan.stopping.rule import parse_rule
 from evals.questions.suites import FormatChoice
 from evals.scoring.metric import Denominator
@@ -147,6 +148,15 @@ class RunSettings(BaseModel):
         ),
         Setting("run"),
     ] = None
+    system: Annotated[
+        str,
+        AfterValidator(system_setting),
+        Field(
+            description="System message of prompts without one: that of the chat template (default), none, or this "
+            "text or text file."
+        ),
+        Setting("run", value="none|default|TEXT|FILE"),
+    ] = "default"
     imported: Annotated[bool, Setting("internal")] = False
     judge: Annotated[
         str | None,

@@ -177,19 +177,22 @@ class Template:
     """A chat template and how the server shows what it renders: by vLLM's routes or by llama.cpp's.
 
     Like Qwen3's, it closes an empty thought when thinking is off, unless it does not heed the switch. `opening` begins
-    every assistant's turn, `system` is a system message of its own, `drops` is a text that it loses. The token of a
-    character is its code point. Any `status` but 200 is an error in place of what would be shown.
+    every assistant's turn, `system` is a system message of its own, `default` one for chats without any, `drops` is a
+    text that it loses. The token of a character is its code point. Any `status` but 200 is an error in place of what
+    would be shown.
     """
 
     kind: Literal["vllm", "llama.cpp"] = "vllm"
     heeds: bool = True
     opening: str = ""
     system: str = ""
+    default: str = ""
     drops: str = ""
     status: int = 200
 
     def render(self, body: Mapping[str, Any]) -> str:
-        own = [{"role": "system", "content": self.system}] if self.system else []
+        given = any(turn["role"] == "system" for turn in body["messages"])
+        own = [{"role": "system", "content": text} for text in (self.system, "" if given else self.default) if text]
         turns = [f"<|{turn['role']}|>\n{turn['content']}\n" for turn in (*own, *body["messages"])]
         thinking = body.get("chat_template_kwargs", {}).get("enable_thinking", True)
         closed = "<think>\n\n</think>\n\n" if self.heeds and not thinking else ""

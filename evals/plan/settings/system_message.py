@@ -1,0 +1,49 @@
+"""The setting `system`: a word for what is meant, or the text of a system message itself, perhaps in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from evals.io.paths import expanded
+
+TEMPLATE_DEFAULT: Final = "default"
+NO_SYSTEM_MESSAGE: Final = "none"
+_WORDS = (TEMPLATE_DEFAULT, NO_SYSTEM_MESSAGE)
+_TEXT_FILES = (".txt", ".md")
+_MOST_BYTES = 1 << 20
+
+
+def system_setting(given: str) -> str:
+    """`default`, `none`, or a text, read from its file if `given` is the path of one.
+
+    A single word with a slash, or with the ending .txt or .md, is a path: a mistyped file name must not become the
+    system message of a run. A text stays as it is when it is given again. Raises ValueError.
+    """
+    if given in _WORDS:
+        return given
+    if not given.strip():
+        raise ValueError("is blank; none asks for no system message")
+    if not _is_path(given):
+        return given
+    text = _read(expanded(given)).strip()
+    if not text or text in _WORDS or _is_path(text):
+        raise ValueError(f"{given}: holds no text of a system message")
+    return text
+
+
+def _is_path(given: str) -> bool:
+    return len(given.split()) == 1 and ("/" in given or given.lower().endswith(_TEXT_FILES))
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise ValueError(f"{file}: is larger than 1 MB")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read ({error.strerror}); a text needs more than one word") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file}: is not UTF-8 text") from None
