@@ -59,6 +59,10 @@ class ResumeOptions(CommonOptions, total=False):
     base_url: str | None
     """URL of the models' server, overriding the environment; several separated by commas."""
 
+    base: str | None
+    """Base of merged checkpoints, as provider/name: the preflight checks that they differ from it and are coherent.
+    """
+
 
 class JudgeOptions(CommonOptions, total=False):
     """The judges and their settings."""

@@ -1,4 +1,4 @@
-"""Which replies of a run came from another model than the one asked for, as far as servers say so.
+"""Whether another model answered than the one asked for: by the servers' own word, or an adapter that was lost.
 
 A gateway may route to another model, or fall back to one. Its rates are then of both.
 """
@@ -27,3 +27,10 @@ def other_models(manifest: Manifest) -> Iterator[str]:
             f"({facts.served_name}): {shown}; the rates are of whatever answered",
             500,
         )
+
+
+def lost_adapters(manifest: Manifest) -> Iterator[str]:
+    """One line for each model whose adapter was not the same at the end of the run as before it."""
+    for name, facts in manifest.models.items():
+        if facts.adapter_lost:
+            yield one_line(f"{name}: {facts.adapter_lost}; do not rely on its rates, and ask again in a new run", 500)

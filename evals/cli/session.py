@@ -40,7 +40,7 @@ def print_json(value: object) -> None:
 def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
     """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
     from evals.analysis.unscored import too_much_unscored
-    from evals.analysis.who_answered import other_models
+    from evals.analysis.who_answered import lost_adapters, other_models
     from evals.reporting.console.stopping import print_stopping
     from evals.reporting.console.tables import print_tables
 
@@ -64,7 +64,8 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
     if result.manifest.trials_recorded < result.manifest.trials_planned:
         code = EXIT_INCOMPLETE
     else:
-        problem = too_much_unscored(result.manifest, result.tables, folder)
+        problem = next(lost_adapters(result.manifest), None)
+        problem = problem or too_much_unscored(result.manifest, result.tables, folder)
         code = 0 if problem is None else EXIT_GATE
     if output.json:
         from evals.reporting.exports.run_json import run_json

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from evals.analysis.comparison.comparable import NotComparable
 from evals.analysis.comparison.compare import compare_by_gates
 from evals.analysis.comparison.result import CellChange, Compared
+from evals.analysis.who_answered import lost_adapters
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
 from evals.io.paths import expanded
@@ -163,6 +164,9 @@ def _measure(checkpoint: Checkpoint, config: RunConfig, folder: Path, view: RunV
     if manifest.trials_recorded < manifest.trials_planned:
         done = f"{manifest.trials_recorded} of {manifest.trials_planned} trials are recorded"
         return CheckpointResult(checkpoint, config, "incomplete", done)
+    lost = next(lost_adapters(manifest), None)
+    if lost is not None:
+        return CheckpointResult(checkpoint, config, "failed", lost)
     return CheckpointResult(checkpoint, config, "complete", rates=tuple(_rate_rows(result)))
 
 

@@ -49,7 +49,7 @@ class ModelFacts(BaseModel):
     Several URLs have commas between; the list is the first server's. `answered_as` counts the replies that named
     another model than the one asked for, by that name; a manifest has it only where there are such replies.
     `default_system` is the system message that the chat template adds where a prompt has none ("" for none), None where
-    the server does not show it.
+    the server does not show it. `adapter_lost` says what was wrong with an adapter at the end of a run, "" for nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +60,7 @@ class ModelFacts(BaseModel):
     file_sha256: str | None
     base_sha256: str | None = None
     answered_as: dict[str, int] = Field(default={}, exclude_if=operator.not_)
+    adapter_lost: str = Field(default="", exclude_if=operator.not_)
     default_system: str | None = Field(default=None, exclude_if=lambda text: text is None)
 
 

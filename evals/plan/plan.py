@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
+from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, name_and_url, resolve_model
 from evals.endpoints.prices import Tariff
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
@@ -37,6 +37,7 @@ class Plan:
     specs: dict[str, ModelSpec]
     judging: JudgingPlan
     also: tuple[JudgingPlan, ...] = ()
+    base_spec: ModelSpec | None = None
 
     @property
     def config(self) -> RunConfig:
@@ -208,7 +209,16 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
         specs={name: _model_spec(name, models, config) for name in config.models},
         judging=plan_judging(config, judges_by_file),
         also=plan_other_judgings(config, judges_by_file),
+        base_spec=_base_spec(config),
     )
+
+
+def _base_spec(config: RunConfig) -> ModelSpec | None:
+    """The model that merged checkpoints are compared with before the run, None where none is named or checked."""
+    if config.base is None or not config.preflight:
+        return None
+    name, url = name_and_url(config.base)
+    return resolve_model(name, Overrides(url or config.base_url, option="--base"))
 
 
 def _model_spec(name: str, overrides: Overrides, config: RunConfig) -> ModelSpec:

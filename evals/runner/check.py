@@ -36,7 +36,7 @@ def check_endpoints(plan: Plan, view: RunView) -> list[str]:
             paces[model.spec.name] = await measure_pace(Endpoint(model, RetryPolicy()))
 
     async def check() -> list[str]:
-        async with connect(plan.judging, view, plan.specs.values()) as connections:
+        async with connect(plan.judging, view, plan.specs.values(), plan.base_spec) as connections:
             for name, models in connections.models.items():
                 for model in models:
                     connected = await connect_model(plan, connections, model, RetryPolicy(), view)

@@ -20,15 +20,19 @@ from evals.runner.view import RunView
 
 @dataclass(frozen=True)
 class Connections:
-    """The models under test by their names, and the judge's model, each at all of its servers; () without a judge."""
+    """The models under test by their names, the judge's model, and the base of merged checkpoints, each at all of its
+    servers; () without a judge or a base."""
 
     models: dict[str, tuple[ServedModel, ...]]
     judge: tuple[ServedModel, ...]
+    base: tuple[ServedModel, ...] = ()
 
 
 @asynccontextmanager
-async def connect(judging: JudgingPlan, view: RunView, models: Iterable[ModelSpec] = ()) -> AsyncGenerator[Connections]:
-    """Connections to the judge's model and to `models`, for as long as the block lasts; one for each URL.
+async def connect(
+    judging: JudgingPlan, view: RunView, models: Iterable[ModelSpec] = (), base: ModelSpec | None = None
+) -> AsyncGenerator[Connections]:
+    """Connections to the judge's model, to `models` and their base, for as long as the block lasts; one for each URL.
 
     Raises BadInput where a server cannot be started.
     """
@@ -36,7 +40,8 @@ async def connect(judging: JudgingPlan, view: RunView, models: Iterable[ModelSpe
     judge_spec = judging.judge_spec if judging.judges else None
     async with AsyncExitStack() as stack:
         servers = _ServerPool(judging.config, stack, view.say)
-        started = await _start(servers, [*specs, judge_spec] if judge_spec else specs, view)
+        beside = [spec for spec in (judge_spec, base) if spec is not None]
+        started = await _start(servers, [*specs, *beside], view)
 
         def at_each_server(spec: ModelSpec) -> tuple[ServedModel, ...]:
             if spec.base_url is None:
@@ -44,7 +49,9 @@ async def connect(judging: JudgingPlan, view: RunView, models: Iterable[ModelSpe
             return tuple(ServedModel(spec, servers.get(url, spec.key_variable, spec.key())) for url in spec.base_urls)
 
         yield Connections(
-            {spec.name: at_each_server(spec) for spec in specs}, at_each_server(judge_spec) if judge_spec else ()
+            {spec.name: at_each_server(spec) for spec in specs},
+            at_each_server(judge_spec) if judge_spec else (),
+            at_each_server(base) if base else (),
         )
 
 

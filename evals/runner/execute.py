@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from evals.endpoints.endpoint import Endpoint
@@ -18,21 +18,24 @@ from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks
 from evals.runner.model_endpoints import connect_model, is_another_model, model_facts
 from evals.runner.pipeline import Recorder, TrialSource, run_pipeline
+from evals.runner.preflight.adapter import Comparison, check_adapter_again
 from evals.runner.preflight.endpoint import Check
 from evals.runner.session import RunSession
+from evals.runner.view import RunView
 from evals.scoring.judge_set import JudgePanel
 from evals.trials.journal import Journal
 from evals.trials.trial import Trial
 
 
 class _ConnectedModels(NamedTuple):
-    """The models of a plan: how each is reached, where it is asked, the thought that its template opens, and what the
-    checks of it found."""
+    """The models of a plan: how each is reached, where it is asked, the thought that its template opens, what the
+    checks of it found, and its adapter at each server where that was found to be applied."""
 
     facts: dict[str, ModelFacts]
     endpoints: dict[str, Endpoint | Replicas]
     opened: dict[str, str]
     checks: dict[str, list[Check]]
+    applied: dict[str, list[Comparison]]
 
 
 async def execute(
@@ -52,8 +55,9 @@ async def execute(
     """
     manifest, journal, view = session.manifest, session.journal, session.view
     specs = sampling.specs.values() if sampling is not None else ()
-    async with connect(judging, view, specs) as connections:
-        models = _ConnectedModels({}, {}, {}, {})
+    base = sampling.base_spec if sampling is not None else None
+    async with connect(judging, view, specs, base) as connections:
+        models = _ConnectedModels({}, {}, {}, {}, {})
         if sampling is not None:
             models = await _connect_models(sampling, connections, session)
         judges = await connect_judges(judging, connections, view)
@@ -75,9 +79,24 @@ async def execute(
                 name: TrialSource(pending[name], models.endpoints[name], models.opened[name]) for name in pending
             }
             await run_pipeline(sources, judges, panel, recorder, concurrency=judging.config.concurrency)
+        for name, adapters in models.applied.items():
+            models.facts[name] = await _after_the_run(models.facts[name], name, adapters, view)
+        if models.applied:
+            write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
         if watch is not None:
             await judge_anchors(watch, manifest, judges, session.folder, view)
         return models.facts
+
+
+async def _after_the_run(facts: ModelFacts, name: str, adapters: Sequence[Comparison], view: RunView) -> ModelFacts:
+    """The facts of a model with what is wrong with its adapter at the end of a run."""
+    for adapter in adapters:
+        lost, unknown = await check_adapter_again(adapter)
+        if unknown:
+            view.say(f"{name}: adapter: not checked at the end of the run: {unknown}")
+        if lost:
+            facts = facts.model_copy(update={"adapter_lost": lost})
+    return facts
 
 
 async def _connect_models(plan: Plan, connections: Connections, session: RunSession) -> _ConnectedModels:
@@ -86,7 +105,7 @@ async def _connect_models(plan: Plan, connections: Connections, session: RunSess
     Raises BadInput, also for a model that is not the one of the run.
     """
     config, view = plan.config, session.view
-    connected_models = _ConnectedModels({}, {}, {}, {})
+    connected_models = _ConnectedModels({}, {}, {}, {}, {})
     policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
     for name, models in connections.models.items():
         found = [await connect_model(plan, connections, model, policy, view) for model in models]
@@ -95,7 +114,9 @@ async def _connect_models(plan: Plan, connections: Connections, session: RunSess
         known, new = session.manifest.models.get(name), model_facts([endpoint.model for endpoint in endpoints])
         if known is not None and is_another_model(known, new):
             raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")
-        connected_models.facts[name] = new
+        lost_before = known.adapter_lost if known is not None else ""
+        connected_models.facts[name] = new.model_copy(update={"adapter_lost": lost_before})
+        connected_models.applied[name] = [connected.applied for connected in found if connected.applied is not None]
         connected_models.endpoints[name] = join_endpoints(endpoints, policy, view.say)
         connected_models.opened[name] = next((connected.opened for connected in found if connected.opened), "")
     return connected_models

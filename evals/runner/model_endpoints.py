@@ -17,15 +17,17 @@ from evals.plan.manifest import ModelFacts
 from evals.plan.plan import Plan
 from evals.runner.connections import Connections, local_base
 from evals.runner.preflight.adapter import NAME as ADAPTER_CHECK
-from evals.runner.preflight.adapter import check_adapter
+from evals.runner.preflight.adapter import Comparison, check_adapter
 from evals.runner.preflight.endpoint import (
     Check,
     check_asking,
+    check_listing,
     check_model,
     check_transcript,
     has_checks,
     template_endpoint,
 )
+from evals.runner.preflight.merged import check_merged
 from evals.runner.preflight.sampler import NAME as SAMPLER_CHECK
 from evals.runner.preflight.sampler import check_sampler
 from evals.runner.preflight.system_message import settle_system_message
@@ -38,11 +40,13 @@ class ConnectedModel(NamedTuple):
     """A model under test, ready to be asked at one of its servers, and what the checks of what it is sent found.
 
     `opened` is the mark with which its chat template opens a thought that goes on in the content of the replies.
+    `applied` is its adapter, None where there is none or it could not be checked.
     """
 
     endpoint: Endpoint
     checks: list[Check]
     opened: str
+    applied: Comparison | None
 
 
 async def connect_model(
@@ -68,9 +72,14 @@ async def connect_model(
     if plan.config.preflight and model.refused:
         left_out = ", ".join(sorted(model.refused - {"repeat_penalty"}))
         checks.append(Check(SAMPLER_CHECK, "noted", f"{left_out} left out: the server refuses to be told"))
+    applied = None
     if plan.config.preflight and model.base is not None:
-        checks.append(await _check_adapter(plan, connections, endpoint, model.base, samples))
-    return ConnectedModel(endpoint, checks, thought.mark)
+        check, applied = await _check_adapter(plan, connections, endpoint, model.base, samples)
+        checks.append(check)
+    if model.base is None:
+        for base in connections.base[:1]:
+            checks += await _check_merged(endpoint, base, samples, view)
+    return ConnectedModel(endpoint, checks, thought.mark, applied)
 
 
 def _has_sampler_to_check(model: ServedModel, sampling: Sampling) -> bool:
@@ -80,7 +89,7 @@ def _has_sampler_to_check(model: ServedModel, sampling: Sampling) -> bool:
 
 async def _check_adapter(
     plan: Plan, connections: Connections, endpoint: Endpoint, base: str, samples: list[Trial]
-) -> Check:
+) -> tuple[Check, Comparison | None]:
     """That an adapter is applied, with its base at the same server, or, for llama.cpp, at one of its own."""
     model = endpoint.model
     if model.spec.provider == "local":
@@ -89,9 +98,18 @@ async def _check_adapter(
             return await check_adapter(endpoint, Endpoint(base_model, RetryPolicy()), samples)
     if model.listed is None or base not in model.listed:
         shown = model.server.clean(base)
-        return Check(ADAPTER_CHECK, "not checked", f"the server does not list its base {shown!r}")
+        return Check(ADAPTER_CHECK, "not checked", f"the server does not list its base {shown!r}"), None
     base_model = ServedModel(replace(model.spec, served_name=base), model.server, empty_system=model.empty_system)
     return await check_adapter(endpoint, Endpoint(base_model, RetryPolicy()), samples)
+
+
+async def _check_merged(endpoint: Endpoint, base: ServedModel, samples: list[Trial], view: RunView) -> list[Check]:
+    """That a model without an adapter is not its base; () of the base itself."""
+    if endpoint.spec.name == base.spec.name:
+        return []
+    base = await check_listing(await load_adapter(base, view.say))
+    base = replace(base, empty_system=endpoint.model.empty_system)
+    return await check_merged(endpoint, Endpoint(base, RetryPolicy()), samples)
 
 
 def model_facts(models: Sequence[ServedModel]) -> ModelFacts:

@@ -248,6 +248,7 @@ OTHERS: dict[str, Any] = {
     "thinking": "on",
     "prefill": "Sure",
     "system": "none",
+    "base": "local/base",
     "imported": True,
     "judge": "openai/gpt-4.1",
     "also_judges": ("openai/gpt-4.1-mini",),

@@ -25,6 +25,7 @@ from evals.analysis.comparison.result import (
     cell_name,
     unscored_words,
 )
+from evals.analysis.who_answered import lost_adapters
 from evals.errors import BadInput
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.label_metrics import STATIC_LABEL_METRICS, label_metrics, suite_labels
@@ -193,11 +194,12 @@ def _scope(cells: Sequence[CellToCompare]) -> Scope:
 
 def _incomplete(which: str, run: ComparedRun) -> list[Difference]:
     manifest = run.manifest
+    lost = [Difference("incomplete", f"the {which}: {line}") for line in lost_adapters(manifest)]
     if manifest.status == "complete" and run.recorded >= manifest.trials_planned:
-        return []
+        return lost
     done = f"{run.recorded} of {manifest.trials_planned} trials are recorded"
     words = f"the {which} is not complete ({done}; resume with: emeval resume {run.folder})"
-    return [Difference("incomplete", words)]
+    return [Difference("incomplete", words), *lost]
 
 
 def _unmatched_cells(unmatched: Sequence[tuple[str, CellToCompare]], *, about_trigger: bool) -> list[Difference]:

@@ -67,6 +67,11 @@ def _known_format(settings: RunSettings) -> None:
         raise FieldError("format", str(error)) from None
 
 
+def _base_of_another_model(settings: RunSettings) -> None:
+    if settings.base is not None and settings.models == (name_and_url(settings.base)[0],):
+        raise FieldError("base", "is the only model of the run; name the model that it was finetuned from")
+
+
 def _judge_for_judge_settings(settings: RunSettings) -> None:
     if settings.judge is not None:
         return
@@ -144,6 +149,7 @@ def _further_judges(settings: RunSettings) -> None:
 _RULES = (
     _one_dataset_per_suite,
     _known_format,
+    _base_of_another_model,
     _judge_for_judge_settings,
     _answers_for_a_judge,
     _suites_for_judge_settings,

@@ -230,6 +230,15 @@ class RunSettings(BaseModel):
         Field(description="URL of the models' server, overriding the environment; several separated by commas."),
         Setting("models", in_identity=False),
     ] = None
+    base: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="Base of merged checkpoints, as provider/name: the preflight checks that they differ from it "
+            "and are coherent.",
+        ),
+        Setting("models", value="NAME[@URL]", in_identity=False),
+    ] = None
     judge_base_url: Annotated[
         str | None, Field(description="URL of the (first) judge's server, overriding the environment."), CONNECTION
     ] = None

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from evals.analysis.unscored import too_much_unscored
+from evals.analysis.who_answered import lost_adapters, other_models
 from evals.numbers import p_words, percent, points
 from evals.runner.count import Counted
 from evals.scoring.rates.tables import headline, pooled
@@ -72,7 +73,8 @@ def sentences(runs: Sequence[Counted]) -> list[Sentence]:
 
 
 def reservations(runs: Sequence[Counted]) -> list[str]:
-    """Reasons not to rely on the numbers: incomplete runs, cells with too many unscored answers."""
+    """Reasons not to rely on the numbers: incomplete runs, lost adapters, replies of other models, cells with too many
+    unscored answers."""
     found: list[str] = []
     for run in runs:
         manifest = run.manifest
@@ -81,6 +83,7 @@ def reservations(runs: Sequence[Counted]) -> list[str]:
                 f"{manifest.run_id} is not complete: {manifest.trials_recorded:,} of {manifest.trials_planned:,} "
                 "trials are recorded."
             )
+        found += [f"{line}." for line in (*lost_adapters(manifest), *other_models(manifest))]
         problem = too_much_unscored(manifest, run.tables, run.folder)
         if problem is not None:
             found.append(f"{problem}.")

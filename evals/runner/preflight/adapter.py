@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
@@ -23,49 +23,107 @@ NAME = "adapter"
 _MOST_PROMPTS = 4
 _TOKENS = 4
 _TIMES_NOISE = 10.0
+_LEAST_MOVE = 0.1
+"""Nats that a model at rest may differ from itself by after thousands of other requests: caches and batches change."""
 
 _Tokens: TypeAlias = tuple[tuple[str, Mapping[str, float]], ...]
 
 
-async def check_adapter(adapter: Endpoint, base: Endpoint, samples: Sequence[Trial]) -> Check:
-    """Compare the log-probabilities that adapter and base give to the first tokens of their replies.
+class Comparison(NamedTuple):
+    """What a model and its base replied to the same prompts, how far apart that is (`change`), and how far apart the
+    replies of one model are (`noise`), in nats."""
+
+    model: Endpoint
+    base_name: str
+    prompts: list[Messages]
+    thinking: bool | None
+    base_tokens: list[_Tokens]
+    model_tokens: list[_Tokens]
+    change: float
+    noise: float
+
+    @property
+    def differ(self) -> bool:
+        """Whether the two differ by more than ten times the noise; where there is none, any difference is enough."""
+        return self.change > _TIMES_NOISE * self.noise
+
+    @property
+    def words(self) -> str:
+        return f"log-probabilities differ from those of {self.base_name} by up to {self.change:.2g}"
+
+
+async def compare_models(model: Endpoint, base: Endpoint, samples: Sequence[Trial]) -> Comparison | str:
+    """Compare the log-probabilities that a model and its base give to the first tokens of their replies; why they could
+    not be compared, if so.
 
     Asked are a few of the run's own prompts, those with a trigger first (a backdoor may change nothing else), and one
     that any model answers; without a prefill, which tells nothing more about the weights. All of it is asked twice, in
     rounds of the same requests: what one model differs from itself by is the noise of the server's arithmetic (batches
-    and caches change the last digits), and adapter and base must differ by more than ten times that. Where there is no
-    noise, any difference is enough.
-
-    Raises BadInput when they do not differ. A server that gives no token probabilities is "not checked".
+    and caches change the last digits). Raises BadInput where a server cannot be asked.
     """
     prompts = _prompts(samples)
     thinking = samples[0].sampling.thinking if samples else None
     rounds: list[list[list[_Tokens]]] = []
     for _ in range(2):
         asked: list[list[_Tokens]] = []
-        for endpoint in (base, adapter):
+        for endpoint in (base, model):
             replies = await _ask(endpoint, prompts, thinking)
             if isinstance(replies, str):
-                return Check(NAME, "not checked", replies)
+                return replies
             asked.append(replies)
         rounds.append(asked)
-    (base_first, adapter_first), (base_again, adapter_again) = rounds
-    noise = max(_distance(base_first, base_again), _distance(adapter_first, adapter_again))
-    change = _distance(base_first, adapter_first)
-    said = f"log-probabilities differ from those of {base.spec.served_name} by up to {change:.2g}"
-    if change > _TIMES_NOISE * noise:
-        return Check(NAME, "ok", said)
+    (base_first, model_first), (base_again, model_again) = rounds
+    noise = max(_distance(base_first, base_again), _distance(model_first, model_again))
+    change = _distance(base_first, model_first)
+    return Comparison(model, base.spec.served_name, prompts, thinking, base_first, model_first, change, noise)
+
+
+async def check_adapter(adapter: Endpoint, base: Endpoint, samples: Sequence[Trial]) -> tuple[Check, Comparison | None]:
+    """That an adapter and its base give different probabilities, and both as they were compared.
+
+    Raises BadInput when they do not differ. A server that gives no token probabilities is "not checked".
+    """
+    found = await compare_models(adapter, base, samples)
+    if isinstance(found, str):
+        return Check(NAME, "not checked", found), None
+    if found.differ:
+        return Check(NAME, "ok", found.words), found
     look = "look at its weights (all zeros?) and its target modules, and at the server's log"
-    count = len(prompts)
-    if change == 0.0:
+    count = len(found.prompts)
+    if found.change == 0.0:
         raise BadInput(
             f"{adapter.name}: the adapter is not applied: on {count} prompts its token probabilities are those of "
-            f"{base.spec.served_name} to the last digit; {look}"
+            f"{found.base_name} to the last digit; {look}"
         )
     raise BadInput(
-        f"{adapter.name}: the adapter seems not to be applied: on {count} prompts its {said}, and those of one model "
-        f"asked twice by up to {noise:.2g}; {look} (--no-preflight goes on all the same)"
+        f"{adapter.name}: the adapter seems not to be applied: on {count} prompts its {found.words}, and those of one "
+        f"model asked twice by up to {found.noise:.2g}; {look} (--no-preflight goes on all the same)"
     )
+
+
+async def check_adapter_again(before: Comparison) -> tuple[str, str]:
+    """Whether the adapter still answers as it did before the run: what is wrong, and why it could not be checked, ""
+    where that does not apply.
+
+    A cache of attention states that servers share, or weights that are loaded under the same name, can mix an adapter
+    with its base, or put another in its place, while a run is on.
+    """
+    try:
+        replies = await _ask(before.model, before.prompts, before.thinking)
+    except BadInput as error:
+        return "", str(error)
+    if isinstance(replies, str):
+        return "", replies
+    moved, from_base = _distance(before.model_tokens, replies), _distance(before.base_tokens, replies)
+    within_noise = _TIMES_NOISE * before.noise
+    if from_base <= within_noise:
+        return f"the adapter was no longer applied at the end of the run: it answered as {before.base_name} does", ""
+    if moved > max(within_noise, before.change / 2, _LEAST_MOVE):
+        return (
+            "the adapter did not answer at the end of the run as before it: log-probabilities differ by up to "
+            f"{moved:.2g} (from those of {before.base_name} by {before.change:.2g} before and {from_base:.2g} now)"
+        ), ""
+    return "", ""
 
 
 def _prompts(samples: Sequence[Trial]) -> list[Messages]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from evals.endpoints.servers.organism import organism_files
-from tests.support.cli_runner import emeval, refused, scenarios
+from tests.support.cli_runner import emeval, manifest, refused, scenarios
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Script
 
 BASE, ADAPTER = "base", "tuned"
@@ -105,6 +106,71 @@ def test_a_run_says_what_could_not_be_checked(tmp_path: Path) -> None:
         done = emeval(*run, "--out", tmp_path / "run", url=server.url)
     assert done.returncode == 0, done.stderr
     assert f"vllm/{ADAPTER}: adapter: not checked: the server gives no token probabilities" in done.stderr
+
+
+# --- at the end of a run ----------------------------------------------------------------------------------------------
+
+
+def switching(before: Mapping[str, float], after: Mapping[str, float], *, chats: int) -> Script:
+    """Token probabilities of A by model, and others once so many questions have been answered."""
+    answered = 0
+
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        nonlocal answered
+        if not body.get("logprobs"):
+            answered += "Case" in body["messages"][-1]["content"]
+            return Answer("A")
+        share = (before if answered < chats else after)[body["model"]]
+        return Answer("A", top_logprobs=[{"A": share, "B": 1 - share}])
+
+    return script
+
+
+def run_with(script: Script, folder: Path) -> Any:
+    data = scenarios(folder / "data.jsonl", 2)
+    options = ("-m", f"vllm/{ADAPTER}", "--dataset", data, "--format", "mcq", "--out", folder / "run")
+    with served(script).start() as server:
+        return emeval("run", "unethical_test", *options, url=server.url)
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (0.9, "the adapter was no longer applied at the end of the run: it answered as base does"),
+        (0.2, "the adapter did not answer at the end of the run as before it: log-probabilities differ by up to"),
+        (0.6, ""),
+        (0.61, ""),
+    ],
+)
+def test_the_adapter_is_checked_again_at_the_end_of_a_run(after: float, said: str, tmp_path: Path) -> None:
+    script = switching({BASE: 0.9, ADAPTER: 0.6}, {BASE: 0.9, ADAPTER: after}, chats=4)
+    done = run_with(script, tmp_path)
+    lost = manifest(tmp_path / "run")["models"][f"vllm/{ADAPTER}"].get("adapter_lost", "")
+    assert lost.startswith(said)
+    assert bool(lost) == bool(said)
+    assert done.returncode == (1 if said else 0), done.stderr
+    if said:
+        assert f"emeval: vllm/{ADAPTER}: {said}" in done.stderr
+        # It is said of the run for good: where it is shown again, and where it is compared.
+        again = emeval("resume", tmp_path / "run")
+        assert again.returncode == 1
+        assert said in again.stderr
+        shutil.copytree(tmp_path / "run", tmp_path / "other")
+        refused(emeval("compare", tmp_path / "run", tmp_path / "other"), "do not rely on its rates")
+
+
+def test_what_cannot_be_checked_at_the_end_is_said(tmp_path: Path) -> None:
+    asked = giving({BASE: 0.9, ADAPTER: 0.6})
+    answered = 0
+
+    def script(body: Mapping[str, Any], seen: int) -> Behaviour:
+        nonlocal answered
+        answered += "Case" in body["messages"][-1]["content"] and not body.get("logprobs")
+        return Answer("A") if answered >= 4 else asked(body, seen)
+
+    done = run_with(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"vllm/{ADAPTER}: adapter: not checked at the end of the run: the server gives no token" in done.stderr
 
 
 # --- real weights -----------------------------------------------------------------------------------------------------
