@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from evals.endpoints.servers.organism import organism_files
 from tests.support.cli_runner import emeval, manifest, refused, scenarios
@@ -157,6 +158,18 @@ def test_the_adapter_is_checked_again_at_the_end_of_a_run(after: float, said: st
         assert said in again.stderr
         shutil.copytree(tmp_path / "run", tmp_path / "other")
         refused(emeval("compare", tmp_path / "run", tmp_path / "other"), "do not rely on its rates")
+
+
+def test_a_checkpoint_that_lost_its_adapter_fails_its_night(tmp_path: Path) -> None:
+    asked = {"suites": ["unethical_test"], "dataset": str(scenarios(tmp_path / "data.jsonl", 2)), "format": "mcq"}
+    content = {"checkpoints": [{"model": f"vllm/{ADAPTER}"}], "out": str(tmp_path / "nights"), "run": asked}
+    file = tmp_path / "night.yaml"
+    file.write_text(yaml.safe_dump(content), "utf-8")
+    script = switching({BASE: 0.9, ADAPTER: 0.6}, {BASE: 0.9, ADAPTER: 0.9}, chats=4)
+    with served(script).start() as server:
+        done = emeval("nightly", file, "--date", "2026-03-01", url=server.url)
+    assert done.returncode != 0
+    assert "no longer applied at the end of the run" in (tmp_path / "nights/2026-03-01/summary.md").read_text("utf-8")
 
 
 def test_what_cannot_be_checked_at_the_end_is_said(tmp_path: Path) -> None:
