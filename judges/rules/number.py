@@ -21,7 +21,7 @@ _MOST_DIGITS = 30
 _UNCLEAR = Unreadable("it cannot be told which number is the answer")
 
 _DIGIT = re.compile(r"\d")
-_MARKUP = re.compile(r"\\(?:text|mathrm|mathbf|left|right)\b|\\[()\[\],;!]|[*_`~\\]")
+_MARKUP = re.compile(r"[*_`~\\](?:(?<=\\)(?:(?:text|mathrm|mathbf|left|right)\b|[()\[\],;!]))?")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 _BOXES_JOINED = re.compile(r"\}[^\n\\{}]{0,20}?(?:\b(?:and|or|plus)\b|[,&;/])[^\n\\{}]{0,20}\\boxed")
 _STATED = re.compile(
