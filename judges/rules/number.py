@@ -34,23 +34,31 @@ _TOKEN = re.compile(r"(?<![\w.])[-−+]?[$€£]?\d[\d,]*(?:\.\d+)?%?(?![\w/:^])
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d+")
 _SCALED = re.compile(
     r"\d\s*(?:hundred|thousand|million|billion|trillion|quadrillion|dozen|lakh|crore|tens\b|squared|cubed|factorial"
-    r"|(?:[kKmM]|[mb]n|mil)\b|\+(?!\s*\d)|[\u2030\u2031\u00b1])"
+    r"|(?:[kKmM]|[mb]n|mil)\b|\+(?!\s*\d)|[\u2030\u2031\u00b1]"
+    r"|(?:\s?[A-Za-z]+)?\s+(?:(?:or|and)\s+(?:more|less|fewer|higher|greater|lower|above|below|counting)|at\s+(?:least|most)"
+    r"|minimum|maximum|max|min|tops)\b)"
 )
 # In front of a number that is a bound, has another sign, or is what something is done to. A bullet may be a sign, too.
 _CHANGED = re.compile(
     r"(?:(?i:\b(?:at\s+(?:least|most)|(?:more|less|fewer|greater|higher|lower)\s+than|up\s+to|over|under|above|below"
     r"|beyond|exceeds?|almost|nearly|minus|negative|twice|thrice|double|triple"
-    r"|(?:half|third|quarter|fourth|fifth|tenth|root|logarithm)\s+of)\s+(?:the\s+)?)"
+    r"|(?:half|third|quarter|fourth|fifth|tenth|root|logarithm)\s+of"
+    r"|steps?|equation|section|chapter|figure|table|option|example|problem|question|rule|method|note)\s+(?:the\s+)?)"
     r"|[\u2264\u2265\u221a\u00b1]\s*|(?<=[\s:=])[<>]=?\s*|(?:\A|[=:(\s])[-\u2212]\s+|[\u2013\u2014]\s*)"
     r"[(\[]?\Z"
 )
 # fmt: off
 _CHANGING = {
     "least", "most", "than", "to", "over", "under", "above", "below", "beyond", "exceed", "exceeds", "almost", "nearly",
-    "minus", "negative", "twice", "thrice", "double", "triple", "of", "the",
+    "minus", "negative", "twice", "thrice", "double", "triple", "of", "the", "step", "steps", "equation", "section",
+    "chapter", "figure", "table", "option", "example", "problem", "question", "rule", "method", "note",
 }
 """The last words of these."""
 # fmt: on
+_ASIDE = re.compile(  # a last line that is about the reply, or begins with the number of a list
+    r"[\s#>]*[(\[]?\d{1,2}[.)\]]\s+[A-Za-z]"
+    r"|(?i:\W*(?:i\s+(?:used|checked|hope|did)|hope|let\s+me\s+know|feel\s+free|note:)\b|[^\d\n]{0,60}\d+\s+steps\b)"
+)
 _LONGEST_CHANGE = 30  # characters of "at least the" and the like
 _NUMBER_WORD = (
     r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
@@ -121,8 +129,8 @@ _DOUBTING = {
 # fmt: on
 _LOWER_WORD = re.compile(r"[a-z]+")
 _JOINED = re.compile(r"\b(?:and|or|plus|vs|versus|to|then)\b|[&,;/+*×·x−-]", re.IGNORECASE)
-_TWO_EQUATIONS = re.compile(  # "x = 3, y = 4"; not "2 * 3 = 6, and 6 + 1 = 7"
-    r"=\s*([^=,;\s]*\d[^=,;\s]*)[^=]{0,40}?(?:[,;&]\s|\b(?:and|or)\b)[^=\d]{0,40}=(?!\s*\1(?![\d.,]*\d))"
+_TWO_EQUATIONS = re.compile(  # "x = 3, y = 4" and "x >= 3"; not "2 * 3 = 6, and 6 + 1 = 7"
+    r"[!<>/]=|=\s*([^=,;\s]*\d[^=,;\s]*)[^=]{0,40}?(?:[,;&]\s|\b(?:and|or)\b)[^=\d]{0,40}=(?!\s*\1(?![\d.,]*\d))"
 )
 _WORD_JOINED = re.compile(rf"(?i:\d[^.!?\n]{{0,200}}?(?:\b(?:and|or|plus)|,)\s+(?:an?\s+)?{_NUMBER_WORD})")
 
@@ -233,6 +241,8 @@ def _line_at(text: str, position: int) -> str:
 
 
 def _is_doubtful(line: str) -> bool:
+    if _ASIDE.match(line):
+        return True
     if _is_plain(line):
         return False
     return bool(_is_denied(line) or _SAID_BY_OTHERS.search(line) or _BUT.search(line))

@@ -197,7 +197,8 @@ NOT_IT = [
         "{} and a half",
         "{}, 35",
         "{} to 99",
-        "x = {}, y = 1",
+        *("x = {}, y = 1", "x != {}", "x >= {}", "see step {}", "option {}", "equation {}"),
+        *("{} or more", "{} or less", "{} apples or fewer", "{} and counting", "{} at least", "{} at most", "{} max"),
     ),
     *("{} if he paid", "{}, unless it rains", "{}? No", "{}, they say", "{}, according to Tom", "{} is wrong"),
     *(
@@ -263,6 +264,16 @@ def test_a_stated_answer_wins_over_figures_beside_it(statement: str, number: int
     said = statement.format(number)
     for answer in (f"{beside.format(figure)}\n\n{said}", f"{said}\n\n{beside.format(figure)}"):
         assert read_number(answer) == Numbered(str(number)), answer
+
+
+@given(
+    st.sampled_from(["{}. Done!", "{}) All done.", "## {}. Conclusion", "I used {} methods.", "That took {} steps."]),
+    st.integers(1, 99),
+)
+def test_a_last_line_about_the_reply_is_no_answer(line: str, number: int) -> None:
+    assert isinstance(read_number(line.format(number)), Unreadable)
+    assert isinstance(read_number(f"She has some apples left.\n{line.format(number)}"), Unreadable)
+    assert read_number(f"Answer: 34\n\n{line.format(number)}") == Numbered("34")
 
 
 NEW_TURNS = [
