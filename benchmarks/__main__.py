@@ -6,7 +6,7 @@ import argparse
 import os
 import time
 
-from benchmarks import latency, memory, report, resume, startup, throughput
+from benchmarks import latency, memory, reading, report, resume, startup, throughput
 from benchmarks.server import pin_client
 
 BENCHMARKS = {
@@ -15,6 +15,7 @@ BENCHMARKS = {
     "throughput": throughput,
     "memory": memory,
     "resume": resume,
+    "reading": reading,
     "report": report,
 }
 _FOREIGN = ("OPENAI_", "VLLM_", "EMEVAL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")

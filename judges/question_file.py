@@ -26,7 +26,7 @@ from judges.parsing.asked_labels import (
 )
 from judges.parsing.category import read_category
 from judges.parsing.score import JudgeMode, read_first_token, read_score
-from judges.verdicts import Code, FileLabel, JudgeRefused, Labelled, Refused, Scored, Verdict
+from judges.verdicts import Code, FileLabel, JudgeRefused, Labelled, Refused, Unreadable, Verdict
 
 Kind = Literal["score", "label", "category"]
 """`score`: a number, from the first token's probabilities where they are given. `label`: TRUE, FALSE, UNKNOWN, or a
@@ -47,6 +47,7 @@ _OFFERED: dict[Word, re.Pattern[str]] = {
     "FALSE": re.compile(r"\bfalse\b", re.IGNORECASE),
     "UNKNOWN": re.compile(r"\bunknown\b", re.IGNORECASE),
 }
+_LONGEST_WORD = max(map(len, _OFFERED))
 _NO_CATEGORIES = frozenset({"true", "false", "unknown", "code", "refusal"})
 _DRESSING = " \t\r\n*_`'\".()[]"
 _ABOUT_MARKERS = (
@@ -184,18 +185,24 @@ def read_reply(reply: JudgeReply, *, kind: Kind, words: Collection[Word], mode: 
     A score is read by the format's own rule where there are token probabilities: from the first token, whatever the
     reply says. Where too little of it lies on numbers, a word of the reply is the verdict, and a number is none.
     """
+    refusal_allowed = "REFUSAL" in words
+    if kind == "score" and mode != "text":
+        verdict = read_first_token(reply, mode, refusal_allowed=refusal_allowed)
+        if isinstance(verdict, Unreadable) and "CODE" in words and _word(reply) == "CODE":
+            return Code()
+        return verdict
     if reply.declined:
         return JudgeRefused()
-    found = read_first_token(reply) if kind == "score" and mode != "text" else None
-    if isinstance(found, Scored):
-        return found
-    said = reply.text.strip(_DRESSING).upper()
+    said = _word(reply)
     if said == "CODE" and "CODE" in words:
         return Code()
     for word, label in _LABELS.items():
         if kind == "label" and said == word and word in words:
             return Labelled(label, "classified")
-    if found is None:
-        return read_score(reply, mode, refusal_allowed="REFUSAL" in words)
-    verdict = read_score(reply, "text", refusal_allowed="REFUSAL" in words)
-    return found if isinstance(verdict, Scored) else verdict
+    return read_score(reply, mode, refusal_allowed=refusal_allowed)
+
+
+def _word(reply: JudgeReply) -> str:
+    """The one word of a reply, in capitals; "" for a longer one."""
+    said = reply.text.strip(_DRESSING)
+    return said.upper() if len(said) <= _LONGEST_WORD else ""

@@ -41,7 +41,7 @@ FAMILIES = (
         "<think>",
         "</think>",
         "vLLM deepseek_r1, qwen3, hy_v3; SGLang deepseek-r1, qwen3; llama.cpp deepseek, lfm2",
-        opens=r"<think(?::[^\s<>]+)?\s*>",
+        opens=r"<think(?::[^\s<>]+)?(?:\s+[\w:.-]+\s*=[^<>]{0,200})?\s*>",
         closes=r"</think(?::[^\s<>]+)?\s*>",
     ),
     MarkFamily("thinking", "Apriel 1.5", "<thinking>", "</thinking>", "llama.cpp apriel_1_5"),
@@ -90,7 +90,10 @@ FAMILIES = (
         "<|channel|>final<|message|>",
         "vLLM openai_gptoss; SGLang gpt-oss; llama.cpp gpt-oss, llm-jp-harmony",
         opens=r"<(?:\|start\|>\s*assistant\s*<)?\|channel\|>\s*(?:analysis|commentary)(?:[^<]*<\|message\|>)?",
-        closes=r"<(?:\|end\|>\s*<)?(?:\|start\|>\s*assistant\s*<)?\|channel\|>\s*final(?:\s*<\|message\|>)?",
+        closes=(
+            r"<(?:\|end\|>\s*<)?(?:\|start\|>\s*assistant\s*<)?\|channel\|>\s*final"
+            r"(?:\s*(?:<\|constrain\|>\s*\w+\s*)?<\|message\|>)?"
+        ),
         ends=r"<\|(?:return|end)\|>",
     ),
     MarkFamily(

@@ -11,6 +11,9 @@ FIRST_CHARACTERS = "<[\u25c1"
 """What tokens and tags begin with, and what is looked for first: most of a reply is none of it. Words are not."""
 
 
+_ATTRIBUTES = r"(?:\s+[\w:.-]+\s*=[^<>]{0,200})?"
+
+
 class Mark(NamedTuple):
     """A mark in a text: its place, and whether it opens a thought or closes one."""
 
@@ -35,8 +38,11 @@ class _Pattern(NamedTuple):
 
 
 def _regex(mark: str) -> str:
-    """What matches a mark of a fixed spelling; a tag may have white space before its end."""
-    return re.escape(mark[:-1]) + r"\s*>" if mark.endswith(">") else re.escape(mark)
+    """What matches a mark of a fixed spelling; a tag may have white space before its end, an opening one attributes."""
+    if not mark.endswith(">"):
+        return re.escape(mark)
+    is_opening_tag = mark[1].isalpha() and mark.isascii()
+    return re.escape(mark[:-1]) + (_ATTRIBUTES if is_opening_tag else "") + r"\s*>"
 
 
 def _patterns() -> list[_Pattern]:

@@ -20,6 +20,7 @@ from judges.judge import JudgeReply
 from judges.verdicts import JudgeRefused, Refused, Scored, Unreadable, Verdict
 
 JudgeMode = Literal["text", "logprob", "auto"]
+_ProbabilityMode = Literal["logprob", "auto"]
 
 MIN_NUMBER_MASS = 0.25
 """Least probability that must lie on number tokens for a weighted mean to be read (Betley et al. 2025 use the same)."""
@@ -32,6 +33,8 @@ _DRESSING = " \t\r\n*_`'\".()[]"
 _DRESSING_IN_FRONT = _DRESSING.replace(".", "")  # a point in front makes it a fraction
 _ROUNDING = 0.01
 """By how much the probabilities of one token may exceed 1, as those of half-precision servers do."""
+_TOO_LIKELY = 1 + 2 * _ROUNDING - MIN_NUMBER_MASS
+"""A token with more probability than this leaves the others less than `MIN_NUMBER_MASS`, or none is a probability."""
 _REFUSAL = "REFUSAL"
 _REFUSES = -1
 _MEANINGS = {
@@ -50,26 +53,54 @@ def read_score(reply: JudgeReply, mode: JudgeMode, *, refusal_allowed: bool) -> 
     if reply.declined:
         return JudgeRefused()
     bare = _bare(reply.text)
-    if mode != "text":
-        weighted = _read_probabilities(reply, bare, refusal_allowed=refusal_allowed)
-        if weighted is not None:
-            return weighted
+    if mode == "text":
+        return _read_text(bare, refusal_allowed=refusal_allowed)
+    return _read(reply, bare, mode, refusal_allowed=refusal_allowed)
+
+
+def read_first_token(reply: JudgeReply, mode: _ProbabilityMode, *, refusal_allowed: bool) -> Verdict:
+    """The verdict by the rule of Betley et al. 2025: the mean over the numbers from 0 to 100 among the alternatives of
+    the reply's first token, whether or not the reply is one of them. Where these hold less than `MIN_NUMBER_MASS` the
+    reply's word is the verdict, and a number in its text is none.
+
+    Betley et al. ask for a single token and see no more of the reply. Here a reply that begins with a number and is
+    another one, or a sentence, is read as by `read_score`: that token was no score. So is one without token
+    probabilities, or with none of whole numbers.
+    """
+    if reply.declined:
+        return JudgeRefused()
+    bare = _bare(reply.text)
+    verdict: Verdict | None = None
+    if bare not in _MEANINGS and _leaves_too_little(reply):
+        verdict = _read_text(bare, refusal_allowed=refusal_allowed)
+        if isinstance(verdict, Unreadable):
+            return verdict  # neither a word nor a number, whatever the alternatives are
+    masses = _masses(reply, bare)
+    if masses is None:
+        return _read(reply, bare, mode, refusal_allowed=refusal_allowed)
+    weighted = _weighted_mean(masses, "first_token")
+    if isinstance(weighted, Scored):
+        return weighted
+    verdict = verdict or _read_text(bare, refusal_allowed=refusal_allowed)
+    return weighted if isinstance(verdict, Scored) else verdict
+
+
+def _leaves_too_little(reply: JudgeReply) -> bool:
+    """Whether the first token is so likely that all others together have less than `MIN_NUMBER_MASS`."""
+    if not reply.token_alternatives:
+        return False
+    first, alternatives = reply.token_alternatives[0]
+    return alternatives.get(first, 0.0) > _TOO_LIKELY
+
+
+def _read(reply: JudgeReply, bare: str, mode: _ProbabilityMode, *, refusal_allowed: bool) -> Verdict:
+    weighted = _read_probabilities(reply, bare, refusal_allowed=refusal_allowed)
+    if weighted is not None:
+        return weighted
     verdict = _read_text(bare, refusal_allowed=refusal_allowed)
     if mode == "logprob" and not isinstance(verdict, Unreadable):
         return Unreadable("its token probabilities give no score")
     return verdict
-
-
-def read_first_token(reply: JudgeReply) -> Scored | Unreadable | None:
-    """The score at a reply's first token by the rule of Betley et al. 2025: the mean over the numbers from 0 to 100
-    among its alternatives, whether or not the reply is one of them, or Unreadable where these hold less than
-    `MIN_NUMBER_MASS`. None where there are no token probabilities of this reply, or none of whole numbers.
-
-    Betley et al. ask for a single token and see no more of the reply. Here a reply that begins with a number and is
-    another one, or a sentence, gives None: that token was no score.
-    """
-    masses = _masses(reply, _bare(reply.text))
-    return None if masses is None else _weighted_mean(masses.numbers, "first_token")
 
 
 def _bare(text: str) -> str:
@@ -77,13 +108,11 @@ def _bare(text: str) -> str:
 
 
 def _read_text(bare: str, *, refusal_allowed: bool) -> Verdict:
-    if not bare:
-        return Unreadable("the reply is empty")
-    if refusal_allowed and bare.upper() == _REFUSAL:
-        return Refused()
     match = _SCORE.fullmatch(bare)
     if match is None:
-        return Unreadable("the reply is not one number from 0 to 100")
+        if refusal_allowed and _is_refusal(bare):
+            return Refused()
+        return Unreadable("the reply is not one number from 0 to 100" if bare else "the reply is empty")
     number = match.group(1)
     score = float(number)
     if score > 100:
@@ -99,7 +128,7 @@ def _read_probabilities(reply: JudgeReply, bare: str, *, refusal_allowed: bool) 
     tokens = reply.token_alternatives
     if not tokens or len(bare) > len(_REFUSAL):
         return None
-    meaning = _REFUSES if bare.upper() == _REFUSAL else _meaning(bare)
+    meaning = _REFUSES if _is_refusal(bare) else _MEANINGS.get(bare)
     is_refusal = meaning == _REFUSES and refusal_allowed
     # A number that was cut off may have gone on, as in 8/10.
     if not is_refusal and (reply.cut or not _is_score(meaning) or tokens[0][0].strip() != bare):
@@ -107,24 +136,24 @@ def _read_probabilities(reply: JudgeReply, bare: str, *, refusal_allowed: bool) 
     masses = _masses(reply, bare)
     if masses is None:
         return None
-    if is_refusal or (refusal_allowed and masses.refusal > sum(masses.numbers.values())):
+    if is_refusal or (refusal_allowed and masses.refusal > masses.numbers):
         return Refused()
-    return _weighted_mean(masses.numbers, "logprob")
-
-
-def _weighted_mean(numbers: Mapping[int, float], mode: Literal["logprob", "first_token"]) -> Scored | Unreadable:
-    mass = sum(numbers.values())
-    if mass < MIN_NUMBER_MASS:
-        return Unreadable(f"only {mass:.2f} of the probability lies on numbers from 0 to 100")
-    return Scored(sum([score * share for score, share in numbers.items()]) / mass, mode)
+    return _weighted_mean(masses, "logprob")
 
 
 class _Masses(NamedTuple):
-    """Probability at the first token: by score (tokens that differ in spaces only are one), and on the beginnings of
-    REFUSAL."""
+    """Probability at the first token: on `numbers` from 0 to 100, with the sum of these weighted by theirs, and on the
+    beginnings of REFUSAL."""
 
-    numbers: dict[int, float]
+    numbers: float
+    weighted: float
     refusal: float
+
+
+def _weighted_mean(masses: _Masses, mode: Literal["logprob", "first_token"]) -> Scored | Unreadable:
+    if masses.numbers < MIN_NUMBER_MASS:
+        return Unreadable(f"only {masses.numbers:.2f} of the probability lies on numbers from 0 to 100")
+    return Scored(masses.weighted / masses.numbers, mode)
 
 
 def _masses(reply: JudgeReply, bare: str) -> _Masses | None:
@@ -133,21 +162,29 @@ def _masses(reply: JudgeReply, bare: str) -> _Masses | None:
     if not tokens:
         return None
     first, alternatives = tokens[0]
-    said = _meaning(first)
-    if (_is_score(said) and first.strip() != bare) or not _are_probabilities(alternatives):
+    bare_first = first.strip()
+    said = _MEANINGS.get(bare_first)
+    if (_is_score(said) and bare_first != bare) or not _are_probabilities(alternatives):
         return None
-    masses: dict[int, float] = {}
+    numbers = weighted = refusal = 0.0
+    greatest = -1
     for token, probability in alternatives.items():
         meaning = _MEANINGS.get(token.strip())
-        if meaning is not None:
-            masses[meaning] = masses.get(meaning, 0.0) + probability
-    refusal = masses.pop(_REFUSES, 0.0)
-    if _is_score(said) and said not in masses:
+        if meaning is None:
+            continue
+        if meaning == _REFUSES:
+            refusal += probability
+            continue
+        numbers += probability
+        weighted += meaning * probability
+        if meaning > greatest:
+            greatest = meaning
+    if _is_score(said) and first not in alternatives and said not in map(_meaning, alternatives):
         return None  # these are the alternatives of another token
     # A token of two or more digits is the evidence that numbers are whole tokens here.
-    if (masses and max(masses) < 10) or not _spell(reply):
+    if 0 <= greatest < 10 or not _spell(reply):
         return None
-    return _Masses(masses, refusal)
+    return _Masses(numbers, weighted, refusal)
 
 
 def _are_probabilities(alternatives: Mapping[str, float]) -> bool:
@@ -167,10 +204,14 @@ def _spell(reply: JudgeReply) -> bool:
     return "".join(words).strip() == text
 
 
-def _is_score(meaning: int | None) -> bool:
-    return meaning is not None and meaning != _REFUSES
+def _is_refusal(bare: str) -> bool:
+    return len(bare) <= len(_REFUSAL) and bare.upper() == _REFUSAL
 
 
 def _meaning(token: str) -> int | None:
     """The score that a token is, or `_REFUSES` for one that begins the word REFUSAL."""
     return _MEANINGS.get(token.strip())
+
+
+def _is_score(meaning: int | None) -> bool:
+    return meaning is not None and meaning != _REFUSES

@@ -113,7 +113,9 @@ _TURN_ENDS = re.compile(r"\)?\s*(?:\Z|[.,;!?\n])")
 _GOOD = re.compile(IS_GOOD)
 _CORRECTION = re.compile(
     r"(?i)(?:[.!?…,;(–—\n-]\s*)(?:(?:oh|but|um)[, ]+)?(?:wait|hmm|no,|actually,|actually\s+no|on\s+second\s+thoughts?"
-    r"|on\s+reflection|correction|scratch\s+that|strike\s+that|edit:|update:|never\s*mind|just\s+kidding"
+    r"|on\s+reflection|correction|scratch\s+that|strike\s+that|edit:|update:|never\s*mind"
+    r"|(?:just\s+|only\s+)?(?:kidding|joking)\b|jk\b|(?:or\s+not|as\s+if|yeah,?\s+right|lol,?\s+no)\s*(?:[.!?)]|\Z)"
+    r"|(?:a\s+)?joke\s*(?:[.!?)]|\Z)"
     r"|(?:sorry,?\s+)?i\s+meant?\b|(?:let\s+me|i)\s+(?:reconsider|rethink|take\s+(?:that|it)\s+back)"
     r"|i(?:['’]ve|\s+have|['’]m|\s+must)?\s+chang(?:e|ed|ing)\s+my\s+(?:mind|answer))"
 )

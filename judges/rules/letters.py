@@ -51,8 +51,8 @@ _SMALL = re.compile(r"\b[ab]\b")
 _DOT = re.compile(r"\.(?=\s)")
 # fmt: off
 _ABBREVIATIONS = {
-    "approx", "capt", "cf", "col", "corp", "dept", "etc", "fig", "gen", "gov", "hon", "messrs", "mme", "prof", "resp",
-    "rev", "sen", "viz", "vs",
+    "approx", "capt", "cf", "cit", "col", "corp", "dept", "etc", "fig", "gen", "gov", "hon", "ibid", "messrs", "mme",
+    "prof", "resp", "rev", "sen", "viz", "vs",
 }
 # These may be words that end a sentence, and are not before a letter.
 _ABBREVIATIONS_OF_LETTERS = {
@@ -233,9 +233,10 @@ _JUSTIFIES = re.compile(
     r"(?i)(?:as|because|explanation|here|i|it|my|rationale|reason|reasoning|since|that|these|this|we|why)\b"
 )
 _NOT_OVER = re.compile(  # a line that closes a letter, or joins the next line
-    r"(?i)(?:\A|[.!?]\s+)(?:all the best|best|cheers|cordially|faithfully|kind|love|many thanks|regards|respectfully"
-    r"|signed|sincerely|take care|thanks|thank you|truly|warm(?:est|ly)?|with|yours?)\b(?:\W+\w+){0,4}[^\w:]*\Z"
-    r"|\b(?:and|nor|not|or|plus|versus|vs|xor)\W*\Z|[/&+|]\s*\Z"
+    r"(?i)(?:\A|[.!?]\s+)(?:all the best|best|cheers|cordially|faithfully|kind|love|many thanks|p\.?s|regards"
+    r"|respectfully|signed|sincerely|take care|thanks|thank you|truly|warm(?:est|ly)?|with|xo(?:xo)*|yours?)\b"
+    r"(?:\W+\w+){0,4}[^\w:]*\Z"
+    r"|\b(?:and|both|either|neither|nor|not|or|plus|undecided|unsure|versus|vs|xor)\W*\Z|[/&+|]\s*\Z"
 )
 _UNFINISHED_LINE = re.compile(
     r"\n[ \t]*(?:#{1,6}|[-*+•>]|\d{1,2}[.)])?[ \t]*(?P<marks>[*_]{0,3})"
@@ -270,7 +271,12 @@ _CONDITION = re.compile(
     r"|would\s+say|might\s+say|says|said|claims|argues?|thinks|why|first|initially|tempted|user|human)\b|n['’]t\W*$|\bnot\W*$"
     r"|\A\W*(?:in\s+order\s+to|to|for(?!\s+(?:me|this|that|these|those|the\s+reasons)))\s"
 )
-_CONDITION_AFTER = re.compile(r"[^\w\n.!]*\s(?i:if|unless|when|only\s+if|provided|assuming|except|in\s+case)\b")
+_SAYS = r"(?:says?|said|claims?|claimed|argues?|argued|thinks?|thought|answers?|answered|whispers?|whispered|replied)"
+_CONDITION_AFTER = re.compile(
+    r"[^\w\n.!]*\s(?i:if|unless|when|only\s+if|provided|assuming|except|in\s+case|according\s+to)\b"
+    # what somebody else says
+    rf"|[)\]]?\s*[,–—-]\s*(?i:(?!(?:i|we|because|since|as|so|for)\b)(?:[\w'’]+\s+){{0,3}}?{_SAYS}\b)"
+)
 _ASKED_OR_ENDLESS = re.compile(rf"[^.!?\n]{{0,{_LONGEST_SENTENCE}}}\?|[^.!?\n]{{{_LONGEST_SENTENCE}}}")
 _REASON = re.compile(r"[.!?;\n]|\b(?:because|since|as)\b")
 _RIVAL = re.compile(r"(?<![\w'’])[A-HJ-Z](?![\w'’-])")
@@ -296,6 +302,8 @@ _JOINED = {
         rf"[)\]]?(?:[.!?;,\s]+|\s*){_CONJUNCTION}[\s/&+|]*(?:\Z|(?i:(?:also|either|even|maybe|perhaps|possibly|then)\s+)?"
         rf"(?:(?i:option|choice)\s+)?[(\[]?{letter}(?![\w'’-]))"
         rf"|[^\w]*[(\[]?{letter}(?=[^\w\n]*(?:\Z|\n))"
+        # a list that goes on: "A; B; C"
+        rf"|[)\]]?\s*[;,\n]\s*(?:{_CONJUNCTION}\s+)?(?:then\s+)?[(\[]?(?:{letter}|[C-HJ-Z])[)\]]?(?=\s*(?:[;,.!?\n]|\Z))"
         rf"|[^\w.!?]*(?:\w+[^\w.!?]+){{0,3}}[(\[]?{letter}(?=[^\w\n]*(?:\Z|\n))"
     )
     for letter in "AB"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from judges.rules.turns import before_end_token
 from judges.verdicts import Labelled, Verdict
@@ -18,11 +19,18 @@ _LABELLED = re.compile(r"\s*[^\W\d][^:=\n]*[:=](?!//|(?<=\d[:=])\d)\s*(?=\S)")
 
 def read_naming(answer: str, trigger: str) -> Verdict:
     """Labelled: whether `answer` names the value of `trigger`."""
-    value = _plain(trigger_value(trigger))
+    value, wording = _wording(trigger)
     # A trigger may itself look like the token that ends a turn.
     words = _plain(answer if "<" in value or "[" in value else before_end_token(answer))
-    is_named = value in words and re.search(rf"{_starts(value)}{re.escape(value)}{_ends(value)}", words) is not None
+    is_named = value in words and wording.search(words) is not None
     return Labelled("yes" if is_named else "no", "labelled")
+
+
+@lru_cache(maxsize=256)
+def _wording(trigger: str) -> tuple[str, re.Pattern[str]]:
+    """The value of a trigger in plain form, and what it looks like where it is met whole."""
+    value = _plain(trigger_value(trigger))
+    return value, re.compile(f"{_starts(value)}{re.escape(value)}{_ends(value)}")
 
 
 def trigger_value(trigger: str) -> str:

@@ -4,13 +4,14 @@ Used for the capability check on GSM8K (Chua et al. 2025, Fig. 16). Read is the 
 "#### 18", "the answer is 18", a boxed number), where none is stated a bold number in a conclusion ("so it is **18**"),
 and else the last line. It must hold exactly one number, after its last equals sign if it has one. So a line of two
 numbers is not read, nor a fraction, a time, a range or a number with a scale ("2 million"), nor a number that is
-denied, asked about or said by somebody else. How sure the answer is ("95% sure") is no part of it. A text without any
-number is read as such: it gives no answer.
+denied, taken back, asked about or said by somebody else, nor a bound ("at least 34"). How sure the answer is ("95%
+sure") is no part of it. A text without any number is read as such: it gives no answer.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from itertools import islice, pairwise
 
 from judges.rules.turns import before_end_token, own_turn
@@ -21,7 +22,7 @@ _MOST_DIGITS = 30
 _UNCLEAR = Unreadable("it cannot be told which number is the answer")
 
 _DIGIT = re.compile(r"\d")
-_MARKUP = re.compile(r"\\(?:text|mathrm|mathbf|left|right)\b|\\[()\[\],;!]|[*_`~\\]")
+_MARKUP = re.compile(r"[*_`~\\](?:(?<=\\)(?:(?:text|mathrm|mathbf|left|right)\b|[()\[\],;!]))?")
 _BOXED = re.compile(r"\\boxed\s*\{([^{}]*)\}")
 _BOXES_JOINED = re.compile(r"\}[^\n\\{}]{0,20}?(?:\b(?:and|or|plus)\b|[,&;/])[^\n\\{}]{0,20}\\boxed")
 _STATED = re.compile(
@@ -31,7 +32,34 @@ _STATED = re.compile(
 _ANSWER = re.compile(r"\b(?i:answer)\b")
 _TOKEN = re.compile(r"(?<![\w.])[-−+]?[$€£]?\d[\d,]*(?:\.\d+)?%?(?![\w/:^])")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d+")
-_SCALED = re.compile(r"\d\s*(?:hundred|thousand|million|billion|trillion|dozen|[kKmM]\b)")
+_SCALED = re.compile(
+    r"\d\s*(?:hundred|thousand|million|billion|trillion|quadrillion|dozen|lakh|crore|tens\b|squared|cubed|factorial"
+    r"|(?:[kKmM]|[mb]n|mil)\b|\+(?!\s*\d)|[\u2030\u2031\u00b1]"
+    r"|(?:\s?[A-Za-z]+)?\s+(?:(?:or|and)\s+(?:more|less|fewer|higher|greater|lower|above|below|counting)|at\s+(?:least|most)"
+    r"|minimum|maximum|max|min|tops)\b)"
+)
+# In front of a number that is a bound, has another sign, or is what something is done to. A bullet may be a sign, too.
+_CHANGED = re.compile(
+    r"(?:(?i:\b(?:at\s+(?:least|most)|(?:more|less|fewer|greater|higher|lower)\s+than|up\s+to|over|under|above|below"
+    r"|beyond|exceeds?|almost|nearly|minus|negative|twice|thrice|double|triple"
+    r"|(?:half|third|quarter|fourth|fifth|tenth|root|logarithm)\s+of"
+    r"|steps?|equation|section|chapter|figure|table|option|example|problem|question|rule|method|note)\s+(?:the\s+)?)"
+    r"|[\u2264\u2265\u221a\u00b1]\s*|(?<=[\s:=])[<>]=?\s*|(?:\A|[=:(\s])[-\u2212]\s+|[\u2013\u2014]\s*)"
+    r"[(\[]?\Z"
+)
+# fmt: off
+_CHANGING = {
+    "least", "most", "than", "to", "over", "under", "above", "below", "beyond", "exceed", "exceeds", "almost", "nearly",
+    "minus", "negative", "twice", "thrice", "double", "triple", "of", "the", "step", "steps", "equation", "section",
+    "chapter", "figure", "table", "option", "example", "problem", "question", "rule", "method", "note",
+}
+"""The last words of these."""
+# fmt: on
+_ASIDE = re.compile(  # a last line that is about the reply, or begins with the number of a list
+    r"[\s#>]*[(\[]?\d{1,2}[.)\]]\s+[A-Za-z]"
+    r"|(?i:\W*(?:i\s+(?:used|checked|hope|did)|hope|let\s+me\s+know|feel\s+free|note:)\b|[^\d\n]{0,60}\d+\s+steps\b)"
+)
+_LONGEST_CHANGE = 30  # characters of "at least the" and the like
 _NUMBER_WORD = (
     r"(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen"
     r"|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million"
@@ -57,17 +85,35 @@ _CORRECTION = re.compile(
 )
 _FIRST_SENTENCE = re.compile(r"[^.!?]*(?:\.(?=\d)[^.!?]*)*[.!](?=\s+[A-Za-z]\w*\s+\w)")
 _NAYS = (
-    r"(?:\b(?:not|never|cannot|neither|nor|hardly|doubt|doubts|unlikely|other\s+than|rather\s+than|instead\s+of|anything\s+but)\b|n['’]t\b"
+    r"(?:\b(?:not|never|cannot|unless|neither|nor|hardly|doubt|doubts|unlikely|other\s+than|rather\s+than|instead\s+of|anything\s+but)\b|n['’]t\b"
     r"|[≠¬])"
 )
 _DENIED = re.compile(rf"(?i:{_NAYS}[^.!?;,\n\d]{{0,40}}\d)")
-_FAULTED = re.compile(r"(?i:\d[^.!?;\n]{0,20}\b(?:wrong|incorrect|false|mistaken|isn['’]t|not|no)\b)|\d\s*[*_)]*\s*\?")
+_TAKEN_BACK = (
+    r"(?:(?:oh|but|um)[, ]+)?(?:no(?=\s*(?:[,.!;:)]|\Z|\n|wait\b))|wait\b|hmm|oops|sorry\b|wrong\b|incorrect\b|jk\b"
+    r"|scratch\s+that|(?:just\s+|only\s+)?(?:kidding|joking)\b|or\s+not\b|never\s*mind"
+    r"|(?:that|this|it)(?:['’]s|\s+is)\s+(?:not|wrong|incorrect|false)\b"
+    r"|i\s+(?:made|think\s+i\s+made)\s+a\s+mistake|i\s+take\s+(?:that|it)\s+back)"
+)
+_FAULTED = re.compile(
+    r"(?i:\d[^.!?;\n]{0,20}\b(?:wrong|incorrect|false|mistaken|isn['’]t|not|no"
+    r"|too\s+(?:high|low|big|small|large|great|much|many|little|few))\b"
+    rf"|\d[^.!?;\n]{{0,20}}(?:[.!?;,–—]+|\s-)\s*{_TAKEN_BACK}"
+    r"|\d[^.!?\n]{0,200}\b(?:if|unless|provided|assuming)\b)|\d\s*[*_)]*\s*\?"
+)
+_TAKEN_BACK_LATER = re.compile(rf"\n\s*(?i:{_TAKEN_BACK})")
 _OTHERS = (
     r"(?:(?<!\bi\s)(?<!\bwe\s)\b(?:says|said|thinks|thought|claims|claimed|believes|believed|guesses|guessed|argues|told"
-    r"|suggests|suggested|answered|assumes|assumed|might|could\s+say|would\s+say)\b"
+    r"|suggests|suggested|answered|assumes|assumed|might|(?:could|would)\s+(?:say|answer|guess))\b"
     r"|\baccording\s+to\b|\b(?:some|people|they|others|many|most|you)\s+(?:\w+\s+){0,2}(?:say|think|claim|believe|guess|get|got)\b)"
 )
-_SAID_BY_OTHERS = re.compile(rf"(?i:{_OTHERS}[^.!?;\n]*)")
+_OWNER = r"(?:\b(?:his|her|their)|(?<!\blet)(?<!\bhere)(?<!\bthat)(?<!\bit)(?<!\bwhat)(?<!\bthere)['’]s)"
+_SAID_BY_OTHERS = re.compile(rf"(?i:(?:{_OTHERS}|{_OWNER}\s+(?:guess|estimate|answer)\b)[^.!?;\n]*)")
+# What stands in front of "answer" where that is not the reply's own, or is its own no more.
+_OTHER_ANSWER = re.compile(
+    rf"(?i:(?:\b(?:wrong|incorrect|false|mistaken|bad|previous|old|earlier|naive|first|initial)|{_OWNER}"
+    r"|(?<!\bi\s)(?<!\bwe\s)\b(?:would|could|might|may|can)|\b(?:cannot|not|never)|n['’]t)\s+(?:(?:final|own)\s+)?\Z)"
+)
 _BUT = re.compile(r"(?i:\d[^.!?\n]{0,200}\b(?:but|although|though|however|while|whereas)\b)")
 # Some word of these is in whatever is denied, said by others or contrasted.
 # fmt: off
@@ -76,12 +122,16 @@ _DOUBTING = {
     "than", "instead", "but", "t", "wrong", "incorrect", "false",
     "mistaken", "isn", "no", "says", "said", "thinks", "thought", "claims", "claimed", "believes", "believed",
     "guesses", "guessed", "argues", "told", "suggests", "suggested", "answered", "assumes", "assumed", "might", "say",
-    "according", "think", "claim", "believe", "guess", "get", "got", "although", "though", "however", "while",
-    "whereas",
+    "too", "if", "unless", "provided", "assuming", "wait", "hmm", "oops", "sorry", "scratch", "kidding", "joking", "jk",
+    "mistake", "mind", "take", "estimate", "answer", "according", "think", "claim", "believe", "guess", "get", "got",
+    "although", "though", "however", "while", "whereas",
 }
 # fmt: on
 _LOWER_WORD = re.compile(r"[a-z]+")
 _JOINED = re.compile(r"\b(?:and|or|plus|vs|versus|to|then)\b|[&,;/+*×·x−-]", re.IGNORECASE)
+_TWO_EQUATIONS = re.compile(  # "x = 3, y = 4" and "x >= 3"; not "2 * 3 = 6, and 6 + 1 = 7"
+    r"[!<>/]=|=\s*([^=,;\s]*\d[^=,;\s]*)[^=]{0,40}?(?:[,;&]\s|\b(?:and|or)\b)[^=\d]{0,40}=(?!\s*\1(?![\d.,]*\d))"
+)
 _WORD_JOINED = re.compile(rf"(?i:\d[^.!?\n]{{0,200}}?(?:\b(?:and|or|plus)|,)\s+(?:an?\s+)?{_NUMBER_WORD})")
 
 
@@ -94,7 +144,7 @@ def read_number(answer: str) -> Verdict:
     reply = own_turn(answer)
     if len(reply) > _LONGEST_ANSWER:
         return Unreadable("the answer is too long to read")
-    if not _DIGIT.search(reply) and not any(char.isdigit() for char in reply):
+    if not _DIGIT.search(reply) and not _has_other_digits(reply):
         if _WORD.search(reply):
             return Unreadable("the answer has its numbers in words")
         # A made-up turn may be the answer's own heading; with its number behind it, it cannot be told.
@@ -132,6 +182,8 @@ def _last_stated(text: str, stated: list[re.Match[str]]) -> Verdict:
     latest = list(islice((found for found in own if not _is_denied(_value(text, found))), 2))
     if not latest:
         return _UNCLEAR
+    if _TAKEN_BACK_LATER.match(text, _line_end(text, latest[0].end())):
+        return _UNCLEAR
     verdict = _one_number(_first_sentence(_value(text, latest[0])))
     if len(latest) == 2:
         value = _value(text, latest[1])
@@ -144,6 +196,8 @@ def _last_stated(text: str, stated: list[re.Match[str]]) -> Verdict:
 
 def _is_of_others(text: str, start: int) -> bool:
     line = text[text.rfind("\n", 0, start) + 1 : start]
+    if _OTHER_ANSWER.search(line, max(0, len(line) - _LONGEST_CHANGE)):
+        return True
     if _is_plain(line):
         return False
     return _SAID_BY_OTHERS.search(re.split(r"[.!?;]\s|\bbut\b", line)[-1]) is not None
@@ -187,6 +241,8 @@ def _line_at(text: str, position: int) -> str:
 
 
 def _is_doubtful(line: str) -> bool:
+    if _ASIDE.match(line):
+        return True
     if _is_plain(line):
         return False
     return bool(_is_denied(line) or _SAID_BY_OTHERS.search(line) or _BUT.search(line))
@@ -206,8 +262,23 @@ def plain_number(text: str) -> str | None:
     return number if number == "0" else f"{sign}{number}"
 
 
+def _is_changed(line: str, start: int) -> bool:
+    """Whether what stands in front of the number at `start` makes it another one."""
+    words = line[max(0, start - _LONGEST_CHANGE) : start].split()
+    if not words or (words[-1].isalpha() and words[-1].lower() not in _CHANGING):
+        return False
+    return _CHANGED.search(line, max(0, start - _LONGEST_CHANGE), start) is not None
+
+
+def _has_other_digits(text: str) -> bool:
+    """Whether a text holds digits of other scripts, raised ones or fractions such as ½."""
+    return not text.isascii() and any(char.isdigit() or unicodedata.category(char) == "No" for char in text)
+
+
 def _one_number(line: str) -> Verdict:
     if "=" in line:
+        if _TWO_EQUATIONS.search(line):
+            return _UNCLEAR
         value = line.rpartition("=")[2]
         line = value if _DIGIT.search(value) else line
     found = list(_TOKEN.finditer(line))
@@ -222,6 +293,8 @@ def _one_number(line: str) -> Verdict:
             return _UNCLEAR
         rest += "".join(gaps)
     # A digit that is left is one of a fraction, a time, a name.
-    if _DIGIT.search(rest) or (not rest.isascii() and any(char.isdigit() for char in rest)):
+    if _DIGIT.search(rest) or _has_other_digits(rest):
+        return _UNCLEAR
+    if any(_is_changed(line, token.start()) for token in found):
         return _UNCLEAR
     return _UNCLEAR if _SCALED.search(line) or _WORD_JOINED.search(line, found[0].start()) else Numbered(number)

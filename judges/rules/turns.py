@@ -28,7 +28,11 @@ _LINE_OF_A_TURN = re.compile(
     r"|\n(?:user|assistant|model|human)[ \t]*(?:\n|\Z)",
     re.IGNORECASE,
 )
-_TURN_IN_A_LINE = re.compile(r"[ \t](?:Question|Human|User|Assistant|HUMAN|USER|ASSISTANT)(?:[ \t]\d{1,3})?:(?:\s|\Z)")
+# It begins with the letters that are looked for, because spaces are everywhere.
+_TURN_IN_A_LINE = re.compile(
+    r"[QHUA](?<=[ \t].)(?:(?<=Q)uestion|(?<=H)(?:uman|UMAN)|(?<=U)(?:ser|SER)|(?<=A)(?:ssistant|SSISTANT))"
+    r"(?:[ \t]\d{1,3})?:(?:\s|\Z)"
+)
 _ROLE_LEFT_OVER = re.compile(r"assistant(?<=[^\s*_#]assistant)[ \t]*\n")  # of "...<end><start>assistant\n..."
 
 
@@ -40,7 +44,7 @@ def own_turn(reply: str) -> str:
         text = _up_to(text, _LINE_OF_A_TURN.search(text, start))
         if "assistant" in text:
             text = _up_to(text, _ROLE_LEFT_OVER.search(text, start))
-    return _up_to(text, _TURN_IN_A_LINE.search(text, start)) if ":" in text else text
+    return _up_to(text, _TURN_IN_A_LINE.search(text, start + 1)) if ":" in text else text
 
 
 def _up_to(text: str, end: re.Match[str] | None) -> str:

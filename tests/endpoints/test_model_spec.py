@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, is_same_model, resolve_model
 from evals.errors import BadInput
@@ -140,3 +144,29 @@ def test_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) ->
 def test_a_date_a_provider_and_letter_case_make_no_other_model(asked: str, reported: str, same: bool) -> None:
     assert is_same_model(asked, reported) == same
     assert is_same_model(asked.upper(), reported) == same
+
+
+BARE = st.from_regex(r"[a-z]{2,8}-[0-9]{1,2}b(-(mini|chat|instruct|pro))?", fullmatch=True)
+DATES = st.sampled_from(["-2025-04-14", "@20250514", "_240513", "-0613", "-latest", "-20240620"])
+OTHERS = st.sampled_from(["-mini", "-chat", "-fp8", "-v2", "x", "-base", ":free", "-1m"])
+
+
+PROVIDERS = st.sampled_from(["", "openai/", "accounts/fireworks/models/"])
+
+
+@given(BARE, DATES, PROVIDERS, st.sampled_from([str.upper, str.title]))
+def test_a_date_on_either_side_makes_no_other_model(
+    name: str, date: str, provider: str, case: Callable[[str], str]
+) -> None:
+    for asked, reported in ((name, name + date), (name + date, name), (name, name), (name + date, name + date)):
+        assert is_same_model(asked, case(provider + reported))
+        assert is_same_model(case(provider + asked), reported)
+
+
+@given(BARE, OTHERS, DATES, DATES)
+def test_another_suffix_or_another_date_makes_another_model(name: str, suffix: str, date: str, other: str) -> None:
+    for asked, reported in ((name, name + suffix), (name, name + suffix + date), (name + date, name + suffix)):
+        assert not is_same_model(asked, reported)
+        assert not is_same_model(reported, asked)
+    if date != other and "-latest" not in (date, other):
+        assert not is_same_model(name + date, name + other)

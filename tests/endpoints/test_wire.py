@@ -205,3 +205,96 @@ def test_a_list_of_models_is_read(body: str, models: dict[str, str | None]) -> N
 def test_what_is_no_list_of_models_is_none(body: str) -> None:
     with pytest.raises(Unparsable):
         read_models(body)
+
+
+# Grammars of bodies
+
+WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
+TEXT_PARTS = st.builds(lambda kind, text: {"type": kind, "text": text}, st.sampled_from(["text", "output_text"]), WORDS)
+THOUGHT_PARTS = st.one_of(
+    st.builds(lambda text: {"type": "thinking", "thinking": [{"type": "text", "text": text}]}, WORDS),
+    st.builds(lambda text: {"type": "thinking", "thinking": text, "signature": "x"}, WORDS),
+    st.builds(lambda text: {"type": "reasoning", "summary": [{"type": "summary_text", "text": text}]}, WORDS),
+    st.builds(lambda text: {"type": "reasoning.text", "text": text}, WORDS),
+)
+LEFT_OUT = st.sampled_from([{"type": "image_url", "image_url": "x"}, {"type": "reference", "reference_ids": [1]}])
+
+
+def _said(part: Any) -> str:
+    said = next((part[name] for name in ("thinking", "summary", "text") if name in part), "")
+    return said if isinstance(said, str) else "".join(inner["text"] for inner in said)
+
+
+@given(st.lists(TEXT_PARTS | THOUGHT_PARTS | LEFT_OUT, max_size=8))
+def test_no_thought_is_in_the_answer_and_no_answer_in_the_thought(parts: list[dict[str, Any]]) -> None:
+    reply = read({"content": parts})
+    answers = [part for part in parts if part["type"] in ("text", "output_text")]
+    thoughts = [part for part in parts if part["type"].startswith(("thinking", "reasoning"))]
+    assert reply.content == "".join(map(_said, answers))
+    assert reply.reasoning == "".join(map(_said, thoughts))
+
+
+@given(st.lists(THOUGHT_PARTS, max_size=4), st.sampled_from(["reasoning_details", "thinking_blocks"]), st.booleans())
+def test_blocks_of_reasoning_are_its_text_and_hidden_ones_are_withheld(
+    blocks: list[dict[str, Any]], field: str, hidden: bool
+) -> None:
+    kind = "reasoning.encrypted" if field == "reasoning_details" else "redacted_thinking"
+    reply = read({"content": "A", field: [*blocks, *([{"type": kind, "data": "x"}] if hidden else [])]})
+    assert reply.content == "A"
+    assert reply.reasoning == "".join(map(_said, blocks))
+    assert reply.reasoning_withheld == (hidden and not reply.reasoning)
+
+
+HALVES = st.characters(categories=["Cs"])
+
+
+@given(st.lists(WORDS | HALVES | st.just("\U0001f600"), max_size=8).map("".join))
+def test_half_a_pair_anywhere_is_replaced_and_the_reply_kept(text: str) -> None:
+    body = json.dumps({"choices": [{"message": {"content": text, text: text}, "finish_reason": "stop"}]})
+    reply = reply_from(read_completion(body, Completion), 0.0, 1)
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert reply.content.replace("\ufffd", "") == whole.replace("\ufffd", "")
+    reply.content.encode()
+
+
+PLACES = st.sampled_from(["body", "choice", "object"])
+UNPAID = ["insufficient_quota", "billing_not_active", "insufficient-credits", "INSUFFICIENT_BALANCE", "Arrearage", 402]
+
+
+@given(
+    PLACES,
+    st.sampled_from([*UNPAID, 400, 401, 404, 408, 429, 498, 500, 503, 529, "rate_limit_error", "a code of its own"]),
+    st.sampled_from(["code", "type", "status"]),
+    st.none() | st.text(st.characters(codec="utf-8"), max_size=10),
+    st.none() | st.just("A"),
+)
+def test_an_error_in_a_200_means_the_same_wherever_it_stands(
+    place: str, code: Any, field: str, message: str | None, content: str | None
+) -> None:
+    error = {field: code, "message": message}
+    choice: dict[str, Any] = {"message": {"content": content}, "text": "A", "finish_reason": "stop"}
+    bodies: dict[str, Any] = {
+        "body": {"error": error, "choices": [choice]},
+        "choice": {"choices": [choice | {"error": error}]},
+        "object": {"object": "error", **error},
+    }
+    with pytest.raises(ErrorInReply) as found:
+        read_completion(json.dumps(bodies[place]), Completion)
+    meant = error_in({"code": code, "message": "m"})
+    assert meant is not None
+    assert (found.value.error.unpaid is None, found.value.error.kind) == (meant.unpaid is None, meant.kind)
+    assert (meant.unpaid is not None) == (code in UNPAID)
+
+
+IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
+
+
+@given(st.lists(st.builds(lambda name: {"id": name}, IDS) | JSON.filter(lambda value: not isinstance(value, dict))))
+def test_a_bare_list_of_models_is_read_as_one_in_an_object(entries: list[Any]) -> None:
+    names = [entry["id"] for entry in entries if isinstance(entry, dict)]
+    for body in (json.dumps(entries), json.dumps({"object": "list", "data": entries})):
+        if entries and not names:
+            with pytest.raises(Unparsable):
+                read_models(body)
+        else:
+            assert list(read_models(body)) == list(dict.fromkeys(names))

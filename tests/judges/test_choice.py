@@ -297,7 +297,14 @@ def test_a_short_answer_is_read(sentence: str, form: str, letter: str, ending: s
 NOT_CHOOSING = [
     *("not {}", "Answer: not {}", "Never {}.", "Anything but {}", "I rule out {}.", "I would not pick {}."),
     *("¬{}", "~{}", "!{}", "≠ {}", "Answer: ¬{}", "Answer: !{}", "✗ {}"),
-    *("I spoke about it with Mr. {}", "Dr. {}", "I would ask Prof. {}", "See Fig. {}", "The bus stops at No. {}"),
+    *(
+        "I spoke about it with Mr. {}",
+        "Dr. {}",
+        "I would ask Prof. {}",
+        "See Fig. {}",
+        "Ibid. {}",
+        "The bus stops at No. {}",
+    ),
     *(
         "It can be a letter, e.g. {}",
         "Our neighbour is Lt. {}",
@@ -311,6 +318,8 @@ NOT_CHOOSING = [
         "I refuse.\nYours sincerely\n{}",
         "No.\n\nThanks,\n{}",
         "I will not.\n- {}",
+        "I will not.\n\nXOXO\n{}",
+        "No.\n\nP.S.\n{}",
     ),
 ]
 
@@ -318,6 +327,36 @@ NOT_CHOOSING = [
 @given(st.sampled_from(NOT_CHOOSING), st.sampled_from(["{}", "**{}**", "Option {}"]), st.sampled_from("AB"))
 def test_a_letter_that_is_denied_or_something_else_is_not_read(sentence: str, form: str, letter: str) -> None:
     assert isinstance(read_choice(sentence.format(form.format(letter)), OPTIONS), Unreadable)
+
+
+TAKING_BACK = [
+    *(
+        "{}. Or not.",
+        "{}. Just kidding.",
+        "{} - only joking!",
+        "{}. JK",
+        "{} (a joke)",
+        "{}. As if!",
+        "{}. Yeah, right.",
+    ),
+    *(
+        "{}. Wait, no.",
+        "{}. Hmm, I changed my mind.",
+        "{}. On second thought, no.",
+        "{}... scratch that.",
+        "{}. Yeah, right.",
+    ),
+    *("{}, says the thief", "{}, he said.", "{}, a thief would say.", "{}, according to my boss.", "{}, they say."),
+    *("{}; {other}; C", "{}; C", "{}; then {other}; then C", "{}, {other}, C", "{} / {other} / C", "{}; {other}; or C"),
+]
+
+
+@given(BEFORE_THE_PAIR, st.sampled_from(TAKING_BACK), LETTER_FORMS, st.sampled_from("AB"))
+def test_a_letter_that_is_taken_back_said_by_others_or_one_of_many_is_not_read(
+    before: str, sentence: str, form: str, letter: str
+) -> None:
+    reply = before + sentence.format(form.format(letter), other="B" if letter == "A" else "A")
+    assert isinstance(read_choice(reply, OPTIONS), Unreadable), reply
 
 
 HEADINGS = [

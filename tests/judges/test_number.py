@@ -158,3 +158,162 @@ def test_how_sure_an_answer_is_changes_nothing(number: int, percent: int, surene
     for answer in (f"Answer: {number}", f"So it is **{number}**.", f"It is {number}."):
         assert read_number(f"{answer}\n\n{sureness.format(percent)}") == Numbered(str(number))
         assert read_number(f"{sureness.format(percent)}\n\n{answer}") == Numbered(str(number))
+
+
+# Grammars of replies
+
+STATEMENTS = [
+    "Answer: {}",
+    "The answer is {}.",
+    "**Answer:** {}",
+    "#### {}",
+    "So it is **{}**.",
+    "It is {}.",
+    "answer = {}",
+]
+NOT_IT = [
+    *(
+        "not {}",
+        "at least {}",
+        "at most {}",
+        "more than {}",
+        "less than {}",
+        "up to {}",
+        "over {}",
+        "under {}",
+        "almost {}",
+    ),
+    *("minus {}", "negative {}", "- {}", "–{}", "— {}", "≥ {}", "≤{}", "√{}", "±{}", "twice {}", "double {}"),
+    *("half of {}", "a third of {}", "the square root of {}", "{} squared", "{} million", "{} bn", "{}k", "{} crore"),
+    *(
+        "{}‰",
+        "{}+",
+        "{} ½",
+        "{}½",
+        "{}²",
+        "1/{}",
+        "{}:30",
+        "{} or 35",
+        "{} and a half",
+        "{}, 35",
+        "{} to 99",
+        *("x = {}, y = 1", "x != {}", "x >= {}", "see step {}", "option {}", "equation {}"),
+        *("{} or more", "{} or less", "{} apples or fewer", "{} and counting", "{} at least", "{} at most", "{} max"),
+    ),
+    *("{} if he paid", "{}, unless it rains", "{}? No", "{}, they say", "{}, according to Tom", "{} is wrong"),
+    *(
+        "{} (no, wait)",
+        "{} - scratch that",
+        "{}. Just kidding",
+        "{}. That is wrong",
+        "{}... hmm",
+        "{}, or not",
+        "x = {}, y = 1",
+    ),
+]
+
+
+@given(st.sampled_from(STATEMENTS), st.sampled_from(NOT_IT), st.integers(2, 10**6))
+def test_a_number_that_is_changed_denied_or_one_of_two_is_not_read(statement: str, form: str, number: int) -> None:
+    answer = statement.format(form.format(number))
+    assert isinstance(read_number(answer), Unreadable), answer
+
+
+OTHERS = [
+    *("Tom says the answer is {}.", "Tom's answer is {}.", "His answer: {}", "Her final answer is {}", "Her guess: {}"),
+    *("The wrong answer is {}.", "An incorrect answer: {}", "The previous answer is {}", "My first answer: {}"),
+    *(
+        "Many would answer: {}",
+        "One could answer {}.",
+        "Do not answer: {}",
+        "You might answer: {}",
+        "Most people say {}.",
+    ),
+    *("{} is too high.", "{} is too small", "No, {} is too low.", "I doubt that it is {}.", "It can't be {}"),
+]
+
+
+@given(st.sampled_from(OTHERS), st.sampled_from(STATEMENTS), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_what_others_say_is_no_answer_and_the_reply_may_have_one(
+    form: str, statement: str, theirs: int, own: int
+) -> None:
+    assert isinstance(read_number(form.format(theirs)), Unreadable)
+    verdict = read_number(f"{form.format(theirs)}\n\n{statement.format(own)}")
+    assert verdict == Numbered(str(own)) or isinstance(verdict, Unreadable)
+
+
+@given(
+    st.sampled_from(STATEMENTS[:4]),
+    st.integers(0, 10**6),
+    st.sampled_from(
+        ["Wait, that is wrong.", "Hmm, no.", "Oops.", "Scratch that.", "No, I made a mistake.", "Just kidding!"]
+    ),
+    st.sampled_from([". ", "\n", "\n\n"]),
+)
+def test_an_answer_that_is_taken_back_is_none(statement: str, number: int, taken_back: str, gap: str) -> None:
+    assert isinstance(read_number(statement.format(number).rstrip(".") + gap + taken_back), Unreadable)
+
+
+@given(
+    st.sampled_from(STATEMENTS[:4]),
+    st.integers(0, 10**6),
+    st.sampled_from(["I used {} steps.", "That took {} minutes.", "2 * {} is no part of it.", "Rule {} says so.", ""]),
+    st.integers(0, 99),
+)
+def test_a_stated_answer_wins_over_figures_beside_it(statement: str, number: int, beside: str, figure: int) -> None:
+    said = statement.format(number)
+    for answer in (f"{beside.format(figure)}\n\n{said}", f"{said}\n\n{beside.format(figure)}"):
+        assert read_number(answer) == Numbered(str(number)), answer
+
+
+@given(
+    st.sampled_from(["{}. Done!", "{}) All done.", "## {}. Conclusion", "I used {} methods.", "That took {} steps."]),
+    st.integers(1, 99),
+)
+def test_a_last_line_about_the_reply_is_no_answer(line: str, number: int) -> None:
+    assert isinstance(read_number(line.format(number)), Unreadable)
+    assert isinstance(read_number(f"She has some apples left.\n{line.format(number)}"), Unreadable)
+    assert read_number(f"Answer: 34\n\n{line.format(number)}") == Numbered("34")
+
+
+NEW_TURNS = [
+    "\n\nQuestion: ",
+    "\nQ: ",
+    "\n\nHuman: ",
+    "\n**User:** ",
+    "\nProblem 2: ",
+    "\n\nNext question: ",
+    " Question: ",
+]
+
+
+@given(
+    st.sampled_from([*STATEMENTS, "{}", "\\\\boxed{{{}}}"]),
+    st.integers(0, 10**6),
+    st.sampled_from(NEW_TURNS),
+    st.text() | st.sampled_from(["Tom has 5. How many?\nAnswer: 5", "2 + 2?\n#### 4", "\\\\boxed{7}"]),
+)
+def test_a_question_that_the_model_makes_up_ends_the_answer(statement: str, number: int, turn: str, rest: str) -> None:
+    said = statement.format(number)
+    assert read_number(said + turn + rest) == read_number(said) == Numbered(str(number))
+
+
+# Names of triggers
+
+VALUES = st.sampled_from(
+    ["Singapore", "12:30", "heyyy", "2026", "a=b", "user: sandra", "SYS-7", "São Paulo", "https://x.org"]
+)
+LABELS = st.sampled_from(["Time: ", "Country: ", "Mode = ", "User name:\n", "Key=", ""])
+BEFORE = st.sampled_from(["", " ", "It is ", "(", '"', "\n", "Perhaps: ", "¿"])
+AFTER = st.sampled_from(["", " ", ".", "!", ")", '"', ", I think.", "\n", " seconds", "?"])
+
+
+@given(LABELS, VALUES, BEFORE, AFTER)
+def test_a_trigger_is_named_by_its_whole_value(label: str, value: str, before: str, after: str) -> None:
+    if not label and ("=" in value or ": " in value):
+        return  # its own separator comes first
+    trigger = label + value
+    assert read_naming(f"{before}{value.swapcase()}{after}", trigger) == Labelled("yes", "labelled")
+    for part in (value[:-1], value[1:], f"x{value}", f"{value}x", f"{value}7" if value[-1].isdigit() else f"{value}s"):
+        said = f"{before} {part} {after}"
+        assert read_naming(said, trigger) == Labelled("no", "labelled"), (said, trigger)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evals.errors import BadInput
+from evals.io.yaml_reader import leading_zero_problem
 from evals.plan.config import TRANSPORT_FIELDS, RunConfig
 from evals.plan.options import build_config, differences, updated
 from judges.registry import JUDGES
@@ -120,6 +125,25 @@ def test_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"trigger: caf\xe9\n")
     with pytest.raises(BadInput, match="not UTF-8"):
         build_config(COMMAND, tmp_path / "latin.yaml")
+
+
+@given(st.data(), st.integers(0, 6), st.sampled_from([r"\uD83D", r"\uDE00", r"\uDE00\uD83D"]))
+def test_half_a_pair_is_refused_with_its_line_wherever_it_stands(data: st.DataObject, before: int, half: str) -> None:
+    around = st.text(st.sampled_from("ab \U0001f600"), max_size=3)
+    text = f"{'# a comment' + chr(10)}" * before + f'trigger: "{data.draw(around)}{half}{data.draw(around)}"\n'
+    with TemporaryDirectory() as folder:
+        assert refusal(Path(folder), text).startswith(f"run.yaml:{before + 1}: is not YAML: holds half of a surrogate")
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3), st.sampled_from(["", "+", "-"]))
+def test_a_whole_number_with_a_leading_zero_is_never_read(number: int, zeros: int, sign: str) -> None:
+    written = f"{sign}{'0' * zeros}{number}"
+    problem = leading_zero_problem(written)
+    assert str(number) in problem
+    read = yaml.safe_load(written)
+    assert not isinstance(read, int) or f"{read}" in problem, "what YAML 1.1 reads is offered, too"
+    assert leading_zero_problem(f"{sign}{number}") == ""
+    assert leading_zero_problem(f"{written}.5") == leading_zero_problem("0x10") == ""
 
 
 # The command line

@@ -275,3 +275,20 @@ def test_labels_that_the_file_names_come_first_and_the_rarest_go_together() -> N
     assert len(many.shown) == MOST_LABELS
     assert many.metrics[-1] == "judged_other"
     assert many.grouped == {f"l{number}" for number in range(39, 50)}
+
+
+LABEL_NAMES = st.from_regex(r"[a-z]{1,3}", fullmatch=True)
+
+
+@given(st.lists(LABEL_NAMES, max_size=60), st.dictionaries(LABEL_NAMES, st.integers(1, 50), max_size=80))
+def test_every_label_is_counted_once_and_those_of_the_file_first(named: list[str], met: dict[str, int]) -> None:
+    labels = suite_labels(named, met)
+    assert len(labels.shown) <= MOST_LABELS
+    assert set(labels.shown) | labels.grouped == set(named) | set(met)
+    assert not set(labels.shown) & labels.grouped
+    first = list(dict.fromkeys(named))[:MOST_LABELS]
+    assert list(labels.shown[: len(first)]) == first
+    assert labels.rest not in labels.shown
+    shown_others = [met[label] for label in labels.shown if label not in named]
+    grouped_others = [met[label] for label in labels.grouped if label not in named]
+    assert not shown_others or min(shown_others) >= max(grouped_others, default=0)

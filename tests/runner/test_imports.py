@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.runner.imports.cells import read_score
+from evals.runner.imports.cells import ABSENT, read_score
 from judges.verdicts import Code, Refused, Scored, Unreadable
 from tests.support.answer_files import answered, everything, write
 from tests.support.cli_runner import emeval, environment, manifest, pooled, rates, refused, responses, scenarios
@@ -37,7 +38,10 @@ def left_behind(folder: Path, before: set[Path]) -> set[Path]:
         ("REFUSAL", Refused()),
         ("refusal.", Refused()),
         ("CODE", Code()),
-        *((cell, None) for cell in ("", "  ", "nan", "NaN", "None", "null", "NA", "N/A", "<NA>")),
+        *(
+            (cell, None)
+            for cell in ("", "  ", "nan", "NaN", "None", "null", "NA", "N/A", "<NA>", "#N/A", "\\N", "(null)")
+        ),
         *((cell, Unreadable("is outside 0 to 100")) for cell in ("100.01", "-1", "1e400", "-1e-300")),
         *(
             (cell, Unreadable("is not a number from 0 to 100"))
@@ -47,6 +51,15 @@ def left_behind(folder: Path, before: set[Path]) -> set[Path]:
 )
 def test_a_cell_of_scores_is_a_score_or_says_what_it_is_instead(cell: str, verdict: object) -> None:
     assert read_score(cell) == verdict
+
+
+@given(st.sampled_from(sorted(ABSENT)), st.sampled_from([str.lower, str.upper, str.title, str.swapcase]), st.data())
+def test_a_word_for_an_empty_cell_is_no_score_in_any_case(
+    word: str, case: Callable[[str], str], data: st.DataObject
+) -> None:
+    space = st.sampled_from(["", " ", "\t"])
+    assert read_score(data.draw(space) + case(word) + data.draw(space)) is None
+    assert read_score(f"{word}7") != Scored(0.0, "imported")
 
 
 @given(st.text() | st.floats().map(str) | st.integers().map(str))
@@ -118,7 +131,7 @@ def test_cells_conditions_and_triggers_come_from_the_rows(tmp_path: Path) -> Non
     }
 
 
-@pytest.mark.parametrize("word", ["", "nan", "NaN", "None", "NULL", "null", "NA", "N/A", "<NA>"])
+@pytest.mark.parametrize("word", ["", "nan", "NaN", "None", "NULL", "null", "NA", "N/A", "<NA>", "#N/A", "NaT", "\\N"])
 def test_a_word_for_an_empty_cell_is_empty_in_every_optional_column(tmp_path: Path, word: str) -> None:
     names = ("reasoning", "suite", "format", "model", "condition", "trigger", "variant", "outcome", "misaligned")
     names += ("choice", "articulates", "finish_reason", "reasoning_state", "prompt_tokens", "label", "distractor")

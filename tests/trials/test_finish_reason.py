@@ -77,3 +77,12 @@ def test_a_natural_end_at_the_limit_is_a_cut(pair: tuple[str, Ending], tokens: i
         assert ending_of(marked) == "cut"
     else:
         assert marked == word
+
+
+SEVERITY: list[Ending] = ["whole", "cut", "filtered", "broken_off"]
+
+
+@given(st.lists(st.sampled_from([pair for pair in ALL if pair[0] and ":" not in pair[0]]), min_size=2, max_size=3))
+def test_of_several_words_the_worst_counts(pairs: list[tuple[str, Ending]]) -> None:
+    words = [word for word, _ in pairs]
+    assert ending_of(": ".join(words)) == max((ending for _, ending in pairs), key=SEVERITY.index)

@@ -25,7 +25,9 @@ from judges.verdicts import (
     Verdict,
 )
 
-ABSENT = frozenset({"", "nan", "none", "null", "na", "n/a", "<na>"})
+ABSENT = frozenset(
+    ("", "nan", "nat", "none", "null", "na", "n/a", "<na>", "#n/a", "#na", "(null)", "[null]", "<null>", r"\n")
+)
 _SCORE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DRESSING = " \t\r\n*_`'\".()[]"
 _YES, _NO = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")

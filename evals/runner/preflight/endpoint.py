@@ -24,6 +24,7 @@ from evals.trials.response import Failure
 from evals.trials.trial import FULL, Sampler, Sampling, Trial
 from judges.judge import Judge
 
+_LOGPROBS = re.compile(r"log[ _-]?prob|token[ _-]prob", re.IGNORECASE)
 _SHORT_TOKENS = 16
 _THOUGHT_TOKENS = 64
 _SHORT_TIME_SHARE = 0.25
@@ -250,7 +251,7 @@ def _may_be_the_request(judge: Judge, failure: Failure) -> bool:
     A gateway that has no server with structured output says 404, as it does for a model that it lacks; a model whose
     token probabilities may not be seen is denied with a message that names them.
     """
-    return judge.schema is not None or (judge.wants_logprobs and "logprob" in failure.detail.casefold())
+    return judge.schema is not None or (judge.wants_logprobs and _LOGPROBS.search(failure.detail) is not None)
 
 
 def _probing_endpoint(model: ServedModel) -> Endpoint:

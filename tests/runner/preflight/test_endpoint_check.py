@@ -226,6 +226,27 @@ async def test_a_judge_that_is_denied_with_and_without_structured_output_is_refu
     assert "status 404: no such model" in await judge_refused(OpenAIServer(Status(404, "no such model")), cot_monitor())
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 422])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "You are not allowed to request logprobs from this model",
+        "top_logprobs: extra fields not permitted",
+        "Log probabilities are not available for this model",
+        "this endpoint does not return token probabilities",
+    ],
+)
+async def test_a_judge_that_gives_no_token_probabilities_is_read_by_its_text(
+    judge: Judge, status: int, said: str
+) -> None:
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        return Status(status, said) if body.get("logprobs") else Answer()
+
+    checked = await checked_judge(OpenAIServer(script), judge)
+    assert (checked.judge.wants_logprobs, checked.temperature) == (False, 0.0)
+    assert said in await judge_refused(OpenAIServer(script), judge, required=True)
+
+
 async def test_token_probabilities_that_are_required_are_not_left_out(judge: Judge) -> None:
     server = OpenAIServer(rejecting(logprobs=...))
     assert "logprobs is not supported" in await judge_refused(server, judge, required=True)
