@@ -42,19 +42,25 @@ async def ask_judge(
         return RecordedVerdict(JudgeFailure(first.kind, first.detail), "", request_id)
     verdict, words = _read(judge.judge, first), first.content or first.refusal
     if not judge.judge.repair or not isinstance(verdict, Unreadable):
-        return RecordedVerdict(verdict, words, request_id, first.prompt_tokens, first.completion_tokens)
+        return _recorded(verdict, words, request_id, first)
     second = await _send(judge, _repairing(messages, first, judge.judge.repair), retried)
     if isinstance(second, Failure):
         # Turned down for what it says (it may not fit any more), the first reply is all there is to have.
         failed = verdict if second.kind == "rejected" else JudgeFailure(second.kind, second.detail)
-        return RecordedVerdict(failed, words, request_id, first.prompt_tokens, first.completion_tokens)
+        return _recorded(failed, words, request_id, first)
     return RecordedVerdict(
         _read(judge.judge, second),
         f"{words}\n\n[asked again]\n\n{second.content or second.refusal}",
         request_id,
         _sum(first.prompt_tokens, second.prompt_tokens),
         _sum(first.completion_tokens, second.completion_tokens),
+        second.answered_as,
     )
+
+
+def _recorded(verdict: Verdict | JudgeFailure, words: str, request_id: str, reply: Reply) -> RecordedVerdict:
+    tokens = (reply.prompt_tokens, reply.completion_tokens)
+    return RecordedVerdict(verdict, words, request_id, *tokens, reply.answered_as)
 
 
 async def _send(judge: JudgeEndpoint, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:

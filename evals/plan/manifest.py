@@ -133,7 +133,8 @@ class CountedFacts(BaseModel):
 
 class Manifest(BaseModel):
     """`panels` are all that have ruled on the run, in the order in which they were first asked; the one that counts is
-    `config.judge` with `rubrics`."""
+    `config.judge` with `rubrics`. `judges_answered_as` counts the replies to each judge model that named another model,
+    by that name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -144,6 +145,7 @@ class Manifest(BaseModel):
     datasets: dict[str, DatasetFacts]
     rubrics: dict[str, RubricFacts]
     models: dict[str, ModelFacts]
+    judges_answered_as: dict[str, dict[str, int]] = Field(default={}, exclude_if=operator.not_)
     trials_planned: int
     trials_recorded: int
     created_at: str
