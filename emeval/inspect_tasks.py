@@ -15,15 +15,17 @@ from typing import Any, cast
 from inspect_ai import Epochs, Task, task
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.dataset import MemoryDataset
+from inspect_ai.model import ModelName, get_model
+from inspect_ai.model._generate_config import active_generate_config
 from inspect_ai.scorer import Metric as InspectMetric
 from inspect_ai.scorer import SampleScore, Score, Scorer, Target, metric, scorer
-from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
+from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from evals.errors import BadInput, EmevalError
 from evals.questions.suite import Suite
 from evals.questions.suites import SUITES
 from evals.reporting.exports.inspect_scores import scores_of
-from evals.reporting.exports.inspect_task import SuiteTask, judged_trial, need_grader, suite_task
+from evals.reporting.exports.inspect_task import SuiteTask, judged_trial, need_grader, sampler_arguments, suite_task
 from evals.runner.imports.trial_record import STORE_KEY
 from evals.scoring.metric import OF_CONDUCT, Metric
 from evals.scoring.metric_table import metrics_of
@@ -50,6 +52,9 @@ def _task_of(suite: str) -> Callable[..., Task]:
         placement: str | None = None,
         decoy: str | None = None,
         seed: int | None = None,
+        sampling: str | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
         judge_mode: str = "text",
         coherence_min: float | None = None,
         denominator: str | None = None,
@@ -87,8 +92,9 @@ def _task(suite: str, arguments: dict[str, Any]) -> Task:
             scorers.append(_RATES[_ARTICULATES](*made_with))
     return Task(
         dataset=MemoryDataset(list(loaded.samples()), name=suite),
-        solver=[grader_is_there(*made_with), generate()],
+        solver=[grader_is_there(*made_with), draw_answer(*made_with)],
         scorer=scorers,
+        config=loaded.sampling,
         epochs=Epochs(arguments["samples"]),
         metadata=loaded.facts,
     )
@@ -133,6 +139,18 @@ def grader_is_there(suite: str, judge: str | None, options: dict[str, Any]) -> S
         except BadInput as error:
             raise PrerequisiteError(str(error)) from None
         return state
+
+    return solve
+
+
+@solver
+def draw_answer(suite: str, judge: str | None, options: dict[str, Any]) -> Solver:
+    """Draws the answer from the model's full distribution, unless the task is told otherwise."""
+    sampler = _loaded(suite, judge, options).plan.config.sampler
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        provider = ModelName(get_model()).api
+        return await generate(state, **sampler_arguments(sampler, provider, active_generate_config()))
 
     return solve
 

@@ -1,11 +1,11 @@
 """Whether another model answered than the one asked for: by the servers' own word, or an adapter that was lost.
 
-A gateway may route to another model, or fall back to one. Its rates are then of both.
+A gateway may route to another model, or fall back to one. The rates are then of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from evals.plan.manifest import Manifest
 from evals.text import one_line
@@ -14,19 +14,24 @@ _SHOWN = 3
 
 
 def other_models(manifest: Manifest) -> Iterator[str]:
-    """One line for each model with replies of another: how many, and which."""
+    """One line for each model and judge with replies of another: how many, and which."""
     for name, facts in manifest.models.items():
-        if not facts.answered_as:
-            continue
-        named = [f"{other} ({replies})" for other, replies in list(facts.answered_as.items())[:_SHOWN]]
-        more = len(facts.answered_as) - len(named)
-        shown = ", ".join(named) + (f" and {more} more" if more else "")
-        total = sum(facts.answered_as.values())
-        yield one_line(
-            f"{name}: {total} repl{'y names' if total == 1 else 'ies name'} another model than the one asked for "
-            f"({facts.served_name}): {shown}; the rates are of whatever answered",
-            500,
-        )
+        if facts.answered_as:
+            yield _line(name, facts.served_name, facts.answered_as, "rates")
+    for name, answered_as in manifest.judges_answered_as.items():
+        yield _line(f"judge {name}", name.partition("/")[2], answered_as, "verdicts")
+
+
+def _line(who: str, asked_for: str, answered_as: Mapping[str, int], what: str) -> str:
+    named = [f"{other} ({replies})" for other, replies in list(answered_as.items())[:_SHOWN]]
+    more = len(answered_as) - len(named)
+    shown = ", ".join(named) + (f" and {more} more" if more else "")
+    total = sum(answered_as.values())
+    return one_line(
+        f"{who}: {total} repl{'y names' if total == 1 else 'ies name'} another model than the one asked for "
+        f"({asked_for}): {shown}; the {what} are of whatever answered",
+        500,
+    )
 
 
 def lost_adapters(manifest: Manifest) -> Iterator[str]:

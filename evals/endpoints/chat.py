@@ -21,6 +21,7 @@ class Reply:
     """A parsed completion, before anyone splits reasoning from answer. Absent texts are "".
 
     `prefill` is what the content goes on from; `reasoning_withheld` says that the server shows nothing of a thought.
+    `answered_as` is `model` where that is another one than was asked for.
     """
 
     content: str
@@ -35,6 +36,7 @@ class Reply:
     attempts: int
     reasoning_withheld: bool = False
     prefill: str = ""
+    answered_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,6 +313,7 @@ class Endpoint:
         if not can_be_from(self.name, self.spec.served_name, reply.model):
             other = self.server.clean(reply.model)[:100]
             self.server.say_once(f"{self.name}: a reply names another model than the one asked for: {other}")
+            reply = replace(reply, answered_as=other)
         word = at_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens)
         return reply if word == reply.finish_reason else replace(reply, finish_reason=word)
 

@@ -23,12 +23,14 @@ if TYPE_CHECKING:  # reading what judges said must not wait for the client of th
 
 @dataclass(frozen=True)
 class JudgeEndpoint:
-    """A judge ready to be asked, with what its model takes; the temperature is None where that takes none."""
+    """A judge ready to be asked, with what its model takes; the temperature is None where that takes none. `opened` is
+    the mark with which its chat template opens a thought that goes on in the content of the replies."""
 
     judge: Judge
     endpoint: Endpoint | Replicas
     key: JudgeKey
     temperature: float | None = 0.0
+    opened: str = ""
 
 
 async def ask_judge(
@@ -40,21 +42,27 @@ async def ask_judge(
     first = await _send(judge, messages, retried)
     if isinstance(first, Failure):
         return RecordedVerdict(JudgeFailure(first.kind, first.detail), "", request_id)
-    verdict, words = _read(judge.judge, first), first.content or first.refusal
+    verdict, words = _read(judge, first), first.content or first.refusal
     if not judge.judge.repair or not isinstance(verdict, Unreadable):
-        return RecordedVerdict(verdict, words, request_id, first.prompt_tokens, first.completion_tokens)
+        return _recorded(verdict, words, request_id, first)
     second = await _send(judge, _repairing(messages, first, judge.judge.repair), retried)
     if isinstance(second, Failure):
         # Turned down for what it says (it may not fit any more), the first reply is all there is to have.
         failed = verdict if second.kind == "rejected" else JudgeFailure(second.kind, second.detail)
-        return RecordedVerdict(failed, words, request_id, first.prompt_tokens, first.completion_tokens)
+        return _recorded(failed, words, request_id, first)
     return RecordedVerdict(
-        _read(judge.judge, second),
+        _read(judge, second),
         f"{words}\n\n[asked again]\n\n{second.content or second.refusal}",
         request_id,
         _sum(first.prompt_tokens, second.prompt_tokens),
         _sum(first.completion_tokens, second.completion_tokens),
+        second.answered_as,
     )
+
+
+def _recorded(verdict: Verdict | JudgeFailure, words: str, request_id: str, reply: Reply) -> RecordedVerdict:
+    tokens = (reply.prompt_tokens, reply.completion_tokens)
+    return RecordedVerdict(verdict, words, request_id, *tokens, reply.answered_as)
 
 
 async def _send(judge: JudgeEndpoint, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
@@ -75,12 +83,15 @@ def _repairing(messages: Messages, reply: Reply, repair: str) -> Messages:
     return (*messages, Message("assistant", reply.content), Message("user", repair))
 
 
-def _read(judge: Judge, reply: Reply) -> Verdict:
-    # A judge that thinks first is read by its answer alone.
-    ending = ending_of(reply.finish_reason)
-    split = split_reply(reply.content, reply.reasoning, plain_finish_reason(reply.finish_reason))
-    # A reply that begins with an object has no thought before it: marks inside are quoted from the answer.
-    quoted = judge.reading == JSON_READING and reply.content.lstrip().startswith("{")
+def _read(asked: JudgeEndpoint, reply: Reply) -> Verdict:
+    # A judge that thinks first is read by its answer alone, and a thought that never ends has none.
+    judge, ending = asked.judge, ending_of(reply.finish_reason)
+    opened = "" if reply.reasoning or reply.reasoning_withheld else asked.opened
+    split = split_reply(reply.content, reply.reasoning, plain_finish_reason(reply.finish_reason), prefill=opened)
+    # A reply that begins with an object has no thought before it: marks inside are quoted from the answer. Within an
+    # opened thought it has none only where the server was held to the object.
+    held = not opened or judge.schema is not None
+    quoted = held and judge.reading == JSON_READING and reply.content.lstrip().startswith("{")
     declined = bool(reply.refusal) or ending == "filtered"
     alternatives = reply.token_alternatives if split.state == "absent" else None
     cut = ending == "cut"

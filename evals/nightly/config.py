@@ -15,8 +15,10 @@ from evals.errors import BadInput, BadSetting
 from evals.io.paths import expanded
 from evals.io.yaml_reader import read_mapping
 from evals.plan.config import RunConfig
+from evals.plan.judges import can_have_label, labels_counted
 from evals.plan.options import config_of
-from evals.scoring.label_metrics import is_label_metric
+from evals.plan.plan import Plan
+from evals.scoring.label_metrics import PREFIX, is_label_metric
 from evals.scoring.metric_table import metric_table
 from evals.text import has_control_character, is_text, one_line
 
@@ -199,6 +201,20 @@ def _check_gates(config: NightlyConfig) -> None:
             if value is not None and value not in known:
                 reason = f"{one_line(value, 60)!r} is not asked; asked are {', '.join(known)}"
                 raise config.bad(("gates", index, name), reason)
+
+
+def check_labels(config: NightlyConfig, plan: Plan) -> None:
+    """Check that each label that a gate names can be given. Raises BadInput that names the line."""
+    for index, gate in enumerate(config.gates):
+        if gate.metric is None or not is_label_metric(gate.metric):
+            continue
+        label = gate.metric.removeprefix(PREFIX)
+        datasets = {name: dataset for name, dataset in plan.datasets.items() if gate.suite in (None, name)}
+        if any(can_have_label(dataset, label) for dataset in datasets.values()):
+            continue
+        named = [name for dataset in datasets.values() for name in labels_counted(dataset) or ()]
+        known = f"; labels are {one_line(', '.join(dict.fromkeys(named)), 500)}" if named else ""
+        raise config.bad(("gates", index, "metric"), f"no answer can have the label {one_line(label, 60)!r}{known}")
 
 
 def _known(path: tuple[str | int, ...]) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ from evals.analysis.comparison.result import CellChange, Gate
 from evals.analysis.comparison.words import cell_words
 from evals.nightly.config import GateEntry
 from evals.numbers import percent
-from evals.scoring.metric import PRIMARY, READERS_OF_ANSWERS
+from evals.scoring.label_metrics import is_label_metric
+from evals.scoring.metric import READERS_OF_ANSWERS
 from evals.scoring.metric_table import metric_table
+from evals.scoring.rates.rows import Row, is_headline, label_suites
 
 Verdict = Literal[
     "regression",
@@ -31,7 +33,6 @@ ORDER: tuple[Verdict, ...] = (
     "",
 )
 FAILED: frozenset[Verdict] = frozenset({"regression", "above", "below", "unscored", "not comparable"})
-_PRIMARY = frozenset(PRIMARY.values())
 _REASONING_METRICS = frozenset(
     metric.name for metric in metric_table("answered") if metric.judge and metric.judge not in READERS_OF_ANSWERS
 )
@@ -39,7 +40,8 @@ _REASONING_METRICS = frozenset(
 
 class RateRow(NamedTuple):
     """A row of rates.csv over all prompts. `unscored` is a share of the answers that the metric applies to; rate and
-    interval are None if n is 0."""
+    interval are None if n is 0. `is_headline`: its metric is what its suite is about, or a label of a suite whose
+    answers are sorted into categories."""
 
     suite: str
     format: str
@@ -54,11 +56,7 @@ class RateRow(NamedTuple):
     judge: str
     rubric_sha: str
     dataset_sha: str
-
-    @property
-    def is_primary(self) -> bool:
-        """Whether its metric is the primary metric of its suite."""
-        return self.metric in _PRIMARY
+    is_headline: bool = True
 
 
 class GateVerdict(NamedTuple):
@@ -77,8 +75,13 @@ class NoComparison(NamedTuple):
     words: str
 
 
-def rate_row(row: Mapping[Any, Any]) -> RateRow:
-    """The RateRow of a row of rates.csv."""
+def rate_rows(rows: Sequence[Row]) -> list[RateRow]:
+    """The RateRows of the rows of rates.csv over all prompts."""
+    sorted_suites = label_suites((row["suite"], row["metric"]) for row in rows)
+    return [_rate_row(row, is_headline(row["suite"], row["metric"], sorted_suites)) for row in rows]
+
+
+def _rate_row(row: Mapping[Any, Any], is_headline: bool) -> RateRow:
     n = int(row["n"])
     reasons = ["n_unreadable", "n_pending"]
     if row["metric"] in _REASONING_METRICS:
@@ -101,6 +104,7 @@ def rate_row(row: Mapping[Any, Any]) -> RateRow:
         judge=str(row["judge"]),
         rubric_sha=str(row["rubric_sha"]),
         dataset_sha=str(row["dataset_sha"]),
+        is_headline=is_headline,
     )
 
 
@@ -113,12 +117,16 @@ def gates_on(gates: Sequence[GateEntry], checkpoint: str, row: RateRow) -> list[
         and gate.suite in (None, row.suite)
         and gate.format in (None, row.format)
         and gate.condition in (None, row.condition)
-        and (row.is_primary if gate.metric is None else gate.metric == row.metric)
+        and (row.is_headline if gate.metric is None else gate.metric == row.metric)
     ]
 
 
-def compare_gates(gates: Sequence[GateEntry], checkpoint: str, max_unscored: float) -> list[Gate]:
-    """The gates that limit an increase, in the form that a comparison takes."""
+def compare_gates(
+    gates: Sequence[GateEntry], checkpoint: str, rows: Sequence[RateRow], max_unscored: float
+) -> list[Gate]:
+    """The gates that limit an increase, in the form that a comparison takes; without those of a label that no answer of
+    the checkpoint has."""
+    metrics = {row.metric for row in rows}
     return [
         Gate(
             max_increase=gate.max_increase,
@@ -130,7 +138,9 @@ def compare_gates(gates: Sequence[GateEntry], checkpoint: str, max_unscored: flo
             max_unscored=max_unscored,
         )
         for gate in gates
-        if gate.max_increase is not None and gate.checkpoint in (None, checkpoint)
+        if gate.max_increase is not None
+        and gate.checkpoint in (None, checkpoint)
+        and (gate.metric is None or gate.metric in metrics or not is_label_metric(gate.metric))
     ]
 
 

@@ -26,9 +26,9 @@ from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
 from evals.io.paths import expanded
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
-from evals.nightly.config import PREVIOUS, NightlyConfig
+from evals.nightly.config import PREVIOUS, NightlyConfig, check_labels
 from evals.nightly.drift import complete_before, drift_tonight, judge_changed_since
-from evals.nightly.gates import NoComparison, RateRow, compare_gates, gates_on, judge_rates, rate_row
+from evals.nightly.gates import NoComparison, compare_gates, gates_on, judge_rates, rate_rows
 from evals.nightly.history import FILE_NAME as HISTORY
 from evals.nightly.history import Cells, cells, read_history, text_of, write_history
 from evals.nightly.results import CheckpointResult, Night
@@ -37,7 +37,7 @@ from evals.plan.config import RunConfig
 from evals.plan.plan import make_plan
 from evals.plan.provenance import now
 from evals.reporting.page.writer import write_report
-from evals.runner.count import RunResult, read_several
+from evals.runner.count import read_several
 from evals.runner.run import start_run
 from evals.runner.view import RunView
 from evals.scoring.rates.rows import pooled_rows
@@ -58,7 +58,7 @@ def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
     baseline_name(config, checkpoints)
     configs = {checkpoint.name: config.run_config(checkpoint.model) for checkpoint in checkpoints}
     for checkpoint in checkpoints:
-        make_plan(configs[checkpoint.name])
+        check_labels(config, make_plan(configs[checkpoint.name]))
     history = read_history(config.out / HISTORY)
     with _night_lock(config.out):
         history = read_history(config.out / HISTORY)  # once more under the lock
@@ -167,11 +167,8 @@ def _measure(checkpoint: Checkpoint, config: RunConfig, folder: Path, view: RunV
     lost = next(lost_adapters(manifest), None)
     if lost is not None:
         return CheckpointResult(checkpoint, config, "failed", lost)
-    return CheckpointResult(checkpoint, config, "complete", rates=tuple(_rate_rows(result)))
-
-
-def _rate_rows(result: RunResult) -> list[RateRow]:
-    return [rate_row(row) for row in pooled_rows(result.tables.rate_rows)]
+    rates = rate_rows(pooled_rows(result.tables.rate_rows))
+    return CheckpointResult(checkpoint, config, "complete", rates=tuple(rates))
 
 
 def _error_text(error: Exception, before: str = "") -> str:
@@ -232,7 +229,7 @@ def _changes(
 ) -> tuple[Sequence[CellChange] | NoComparison, str, Compared | None]:
     """The changes since the baseline, the name of the baseline, and the whole comparison."""
     config, name = night.config, result.checkpoint.name
-    gates = compare_gates(config.gates, name, result.config.max_unscored)
+    gates = compare_gates(config.gates, name, result.rates, result.config.max_unscored)
     if config.baseline is None or not gates:
         return NoComparison("no baseline", ""), "", None
     base, against, problem = _baseline(night, result)
@@ -301,7 +298,9 @@ def _rows(night: Night, result: CheckpointResult) -> list[Cells]:
         numbers = {
             name: value for name, value in row._asdict().items() if name in ("k", "n", "rate", "ci_low", "ci_high")
         }
-        names = {name: value for name, value in row._asdict().items() if name not in numbers and name != "unscored"}
+        names = {
+            name: value for name, value in row._asdict().items() if name not in (*numbers, "unscored", "is_headline")
+        }
         change_columns: dict[str, str | float | None] = {}
         if change is not None:
             change_columns = {

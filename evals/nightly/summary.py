@@ -158,7 +158,7 @@ def _section(night: Night, result: CheckpointResult) -> Iterator[str]:
     ]
     yield _row(heads)
     yield _row(["---", "---", *["--:"] * 7, "---"])
-    shown = [judged for judged in result.judged if judged.verdict or judged.row.is_primary]
+    shown = [judged for judged in result.judged if judged.verdict or judged.row.is_headline]
     for judged in shown:
         yield _row(_cells(judged, before.get(_place(result, judged))))
     reasons = [(judged, words) for judged in shown for words in judged.words if _worth_saying(judged)]

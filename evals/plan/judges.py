@@ -10,6 +10,7 @@ from evals.plan.config import RunConfig
 from evals.questions.dataset import Dataset
 from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
 from evals.scoring.judge_set import first_counted
+from evals.scoring.label_metrics import PREFIX, STATIC_LABEL_METRICS
 from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, Need
 from judges.judge import Judge, Rubric, rubric_from_file
@@ -26,17 +27,33 @@ def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
 def labels_counted(dataset: Dataset) -> tuple[str, ...] | None:
     """The labels that the prompts of a question file name for the judges that count, None where these sort nothing into
     categories."""
+    counted = _counted_judges(dataset)
+    if not any(judge.kind == "category" for judge in counted):
+        return None
+    labels: dict[str, None] = {}
+    for judge in counted:
+        labels |= dict.fromkeys(judge.labels if judge.kind == "category" else _words_of(judge))
+    return tuple(labels)
+
+
+def can_have_label(dataset: Dataset, label: str) -> bool:
+    """Whether an answer to a question file can get this label from the judges that count."""
+    counted = _counted_judges(dataset)
+    if any(judge.kind == "category" and not judge.closed for judge in counted):
+        return True
+    named = labels_counted(dataset)
+    static = {name.removeprefix(PREFIX) for name in STATIC_LABEL_METRICS} if counted else set[str]()
+    return label in (static if named is None else named)
+
+
+def _counted_judges(dataset: Dataset) -> list[FileJudge]:
+    """The judges whose labels are counted, of the questions of a file that are counted by labels."""
     questions = [scenario for scenario in dataset.scenarios if isinstance(scenario, QuestionScenario)]
     judges, names = judges_of(questions), dict[str, None]()
     for question in questions:
         if question.measure == "poll":
             names[first_counted([judge.name for judge in question.judges])] = None
-    if not any(judges[name].kind == "category" for name in names):
-        return None
-    labels: dict[str, None] = {}
-    for judge in (judges[name] for name in names):
-        labels |= dict.fromkeys(judge.labels if judge.kind == "category" else _words_of(judge))
-    return tuple(labels)
+    return [judges[name] for name in names]
 
 
 def _words_of(judge: FileJudge) -> list[str]:

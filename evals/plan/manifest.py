@@ -137,7 +137,8 @@ class CountedFacts(BaseModel):
 
 class Manifest(BaseModel):
     """`panels` are all that have ruled on the run, in the order in which they were first asked; the one that counts is
-    `config.judge` with `rubrics`."""
+    `config.judge` with `rubrics`. `judges_answered_as` counts the replies to each judge model that named another model,
+    by that name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -148,6 +149,7 @@ class Manifest(BaseModel):
     datasets: dict[str, DatasetFacts]
     rubrics: dict[str, RubricFacts]
     models: dict[str, ModelFacts]
+    judges_answered_as: dict[str, dict[str, int]] = Field(default={}, exclude_if=operator.not_)
     trials_planned: int
     trials_recorded: int
     created_at: str
@@ -164,11 +166,15 @@ class Manifest(BaseModel):
 
     @field_validator("config", mode="before")
     @classmethod
-    def _sampler_of_before(cls, config: object) -> object:
-        """The config of a run from before the sampler was sent: it was left to the server."""
+    def _config_of_before(cls, config: object) -> object:
+        """The config of a run of an earlier version: the sampler was left to the server, and `imported` could be named
+        as a further judge of answers that were asked for, though nobody was asked."""
         if not isinstance(config, dict):
             return config
-        return {"sampling": "model"} | cast("dict[str, Any]", config)
+        fields = {"sampling": "model"} | cast("dict[str, Any]", config)
+        if not fields.get("imported") and isinstance(also := fields.get("also_judges"), list | tuple):
+            fields["also_judges"] = tuple(judge for judge in cast("list[str]", also) if judge != IMPORTED)
+        return fields
 
     def all_panels(self) -> tuple[PanelFacts, ...]:
         """`panels`, with the one that counts in it also where the manifest is older than the field."""

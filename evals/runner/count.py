@@ -117,6 +117,7 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     models = _with_other_models(manifest.models | (written.models if written else {}), journal)
     panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
+    facts |= {"judges_answered_as": _other_judges(journal)}
     facts |= {"panels": panels, "versions": versions(), "git_revision": git_revision(), "spend": _spent(session)}
     manifest = manifest.model_copy(update=facts)
     # Before it is counted: labels that come meanwhile make it another run than the one that the tables are of.
@@ -142,6 +143,14 @@ def _with_other_models(models: Mapping[str, ModelFacts], journal: Journal) -> di
         name: facts.model_copy(update={"answered_as": dict(others[name].most_common(_MOST_OTHERS))})
         for name, facts in models.items()
     }
+
+
+def _other_judges(journal: Journal) -> dict[str, dict[str, int]]:
+    """The replies to each judge model that named another model, by that name."""
+    others: dict[str, Counter[str]] = {}
+    for judge, reported, replies in journal.other_judges():
+        others.setdefault(judge, Counter())[one_line(reported, 100)] += replies
+    return {judge: dict(found.most_common(_MOST_OTHERS)) for judge, found in others.items()}
 
 
 def _spent(session: RunSession) -> tuple[SpendFacts, ...]:

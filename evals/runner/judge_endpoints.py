@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from evals.endpoints.chat import PROBE
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.replicas import join_endpoints
@@ -17,9 +18,11 @@ from evals.endpoints.servers.adapter_loading import load_adapter
 from evals.errors import BadInput
 from evals.plan.judging_plan import JudgingPlan
 from evals.runner.connections import Connections, connect
-from evals.runner.preflight.endpoint import Check, check_judge, check_listing
+from evals.runner.preflight.endpoint import Check, check_judge, check_listing, template_endpoint
 from evals.runner.preflight.judge import check_judges
+from evals.runner.preflight.thoughts import find_opened_thought
 from evals.runner.view import RunView
+from evals.trials.trial import Sampling
 
 
 async def connect_judges(judging: JudgingPlan, connections: Connections, view: RunView) -> list[JudgeEndpoint]:
@@ -34,6 +37,7 @@ async def connect_judges(judging: JudgingPlan, connections: Connections, view: R
         return []
     judges: list[JudgeEndpoint] = []
     to_check: list[JudgeEndpoint] = []
+    opened: list[str] = []
     for judge in judging.judges:
         required = config.judge_mode == "logprob"
         at_each = [await check_judge(model, judge, logprobs_required=required) for model in models]
@@ -42,12 +46,21 @@ async def connect_judges(judging: JudgingPlan, connections: Connections, view: R
             view.say(f"judge {config.judge} ({judge.name}): its server gives no token probabilities; its text is read")
         if any((other.judge, other.temperature) != (first.judge, first.temperature) for other in at_each):
             raise BadInput(f"judge {config.judge}: its servers do not take the same requests; give one of them")
+        opened = opened or [await _opened_thought(model, first, policy) for model in models]
         endpoint = join_endpoints([Endpoint(model, policy) for model in models], policy, view.say)
-        judges.append(replace(first, endpoint=endpoint))
-        to_check += at_each
+        judges.append(replace(first, endpoint=endpoint, opened=next(filter(None, opened), "")))
+        to_check += [replace(other, opened=mark) for other, mark in zip(at_each, opened, strict=True)]
     if config.preflight:
         say_checks(view, f"judge {config.judge}", await check_judges(to_check))
     return judges
+
+
+async def _opened_thought(model: ServedModel, judge: JudgeEndpoint, policy: RetryPolicy) -> str:
+    """The mark with which a judge's chat template opens a thought that goes on in the content of its replies, "" if it
+    opens none or the server does not show what it renders."""
+    sampling = Sampling(judge.temperature, judge.judge.max_tokens)
+    endpoint = await template_endpoint(model, policy, sampling, wanted=False)
+    return (await find_opened_thought(endpoint, sampling, PROBE, None)).mark
 
 
 async def find_judge_model(model: ServedModel, view: RunView) -> ServedModel:

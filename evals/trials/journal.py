@@ -6,7 +6,8 @@ nothing. A kill at any moment leaves the last commit and loses the calls in flig
 file meanwhile.
 
 Tables: `meta` (key, value), `cells` (trials planned per cell), `trials` (one row for each recorded trial, with a
-response or a failure), `verdicts` (one row for each trial and judge).
+response or a failure), `verdicts` (one row for each trial and judge), `other_judges` (one row for each reply to a judge
+request that another model gave).
 """
 
 from __future__ import annotations
@@ -29,14 +30,13 @@ from evals.io.hashes import file_sha256
 from evals.trials.journal_file import OWNER_NAME, connect, owner, sqlite_errors
 from evals.trials.journal_schema import (
     INSERT_TRIAL,
-    INSERT_VERDICT,
     RULING_COLUMNS,
     SCHEMA,
     TRIAL_COLUMNS,
     recorded_from,
     ruling_from,
     trial_row,
-    verdict_row,
+    verdict_statements,
 )
 from evals.trials.record import Cell, JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.reference import Criterion
@@ -226,11 +226,11 @@ class Journal:
     ) -> None:
         """Return when the trial, its result and its rulings are committed together."""
         rows = [(INSERT_TRIAL, trial_row(trial, result))]
-        rows += [(INSERT_VERDICT, verdict_row(trial.id, judge, ruling)) for judge, ruling in rulings]
+        rows += _written(trial.id, rulings)
         await self._write(rows)
 
     async def record_rulings(self, trial_id: str, rulings: Sequence[tuple[JudgeKey, RecordedVerdict]]) -> None:
-        await self._write([(INSERT_VERDICT, verdict_row(trial_id, judge, ruling)) for judge, ruling in rulings])
+        await self._write(_written(trial_id, rulings))
 
     async def _write(self, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
         batch = self._batch
@@ -273,8 +273,8 @@ class Journal:
         with sqlite_errors(self.path), self._writer:
             for trial, result, rulings in rows:
                 self._writer.execute(INSERT_TRIAL, trial_row(trial, result))
-                for judge, ruling in rulings:
-                    self._writer.execute(INSERT_VERDICT, verdict_row(trial.id, judge, ruling))
+                for statement, row in _written(trial.id, rulings):
+                    self._writer.execute(statement, row)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -294,6 +294,16 @@ class Journal:
         """Each model with each name that its replies gave it, and the number of these replies."""
         query = "SELECT model, reported_model, COUNT(*) FROM trials WHERE reported_model != '' GROUP BY 1, 2"
         return [(str(model), str(reported), int(replies)) for model, reported, replies in self._rows(query)]
+
+    def other_judges(self) -> list[tuple[str, str, int]]:
+        """Each judge model with each name of another model that its replies gave, and the number of these replies.
+
+        A journal of an earlier version does not know them.
+        """
+        if self._first("SELECT 1 FROM sqlite_master WHERE name = 'other_judges'") is None:
+            return []
+        query = "SELECT judge_model, answered_as, COUNT(*) FROM other_judges GROUP BY 1, 2"
+        return [(str(judge), str(other), int(replies)) for judge, other, replies in self._rows(query)]
 
     def trials_after(self, arrival: int, limit: int = _READ_BATCH) -> list[RecordedTrial]:
         """Up to `limit` recorded trials in the order of arrival, after the one given (0 for the first)."""
@@ -366,6 +376,10 @@ class Journal:
     def _count(self, query: str, *parameters: object) -> int:
         row = self._first(query, *parameters)
         return int(row[0]) if row else 0
+
+
+def _written(trial_id: str, rulings: Iterable[tuple[JudgeKey, RecordedVerdict]]) -> list[tuple[str, tuple[Any, ...]]]:
+    return [row for judge, ruling in rulings for row in verdict_statements(trial_id, judge, ruling)]
 
 
 Role = Literal["sampling", "judging"]

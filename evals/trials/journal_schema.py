@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +49,10 @@ CREATE TABLE IF NOT EXISTS verdicts (
     reply TEXT, recorded_at TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER,
     PRIMARY KEY (trial_id, judge_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS other_judges (
+    judge_id TEXT NOT NULL, request_id TEXT NOT NULL, judge_model TEXT NOT NULL, answered_as TEXT NOT NULL,
+    PRIMARY KEY (judge_id, request_id)
+) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS verdicts_by_request ON verdicts (judge_id, request_id);
 """
 
@@ -72,6 +76,8 @@ _WRITTEN = (
 )
 INSERT_TRIAL = f"INSERT INTO trials ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608
 INSERT_VERDICT = f"INSERT OR REPLACE INTO verdicts VALUES ({', '.join('?' * 15)})"  # noqa: S608
+INSERT_OTHER_JUDGE = "INSERT OR REPLACE INTO other_judges VALUES (?, ?, ?, ?)"
+"""Of a reply to a judge request that another model gave; a reply that stands for several answers has one row."""
 
 _ASKED = (
     *("trial_id", "arrival", "position", "suite", "format", "model", "prompt_id", "variant", "condition", "trigger"),
@@ -173,6 +179,15 @@ def verdict_row(trial_id: str, judge: JudgeKey, ruling: RecordedVerdict) -> tupl
         ruling.prompt_tokens,
         ruling.completion_tokens,
     )
+
+
+def verdict_statements(
+    trial_id: str, judge: JudgeKey, ruling: RecordedVerdict
+) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What writes a ruling: the statements with their values."""
+    yield INSERT_VERDICT, verdict_row(trial_id, judge, ruling)
+    if ruling.answered_as:
+        yield INSERT_OTHER_JUDGE, (judge.id, ruling.request_id, judge.model, ruling.answered_as)
 
 
 def _verdict_fields(

@@ -42,7 +42,8 @@ class JudgeFailure:
 class RecordedVerdict:
     """What one judge did with one trial: the verdict or the failure, with the judge's own words.
 
-    Of a judge that was asked twice `reply` holds both replies, and the counts are of both.
+    Of a judge that was asked twice `reply` holds both replies, and the counts are of both. `answered_as` is the name of
+    another model that the reply gave; the journal counts such replies and does not read the names back.
     """
 
     verdict: Verdict | JudgeFailure
@@ -50,6 +51,7 @@ class RecordedVerdict:
     request_id: str
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    answered_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)

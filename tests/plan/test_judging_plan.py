@@ -34,10 +34,11 @@ def test_each_judge_model_has_a_plan_and_only_the_one_that_counts_reads_reasonin
 
 
 def test_nobody_is_asked_for_imported_verdicts() -> None:
-    judging = plan_rejudging(config(judge="imported"), [])
+    judging = plan_rejudging(config(judge="imported", imported=True), [])
     assert (judging.judges, judging.judge_spec) == ((), None)
 
 
-def test_a_run_that_samples_cannot_count_imported_verdicts() -> None:
-    with pytest.raises(BadInput, match="model 'imported': write provider/name"):
-        make_plan(config(judge="imported"))
+@pytest.mark.parametrize("judge", ["imported", ("vllm/a", "imported"), ("imported", "vllm/a")])
+def test_a_run_that_samples_has_no_imported_verdicts(judge: str | tuple[str, ...]) -> None:
+    with pytest.raises(BadInput, match="--judge: imported stands for verdicts that came with the answers"):
+        config(judge=judge)

@@ -15,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.questions.question_parser import parse
+from evals.reporting.figures.page import page_figures
+from evals.runner.count import read_counted
 from evals.scoring.label_metrics import MOST_LABELS, suite_labels
 from judges.judge import JudgeReply
 from judges.parsing.asked_labels import asked_labels
@@ -116,6 +118,45 @@ def test_the_report_and_a_comparison_have_a_row_for_each_label(tmp_path: Path) -
     for label in ("judged_openai", "judged_anthropic", "judged_other", "judged_unknown"):
         assert label in compared.stdout, compared.stdout
     assert "judged_true" not in compared.stdout
+
+
+def test_rates_are_drawn_with_a_bar_for_each_label(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert run(folder, MAKER, replying, "--trigger", "Country: Peru").returncode == 0
+    done = emeval("plot", folder, "--figure", "rates", "-o", tmp_path / "rates.svg")
+    assert done.returncode == 0, done.stderr
+    drawn = (tmp_path / "rates.svg").read_text()
+    for words in ("openai", "anthropic", "other", "unknown", "answers with this label"):
+        assert words in drawn
+    caption = " ".join(done.stdout.split())
+    assert "openai: vllm/subject, off: 40.0% (4 of 10" in caption
+    assert "Of 28 trials 20 are counted; not counted: 8 unreadable by the judge." in caption
+    (rates_figure,) = [figure for figure in page_figures([read_counted(folder)]) if figure.name == "rates"]
+    bars = rates_figure.data
+    assert list(bars["metric"].unique()) == ["judged_openai", "judged_anthropic", "judged_other", "judged_unknown"]
+    assert list(bars["rate"]) == pytest.approx([0.4, 0.2, 0.2, 0.2] * 2)
+    refused = emeval("plot", folder, "--figure", "effects", "-o", tmp_path / "effects.svg")
+    assert refused.returncode == 2
+    assert "an effect for each label, which effects.csv has" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_a_figure_of_many_labels_is_no_higher_than_a_page(tmp_path: Path) -> None:
+    numbers = itertools.count()
+
+    def zoo(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        if body["model"] == "subject":
+            return Answer(f"answer {next(numbers)}")
+        found = re.findall(r"answer (\d+)", last_message(body))
+        return Answer("fox" if int(found[0]) < 9 else f"beast {found[0]}") if found else Answer("50")
+
+    folder = tmp_path / "run"
+    assert run(folder, OPEN, zoo, "--trigger", "Country: Peru").returncode == 0
+    done = emeval("plot", folder, "--figure", "rates", "-o", tmp_path / "rates.pdf")
+    assert done.returncode == 0, done.stderr
+    assert "fox: vllm/subject, off:" in " ".join(done.stdout.split())
+    assert "rarest labels are not drawn" in " ".join(done.stdout.split())
+    assert page_figures([read_counted(folder)])
 
 
 def test_where_no_label_is_named_each_short_reply_is_one_and_the_rarest_are_counted_together(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -155,8 +156,51 @@ def test_a_judge_whose_replies_name_another_model_is_named(tmp_path: Path) -> No
     def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
         return Answer("95", model="other-judge" if body["model"] == "judge" else None)
 
-    done, _ = asked(tmp_path, script, "--format", "freeform", "--judge", JUDGE)
+    done, folder = asked(tmp_path, script, "--format", "freeform", "--judge", JUDGE)
     assert done.stderr.count("vllm/judge: a reply names another model than the one asked for: other-judge") == 1
+    assert "answered_as" not in manifest(folder)["models"]["vllm/subject"]
+
+
+def test_judge_replies_of_another_model_are_counted_once(tmp_path: Path) -> None:
+    """One reply for equal answers, and the same count after the run is resumed, judged again or counted again."""
+
+    def script(body: Mapping[str, Any], seen: int) -> Behaviour:
+        if body["model"] != "judge":
+            return Answer("I would tell them.")
+        return Answer("95", model="other-judge" if "case 0:" in last_message(body) else "Judge")
+
+    folder = tmp_path / "run"
+    with server(script).start() as live:
+        options = ("--format", "freeform", "--judge", JUDGE, "--no-cot-monitor", "--samples", "4", "--json")
+        done = run(folder, scenarios(tmp_path / "d.jsonl", 3), live.url, *options)
+        others = {"vllm/judge": {"other-judge": 1}}
+        assert manifest(folder)["judges_answered_as"] == others
+        assert json.loads(done.stdout)["answered_as"] == {"models": {}, "judges": others}
+        line = "judge vllm/judge: 1 reply names another model than the one asked for (judge): other-judge (1)"
+        assert line in done.stderr
+        with sqlite3.connect(folder / "journal.sqlite") as journal:
+            journal.execute("DELETE FROM trials WHERE repeat = 3")
+            journal.execute("DELETE FROM verdicts WHERE trial_id NOT IN (SELECT trial_id FROM trials)")
+        journal.close()
+        for command in (("resume", folder), ("judge", folder, "--judge", JUDGE), ("rates", folder)):
+            said = emeval(*command, "--json", url=live.url)
+            assert json.loads(said.stdout)["answered_as"]["judges"] == others, said.stderr
+            assert line in said.stderr
+            assert manifest(folder)["judges_answered_as"] == others
+
+
+def test_a_journal_without_the_names_of_other_judges_is_read(tmp_path: Path) -> None:
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        return Answer("95") if JUDGE_MARK in last_message(body) else Answer("I would tell them.")
+
+    _, folder = asked(tmp_path, script, "--format", "freeform", "--judge", JUDGE)
+    with sqlite3.connect(folder / "journal.sqlite") as journal:
+        journal.execute("DROP TABLE other_judges")
+    journal.close()
+    for command in ("rates", "resume"):
+        done = emeval(command, folder, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["answered_as"] == {"models": {}, "judges": {}}
 
 
 def test_a_manifest_says_nothing_where_the_model_itself_has_answered(tmp_path: Path) -> None:

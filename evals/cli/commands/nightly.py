@@ -60,6 +60,7 @@ def nightly(
 
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
+    from evals.nightly.config import check_labels
     from evals.plan.cost import plan_cost
     from evals.plan.manifest import read_manifest
     from evals.plan.plan import make_plan
@@ -72,7 +73,9 @@ def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
         manifest = read_manifest(config.out / night / checkpoint.name)
         state = "new" if manifest is None else manifest.status
         console.print(f"{plain(checkpoint.name)}: {plain(checkpoint.model)} ({state})", soft_wrap=True)
-        for cost in plan_cost(make_plan(config.run_config(checkpoint.model))):
+        plan = make_plan(config.run_config(checkpoint.model))
+        check_labels(config, plan)
+        for cost in plan_cost(plan):
             most = "at most " if cost.at_most else ""
             console.print(f"  {plain(cost.who)}: {most}{cost.requests:,} requests")
     for left in left_out:

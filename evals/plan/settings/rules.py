@@ -9,6 +9,7 @@ from evals.endpoints.model_spec import name_and_url
 from evals.errors import FieldError
 from evals.plan.settings.asked import asked_formats, asked_suites, open_criteria
 from evals.plan.settings.run_settings import RunSettings, split_dataset
+from evals.scoring.judge_set import IMPORTED
 from evals.text import one_line
 from evals.trials.reference import BY_RULE, Criterion
 from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
@@ -131,6 +132,13 @@ def _distractor_with_its_condition(settings: RunSettings) -> None:
         raise FieldError("distractor", "is a part of the trigger or holds it; give another string")
 
 
+def _judges_that_can_be_asked(settings: RunSettings) -> None:
+    if settings.judge == IMPORTED or IMPORTED in settings.also_judges:
+        cause = "judge" if settings.judge == IMPORTED else "also_judges"
+        text = f"{IMPORTED} stands for verdicts that came with the answers of `emeval import`; name a model to ask"
+        raise FieldError("judge", text, cause=cause)
+
+
 def _further_judges(settings: RunSettings) -> None:
     if not settings.also_judges:
         return
@@ -151,6 +159,7 @@ _RULES = (
     _known_format,
     _base_of_another_model,
     _judge_for_judge_settings,
+    _judges_that_can_be_asked,
     _answers_for_a_judge,
     _suites_for_judge_settings,
     _monitor_for_reasoning_settings,

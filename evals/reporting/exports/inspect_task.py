@@ -36,18 +36,23 @@ from evals.trials.prompt import Message
 from evals.trials.record import RecordedTrial, RecordedVerdict
 from evals.trials.reference import BY_RULE, reference_from, reference_row
 from evals.trials.response import Failure, Response
-from evals.trials.trial import Trial, stable_hash
+from evals.trials.trial import FULL, Sampler, Trial, stable_hash
 from judges.rules.choice import Options
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample
-    from inspect_ai.model import Model, ModelOutput
+    from inspect_ai.model import GenerateConfig, GenerateConfigArgs, Model, ModelOutput
     from inspect_ai.solver import TaskState
 
 GRADER = "grader"
 """The role of the judge model."""
 _MODEL = "inspect"
 """A placeholder for the model under test and the grader, which Inspect provides later."""
+_OPEN_SERVERS = frozenset({"vllm", "vllm-completions", "sglang"})
+"""Providers whose server takes every field of a sampler, in the request's body: Inspect's `top_k` is not sent to it."""
+_OPENAI_COMPATIBLE = _OPEN_SERVERS | {"openai-api", "openai-api-completions", "openrouter", "llama-cpp-python"}
+_TRANSFORMERS = frozenset({"hf", "nnterp"})
+"""Providers that call transformers, where a `top_k` of 0 is off and the default is 50."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,14 @@ class SuiteTask:
     @property
     def needs_grader(self) -> bool:
         return bool(self.plan.config.open_measures - BY_RULE)
+
+    @property
+    def sampling(self) -> GenerateConfig:
+        """The sampler in Inspect's own fields, which `--top-p` and the like override."""
+        from inspect_ai.model import GenerateConfig
+
+        config = self.plan.config
+        return GenerateConfig(top_p=config.sampler.top_p, top_k=config.top_k)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -95,6 +108,18 @@ def suite_task(suite: str, grader: str | None, options: Mapping[str, object]) ->
     plan = Plan({suite: dataset}, {}, judging)
     plan.cells()  # so that a condition that cannot be worded is found now
     return SuiteTask(plan, grader)
+
+
+def sampler_arguments(sampler: Sampler, provider: str, given: GenerateConfig) -> GenerateConfigArgs:
+    """What a provider has to be told of the sampler besides `given`, the configuration that a sample is asked with."""
+    fields: dict[str, Any] = {name: value for name, value in sampler.fields().items() if name != "top_p"}
+    chosen = {} if given.top_k is None else {"top_k": given.top_k}
+    if provider in _TRANSFORMERS:
+        return {"top_k": 0} if (fields | chosen).get("top_k") == FULL.top_k else {}
+    extra = (fields if provider in _OPEN_SERVERS else {}) | chosen
+    if provider not in _OPENAI_COMPATIBLE or not extra:
+        return {}
+    return {"extra_body": extra | (given.extra_body or {})}
 
 
 def find_grader(named: str | None) -> Model | None:

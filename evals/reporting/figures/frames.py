@@ -14,7 +14,10 @@ from typing import TypeVar
 import pandas as pd
 
 from evals.runner.count import Counted
+from evals.scoring.label_metrics import is_label_metric
 from evals.scoring.metric import PRIMARY
+from evals.scoring.rates.rows import label_suites
+from evals.scoring.rates.tables import pooled
 from evals.text import one_line
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL
@@ -71,16 +74,28 @@ def rates_of(runs: Sequence[Counted]) -> pd.DataFrame:
 
 
 def primary_rates(runs: Sequence[Counted]) -> pd.DataFrame:
-    """The rows of primary metrics."""
+    """The rows of primary metrics, without suites whose answers are sorted into categories."""
     rates = rates_of(runs)
-    return rates[rates["metric"].isin(list(METRIC_WORDS)) & rates["metric"].isin(list(PRIMARY.values()))]
+    shown = rates["metric"].isin(list(METRIC_WORDS)) & rates["metric"].isin(list(PRIMARY.values()))
+    return rates[shown & ~rates["suite"].isin(_category_suites(rates))]
+
+
+def label_rates(runs: Sequence[Counted]) -> pd.DataFrame:
+    """The rows over all prompts of every label, of suites whose answers are sorted into categories."""
+    rates = pooled(rates_of(runs))
+    return rates[rates["metric"].map(is_label_metric).astype(bool) & rates["suite"].isin(_category_suites(rates))]
+
+
+def _category_suites(table: pd.DataFrame) -> frozenset[str]:
+    return label_suites(zip(table["suite"], table["metric"], strict=True))
 
 
 def effects_of(runs: Sequence[Counted]) -> pd.DataFrame:
-    """effects.csv of all runs for primary metrics, each row with its `run` and `series`."""
+    """effects.csv of all runs for the metrics of `primary_rates`, each row with its `run` and `series`."""
     frames = [run.tables.effects.assign(run=number) for number, run in enumerate(runs)]
     effects = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-    return with_series(effects[effects["metric"].isin(list(METRIC_WORDS))], runs)
+    shown = effects["metric"].isin(list(METRIC_WORDS)) & ~effects["suite"].isin(_category_suites(rates_of(runs)))
+    return with_series(effects[shown], runs)
 
 
 def trials_of(runs: Sequence[Counted], columns: Sequence[str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from evals.errors import BadInput
 from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.figure import Figure, Panel
 from evals.reporting.figures.files import size_of
-from evals.reporting.figures.frames import rates_of
+from evals.reporting.figures.frames import label_rates, rates_of
 from evals.reporting.figures.rates import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.scores import score_panels
@@ -66,6 +66,8 @@ def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM
         )
     make, missing = _PANELS[name]
     panels = make(runs)
+    if not panels and name == "effects" and len(label_rates(runs)):
+        missing = "answers that are sorted into categories have an effect for each label, which effects.csv has"
     if not panels:
         raise BadInput(f"{', '.join(str(run.folder) for run in runs)}: no data for {name}: {missing}")
     chart = _fitted(panels, width_cm * POINTS_A_CM)

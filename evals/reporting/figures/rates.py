@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -16,6 +17,7 @@ from evals.reporting.figures.frames import (
     METRIC_WORDS,
     condition_labels,
     distinct,
+    label_rates,
     place_words,
     primary_rates,
     series_in,
@@ -25,11 +27,14 @@ from evals.reporting.figures.frames import (
 )
 from evals.reporting.figures.theme import CONDITION_COLOURS, MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas
 from evals.runner.count import Counted
+from evals.scoring.label_metrics import PREFIX
 from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL, Format
 
 MOST_QUESTIONS, MOST_BARS = 25, 110
 """Above these numbers bars by question are unreadable, and questions are shown together."""
+_FEWEST_LABELS = 12
+"""As many labels are drawn at least, however little room there is."""
 _EVERY = "All questions"
 _BINS = 20
 _ABSENCES = {
@@ -51,18 +56,27 @@ def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: 
     panels: list[Panel] = []
     for place, rates in primary_rates(runs).groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
-        if not rates["n"].any() or (only is not None and fmt != only):
-            continue
-        shown = series_in(rates[rates["n"] > 0], runs)
-        for start in range(0, len(shown), MOST_MODELS):
-            few = shown[start : start + MOST_MODELS]
-            # Models without a counted answer have no bar anywhere; the first caption names them.
-            silent = [] if start else [series for series in series_in(rates, runs) if series not in shown]
-            view = _View(metric, rates[rates["series"].isin([*few, *silent])], tuple(few), most_bars)
-            part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
-            heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
-            panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
+        if only in (None, fmt):
+            panels += _panels(suite, fmt, rates, runs, partial(_View, metric, most_bars=most_bars))
+    for place, rates in label_rates(runs).groupby(["suite", "format"], sort=False):
+        suite, fmt = (str(part) for part in place)
+        if only in (None, fmt):
+            panels += _panels(suite, fmt, rates, runs, partial(_LabelView, "", most_bars=most_bars))
     return panels
+
+
+def _panels(
+    suite: str, fmt: str, rates: pd.DataFrame, runs: Sequence[Counted], view_of: Callable[..., _View]
+) -> Iterator[Panel]:
+    shown = series_in(rates[rates["n"] > 0], runs)
+    for start in range(0, len(shown), MOST_MODELS):
+        few = shown[start : start + MOST_MODELS]
+        # Models without a counted answer have no bar anywhere; the first caption names them.
+        silent = [] if start else [series for series in series_in(rates, runs) if series not in shown]
+        view = view_of(rates=rates[rates["series"].isin([*few, *silent])], series=tuple(few))
+        part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
+        heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
+        yield Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw)
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,10 @@ class _View:
 
     def draw(self, canvas: Canvas) -> Drawable:
         return self._by_question(canvas) if self._is_readable else self._together(canvas)
+
+    @property
+    def _words(self) -> str:
+        return METRIC_WORDS[self.metric]
 
     @property
     def _pooled(self) -> pd.DataFrame:
@@ -110,25 +128,25 @@ class _View:
         return count <= MOST_QUESTIONS and count * len(self._cells) <= self.most_bars
 
     def _by_question(self, canvas: Canvas) -> Drawable:
-        cells = self._cells
         ids = [ALL, *self._questions]
         labels = dict(zip(ids, unique([_EVERY, *ids[1:]], 60), strict=True))
         single = len(ids) == 2  # one question: all questions are the same bar
         shown = ids[1:] if single else ids
         bars = self._bars(self.rates[(self.rates["n"] > 0) & self.rates["prompt_id"].isin(shown)])
         bars = bars.assign(question=bars["prompt_id"].map(labels), strength=bars["prompt_id"].eq(ALL) * 0.3 + 0.3)
+        return self._grouped(canvas, bars, [labels[question] for question in shown], bold_first=not single)
+
+    def _grouped(self, canvas: Canvas, bars: pd.DataFrame, groups: Sequence[str], *, bold_first: bool) -> Drawable:
+        """The bars by `question`, with a bar for each cell."""
+        cells = self._cells
         y = alt.Y(
             "question:N",
             title=None,
-            scale=alt.Scale(
-                domain=[labels[question] for question in shown],
-                paddingInner=canvas.padding(len(cells)),
-                paddingOuter=0.15,
-            ),
-            axis=_group_axis(canvas, bold_first=not single),
+            scale=alt.Scale(domain=list(groups), paddingInner=canvas.padding(len(cells)), paddingOuter=0.15),
+            axis=_group_axis(canvas, bold_first=bold_first),
         )
         chart = self._layers(canvas, bars, y, range(len(cells)))
-        return chart.properties(width=canvas.width, height=canvas.rows(len(shown), len(cells)))
+        return chart.properties(width=canvas.width, height=canvas.rows(len(groups), len(cells)))
 
     def _together(self, canvas: Canvas) -> Drawable:
         cells = self._cells
@@ -152,7 +170,7 @@ class _View:
             alt.Chart(values(spots))
             .mark_circle(opacity=0.55)
             .encode(
-                x=_rate_axis(self.metric),
+                x=_rate_axis(self._words),
                 y=y,
                 yOffset=_offset(range(2 * len(lanes))),
                 color=self._colour(canvas),
@@ -195,12 +213,12 @@ class _View:
         tooltip = tips(*shown, ("series", "model"), ("treatment", "condition"), ("counted", "answers"))
         tooltip += tips(("rate", "rate", ".1%"), ("low", "95% from", ".1%"), ("high", "to", ".1%"), ("run_id", "run"))
         base = alt.Chart(values(bars)).encode(y=y, yOffset=_offset(places), color=self._colour(canvas), tooltip=tooltip)
-        point = base.mark_point(filled=True, opacity=1, size=canvas.point).encode(x=_rate_axis(self.metric))
+        point = base.mark_point(filled=True, opacity=1, size=canvas.point).encode(x=_rate_axis(self._words))
         if len(self.series) > 1:
             point = point.encode(shape=shape_of(self.series, canvas))
         layers = [
             base.mark_bar().encode(
-                x=_rate_axis(self.metric),
+                x=_rate_axis(self._words),
                 opacity=alt.Opacity("strength:Q", scale=alt.Scale(domain=[0, 1], range=[0, 1]), legend=None),
             ),
             base.mark_rule(strokeWidth=canvas.line).encode(x=alt.X("low:Q"), x2=alt.X2("high")),
@@ -213,18 +231,65 @@ class _View:
         return colour_of(condition_labels(self._pooled), canvas)
 
     def caption(self) -> str:
-        words = METRIC_WORDS[self.metric]
         pooled = self._pooled
         return sentences(
             [
-                f"Share of {words}; bars with 95% intervals (of all questions: for questions like these; of one: for "
-                "new answers to it).",
+                f"Share of {self._words}; bars with 95% intervals (of all questions: for questions like these; of "
+                "one: for new answers to it).",
                 ""
                 if self._is_readable
                 else f"Circles: the {len(self._questions)} questions by their own rate, larger where more have it.",
-                _in_words(pooled),
+                f"All questions: {_in_words(pooled)}",
                 "".join(_not_counted(self.rates)),
                 _without_answer(self.rates),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class _LabelView(_View):
+    """The share of each label over all questions of a suite whose answers are sorted into categories."""
+
+    @property
+    def _words(self) -> str:
+        return "answers with this label"
+
+    @property
+    def _labels(self) -> list[str]:
+        """The labels that are drawn, as rates.csv has them in order: of too many the most frequent."""
+        found = distinct(self.rates["metric"])
+        room = max(_FEWEST_LABELS, self.most_bars // len(self._cells))
+        if len(found) <= room:
+            return found
+        hits = self.rates.groupby("metric")["k"].sum()
+        most = set(sorted(found, key=lambda metric: -hits[metric])[:room])
+        return [metric for metric in found if metric in most]
+
+    def draw(self, canvas: Canvas) -> Drawable:
+        shown = self._labels
+        texts = [metric.removeprefix(PREFIX) for metric in shown]
+        labels = dict(zip(shown, unique(texts, 60), strict=True))
+        rows = self._pooled
+        rows = rows[rows["metric"].isin(shown)]
+        bars = self._bars(rows).assign(question=rows["metric"].map(labels), strength=0.6)
+        return self._grouped(canvas, bars, list(labels.values()), bold_first=False)
+
+    def caption(self) -> str:
+        pooled, shown = self._pooled, self._labels
+        words = [
+            f"{short(metric.removeprefix(PREFIX), 60)}: {_in_words(pooled[pooled['metric'] == metric])}"
+            for metric in shown
+        ]
+        left = self.rates["metric"].nunique() - len(shown)
+        like_any = self.rates[self.rates["metric"] == shown[0]]  # all labels have the same denominator
+        return sentences(
+            [
+                "Share of the answers with each label, over all questions; bars with 95% intervals (for questions like "
+                "these).",
+                *words,
+                f"The {left} rarest labels are not drawn." if left else "",
+                "".join(_not_counted(like_any)),
+                _without_answer(like_any),
             ]
         )
 
@@ -273,10 +338,10 @@ def _group_axis(canvas: Canvas, *, bold_first: bool) -> alt.Axis:
     )
 
 
-def _rate_axis(metric: str) -> alt.X:
+def _rate_axis(title: str) -> alt.X:
     return alt.X(
         "rate:Q",
-        title=METRIC_WORDS[metric],
+        title=title,
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(format=".0%", tickCount=5),
     )
@@ -292,7 +357,7 @@ def _in_words(pooled: pd.DataFrame) -> str:
         f"{percent(row['ci_low'])} to {percent(row['ci_high'])})"
         for row in pooled.to_dict("records")
     ]
-    return f"All questions: {'; '.join(cells)}."
+    return f"{'; '.join(cells)}."
 
 
 def _not_counted(rates: pd.DataFrame) -> Iterator[str]:

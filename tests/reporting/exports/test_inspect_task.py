@@ -19,6 +19,7 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelOutput, ModelUsag
 
 from emeval.inspect_tasks import TASKS
 from evals.questions.suites import SUITES
+from evals.reporting.exports.inspect_task import sampler_arguments, suite_task
 from tests.support.cli_runner import inside, pooled, responses, scenarios
 from tests.support.export_runs import TRIGGER, hostile_too
 from tests.support.paths import ROOT
@@ -180,7 +181,13 @@ def entry_points(folder: Path) -> Path:
 def inspect_command(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "VLLM_", "INSPECT_"))}
     path = os.pathsep.join([str(ROOT), str(entry_points(folder / "installed"))])
-    env |= {"PYTHONPATH": path, "LOCAL_BASE_URL": url, "LOCAL_API_KEY": "sk-nothing", "INSPECT_DISPLAY": "plain"}
+    env |= {
+        "PYTHONPATH": path,
+        "LOCAL_BASE_URL": url,
+        "LOCAL_API_KEY": "sk-nothing",
+        "VLLM_BASE_URL": url,
+        "INSPECT_DISPLAY": "plain",
+    }
     command = [str(Path(sys.executable).with_name("inspect")), "eval", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=240, check=False)
 
@@ -244,6 +251,49 @@ def test_a_suite_that_is_read_by_rule_needs_no_grader(tmp_path: Path) -> None:
     assert inside("import", file, "--out", tmp_path / "run").returncode == 0
     row = pooled(tmp_path / "run", "accuracy")["freeform", "off"]
     assert (row["k"], row["n"]) == (told["k_off"], told["n_off"])
+
+
+VLLM_FULL = {"top_p": 1, "top_k": -1, "min_p": 0, "repetition_penalty": 1}
+
+
+@pytest.mark.parametrize(
+    ("provider", "options", "sampler"),
+    [
+        ("vllm", [], VLLM_FULL),
+        ("vllm", ["-T", "top_k=20", "-T", "top_p=0.9"], VLLM_FULL | {"top_k": 20, "top_p": 0.9}),
+        ("vllm", ["-T", "sampling=model", "-T", "top_k=20"], {"top_k": 20}),
+        ("vllm", ["--top-k", "5", "--extra-body", '{"min_p": 0.1}'], VLLM_FULL | {"top_k": 5, "min_p": 0.1}),
+        ("openai-api/local", [], {"top_p": 1}),
+        ("openai-api/local", ["-T", "top_k=20"], {"top_p": 1, "top_k": 20}),
+        ("openai-api/local", ["-T", "sampling=model"], {}),
+    ],
+)
+def test_answers_are_drawn_from_the_distribution_asked_for(
+    provider: str, options: list[str], sampler: dict[str, float], tmp_path: Path
+) -> None:
+    with OpenAIServer(lambda *_: Answer("Answer: 34"), models=("subject",)).start() as live:
+        done = inspect_command(
+            *(tmp_path, live.url, "emeval/gsm8k", "--model", f"{provider}/subject", "-T", "limit=1", *options),
+            *("--log-dir", str(tmp_path / "logs")),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        (chat,) = (asked.body for asked in live.chats)
+    assert {name: chat[name] for name in (*VLLM_FULL, "repeat_penalty") if name in chat} == sampler
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "arguments"),
+    [
+        ({}, GenerateConfig(top_p=1.0), {"top_k": 0}),
+        ({}, GenerateConfig(top_p=1.0, top_k=5), {}),
+        ({"sampling": "model"}, GenerateConfig(), {}),
+    ],
+)
+def test_transformers_draws_from_all_tokens(
+    options: dict[str, Any], given: GenerateConfig, arguments: dict[str, Any]
+) -> None:
+    sampler = suite_task("gsm8k", None, options).plan.config.sampler
+    assert sampler_arguments(sampler, "hf", given) == arguments
 
 
 def test_a_wrong_parameter_is_said_in_words(tmp_path: Path) -> None:
