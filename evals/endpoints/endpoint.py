@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import openai
 from pydantic import ValidationError
 
-from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
+from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply, sampler_fields
 from evals.endpoints.chat_template import Renderer, find_renderer, template_switch
 from evals.endpoints.model_spec import OPENAI_URL, can_be_from
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
@@ -201,11 +201,9 @@ class Endpoint:
 
     def _sampler(self, sampler: Sampler) -> dict[str, Any]:
         """The sampler as this server takes it: of a hosted API only `top_p` is known to be taken."""
-        fields: dict[str, Any] = sampler.fields()
+        fields = sampler_fields(sampler)
         if self.spec.provider == "openai":
             fields = {name: value for name, value in fields.items() if name == "top_p"}
-        elif "repetition_penalty" in fields:
-            fields["repeat_penalty"] = fields["repetition_penalty"]  # its name at llama.cpp
         return {name: value for name, value in fields.items() if name not in self.model.refused}
 
     async def _ask_chat(self, request: ChatRequest, number: int) -> Reply:
