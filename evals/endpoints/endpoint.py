@@ -38,7 +38,7 @@ from evals.endpoints.wire import (
 )
 from evals.errors import BadInput, EndpointDown
 from evals.io.retry_after import retry_after_s
-from evals.trials.finish_reason import at_limit, ending_of, is_known
+from evals.trials.finish_reason import at_limit, ending_of, is_below_limit, is_known
 from evals.trials.prompt import STOP, Messages, transcript_of, wire_messages
 from evals.trials.response import Failure
 from evals.trials.trial import Sampler
@@ -301,8 +301,23 @@ class Endpoint:
         if not can_be_from(self.name, self.spec.served_name, reply.model):
             other = self.server.clean(reply.model)[:100]
             self.server.say_once(f"{self.name}: a reply names another model than the one asked for: {other}")
+        self._note_lower_limit(reply, request)
         word = at_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens)
         return reply if word == reply.finish_reason else replace(reply, finish_reason=word)
+
+    def _note_lower_limit(self, reply: Reply, request: ChatRequest) -> None:
+        """Tell people, once, of a server that allows fewer tokens than are asked for."""
+        if not is_below_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens):
+            return
+        if self.spec.provider == "openai" and (reply.reasoning or reply.reasoning_withheld):
+            return  # some hosted APIs do not count the tokens of a thought
+        tokens = f"{reply.completion_tokens:,} of {request.max_tokens:,} tokens"
+        word = self.server.clean(reply.finish_reason)[:60]
+        self.server.say_once(
+            f"{self.name}: {self.server.base_url} cut a reply after {tokens} (finish_reason {word!r}): it has a lower "
+            "limit of its own, such as max_new_tokens in the model's generation_config.json, or the context length",
+            about=f"lower limit of {self.name}",
+        )
 
     def _failure(self, error: ServerError, where: str, number: int, asked_s: float | None = None) -> Failure:
         """A final failure of this request; `asked_s` is how long the server asks to wait. Raises Transient for one that

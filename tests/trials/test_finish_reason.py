@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.trials.finish_reason import Ending, at_limit, ending_of, is_known, plain_finish_reason
+from evals.trials.finish_reason import Ending, at_limit, ending_of, is_below_limit, is_known, plain_finish_reason
 
 WORDS: dict[Ending, list[str]] = {
     # OpenAI, vLLM, SGLang, TGI, Cohere, Gemini, Anthropic, Bedrock, xAI
@@ -77,3 +77,19 @@ def test_a_natural_end_at_the_limit_is_a_cut(pair: tuple[str, Ending], tokens: i
         assert ending_of(marked) == "cut"
     else:
         assert marked == word
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens", "is_below"),
+    [
+        *(("length", 20, True), ("MAX_TOKENS", 20, True), ("length", 62, True)),
+        *(("length", 63, False), ("length", 64, False), ("length", 65, False), ("length", None, False)),
+        *(("stop", 20, False), ("content_filter", 20, False), ("error", 20, False), ("", 20, False)),
+    ],
+)
+def test_a_limit_of_the_servers_own_is_known_by_the_tokens(word: str, tokens: int | None, is_below: bool) -> None:
+    assert is_below_limit(word, tokens, 64) == is_below
+
+
+def test_the_end_that_a_server_took_no_notice_of_is_at_our_limit() -> None:
+    assert not is_below_limit(at_limit("stop", 8, 8), 8, 64)
