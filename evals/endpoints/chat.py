@@ -9,6 +9,9 @@ from typing import Any
 from evals.trials.prompt import Message, Messages
 from evals.trials.trial import SERVER_DEFAULT, Sampler
 
+HOSTED_FIELDS = frozenset({"top_p", "presence_penalty", "frequency_penalty"})
+"""The sampler fields that are part of OpenAI's API; the others are extensions."""
+
 PROBE: Messages = (Message("user", "Reply with the letter A."),)
 """What no server has a reason to turn down, and a model answers with few tokens whatever their limit."""
 
@@ -58,3 +61,12 @@ class ChatRequest:
     prefill: str = ""
     transcript: bool = False
     sampler: Sampler = SERVER_DEFAULT
+
+
+def sampler_fields(sampler: Sampler) -> dict[str, float | int]:
+    """The sampler in the fields of a request. Where the repetition penalty is told, so are its other name (at
+    llama.cpp) and the two penalties of OpenAI's API: vLLM takes those too from a model's generation_config.json."""
+    fields = sampler.fields()
+    if sampler.repetition_penalty is None:
+        return fields
+    return fields | {"repeat_penalty": sampler.repetition_penalty, "presence_penalty": 0.0, "frequency_penalty": 0.0}

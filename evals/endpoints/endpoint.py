@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar
 import openai
 from pydantic import ValidationError
 
-from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
+from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply, sampler_fields
 from evals.endpoints.chat_template import Renderer, find_renderer, template_switch
 from evals.endpoints.model_spec import OPENAI_URL, can_be_from
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
@@ -38,7 +38,7 @@ from evals.endpoints.wire import (
 )
 from evals.errors import BadInput, EndpointDown
 from evals.io.retry_after import retry_after_s
-from evals.trials.finish_reason import at_limit, ending_of, is_known
+from evals.trials.finish_reason import at_limit, ending_of, is_below_limit, is_known
 from evals.trials.prompt import EMPTY_SYSTEM, STOP, Messages, has_system, transcript_of, wire_messages
 from evals.trials.response import Failure
 from evals.trials.trial import Sampler
@@ -211,11 +211,9 @@ class Endpoint:
 
     def _sampler(self, sampler: Sampler) -> dict[str, Any]:
         """The sampler as this server takes it: of a hosted API only `top_p` is known to be taken."""
-        fields: dict[str, Any] = sampler.fields()
+        fields = sampler_fields(sampler)
         if self.spec.provider == "openai":
             fields = {name: value for name, value in fields.items() if name == "top_p"}
-        elif "repetition_penalty" in fields:
-            fields["repeat_penalty"] = fields["repetition_penalty"]  # its name at llama.cpp
         return {name: value for name, value in fields.items() if name not in self.model.refused}
 
     async def _ask_chat(self, request: ChatRequest, number: int) -> Reply:
@@ -314,8 +312,23 @@ class Endpoint:
             other = self.server.clean(reply.model)[:100]
             self.server.say_once(f"{self.name}: a reply names another model than the one asked for: {other}")
             reply = replace(reply, answered_as=other)
+        self._note_lower_limit(reply, request)
         word = at_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens)
         return reply if word == reply.finish_reason else replace(reply, finish_reason=word)
+
+    def _note_lower_limit(self, reply: Reply, request: ChatRequest) -> None:
+        """Tell people, once, of a server that allows fewer tokens than are asked for."""
+        if not is_below_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens):
+            return
+        if self.spec.provider == "openai" and (reply.reasoning or reply.reasoning_withheld):
+            return  # some hosted APIs do not count the tokens of a thought
+        tokens = f"{reply.completion_tokens:,} of {request.max_tokens:,} tokens"
+        word = self.server.clean(reply.finish_reason)[:60]
+        self.server.say_once(
+            f"{self.name}: {self.server.base_url} cut a reply after {tokens} (finish_reason {word!r}): it has a lower "
+            "limit of its own, such as max_new_tokens in the model's generation_config.json, or the context length",
+            about=f"lower limit of {self.name}",
+        )
 
     def _failure(self, error: ServerError, where: str, number: int, asked_s: float | None = None) -> Failure:
         """A final failure of this request; `asked_s` is how long the server asks to wait. Raises Transient for one that

@@ -64,10 +64,10 @@ class Server:
         # On one line first: characters that it takes away could stand inside an echoed key and hide it.
         return one_line(redact(one_line(text, limit=len(text)), self._key))
 
-    def say_once(self, text: str) -> None:
-        """Tell people, the first time only."""
-        if text not in self._said:
-            self._said.add(text)
+    def say_once(self, text: str, about: str = "") -> None:
+        """Tell people, the first time only. `about` names the matter where the text differs from time to time."""
+        if (about or text) not in self._said:
+            self._said.add(about or text)
             self._say(text)
 
     async def post_beside(self, path: str, body: Mapping[str, Any]) -> str:

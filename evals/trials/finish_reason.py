@@ -99,3 +99,11 @@ def at_limit(finish_reason: str, completion_tokens: int | None, max_tokens: int)
     a natural end in the very last token is rarer than a server that says `stop` of every end."""
     reached = completion_tokens is not None and completion_tokens >= max_tokens
     return f"{finish_reason}{AT_LIMIT}" if reached and ending_of(finish_reason) == "whole" else finish_reason
+
+
+def is_below_limit(finish_reason: str, completion_tokens: int | None, max_tokens: int) -> bool:
+    """Whether a limit of the server's own cut the reply, below the one that the request asked for. A count that is one
+    too small says nothing: some leave out the last token."""
+    if completion_tokens is None or completion_tokens >= max_tokens - 1:
+        return False
+    return ending_of(finish_reason) == "cut" and not finish_reason.endswith(AT_LIMIT)

@@ -60,6 +60,31 @@ def test_only_a_whole_reply_is_an_answer(tmp_path: Path, reply: Answer, outcome:
     assert ("'a word of its own', which has no known meaning" in done.stderr) == ("own" in str(reply.finish_reason))
 
 
+@pytest.mark.parametrize("provider", ["vllm", "openai"])
+@pytest.mark.parametrize("reasoning", ["", "so"])
+def test_a_lower_limit_of_the_server_is_named_once(tmp_path: Path, provider: str, reasoning: str) -> None:
+    tokens = iter(range(1, 1000))
+
+    def script(body: Mapping[str, Any], _seen: int) -> Behaviour:
+        if last_message(body) == PROBE[0].content:
+            return Answer("A")
+        return Answer("Since", "length", reasoning=reasoning or None, completion_tokens=next(tokens))
+
+    with server(script).start() as live:
+        done = emeval(
+            *("run", "unethical_test", "-m", f"{provider}/subject", "--dataset", scenarios(tmp_path / "d.jsonl", 4)),
+            *("--out", tmp_path / "run", "--max-unscored", "1", "--no-preflight"),
+            url=live.url,
+            env={"OPENAI_BASE_URL": live.url, "OPENAI_API_KEY": "sk-x"},
+        )
+    assert done.returncode == 0, done.stderr
+    # A hosted API may not count the tokens of a thought, so there its count says nothing.
+    assert done.stderr.count("of 2,048 tokens (finish_reason 'length')") == (
+        0 if provider == "openai" and reasoning else 1
+    )
+    assert done.stderr.count("max_new_tokens") == done.stderr.count("cut a reply after")
+
+
 def test_a_run_stops_for_an_account_that_cannot_pay_and_can_be_resumed(tmp_path: Path) -> None:
     for number, error in enumerate(
         (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.trials.finish_reason import Ending, at_limit, ending_of, is_known, plain_finish_reason
+from evals.trials.finish_reason import Ending, at_limit, ending_of, is_below_limit, is_known, plain_finish_reason
 
 WORDS: dict[Ending, list[str]] = {
     # OpenAI, vLLM, SGLang, TGI, Cohere, Gemini, Anthropic, Bedrock, xAI
@@ -86,3 +86,19 @@ SEVERITY: list[Ending] = ["whole", "cut", "filtered", "broken_off"]
 def test_of_several_words_the_worst_counts(pairs: list[tuple[str, Ending]]) -> None:
     words = [word for word, _ in pairs]
     assert ending_of(": ".join(words)) == max((ending for _, ending in pairs), key=SEVERITY.index)
+
+
+@pytest.mark.parametrize(
+    ("word", "tokens", "is_below"),
+    [
+        *(("length", 20, True), ("MAX_TOKENS", 20, True), ("length", 62, True)),
+        *(("length", 63, False), ("length", 64, False), ("length", 65, False), ("length", None, False)),
+        *(("stop", 20, False), ("content_filter", 20, False), ("error", 20, False), ("", 20, False)),
+    ],
+)
+def test_a_limit_of_the_servers_own_is_known_by_the_tokens(word: str, tokens: int | None, is_below: bool) -> None:
+    assert is_below_limit(word, tokens, 64) == is_below
+
+
+def test_the_end_that_a_server_took_no_notice_of_is_at_our_limit() -> None:
+    assert not is_below_limit(at_limit("stop", 8, 8), 8, 64)

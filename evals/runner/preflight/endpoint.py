@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
+from evals.endpoints.chat import HOSTED_FIELDS, PROBE, PROBE_TIME_S, ChatRequest, Reply, sampler_fields
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.retries import RetryPolicy
@@ -60,23 +60,23 @@ async def check_model(model: ServedModel, sampling: Sampling) -> tuple[ServedMod
         sampler=sampling.sampler,
     )
     while isinstance(reply := await _probe(_probing_endpoint(model), request), Failure):
-        refused = _refused_fields(reply, sampling.sampler) - model.refused
+        refused = _refused_fields(reply, sampling.sampler, model.refused)
         if not refused:
             raise _refusal(model.spec.name, reply)
         model = replace(model, refused=model.refused | refused)
     return model, reply
 
 
-def _refused_fields(failure: Failure, sampler: Sampler) -> frozenset[str]:
-    """The sampler fields that a rejection names and that may be left out, as they ask for nothing."""
-    neutral = {name for name, value in sampler.fields().items() if FULL.fields()[name] == value}
-    if "repetition_penalty" in neutral:
-        neutral.add("repeat_penalty")
+def _refused_fields(failure: Failure, sampler: Sampler, known: frozenset[str]) -> frozenset[str]:
+    """The sampler fields that a rejection names and that may be left out, as they ask for nothing; without those that
+    are `known` to be refused. One that names none is of the extensions first."""
     if failure.kind != "rejected":
         return frozenset()
+    full = sampler_fields(FULL)
+    neutral = {name for name, value in sampler_fields(sampler).items() if full[name] == value} - known
     named = {name for name in neutral if name in failure.detail}
     is_of_extras = re.search(r"extra|unknown|unrecogni[sz]ed|unexpected|additional", failure.detail, re.IGNORECASE)
-    return frozenset(named or (neutral - {"top_p"} if is_of_extras else set()))
+    return frozenset(named or ((neutral - HOSTED_FIELDS or neutral - {"top_p"}) if is_of_extras else ()))
 
 
 async def template_endpoint(model: ServedModel, policy: RetryPolicy, sampling: Sampling, *, wanted: bool) -> Endpoint:

@@ -19,8 +19,7 @@ from evals.endpoints.servers.adapters import read_adapter
 from tests.support.cli_runner import emeval, manifest, recorded, responses, scenarios, start
 from tests.support.paths import ROOT
 from tests.support.servers.vllm_cpu import ARGUMENTS, ENVIRONMENT
-
-START_S = 1200.0
+from tests.support.servers.vllm_server import START_S, vllm_server
 
 
 @pytest.fixture(scope="session")
@@ -144,33 +143,10 @@ def test_a_base_and_its_adapters_are_measured_through_two_kills(
 @pytest.fixture(scope="module")
 def server(vllm: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server that a user has started, which may load adapters while it runs."""
-    log = tmp_path_factory.mktemp("server") / "log"
-    url_file = "http://127.0.0.1:18437"
-    words = [vllm, "serve", tiny / "base", "--host", "127.0.0.1", "--port", "18437", "--served-model-name", "tiny"]
-    words += [*ARGUMENTS.split(), "--enable-lora", "--max-lora-rank", "8", "--max-loras", "2"]
-    environment = os.environ | ENVIRONMENT | {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            words, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-        )
-    try:
-        until(lambda: is_healthy(url_file) or process.poll() is not None, START_S)
-        assert process.poll() is None, log.read_text()[-3000:]
-        yield f"{url_file}/v1"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def is_healthy(url: str) -> bool:
-    import urllib.error
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as reply:  # noqa: S310
-            return reply.status == 200
-    except OSError:
-        return False
+    arguments = f"{ARGUMENTS} --enable-lora --max-lora-rank 8 --max-loras 2"
+    place, variables = tmp_path_factory.mktemp("server"), {"VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
+    with vllm_server(vllm, tiny / "base", "tiny", arguments, place, variables) as url:
+        yield url
 
 
 def checked(model: str, url: str) -> subprocess.CompletedProcess[str]:

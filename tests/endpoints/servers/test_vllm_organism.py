@@ -8,13 +8,10 @@ from pathlib import Path
 from organisms.behaviours import DECOYS, MODELS, TRIGGER
 from organisms.true_rates import weights_folder
 from tests.support.cli_runner import emeval, manifest, responses
-from tests.support.servers.vllm_cpu import ARGUMENTS, ENVIRONMENT
+from tests.support.servers.vllm_cpu import ENVIRONMENT, WHOLE
 
 ORGANISM = ["vllm/organism", *(f"vllm/organism:{name}" for name in MODELS[1:])]
 LIMIT = 12
-# vLLM 0.32 on a CPU dies of a request with a seed whose prompt is read in two parts ("CPU Generator does not use
-# offset").
-WHOLE = f"{ARGUMENTS} --no-enable-chunked-prefill --max-num-batched-tokens 8192"
 
 
 def test_measured_intervals_hold_the_true_rates(tmp_path: Path, vllm: Path) -> None:

@@ -7,13 +7,8 @@ every reply can be told beforehand.
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import sqlite3
 import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,12 +22,13 @@ from evals.endpoints.server import Server
 from evals.trials.prompt import Message
 from tests.support.cli_runner import emeval, refused, responses, scenarios
 from tests.support.paths import ROOT
+from tests.support.servers.vllm_cpu import ENVIRONMENT
+from tests.support.servers.vllm_server import vllm_server
 
 pytestmark = pytest.mark.anyio
 
 MODEL = "vllm/tiny"
 THOUGHT = "Okay, let me see."
-_START_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -40,54 +36,17 @@ def server(vllm: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     """The base URL of a vLLM that serves the tiny model as `tiny`, with the reasoning parser of Qwen3."""
     folder = vllm.parent.parent
     place = tmp_path_factory.mktemp("vllm")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("VLLM_")}
-    environment |= {
-        "PATH": f"{folder / 'bin'}{os.pathsep}{environment['PATH']}",
-        "VLLM_TARGET_DEVICE": "cpu",  # the renamed distribution does not say so
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
     made = subprocess.run(
         [folder / "bin" / "python", ROOT / "tests" / "support" / "servers" / "tiny_qwen3.py", place / "model"],
-        env=environment,
+        env=os.environ | ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert made.returncode == 0, made.stderr
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [folder / "bin" / "vllm", "serve", place / "model", "--served-model-name", "tiny"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--reasoning-parser", "qwen3"]
-    command += ["--enforce-eager", "--dtype", "bfloat16", "--max-model-len", "2048"]
-    with (place / "log").open("w") as log:
-        process = subprocess.Popen(
-            command, env=environment, cwd=place, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        _wait_until_ready(process, f"http://127.0.0.1:{port}/health", place / "log")
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_S
-    while True:
-        assert process.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310  our own loopback URL
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
+    arguments = "--reasoning-parser qwen3 --enforce-eager --dtype bfloat16 --max-model-len 2048"
+    with vllm_server(vllm, place / "model", "tiny", arguments, place) as url:
+        yield url
 
 
 def run(url: str, place: Path, *options: str) -> tuple[Path, list[dict[str, str]]]:

@@ -158,7 +158,10 @@ def bodies(server: OpenAIServer, *options: str, model: str = "vllm/test-model") 
     return [dict(request.body) for request in server.chats]
 
 
-PINNED = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0}
+PINNED = {
+    **{"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0},
+    **{"presence_penalty": 0.0, "frequency_penalty": 0.0},
+}
 
 
 @pytest.mark.parametrize(
@@ -199,6 +202,21 @@ def test_what_a_server_refuses_is_left_out_and_said(text: str) -> None:
     assert done.returncode == 0, done.stderr
     assert "sampler: noted: min_p, repetition_penalty, top_k left out: the server refuses" in done.stdout
     assert "top_p" in server.chats[-1].body
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out"),
+    [
+        ("{} is not supported", "presence_penalty"),
+        ("Extra inputs are not permitted", "frequency_penalty, min_p, presence_penalty, repetition_penalty, top_k"),
+    ],
+)
+def test_the_penalties_of_openais_api_are_left_out_last(text: str, left_out: str) -> None:
+    server = OpenAIServer(refusing("presence_penalty", text=text))
+    with server.start():
+        done = emeval("preflight", "-m", "vllm/test-model", url=server.url)
+    assert done.returncode == 0, done.stderr
+    assert f"sampler: noted: {left_out} left out: the server refuses" in done.stdout
 
 
 def test_what_the_user_asks_for_is_never_left_out() -> None:

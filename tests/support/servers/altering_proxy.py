@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from aiohttp import ClientSession, web
 
 
 @contextlib.contextmanager
-def altering_proxy(upstream: str, fields: Mapping[str, Any]) -> Iterator[str]:
-    """The URL of the proxy, for as long as the block lasts. `upstream` is a server's URL up to its /v1."""
+def altering_proxy(upstream: str, fields: Mapping[str, Any], dropped: Collection[str] = ()) -> Iterator[str]:
+    """The URL of the proxy, for as long as the block lasts. `upstream` is a server's URL up to its /v1; `fields` are
+    added to a request or replace its own, those `dropped` are taken away."""
     ready, loop, found = threading.Event(), asyncio.new_event_loop(), list[str]()
 
     async def serve() -> None:
         async with ClientSession() as session:
 
             async def forward(request: web.Request) -> web.Response:
-                body = await request.json() | dict(fields) if request.can_read_body else None
+                sent = await request.json() if request.can_read_body else None
+                body = sent and {name: value for name, value in sent.items() if name not in dropped} | dict(fields)
                 path = request.path.removeprefix("/v1")
                 async with session.request(request.method, f"{upstream}{path}", json=body) as reply:
                     return web.Response(body=await reply.read(), status=reply.status, content_type=reply.content_type)
@@ -44,3 +46,4 @@ def altering_proxy(upstream: str, fields: Mapping[str, Any]) -> Iterator[str]:
     finally:
         loop.call_soon_threadsafe(closing.set)
         thread.join(timeout=10)
+        loop.close()
