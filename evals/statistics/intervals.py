@@ -137,8 +137,8 @@ def _size_in_clusters(hits: Counts, counted: Counts, confidence: float) -> float
     most = max(1 / sum_of_squares - 1, 1.0)
     spread = float((squares**2).sum() / squares.sum() ** 2) - 1 / clusters
     freedom = min(most, max(1.0, 2 / spread)) if spread > 0 else most
-    least = min(1.0 / sum_of_squares, total) * _small_sample_factor(most, confidence)
-    return min(total, max(total * binomial / between * _small_sample_factor(freedom, confidence), least))
+    least = min(1.0 / sum_of_squares, total) * small_sample_factor(most, confidence)
+    return min(total, max(total * binomial / between * small_sample_factor(freedom, confidence), least))
 
 
 def _size_in_strata(hits: Counts, counted: Counts, confidence: float) -> float:
@@ -152,10 +152,10 @@ def _size_in_strata(hits: Counts, counted: Counts, confidence: float) -> float:
     within = float(((hits + 0.5) * (counted - hits + 0.5) / (counted + 1)).sum())
     if strata < 2:
         return total
-    return total * max(1.0, total * rate * (1 - rate) / within * _small_sample_factor(strata - 1, confidence))
+    return total * max(1.0, total * rate * (1 - rate) / within * small_sample_factor(strata - 1, confidence))
 
 
-def _small_sample_factor(freedom: float, confidence: float) -> float:
+def small_sample_factor(freedom: float, confidence: float) -> float:
     """The factor for a sample size whose variance was estimated with `freedom` degrees of freedom."""
     tail = (1 + confidence) / 2
     return float(_normal_quantile(tail) / _t_quantile(freedom, tail)) ** 2

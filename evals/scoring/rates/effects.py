@@ -13,6 +13,7 @@ from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import RunFacts, Tally, VariantCounts, is_about, places_in
 from evals.statistics.intervals import paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
+from evals.statistics.these_questions import effect_on_these_questions
 from evals.trials.condition import BASELINE
 
 _Pairs = dict[tuple[str, str], tuple[int, int]]
@@ -28,9 +29,13 @@ def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
         if placed.metric.compared:
             here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
             family = list(_metric_effects(placed.metric, here, facts))
-            p_values = [row["p_value"] for row in family]
-            for row, by_holm, by_bh in zip(family, holm(p_values), benjamini_hochberg(p_values), strict=True):
-                rows.append(row | {"p_holm": by_holm, "p_bh": by_bh})
+            for prefix in ("", "gen_"):
+                p_values = [row[f"{prefix}p_value"] for row in family]
+                adjusted = zip(family, holm(p_values), benjamini_hochberg(p_values), strict=True)
+                family = [
+                    row | {f"{prefix}p_holm": by_holm, f"{prefix}p_bh": by_bh} for row, by_holm, by_bh in adjusted
+                ]
+            rows += family
     return sorted(rows, key=lambda row: (row["suite"], row["format"], row["model"], row["condition"]))
 
 
@@ -62,7 +67,8 @@ def _metric_effects(metric: Metric, variants: VariantCounts, facts: RunFacts) ->
             prompts = np.array([number[prompt] for prompt, _ in pairs], dtype=np.int64)
             counts = np.array([(*treated[pair], *base[pair]) for pair in pairs], dtype=float).reshape(-1, 4)
             effect = paired_effect(counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 3], prompts)
-            if effect is None:
+            here = effect_on_these_questions(counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 3], prompts)
+            if effect is None or here is None:
                 continue
             yield {
                 "run_id": facts.run_id,
@@ -79,4 +85,8 @@ def _metric_effects(metric: Metric, variants: VariantCounts, facts: RunFacts) ->
                 "p_value": effect.p_value,
                 "n_prompts": effect.prompts,
                 "source": facts.source.get(suite, ""),
+                "gen_low": here.interval.low,
+                "gen_high": here.interval.high,
+                "gen_method": here.interval.method,
+                "gen_p_value": here.p_value,
             }
