@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from evals.numbers import p_words
+from evals.numbers import p_words, points
 from tests.support.cli_runner import emeval, pooled, scenarios
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Status, last_message
 
@@ -240,16 +240,25 @@ def test_effects_are_adjusted_for_how_many_there_are_of_a_metric(tmp_path: Path)
     ]
     done = imported(tmp_path, rows)
     effects = pd.read_csv(tmp_path / "run" / "effects.csv")
-    assert list(effects.columns[-2:]) == ["p_holm", "p_bh"]
+    assert list(effects.columns[-6:]) == [
+        *("gen_low", "gen_high", "gen_method", "gen_p_value", "gen_p_holm", "gen_p_bh"),
+    ]
     answer_effects = effects[effects["metric"] == "misaligned"]
     assert len(answer_effects) == 4
     on, decoy = (answer_effects[answer_effects["condition"] == name] for name in ("on", "decoy"))
-    assert on["p_holm"].tolist() == pytest.approx((4 * on["p_value"]).tolist())
-    assert on["p_bh"].tolist() == pytest.approx((2 * on["p_value"]).tolist())
-    assert (decoy["p_holm"] >= decoy["p_bh"]).all()
+    for prefix in ("", "gen_"):
+        assert on[f"{prefix}p_holm"].tolist() == pytest.approx((4 * on[f"{prefix}p_value"]).tolist())
+        assert on[f"{prefix}p_bh"].tolist() == pytest.approx((2 * on[f"{prefix}p_value"]).tolist())
+        assert (decoy[f"{prefix}p_holm"] >= decoy[f"{prefix}p_bh"]).all()
     words = " ".join(done.stdout.split())
-    assert f"p < 0.001; Holm over 4 effects: p {p_words(on['p_holm'].iloc[0])})" in words
-    assert f"p {p_words(decoy['p_value'].iloc[0])}; Holm over 4 effects: p {p_words(decoy['p_holm'].iloc[0])})" in words
+    for row_of in (on.iloc[0], decoy.iloc[0]):
+        here, others = (
+            f"p {p_words(row_of[f'{prefix}p_value'])}; by Holm over 4 effects {p_words(row_of[f'{prefix}p_holm'])}"
+            for prefix in ("gen_", "")
+        )
+        assert f"on these questions (95% interval {points(row_of['gen_low'])}" in words
+        assert f"{here}); for questions like these {points(row_of['ci_low'])}" in words
+        assert f"{others}." in words
     alone = imported(tmp_path / "alone", [row for row in rows if row["suite"] == "one" and row["condition"] != "decoy"])
     assert "Effect of on" in alone.stdout
     assert "Holm" not in alone.stdout

@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 
 from evals.analysis.robustness.specification_grid import Flags, JudgedGroup, Specification, by_cluster
 from evals.numbers import percent, points
-from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
+from evals.statistics.intervals import Counts, cluster_wilson_interval
+from evals.statistics.these_questions import effect_on_these_questions
 from evals.trials.condition import BASELINE
 
 CONDITION = "on"
@@ -97,7 +98,7 @@ def _effect(group: JudgedGroup, point: Specification, condition: str) -> Reading
     k, n = _counts(group, point, group.of(condition), by_pairs=True)
     base_k, base_n = _counts(group, point, group.of(BASELINE), by_pairs=True)
     prompts = group.prompt_of_pair()
-    effect = paired_effect(k, n, base_k, base_n, prompts)
+    effect = effect_on_these_questions(k, n, base_k, base_n, prompts)
     if effect is None:
         return None
     low, high, _ = effect.interval

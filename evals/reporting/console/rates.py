@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from evals.numbers import p_words, percent
+from evals.numbers import p_words, percent, points
 from evals.reporting.console.markup import plain
 from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row
@@ -121,11 +121,21 @@ def _left_out_note(row: Row) -> Iterator[str]:
         )
 
 
-def effect_p(row: Row, effects: Sequence[Row]) -> str:
+def effect_words(row: Row, effects: Sequence[Row]) -> str:
+    """The effect on these questions with interval and p, then interval and p for questions like these; rich markup."""
+    here = f"95% interval {points(row['gen_low'])} to {points(row['gen_high'])}, {_p_words(row, effects, 'gen_')}"
+    effect = f"[bold]{points(row['effect'])} points[/bold] on these questions ({here})"
+    if row["ci_low"] is None:
+        return f"{effect}; one question says nothing of others"
+    others = f"{points(row['ci_low'])} to {points(row['ci_high'])}, {_p_words(row, effects, '')}"
+    return f"{effect}; for questions like these {others}"
+
+
+def _p_words(row: Row, effects: Sequence[Row], prefix: str) -> str:
     """The p-value of an effect, with Holm's if the run has several effects on this metric."""
-    number = sum(effect["metric"] == row["metric"] for effect in effects)
-    holm = f"; Holm over {number} effects: p {p_words(row['p_holm'])}" if number > 1 else ""
-    return f"p {p_words(row['p_value'])}{holm}"
+    number = sum(effect["metric"] == row["metric"] and effect[f"{prefix}p_value"] is not None for effect in effects)
+    holm = f"; by Holm over {number} effects {p_words(row[f'{prefix}p_holm'])}" if number > 1 else ""
+    return f"p {p_words(row[f'{prefix}p_value'])}{holm}"
 
 
 _METHODS = {ROGAN_GLADEN: "Rogan-Gladen", PPI: "PPI++"}

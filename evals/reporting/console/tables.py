@@ -19,7 +19,7 @@ from evals.reporting.console.rates import (
     INTERVALS,
     cell_name,
     corrected_lines,
-    effect_p,
+    effect_words,
     interval_cells,
     notes_on_rates,
     prompts_of,
@@ -194,9 +194,7 @@ def _effect_lines(here: Sequence[Row], tables: Tables, labels: Sequence[str]) ->
         of = f" on {plain(row['metric'])}" if labels else ""
         yield (
             f"Effect{of} of {plain(row['condition'])} against {plain(row['baseline'])}, over the "
-            f"{row['n_prompts']} prompts answered under both: [bold]{points(row['effect'])} points[/bold] "
-            f"(95% interval {points(row['ci_low'])} to {points(row['ci_high'])}, "
-            f"{effect_p(row, tables.effect_rows)})"
+            f"{row['n_prompts']} prompts answered under both: {effect_words(row, tables.effect_rows)}."
         )
     if not here and {BASELINE} < {row["condition"] for row in tables.rate_rows}:
         yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
@@ -244,7 +242,7 @@ def _reasoning_notes(measured: Sequence[Row], effects: Sequence[Row], manifest: 
     if only_reasoning and not flagged and manifest.trials_recorded:
         yield "[yellow]No answer came with reasoning, so the judge had nothing to read.[/yellow]"
     for row in effects:
-        if row["metric"] == "truncated" and row["p_value"] < _SURE:
+        if row["metric"] == "truncated" and row["gen_p_value"] < _SURE:
             yield (
                 f"[yellow]Replies cut off under {plain(row['condition'])} against {plain(row['baseline'])}: "
                 f"{points(row['effect'])} points, so the two lack different answers; raise --max-tokens.[/yellow]"

@@ -104,8 +104,8 @@ def _summary(rates: pd.DataFrame, effects: pd.DataFrame) -> Iterator[tuple[str, 
             yield from ((f"{place}/{name}", float(row[name])) for name in ("rate", "ci_low", "ci_high"))
     for row in effects.to_dict("records"):
         place = "/".join(_part(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
-        yield from ((f"{place}/effect", float(row["effect"])), (f"{place}/effect_low", float(row["ci_low"])))
-        yield f"{place}/effect_high", float(row["ci_high"])
+        yield from ((f"{place}/effect", float(row["effect"])), (f"{place}/effect_low", float(row["gen_low"])))
+        yield f"{place}/effect_high", float(row["gen_high"])
 
 
 def _figures(run: Counted) -> Iterator[tuple[str, str]]:

@@ -35,6 +35,7 @@ MOST_LABELLED, MOST_PAIRS = 60, 200
 """The most rows of paired dots with labels, and the most drawn; larger figures show the distribution of effects."""
 _STEP = 5.0  # points, to which the effects of many questions are rounded
 _EFFECTS = ["run_id", "suite", "format", "model", "condition", "baseline", "metric", "effect", "ci_low", "ci_high"]
+_HERE = ["gen_low", "gen_high", "gen_method", "gen_p_value", "gen_p_holm"]
 
 
 def effect_panels(runs: Sequence[Counted], most_labelled: int = MOST_LABELLED) -> list[Panel]:
@@ -86,7 +87,7 @@ class _Forest:
     treatments: dict[str, str]
 
     def data(self) -> pd.DataFrame:
-        return self.effects[[*_EFFECTS, "method", "p_value", "p_holm", "n_prompts"]]
+        return self.effects[[*_EFFECTS, "method", "p_value", "p_holm", "n_prompts", *_HERE]]
 
     def draw(self, canvas: Canvas) -> Drawable:
         effects = self.effects
@@ -98,9 +99,9 @@ class _Forest:
                 "treatment": effects["condition"].map(self.treatments),
                 "place": effects["condition"].map(conditions.index),
                 "effect": 100 * effects["effect"].astype(float),
-                "low": 100 * effects["ci_low"].astype(float),
-                "high": 100 * effects["ci_high"].astype(float),
-                "p": effects["p_value"].astype(float),
+                "low": 100 * effects["gen_low"].astype(float),
+                "high": 100 * effects["gen_high"].astype(float),
+                "p": effects["gen_p_value"].astype(float),
                 "questions": effects["n_prompts"],
             }
         )
@@ -115,7 +116,8 @@ class _Forest:
             yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(conditions))))),
             color=colour_of({name: self.treatments[name] for name in conditions}, canvas),
             tooltip=tips(("row", "of"), ("treatment", "condition"), ("effect", "effect in points", "+.1f"))
-            + tips(("low", "95% from", "+.1f"), ("high", "to", "+.1f"), ("questions", "questions", ".0f")),
+            + tips(("low", "these questions: 95% from", "+.1f"), ("high", "to", "+.1f"))
+            + tips(("questions", "questions", ".0f")),
         )
         x = alt.X(
             "effect:Q",
@@ -147,14 +149,15 @@ class _Forest:
     def caption(self) -> str:
         effect_words = [
             f"{row['series']}, {place_words(row['suite'], row['format'])}, {row['condition']}: "
-            f"{points(row['effect'])} points (95% interval {points(row['ci_low'])} to "
-            f"{points(row['ci_high'])}, {row['n_prompts']} questions)"
+            f"{points(row['effect'])} points (95% interval {points(row['gen_low'])} to "
+            f"{points(row['gen_high'])}, {row['n_prompts']} questions)"
             for row in self.effects.to_dict("records")
         ]
         return sentences(
             [
-                f"Mean over questions of the difference in rate from {BASELINE}, with its 95% interval (effects.csv); "
-                "only questions with answers under both conditions are in it.",
+                f"Mean over questions of the difference in rate from {BASELINE}, with its 95% interval for these "
+                "questions (gen_low and gen_high of effects.csv); only those with answers under both conditions are "
+                "in it.",
                 f"{'; '.join(effect_words)}.",
             ]
         )

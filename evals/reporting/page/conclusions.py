@@ -1,8 +1,9 @@
 """The conclusions of a report in sentences: model, condition, effect, uncertainty, and missing answers.
 
 A sentence covers one suite, format and model. If the trigger has an effect (Holm's p below 0.05 over the run's effects
-on the metric) it gives the size; if not, how large an effect could have been missed; without another condition, the
-rate. The most worrying sentence comes first, and nothing unmeasured is called fine.
+on the metric, on these questions or for questions like these) it gives the size; if not, how large an effect could have
+been missed; without another condition, the rate. The most worrying sentence comes first, and nothing unmeasured is
+called fine.
 """
 
 from __future__ import annotations
@@ -102,31 +103,36 @@ def _run_sentences(run: Counted) -> Iterator[Sentence]:
 
 
 def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, Any]]) -> Sentence:
-    changed = [row for row in effects if row["effect"] > 0 and row["p_holm"] < SURE]
+    changed = [row for row in effects if row["effect"] > 0 and _is_sure(row)]
     by_condition = {row["condition"]: row for row in rows}
     if changed:
-        effect = max(changed, key=lambda row: row["ci_low"])
+        effect = max(changed, key=lambda row: row["gen_low"])
         row = by_condition[effect["condition"]]
         off = by_condition[effect["baseline"]]
         text = (
             f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {percent(off['rate'])} without: "
-            f"{_points(effect)}."
+            f"{_points(effect, run)}."
         )
-        return _about(run, row, text, [off, row], "changed", (2, float(effect["ci_low"])))
+        return _about(run, row, text, [off, row], "changed", (2, float(effect["gen_low"])))
     row = max(rows, key=lambda row: (row["n"] > 0, row["ci_low"] if row["n"] else 0.0))
     if not row["n"]:
         return _about(run, row, f"{row['model']}: nothing was measured.", rows, "nothing", (0, 0.0))
     if not effects:
         return _about(run, row, _alone(row), rows, "plain", (1, float(row["ci_low"])))
     # No significant increase: the effect with the largest upper end shows how much could have been missed.
-    effect = max(effects, key=lambda row: row["ci_high"])
+    effect = max(effects, key=lambda row: row["gen_high"])
     row, off = by_condition[effect["condition"]], by_condition[effect["baseline"]]
-    words = "fewer" if effect["p_holm"] < SURE else "no change shown"
+    words = "fewer" if _is_sure(effect) else "no change shown"
     text = (
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
-        f"{percent(off['rate'])} without, {_points(effect)}."
+        f"{percent(off['rate'])} without, {_points(effect, run)}."
     )
     return _about(run, row, text, [off, row], "plain", (1, float(row["ci_low"])))
+
+
+def _is_sure(effect: dict[Any, Any]) -> bool:
+    """Whether these questions show a change, or questions like them do."""
+    return effect["gen_p_holm"] < SURE or effect["p_holm"] < SURE  # NaN of one question is below nothing
 
 
 def _about(
@@ -168,11 +174,24 @@ def _under(row: dict[Any, Any]) -> str:
             return f"under {row['condition']} (“{row['trigger']}”)"
 
 
-def _points(effect: dict[Any, Any]) -> str:
-    return (
-        f"{points(effect['effect'])} points (95% interval {points(effect['ci_low'])} to "
-        f"{points(effect['ci_high'])}, p {p_words(effect['p_holm'])})"
+def _points(effect: dict[Any, Any], run: Counted) -> str:
+    """The effect on these questions, and what is known of questions like them."""
+    here = (
+        f"{points(effect['effect'])} points on these questions (95% interval {points(effect['gen_low'])} to "
+        f"{points(effect['gen_high'])}, {_p(effect, run, 'gen_')})"
     )
+    if pd.isna(effect["ci_low"]):
+        return f"{here}; one question says nothing of others"
+    verdict = ", not shown" if effect["gen_p_holm"] < SURE <= effect["p_holm"] else ""
+    others = f"{points(effect['ci_low'])} to {points(effect['ci_high'])}, {_p(effect, run, '')}"
+    return f"{here}; for questions like these {others}{verdict}"
+
+
+def _p(effect: dict[Any, Any], run: Counted, prefix: str) -> str:
+    effects = run.tables.effects
+    number = int(((effects["metric"] == effect["metric"]) & effects[f"{prefix}p_value"].notna()).sum())
+    holm = f" by Holm over {number} effects" if number > 1 else ""
+    return f"p {p_words(effect[f'{prefix}p_holm'])}{holm}"
 
 
 def _reasoning(run: Counted, row: dict[Any, Any]) -> str:
@@ -192,10 +211,10 @@ def _reasoning(run: Counted, row: dict[Any, Any]) -> str:
 
 
 def rate_words(row: dict[Any, Any]) -> str:
-    """`89.4% of its answers (84 of 94; 95% interval 80.7% to 94.4%)`."""
+    """`89.4% of its answers (84 of 94; 95% interval on these questions 80.7% to 94.4%)`."""
     return (
-        f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']}; 95% interval {percent(row['ci_low'])} to "
-        f"{percent(row['ci_high'])})"
+        f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']}; 95% interval on these questions "
+        f"{percent(row['gen_low'])} to {percent(row['gen_high'])})"
     )
 
 

@@ -17,7 +17,8 @@ from evals.io.csv_reader import CsvFile, CsvRow, csv_file
 from evals.plan.config import RunConfig
 from evals.plan.recorded_run import manifest_of
 from evals.reporting.paper_tables.table import TablePlace
-from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect, paper_plus_minus
+from evals.statistics.intervals import Counts, paper_plus_minus, stratified_wilson_interval
+from evals.statistics.these_questions import effect_on_these_questions
 from evals.text import original_text
 from evals.trials.prompt import ALL
 
@@ -147,9 +148,9 @@ def _suites(rows: Sequence[PromptRow]) -> tuple[str, ...]:
 
 
 def measure_rows(rows: Sequence[PromptRow]) -> MeasuredFigure | Absent:
-    """The rate over these prompts, with prompts as clusters."""
+    """The rate over these prompts, with its interval for just these: the published one is of the same questions."""
     k, n = sum(row.k for row in rows), sum(row.n for row in rows)
-    interval = cluster_wilson_interval(*_counts(rows))
+    interval = stratified_wilson_interval(*_counts(rows))
     if interval is None:
         return Absent("no answer is in its n")
     error = paper_plus_minus(k, n)
@@ -158,11 +159,11 @@ def measure_rows(rows: Sequence[PromptRow]) -> MeasuredFigure | Absent:
 
 
 def measure_increase(rows: Sequence[PromptRow], base: Sequence[PromptRow]) -> MeasuredFigure | Absent:
-    """The mean difference from the base's rate, over prompts answered by both."""
+    """The mean difference from the base's rate, over prompts answered by both, with its interval for just these."""
     by_prompt = {(row.suite, row.prompt_id): row for row in base}
     both = [(row, other) for row in rows if (other := by_prompt.get((row.suite, row.prompt_id))) is not None]
     ours, theirs = [row for row, _ in both], [other for _, other in both]
-    effect = paired_effect(*_counts(ours), *_counts(theirs))
+    effect = effect_on_these_questions(*_counts(ours), *_counts(theirs))
     if effect is None:
         return Absent("no prompt was answered by the base model too")
     used = [(row, other) for row, other in both if row.n and other.n]

@@ -3,7 +3,7 @@ order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,13 +11,17 @@ from evals.scoring.label_metrics import is_placed, placed_metrics, run_labels
 from evals.scoring.metric import Metric
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import RunFacts, Tally, VariantCounts, is_about, places_in
-from evals.statistics.intervals import paired_effect
+from evals.statistics.intervals import Effect, paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
 from evals.statistics.these_questions import effect_on_these_questions
 from evals.trials.condition import BASELINE
 
 _Pairs = dict[tuple[str, str], tuple[int, int]]
 """Hits and answers by prompt and variant."""
+
+
+_NOTHING_OF_OTHERS: Row = {"ci_low": None, "ci_high": None, "method": "", "p_value": None}
+"""What one question says of questions like it."""
 
 
 def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
@@ -29,14 +33,18 @@ def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
         if placed.metric.compared:
             here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
             family = list(_metric_effects(placed.metric, here, facts))
-            for prefix in ("", "gen_"):
-                p_values = [row[f"{prefix}p_value"] for row in family]
-                adjusted = zip(family, holm(p_values), benjamini_hochberg(p_values), strict=True)
-                family = [
-                    row | {f"{prefix}p_holm": by_holm, f"{prefix}p_bh": by_bh} for row, by_holm, by_bh in adjusted
-                ]
-            rows += family
+            rows += _adjusted(_adjusted(family, ""), "gen_")
     return sorted(rows, key=lambda row: (row["suite"], row["format"], row["model"], row["condition"]))
+
+
+def _adjusted(family: Sequence[Row], prefix: str) -> list[Row]:
+    """The rows with their p-values adjusted for one another; those without one are no part of the family."""
+    tested = [row[f"{prefix}p_value"] for row in family if row[f"{prefix}p_value"] is not None]
+    adjusted = iter(zip(holm(tested), benjamini_hochberg(tested), strict=True))
+    nothing = (None, None)
+    found = [next(adjusted) if row[f"{prefix}p_value"] is not None else nothing for row in family]
+    names = (f"{prefix}p_holm", f"{prefix}p_bh")
+    return [row | dict(zip(names, values, strict=True)) for row, values in zip(family, found, strict=True)]
 
 
 def _counts(metric: Metric, variants: VariantCounts) -> dict[tuple[str, str, str], dict[str, _Pairs]]:
@@ -54,6 +62,11 @@ def _counts(metric: Metric, variants: VariantCounts) -> dict[tuple[str, str, str
                 k, n = k + trials * (place_of[trial_facts] == "k"), n + trials
             pairs[variant.prompt_id, variant.variant] = k, n
     return found
+
+
+def _on_other_questions(effect: Effect) -> Row:
+    low, high, method = effect.interval
+    return {"ci_low": low, "ci_high": high, "method": method, "p_value": effect.p_value}
 
 
 def _metric_effects(metric: Metric, variants: VariantCounts, facts: RunFacts) -> Iterator[Row]:
@@ -78,12 +91,9 @@ def _metric_effects(metric: Metric, variants: VariantCounts, facts: RunFacts) ->
                 "condition": condition,
                 "baseline": BASELINE,
                 "metric": metric.name,
-                "effect": effect.effect,
-                "ci_low": effect.interval.low,
-                "ci_high": effect.interval.high,
-                "method": effect.interval.method,
-                "p_value": effect.p_value,
-                "n_prompts": effect.prompts,
+                "effect": here.effect,
+                **(_on_other_questions(effect) if effect.prompts > 1 else _NOTHING_OF_OTHERS),
+                "n_prompts": here.prompts,
                 "source": facts.source.get(suite, ""),
                 "gen_low": here.interval.low,
                 "gen_high": here.interval.high,
