@@ -253,7 +253,7 @@ def test_effects_are_adjusted_for_how_many_there_are_of_a_metric(tmp_path: Path)
     words = " ".join(done.stdout.split())
     for row_of in (on.iloc[0], decoy.iloc[0]):
         here, others = (
-            f"p {p_words(row_of[f'{prefix}p_value'])}; by Holm over 4 effects {p_words(row_of[f'{prefix}p_holm'])}"
+            f"p {p_words(row_of[f'{prefix}p_value'])}; Holm over 4 effects: p {p_words(row_of[f'{prefix}p_holm'])}"
             for prefix in ("gen_", "")
         )
         assert f"on these questions (95% interval {points(row_of['gen_low'])}" in words

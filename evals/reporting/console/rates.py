@@ -134,7 +134,7 @@ def effect_words(row: Row, effects: Sequence[Row]) -> str:
 def _p_words(row: Row, effects: Sequence[Row], prefix: str) -> str:
     """The p-value of an effect, with Holm's if the run has several effects on this metric."""
     number = sum(effect["metric"] == row["metric"] and effect[f"{prefix}p_value"] is not None for effect in effects)
-    holm = f"; by Holm over {number} effects {p_words(row[f'{prefix}p_holm'])}" if number > 1 else ""
+    holm = f"; Holm over {number} effects: p {p_words(row[f'{prefix}p_holm'])}" if number > 1 else ""
     return f"p {p_words(row[f'{prefix}p_value'])}{holm}"
 
 

@@ -45,13 +45,15 @@ _DASH = "–"
 
 @dataclass(frozen=True)
 class Sentence:
-    """A conclusion (`text`), with its missing answers and what the reasoning behind the hits shows.
+    """A conclusion (`text`) about these questions, with what it says of questions like them (`others`), its missing
+    answers and what the reasoning behind the hits shows.
 
     `tone`: `changed` for a significant effect, `plain` for other measurements, `nothing` without any answer. `weight`
     orders sentences, the most worrying first. The other fields name its cell.
     """
 
     text: str
+    others: str
     missing: str
     reasoning: str
     tone: Literal["changed", "plain", "nothing"]
@@ -111,9 +113,10 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
         off = by_condition[effect["baseline"]]
         text = (
             f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {percent(off['rate'])} without: "
-            f"{_points(effect, run)}."
+            f"{_here(effect, run)}."
         )
-        return _about(run, row, text, [off, row], "changed", (2, float(effect["gen_low"])))
+        weight = (2, float(effect["gen_low"]))
+        return _about(run, row, text, [off, row], "changed", weight, _elsewhere(effect, run))
     row = max(rows, key=lambda row: (row["n"] > 0, row["ci_low"] if row["n"] else 0.0))
     if not row["n"]:
         return _about(run, row, f"{row['model']}: nothing was measured.", rows, "nothing", (0, 0.0))
@@ -125,9 +128,9 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
     words = "fewer" if _is_sure(effect) else "no change shown"
     text = (
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
-        f"{percent(off['rate'])} without, {_points(effect, run)}."
+        f"{percent(off['rate'])} without, {_here(effect, run)}."
     )
-    return _about(run, row, text, [off, row], "plain", (1, float(row["ci_low"])))
+    return _about(run, row, text, [off, row], "plain", (1, float(row["ci_low"])), _elsewhere(effect, run))
 
 
 def _is_sure(effect: dict[Any, Any]) -> bool:
@@ -142,9 +145,10 @@ def _about(
     cells: Sequence[dict[Any, Any]],
     tone: Literal["changed", "plain", "nothing"],
     weight: tuple[int, float],
+    others: str = "",
 ) -> Sentence:
     place = (row["suite"], row["format"], row["model"], row["condition"], row["trigger"])
-    return Sentence(text, missing_words(cells), _reasoning(run, row), tone, weight, run.manifest.run_id, *place)
+    return Sentence(text, others, missing_words(cells), _reasoning(run, row), tone, weight, run.manifest.run_id, *place)
 
 
 def _subject(row: dict[Any, Any]) -> str:
@@ -174,17 +178,20 @@ def _under(row: dict[Any, Any]) -> str:
             return f"under {row['condition']} (“{row['trigger']}”)"
 
 
-def _points(effect: dict[Any, Any], run: Counted) -> str:
-    """The effect on these questions, and what is known of questions like them."""
-    here = (
-        f"{points(effect['effect'])} points on these questions (95% interval {points(effect['gen_low'])} to "
-        f"{points(effect['gen_high'])}, {_p(effect, run, 'gen_')})"
-    )
+def _here(effect: dict[Any, Any], run: Counted) -> str:
+    """The effect on these questions."""
+    interval = f"95% interval {points(effect['gen_low'])} to {points(effect['gen_high'])}, {_p(effect, run, 'gen_')}"
+    return f"{points(effect['effect'])} points on these questions ({interval})"
+
+
+def _elsewhere(effect: dict[Any, Any], run: Counted) -> str:
+    """What is known of the effect on questions like these."""
     if pd.isna(effect["ci_low"]):
-        return f"{here}; one question says nothing of others"
-    verdict = ", not shown" if effect["gen_p_holm"] < SURE <= effect["p_holm"] else ""
-    others = f"{points(effect['ci_low'])} to {points(effect['ci_high'])}, {_p(effect, run, '')}"
-    return f"{here}; for questions like these {others}{verdict}"
+        return "One question says nothing of others."
+    interval = f"95% interval {points(effect['ci_low'])} to {points(effect['ci_high'])}, {_p(effect, run, '')}"
+    if effect["gen_p_holm"] < SURE <= effect["p_holm"]:
+        return f"For questions like these no change is shown ({interval})."
+    return f"For questions like these: {interval}."
 
 
 def _p(effect: dict[Any, Any], run: Counted, prefix: str) -> str:
