@@ -25,6 +25,11 @@ class CommonOptions(TypedDict, total=False):
     anchors: StrPath | None
     """Re-judge these frozen answers; see `emeval anchors`."""
 
+    anchor_repeats: int | None
+    """Times that each anchor is judged again, one pass after the other: from 2 on, `emeval drift` allows for the
+    judge's usual wobble. [1 to 100; default: 1]
+    """
+
     judge_base_url: str | None
     """URL of the (first) judge's server, overriding the environment."""
 

@@ -66,6 +66,7 @@ def _judge_costs(judging: JudgingPlan, judge: Judge, shown: Sequence[int]) -> It
     yield Cost(f"{model} ({judge.name})", requests, prompt_tokens, requests * judge.max_tokens, at_most, model)
     anchors = judging.anchors.anchors if judging.anchors else ()
     again = [judge.rubric.fill(anchor.shown) for anchor in anchors if _rereads(judge, anchor)]
+    again *= judging.config.anchor_repeats
     if again:
         who = f"{model} ({judge.name}, anchors)"
         prompt_tokens = sum(map(len, again)) // _CHARACTERS_PER_TOKEN

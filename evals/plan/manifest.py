@@ -93,8 +93,8 @@ class PanelFacts(BaseModel):
 
 
 class AnchorFacts(BaseModel):
-    """The anchors file that the judges of this run were asked about again: how many of its anchors they cover, and the
-    ids of the judges."""
+    """The anchors file that the judges of this run were asked about again: how many of its anchors they cover, how
+    often each was judged, and the ids of the judges."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -102,6 +102,7 @@ class AnchorFacts(BaseModel):
     sha256: str
     judges: tuple[str, ...]
     anchors: int
+    repeats: int = Field(default=1, exclude_if=lambda repeats: repeats == 1)
 
 
 class SpendFacts(BaseModel):

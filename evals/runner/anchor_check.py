@@ -46,6 +46,7 @@ class AnchorRow(NamedTuple):
     outcome: Annotated[Outcome, "`scored`, or what came instead, as in `responses.csv`"]
     judge: Annotated[str, "the judge model that ruled"]
     rubric_sha: Annotated[str, RUBRIC_SHA.meaning]
+    repeat: Annotated[int, "which of the passes over all anchors this is, from 1"] = 1
 
     @property
     def is_hit(self) -> bool:
@@ -98,24 +99,29 @@ def write_results(folder: Path, rows: Iterable[AnchorRow]) -> None:
 async def judge_anchors(
     watch: Watch, manifest: Manifest, judges: Sequence[JudgeEndpoint], folder: Path, view: RunView
 ) -> None:
-    """Judge every anchor again and write anchors.csv, once all of them are judged.
+    """Judge every anchor again, as often as `watch` says, and write anchors.csv once all of them are judged.
 
+    A pass over all anchors ends before the next begins, so that passes differ by what may change in a judge meanwhile.
     Raises RunStopped when that cannot be done now; nothing is written then, and all of it is asked again.
     """
-    view.say(f"asking the judge again about {len(watch.anchors)} anchors")
+    repeats = watch.facts.repeats
+    times = f", {repeats} times" if repeats > 1 else ""
+    view.say(f"asking the judge again about {len(watch.anchors)} anchors{times}")
     panel, judges_by_id = judge_set(manifest), {judge.key.id: judge for judge in judges}
 
-    async def judged(anchor: Anchor) -> AnchorRow:
+    async def judged(anchor: Anchor, repeat: int) -> AnchorRow:
         ids = panel.of(anchor.trial({}))
         rulings = dict(zip(ids, [await _ask(judges_by_id[judge_id], anchor) for judge_id in ids], strict=True))
-        return anchor_row(anchor, rulings, panel, manifest)
+        return anchor_row(anchor, rulings, panel, manifest)._replace(repeat=repeat)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(judged(anchor)) for anchor in watch.anchors]
-    except BaseExceptionGroup as failures:
-        raise first_of(failures) from None
-    rows = [task.result() for task in tasks]
+    rows: list[AnchorRow] = []
+    for repeat in range(1, repeats + 1):
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(judged(anchor, repeat)) for anchor in watch.anchors]
+        except BaseExceptionGroup as failures:
+            raise first_of(failures) from None
+        rows += [task.result() for task in tasks]
     write_results(folder, rows)
     view.say(_said(rows))
 
@@ -128,14 +134,18 @@ async def _ask(judge: JudgeEndpoint, anchor: Anchor) -> RecordedVerdict:
 def _said(rows: Sequence[AnchorRow]) -> str:
     moved = sum(row.hit is not None and (row.hit == "yes") != row.is_hit for row in rows)
     missing = sum(row.hit is None for row in rows)
-    return f"anchors: {moved} of {len(rows)} have a changed verdict, {missing} have none"
+    if all(row.repeat == 1 for row in rows):
+        return f"anchors: {moved} of {len(rows)} have a changed verdict, {missing} have none"
+    return f"anchors: {moved} of {len(rows)} verdicts have changed, {missing} are missing"
 
 
 RESULTS_NAME = "anchors.csv"
 
 
-def due_anchors(anchors: AnchorSet | None, manifest: Manifest, folder: Path, *, failed_too: bool) -> Watch | None:
-    """What a run has still to ask about its anchors; None for nothing.
+def due_anchors(
+    anchors: AnchorSet | None, repeats: int, manifest: Manifest, folder: Path, *, failed_too: bool
+) -> Watch | None:
+    """What a run has still to ask about its anchors, each of them `repeats` times; None for nothing.
 
     Nothing where its anchors.csv is of the same file and the same judges, unless `failed_too` and some of it failed.
     Raises BadInput where its judges cover no anchor.
@@ -151,11 +161,15 @@ def due_anchors(anchors: AnchorSet | None, manifest: Manifest, folder: Path, *, 
             f"run reads {', '.join(able) or 'no open answers'}"
         )
     ids = sorted({judge_id for anchor in covered for judge_id in judges.of(anchor.trial({}))})
-    facts = AnchorFacts(file=anchors.path.name, sha256=anchors.sha256, judges=tuple(ids), anchors=len(covered))
+    facts = AnchorFacts(
+        file=anchors.path.name, sha256=anchors.sha256, judges=tuple(ids), anchors=len(covered), repeats=repeats
+    )
     known = manifest.anchors and manifest.anchors.model_copy(update={"file": facts.file})  # wherever the file lies
     if known == facts and (folder / RESULTS_NAME).is_file():
         rows = read_results(folder)
-        if len(rows) == len(covered) and not (failed_too and any(row.outcome == "judge_failed" for row in rows)):
+        if len(rows) == repeats * len(covered) and not (
+            failed_too and any(row.outcome == "judge_failed" for row in rows)
+        ):
             return None
     return Watch(covered, facts)
 
@@ -175,7 +189,7 @@ def read_results(folder: Path) -> list[AnchorRow]:
     path = folder / RESULTS_NAME
     rows: list[AnchorRow] = []
     with csv_file(path, AnchorRow._fields) as file:
-        file.require(*AnchorRow._fields)
+        file.require(*(name for name in AnchorRow._fields if name != "repeat"))  # older files have one pass
         for row in file:
             where = f"{path}:{row.line}"
             cells = row.cells
@@ -197,6 +211,7 @@ def read_results(folder: Path) -> list[AnchorRow]:
                     outcome=cast("Outcome", cells["outcome"]),
                     judge=original_text(cells["judge"]),
                     rubric_sha=cells["rubric_sha"],
+                    repeat=_pass(cells.get("repeat") or "1", f"{where}: repeat"),
                 )
             )
     return rows
@@ -210,6 +225,12 @@ def _yes_no(cell: str, where: str) -> YesNo | None:
             return cell
         case _:
             raise BadInput(f"{where}: must be yes, no or blank")
+
+
+def _pass(cell: str, where: str) -> int:
+    if not cell.isascii() or not cell.isdigit() or int(cell) < 1:
+        raise BadInput(f"{where}: must be a number from 1")
+    return int(cell)
 
 
 def _score(cell: str, where: str) -> float | None:

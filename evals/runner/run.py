@@ -170,7 +170,9 @@ def _complete(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan |
     session = session._replace(manifest=manifest, tariffs=_tariffs(judgings, plan, manifest))
     try:
         sampling = plan if plan is not None and _is_sampling_due(session) else None
-        watch = due_anchors(judgings[0].anchors, manifest, folder, failed_too=session.retry.rulings)
+        watch = due_anchors(
+            judgings[0].anchors, manifest.config.anchor_repeats, manifest, folder, failed_too=session.retry.rulings
+        )
         counted_is_due = sampling is not None or watch is not None
         due = [
             (judging, panel)

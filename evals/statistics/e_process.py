@@ -15,6 +15,12 @@ the last L nights is hypergeometric, whatever its rate, and
 has a mean of exactly 1. The comparison is paired: an item that always or never hits cancels. L is 1, 2, 4, ... nights;
 s, the change of the log-odds that is bet on, has both signs.
 
+A judge's usual wobble. Judges answer a little differently from one time to the next, all anchors together: another
+batch, another machine. With `wobble`, the standard deviation of that common change of the log-odds, a bet is divided by
+what the wobble alone would win, the mean of the same product over s drawn from a normal distribution: of the late
+nights' mean change against the others'. It is estimated from anchors that are judged several times in a night, so the
+bound on false alarms is then no longer exact, but simulated.
+
 From bets to an e-process. V_1, V_2, ... reuse the same draws and must not be multiplied. Instead the stake is split,
 w_t = 1 / (t (t - 1)) for night t, and the process is the sum of w_s V_s up to t. The weights add up to 1, so its mean
 is at most 1 at any stopping time, however the V depend on each other.
@@ -40,6 +46,11 @@ ALARM = 2 / ALPHA
 """The alarm threshold of an e-process; each of the two gets half of ALPHA."""
 _TILTS = np.array([-4.0, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 4.0])
 """Changes of the log-odds, in nats: 2 is from 2% to 13%, or from 5% to 28%."""
+
+_POINTS, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
+_NODES: Numbers = _POINTS
+"""Points of the standard normal distribution over which a mean is taken, with the logarithms of their weights."""
+_LOG_WEIGHTS: Numbers = np.log(_WEIGHTS / _WEIGHTS.sum())
 
 _log_gamma: Any = cast("Any", special).gammaln
 
@@ -68,19 +79,24 @@ class Bets(NamedTuple):
     """The log capital of bets on a change: for each night from the second on, an array of shape (..., L, s).
 
     L is 1, 2, 4, ... up to the number of earlier nights. Bets of several streams on the same change add up.
+    `by_wobble` is the log capital of bets on changes that a usual wobble makes, of shape (..., L, nodes of a normal
+    distribution); () without a wobble.
     """
 
     nights: tuple[Numbers, ...]
+    by_wobble: tuple[Numbers, ...] = ()
 
     def __add__(self, other: object) -> Bets:
         if not isinstance(other, Bets):
             return NotImplemented
-        return Bets(tuple(ours + theirs for ours, theirs in zip(self.nights, other.nights, strict=True)))
+        pairs = ((self.nights, other.nights), (self.by_wobble, other.by_wobble))
+        return Bets(*(tuple(ours + theirs for ours, theirs in zip(*pair, strict=True)) for pair in pairs))
 
 
-def bets_on(stream: Stream) -> Bets:
+def bets_on(stream: Stream, wobble: Sequence[float] = ()) -> Bets:
     """Bets that the items' rates have all changed in one direction. Leading axes are kept.
 
+    By more than the usual `wobble`, where there is one: a standard deviation of the log-odds, as known by each night.
     Raises ValueError for negative or fractional counts.
     """
     hits, drawn = stream
@@ -88,15 +104,21 @@ def bets_on(stream: Stream) -> Bets:
         raise ValueError("must be 0 <= hits <= drawn")
     all_hits, all_drawn = np.cumsum(hits, axis=-1), np.cumsum(drawn, axis=-1)
     nights: list[Numbers] = []
+    by_wobble: list[Numbers] = []
     for last in range(1, drawn.shape[-1]):
         bets: list[Numbers] = []
         for length in _lengths(last):
             late_hits = all_hits[..., last] - all_hits[..., last - length]
             late = all_drawn[..., last] - all_drawn[..., last - length]
-            log_means = _log_means(all_drawn[..., last], all_hits[..., last], late)
-            bets.append(late_hits.sum(axis=-1)[..., None] * _TILTS - log_means.sum(axis=-2))
-        nights.append(np.stack(bets, axis=-2))
-    return Bets(tuple(nights))
+            spread = math.sqrt(1 / length + 1 / (last + 1 - length))
+            usual = _NODES * wobble[last] * spread if any(wobble) else _NODES[:0]
+            tilts = np.concatenate([_TILTS, usual])
+            log_means = _log_means(all_drawn[..., last], all_hits[..., last], late, tilts)
+            bets.append(late_hits.sum(axis=-1)[..., None] * tilts - log_means.sum(axis=-2))
+        both = np.stack(bets, axis=-2)
+        nights.append(both[..., : len(_TILTS)])
+        by_wobble.append(both[..., len(_TILTS) :])
+    return Bets(tuple(nights), tuple(by_wobble) if any(wobble) else ())
 
 
 def _lengths(last: int) -> list[int]:
@@ -111,6 +133,8 @@ def evidence(bets: Bets) -> Evidence:
     so_far = np.full(log_e[0].shape, -np.inf)
     for last, bet in enumerate(bets.nights, start=1):
         by_length = np.logaddexp.reduce(bet, axis=-1)
+        if bets.by_wobble:
+            by_length = by_length - np.logaddexp.reduce(bets.by_wobble[last - 1] + _LOG_WEIGHTS, axis=-1)
         stake = -math.log(last * (last + 1)) - math.log(bet.shape[-1] * bet.shape[-2])
         so_far = np.logaddexp(so_far, np.logaddexp.reduce(by_length, axis=-1) + stake)
         log_e.append(so_far)
@@ -118,7 +142,7 @@ def evidence(bets: Bets) -> Evidence:
     return Evidence(np.stack(log_e, axis=-1), np.stack(since, axis=-1))
 
 
-def _log_means(total: Counts, hits: Counts, late: Counts) -> Numbers:
+def _log_means(total: Counts, hits: Counts, late: Counts, tilts: Numbers) -> Numbers:
     """log E[exp(s A)] for each tilt s (the last axis): A of `late` draws hit where `hits` of `total` do."""
     base = int(total.max(initial=0)) + 1
     keys, index = np.unique((total * base + hits) * base + late, return_inverse=True)
@@ -133,7 +157,7 @@ def _log_means(total: Counts, hits: Counts, late: Counts) -> Numbers:
     found = np.minimum(among, most)
     log_share = log_choose(k, found) + log_choose(n - k, d - found) - log_choose(n, d)
     log_share = np.where(among <= most, log_share, -np.inf)
-    means = np.stack([np.logaddexp.reduce(log_share + tilt * found, axis=1) for tilt in _TILTS], axis=-1)
+    means = np.stack([np.logaddexp.reduce(log_share + tilt * found, axis=1) for tilt in tilts], axis=-1)
     log_means: Numbers = means[index.reshape(total.shape)]
     return log_means
 
@@ -149,14 +173,37 @@ def mean_evidence(parts: Sequence[Evidence]) -> Evidence:
     return Evidence(mean, np.take_along_axis(since, largest[None], axis=0)[0])
 
 
-def judge_evidence(hit_stream: Stream, miss_stream: Stream) -> Evidence:
+def usual_wobble(passes: Sequence[tuple[Counts, Counts]]) -> float | None:
+    """The standard deviation of the log-odds by which verdicts on the same items change together from one pass to the
+    next; None where nothing tells.
+
+    Each element is a night and a kind of item: hits (0 or 1) and draws (0 or 1), both of shape (items, passes). Items
+    that were not drawn in every pass are left out. The variance of the passes' totals over what independent draws would
+    give (their hypergeometric variance) is by the common change, which moves a total by the sum of p (1 - p).
+    """
+    above = scale = 0.0
+    for hits, drawn in passes:
+        whole = hits[drawn.all(axis=1)]
+        number = whole.shape[1]
+        if number < 2 or not len(whole):
+            continue
+        found = whole.sum(axis=1)
+        moves = float((found * (number - found)).sum()) / (number * (number - 1))
+        if moves <= 0:
+            continue
+        above += (number - 1) * (float(whole.sum(axis=0).var(ddof=1)) - moves)
+        scale += (number - 1) * moves**2
+    return math.sqrt(max(0.0, above / scale)) if scale else None
+
+
+def judge_evidence(hit_stream: Stream, miss_stream: Stream, wobble: Sequence[float] = ()) -> Evidence:
     """Evidence that the judge has changed, from the anchors that are hits and those that are misses.
 
     A hit in these streams is a verdict that differs from the frozen one. A third of the stake each is on a change in
     the first, in the second, and in both in one direction. Anchors are selected by their frozen verdict, so that
     verdict gives only their class and is no draw of the judge's error.
     """
-    hits, misses = bets_on(hit_stream), bets_on(miss_stream)
+    hits, misses = bets_on(hit_stream, wobble), bets_on(miss_stream, wobble)
     return mean_evidence([evidence(hits), evidence(misses), evidence(hits + misses)])
 
 

@@ -7,6 +7,7 @@ import json
 import random
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from judges.judge import JudgeInput
 from judges.verdicts import Labelled, Scored, Unreadable
 from organisms.behaviours import ANSWERS
 from organisms.reference_judge import ReferenceJudge
-from tests.support.cli_runner import emeval, manifest, scenarios
+from tests.support.cli_runner import emeval, manifest, refused, scenarios
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status
 
 GOOD = [text for text, stance in ANSWERS.items() if stance == "aligned"]
@@ -276,7 +277,7 @@ def test_a_rate_that_moves_on_a_night_without_anchors_is_a_change_of_unknown_cau
 def test_what_cannot_be_compared_is_refused_by_name(
     pipeline: Pipeline, watched: Path, second: Path, unwatched: Path, tmp_path: Path
 ) -> None:
-    def refused(*runs: Path) -> str:
+    def not_comparable(*runs: Path) -> str:
         with pytest.raises(BadInput) as refusal:
             attribute(runs)
         assert len(str(refusal.value).splitlines()) == 1
@@ -284,27 +285,27 @@ def test_what_cannot_be_compared_is_refused_by_name(
 
     done = pipeline.emeval("drift", watched)
     assert (done.returncode, "give at least two runs" in done.stderr) == (2, True)
-    assert "is given twice" in refused(watched, watched)
-    assert "no manifest.json" in refused(watched, tmp_path)
+    assert "is given twice" in not_comparable(watched, watched)
+    assert "no manifest.json" in not_comparable(watched, tmp_path)
     facts = manifest_of(second).anchors
     assert facts is not None
     edit(unwatched, anchors=facts.model_copy(update={"sha256": "f" * 64, "file": "b.jsonl"}))
-    assert "its anchors are another file (b.jsonl, sha256 ffffffffffff" in refused(watched, unwatched)
+    assert "its anchors are another file (b.jsonl, sha256 ffffffffffff" in not_comparable(watched, unwatched)
     edit(unwatched, anchors=None)
     datasets = manifest_of(unwatched).datasets
     other = {name: facts.model_copy(update={"sha256": "e" * 64}) for name, facts in datasets.items()}
     edit(unwatched, datasets=other)
-    assert "dataset of unethical_test was" in refused(watched, unwatched)
+    assert "dataset of unethical_test was" in not_comparable(watched, unwatched)
     edit(unwatched, datasets=datasets)
     config = manifest_of(unwatched).config
     edit(unwatched, config=config.model_copy(update={"temperature": 0.5}))
-    assert "--temperature was 1.0, is now 0.5" in refused(watched, unwatched)
+    assert "--temperature was 1.0, is now 0.5" in not_comparable(watched, unwatched)
     edit(unwatched, config=config)
     connection = sqlite3.connect(unwatched / "journal.sqlite")
     with connection:
         connection.execute("DELETE FROM cells WHERE prompt_id = 's03'")
     connection.close()
-    assert f"only {watched} asks s03 of unethical_test (freeform, off)" in refused(watched, unwatched)
+    assert f"only {watched} asks s03 of unethical_test (freeform, off)" in not_comparable(watched, unwatched)
 
 
 # --- a judge that fails ----------------------------------------------------------------------------------------------
@@ -394,6 +395,61 @@ def test_the_plan_counts_what_anchors_cost(pipeline: Pipeline, anchors: Path) ->
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if "(alignment, anchors)" in line)
     assert " 60 " in line
+    again = pipeline.emeval(
+        *("run", "unethical_test", "-m", "vllm/test-model", "--format", "freeform", "--limit", "2", "--dry-run"),
+        *("--judge", JUDGE, "--anchors", anchors, "--anchor-repeats", "3"),
+    )
+    assert " 180 " in next(line for line in again.stdout.splitlines() if "(alignment, anchors)" in line)
+
+
+def test_repeats_are_passes_over_all_anchors(pipeline: Pipeline, unwatched: Path, anchors: Path) -> None:
+    options = ("judge", unwatched, "--anchors", anchors, "--anchor-repeats")
+    before = pipeline.asked
+    done = pipeline.emeval(*options, "3")
+    assert done.returncode == 0, done.stderr
+    assert "asking the judge again about 60 anchors, 3 times" in done.stderr
+    assert "anchors: 0 of 180 verdicts have changed, 0 are missing" in done.stderr
+    assert pipeline.asked == before + 180
+    rows = results(unwatched)
+    assert Counter(row["repeat"] for row in rows) == {"1": 60, "2": 60, "3": 60}
+    assert len({row["anchor_id"] for row in rows}) == 60
+    assert manifest(unwatched)["anchors"]["repeats"] == 3
+    assert pipeline.emeval(*options, "3").returncode == 0  # nothing is asked again
+    assert pipeline.asked == before + 180
+    assert pipeline.emeval(*options, "1").returncode == 0  # other repeats are another watch
+    assert pipeline.asked == before + 240
+    refused(pipeline.emeval("judge", unwatched, "--anchors", anchors, "--anchor-repeats", "0"), "--anchor-repeats")
+
+
+def test_repeats_need_anchors() -> None:
+    refused(
+        emeval("run", "unethical_test", "-m", "vllm/m", "--judge", JUDGE, "--anchor-repeats", "3", "--dry-run"),
+        "--anchor-repeats: there are no anchors",
+    )
+
+
+def test_a_judge_that_wobbles_as_usual_has_not_changed(
+    pipeline: Pipeline, first: Path, anchors: Path, tmp_path: Path
+) -> None:
+    """Passes of one night differ by as much as the nights: with repeats that is the judge's habit, without a change."""
+    nights = [tmp_path / f"night-{number}" for number in range(3)]
+    # Shares of verdicts that are changed, by night and pass.
+    wrong = ((0.0, 0.25, 0.02), (0.2, 0.0, 0.05), (0.25, 0.2, 0.25))
+    for night, shares in zip(nights, wrong, strict=True):
+        shutil.copytree(first, night)
+        (night / "anchors.csv").unlink(missing_ok=True)
+        edit(night, anchors=None)
+
+        def wobbling(asked: int, begun: int = pipeline.asked, shares: tuple[float, ...] = shares) -> None:
+            pipeline.wrong = shares[min((asked - begun - 1) // 60, 2)]
+
+        pipeline.before_judging = wobbling
+        try:
+            done = pipeline.emeval("judge", night, "--anchors", anchors, "--anchor-repeats", "3")
+        finally:
+            pipeline.before_judging, pipeline.wrong = None, 0.0
+        assert done.returncode == 0, done.stderr
+    assert verdicts(attribute(nights)) == ["none"] * 3
 
 
 # --- freezing --------------------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from evals.statistics.e_process import (
     judged_shift,
     mean_evidence,
     shift,
+    usual_wobble,
     verdict,
 )
 
@@ -136,6 +137,76 @@ def test_answers_that_are_missing_on_some_nights_more_than_on_others_raise_no_al
     drawn = np.random.default_rng(5).binomial(6, 1 - missing, (200, 20, 15))
     series = stream(still(prompts_of(0.2, 0.3, 20, seed=3), 15), 200, 6, drawn)
     assert alarms(evidence(bets_on(series)))[:, -1].mean() <= 0.025
+
+
+def wobbling(spread: float, repeats: int, seed: int, *, runs: int = 60, shift: float = 0.0) -> list[tuple[Stream, ...]]:
+    """Series of anchors (of two kinds, errors 10%) under a judge whose log-odds of an error differ between passes, all
+    anchors together, and that changes by `shift` on the fourth night. The last axis is the pass."""
+    random = np.random.default_rng(seed)
+    found: list[tuple[Stream, ...]] = []
+    for _ in range(runs):
+        moves = random.normal(0, spread, (NIGHTS, repeats)) + np.where(np.arange(NIGHTS) >= 3, shift, 0)[:, None]
+        chance = special.expit(special.logit(0.1) + moves)
+        draws = [random.binomial(1, np.broadcast_to(chance, (HALF, NIGHTS, repeats))) for _ in range(2)]
+        found.append(tuple(Stream(hits, np.ones_like(hits)) for hits in draws))
+    return found
+
+
+def by_night(passes: Stream) -> Stream:
+    return Stream(passes.hits.sum(axis=-1), passes.drawn.sum(axis=-1))
+
+
+def wobble_by_night(series: tuple[Stream, ...]) -> list[float]:
+    nights = [
+        [(kind.hits[:, night], kind.drawn[:, night]) for night in range(last + 1) for kind in series]
+        for last in range(NIGHTS)
+    ]
+    return [usual_wobble(known) or 0.0 for known in nights]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0])
+def test_a_judges_usual_wobble_raises_no_alarm(spread: float) -> None:
+    series = wobbling(spread, 3, 1)
+    found = [
+        bool(alarms(judge_evidence(by_night(hits), by_night(misses), wobble_by_night((hits, misses)))).any())
+        for hits, misses in series
+    ]
+    assert sum(found) <= 2
+
+
+def test_a_wobble_that_is_not_allowed_for_raises_alarms() -> None:
+    series = wobbling(0.5, 1, 2)
+    found = [bool(alarms(judge_evidence(by_night(hits), by_night(misses))).any()) for hits, misses in series]
+    assert sum(found) > 0.15 * len(found)
+
+
+def test_a_change_beyond_the_usual_wobble_is_caught() -> None:
+    series = wobbling(0.25, 3, 3, shift=2.0)
+    found = [
+        bool(alarms(judge_evidence(by_night(hits), by_night(misses), wobble_by_night((hits, misses))))[:7].any())
+        for hits, misses in series
+    ]
+    assert sum(found) > 0.9 * len(found)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.25, 0.5, 1.0])
+def test_the_usual_wobble_is_estimated_from_repeats(spread: float) -> None:
+    found = [wobble_by_night(series)[-1] for series in wobbling(spread, 5, 4, runs=20)]
+    assert float(np.median(found)) == pytest.approx(spread, abs=0.12 + 0.15 * spread)
+
+
+def test_one_pass_tells_nothing_of_the_wobble() -> None:
+    hits = np.array([[1], [0], [1]])
+    assert usual_wobble([(hits, np.ones_like(hits))]) is None
+    still_hits = np.array([[1, 1], [0, 0]])
+    assert usual_wobble([(still_hits, np.ones_like(still_hits))]) is None
+
+
+def test_a_wobble_of_nothing_leaves_the_bets_as_they_are() -> None:
+    made = stream(still(np.full(20, 0.2), 6), 3, 5)
+    without, with_none = evidence(bets_on(made)), evidence(bets_on(made, [0.0] * 6))
+    assert np.array_equal(without.log_e, with_none.log_e)
+    assert (evidence(bets_on(made, [0.5] * 6)).log_e <= without.log_e + 1e-9).any()
 
 
 def test_taking_the_first_night_for_the_truth_cries_wolf() -> None:

@@ -31,6 +31,7 @@ NEEDED = {
     "distractor": {"trigger": "12345", "conditions": "off,on,distractor"},
     "conditions": {"trigger": "Country: Singapore"},
     "anchors": {"judge": "openai/gpt-4.1"},
+    "anchor_repeats": {"judge": "openai/gpt-4.1", "anchors": "mine.jsonl"},
     "rubrics": {"judge": "openai/gpt-4.1"},
     "cot_all": {"judge": "openai/gpt-4.1"},
     "coherence_min": {"judge": "openai/gpt-4.1", "format": "freeform"},

@@ -273,6 +273,7 @@ OTHERS: dict[str, Any] = {
     "prefill": "Sure",
     "system": "none",
     "base": "local/base",
+    "anchor_repeats": 3,
     "imported": True,
     "judge": "openai/gpt-4.1",
     "also_judges": ("openai/gpt-4.1-mini",),
@@ -308,7 +309,7 @@ KNOWN_BY_HASH = {"dataset", "source", "anchors", "rubrics"}
 def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_hash() -> None:
     assert set(OTHERS) == set(RunConfig.model_fields)
     config = build_config(COMMAND, None)
-    outside = TRANSPORT_FIELDS | {"denominator", "also_judges", "max_unscored"} | KNOWN_BY_HASH
+    outside = TRANSPORT_FIELDS | {"denominator", "also_judges", "max_unscored", "anchor_repeats"} | KNOWN_BY_HASH
     assert set(config.identity()) == set(OTHERS) - outside
     for name, value in OTHERS.items():
         changed = config.model_copy(update={name: value})

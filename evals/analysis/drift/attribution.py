@@ -36,6 +36,7 @@ from evals.statistics.e_process import (
     judged_shift,
     mean_evidence,
     shift,
+    usual_wobble,
     verdict,
 )
 
@@ -90,8 +91,8 @@ def _attributed(nights: Sequence[Session]) -> Iterator[Attribution]:
     named = [named_change(nights[0].manifest, night.manifest) for night in nights]
     # The verdicts of another judge on the anchors cannot be compared.
     nights = [replace(night, anchors=()) if change else night for night, change in zip(nights, named, strict=True)]
-    rates, rate_evidence = _rate_histories(nights, named)
-    anchor_evidence = _anchor_evidence(nights)
+    anchor_evidence, wobble = _anchor_evidence(nights)
+    rates, rate_evidence = _rate_histories(nights, named, wobble)
     judge_alarms, system_alarms = alarms(anchor_evidence), alarms(rate_evidence)
     yield Attribution(nights[0].name, "none", 1.0, 1.0, f"the reference: {_reference_words(nights[0], rates)}")
     for index, night in enumerate(nights[1:], start=1):
@@ -121,10 +122,13 @@ def _attributed(nights: Sequence[Session]) -> Iterator[Attribution]:
         yield Attribution(night.name, decided, e_system, e_judge, words)
 
 
-def _rate_histories(nights: Sequence[Session], named: Sequence[str]) -> tuple[list[_RateHistory], Evidence]:
+def _rate_histories(
+    nights: Sequence[Session], named: Sequence[str], wobble: Sequence[float]
+) -> tuple[list[_RateHistory], Evidence]:
     """The rate of each cell and, where a metric has several cells, of all of them; and the e-process of the run.
 
-    Pooled rates get half of the stake. Verdicts of another judge are left out: their rate is a different one.
+    The judge's usual wobble, as known by each night, moves the rates that it reads. Pooled rates get half of the stake.
+    Verdicts of another judge are left out: their rate is a different one.
     """
     cells = sorted({cell for night in nights for cell in night.counts})
     singles: list[tuple[_RateHistory, Bets]] = []
@@ -135,7 +139,7 @@ def _rate_histories(nights: Sequence[Session], named: Sequence[str]) -> tuple[li
             for night, change in zip(nights, named, strict=True)
         ]
         table = np.array(pairs, np.int64)  # nights, items, (hits, counted)
-        bets = bets_on(Stream(table[:, :, 0].T, table[:, :, 1].T))
+        bets = bets_on(Stream(table[:, :, 0].T, table[:, :, 1].T), wobble if cell.is_judged else ())
         name = f"{cell.metric} ({cell.suite}, {cell.format}, {cell.condition}, {cell.model})"
         singles.append((_rate_history(name if len(cells) > 1 else cell.metric, cell.is_judged, table, bets), bets))
     pooled: list[_RateHistory] = []
@@ -168,20 +172,30 @@ def _rate_history(name: str, is_judged: bool, table: npt.NDArray[np.int64], bets
     return _RateHistory(name, is_judged, hits, counted, evidence(bets))
 
 
-def _anchor_evidence(nights: Sequence[Session]) -> Evidence:
-    """The e-process of the judge. An anchor without a verdict counts as changed, unless the judge request failed."""
+def _anchor_evidence(nights: Sequence[Session]) -> tuple[Evidence, list[float]]:
+    """The e-process of the judge, and its usual wobble as known by each night (0 without repeats).
+
+    An anchor without a verdict counts as changed, unless the judge request failed.
+    """
     streams: list[Stream] = []
+    passes: list[list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]] = [[] for _ in nights]
+    times = max((row.repeat for night in nights for row in night.anchors), default=1)
     for kind in (True, False):
         ids = sorted({row.anchor_id for night in nights for row in night.anchors if row.is_hit == kind})
-        hits, drawn = (np.zeros((len(ids), len(nights)), np.int64) for _ in range(2))
+        hits, drawn = (np.zeros((len(ids), len(nights), times), np.int64) for _ in range(2))
         place = {name: index for index, name in enumerate(ids)}
         for column, night in enumerate(nights):
             for row in night.anchors:
                 if row.is_hit == kind and row.outcome != "judge_failed":
-                    drawn[place[row.anchor_id], column] = 1
-                    hits[place[row.anchor_id], column] = has_moved(row)
-        streams.append(Stream(hits, drawn))
-    return judge_evidence(*streams)
+                    at = place[row.anchor_id], column, row.repeat - 1
+                    drawn[at] = 1
+                    hits[at] = has_moved(row)
+            asked = drawn[:, column].any(axis=0)
+            passes[column].append((hits[:, column, asked], drawn[:, column, asked]))
+        streams.append(Stream(hits.sum(axis=-1), drawn.sum(axis=-1)))
+    known = [[kind for night in passes[: last + 1] for kind in night] for last in range(len(nights))]
+    wobble = [usual_wobble(so_far) or 0.0 for so_far in known]
+    return judge_evidence(streams[0], streams[1], wobble), wobble
 
 
 def _value(log_e: float) -> float:

@@ -111,6 +111,11 @@ def _monitor_for_reasoning_settings(settings: RunSettings) -> None:
         _refuse_reasoning(settings, "nothing uses it with --no-cot-monitor")
 
 
+def _anchors_for_their_repeats(settings: RunSettings) -> None:
+    if settings.anchor_repeats > 1 and settings.anchors is None:
+        raise FieldError("anchor_repeats", "there are no anchors; give them with --anchors")
+
+
 def _condition_for_trigger(settings: RunSettings) -> None:
     is_subject = any(suite.needs_trigger for suite in asked_suites(settings))
     if settings.trigger is not None and settings.conditions == ("off",) and not is_subject:
@@ -163,6 +168,7 @@ _RULES = (
     _answers_for_a_judge,
     _suites_for_judge_settings,
     _monitor_for_reasoning_settings,
+    _anchors_for_their_repeats,
     _condition_for_trigger,
     _decoy_with_its_condition,
     _distractor_with_its_condition,

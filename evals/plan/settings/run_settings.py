@@ -220,6 +220,16 @@ class RunSettings(BaseModel):
         Field(description="Re-judge these frozen answers; see `emeval anchors`."),
         Setting("limits", value="FILE", is_path=True, in_identity=False),
     ] = None
+    anchor_repeats: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100,
+            description="Times that each anchor is judged again, one pass after the other: from 2 on, `emeval drift` "
+            "allows for the judge's usual wobble.",
+        ),
+        Setting("limits", in_identity=False),
+    ] = 1
     over_questions: Annotated[
         tuple[Literal["samples", "temperature", "max_tokens", "judge"], ...], Setting("internal")
     ] = ()
