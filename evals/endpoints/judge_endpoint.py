@@ -12,6 +12,7 @@ from evals.trials.prompt import Message, Messages
 from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedVerdict
 from evals.trials.response import Failure
+from evals.trials.trial import SERVER_DEFAULT, Sampler
 from judges.judge import Judge, JudgeReply
 from judges.parsing.structured import READING as JSON_READING
 from judges.verdicts import JudgeRefused, Unreadable, Verdict
@@ -24,13 +25,15 @@ if TYPE_CHECKING:  # reading what judges said must not wait for the client of th
 @dataclass(frozen=True)
 class JudgeEndpoint:
     """A judge ready to be asked, with what its model takes; the temperature is None where that takes none. `opened` is
-    the mark with which its chat template opens a thought that goes on in the content of the replies."""
+    the mark with which its chat template opens a thought that goes on in the content of the replies. `sampler` turns
+    off what a model's folder may set: a penalty of repetition changes numbers that stand in the prompt."""
 
     judge: Judge
     endpoint: Endpoint | Replicas
     key: JudgeKey
     temperature: float | None = 0.0
     opened: str = ""
+    sampler: Sampler = SERVER_DEFAULT
 
 
 async def ask_judge(
@@ -72,6 +75,7 @@ async def _send(judge: JudgeEndpoint, messages: Messages, retried: Callable[[], 
         judge.temperature,
         logprobs=judge.judge.wants_logprobs,
         reply_schema=judge.judge.schema,
+        sampler=judge.sampler,
     )
     return await judge.endpoint.send(request, retried)
 

@@ -44,7 +44,10 @@ async def connect_judges(judging: JudgingPlan, connections: Connections, view: R
         first = at_each[0]
         if judge.wants_logprobs and not first.judge.wants_logprobs:
             view.say(f"judge {config.judge} ({judge.name}): its server gives no token probabilities; its text is read")
-        if any((other.judge, other.temperature) != (first.judge, first.temperature) for other in at_each):
+        if any(
+            (other.judge, other.temperature, other.sampler) != (first.judge, first.temperature, first.sampler)
+            for other in at_each
+        ):
             raise BadInput(f"judge {config.judge}: its servers do not take the same requests; give one of them")
         opened = opened or [await _opened_thought(model, first, policy) for model in models]
         endpoint = join_endpoints([Endpoint(model, policy) for model in models], policy, view.say)

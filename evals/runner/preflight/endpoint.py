@@ -6,6 +6,7 @@ A wrong endpoint must fail in one line within a minute, not as ten thousand rows
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from evals.scoring.judge_set import judge_key
 from evals.trials.finish_reason import plain_finish_reason
 from evals.trials.reasoning import continuation, split_reply, turn_state
 from evals.trials.response import Failure
-from evals.trials.trial import FULL, Sampler, Sampling, Trial
+from evals.trials.trial import FULL, SERVER_DEFAULT, Sampler, Sampling, Trial
 from judges.judge import Judge
 
 _LOGPROBS = re.compile(r"log[ _-]?prob|token[ _-]prob", re.IGNORECASE)
@@ -219,8 +220,8 @@ def _think_probe(sampling: Sampling, max_tokens: int) -> ChatRequest:
 async def check_judge(model: ServedModel, judge: Judge, *, logprobs_required: bool) -> JudgeEndpoint:
     """The judge as its model can be asked at this server, without the patience of a run. Raises BadInput.
 
-    What the server rejects is left out: token probabilities unless they are required, structured output, and
-    temperature 0.
+    What the server rejects is left out: a sampler that is turned off (which hosted APIs are not sent, as some take no
+    such field), token probabilities unless they are required, structured output, and temperature 0.
     """
     endpoint = _probing_endpoint(model)
     key = judge_key(judge, model.spec.name)
@@ -229,18 +230,23 @@ async def check_judge(model: ServedModel, judge: Judge, *, logprobs_required: bo
         ways.append(replace(judge, wants_logprobs=False))
     if judge.schema is not None:
         ways.append(replace(judge, schema=None))
+    samplers = (SERVER_DEFAULT,) if model.spec.provider == "openai" else (FULL, SERVER_DEFAULT)
     failure: Failure | None = None
-    for temperature in (0.0, None):
-        for way in ways:
-            request = ChatRequest(
-                PROBE, way.max_tokens, temperature, logprobs=way.wants_logprobs, reply_schema=way.schema
-            )
-            reply = await _probe(endpoint, request)
-            if not isinstance(reply, Failure):
-                return JudgeEndpoint(way, endpoint, key, temperature)
-            failure = reply
-            if failure.kind != "rejected" and not (failure.kind == "denied" and _may_be_the_request(way, failure)):
-                raise _refusal(f"judge {endpoint.name}", failure)
+    for temperature, way, sampler in itertools.product((0.0, None), ways, samplers):
+        request = ChatRequest(
+            PROBE,
+            way.max_tokens,
+            temperature,
+            logprobs=way.wants_logprobs,
+            reply_schema=way.schema,
+            sampler=sampler,
+        )
+        reply = await _probe(endpoint, request)
+        if not isinstance(reply, Failure):
+            return JudgeEndpoint(way, endpoint, key, temperature, sampler=sampler)
+        failure = reply
+        if failure.kind != "rejected" and not (failure.kind == "denied" and _may_be_the_request(way, failure)):
+            raise _refusal(f"judge {endpoint.name}", failure)
     assert failure is not None  # noqa: S101
     raise _refusal(f"judge {endpoint.name}", failure)
 

@@ -15,7 +15,7 @@ from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
 from evals.errors import BadInput
 from evals.runner.preflight.endpoint import check_judge, check_listing, check_model
-from evals.trials.trial import Sampling
+from evals.trials.trial import FULL, SERVER_DEFAULT, Sampling
 from judges.alignment import alignment_judge
 from judges.cot_monitor import cot_monitor
 from judges.judge import Judge
@@ -293,3 +293,29 @@ def test_a_run_uses_what_the_check_found_out(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert "as qwen3:8b" in found.stdout
     assert "as o9:latest" in found.stdout
+
+
+# --- a judge's sampler ------------------------------------------------------------------------------------------------
+
+
+async def test_a_judge_at_ones_own_server_is_asked_without_what_its_folder_sets(judge: Judge) -> None:
+    server = OpenAIServer()
+    asked = await checked_judge(server, judge)
+    assert asked.sampler == FULL
+    assert server.chats[-1].body["repetition_penalty"] == 1.0
+
+
+@pytest.mark.parametrize("field", ["repetition_penalty", "min_p", "top_k"])
+async def test_a_judge_whose_server_takes_no_such_field_is_asked_without(field: str, judge: Judge) -> None:
+    asked = await checked_judge(OpenAIServer(rejecting(**{field: ...})), judge)
+    assert asked.sampler == SERVER_DEFAULT
+    assert asked.judge.wants_logprobs
+    assert asked.temperature == 0.0
+
+
+async def test_a_hosted_judge_is_sent_no_sampler(judge: Judge) -> None:
+    server = OpenAIServer()
+    async with connected(server, "openai/test-model") as model:
+        asked = await check_judge(await check_listing(model), judge, logprobs_required=False)
+    assert asked.sampler == SERVER_DEFAULT
+    assert not {"top_p", "repetition_penalty"} & set(server.chats[-1].body)
