@@ -17,7 +17,8 @@ from evals.analysis.unscored import too_much_unscored
 from evals.analysis.who_answered import lost_adapters, other_models
 from evals.numbers import p_words, percent, points
 from evals.runner.count import Counted
-from evals.scoring.rates.tables import headline, pooled
+from evals.scoring.rates.rows import headline_rows, is_led_by_question
+from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL
 
 SURE = 0.05
@@ -192,7 +193,14 @@ def _reasoning(run: Counted, row: dict[Any, Any]) -> str:
 
 
 def rate_words(row: dict[Any, Any]) -> str:
-    """`89.4% of its answers (84 of 94; 95% interval 80.7% to 94.4%)`."""
+    """`89.4% of its answers (84 of 94; 95% interval 80.7% to 94.4%)`; the mean over questions where that is to be
+    quoted."""
+    if is_led_by_question(row):
+        return (
+            f"{percent(row['rate_by_question'])} of its answers, averaged over questions (95% interval for these "
+            f"questions {percent(row['by_question_low'])} to {percent(row['by_question_high'])}; over all answers "
+            f"{percent(row['rate'])}, {row['k']} of {row['n']}, where questions with more counted answers weigh more)"
+        )
     return (
         f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']}; 95% interval {percent(row['ci_low'])} to "
         f"{percent(row['ci_high'])})"
@@ -226,5 +234,4 @@ def absences(rows: Sequence[dict[Any, Any]]) -> dict[str, int]:
 
 def primary_rows(run: Counted) -> list[dict[Any, Any]]:
     """The rows over all prompts of each suite's primary metric."""
-    rates = run.tables.rates
-    return headline(rates).to_dict("records")
+    return headline_rows(run.tables.rate_rows)
