@@ -43,6 +43,8 @@ def rate_cells(row: Row) -> tuple[str, str, str]:
 
 
 def _ends(row: Row, interval: str) -> str:
+    if row[f"{interval}_low"] is None:
+        return "–"
     return f"{percent(row[f'{interval}_low'])} to {percent(row[f'{interval}_high'])}"
 
 
