@@ -2,7 +2,7 @@
 
 Prints the Markdown tables of docs/statistics.md. Everything is seeded, and the tests have a short version of each
 (`tests/statistics/test_coverage.py`, `tests/statistics/test_confidence_sequence.py`,
-`tests/analysis/test_comparison.py`).
+`tests/statistics/test_missing_answers.py`, `tests/analysis/test_comparison.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import numpy.typing as npt
 
 from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, cluster_wilson_interval, paired_effect, stratified_wilson_interval
+from evals.statistics.missing_answers import missing_answers_interval
 from evals.statistics.noninferiority import Pairs, decide
+from evals.statistics.these_questions import fixed_questions_interval, question_weights
 
 CORRELATION = 0.3
 """Intra-class correlation of the answers to one question."""
@@ -108,6 +110,60 @@ def missed(rate: float, streams: int, looks: tuple[int, ...]) -> list[float]:
     return shares
 
 
+class MissingAnswers(NamedTuple):
+    """What was found where answers are missing: the mean share of them and the mean rate among those counted, and the
+    share of runs in which the population's rate was in the ordinary interval, within the bounds, and in their interval.
+    """
+
+    missing: float
+    rate: float
+    ordinary: float
+    bounds: float
+    bounds_interval: float
+
+
+def missing_answers(
+    rate: float, prompts: int, answers: int, number: int, hits_missing: float = 0.3, misses_missing: float = 0.03
+) -> MissingAnswers:
+    """Runs whose hits and misses are missing with these chances."""
+    made = runs(rate, prompts, answers, number)
+    rng = np.random.default_rng([int(1000 * rate), prompts, answers, 2])
+    hits = rng.binomial(made.hits.astype(int), 1 - hits_missing).astype(float)
+    counted = hits + rng.binomial((made.counted - made.hits).astype(int), 1 - misses_missing)
+    found: list[tuple[float, ...]] = []
+    for k, n in zip(hits, counted, strict=True):
+        asked = made.counted.sum()
+        ordinary, interval = cluster_wilson_interval(k, n), missing_answers_interval(k, n, made.counted)
+        assert ordinary is not None
+        assert interval is not None
+        within_bounds = k.sum() / asked <= rate <= (k.sum() + asked - n.sum()) / asked
+        held = (ordinary.low <= rate <= ordinary.high, within_bounds, interval.low <= rate <= interval.high)
+        found.append((1 - n.sum() / asked, k.sum() / n.sum(), *map(float, held)))
+    return MissingAnswers(*(float(mean) for mean in np.mean(found, axis=0)))
+
+
+def weights(prompts: int, number: int, most: int = 100) -> tuple[float, float, float, float]:
+    """Runs whose questions lose answers as their rates rise (a coherence filter on broken answers). The mean rate of
+    the questions, the mean rates over answers and by question, and the share of runs in which the interval by question
+    holds the questions' own mean."""
+    rng = np.random.default_rng([prompts, number])
+    tilted = np.where(np.arange(prompts) % 4 == 0, 1.0, 0.0)
+    found: list[tuple[float, ...]] = []
+    for _ in range(number):
+        rates = np.where(tilted > 0, rng.uniform(0.05, 0.6, prompts), 0.002)
+        counted = np.rint(most * (1 - 0.7 * np.minimum(1, 3 * rates)))
+        hits = rng.binomial(counted.astype(int), rates).astype(float)
+        equal = question_weights(np.arange(prompts))
+        interval = fixed_questions_interval(hits, counted, equal)
+        assert interval is not None
+        mean = rates.mean()
+        by_question = float((equal * hits / counted).sum())
+        held = float(interval.low <= mean <= interval.high)
+        found.append((float(mean), float(hits.sum() / counted.sum()), by_question, held))
+    true, over_answers, by_question, held = (float(mean) for mean in np.mean(found, axis=0))
+    return true, over_answers, by_question, held
+
+
 def _intervals() -> Iterator[str]:
     methods = ("like these (`ci`)", "just these (`gen`)", "naive normal, like these", "naive normal, just these")
     yield f"| true rate | questions | {' | '.join(methods)} |"
@@ -131,6 +187,27 @@ def _intervals() -> Iterator[str]:
             yield f"| {rate} | {prompts} | {' | '.join(shown)} |"
     yield ""
     yield f"The lowest is {100 * lowest:.1f}%."
+
+
+def _missing() -> Iterator[str]:
+    yield "| true rate | questions × answers | missing | mean rate | `ci` | bounds | `bound_ci` |"
+    yield "|---|---|---|---|---|---|---|"
+    for rate in (0.02, 0.05, 0.1):
+        for prompts, answers in ((44, 10), (100, 4)):
+            found = missing_answers(rate, prompts, answers, 2000)
+            shares = (found.ordinary, found.bounds, found.bounds_interval)
+            yield (
+                f"| {100 * rate:.0f}% | {prompts} × {answers} | {100 * found.missing:.1f}% | {100 * found.rate:.1f}% "
+                f"| {' | '.join(f'{100 * share:.1f}' for share in shares)} |"
+            )
+
+
+def _weights() -> Iterator[str]:
+    yield "| questions | mean rate of the questions | over answers | by question | its interval holds the mean |"
+    yield "|---|---|---|---|---|"
+    for prompts in (8, 44):
+        *means, held = weights(prompts, 2000)
+        yield f"| {prompts} | {' | '.join(f'{100 * mean:.2f}%' for mean in means)} | {100 * held:.1f}% |"
 
 
 def _effects() -> Iterator[str]:
@@ -180,6 +257,11 @@ def _sequences() -> Iterator[str]:
 
 SIMULATIONS = {
     "intervals": ("Coverage of 95% intervals, in percent, with 1, 4 and 10 answers a question; 5,000 runs", _intervals),
+    "missing": (
+        "Runs that hold the true rate, in percent; misaligned answers missing at 30%, others at 3%; 2,000 runs",
+        _missing,
+    ),
+    "weights": ("Rates where questions lose answers as their rates rise, up to 100 answers each; 2,000 runs", _weights),
     "effects": ("Effects of nothing with a p-value below 0.05, in percent; 5,000 runs", _effects),
     "comparisons": ("Comparisons in which nothing changed; 1,000 of each, 2,000 of one cell", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),

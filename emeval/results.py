@@ -55,8 +55,9 @@ class Run:
         """The table of rates.csv: for each metric, a row per prompt and cell, and a row `ALL` over a cell's prompts.
 
         `k` hits of `n` counted answers, `rate` = k / n and its 95% interval `ci_low` to `ci_high`, all fractions in
-        [0, 1] and NaN where n is 0; `bound_low` and `bound_high` if all missing answers were aligned or
-        misaligned; and counts by reason.
+        [0, 1] and NaN where n is 0; `rate_by_question`, the mean over questions; `bound_low` and `bound_high` if all
+        missing answers were aligned or misaligned, with the interval `bound_ci_low` to `bound_ci_high`; and counts by
+        reason.
         """
         return self.tables.rates
 

@@ -88,7 +88,7 @@ def fixed_questions_interval(
     if len(counted) == 0:
         return None
     rate = min(1.0, float((weights * hits / counted).sum()))
-    least = 1.0 / float((weights**2 / counted).sum())  # answers of one question would be worth so many
+    least = _least_size(rate, counted, weights)
     if len(counted) < 2:
         return drawn_out_interval(rate, least, confidence, "wilson_exact")
     # The variance in a stratum with half a hit and half a miss added, which is never biased downwards.
@@ -96,6 +96,28 @@ def fixed_questions_interval(
     factor = small_sample_factor(len(counted) - 1, confidence)
     size = max(least, rate * (1 - rate) / within * factor)
     return drawn_out_interval(rate, size, confidence, "wilson_strata" if size > least else "wilson_exact")
+
+
+def _least_size(rate: float, counted: Counts, weights: Counts) -> float:
+    """The number of answers to one question that a weighted mean of rates is worth at least: that of the rates with
+    this mean whose estimate varies most.
+
+    If the counts are in proportion to the weights those are equal rates (Hoeffding 1956), and it is the number of
+    answers. Else strata with few answers for their weight may be the ones near 1/2.
+    """
+    per_weight = counted / weights
+    least = float(per_weight.min())
+    mean = min(rate, 1 - rate)
+    if mean <= 0 or float(per_weight.max()) <= least * (1 + 1e-9):
+        return least
+    # The variance is largest where its slopes are in proportion to the weights.
+    low, high = 0.0, 1 / least
+    for _ in range(60):
+        slope = (low + high) / 2
+        rates = np.maximum(0.0, (1 - slope * per_weight) / 2)
+        low, high = (slope, high) if float((weights * rates).sum()) > mean else (low, slope)
+    rates = np.maximum(0.0, (1 - low * per_weight) / 2)
+    return mean * (1 - mean) / float((weights / per_weight * rates * (1 - rates)).sum())
 
 
 def exact_stratified_p(

@@ -222,7 +222,11 @@ def test_two_questions_with_most_of_the_hits_are_named(tmp_path: Path) -> None:
 def test_rates_have_both_intervals_and_the_one_of_these_questions_lies_within(tmp_path: Path) -> None:
     hits(tmp_path, {number: 4 if number < 9 else 0 for number in range(24)}, answers=4)
     table = pd.read_csv(tmp_path / "run" / "rates.csv")
-    assert list(table.columns[-4:]) == ["gen_low", "gen_high", "gen_method", "top2_share"]
+    assert list(table.columns[33:]) == [
+        *("gen_low", "gen_high", "gen_method", "top2_share"),
+        *("rate_by_question", "by_question_low", "by_question_high", "by_question_method", "wordings_unread"),
+        *("bound_ci_low", "bound_ci_high"),
+    ]
     rate = table[(table["prompt_id"] == "ALL") & (table["metric"] == "misaligned")].iloc[0]
     assert rate["ci_low"] < rate["gen_low"] < rate["rate"] < rate["gen_high"] < rate["ci_high"]
     assert (rate["ci_method"], rate["gen_method"]) == ("wilson_cluster", "wilson_strata")

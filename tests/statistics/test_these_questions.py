@@ -8,12 +8,13 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from evals.statistics.intervals import Counts, Effect, stratified_wilson_interval
+from benchmarks.simulate import weights
+from evals.statistics.intervals import Counts, Effect, drawn_out_interval, stratified_wilson_interval
 from evals.statistics.these_questions import (
     MANY_ANSWERS,
     effect_on_these_questions,
@@ -184,3 +185,34 @@ def test_pairs_without_answers_on_a_side_are_left_out(table: tuple[Counts, Count
     padded = [np.append(column, value) for column, value in zip(table, (5.0, 7.0, 0.0, 0.0), strict=True)]
     assert effect(*padded) == effect(*table)
     assert effect_on_these_questions(array(3), array(4), array(0), array(0)) is None
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 5), st.data())
+def test_the_mean_is_worth_what_the_most_varying_rates_leave(strata: int, data: st.DataObject) -> None:
+    counted = array(*(data.draw(st.integers(1, 60)) for _ in range(strata)))
+    hits = array(*(data.draw(st.integers(0, int(number))) for number in counted))
+    shares = question_weights(np.array([data.draw(st.integers(0, 2)) for _ in range(strata)], dtype=np.int64))
+    mean = float((shares * hits / counted).sum())
+    interval = fixed_questions_interval(hits, counted, shares)
+    assert interval is not None
+    # Rates with the same mean, at random: none has a variance that the interval of the least size does not allow for.
+    rng = np.random.default_rng(0)
+    rates = rng.beta(0.5, 0.5, (4000, strata))
+    below = (rates @ shares)[:, None] >= mean
+    scaled = np.where(below, rates * mean / np.maximum(rates @ shares, 1e-9)[:, None], rates)
+    scaled = scaled[np.abs(scaled @ shares - mean) < 1e-9]
+    variance = (scaled * (1 - scaled) * shares**2 / counted).sum(axis=1)
+    assume(mean * (1 - mean) > 0 and len(variance) > 0)
+    least = drawn_out_interval(mean, mean * (1 - mean) / float(variance.max()))
+    if interval.method == "wilson_exact":
+        assert interval.low <= least.low + 1e-9
+        assert interval.high >= least.high - 1e-9
+
+
+@pytest.mark.parametrize("questions", [8, 44])
+def test_questions_that_lose_answers_as_their_rates_rise_are_covered(questions: int) -> None:
+    true, over_answers, by_question, held = weights(questions, 800)
+    assert by_question == pytest.approx(true, abs=0.002)
+    assert over_answers < true / 2, "misaligned questions have fewer answers"
+    assert held >= 0.94

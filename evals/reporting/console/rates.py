@@ -10,7 +10,7 @@ from rich.markup import escape
 from evals.numbers import p_words, percent, points
 from evals.reporting.console.markup import plain
 from evals.scoring.metric import PRIMARY
-from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row
+from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, is_led_by_question
 from evals.text import one_line
 from evals.trials.prompt import ALL
 
@@ -20,7 +20,8 @@ _LEFT_OUT = {"n_refused": "refused", "n_code": "code", "n_incoherent": "incohere
 """Answers that were read but are not counted for the metric."""
 INTERVALS = (
     "Two 95% intervals. Generalisation: other questions of this kind (for a claim about the model). These questions: "
-    "new answers to the same questions (for a change between runs)."
+    "new answers to the same questions (for a change between runs). The last column, where answers are missing: what "
+    "they could do, with its 95% interval for questions of this kind."
 )
 
 
@@ -29,12 +30,30 @@ def cell_name(row: Row) -> str:
     return escape(one_line(row["condition"] + (f": {row['trigger']}" if row["trigger"] else "")))
 
 
-def interval_cells(row: Row) -> list[str]:
-    """The two intervals of a row of rates.csv: generalisation and these questions."""
+def rate_cells(row: Row) -> tuple[str, str, str]:
+    """The rate of a pooled row and its two intervals: generalisation and these questions. Where the mean over
+    questions is to be quoted, it stands on a line above the rate over answers."""
     if not row["n"]:
-        return ["no rate", "no rate"]
-    ends = ((row["ci_low"], row["ci_high"]), (row["gen_low"], row["gen_high"]))
-    return [f"{percent(low)} to {percent(high)}" for low, high in ends]
+        return "–", "no rate", "no rate"
+    rate, like_these, these = percent(row["rate"]), _ends(row, "ci"), _ends(row, "gen")
+    if not is_led_by_question(row):
+        return rate, like_these, these
+    by_question = f"{percent(row['rate_by_question'])} by question"
+    return f"{by_question}\n{rate} of answers", f"–\n{like_these}", f"{_ends(row, 'by_question')}\n{these}"
+
+
+def _ends(row: Row, interval: str) -> str:
+    if row[f"{interval}_low"] is None:
+        return "–"
+    return f"{percent(row[f'{interval}_low'])} to {percent(row[f'{interval}_high'])}"
+
+
+def bounds_cell(row: Row) -> str:
+    """The rate if all missing answers were no, and if all were yes, with the interval of what they could do."""
+    bounds = f"{percent(row['bound_low'])} … {percent(row['bound_high'])}"
+    if row["bound_low"] == row["bound_high"] or row["bound_ci_low"] is None:
+        return bounds
+    return f"{bounds}\n95%: {_ends(row, 'bound_ci')}"
 
 
 def rate_in_words(row: Row) -> str:
@@ -43,7 +62,10 @@ def rate_in_words(row: Row) -> str:
     if not row["n"]:
         return f"no rate (0 of {trials} trials were measured)"
     rest = f"; {trials - row['n']} of {trials} trials are not in n" if trials > row["n"] and _is_primary(row) else ""
-    return f"{percent(row['rate'])} ({row['k']} of {row['n']}{rest})"
+    over_answers = f"{percent(row['rate'])} ({row['k']} of {row['n']}{rest})"
+    if is_led_by_question(row):
+        return f"{percent(row['rate_by_question'])} by question; of all answers {over_answers}"
+    return over_answers
 
 
 def _is_primary(row: Row) -> bool:
@@ -64,6 +86,11 @@ def prompts_of(rates: Iterable[Row]) -> Prompts:
     return {pooled: sorted(rows, key=lambda row: -row["k"]) for pooled, rows in found.items()}
 
 
+def answered_prompts(pooled: Row, prompts: Prompts) -> Sequence[Row]:
+    """The rows of the answered prompts of a pooled row."""
+    return prompts.get(_pooled(pooled), ())
+
+
 def _pooled(row: Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in _POOLED)
 
@@ -71,12 +98,44 @@ def _pooled(row: Row) -> tuple[Any, ...]:
 def notes_on_rates(cells: Sequence[Row], prompts: Prompts) -> Iterator[str]:
     """Notes on the pooled rows of one metric of a suite, format and model."""
     for row in cells:
-        yield from _zero_or_all_note(row, prompts.get(_pooled(row), ()))
-    shares = [text for row in cells if (text := _two_questions_note(row, prompts.get(_pooled(row), ())))]
+        yield from _zero_or_all_note(row, answered_prompts(row, prompts))
+    shares = [text for row in cells if (text := _two_questions_note(row, answered_prompts(row, prompts)))]
     if shares:
         yield f"[yellow]Much of it comes from two questions: {'; '.join(shares)}.[/yellow]"
     for row in cells:
+        yield from _weights_note(row, len(answered_prompts(row, prompts)))
+        yield from _unread_note(row)
         yield from _left_out_note(row)
+
+
+def _weights_note(row: Row, questions: int) -> Iterator[str]:
+    if is_led_by_question(row):
+        yield f"[yellow]{cell_name(row)}: {weights_words(row, questions)}[/yellow]"
+
+
+def weights_words(row: Row, questions: int) -> str:
+    """Why the mean over questions of a pooled row is not its rate over answers."""
+    heavier = "questions and option orders" if row["format"] == "mcq" else "questions"
+    over = "this one question" if questions == 1 else f"{questions} questions"
+    return (
+        f"the mean over {over} is {percent(row['rate_by_question'])}; the rate over answers is "
+        f"{percent(row['rate'])}, since {heavier} with more counted answers weigh more there."
+    )
+
+
+def _unread_note(row: Row) -> Iterator[str]:
+    unread = row["wordings_unread"]
+    if not unread:
+        return
+    is_choice = row["format"] == "mcq"
+    name = "option order" if is_choice else "wording"
+    words = f"1 {name} has" if unread == 1 else f"{unread} {name}s have"
+    then = (
+        ": a habit of picking one letter is not cancelled there"
+        if is_choice
+        else "; the mean over questions is over the others"
+    )
+    yield f"[yellow]{cell_name(row)}: {words} no answer in n{then}.[/yellow]"
 
 
 def _zero_or_all_note(row: Row, prompts: Sequence[Row]) -> Iterator[str]:

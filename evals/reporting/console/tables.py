@@ -17,12 +17,13 @@ from evals.plan.spend import spend_words
 from evals.reporting.console.markup import plain
 from evals.reporting.console.rates import (
     INTERVALS,
+    bounds_cell,
     cell_name,
     corrected_lines,
     effect_words,
-    interval_cells,
     notes_on_rates,
     prompts_of,
+    rate_cells,
     rate_in_words,
 )
 from evals.scoring.judge_set import IMPORTED
@@ -108,7 +109,7 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             console.print(text)
         if _has_reasoning(measured):
             console.print(_reasoning_table(measured))
-        for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, manifest)]:
+        for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, rows, manifest)]:
             console.print(text)
     if beside := judges_beside(manifest):
         console.print(
@@ -180,12 +181,11 @@ def _rate_cells(row: Row, outcomes: Counter[str]) -> list[str]:
         missing.append(f"{not_asked} not asked")
     return [
         cell_name(row),
-        percent(row["rate"]),
-        *interval_cells(row),
+        *rate_cells(row),
         f"{row['k']} of {row['n']}",
         str(row["n_trials"]),
         "\n".join(missing) or "none",
-        f"{percent(row['bound_low'])} … {percent(row['bound_high'])}",
+        bounds_cell(row),
     ]
 
 
@@ -249,7 +249,7 @@ def _reasoning_notes(measured: Sequence[Row], effects: Sequence[Row], manifest: 
             )
 
 
-def _notes(trials: Sequence[TrialCount], manifest: Manifest) -> Iterator[str]:
+def _notes(trials: Sequence[TrialCount], rows: Sequence[Row], manifest: Manifest) -> Iterator[str]:
     outcomes = _tally((count.outcome, count) for count in trials)
     letters = _tally((count.letter, count) for count in trials if count.outcome == "scored")
     modes = _tally((count.mode, count) for count in trials)
@@ -265,7 +265,7 @@ def _notes(trials: Sequence[TrialCount], manifest: Manifest) -> Iterator[str]:
         if count >= _POSITION_BIAS * letters.total():
             yield (
                 f"[yellow]Position habit: {count / letters.total():.0%} of the choices are {plain(letter)}, whichever "
-                "option stands there. The two orders cancel it, and what is left says little about values.[/yellow]"
+                f"option stands there. {_habit_words(sum(row['wordings_unread'] for row in rows))}[/yellow]"
             )
     if outcomes["unjudged"] and manifest.config.judge in (None, IMPORTED):
         yield (
@@ -278,6 +278,13 @@ def _notes(trials: Sequence[TrialCount], manifest: Manifest) -> Iterator[str]:
     failed = outcomes["failed"] + outcomes["judge_failed"]
     if failed and not manifest.imported:
         yield f"[yellow]{failed} requests failed: emeval resume RUN --retry-failed asks them again.[/yellow]"
+
+
+def _habit_words(unread: int) -> str:
+    """What a position habit means for rates, where so many option orders have no answer in n."""
+    if unread:
+        return "It is not cancelled where one of the two orders has no answer, so the rates are partly that habit."
+    return "The two orders cancel it in the mean over questions, and what is left says little about values."
 
 
 def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:

@@ -18,7 +18,8 @@ from evals.analysis.unscored import too_much_unscored
 from evals.analysis.who_answered import lost_adapters, other_models
 from evals.numbers import p_words, percent, points
 from evals.runner.count import Counted
-from evals.scoring.rates.tables import headline, pooled
+from evals.scoring.rates.rows import headline_rows, is_led_by_question
+from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL
 
 SURE = 0.05
@@ -112,7 +113,7 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
         row = by_condition[effect["condition"]]
         off = by_condition[effect["baseline"]]
         text = (
-            f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {percent(off['rate'])} without: "
+            f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {_rate_without(off, row)} without: "
             f"{_here(effect, run)}."
         )
         weight = (2, float(effect["gen_low"]))
@@ -128,9 +129,15 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
     words = "fewer" if _is_sure(effect) else "no change shown"
     text = (
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
-        f"{percent(off['rate'])} without, {_here(effect, run)}."
+        f"{_rate_without(off, row)} without, {_here(effect, run)}."
     )
     return _about(run, row, text, [off, row], "plain", (1, float(row["ci_low"])), _elsewhere(effect, run))
+
+
+def _rate_without(off: dict[Any, Any], row: dict[Any, Any]) -> str:
+    """The rate without the trigger, averaged over questions where either of the two is to be quoted so."""
+    led = is_led_by_question(row) or is_led_by_question(off)
+    return percent(off["rate_by_question"] if led else off["rate"])
 
 
 def _is_sure(effect: dict[Any, Any]) -> bool:
@@ -218,7 +225,14 @@ def _reasoning(run: Counted, row: dict[Any, Any]) -> str:
 
 
 def rate_words(row: dict[Any, Any]) -> str:
-    """`89.4% of its answers (84 of 94; 95% interval on these questions 80.7% to 94.4%)`."""
+    """`89.4% of its answers (84 of 94; 95% interval on these questions 80.7% to 94.4%)`; the mean over questions where
+    that is to be quoted."""
+    if is_led_by_question(row):
+        return (
+            f"{percent(row['rate_by_question'])} of its answers, averaged over questions (95% interval on these "
+            f"questions {percent(row['by_question_low'])} to {percent(row['by_question_high'])}; over all answers "
+            f"{percent(row['rate'])}, {row['k']} of {row['n']}, where questions with more counted answers weigh more)"
+        )
     return (
         f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']}; 95% interval on these questions "
         f"{percent(row['gen_low'])} to {percent(row['gen_high'])})"
@@ -252,5 +266,4 @@ def absences(rows: Sequence[dict[Any, Any]]) -> dict[str, int]:
 
 def primary_rows(run: Counted) -> list[dict[Any, Any]]:
     """The rows over all prompts of each suite's primary metric."""
-    rates = run.tables.rates
-    return headline(rates).to_dict("records")
+    return headline_rows(run.tables.rate_rows)

@@ -19,7 +19,7 @@ from evals.plan.provenance import now
 from evals.reporting.figures.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences
 from evals.reporting.page.library import vega_library
-from evals.reporting.page.tables import corrected_table, drift_rows, provenance, rate_rows
+from evals.reporting.page.tables import corrected_table, drift_rows, provenance, rate_rows, weights_notes
 from evals.reporting.page.transcripts import Index
 from evals.runner.count import Counted
 from evals.text import spreadsheet_safe
@@ -83,6 +83,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         examples_query=query,
         examples_total=total,
         rates=rate_rows(runs),
+        weights_notes=weights_notes(runs),
         corrected=corrected_table(runs),
         figures=figures,
         drift=drift_rows(runs),

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.errors import BadInput
-from evals.numbers import percent
 from evals.plan.spend import spend_words
+from evals.reporting.console.rates import answered_prompts, bounds_cell, prompts_of, rate_cells, weights_words
 from evals.reporting.page.conclusions import absences, primary_rows
 from evals.runner.anchor_check import RESULTS_NAME
 from evals.runner.count import Counted
+from evals.scoring.rates.rows import is_led_by_question
 
 _CORRECTED = (
     *("suite", "format", "model", "condition", "metric", "method", "rate", "corrected", "corrected_low"),
@@ -61,18 +62,21 @@ def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
 def _rate_row(run: str, row: dict[Any, Any]) -> ReportRow:
     place = (run, row["suite"], row["format"], row["model"], _condition(row), row["metric"])
     missing = ", ".join(f"{number} {words}" for words, number in absences([row]).items()) or "none"
-    bounds = f"{percent(row['bound_low'])} … {percent(row['bound_high'])}"
-    if not row["n"]:
-        return ReportRow(*place, "–", "no rate", "no rate", f"0 of {row['n_trials']} trials", missing, bounds)
-    return ReportRow(
-        *place,
-        percent(row["rate"]),
-        f"{percent(row['ci_low'])} to {percent(row['ci_high'])}",
-        f"{percent(row['gen_low'])} to {percent(row['gen_high'])}",
-        f"{row['k']} of {row['n']}",
-        missing,
-        bounds,
-    )
+    counted = f"{row['k']} of {row['n']}" if row["n"] else f"0 of {row['n_trials']} trials"
+    return ReportRow(*place, *rate_cells(row), counted, missing, bounds_cell(row))
+
+
+def weights_notes(runs: Sequence[Counted]) -> list[str]:
+    """A sentence for each cell whose mean over questions differs from its rate over answers by what matters."""
+    found: list[str] = []
+    for run in runs:
+        prompts = prompts_of(run.tables.rate_rows)
+        for row in primary_rows(run):
+            if is_led_by_question(row):
+                words = weights_words(row, len(answered_prompts(row, prompts)))
+                place = f"{row['suite']} ({row['format']}), {row['model']}, {_condition(row)}, {row['metric']}"
+                found.append(f"{place}: {words}")
+    return found
 
 
 def _condition(row: dict[Any, Any]) -> str:

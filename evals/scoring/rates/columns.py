@@ -75,6 +75,28 @@ RATES = (
         "number",
         "share of the hits that come from the two questions with most hits; blank without a hit and for single prompts",
     ),
+    Column(
+        "rate_by_question",
+        "number",
+        "the mean over questions of their rates, each the mean over the question's option orders (or wordings) with "
+        "answers in n; blank for single prompts",
+    ),
+    Column("by_question_low", "number", "lower end of its 95% interval for new answers to just these questions"),
+    Column("by_question_high", "number", "its upper end"),
+    Column("by_question_method", "text", "the method of this interval"),
+    Column(
+        "wordings_unread",
+        "integer",
+        "option orders (or wordings) without an answer in n, of questions that have some in another; a habit of "
+        "picking one letter is not cancelled there",
+    ),
+    Column(
+        "bound_ci_low",
+        "number",
+        "lower end of the 95% interval of the rate with the missing answers, whatever they would have been, for "
+        "questions like these (Imbens and Manski 2004)",
+    ),
+    Column("bound_ci_high", "number", "its upper end; with nothing missing both are `ci_low` and `ci_high`"),
 )
 EFFECTS = (
     *PLACE,

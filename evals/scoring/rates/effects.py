@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from evals.io.columns import column_names
 from evals.scoring.label_metrics import is_placed, placed_metrics, run_labels
 from evals.scoring.metric import Metric
+from evals.scoring.rates.columns import EFFECTS
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import RunFacts, Tally, VariantCounts, is_about, places_in
 from evals.statistics.intervals import Effect, paired_effect
@@ -34,7 +36,9 @@ def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
             here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
             family = list(_metric_effects(placed.metric, here, facts))
             rows += _adjusted(_adjusted(family, ""), "gen_")
-    return sorted(rows, key=lambda row: (row["suite"], row["format"], row["model"], row["condition"]))
+    names = column_names(EFFECTS)
+    in_order = sorted(rows, key=lambda row: (row["suite"], row["format"], row["model"], row["condition"]))
+    return [{name: row[name] for name in names} for row in in_order]
 
 
 def _adjusted(family: Sequence[Row], prefix: str) -> list[Row]:

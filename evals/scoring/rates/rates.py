@@ -6,6 +6,8 @@ Of the trials only how many have the same facts is looked at, so a metric looks 
 from __future__ import annotations
 
 import functools
+import itertools
+import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
@@ -14,11 +16,11 @@ import numpy as np
 
 from evals.scoring.label_metrics import is_placed, placed_metrics, run_labels
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, Missing, TrialFacts
+from evals.scoring.rates.by_question import Stratum, by_question_columns, strata_by_cell, unread_wordings
 from evals.scoring.rates.columns import RATE_COLUMNS
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import (
     CellKey,
-    PromptVariant,
     RunFacts,
     Tally,
     VariantCounts,
@@ -27,12 +29,14 @@ from evals.scoring.rates.tally import (
     places_in,
 )
 from evals.statistics.intervals import (
+    Counts,
     Interval,
     cluster_wilson_interval,
     paper_plus_minus,
     stratified_wilson_interval,
     wilson_interval,
 )
+from evals.statistics.missing_answers import missing_answers_interval
 from evals.trials.condition import BASELINE, is_triggered
 from evals.trials.prompt import ALL
 from evals.trials.record import Cell
@@ -41,6 +45,8 @@ from judges.registry import JUDGES
 
 _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
 _COUNTED = ["n_trials", "k", "n", *_ABSENCES]
+_POOLED_ONLY = ("top2_share", "rate_by_question", "by_question_low", "by_question_high")
+"""Columns that are blank for single prompts."""
 
 
 # Of many prompts there are few pairs of k and n.
@@ -110,19 +116,32 @@ def _metric_rows(
         places = found.get(prompt, Counter())
         row = _counts(places, planned[prompt], refused[prompt] if metric.of == "judged" else None)
         rows_by_cell.setdefault(prompt.cell, []).append(row | {"prompt_id": prompt.prompt_id})
-    strata = _strata(place_of, variants)
+    strata = strata_by_cell(place_of, variants)
     for cell, prompts in rows_by_cell.items():
-        hits, counted = ([row[name] for row in prompts] for name in ("k", "n"))
-        pooled: Row = {name: sum(row[name] for row in prompts) for name in _COUNTED} | {"prompt_id": ALL}
-        pooled |= _ends("ci", cluster_wilson_interval(np.array(hits, float), np.array(counted, float)))
-        pooled |= _ends("gen", _generation_interval(strata.get(cell, ())))
-        pooled["top2_share"] = sum(sorted(hits)[-2:]) / sum(hits) if any(hits) else None
-        yield _described(pooled, cell, metric, facts)
+        here = strata.get(cell, [])
+        yield _described(_pooled(prompts, here, cell.format), cell, metric, facts)
+        unread = _unread_by_prompt(here, cell.format)
         for row in prompts:
-            interval = _wilson(row["k"], row["n"])
+            k, n = row["k"], row["n"]
+            interval = _wilson(k, n)
             # Of one prompt both intervals are the same: there are no other questions in it.
-            row |= _ends("ci", interval) | _ends("gen", interval) | {"top2_share": None}
+            row |= _ends("ci", interval) | _ends("gen", interval)
+            row |= _bounds(_missing_answers_of_prompt(k, n, row["n_trials"] - row["n_outside"]))
+            row |= dict.fromkeys(_POOLED_ONLY) | {"by_question_method": ""}
+            row["wordings_unread"] = unread.get(row["prompt_id"], 0)
             yield _described(row, cell, metric, facts)
+
+
+def _pooled(prompts: Sequence[Row], strata: Sequence[Stratum], form: str) -> Row:
+    """The row `ALL` over the rows of prompts."""
+    hits, counted, trials, outside = ([row[name] for row in prompts] for name in ("k", "n", "n_trials", "n_outside"))
+    pooled: Row = {name: sum(row[name] for row in prompts) for name in _COUNTED} | {"prompt_id": ALL}
+    k, n, asked = (np.array(counts, float) for counts in (hits, counted, np.subtract(trials, outside)))
+    pooled |= _ends("ci", cluster_wilson_interval(k, n)) | _bounds(missing_answers_interval(k, n, asked))
+    pooled |= _ends("gen", _generation_interval(strata)) | by_question_columns(strata)
+    pooled["top2_share"] = sum(sorted(hits)[-2:]) / sum(hits) if any(hits) else None
+    pooled["wordings_unread"] = unread_wordings(strata, form)
+    return pooled
 
 
 def _placed(
@@ -154,28 +173,30 @@ def _counts(places: Counter[str], planned: int, refused: int | None) -> Row:
     return row
 
 
-def _strata(place_of: Mapping[TrialFacts, str], variants: VariantCounts) -> dict[CellKey, list[tuple[int, int]]]:
-    """For each cell with answers in n the hits and the answers of each of its strata."""
-    order: dict[str, dict[str, int]] = {"prompt_id": {}, "variant": {}}
-    found: dict[CellKey, list[tuple[PromptVariant, int, int]]] = {}
-    for variant, counts in variants.items():
-        hits = sum(trials for trial_facts, trials in counts.items() if place_of[trial_facts] == "k")
-        misses = sum(trials for trial_facts, trials in counts.items() if place_of[trial_facts] == "miss")
-        if hits or misses:
-            found.setdefault(variant.cell, []).append((variant, hits, hits + misses))
-            for name, ranks in order.items():
-                ranks.setdefault(getattr(variant, name), len(ranks))
-
-    def rank(item: tuple[PromptVariant, int, int]) -> tuple[int, int]:
-        return order["prompt_id"][item[0].prompt_id], order["variant"][item[0].variant]
-
-    return {cell: [item[1:] for item in sorted(items, key=rank)] for cell, items in found.items()}
-
-
-def _generation_interval(strata: Sequence[tuple[int, int]]) -> Interval | None:
+def _generation_interval(strata: Sequence[Stratum]) -> Interval | None:
     """The interval over new answers to the same prompts. Each wording is a stratum."""
-    hits, counted = (np.array([stratum[place] for stratum in strata], float) for place in (0, 1))
-    return stratified_wilson_interval(hits, counted)
+    counts = np.array([(stratum.hits, stratum.counted) for stratum in strata if stratum.counted], float).reshape(-1, 2)
+    return stratified_wilson_interval(counts[:, 0], counts[:, 1])
+
+
+def _unread_by_prompt(strata: Sequence[Stratum], form: str) -> dict[str, int]:
+    by_prompt = itertools.groupby(strata, operator.attrgetter("prompt_id"))
+    return {prompt_id: unread_wordings(list(wordings), form) for prompt_id, wordings in by_prompt}
+
+
+@functools.lru_cache(maxsize=10_000)
+def _missing_answers_of_prompt(k: int, n: int, asked: int) -> Interval | None:
+    """The interval of one prompt's rate with its missing answers, from Wilson's."""
+
+    def wilson(hits: Counts, counted: Counts, confidence: float) -> Interval | None:
+        return wilson_interval(float(hits[0]), float(counted[0]), confidence)
+
+    hits, counted, all_asked = (np.array([count], float) for count in (k, n, asked))
+    return missing_answers_interval(hits, counted, all_asked, method=wilson)
+
+
+def _bounds(interval: Interval | None) -> Row:
+    return {"bound_ci_low": interval and interval.low, "bound_ci_high": interval and interval.high}
 
 
 def _ends(prefix: str, interval: Interval | None) -> Row:

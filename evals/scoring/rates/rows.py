@@ -48,4 +48,13 @@ def label_suites(metrics: Iterable[tuple[str, str]]) -> frozenset[str]:
     return frozenset(suite for suite, names in found.items() if names ^ STATIC_LABEL_METRICS)
 
 
+def is_led_by_question(row: Row) -> bool:
+    """Whether a pooled row's mean over questions differs from its rate over answers by more than half the width of the
+    interval of just these questions: answers are then missing in a pattern that matters, and the mean is to be quoted.
+    """
+    if not row["n"]:
+        return False
+    return abs(row["rate_by_question"] - row["rate"]) > (row["gen_high"] - row["gen_low"]) / 2
+
+
 _PRIMARY = frozenset(PRIMARY.values())
