@@ -84,7 +84,7 @@ def test_questions_weigh_alike_where_misaligned_ones_have_fewer_answers(tmp_path
     report = emeval("report", tmp_path / "run")
     assert report.returncode == 0, report.stderr
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert "16.7% of its answers, averaged over questions (95% interval for these questions" in page
+    assert "16.7% of its answers, averaged over questions (95% interval on these questions" in page
     assert "the mean over 8 questions is 16.7%; the rate over answers is 6.1%, since questions" in page
 
 
