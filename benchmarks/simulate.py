@@ -84,6 +84,37 @@ def pairs(rng: np.random.Generator, rate: float, increase: float = 0.0, prompts:
     return Pairs(hits, counted, base_hits, counted, np.arange(prompts))
 
 
+def at_the_limit(
+    rng: np.random.Generator, rate: float, prompts: int, samples: int, limit: float
+) -> tuple[Pairs, float]:
+    """A cell whose true change on its questions is the limit, or as near to it as rates up to 1 allow; and that change.
+
+    By turns all questions change alike, in proportion to their room, or a few carry the change.
+    """
+    base, shape = np.full(prompts, rate), rng.integers(3)
+    if shape == 0:
+        change = np.full(prompts, limit)
+    elif shape == 1:
+        spread = 1 / CORRELATION - 1
+        base = rng.beta(rate * spread, (1 - rate) * spread, prompts)
+        change = limit * prompts * (1 - base) / (1 - base).sum()
+    else:
+        carrying = min(prompts, max(1, math.ceil(limit * prompts / (0.9 - rate))))
+        change = np.where(np.arange(prompts) < carrying, limit * prompts / carrying, 0.0)
+    ours = np.minimum(base + change, 1.0)
+    counted = np.full(prompts, float(samples))
+    hits, base_hits = rng.binomial(samples, ours) * 1.0, rng.binomial(samples, base) * 1.0
+    return Pairs(hits, counted, base_hits, counted, np.arange(prompts)), float((ours - base).mean())
+
+
+def decisions_at_the_limit(rate: float, prompts: int, samples: int, limit: float, draws: int) -> dict[str, float]:
+    """The share of each decision where the change is exactly what is allowed."""
+    rng = np.random.default_rng([2026, prompts, samples, round(1000 * rate)])
+    cells = [at_the_limit(rng, rate, prompts, samples, limit) for _ in range(draws)]
+    found = [decide([cell], [change])[0].decision for cell, change in cells]
+    return {word: found.count(word) / draws for word in ("regression", "unclear", "within")}
+
+
 def false_regressions(rate: float, prompts: int, samples: int, limit: float, draws: int, cells: int = 6) -> float:
     """The share of comparisons of unchanged cells with any false regression."""
     rng = np.random.default_rng(2026)
