@@ -174,12 +174,17 @@ def _effects() -> Iterator[str]:
 
 
 def _comparisons() -> Iterator[str]:
-    yield "| nothing changed | regression in any of 6 cells, L = 0 | L = 5 points | in one cell, L = 0 |"
-    yield "|---|---|---|---|"
-    for rate, prompts, samples in ((0.3, 40, 4), (0.05, 40, 4), (0.01, 100, 1), (0.1, 8, 20), (0.5, 20, 5)):
-        shares = [false_regressions(rate, prompts, samples, limit, 1000) for limit in (0.0, 0.05)]
+    yield "| base rate, questions × samples | L = 0: any of 6 unchanged | one cell | +5 = L: regression | within |"
+    yield "|---|---|---|---|---|"
+    for rate, prompts, samples in (
+        *((0.01, 8, 100), (0.1, 8, 100), (0.3, 8, 100), (0.01, 44, 10), (0.1, 44, 10), (0.3, 44, 10)),
+        *((0.01, 100, 4), (0.1, 100, 4), (0.3, 100, 4), (0.1, 8, 20), (0.3, 3, 5)),
+    ):
+        shares = [false_regressions(rate, prompts, samples, 0.0, 500)]
         shares.append(false_regressions(rate, prompts, samples, 0.0, 2000, cells=1))
-        named = f"rate {rate:.2f}, {prompts} questions, {samples} sample{'s' if samples > 1 else ''}"
+        found = decisions_at_the_limit(rate, prompts, samples, 0.05, 4000)
+        shares += [found["regression"], found["within"]]
+        named = f"{rate:.2f}, {prompts} × {samples}"
         yield f"| {named} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |"
 
 
@@ -212,7 +217,7 @@ def _sequences() -> Iterator[str]:
 SIMULATIONS = {
     "intervals": ("Coverage of 95% intervals, in percent, with 1, 4 and 10 answers a question; 5,000 runs", _intervals),
     "effects": ("Effects of nothing with a p-value below 0.05, in percent; 5,000 runs", _effects),
-    "comparisons": ("Comparisons in which nothing changed; 1,000 of each, 2,000 of one cell", _comparisons),
+    "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }

@@ -174,19 +174,19 @@ def _used(
 
 def _from_each_pair(strata: _Strata, effect: float, confidence: float) -> tuple[float, float]:
     """MOVER: the distances of each rate from the ends of its own interval, as independent errors."""
-    rate, low, high = _wilson(strata.hits, strata.counted, confidence)
-    base_rate, base_low, base_high = _wilson(strata.base_hits, strata.base_counted, confidence)
+    rate, low, high = wilson_ends(strata.hits, strata.counted, confidence)
+    base_rate, base_low, base_high = wilson_ends(strata.base_hits, strata.base_counted, confidence)
     widened, base_widened = (
-        _widening(rate, strata.counted, confidence),
-        _widening(base_rate, strata.base_counted, confidence),
+        widening(rate, strata.counted, confidence),
+        widening(base_rate, strata.base_counted, confidence),
     )
     down = strata.weights**2 * (widened * (rate - low) ** 2 + base_widened * (base_high - base_rate) ** 2)
     up = strata.weights**2 * (widened * (high - rate) ** 2 + base_widened * (base_rate - base_low) ** 2)
     return max(-1.0, effect - math.sqrt(down.sum())), min(1.0, effect + math.sqrt(up.sum()))
 
 
-def _wilson(hits: Counts, counted: Counts, confidence: float) -> tuple[Counts, Counts, Counts]:
-    """Rates with the ends of Wilson's interval."""
+def wilson_ends(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> tuple[Counts, Counts, Counts]:
+    """Rates, and the two ends of Wilson's interval of each."""
     z2 = _squared_quantile(confidence)
     rate = hits / counted
     middle = (hits + z2 / 2) / (counted + z2)
@@ -194,7 +194,7 @@ def _wilson(hits: Counts, counted: Counts, confidence: float) -> tuple[Counts, C
     return rate, np.clip(middle - reach, 0.0, rate), np.clip(middle + reach, rate, 1.0)
 
 
-def _widening(rate: Counts, counted: Counts, confidence: float) -> Counts:
+def widening(rate: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Counts:
     """The factor for the square of a distance from a rate to an end of Wilson's interval.
 
     At rates near a half the interval is narrower than its standard errors, which suits one rate; in a sum of many
@@ -216,7 +216,7 @@ def _from_two_rates(strata: _Strata, effect: float, confidence: float) -> tuple[
     rate = float((strata.weights * strata.hits / strata.counted).sum())
     base_rate = float((strata.weights * strata.base_hits / strata.base_counted).sum())
     totals = np.array([strata.counted.sum(), strata.base_counted.sum()])
-    widened, base_widened = np.sqrt(_widening(np.array([rate, base_rate]), totals, confidence)).tolist()
+    widened, base_widened = np.sqrt(widening(np.array([rate, base_rate]), totals, confidence)).tolist()
     down = math.hypot(widened * (rate - treated.low), base_widened * (base.high - base_rate))
     up = math.hypot(widened * (treated.high - rate), base_widened * (base_rate - base.low))
     return max(-1.0, effect - down), min(1.0, effect + up)

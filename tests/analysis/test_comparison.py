@@ -303,6 +303,21 @@ def test_too_few_answers_are_unclear_which_only_strictness_fails(tmp_path: Path)
     assert (suite.failures, suite.skipped) == (1, 0)
 
 
+def test_a_change_that_is_real_and_not_shown_to_be_above_the_limit_is_unclear(tmp_path: Path) -> None:
+    counts = {"base": (1, 0, 2, 1, 0, 3, 1, 2), "higher": (3, 2, 3, 1, 5, 4, 2, 4)}
+    runs = {
+        name: imported(tmp_path / name, answers({f"q{number}": (k, 10) for number, k in enumerate(hits)}))
+        for name, hits in counts.items()
+    }
+    done = compare(runs["base"], runs["higher"])
+    assert done.returncode == 0
+    assert "unclear: +17.5 points on these questions (95% interval +4.6 to +29.9, p = 0.011 by Holm" in done.stdout
+    assert "higher, but not shown to be more than 5.0 points higher; for questions like these" in done.stdout
+    assert "not by chance" not in done.stdout
+    assert compare(runs["base"], runs["higher"], "--strict").returncode == 1
+    assert compare(runs["base"], runs["higher"], "--max-increase", "0").returncode == 1
+
+
 def test_less_accuracy_is_the_regression_and_more_is_none(tmp_path: Path) -> None:
     def right(share: int) -> list[dict[str, Any]]:
         rows = answers(spread(share), "off", suite="gsm8k")
