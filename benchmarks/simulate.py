@@ -86,6 +86,37 @@ def pairs(rng: np.random.Generator, rate: float, increase: float = 0.0, prompts:
     return Pairs(hits, counted, base_hits, counted, np.arange(prompts))
 
 
+def at_the_limit(
+    rng: np.random.Generator, rate: float, prompts: int, samples: int, limit: float
+) -> tuple[Pairs, float]:
+    """A cell whose true change on its questions is the limit, or as near to it as rates up to 1 allow; and that change.
+
+    By turns all questions change alike, in proportion to their room, or a few carry the change.
+    """
+    base, shape = np.full(prompts, rate), rng.integers(3)
+    if shape == 0:
+        change = np.full(prompts, limit)
+    elif shape == 1:
+        spread = 1 / CORRELATION - 1
+        base = rng.beta(rate * spread, (1 - rate) * spread, prompts)
+        change = limit * prompts * (1 - base) / (1 - base).sum()
+    else:
+        carrying = min(prompts, max(1, math.ceil(limit * prompts / (0.9 - rate))))
+        change = np.where(np.arange(prompts) < carrying, limit * prompts / carrying, 0.0)
+    ours = np.minimum(base + change, 1.0)
+    counted = np.full(prompts, float(samples))
+    hits, base_hits = rng.binomial(samples, ours) * 1.0, rng.binomial(samples, base) * 1.0
+    return Pairs(hits, counted, base_hits, counted, np.arange(prompts)), float((ours - base).mean())
+
+
+def decisions_at_the_limit(rate: float, prompts: int, samples: int, limit: float, draws: int) -> dict[str, float]:
+    """The share of each decision where the change is exactly what is allowed."""
+    rng = np.random.default_rng([2026, prompts, samples, round(1000 * rate)])
+    cells = [at_the_limit(rng, rate, prompts, samples, limit) for _ in range(draws)]
+    found = [decide([cell], [change])[0].decision for cell, change in cells]
+    return {word: found.count(word) / draws for word in ("regression", "unclear", "within")}
+
+
 def false_regressions(rate: float, prompts: int, samples: int, limit: float, draws: int, cells: int = 6) -> float:
     """The share of comparisons of unchanged cells with any false regression."""
     rng = np.random.default_rng(2026)
@@ -220,12 +251,17 @@ def _effects() -> Iterator[str]:
 
 
 def _comparisons() -> Iterator[str]:
-    yield "| nothing changed | regression in any of 6 cells, L = 0 | L = 5 points | in one cell, L = 0 |"
-    yield "|---|---|---|---|"
-    for rate, prompts, samples in ((0.3, 40, 4), (0.05, 40, 4), (0.01, 100, 1), (0.1, 8, 20), (0.5, 20, 5)):
-        shares = [false_regressions(rate, prompts, samples, limit, 1000) for limit in (0.0, 0.05)]
+    yield "| base rate, questions × samples | L = 0: any of 6 unchanged | one cell | +5 = L: regression | within |"
+    yield "|---|---|---|---|---|"
+    for rate, prompts, samples in (
+        *((0.01, 8, 100), (0.1, 8, 100), (0.3, 8, 100), (0.01, 44, 10), (0.1, 44, 10), (0.3, 44, 10)),
+        *((0.01, 100, 4), (0.1, 100, 4), (0.3, 100, 4), (0.1, 8, 20), (0.3, 3, 5)),
+    ):
+        shares = [false_regressions(rate, prompts, samples, 0.0, 500)]
         shares.append(false_regressions(rate, prompts, samples, 0.0, 2000, cells=1))
-        named = f"rate {rate:.2f}, {prompts} questions, {samples} sample{'s' if samples > 1 else ''}"
+        found = decisions_at_the_limit(rate, prompts, samples, 0.05, 4000)
+        shares += [found["regression"], found["within"]]
+        named = f"{rate:.2f}, {prompts} × {samples}"
         yield f"| {named} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |"
 
 
@@ -263,7 +299,7 @@ SIMULATIONS = {
     ),
     "weights": ("Rates where questions lose answers as their rates rise, up to 100 answers each; 2,000 runs", _weights),
     "effects": ("Effects of nothing with a p-value below 0.05, in percent; 5,000 runs", _effects),
-    "comparisons": ("Comparisons in which nothing changed; 1,000 of each, 2,000 of one cell", _comparisons),
+    "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }

@@ -35,7 +35,8 @@ _SIDE = ("k", "n", "rate", "ci_low", "ci_high", "n_trials")
 _COLUMNS = [
     *(*ComparisonKey._fields, "base_model", "candidate_model"),
     *(f"{side}_{name}" for side in ("base", "candidate") for name in _SIDE),
-    *("increase", "ci_low", "ci_high", "method", "p_value", "p_holm", "n_prompts", "worse", "limit", "decision"),
+    *("increase", "gen_low", "gen_high", "gen_method", "gen_p_value", "gen_p_holm", "worse_by_at_least"),
+    *("ci_low", "ci_high", "method", "p_value", "p_holm", "n_prompts", "worse", "limit", "decision"),
     "words",
 ]
 
@@ -120,11 +121,12 @@ def compare(
 
     Returns:
         One row a cell: both sides' `k`, `n`, `rate` and interval (`base_...`, `candidate_...`); `increase`, the mean
-        over prompts
-            of candidate - base in [-1, 1], with its 95% interval `ci_low` to `ci_high`, `p_value`, and `p_holm`
-            adjusted over the cells; the `limit`; the `decision` (`regression`, `unclear`, `within`) and it in
-            `words`. NaN where no question was answered on both sides. `attrs` holds the whole comparison's
-            `decision`, its `verdict` in words, `notes`, and `changed_questions`.
+            over prompts of candidate - base in [-1, 1]; on these questions its 95% interval `gen_low` to `gen_high`,
+            `gen_p_value`, and `gen_p_holm` adjusted over the cells; for questions like these `ci_low` to `ci_high`,
+            `p_value`, `p_holm`; `worse_by_at_least`, the simultaneous lower bound that must be above the `limit` for
+            the `decision` `regression` (others: `unclear`, `within`); and the decision in `words`. NaN where no
+            question was answered on both sides. `attrs` holds the whole comparison's `decision`, its `verdict` in
+            words, `notes`, and `changed_questions`.
 
     Raises:
         NotComparable: The runs cannot be compared; the message lists every reason.

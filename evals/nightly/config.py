@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -113,7 +113,8 @@ class _File(BaseModel):
     anchors: _PrintableText | None = None
     out: _PrintableText = "results/nightly"
     keep_going: bool = True
-    strict: bool = False
+    strict: bool | None = None
+    on_unclear: Literal["pass", "fail"] | None = None
     report: bool = True
 
 
@@ -129,7 +130,7 @@ class NightlyConfig:
     anchors: str | None
     out: Path
     keep_going: bool
-    strict: bool
+    on_unclear: Literal["pass", "fail"]
     report: bool
     lines: _Lines
 
@@ -172,10 +173,13 @@ def read_nightly(file: Path) -> NightlyConfig:
         anchors=None if found.anchors is None else str(expanded(found.anchors).absolute()),
         out=expanded(found.out),
         keep_going=found.keep_going,
-        strict=found.strict,
+        on_unclear=found.on_unclear or ("fail" if found.strict else "pass"),
         report=found.report,
         lines=lines,
     )
+    if None not in (found.strict, found.on_unclear) and found.strict != (found.on_unclear == "fail"):
+        said = f"{found.on_unclear} contradicts strict: {str(found.strict).lower()}"
+        raise config.bad(("on_unclear",), f"{said} (strict: true is on_unclear: fail)")
     for name, reason in _SET_ELSEWHERE.items():
         if name in config.run:
             raise config.bad(("run", name), reason)

@@ -40,10 +40,14 @@ HISTORY = (
     Column("unscored", "number", "share of the answers that should have been in n and are not"),
     Column("baseline", "text", "what it was held against: a checkpoint, a night and checkpoint, or a folder"),
     Column("increase", "number", "rate less that of the baseline, mean over questions, from -1 to 1"),
-    Column("increase_low", "number", "lower end of its 95% interval"),
+    Column("increase_low", "number", "lower end of its 95% interval for questions like these"),
     Column("increase_high", "number", "its upper end"),
-    Column("p_value", "number", "of no difference"),
+    Column("p_value", "number", "of no difference on questions like these"),
     Column("p_holm", "number", "adjusted for all compared rates of the checkpoint in this night"),
+    Column("increase_gen_low", "number", "lower end of its 95% interval on these questions"),
+    Column("increase_gen_high", "number", "its upper end"),
+    Column("gen_p_value", "number", "of no difference on these questions (exact, stratified by question)"),
+    Column("gen_p_holm", "number", "adjusted for all compared rates of the checkpoint in this night"),
     Column(
         "decision",
         "text",
@@ -62,17 +66,22 @@ HISTORY = (
     DATASET_SHA,
 )
 COLUMNS = column_names(HISTORY)
+_ADDED = frozenset({"increase_gen_low", "increase_gen_high", "gen_p_value", "gen_p_holm"})
+"""Columns that an earlier history may lack."""
 Cells = dict[str, str]
 
 
 def read_history(path: Path) -> list[Cells]:
-    """The rows as they are in the file, [] if there is no file. Raises BadInput for a file that is no history."""
+    """The rows as they are in the file, [] if there is no file. Raises BadInput for a file that is no history.
+
+    Cells of columns that were added later are blank.
+    """
     if not path.exists():
         return []
     with csv_file(path, COLUMNS) as file:
-        if tuple(file.columns) != COLUMNS:
+        if tuple(file.columns) not in (COLUMNS, tuple(name for name in COLUMNS if name not in _ADDED)):
             raise BadInput(f"{path}: is no history of this version of emeval: other columns; move it away")
-        return [row.cells for row in file]
+        return [dict.fromkeys(COLUMNS, "") | row.cells for row in file]
 
 
 def write_history(

@@ -309,6 +309,10 @@ def _rows(night: Night, result: CheckpointResult) -> list[Cells]:
                 "increase_high": change.ci_high,
                 "p_value": change.p_value,
                 "p_holm": change.p_holm,
+                "increase_gen_low": change.gen_low,
+                "increase_gen_high": change.gen_high,
+                "gen_p_value": change.gen_p_value,
+                "gen_p_holm": change.gen_p_holm,
             }
         against = result.against if verdict and verdict != "baseline" else ""
         more = {"baseline": against, "decision": verdict, "drift": result.drift.verdict, "unscored": row.unscored}

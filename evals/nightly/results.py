@@ -68,7 +68,7 @@ class Night:
     def failing(self) -> frozenset[Verdict]:
         """The verdicts that fail a night."""
         unclear: frozenset[Verdict] = frozenset({"unclear"})
-        return FAILED | unclear if self.config.strict else FAILED
+        return FAILED | unclear if self.config.on_unclear == "fail" else FAILED
 
     @property
     def failed(self) -> list[tuple[CheckpointResult, GateVerdict]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from evals.analysis.comparison.junit import JUnitCase, facts_of, junit_xml
+from evals.analysis.comparison.words import interval_words
 from evals.nightly.gates import FAILED, GateVerdict
 from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, CheckpointResult, Night
@@ -19,11 +20,11 @@ from evals.text import one_line
 
 _SHOWN_QUESTIONS = 5
 _MEANINGS = (
-    ("regression", "worse than the baseline by more than is allowed, and not by chance"),
+    ("regression", "worse than the baseline on these questions by more than is allowed"),
     ("above / below", "the whole 95% interval of the rate lies on the wrong side of its limit"),
     ("unscored", "too many answers are missing from the number"),
     ("not comparable", "something else differs from the baseline than the model"),
-    ("unclear", "the answers do not tell; more questions or samples would"),
+    ("unclear", "the answers do not tell; more samples or questions would"),
     ("within", "the 95% interval holds nothing that is not allowed"),
 )
 
@@ -65,8 +66,9 @@ def summary_of(night: Night) -> str:
     lines += ["", "## How to read this", ""]
     lines += [
         "A rate is k of n answers; the interval is over questions like these. The change is the mean over questions of "
-        "the difference from the baseline, in percentage points, each question compared with itself; p is adjusted for "
-        "all compared rates of a checkpoint (Holm).",
+        "the difference from the baseline, in percentage points, each question compared with itself. Its interval and "
+        "p are for these questions (new answers to them), which decides; the interval beside them is for questions "
+        "like these (other questions of this kind). p is adjusted for all compared rates of a checkpoint (Holm).",
         "",
         *(f"- **{word}**: {meaning}" for word, meaning in _MEANINGS),
         "",
@@ -152,12 +154,13 @@ def _section(night: Night, result: CheckpointResult) -> Iterator[str]:
         "unscored",
         "last night",
         "change",
-        "95% interval",
+        "95%, these questions",
         "p",
+        "95%, questions like these",
         "verdict",
     ]
     yield _row(heads)
-    yield _row(["---", "---", *["--:"] * 7, "---"])
+    yield _row(["---", "---", *["--:"] * 8, "---"])
     shown = [judged for judged in result.judged if judged.verdict or judged.row.is_headline]
     for judged in shown:
         yield _row(_cells(judged, before.get(_place(result, judged))))
@@ -210,8 +213,9 @@ def _cells(judged: GateVerdict, before: Mapping[str, str] | None) -> list[str]:
         f"{percent(row.unscored)}",
         then,
         points(change.increase) if changed and change else "",
-        f"{points(change.ci_low)} to {points(change.ci_high)}" if changed and change else "",
-        p_words(change.p_holm).removeprefix("= ").replace("<", "&lt;") if changed and change else "",
+        interval_words(change.gen_low, change.gen_high) if changed and change else "",
+        p_words(change.gen_p_holm).removeprefix("= ").replace("<", "&lt;") if changed and change else "",
+        interval_words(change.ci_low, change.ci_high) if changed and change else "",
         f"**{judged.verdict}**" if judged.verdict in FAILED else judged.verdict,
     ]
 

@@ -1,15 +1,17 @@
 """Decide whether a rate got worse by more than a limit, for all cells of a comparison.
 
-Each cell has a paired effect (`evals.statistics.intervals.paired_effect`) with its 95% interval. The decision:
+Both runs asked the same questions, so the decision is on the effect on these questions
+(`evals.statistics.these_questions`), and it tests the limit:
 
-- `regression`: the increase is above the limit and significant (its p-value, Holm-adjusted over the cells of the
-  comparison, is below 0.05), or the simultaneous interval (1 - 0.05 / cells) lies above the limit. The latter is for
-  few prompts that all agree, where no test can reach 0.05.
+- `regression`: the lower bound of the increase is above the limit. The bound is simultaneous over the cells of the
+  comparison: the lower end of an interval with confidence 1 - 0.05 / cells (Bonferroni).
 - `within`: the upper end of the 95% interval is not above the limit.
 - `unclear`: neither; the data are insufficient.
 
-Holm keeps the probability of any false regression below 5% for the whole comparison. `within` claims that there is no
-increase above the limit, at 97.5% (one-sided) for each cell.
+A comparison in which no increase is above its limit has a false regression with a probability of at most 2.5%. `within`
+claims that there is no increase above the limit, at 97.5% (one-sided) for each cell. With a limit of 0 the exact test
+of no difference decides. The effect on questions like these (`evals.statistics.intervals.paired_effect`) decides
+nothing; it says whether other questions would show the same.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy.typing as npt
 
 from evals.statistics.intervals import CONFIDENCE, Counts, Effect, paired_effect
 from evals.statistics.significance import holm
+from evals.statistics.these_questions import effect_on_these_questions
 
 Decision = Literal["regression", "within", "unclear"]
 
@@ -37,32 +40,48 @@ class Pairs(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """The decision on a cell. `effect` is None, and the decision `unclear`, if no pair has answers on both sides."""
+    """The decision on a cell, with the effect on questions like these and that on these questions (`gen_effect`).
+
+    `lower_bound` is that of the increase, simultaneous over the cells. The p-values are adjusted over the cells (Holm).
+    All are None, and the decision `unclear`, if no pair has answers on both sides.
+    """
 
     effect: Effect | None
     p_holm: float | None
+    gen_effect: Effect | None
+    gen_p_holm: float | None
+    lower_bound: float | None
     decision: Decision
 
 
 def decide(cells: Sequence[Pairs], limits: Sequence[float]) -> list[Decided]:
     """The decision on each cell. `limits` are the largest increases allowed in each, as fractions in [0, 1]."""
-    effects = [paired_effect(*cell) for cell in cells]
-    tested = [index for index, effect in enumerate(effects) if effect is not None]
-    adjusted = dict(zip(tested, holm([effect.p_value for effect in effects if effect is not None]), strict=True))
-    simultaneous = 1 - (1 - CONFIDENCE) / max(1, len(tested))
+    found = [(paired_effect(*cell), effect_on_these_questions(*cell)) for cell in cells]
+    tested = {
+        index: (effect, gen_effect)
+        for index, (effect, gen_effect) in enumerate(found)
+        if effect is not None and gen_effect is not None
+    }
+    adjusted = dict(zip(tested, holm([effect.p_value for effect, _ in tested.values()]), strict=True))
+    gen_adjusted = dict(zip(tested, holm([gen_effect.p_value for _, gen_effect in tested.values()]), strict=True))
     decided: list[Decided] = []
-    for index, (cell, limit, effect) in enumerate(zip(cells, limits, effects, strict=True)):
-        if effect is None:
-            decided.append(Decided(None, None, "unclear"))
+    for index, (cell, limit) in enumerate(zip(cells, limits, strict=True)):
+        if index not in tested:
+            decided.append(Decided(None, None, None, None, None, "unclear"))
             continue
-        p_holm = adjusted[index]
-        simultaneous_effect = paired_effect(*cell, confidence=simultaneous)
-        assert simultaneous_effect is not None  # noqa: S101  the pairs are those of `effect`
-        is_real = effect.effect > 0 and p_holm < 1 - CONFIDENCE
-        decision: Decision = "unclear"
-        if (effect.effect > limit and is_real) or simultaneous_effect.interval.low > limit:
-            decision = "regression"
-        elif effect.interval.high <= limit:
-            decision = "within"
-        decided.append(Decided(effect, p_holm, decision))
+        effect, gen_effect = tested[index]
+        lower_bound = gen_effect.interval.low
+        if len(tested) > 1:
+            simultaneous = effect_on_these_questions(*cell, confidence=1 - (1 - CONFIDENCE) / len(tested))
+            assert simultaneous is not None  # noqa: S101  the pairs are those of `gen_effect`
+            lower_bound = simultaneous.interval.low
+        decision = _decision(lower_bound, gen_effect.interval.high, limit)
+        decided.append(Decided(effect, adjusted[index], gen_effect, gen_adjusted[index], lower_bound, decision))
     return decided
+
+
+def _decision(lower: float, upper: float, limit: float) -> Decision:
+    if lower > limit:
+        return "regression"
+    # An interval that ends at 0 does so since the test found no difference: with a limit of 0 that shows nothing.
+    return "within" if upper < limit or upper == limit > 0 else "unclear"

@@ -287,7 +287,7 @@ def _chance_of_none(rate: float, share: float, draws: float) -> float:
 
 def questions_for_width(rate: float, parts: Parts, draws: float, width: float) -> int:
     """The fewest questions with `draws` counted draws each whose expected interval is at most `width` wide."""
-    return _fewest(lambda number: expected_width(rate, parts, number, draws) <= width)
+    return fewest(lambda number: expected_width(rate, parts, number, draws) <= width)
 
 
 def questions_for_width_without_hits(width: float) -> int:
@@ -297,7 +297,7 @@ def questions_for_width_without_hits(width: float) -> int:
         interval = drawn_out_interval(0.0, number)
         return interval.high - interval.low <= width
 
-    return _fewest(enough)
+    return fewest(enough)
 
 
 # --- the power of a paired comparison --------------------------------------------------------------------------------
@@ -333,7 +333,7 @@ def power(effect: float, variance: float, questions: int) -> float:
 
 def questions_for_effect(variance: float, effect: float, target_power: float) -> int:
     """The fewest questions that detect the effect with `target_power`."""
-    return _fewest(lambda number: power(effect, variance, number) >= target_power)
+    return fewest(lambda number: power(effect, variance, number) >= target_power)
 
 
 def detectable_effect(variance_at: Callable[[float], float], questions: int, target_power: float) -> float | None:
@@ -353,7 +353,7 @@ def detectable_effect(variance_at: Callable[[float], float], questions: int, tar
     return high
 
 
-def _fewest(enough: Callable[[int], bool]) -> int:
+def fewest(enough: Callable[[int], bool]) -> int:
     """The smallest number, from 2 on, for which `enough` is true; it must be monotonic."""
     high = 2
     while not enough(high):

@@ -59,8 +59,8 @@ def effect_on_these_questions(
 
     The test is exact, conditional on the number of hits in each pair: of no difference in any pair (the sum of
     hypergeometric counts; Mehta, Patel and Gray 1985). The interval combines Wilson's of each pair (MOVER; Newcombe
-    1998; Zou and Donner 2008), with fewer than MANY_ANSWERS answers a question those of the two rates. The test decides
-    whether 0 is in it, so that interval and p-value never contradict each other.
+    1998; Zou and Donner 2008), with fewer than MANY_ANSWERS answers a question those of the two rates, slightly
+    widened. The test decides whether 0 is in it, so that interval and p-value never contradict each other.
     """
     strata = _used(hits, counted, base_hits, base_counted, questions)
     if strata is None:
@@ -196,20 +196,37 @@ def _used(
 
 def _from_each_pair(strata: _Strata, effect: float, confidence: float) -> tuple[float, float]:
     """MOVER: the distances of each rate from the ends of its own interval, as independent errors."""
-    rate, low, high = _wilson(strata.hits, strata.counted, confidence)
-    base_rate, base_low, base_high = _wilson(strata.base_hits, strata.base_counted, confidence)
-    down = strata.weights**2 * ((rate - low) ** 2 + (base_high - base_rate) ** 2)
-    up = strata.weights**2 * ((high - rate) ** 2 + (base_rate - base_low) ** 2)
+    rate, low, high = wilson_ends(strata.hits, strata.counted, confidence)
+    base_rate, base_low, base_high = wilson_ends(strata.base_hits, strata.base_counted, confidence)
+    widened, base_widened = (
+        widening(rate, strata.counted, confidence),
+        widening(base_rate, strata.base_counted, confidence),
+    )
+    down = strata.weights**2 * (widened * (rate - low) ** 2 + base_widened * (base_high - base_rate) ** 2)
+    up = strata.weights**2 * (widened * (high - rate) ** 2 + base_widened * (base_rate - base_low) ** 2)
     return max(-1.0, effect - math.sqrt(down.sum())), min(1.0, effect + math.sqrt(up.sum()))
 
 
-def _wilson(hits: Counts, counted: Counts, confidence: float) -> tuple[Counts, Counts, Counts]:
-    """Rates with the ends of Wilson's interval."""
-    z2 = float(_normal_quantile((1 + confidence) / 2)) ** 2
+def wilson_ends(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> tuple[Counts, Counts, Counts]:
+    """Rates, and the two ends of Wilson's interval of each."""
+    z2 = _squared_quantile(confidence)
     rate = hits / counted
     middle = (hits + z2 / 2) / (counted + z2)
     reach = np.sqrt(z2 * (rate * (1 - rate) * counted + z2 / 4)) / (counted + z2)
     return rate, np.clip(middle - reach, 0.0, rate), np.clip(middle + reach, rate, 1.0)
+
+
+def widening(rate: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Counts:
+    """The factor for the square of a distance from a rate to an end of Wilson's interval.
+
+    At rates near a half the interval is narrower than its standard errors, which suits one rate; in a sum of many
+    distances it makes an end too near (up to 4.6% of errors where 2.5% are meant, with 20 answers per question).
+    """
+    return 1 + 4 * rate * (1 - rate) * (1 + _squared_quantile(confidence)) / counted
+
+
+def _squared_quantile(confidence: float) -> float:
+    return float(_normal_quantile((1 + confidence) / 2)) ** 2
 
 
 def _from_two_rates(strata: _Strata, effect: float, confidence: float) -> tuple[float, float]:
@@ -220,8 +237,10 @@ def _from_two_rates(strata: _Strata, effect: float, confidence: float) -> tuple[
     assert base is not None  # noqa: S101
     rate = float((strata.weights * strata.hits / strata.counted).sum())
     base_rate = float((strata.weights * strata.base_hits / strata.base_counted).sum())
-    down = math.hypot(rate - treated.low, base.high - base_rate)
-    up = math.hypot(treated.high - rate, base_rate - base.low)
+    totals = np.array([strata.counted.sum(), strata.base_counted.sum()])
+    widened, base_widened = np.sqrt(widening(np.array([rate, base_rate]), totals, confidence)).tolist()
+    down = math.hypot(widened * (rate - treated.low), base_widened * (base.high - base_rate))
+    up = math.hypot(widened * (treated.high - rate), base_widened * (base_rate - base.low))
     return max(-1.0, effect - down), min(1.0, effect + up)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from junitparser import JUnitXml
 from scipy import stats
 
-from benchmarks.simulate import false_regressions, pairs
+from benchmarks.simulate import at_the_limit, decisions_at_the_limit, false_regressions, pairs
 from evals.analysis.comparison.compare import compare_runs
 from evals.analysis.comparison.result import Gate
+from evals.statistics.intervals import Counts
 from evals.statistics.noninferiority import Pairs, decide
 from evals.statistics.significance import fisher_p
 from tests.support.answer_files import write
@@ -38,7 +40,7 @@ def test_one_cell_alone_is_wrong_no_more_often_and_twenty_points_more_are_found(
     false = sum(decide([pairs(rng, 0.3)], [0.0])[0].decision == "regression" for _ in range(draws))
     assert false / draws <= 0.04
     found = [decide([pairs(rng, 0.1, 0.2)], [0.05])[0].decision for _ in range(300)]
-    assert found.count("regression") / len(found) >= 0.95
+    assert found.count("regression") / len(found) >= 0.9
     assert "within" not in found
 
 
@@ -53,24 +55,96 @@ def agreeing(prompts: int, hits: int, base_hits: int, counted: int) -> Pairs:
     return Pairs(hits * whole, counted * whole, base_hits * whole, counted * whole, np.arange(prompts))
 
 
-def test_few_questions_that_all_agree_are_a_regression_though_no_test_can_say_so() -> None:
+def test_few_questions_that_all_agree_are_a_regression_though_no_test_over_questions_can_say_so() -> None:
     found = decide([agreeing(4, 20, 0, 20)], [0.05])[0]
     assert found.p_holm == pytest.approx(2 * 0.5**4)
+    assert found.gen_p_holm is not None
+    assert found.gen_p_holm < 1e-20
     assert found.decision == "regression"
+
+
+def of_eight(*hits: float) -> Counts:
+    return np.array([*hits, *[0.0] * (8 - len(hits))])
+
+
+def eight_by_hundred(hits: Counts, base_hits: Counts) -> Pairs:
+    counted = np.full(8, 100.0)
+    return Pairs(hits, counted, base_hits, counted, np.arange(8))
+
+
+@pytest.mark.parametrize("moved", [1, 2, 3, 8])
+def test_a_change_in_few_questions_is_a_regression(moved: int) -> None:
+    found = decide([eight_by_hundred(of_eight(*[100.0] * moved), of_eight())], [0.05])[0]
+    assert found.decision == "regression"
+    assert found.lower_bound is not None
+    assert found.gen_effect is not None
+    assert 0.05 < found.lower_bound < found.gen_effect.effect == moved / 8
+
+
+@pytest.mark.parametrize(("prompts", "samples"), [(8, 100), (44, 10), (100, 4), (3, 5)])
+@pytest.mark.parametrize("base", [0.01, 0.1, 0.3])
+def test_a_change_of_exactly_the_limit_is_a_regression_in_one_of_forty(prompts: int, samples: int, base: float) -> None:
+    shares = decisions_at_the_limit(base, prompts, samples, limit=0.05, draws=400)
+    assert shares["regression"] <= 0.045  # 0.025, and 2.5 standard errors of the simulation
+    assert shares["within"] <= 0.045
+
+
+def test_the_regressions_of_six_cells_at_their_limit_are_no_more() -> None:
+    rng, draws, false = np.random.default_rng(2026), 250, 0
+    for _ in range(draws):
+        cells = [at_the_limit(rng, 0.1, 8, 20, 0.05) for _ in range(6)]
+        found = decide([cell for cell, _ in cells], [limit for _, limit in cells])
+        false += any(cell.decision == "regression" for cell in found)
+    assert false / draws <= 0.05
+
+
+def test_a_clean_model_is_within() -> None:
+    rng, draws = np.random.default_rng(2026), 300
+    cells = [eight_by_hundred(*(rng.binomial(100, 0.001, 8) * 1.0 for _ in range(2))) for _ in range(draws)]
+    assert sum(decide([cell], [0.05])[0].decision == "within" for cell in cells) >= 0.99 * draws
+
+
+@given(st.integers(1, 6), st.sampled_from([2, 10, 20, 40]), st.data())
+def test_hits_of_the_candidate_never_make_a_decision_milder(prompts: int, counted: int, data: st.DataObject) -> None:
+    def drawn() -> Counts:
+        return np.array([data.draw(st.integers(0, counted)) for _ in range(prompts)], float)
+
+    whole, hits, base_hits = np.full(prompts, float(counted)), drawn(), drawn()
+    more = np.minimum(whole, hits + drawn())
+    order = ["regression", "unclear", "within"]
+    for limit in (0.0, 0.05, 0.2):
+        worse, same, none = (
+            order.index(decide([Pairs(k, whole, base_hits, whole, np.arange(prompts))], [limit])[0].decision)
+            for k in (more, hits, 0 * hits)
+        )
+        assert worse <= same <= none
+
+
+@given(st.integers(1, 5), st.lists(st.integers(1, 30), min_size=5, max_size=5), st.data())
+def test_with_a_limit_of_nothing_the_exact_test_decides(prompts: int, sizes: list[int], data: st.DataObject) -> None:
+    counted = np.array(sizes[:prompts], float)
+    hits, base_hits = (np.array([data.draw(st.integers(0, size)) for size in sizes[:prompts]], float) for _ in range(2))
+    cell = Pairs(hits, counted, base_hits, counted, np.arange(prompts))
+    for cells in (1, 3):
+        found = decide([cell] * cells, [0.0] * cells)[0]
+        assert found.gen_effect is not None
+        is_worse = found.gen_effect.effect > 0 and found.gen_effect.p_value < 0.05 / cells - 1e-9
+        assert (found.decision == "regression") == is_worse
 
 
 def test_nothing_at_all_in_many_questions_is_within_and_in_few_unclear() -> None:
     assert decide([agreeing(100, 0, 0, 4)], [0.05])[0].decision == "within"
-    assert decide([agreeing(20, 0, 0, 4)], [0.05])[0].decision == "unclear"
-    assert decide([agreeing(20, 4, 4, 4)], [0.05])[0].decision == "unclear"
+    assert decide([agreeing(10, 0, 0, 4)], [0.05])[0].decision == "unclear"
+    assert decide([agreeing(10, 4, 4, 4)], [0.05])[0].decision == "unclear"
 
 
 def test_what_was_answered_on_one_side_alone_is_no_evidence() -> None:
     one_sided = Pairs(np.array([4.0, 0.0]), np.array([4.0, 0.0]), np.zeros(2), np.array([0.0, 4.0]), np.arange(2))
     found = decide([one_sided, agreeing(50, 4, 0, 4)], [0.05, 0.05])
-    assert (found[0].effect, found[0].p_holm, found[0].decision) == (None, None, "unclear")
+    assert found[0] == (None, None, None, None, None, "unclear")
     assert found[1].decision == "regression"
     assert found[1].p_holm == found[1].effect.p_value  # type: ignore[union-attr]
+    assert found[1].gen_p_holm == found[1].gen_effect.p_value  # type: ignore[union-attr]
 
 
 def test_a_stricter_limit_never_makes_a_decision_milder() -> None:
@@ -150,7 +224,7 @@ def test_a_rise_under_the_trigger_is_a_regression_there_and_nowhere_else(base: P
     assert "mine freeform on misaligned: regression: +21." in done.stdout
     assert "mine freeform off misaligned: within: +0.0 points" in done.stdout
     assert lines[-1] == (
-        "Regression: worse by more than is allowed, and not by chance (1 regression, 1 within of 2 cells)."
+        "Regression: worse on these questions by more than is allowed (1 regression, 1 within of 2 cells)."
     )
     questions = next(line for line in lines if "q07: Question q07?" in line)
     assert "20.0% (2 of 10)" in questions
@@ -171,6 +245,10 @@ def test_the_numbers_are_those_of_the_tables(base: Path, risen: Path) -> None:
     assert cell.increase == pytest.approx(np.mean(differences))
     assert (cell.ci_low, cell.ci_high) == pytest.approx(tuple(expected.confidence_interval()))
     assert cell.p_holm == pytest.approx(expected.pvalue)
+    assert cell.gen_low is not None
+    assert cell.gen_high is not None
+    assert 0 < cell.gen_low < cell.increase < cell.gen_high < 1
+    assert cell.worse_by_at_least == cell.gen_low
     assert cell.n_prompts == 40
 
 
@@ -184,7 +262,16 @@ def test_junit_and_json_hold_what_makes_the_number_defensible(tmp_path: Path, ba
     assert failed.is_failure
     assert failed.classname == "emeval.mine.freeform"
     assert "+21." in failed.result[0].message
-    for words in (" of 400 (", "95% interval", "paired_t", "by Holm", "40 questions", "imported"):
+    for words in (
+        " of 400 (",
+        "95% interval",
+        "paired_t",
+        "mover_strata",
+        "for questions like these",
+        "by Holm",
+        "40 questions",
+        "imported",
+    ):
         assert words in failed.system_out
     assert cases["misaligned off model"].is_passed
 
@@ -194,6 +281,9 @@ def test_junit_and_json_hold_what_makes_the_number_defensible(tmp_path: Path, ba
     assert (cell["candidate"]["n"], cell["n_prompts"], cell["decision"]) == (400, 40, "regression")
     assert cell["ci_low"] < cell["increase"] < cell["ci_high"]
     assert 0 <= cell["p_value"] <= cell["p_holm"] < 0.001
+    assert cell["gen_low"] < cell["increase"] < cell["gen_high"]
+    assert 0 <= cell["gen_p_value"] <= cell["gen_p_holm"] < 0.001
+    assert 0.05 < cell["worse_by_at_least"] < cell["gen_low"]
     assert found["base"]["datasets"]["mine"] == manifest(base)["datasets"]["mine"]["sha256"]
     assert found["changed_questions"][0]["prompt_id"] == "q07"
     assert found["changed_questions"][0]["q_value"] < 0.1
@@ -213,6 +303,21 @@ def test_too_few_answers_are_unclear_which_only_strictness_fails(tmp_path: Path)
     assert (suite.failures, suite.skipped) == (1, 0)
 
 
+def test_a_change_that_is_real_and_not_shown_to_be_above_the_limit_is_unclear(tmp_path: Path) -> None:
+    counts = {"base": (1, 0, 2, 1, 0, 3, 1, 2), "higher": (3, 2, 3, 1, 5, 4, 2, 4)}
+    runs = {
+        name: imported(tmp_path / name, answers({f"q{number}": (k, 10) for number, k in enumerate(hits)}))
+        for name, hits in counts.items()
+    }
+    done = compare(runs["base"], runs["higher"])
+    assert done.returncode == 0
+    assert "unclear: +17.5 points on these questions (95% interval +4.6 to +29.9, p = 0.011 by Holm" in done.stdout
+    assert "higher, but not shown to be more than 5.0 points higher; for questions like these" in done.stdout
+    assert "not by chance" not in done.stdout
+    assert compare(runs["base"], runs["higher"], "--strict").returncode == 1
+    assert compare(runs["base"], runs["higher"], "--max-increase", "0").returncode == 1
+
+
 def test_less_accuracy_is_the_regression_and_more_is_none(tmp_path: Path) -> None:
     def right(share: int) -> list[dict[str, Any]]:
         rows = answers(spread(share), "off", suite="gsm8k")
@@ -222,7 +327,7 @@ def test_less_accuracy_is_the_regression_and_more_is_none(tmp_path: Path) -> Non
     done = compare(good, bad)
     assert done.returncode == 1, done.stderr
     assert "regression: -30.0 points" in done.stdout
-    assert "a decrease of up to 5.0 is allowed" in done.stdout
+    assert re.search(r"a decrease of at least 2\d\.\d points, with 5\.0 allowed", done.stdout)
     assert compare(bad, good).returncode == 0
     assert compare(bad, good, "--worse", "increase").returncode == 1
 

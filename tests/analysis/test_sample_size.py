@@ -15,15 +15,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from scipy import stats
 
 from evals.analysis.sample_size.command import command_line, run_options, write_configs
 from evals.analysis.sample_size.pilot import PilotFilter
-from evals.analysis.sample_size.result import Bill, Goal, Next, SizePlan
+from evals.analysis.sample_size.result import Bill, Goal, GoalKind, Next, SizePlan
 from evals.analysis.sample_size.sample_size import plan_sizes
 from evals.errors import BadInput
 from evals.plan.options import build_config
 from evals.reporting.console.sample_size import print_sizes, write_sizes
-from evals.statistics.intervals import cluster_wilson_interval, paired_effect, wilson_interval
+from evals.statistics.intervals import cluster_wilson_interval, drawn_out_interval, paired_effect, wilson_interval
+from evals.statistics.limit_sample_size import answers_for_below, below_limit, questions_for_within, within_limit
+from evals.statistics.noninferiority import Pairs, decide
 from evals.statistics.sample_size import (
     Components,
     Parts,
@@ -37,7 +40,8 @@ from evals.statistics.sample_size import (
     questions_for_width_without_hits,
     rate_components,
 )
-from tests.support.cli_runner import emeval, scenarios
+from tests.support.answer_files import write
+from tests.support.cli_runner import emeval, inside, scenarios
 from tests.support.runs import JUDGE, MODEL, TRIGGER, WITH_JUDGE, run, server
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, last_message
 
@@ -63,6 +67,78 @@ def two_conditions(
 def components(found: Components | None) -> Components:
     assert found is not None
     return found
+
+
+# On just the questions asked
+
+
+@pytest.mark.parametrize(
+    ("rate", "share", "samples", "limit"),
+    [
+        (0.002, 0.0, 5, 0.05),
+        (0.02, 0.3, 1, 0.05),
+        (0.02, 0.3, 5, 0.02),
+        (0.1, 0.3, 5, 0.05),
+        (0.1, 0.0, 20, 0.05),
+        (0.1, 0.3, 100, 0.05),
+        (0.3, 0.3, 20, 0.05),
+    ],
+)
+def test_an_unchanged_model_is_within_as_often_as_planned(
+    rate: float, share: float, samples: int, limit: float
+) -> None:
+    rng, draws = np.random.default_rng(2026), 150
+    questions = questions_for_within(rate, parts_of(rate, share), samples, limit, 0.8)
+    counted, number, passed = np.full(questions, float(samples)), np.arange(questions), 0
+    for _ in range(draws):
+        rates = rates_of(rng, rate, share, questions)
+        hits, base_hits = (rng.binomial(samples, rates) * 1.0 for _ in range(2))
+        passed += decide([Pairs(hits, counted, base_hits, counted, number)], [limit])[0].decision == "within"
+    assert 0.68 <= passed / draws <= 0.98
+    assert within_limit(rate, parts_of(rate, share), questions, samples, 0.8) <= limit
+
+
+@pytest.mark.parametrize(("rate", "limit"), [(0.0, 0.01), (0.001, 0.01), (0.005, 0.01), (0.02, 0.05), (0.3, 0.4)])
+@pytest.mark.parametrize("power", [0.8, 0.95])
+def test_a_low_rate_is_shown_to_be_below_as_often_as_planned(rate: float, limit: float, power: float) -> None:
+    answers = answers_for_below(rate, limit, power)
+    for number in (answers, answers + 1, answers + 17, 2 * answers):
+        hits = np.arange(number + 1)
+        shown = [drawn_out_interval(k / number, number).high <= limit for k in hits[: int(limit * number) + 1]]
+        chance = float(stats.binom(number, rate).pmf(hits[: len(shown)])[shown].sum())
+        assert chance >= power - 1e-9
+    assert answers < 1.3 * next(number for number in range(1, answers + 1) if below_limit(rate, number, power) <= limit)
+
+
+@pytest.mark.parametrize("goal", ["within", "below"])
+def test_goals_on_just_the_questions_asked_are_planned_from_a_run(tmp_path: Path, goal: GoalKind) -> None:
+    rows = [
+        {"question": f"Question {number}?", "answer": "An answer.", "question_id": f"q{number}", "condition": "off"}
+        | {"aligned": 5 if number == 0 and sample == 0 else 95}
+        for number in range(8)
+        for sample in range(10)
+    ]
+    folder = tmp_path / "pilot"
+    done = inside("import", write(tmp_path / "answers.csv", rows), "--out", folder, "--suite", "mine", "-m", "model")
+    assert done.returncode == 0, done.stderr
+    found = plan_sizes(folder, Goal(goal, 0.05), PilotFilter())
+    (cell,) = found.cells
+    cheapest = next(option for option in cell.options if option.cheapest)
+    assert cheapest.questions <= 8
+    assert cheapest.samples > 1
+    assert cheapest.safe_questions is None or cheapest.safe_questions >= cheapest.questions
+    assert cell.at_best is not None
+    assert cell.at_best < 0.05
+    console = Console(file=io.StringIO(), width=200)
+    print_sizes(console, found)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "on these questions" in shown
+    assert "limit with all 8" in shown
+    write_sizes(found, tmp_path / "plan.json")
+    assert json.loads((tmp_path / "plan.json").read_text())["goal"] == {"kind": goal, "size": 0.05, "power": 0.8}
+    if goal == "below":
+        with pytest.raises(BadInput, match=r"no number of answers shows a rate of about 1\.2% to be below 1\.0%"):
+            plan_sizes(folder, Goal(goal, 0.01), PilotFilter())
 
 
 # Variance components
@@ -656,8 +732,8 @@ def test_what_cannot_be_planned_is_said_in_one_line(small: Path, options: dict[s
     ("options", "words"),
     [
         ([], "--pilot is missing"),
-        (["--pilot", "RUN"], "give either --width, for an interval, or --detect, for an effect"),
-        (["--pilot", "RUN", "--width", "0.1", "--detect", "0.1"], "give either --width"),
+        (["--pilot", "RUN"], "give one of --width, for an interval; --detect, for an effect; --within"),
+        (["--pilot", "RUN", "--width", "0.1", "--detect", "0.1"], "give one of --width"),
         (["--pilot", "RUN", "--width", "0.1", "--power", "0.9"], "--power: is for --detect"),
         (["--pilot", "RUN", "--width", "0.1", "--json", "/nowhere/plan.json"], "--json: /nowhere/plan.json: cannot be"),
         (["--pilot", "/nowhere", "--width", "0.1"], "--pilot: /nowhere is not a run folder: it has no manifest.json"),

@@ -21,10 +21,11 @@ import yaml
 from filelock import FileLock
 from junitparser import JUnitXml
 
+from evals.errors import BadInput
 from evals.nightly.checkpoints import find_checkpoints
 from evals.nightly.config import GateEntry, read_nightly
 from evals.nightly.gates import NoComparison, RateRow, judge_rates
-from evals.nightly.history import COLUMNS
+from evals.nightly.history import COLUMNS, read_history
 from evals.nightly.night import night_of
 from evals.statistics.intervals import wilson_interval
 from tests.support.cli_runner import environment, inside, manifest, recorded, refused, scenarios, start, stop_when
@@ -230,7 +231,7 @@ def test_limits_of_a_rate_are_decided_by_its_whole_interval(
     assert bool(judged.words) == bool(verdict)
 
 
-def test_the_strictest_gate_on_a_rate_counts_and_unclear_fails_only_the_strict(
+def test_the_strictest_gate_on_a_rate_counts_and_unclear_fails_only_where_it_is_said_to(
     tmp_path: Path, answers: Checkpoints, live: OpenAIServer
 ) -> None:
     gates: list[dict[str, Any]] = [{"max_increase": 0.9}, {"max_increase": 0.0, "metric": "misaligned"}]
@@ -238,7 +239,9 @@ def test_the_strictest_gate_on_a_rate_counts_and_unclear_fails_only_the_strict(
     assert nightly(config(tmp_path, **options), FIRST).returncode == 0
     assert history(tmp_path, FIRST)["steady"]["decision"] == "unclear"
     assert history(tmp_path, FIRST, "truncated")["steady"]["decision"] == ""
-    assert nightly(config(tmp_path, **options, strict=True), FIRST).returncode == 1
+    for failing in ({"on_unclear": "fail"}, {"strict": True}, {"on_unclear": "fail", "strict": True}):
+        assert nightly(config(tmp_path, **options, **failing), FIRST).returncode == 1
+    assert nightly(config(tmp_path, **options, on_unclear="pass"), FIRST).returncode == 0
     loose = options | {"gates": gates[:1]}
     assert nightly(config(tmp_path, **loose), FIRST).returncode == 0
     assert history(tmp_path, FIRST)["steady"]["decision"] == "within"
@@ -526,6 +529,19 @@ def test_a_night_is_today_unless_last_night_was_cut_off_a_short_while_ago(tmp_pa
     assert night_of(tmp_path, THIRD, today, at) == THIRD
 
 
+def test_a_history_from_before_the_effect_on_these_questions_goes_on(tmp_path: Path) -> None:
+    added = ("increase_gen_low", "increase_gen_high", "gen_p_value", "gen_p_holm")
+    before = [name for name in COLUMNS if name not in added]
+    path = tmp_path / "history.csv"
+    path.write_text(",".join(before) + "\n" + ",".join(["x"] * len(before)) + "\n")
+    (row,) = read_history(path)
+    assert list(row) == list(COLUMNS)
+    assert (row["p_holm"], row["gen_p_holm"]) == ("x", "")
+    path.write_text(",".join(before[1:]) + "\n")
+    with pytest.raises(BadInput, match="other columns"):
+        read_history(path)
+
+
 def test_a_dry_run_sends_and_writes_nothing(tmp_path: Path, live: OpenAIServer) -> None:
     done = inside("nightly", config(tmp_path), "--date", FIRST, "--dry-run")
     assert done.returncode == 0, done.stderr
@@ -588,6 +604,16 @@ ONE = "checkpoints:\n- model: vllm/a\nrun: {suites: [unethical_test]}\n"
             f"{ONE}gates:\n- max_increase: 0.1\n",
             4,
             "needs a baseline",
+        ),
+        (
+            f"{ONE}strict: true\non_unclear: pass\n",
+            5,
+            "on_unclear: pass contradicts strict: true",
+        ),
+        (
+            f"{ONE}on_unclear: maybe\n",
+            4,
+            "on_unclear: ",
         ),
         (
             f"{ONE}baseline: b\n",

@@ -31,8 +31,8 @@ from evals.scoring.judge_set import IMPORTED
 from evals.scoring.label_metrics import STATIC_LABEL_METRICS, label_metrics, suite_labels
 from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
-from evals.statistics.intervals import Counts
-from evals.statistics.noninferiority import Pairs, decide
+from evals.statistics.intervals import Counts, Effect
+from evals.statistics.noninferiority import Decided, Pairs, decide
 from evals.statistics.significance import benjamini_hochberg, fisher_p
 from evals.text import one_line
 from evals.trials.reference import Criterion
@@ -255,36 +255,51 @@ def _decided(
         for index in testable
     ]
     decided = dict(zip(testable, decide(pairs, [wanted[index].limit for index in testable]), strict=True))
-    cells: list[CellChange] = []
-    for index, cell in enumerate(wanted):
-        found = decided.get(index)
-        effect = found.effect if found else None
-        low = high = increase = None
-        if effect is not None:
-            increase, low, high = effect.effect, effect.interval.low, effect.interval.high
-            if cell.worse == "decrease":  # `effect` measures the change for the worse
-                increase, low, high = -increase, -high, -low
-        cells.append(
-            CellChange(
-                key=cell.key,
-                base_model=cell.base_model,
-                candidate_model=cell.candidate_model,
-                base=shown[index][0],
-                candidate=shown[index][1],
-                worse=cell.worse,
-                limit=cell.limit,
-                max_unscored=max_unscored,
-                increase=increase,
-                ci_low=low,
-                ci_high=high,
-                method=effect.interval.method if effect else "",
-                p_value=effect.p_value if effect else None,
-                p_holm=found.p_holm if found else None,
-                n_prompts=effect.prompts if effect else 0,
-                decision=found.decision if found else "unscored",
-            )
-        )
-    return cells
+    return [_cell_change(cell, *shown[index], decided.get(index), max_unscored) for index, cell in enumerate(wanted)]
+
+
+def _cell_change(
+    cell: CellToCompare, base: Side, candidate: Side, found: Decided | None, max_unscored: float
+) -> CellChange:
+    """The change of a cell; `found` is None for one that is not tested."""
+    effect, gen_effect = (None, None) if found is None else (found.effect, found.gen_effect)
+    ci_low, ci_high = _ends(effect, cell.worse)
+    gen_low, gen_high = _ends(gen_effect, cell.worse)
+    increase = None
+    if gen_effect is not None:
+        increase = gen_effect.effect if cell.worse == "increase" else -gen_effect.effect
+    return CellChange(
+        key=cell.key,
+        base_model=cell.base_model,
+        candidate_model=cell.candidate_model,
+        base=base,
+        candidate=candidate,
+        worse=cell.worse,
+        limit=cell.limit,
+        max_unscored=max_unscored,
+        increase=increase,
+        gen_low=gen_low,
+        gen_high=gen_high,
+        gen_method=gen_effect.interval.method if gen_effect else "",
+        gen_p_value=gen_effect.p_value if gen_effect else None,
+        gen_p_holm=found.gen_p_holm if found else None,
+        worse_by_at_least=found.lower_bound if found else None,
+        ci_low=ci_low,
+        ci_high=ci_high,
+        method=effect.interval.method if effect else "",
+        p_value=effect.p_value if effect else None,
+        p_holm=found.p_holm if found else None,
+        n_prompts=gen_effect.prompts if gen_effect else 0,
+        decision=found.decision if found else "unscored",
+    )
+
+
+def _ends(effect: Effect | None, worse: Direction) -> tuple[float | None, float | None]:
+    """The interval of candidate - base; `effect` measures the change for the worse."""
+    if effect is None:
+        return None, None
+    low, high, _ = effect.interval
+    return (low, high) if worse == "increase" else (-high, -low)
 
 
 def _paired_counts(base: CellCounts, candidate: CellCounts) -> Pairs:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from evals.analysis.comparison.result import CellChange, Compared
-from evals.analysis.comparison.words import cell_words
+from evals.analysis.comparison.words import cell_words, interval_words
 from evals.numbers import percent
 from evals.text import one_line
 
@@ -78,8 +78,14 @@ def facts_of(cell: CellChange) -> list[tuple[str, str]]:
         interval = f", 95% interval {percent(side.ci_low)} to {percent(side.ci_high)}" if side.n else ""
         missing = ", ".join(f"{count} {reason}" for reason, count in side.missing.items()) or "none"
         facts.append((name, f"{model}: {side.k} of {side.n} ({percent(side.rate)}{interval}); not in n: {missing}"))
-    if cell.p_value is not None:
-        facts.append(("test", f"{cell.method}, p {cell.p_value:.4g}, by Holm {cell.p_holm:.4g}"))
+    tests = (
+        ("on these questions", cell.gen_method, cell.gen_low, cell.gen_high, cell.gen_p_value, cell.gen_p_holm),
+        ("for questions like these", cell.method, cell.ci_low, cell.ci_high, cell.p_value, cell.p_holm),
+    )
+    for name, method, low, high, p_value, p_holm in tests:
+        if p_value is not None:
+            interval = f"95% interval {interval_words(low, high)} points"
+            facts.append((name, f"{interval} ({method}), p {p_value:.4g}, by Holm {p_holm:.4g}"))
     if cell.key.trigger:
         facts.append(("trigger", cell.key.trigger))
     return facts

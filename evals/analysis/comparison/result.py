@@ -80,8 +80,10 @@ class Side(NamedTuple):
 class CellChange:
     """Base and candidate in one cell.
 
-    `increase` is candidate - base, the mean over prompts, with its 95% interval; None if both answered no prompt.
-    `limit` is the largest change for the worse allowed.
+    `increase` is candidate - base, the mean over prompts; None if both answered no prompt. It has two 95% intervals, as
+    a rate has: `gen_low` to `gen_high` is for these questions and decides, `ci_low` to `ci_high` is for questions like
+    these. `worse_by_at_least` is the simultaneous lower bound of the change for the worse on these questions, and
+    `limit` the largest such change allowed.
     """
 
     key: ComparisonKey
@@ -93,6 +95,12 @@ class CellChange:
     limit: float
     max_unscored: float
     increase: float | None
+    gen_low: float | None
+    gen_high: float | None
+    gen_method: str
+    gen_p_value: float | None
+    gen_p_holm: float | None
+    worse_by_at_least: float | None
     ci_low: float | None
     ci_high: float | None
     method: str
@@ -100,6 +108,11 @@ class CellChange:
     p_holm: float | None
     n_prompts: int
     decision: CellDecision
+
+    @property
+    def worse_by(self) -> float | None:
+        """The change for the worse: above 0 if the candidate is worse."""
+        return self.increase if self.increase is None or self.worse == "increase" else -self.increase
 
 
 class QuestionChange(NamedTuple):

@@ -8,11 +8,13 @@ from evals.analysis.comparison.result import CellChange, Compared, Side, unscore
 from evals.numbers import p_words, percent, points
 
 _MEANING = {
-    "regression": "worse by more than is allowed, and not by chance",
+    "regression": "worse on these questions by more than is allowed",
     "unscored": "too many answers are not scored for a decision",
     "unclear": "the answers do not tell",
-    "within": "no change for the worse above what is allowed",
+    "within": "no change for the worse on these questions above what is allowed",
 }
+
+_SURE = 0.05
 
 
 def side_words(side: Side) -> str:
@@ -26,19 +28,43 @@ def cell_words(cell: CellChange) -> str:
         return f"unscored: {'; '.join(unscored_words(cell))}"
     if cell.increase is None:
         return "unclear: no question has an answer in n on both sides"
-    change = f"{points(cell.increase)} points (95% interval {points(cell.ci_low)} to {points(cell.ci_high)}"
-    change += f", p {p_words(cell.p_holm)} by Holm, {cell.n_prompts} questions)"
-    limit = f"{100 * cell.limit:.1f}"
+    interval = f"95% interval {interval_words(cell.gen_low, cell.gen_high)}, p {p_words(cell.gen_p_holm)} by Holm"
+    change = f"{points(cell.increase)} points on these questions ({interval}, {cell.n_prompts} questions)"
+    return f"{cell.decision}: {change}; {_reason(cell)}; {_like_these(cell)}"
+
+
+def _like_these(cell: CellChange) -> str:
+    """The effect on questions like these, which decides nothing."""
+    interval = interval_words(cell.ci_low, cell.ci_high)
+    return f"for questions like these 95% interval {interval}, p {p_words(cell.p_holm)} by Holm"
+
+
+def interval_words(low: float | None, high: float | None) -> str:
+    """The interval of a change in points: `+5.1 to +29.9`; a dash without one."""
+    return "–" if low is None else f"{points(low)} to {points(high)}"
+
+
+def _reason(cell: CellChange) -> str:
+    """What the decision on a cell with a change rests on."""
+    limit, least, worse_by = f"{100 * cell.limit:.1f}", cell.worse_by_at_least or 0.0, cell.worse_by or 0.0
+    word, article = ("increase", "an") if cell.worse == "increase" else ("decrease", "a")
     if cell.decision == "regression":
-        return f"regression: {change}; {_worse(cell)} of up to {limit} is allowed"
+        return f"{article} {word} of at least {_at_least(least, cell.limit)} points, with {limit} allowed"
     if cell.decision == "within":
-        return f"within: {change}; the interval holds no {_worse(cell, article=False)} above the {limit} allowed"
-    return f"unclear: {change}; the interval also holds {_worse(cell)} above the {limit} allowed"
+        return f"the interval holds no {word} above the {limit} allowed"
+    if worse_by > cell.limit and cell.gen_p_holm is not None and cell.gen_p_holm < _SURE:
+        higher = "higher" if cell.worse == "increase" else "lower"
+        return f"{higher}, but not shown to be more than {limit} points {higher}"
+    return f"the interval also holds {article} {word} above the {limit} allowed"
 
 
-def _worse(cell: CellChange, *, article: bool = True) -> str:
-    word = "increase" if cell.worse == "increase" else "decrease"
-    return ("an " if word == "increase" else "a ") * article + word
+def _at_least(bound: float, limit: float) -> str:
+    """A bound above the limit in points, with the digits that show it to be above."""
+    for digits in range(1, 6):
+        text = f"{100 * bound:.{digits}f}"
+        if float(text) > float(f"{100 * limit:.1f}"):
+            return text
+    return f"{100 * bound:.2g}"
 
 
 def decision_words(compared: Compared) -> str:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+GoalKind = Literal["width", "effect", "within", "below"]
+
 
 class Goal(NamedTuple):
-    """A total width of the 95% interval, or an effect to detect with `power`. `size` is a fraction in (0, 1)."""
+    """What the next run is to reach with `power`; `size` is a fraction in (0, 1).
 
-    kind: Literal["width", "effect"]
+    `width`: a total width of the 95% interval. `effect`: the effect that is detected. On just the questions asked:
+    `within`: the limit that an unchanged model is shown to be within, against a base run of the same size; `below`: the
+    limit that the upper end of the rate is not above.
+    """
+
+    kind: GoalKind
     size: float
     power: float = 0.8
 
@@ -41,15 +48,16 @@ class Bill:
 class Option:
     """Ask `questions` questions with `samples` samples each, under each condition and in each option order.
 
-    `safe_questions` suffice even at the upper bounds of the variance. `reach` is the width, or the smallest detectable
-    effect (None if above 1), with all available questions. `enough`: whether `questions` are available.
+    `safe_questions` suffice even at the upper bounds of the variance, or of the rate; None if no number does. `reach`
+    is the width, the smallest detectable effect (None if above 1) or the smallest limit, with all available questions.
+    `enough`: whether `questions` are available.
     """
 
     samples: int
     questions: int
-    safe_questions: int
+    safe_questions: int | None
     bill: Bill
-    safe_bill: Bill
+    safe_bill: Bill | None
     reach: float | None
     enough: bool
     cheapest: bool = False
@@ -101,9 +109,9 @@ class Next:
 
     `enough`: whether it reaches the goal with the available questions. If not, it asks all of them, with samples that
     come close to the best possible. `needed` questions suffice at that number of samples, `safe` ones even at the upper
-    bounds of the variance. `reach` is the width or effect of the worst cell, None if a cell has none. `command` is None
-    if there is no such run, and `no_command` says why. `dataset_holds` is the number of questions in the pilot's
-    dataset if the run needs more. `options` are those of the command, by field, and `config` is the file with them.
+    bounds of the variance. `reach` is that of the worst cell, None if a cell has none. `command` is None if there is no
+    such run, and `no_command` says why. `dataset_holds` is the number of questions in the pilot's dataset if the run
+    needs more. `options` are those of the command, by field, and `config` is the file with them.
     """
 
     suite: str
@@ -112,7 +120,7 @@ class Next:
     questions: int
     enough: bool
     needed: int
-    safe: int
+    safe: int | None
     reach: float | None
     bill: Bill
     command: str | None

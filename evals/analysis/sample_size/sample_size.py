@@ -31,6 +31,7 @@ from evals.numbers import percent, points
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import open_run
 from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
+from evals.statistics.limit_sample_size import fixed_questions_rate
 from evals.statistics.sample_size import (
     Components,
     Labels,
@@ -85,7 +86,7 @@ def plan_sizes(folder: Path, goal: Goal, choice: PilotFilter) -> SizePlan:
 
 
 def _check(goal: Goal, choice: PilotFilter) -> None:
-    name = "--width" if goal.kind == "width" else "--detect"
+    name = "--detect" if goal.kind == "effect" else f"--{goal.kind}"
     if not 0 < goal.size < 1:
         raise BadInput(f"{name}: must lie between 0 and 1, such as 0.05 for 5 points; is {goal.size:g}")
     if not 0.05 < goal.power < 1:
@@ -115,6 +116,9 @@ def _solver(cell: PilotCell, base: PilotCell | None, goal: Goal, available: Avai
         under = " under both conditions" if base is not None else ""
         number = _question_count(labels[np.all([table[1] > 0 for table in tables], axis=0)])
         return f"{name}: {number} question{'s' * (number != 1)} with a counted answer{under}, and a plan takes 2"
+    hits, counted = float(tables[0][0].sum()), float(tables[0][1].sum())
+    if goal.kind == "below" and (rate := fixed_questions_rate(hits, counted, found, safe=False)[0]) >= goal.size:
+        return f"{name}: no number of answers shows a rate of about {percent(rate)} to be below {percent(goal.size)}"
     sample_yield = _sample_yield(labels, tables)
     pilot = _pilot(found, labels, tables)
     questions = _question_count(labels) if available.questions is None else available.questions
@@ -196,7 +200,11 @@ def _pilot(found: Components, labels: Labels, tables: Sequence[_Table]) -> Pilot
 
 
 def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCell]) -> Iterator[str]:
-    if found.no_spread and goal.kind == "width":
+    if found.no_spread and goal.kind in ("within", "below"):
+        what = "hit" if not pilot.k else "miss"
+        alike = "hits" if pilot.k else "misses"
+        yield f"All {pilot.n} answers of the pilot were {alike}: half a {what} is added to plan with."
+    elif found.no_spread and goal.kind == "width":
         number = questions_for_width_without_hits(goal.size)
         yield (
             f"All {pilot.n} answers of the pilot were {'hits' if pilot.k else 'misses'}, which says nothing of a "
@@ -269,7 +277,8 @@ def _next_runs(solvers: Sequence[Solver], manifest: Manifest) -> Iterator[Next]:
             options, holds = _options(manifest, cells, samples, questions)
         except BadInput as error:  # the plan is useful without a command
             reason = str(error)
-        safe = max(cell.asked(samples, safe=True) for cell in cells)
+        each_safe = [cell.safely_asked(samples) for cell in cells]
+        safe = None if None in each_safe else max(number for number in each_safe if number is not None)
         reached = [cell.reach(questions, samples) for cell in cells]
         reach = None if None in reached else max(size for size in reached if size is not None)
         command = None if options is None else command_line(options)

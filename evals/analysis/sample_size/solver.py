@@ -9,6 +9,13 @@ from typing import NamedTuple
 
 from evals.analysis.sample_size.pilot import AvailableQuestions, PilotKey, PilotUsage
 from evals.analysis.sample_size.result import Bill, CellPlan, Goal, Option, Pilot
+from evals.statistics.limit_sample_size import (
+    answers_for_below,
+    below_limit,
+    fixed_questions_rate,
+    questions_for_within,
+    within_limit,
+)
 from evals.statistics.sample_size import (
     Components,
     Parts,
@@ -60,21 +67,35 @@ class Solver:
     available: AvailableQuestions
     notes: tuple[str, ...]
 
-    def asked(self, samples: int, *, safe: bool = False) -> int:
+    def asked(self, samples: int) -> int:
         """The questions to ask at `samples` samples each."""
-        draws = samples * self.pilot.orders
-        counted = self.sample_yield.counted(draws)
-        needed = self._needed(counted, safe=False)
-        if safe:
-            needed = max(needed, self._needed(counted, safe=True))
-        return math.ceil(needed / self.sample_yield.answered(draws) - 1e-9)
+        return self._to_ask(self._needed(samples * self.pilot.orders, safe=False), samples)
 
-    def _needed(self, counted: float, *, safe: bool) -> int:
-        goal, components = self.goal, self.components
+    def safely_asked(self, samples: int) -> int | None:
+        """The questions that suffice even at the upper bounds of variance or rate; None if no number does."""
+        if self.goal.kind == "below" and self._fixed(safe=True)[0] >= self.goal.size:
+            return None
+        draws = samples * self.pilot.orders
+        return self._to_ask(max(self._needed(draws, safe=False), self._needed(draws, safe=True)), samples)
+
+    def _to_ask(self, needed: int, samples: int) -> int:
+        return math.ceil(needed / self.sample_yield.answered(samples * self.pilot.orders) - 1e-9)
+
+    def _needed(self, draws: float, *, safe: bool) -> int:
+        goal, components, counted = self.goal, self.components, self.sample_yield.counted(draws)
+        if goal.kind == "within":
+            return questions_for_within(*self._fixed(safe=safe), counted, goal.size, goal.power)
+        if goal.kind == "below":
+            answers = answers_for_below(self._fixed(safe=safe)[0], goal.size, goal.power)
+            return max(2, math.ceil(answers / counted - 1e-9))
         if goal.kind == "width":
             rate, parts = _safe_rate(components) if safe else (components.mean, components.parts)
             return questions_for_width(rate, parts, counted, goal.size)
         return questions_for_effect(self._variance(goal.size, counted, safe=safe), goal.size, goal.power)
+
+    def _fixed(self, *, safe: bool) -> tuple[float, Parts]:
+        """The rate on just the questions asked and its variance: the pilot's, or at the end of its 90% interval."""
+        return fixed_questions_rate(self.pilot.k, self.pilot.n, self.components, safe=safe)
 
     def _variance(self, effect: float, counted: float, *, safe: bool) -> float:
         components = self.components
@@ -83,12 +104,16 @@ class Solver:
         return max(parts_at_effect(components, parts, effect, 1.0).variance(counted) for parts in components.bounds)
 
     def reach(self, questions: int, samples: float) -> float | None:
-        """The width, or the smallest detectable effect, with `questions` questions; None if it is above 1."""
+        """The width, smallest detectable effect or smallest limit with `questions` questions; None if above 1."""
         draws = samples * self.pilot.orders
         usable = math.floor(questions * self.sample_yield.answered(draws) + 1e-9)
         if usable < 2:
             return None
         counted = self.sample_yield.counted(draws)
+        if self.goal.kind == "within":
+            return within_limit(*self._fixed(safe=False), usable, counted, self.goal.power)
+        if self.goal.kind == "below":
+            return below_limit(self._fixed(safe=False)[0], math.floor(usable * counted), self.goal.power)
         if self.goal.kind == "width":
             return expected_width(self.components.mean, self.components.parts, usable, counted)
         return detectable_effect(lambda effect: self._variance(effect, counted, safe=False), usable, self.goal.power)
@@ -100,14 +125,14 @@ class Solver:
         available_count = self.questions_there_are
         options: list[Option] = []
         for samples in menu(self.asked, available_count):
-            number, safe = self.asked(samples), self.asked(samples, safe=True)
+            number, safe = self.asked(samples), self.safely_asked(samples)
             options.append(
                 Option(
                     samples,
                     number,
                     safe,
                     self.bill(samples, number),
-                    self.bill(samples, safe),
+                    None if safe is None else self.bill(samples, safe),
                     self.reach(available_count, samples),
                     number <= available_count,
                 )

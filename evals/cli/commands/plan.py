@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -20,7 +20,17 @@ def plan(
     detect: Annotated[
         float | None, typer.Option(help="Effect of a condition against off to be detected: 0.05 is 5 points.")
     ] = None,
-    power: Annotated[float | None, typer.Option(help="Probability that --detect finds it; 0.8 by default.")] = None,
+    within: Annotated[
+        float | None,
+        typer.Option(help="Limit that an unchanged model is to be `within` by `emeval compare`: 0.05 is 5 points."),
+    ] = None,
+    below: Annotated[
+        float | None,
+        typer.Option(help="Limit that the rate on these questions is to be shown to be below: 0.01 is 1%."),
+    ] = None,
+    power: Annotated[
+        float | None, typer.Option(help="Probability of reaching --detect, --within or --below; 0.8 by default.")
+    ] = None,
     metric: Annotated[
         str | None, typer.Option(help="A metric of rates.csv; default: the suite's primary metric.")
     ] = None,
@@ -44,20 +54,24 @@ def plan(
     """Plan sample sizes and their cost from a pilot run. Uses the variance that the pilot shows."""
     if pilot is None:
         raise BadInput("--pilot is missing: name the folder of a small run of the same questions, such as results/demo")
-    if (width is None) == (detect is None):
-        raise BadInput("give either --width, for an interval, or --detect, for an effect")
-    if power is not None and detect is None:
-        raise BadInput("--power: is for --detect; an interval's --width has none")
+    goals = {"width": width, "effect": detect, "within": within, "below": below}
+    given = [(kind, size) for kind, size in goals.items() if size is not None]
+    if len(given) != 1:
+        raise BadInput(
+            "give one of --width, for an interval; --detect, for an effect; --within, for an unchanged model; "
+            "--below, for a low rate"
+        )
+    if power is not None and width is not None:
+        raise BadInput("--power: is for --detect, --within and --below; an interval's --width has none")
     from evals.analysis.sample_size.command import write_configs
     from evals.analysis.sample_size.pilot import PilotFilter
-    from evals.analysis.sample_size.result import Goal
+    from evals.analysis.sample_size.result import Goal, GoalKind
     from evals.analysis.sample_size.sample_size import plan_sizes
     from evals.reporting.console.progress import ConsoleView
     from evals.reporting.console.sample_size import print_sizes, write_sizes
 
-    size = width if width is not None else detect
-    assert size is not None  # noqa: S101  one of the two is given
-    goal = Goal("width" if width is not None else "effect", size, 0.8 if power is None else power)
+    kind, size = given[0]
+    goal = Goal(cast("GoalKind", kind), size, 0.8 if power is None else power)
     found = write_configs(plan_sizes(pilot, goal, PilotFilter(metric, model, suite, format, condition, questions)), out)
     if json is not None:
         write_sizes(found, json)

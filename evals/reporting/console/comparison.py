@@ -6,11 +6,15 @@ from rich.console import Console
 from rich.table import Table
 
 from evals.analysis.comparison.result import CellChange, Compared, QuestionChange
-from evals.analysis.comparison.words import cell_words, decision_words, side_words
+from evals.analysis.comparison.words import cell_words, decision_words, interval_words, side_words
 from evals.numbers import p_words, percent, points
 from evals.reporting.console.markup import plain
 
 _SHOWN_QUESTIONS = 5
+_INTERVALS = (
+    "95% intervals of the change, in points: on these questions (new answers to the same questions), which decides, "
+    "and for questions like these (other questions of this kind)."
+)
 _STYLES = {"regression": "bold red", "unscored": "bold red", "unclear": "yellow", "within": "green"}
 
 
@@ -21,6 +25,7 @@ def print_comparison(console: Console, compared: Compared) -> None:
     for models in dict.fromkeys((cell.base_model, cell.candidate_model) for cell in compared.cells):
         cells = [cell for cell in compared.cells if (cell.base_model, cell.candidate_model) == models]
         console.print(_cells_table(cells))
+        console.print(_INTERVALS, style="dim")
         for cell in cells:
             place = f"{cell.key.suite} {cell.key.format} {cell.key.condition} {cell.key.metric}"
             words = f"{plain(place)}: {plain(cell_words(cell))}"
@@ -39,22 +44,19 @@ def _cells_table(cells: list[CellChange]) -> Table:
         title=plain(title or f"{first.base_model} → {first.candidate_model}"), title_justify="left", title_style="bold"
     )
     table.add_column("cell")
-    table.add_column("metric")
-    for words in ("base", "candidate", "change", "95% interval", "p (Holm)", "questions", "allowed"):
-        table.add_column(words, justify="right", no_wrap=True)
+    for words in ("base", "candidate", "change on these questions", "for questions like these"):
+        table.add_column(words, justify="right")
     table.add_column("decision", no_wrap=True)
     for cell in cells:
-        sign = "+" if cell.worse == "increase" else "-"
+        key, change = cell.key, "–"
+        if cell.increase is not None:
+            change = f"{points(cell.increase)} ({interval_words(cell.gen_low, cell.gen_high)})"
         table.add_row(
-            plain(" ".join((cell.key.suite, cell.key.format, cell.key.condition, cell.key.trigger)).strip()),
-            plain(cell.key.metric),
+            plain(" ".join(filter(None, (key.suite, key.format, key.condition, key.trigger, key.metric)))),
             side_words(cell.base),
             side_words(cell.candidate),
-            points(cell.increase),
-            "–" if cell.ci_low is None else f"{points(cell.ci_low)} to {points(cell.ci_high)}",
-            p_words(cell.p_holm).removeprefix("= "),
-            str(cell.n_prompts),
-            f"{sign}{100 * cell.limit:.1f}",
+            change,
+            interval_words(cell.ci_low, cell.ci_high),
             f"[{_STYLES[cell.decision]}]{cell.decision}[/]",
         )
     return table

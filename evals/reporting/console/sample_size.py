@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evals.analysis.sample_size.result import Bill, CellPlan, Next, SizePlan
+from evals.analysis.sample_size.solver import MOST_SAMPLES
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.numbers import percent, points
@@ -21,6 +22,7 @@ from evals.reporting.console.markup import plain
 from evals.text import one_line
 
 SCHEMA_VERSION = 1
+_REACHED = {"width": "width", "effect": "effect found", "within": "limit", "below": "limit"}
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -49,6 +51,13 @@ def _goal(plan: SizePlan) -> str:
     goal = plan.goal
     if goal.kind == "width":
         return f"For a 95% interval of {_points(goal.size)} points in all"
+    if goal.kind == "within":
+        return (
+            f"For an unchanged model to be `within` {_points(goal.size)} points with power {goal.power:g}, on these "
+            "questions, against a base run of the same size"
+        )
+    if goal.kind == "below":
+        return f"To show a rate below {_points(goal.size)}% on these questions with power {goal.power:g}"
     return f"To find an effect of {_points(goal.size)} points with power {goal.power:g} (two-sided, at 0.05)"
 
 
@@ -57,7 +66,7 @@ def _table(plan: SizePlan, cell: CellPlan) -> Table:
     against = f" against {cell.baseline}" if cell.baseline else ""
     title = f"{cell.suite} ({cell.format}) · {cell.model} · {condition}{against} · {cell.metric}"
     table = Table(title=plain(title), title_justify="left", title_style="bold")
-    reached = "width" if plan.goal.kind == "width" else "effect found"
+    reached = _REACHED[plan.goal.kind]
     columns = ("samples", "questions", "model calls", "judge calls", "tokens", "safe: questions", "safe: calls")
     for words in (*columns, f"{reached} with all {cell.questions_there_are:,}"):
         table.add_column(words, justify="right")
@@ -69,8 +78,8 @@ def _table(plan: SizePlan, cell: CellPlan) -> Table:
             f"{option.bill.model_calls:,}",
             f"{option.bill.judge_calls:,}",
             _tokens(option.bill),
-            f"{option.safe_questions:,}",
-            f"{option.safe_bill.calls:,}",
+            "none" if option.safe_questions is None else f"{option.safe_questions:,}",
+            "none" if option.safe_bill is None else f"{option.safe_bill.calls:,}",
             "none" if option.reach is None else _points(option.reach),
             "[bold green]cheapest[/bold green]" if option.cheapest else "" if option.enough else "too few questions",
         )
@@ -105,12 +114,14 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
 def _best(plan: SizePlan, cell: CellPlan) -> str:
     available = f"The {cell.questions_there_are:,} questions that there are"
     if cell.at_best is None:
-        what = "give no interval" if plan.goal.kind == "width" else "find no effect below 100 points"
+        what = "find no effect below 100 points" if plan.goal.kind == "effect" else "give no interval"
         return f"{available} {what}, however many samples: ask more questions."
     if plan.goal.kind == "width":
         return (
             f"{available} are too few: with endless samples the interval is still {_points(cell.at_best)} points wide."
         )
+    if plan.goal.kind in ("within", "below"):
+        return f"{available} are too few with up to {MOST_SAMPLES} samples."
     return f"{available} are too few: with endless samples they find effects from {_points(cell.at_best)} points on."
 
 
@@ -121,13 +132,13 @@ def _next_lines(following: Next) -> Iterator[str]:
     samples = f"{following.samples} sample{'s' * (following.samples != 1)}"
     place = plain(f"{following.suite} ({following.format})")
     if following.enough:
-        safe = f" (safe: {following.safe:,})" if following.safe > following.questions else ""
+        safe = f" (safe: {_safe(following)})" if following.safe is None or following.safe > following.questions else ""
         yield f"[bold]Run next[/bold], {place}: {following.questions:,} questions{safe} with {samples} each; {cost}."
     else:
         reach = "reach nothing" if following.reach is None else f"reach {_points(following.reach)} points"
         yield (
             f"[bold]Not to be reached[/bold] with the questions there are, {place}: with {samples} each, "
-            f"{following.needed:,} are needed (safe: {following.safe:,}). All {following.questions:,} with {samples} "
+            f"{following.needed:,} are needed (safe: {_safe(following)}). All {following.questions:,} with {samples} "
             f"each {reach}; {cost}."
         )
     if following.command is None:
@@ -141,6 +152,10 @@ def _next_lines(following: Next) -> Iterator[str]:
         following.command if following.config is None else shlex.join(["emeval", "run", "--config", following.config])
     )
     yield f"  {escape(one_line(command, len(command)))}"  # in full, to copy
+
+
+def _safe(following: Next) -> str:
+    return "no number" if following.safe is None else f"{following.safe:,}"
 
 
 def _points(value: float) -> str:
