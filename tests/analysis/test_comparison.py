@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from scipy import stats
 from benchmarks.simulate import at_the_limit, decisions_at_the_limit, false_regressions, pairs
 from evals.analysis.comparison.compare import compare_runs
 from evals.analysis.comparison.result import Gate
+from evals.analysis.comparison.words import cell_words
 from evals.statistics.intervals import Counts
 from evals.statistics.noninferiority import Pairs, decide
 from evals.statistics.significance import fisher_p
@@ -314,6 +316,9 @@ def test_a_change_that_is_real_and_not_shown_to_be_above_the_limit_is_unclear(tm
     assert "unclear: +17.5 points on these questions (95% interval +4.6 to +29.9, p = 0.011 by Holm" in done.stdout
     assert "higher, but not shown to be more than 5.0 points higher; for questions like these" in done.stdout
     assert "not by chance" not in done.stdout
+    (cell,) = compare_runs(runs["base"], runs["higher"], Gate()).cells
+    among_others = replace(cell, gen_low=0.06, worse_by_at_least=0.04)
+    assert "more than 5.0 points higher (by at least 4.0, over all cells)" in cell_words(among_others)
     assert compare(runs["base"], runs["higher"], "--strict").returncode == 1
     assert compare(runs["base"], runs["higher"], "--max-increase", "0").returncode == 1
 

@@ -529,7 +529,7 @@ def test_a_night_is_today_unless_last_night_was_cut_off_a_short_while_ago(tmp_pa
     assert night_of(tmp_path, THIRD, today, at) == THIRD
 
 
-def test_a_history_from_before_the_effect_on_these_questions_goes_on(tmp_path: Path) -> None:
+def test_a_history_without_the_effect_on_these_questions_is_read(tmp_path: Path) -> None:
     added = ("increase_gen_low", "increase_gen_high", "gen_p_value", "gen_p_holm")
     before = [name for name in COLUMNS if name not in added]
     path = tmp_path / "history.csv"

@@ -53,8 +53,12 @@ def _reason(cell: CellChange) -> str:
     if cell.decision == "within":
         return f"the interval holds no {word} above the {limit} allowed"
     if worse_by > cell.limit and cell.gen_p_holm is not None and cell.gen_p_holm < _SURE:
-        higher = "higher" if cell.worse == "increase" else "lower"
-        return f"{higher}, but not shown to be more than {limit} points {higher}"
+        higher, nearest = ("higher", cell.gen_low) if cell.worse == "increase" else ("lower", cell.gen_high)
+        # The interval is that of one cell; the bound that decides is wider with several.
+        among = (
+            "" if nearest is None or abs(nearest) <= cell.limit else f" (by at least {100 * least:.1f}, over all cells)"
+        )
+        return f"{higher}, but not shown to be more than {limit} points {higher}{among}"
     return f"the interval also holds {article} {word} above the {limit} allowed"
 
 
