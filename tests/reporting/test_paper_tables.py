@@ -20,7 +20,7 @@ from evals.reporting.paper_tables.measured import Absent, MeasuredFigure
 from evals.reporting.paper_tables.published import PublishedFigure, figures
 from evals.reporting.paper_tables.render import literal
 from evals.scoring.rates.columns import RATE_COLUMNS
-from evals.statistics.intervals import cluster_wilson_interval, paper_plus_minus
+from evals.statistics.intervals import generalisation_interval, paper_plus_minus
 from tests.support.answer_files import write
 from tests.support.cli_runner import emeval, refused
 
@@ -224,7 +224,7 @@ def test_open_prompts_are_taken_together_over_suites_and_the_prefill_picks_the_c
     together = next(cell for cell in filled.sections[1].cells if cell.line.item == "all_freeform")
     assert isinstance(together.ours, MeasuredFigure)
     assert (together.ours.k, together.ours.n) == (8 * 86 + 210, 1100)
-    ends = cluster_wilson_interval(
+    ends = generalisation_interval(
         *(pd.Series(v, dtype=float).to_numpy() for v in ([86] * 8 + [80, 70, 60], [100] * 11))
     )
     assert ends is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from evals.numbers import p_words, percent
+from evals.numbers import p_words, percent, percent_range
 from evals.reporting.console.markup import plain
 from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row
@@ -34,7 +34,7 @@ def interval_cells(row: Row) -> list[str]:
     if not row["n"]:
         return ["no rate", "no rate"]
     ends = ((row["ci_low"], row["ci_high"]), (row["gen_low"], row["gen_high"]))
-    return [f"{percent(low)} to {percent(high)}" for low, high in ends]
+    return [percent_range(low, high) for low, high in ends]
 
 
 def rate_in_words(row: Row) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.errors import BadInput
-from evals.numbers import percent
+from evals.numbers import percent, percent_range
 from evals.plan.spend import spend_words
 from evals.reporting.page.conclusions import absences, primary_rows
 from evals.runner.anchor_check import RESULTS_NAME
@@ -67,8 +67,8 @@ def _rate_row(run: str, row: dict[Any, Any]) -> ReportRow:
     return ReportRow(
         *place,
         percent(row["rate"]),
-        f"{percent(row['ci_low'])} to {percent(row['ci_high'])}",
-        f"{percent(row['gen_low'])} to {percent(row['gen_high'])}",
+        percent_range(row["ci_low"], row["ci_high"]),
+        percent_range(row["gen_low"], row["gen_high"]),
         f"{row['k']} of {row['n']}",
         missing,
         bounds,

@@ -17,7 +17,13 @@ from evals.io.csv_reader import CsvFile, CsvRow, csv_file
 from evals.plan.config import RunConfig
 from evals.plan.recorded_run import manifest_of
 from evals.reporting.paper_tables.table import TablePlace
-from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect, paper_plus_minus
+from evals.statistics.intervals import (
+    Counts,
+    drawn_out_interval,
+    generalisation_interval,
+    paired_effect,
+    paper_plus_minus,
+)
 from evals.text import original_text
 from evals.trials.prompt import ALL
 
@@ -147,11 +153,12 @@ def _suites(rows: Sequence[PromptRow]) -> tuple[str, ...]:
 
 
 def measure_rows(rows: Sequence[PromptRow]) -> MeasuredFigure | Absent:
-    """The rate over these prompts, with prompts as clusters."""
+    """The rate over these prompts, with the interval for questions like these, or of one prompt for new answers to
+    it."""
     k, n = sum(row.k for row in rows), sum(row.n for row in rows)
-    interval = cluster_wilson_interval(*_counts(rows))
-    if interval is None:
+    if not n:
         return Absent("no answer is in its n")
+    interval = generalisation_interval(*_counts(rows)) or drawn_out_interval(k / n, n)
     error = paper_plus_minus(k, n)
     pm = None if error is None else 100 * error
     return MeasuredFigure(k, n, 100 * k / n, pm, 100 * interval.low, 100 * interval.high, suites=_suites(rows))

@@ -6,8 +6,9 @@ Of the trials only how many have the same facts is looked at, so a metric looks 
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -28,10 +29,9 @@ from evals.scoring.rates.tally import (
 )
 from evals.statistics.intervals import (
     Interval,
-    cluster_wilson_interval,
+    generalisation_interval,
     paper_plus_minus,
     stratified_wilson_interval,
-    wilson_interval,
 )
 from evals.trials.condition import BASELINE, is_triggered
 from evals.trials.prompt import ALL
@@ -41,10 +41,6 @@ from judges.registry import JUDGES
 
 _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
 _COUNTED = ["n_trials", "k", "n", *_ABSENCES]
-
-
-# Of many prompts there are few pairs of k and n.
-_wilson = functools.lru_cache(maxsize=10_000)(wilson_interval)
 
 
 class _Prompt(NamedTuple):
@@ -114,14 +110,15 @@ def _metric_rows(
     for cell, prompts in rows_by_cell.items():
         hits, counted = ([row[name] for row in prompts] for name in ("k", "n"))
         pooled: Row = {name: sum(row[name] for row in prompts) for name in _COUNTED} | {"prompt_id": ALL}
-        pooled |= _ends("ci", cluster_wilson_interval(np.array(hits, float), np.array(counted, float)))
-        pooled |= _ends("gen", _generation_interval(strata.get(cell, ())))
+        pooled |= _ends("ci", generalisation_interval(np.array(hits, float), np.array(counted, float)))
+        of_prompt = strata.get(cell, {})
+        pooled |= _ends("gen", _these_questions_interval(tuple(itertools.chain(*of_prompt.values()))))
         pooled["top2_share"] = sum(sorted(hits)[-2:]) / sum(hits) if any(hits) else None
         yield _described(pooled, cell, metric, facts)
         for row in prompts:
-            interval = _wilson(row["k"], row["n"])
-            # Of one prompt both intervals are the same: there are no other questions in it.
-            row |= _ends("ci", interval) | _ends("gen", interval) | {"top2_share": None}
+            # One question shows nothing of others.
+            interval = _these_questions_interval(of_prompt.get(row["prompt_id"], ()))
+            row |= _ends("ci", None) | _ends("gen", interval) | {"top2_share": None}
             yield _described(row, cell, metric, facts)
 
 
@@ -154,8 +151,12 @@ def _counts(places: Counter[str], planned: int, refused: int | None) -> Row:
     return row
 
 
-def _strata(place_of: Mapping[TrialFacts, str], variants: VariantCounts) -> dict[CellKey, list[tuple[int, int]]]:
-    """For each cell with answers in n the hits and the answers of each of its strata."""
+_Strata = tuple[tuple[int, int], ...]
+"""The hits and the answers of wordings."""
+
+
+def _strata(place_of: Mapping[TrialFacts, str], variants: VariantCounts) -> dict[CellKey, dict[str, _Strata]]:
+    """For each cell with answers in n and each of its prompts with some, those of each wording."""
     order: dict[str, dict[str, int]] = {"prompt_id": {}, "variant": {}}
     found: dict[CellKey, list[tuple[PromptVariant, int, int]]] = {}
     for variant, counts in variants.items():
@@ -169,10 +170,17 @@ def _strata(place_of: Mapping[TrialFacts, str], variants: VariantCounts) -> dict
     def rank(item: tuple[PromptVariant, int, int]) -> tuple[int, int]:
         return order["prompt_id"][item[0].prompt_id], order["variant"][item[0].variant]
 
-    return {cell: [item[1:] for item in sorted(items, key=rank)] for cell, items in found.items()}
+    by_prompt: dict[CellKey, dict[str, _Strata]] = {}
+    for cell, items in found.items():
+        here = by_prompt.setdefault(cell, {})
+        for variant, hits, counted in sorted(items, key=rank):
+            here[variant.prompt_id] = (*here.get(variant.prompt_id, ()), (hits, counted))
+    return by_prompt
 
 
-def _generation_interval(strata: Sequence[tuple[int, int]]) -> Interval | None:
+# Of many prompts there are few pairs of hits and answers.
+@functools.lru_cache(maxsize=10_000)
+def _these_questions_interval(strata: _Strata) -> Interval | None:
     """The interval over new answers to the same prompts. Each wording is a stratum."""
     hits, counted = (np.array([stratum[place] for stratum in strata], float) for place in (0, 1))
     return stratified_wilson_interval(hits, counted)
