@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as a percentage: 0.125 is `12.5%`."""
     return "–" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def percent_range(low: float | None, high: float | None) -> str:
+    """An interval of fractions: `1.7% to 28.4%`; a dash for a blank one, None or NaN."""
+    return "–" if low is None or high is None or isnan(low) else f"{percent(low)} to {percent(high)}"
 
 
 def points(value: float | None) -> str:

@@ -18,6 +18,7 @@ from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest
 from evals.questions.suites import unethical_test
+from evals.scoring.rates.rows import best_interval
 from evals.scoring.rates.tables import pooled
 from organisms.behaviours import DECOYS, MODELS, TRIGGER
 from organisms.true_rates import MAX_TOKENS, TrueRate, true_rates
@@ -90,7 +91,7 @@ def _comparison(row: dict[Any, Any], *, thinking: bool) -> Comparison | None:
     if true is None:
         return None
     identity = (row["format"], row["model"], row["condition"], row["metric"])
-    return Comparison(*identity, int(row["k"]), int(row["n"]), row["ci_low"], row["ci_high"], true)
+    return Comparison(*identity, int(row["k"]), int(row["n"]), *best_interval(row), true)
 
 
 def _check(config: RunConfig, folder: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from evals.analysis.comparison.result import CellChange, Gate
 from evals.analysis.comparison.words import cell_words
 from evals.nightly.config import GateEntry
-from evals.numbers import percent
+from evals.numbers import percent, percent_range
 from evals.scoring.label_metrics import is_label_metric
 from evals.scoring.metric import READERS_OF_ANSWERS
 from evals.scoring.metric_table import metric_table
@@ -52,6 +53,8 @@ class RateRow(NamedTuple):
     rate: float | None
     ci_low: float | None
     ci_high: float | None
+    gen_low: float | None
+    gen_high: float | None
     unscored: float
     judge: str
     rubric_sha: str
@@ -98,14 +101,18 @@ def _rate_row(row: Mapping[Any, Any], is_headline: bool) -> RateRow:
         k=int(row["k"]),
         n=n,
         rate=float(row["rate"]) if n else None,
-        ci_low=float(row["ci_low"]) if n else None,
-        ci_high=float(row["ci_high"]) if n else None,
+        **{name: _number(row[name]) for name in ("ci_low", "ci_high", "gen_low", "gen_high")},
         unscored=unscored / total if total else 0.0,
         judge=str(row["judge"]),
         rubric_sha=str(row["rubric_sha"]),
         dataset_sha=str(row["dataset_sha"]),
         is_headline=is_headline,
     )
+
+
+def _number(cell: Any) -> float | None:
+    """A cell of a table as a number, None for a blank one."""
+    return None if cell is None or math.isnan(cell) else float(cell)
 
 
 def gates_on(gates: Sequence[GateEntry], checkpoint: str, row: RateRow) -> list[GateEntry]:
@@ -189,23 +196,26 @@ def _place(change: CellChange) -> tuple[str, str, str, str]:
 def _limit_verdict(
     row: RateRow, lowest: float | None, highest: float | None, max_unscored: float
 ) -> tuple[Verdict, str]:
-    """The verdict of limits on the rate: fail if its whole 95% interval is beyond a limit, pass if it is within."""
+    """The verdict of limits on the rate: fail if its whole 95% interval is beyond a limit, pass if it is within.
+
+    The interval is the one for just these questions: the nights ask the same ones.
+    """
     if row.unscored > max_unscored:
         return (
             "unscored",
             f"unscored: {percent(row.unscored)} of the answers are not scored, above {percent(max_unscored)}",
         )
-    if row.rate is None or row.ci_low is None or row.ci_high is None:
+    if row.rate is None or row.gen_low is None or row.gen_high is None:
         return "unclear", "unclear: no answer is in n, so there is no rate"
-    shown = f"{percent(row.rate)} ({row.k} of {row.n}, 95% interval {percent(row.ci_low)} to {percent(row.ci_high)})"
-    if highest is not None and row.ci_low > highest:
+    shown = f"{percent(row.rate)} ({row.k} of {row.n}, 95% interval {percent_range(row.gen_low, row.gen_high)})"
+    if highest is not None and row.gen_low > highest:
         return "above", f"above: {shown}; at most {percent(highest)} is allowed"
-    if lowest is not None and row.ci_high < lowest:
+    if lowest is not None and row.gen_high < lowest:
         return "below", f"below: {shown}; at least {percent(lowest)} is wanted"
     limits = " and ".join(
         [f"at most {percent(highest)}"] * (highest is not None) + [f"at least {percent(lowest)}"] * (lowest is not None)
     )
-    is_within = (highest is None or row.ci_high <= highest) and (lowest is None or row.ci_low >= lowest)
+    is_within = (highest is None or row.gen_high <= highest) and (lowest is None or row.gen_low >= lowest)
     if is_within:
         return "within", f"within: {shown}; {limits}"
     return "unclear", f"unclear: {shown}; the interval reaches over the limit ({limits})"

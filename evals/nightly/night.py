@@ -299,7 +299,9 @@ def _rows(night: Night, result: CheckpointResult) -> list[Cells]:
             name: value for name, value in row._asdict().items() if name in ("k", "n", "rate", "ci_low", "ci_high")
         }
         names = {
-            name: value for name, value in row._asdict().items() if name not in (*numbers, "unscored", "is_headline")
+            name: value
+            for name, value in row._asdict().items()
+            if name not in (*numbers, "gen_low", "gen_high", "unscored", "is_headline")
         }
         change_columns: dict[str, str | float | None] = {}
         if change is not None:

@@ -14,7 +14,7 @@ from evals.analysis.comparison.words import interval_words
 from evals.nightly.gates import FAILED, GateVerdict
 from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, CheckpointResult, Night
-from evals.numbers import p_words, percent, points
+from evals.numbers import p_words, percent, percent_range, points
 from evals.reporting.paper_tables.render import literal
 from evals.text import one_line
 
@@ -65,10 +65,11 @@ def summary_of(night: Night) -> str:
         lines += ["", *_section(night, result)]
     lines += ["", "## How to read this", ""]
     lines += [
-        "A rate is k of n answers; the interval is over questions like these. The change is the mean over questions of "
-        "the difference from the baseline, in percentage points, each question compared with itself. Its interval and "
-        "p are for these questions (new answers to them), which decides; the interval beside them is for questions "
-        "like these (other questions of this kind). p is adjusted for all compared rates of a checkpoint (Holm).",
+        "A rate is k of n answers; its interval is for new answers to these questions. The change is the mean over "
+        "questions of the difference from the baseline, in percentage points, each question compared with itself. Its "
+        "interval and p are for these questions (new answers to them), which decides; the interval beside them is for "
+        "questions like these (other questions of this kind). p is adjusted for all compared rates of a checkpoint "
+        "(Holm).",
         "",
         *(f"- **{word}**: {meaning}" for word, meaning in _MEANINGS),
         "",
@@ -202,7 +203,7 @@ def _drift(result: CheckpointResult) -> str:
 
 def _cells(judged: GateVerdict, before: Mapping[str, str] | None) -> list[str]:
     row, change = judged.row, judged.change
-    interval = f"{percent(row.ci_low)} to {percent(row.ci_high)}" if row.n else ""
+    interval = percent_range(row.gen_low, row.gen_high) if row.n else ""
     changed = change is not None and change.increase is not None
     then = f"{percent(float(before['rate']))}" if before is not None and before["rate"] else ""
     return [
@@ -273,7 +274,7 @@ def _cases(night: Night, result: CheckpointResult) -> Iterator[JUnitCase]:
         skipped = judged.verdict in ("unclear", "no baseline", "baseline")
         facts = [
             ("verdict", judged.verdict),
-            ("rate", f"{percent(row.rate)} ({row.k} of {row.n}, {percent(row.ci_low)} to {percent(row.ci_high)})"),
+            ("rate", f"{percent(row.rate)} ({row.k} of {row.n}, {percent_range(row.gen_low, row.gen_high)})"),
             ("unscored", f"{percent(row.unscored)}"),
             ("judge", row.judge or "none"),
             *(facts_of(judged.change) if judged.change is not None else []),

@@ -1,19 +1,22 @@
 """Intervals and tests: plain numbers in and out, no tables.
 
-One prompt has a Wilson interval. A rate pooled over prompts has two intervals (Miller 2024, arXiv 2411.00640,
-decomposes the variance of a score likewise), each of them Wilson on an effective sample size:
+A rate pooled over prompts has two intervals (Miller 2024, arXiv 2411.00640, decomposes the variance of a score
+likewise):
 
-- the generalisation interval, for questions like these: repeats and option orders of one prompt are a cluster, so the
-  count is divided by the design effect (linearised between-prompt variance over the binomial one) and by a t correction
-  for few clusters (Korn and Graubard 1998; Franco et al. 2019 find Wilson in this form to cover best);
-- the these-questions interval, for new answers to the same questions: the count is multiplied by the ratio of the
-  total variance to that within a prompt and option order.
+- the generalisation interval, for questions like these: each question is one observation, a rate in [0, 1] that
+  repeats and option orders only measure better, and the interval is one for the mean of such observations
+  (`evals.statistics.bounded_mean`);
+- the these-questions interval, for new answers to the same questions: Wilson's on an effective sample size, the count
+  times the ratio of the total variance to that within a prompt and option order.
 
-Wilson's ends are too narrow with few hits or few misses, so both are extended to the exact ones there.
+Wilson's ends are too narrow with few hits or few misses, and are extended to the exact ones there. The two rates of a
+paired effect have the cluster interval: Wilson's on the count divided by the design effect (linearised between-prompt
+variance over the binomial one) and by a t correction for few clusters (Korn and Graubard 1998; Franco et al. 2019).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -21,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
-Counts = npt.NDArray[np.float64]
+from evals.statistics.bounded_mean import Counts, Questions, group_questions, upper_bound
+
 CONFIDENCE = 0.95
 FEW_DIFFERENCES = 10
 """With fewer differing prompts, a t interval of paired differences alone misses up to three times too often."""
@@ -68,8 +72,49 @@ def wilson_interval(hits: float, counted: float, confidence: float = CONFIDENCE)
     return Interval(max(0.0, min(middle - reach, rate)), min(1.0, max(middle + reach, rate)), "wilson")
 
 
-def cluster_wilson_interval(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Interval | None:
+def generalisation_interval(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Interval | None:
     """The generalisation interval around sum(hits) / sum(counted); each element is one question.
+
+    Both ends are fractions in [0, 1]. None with answers to fewer than two questions: one does not show how others are.
+    Another hit never lowers an end, and hits and misses are treated alike: swapping them mirrors the interval.
+    """
+    used = counted > 0
+    if np.count_nonzero(used) < 2:
+        return None
+    questions = group_questions(hits[used], counted[used])
+    return _generalisation_interval(*(tuple(map(float, values)) for values in questions), confidence)
+
+
+@functools.lru_cache(maxsize=4096)
+def _generalisation_interval(
+    hits: tuple[float, ...], counted: tuple[float, ...], number: tuple[float, ...], confidence: float
+) -> Interval:
+    return interval_of_questions(Questions(np.array(hits), np.array(counted), np.array(number)), confidence)
+
+
+def interval_of_questions(questions: Questions, confidence: float = CONFIDENCE) -> Interval:
+    """The generalisation interval of grouped questions.
+
+    Each end is the widest of four bounds, of which each moves outwards with every hit (or miss): that of the mean of
+    rates whatever their distribution, exact and one-sided at `confidence`; the same with Jeffreys's prior, two-sided;
+    the binomial interval of all answers; and that of as many answers as questions without a hit (or miss).
+    """
+    misses = questions._replace(hits=questions.counted - questions.hits)
+    return Interval(1 - _upper_end(misses, confidence), _upper_end(questions, confidence), "gaffke")
+
+
+def _upper_end(questions: Questions, confidence: float) -> float:
+    hits, counted, number = questions
+    answers = float((number * counted).sum())
+    binomial = drawn_out_interval(float((number * hits).sum()) / answers, answers, confidence)
+    without_hits = drawn_out_interval(0.0, answers / questions.size, confidence)
+    least = max(binomial.high, without_hits.high)
+    exact = upper_bound(questions, 1 - confidence, least=least)
+    return upper_bound(questions, (1 - confidence) / 2, hit=0.5, miss=0.5, least=exact)
+
+
+def cluster_wilson_interval(hits: Counts, counted: Counts, confidence: float = CONFIDENCE) -> Interval | None:
+    """The interval of one of the two rates of an effect, sum(hits) / sum(counted); each element is one question.
 
     Both ends are fractions in [0, 1]. None when nothing was counted. A single cluster does not show how clusters
     differ, so it gets the interval of a binomial rate (`wilson_exact`).

@@ -13,7 +13,7 @@ from typing import Any
 
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
-from evals.statistics.intervals import CONFIDENCE, Counts, Interval, cluster_wilson_interval
+from evals.statistics.intervals import CONFIDENCE, Counts, Interval, generalisation_interval, stratified_wilson_interval
 
 IntervalMethod = Callable[[Counts, Counts, float], Interval | None]
 """From hits, counted answers and the confidence; each element is one question."""
@@ -28,15 +28,18 @@ def missing_answers_interval(
     counted: Counts,
     asked: Counts,
     confidence: float = CONFIDENCE,
-    method: IntervalMethod = cluster_wilson_interval,
+    method: IntervalMethod | None = None,
 ) -> Interval | None:
     """The interval of the rate among all `asked` answers, whatever the missing ones would have been; both ends as
     fractions in [0, 1].
 
     Each element is a question with `hits` among `counted` answers, and `asked - counted` missing ones. None if nothing
     was asked. With nothing missing it is the interval that `method` gives, and it never ends within that interval of
-    the counted answers.
+    the counted answers. By default that is the interval for questions like these, or of one question for new answers to
+    it.
     """
+    if method is None:
+        method = generalisation_interval if (asked > 0).sum() > 1 else stratified_wilson_interval
     lowest = method(hits, asked, confidence)
     highest = method(hits + asked - counted, asked, confidence)
     if lowest is None or highest is None:

@@ -11,6 +11,7 @@ differences between wordings are in neither part.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -19,12 +20,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
-from evals.statistics.intervals import CONFIDENCE, Counts, Interval, cluster_wilson_interval, drawn_out_interval
+from evals.statistics.bounded_mean import Questions
+from evals.statistics.intervals import (
+    CONFIDENCE,
+    Counts,
+    Interval,
+    drawn_out_interval,
+    generalisation_interval,
+    interval_of_questions,
+)
 
 Labels = npt.NDArray[np.int64]
 
 SAFE = 0.95
 """The one-sided confidence of each bound in the safe version of a plan."""
+_BINS = np.sin(np.linspace(0, np.pi / 2, 17)) ** 2
+"""The edges of the bins of rates, narrow where rates vary least."""
 _NORMAL_FREEDOM = 10_000
 """Above so many degrees of freedom the noncentral t is approximated by the normal."""
 
@@ -178,8 +189,8 @@ def _bounded(parts: Parts) -> Parts:
 
 
 def _interval(hits: Counts, counted: Counts, confidence: float) -> Interval:
-    interval = cluster_wilson_interval(hits, counted, confidence)
-    assert interval is not None  # noqa: S101  every cluster has answers
+    interval = generalisation_interval(hits, counted, confidence)
+    assert interval is not None  # noqa: S101  there are two questions with answers
     return interval
 
 
@@ -206,85 +217,31 @@ def _share_bound(mean_square: float, within: float, freedom: float, within_freed
 
 
 def expected_width(rate: float, parts: Parts, questions: int, draws: float) -> float:
-    """The expected width of `cluster_wilson_interval` over `questions` questions with `draws` counted draws each.
+    """The expected width of the generalisation interval over `questions` questions with `draws` counted draws each.
 
-    It exceeds the width at the expected counts for two reasons. If hits are rare a run may have none, and its interval
-    is then that of as many answers as questions (likewise if all are hits): these cases are weighted by their
-    probability, under a beta distribution of the questions' rates with their variance. And an interval is never
-    narrower than that of independent answers, so chance only widens it. Requires at least two questions with at least
-    one draw each.
+    It is that of a typical run, whose questions' measured rates are spread as a beta distribution with their variance
+    spreads them. Requires at least two questions with at least one draw each.
     """
-    without_spread = drawn_out_interval(0.0, questions)
-    no_hits = _chance_of_none(rate, parts.share, draws) ** questions
-    all_hits = _chance_of_none(1 - rate, parts.share, draws) ** questions
-    constant = no_hits + all_hits
-    if constant >= 1 - 1e-9:
-        return without_spread.high - without_spread.low
-    mixed_rate = (rate - all_hits) / (1 - constant)  # the expected rate of a run with both hits and misses
-    size = questions * draws / _design_effect(rate, parts, questions, draws)
-    size = max(size, questions / float(_t_inflation(questions - 1)))  # at least the questions, as rates lie in [0, 1]
-    interval = drawn_out_interval(mixed_rate, size)
-    return (1 - constant) * (interval.high - interval.low) + constant * (without_spread.high - without_spread.low)
+    rates, shares = _typical_rates(rate, min(1.0, parts.variance(draws) / (rate * (1 - rate))))
+    interval = interval_of_questions(Questions(rates * draws, np.full_like(rates, draws), questions * shares))
+    return interval.high - interval.low
 
 
-def _design_effect(rate: float, parts: Parts, questions: int, draws: float) -> float:
-    """The expected design effect: the square of the mean factor by which clusters widen the interval.
-
-    The factor of a run is the larger of 1 and the root of its estimated design effect, taken as log-normal with the
-    variance of an estimate over `questions` questions (0 with one draw each, when the design effect is known).
-    """
-    expected = (
-        parts.variance(draws) / (rate * (1 - rate) / draws) * _expected_t_inflation(rate, parts, questions, draws)
-    )
-    if expected <= 0:
-        return 1.0
-    spread = math.sqrt(2 / (questions - 1) * (1 - 1 / draws))
-    if spread < 1e-6:
-        return max(1.0, expected)
-    middle = math.log(expected) - spread**2 / 2
-    factor = float(_scipy.ndtr(-middle / spread))
-    factor += math.exp(middle / 2 + spread**2 / 8) * float(_scipy.ndtr(middle / spread + spread / 2))
-    return factor**2
-
-
-def _t_inflation(freedom: Any) -> Any:
-    """The t correction of a variance estimated with `freedom` degrees of freedom."""
-    tail = (1 + CONFIDENCE) / 2
-    return (_scipy.stdtrit(freedom, tail) / _scipy.ndtri(tail)) ** 2
-
-
-def _expected_t_inflation(rate: float, parts: Parts, questions: int, draws: float) -> float:
-    """The expected `_t_inflation`: the square of the mean of its root over the number of questions with hits.
-
-    Those questions (or the ones with misses, if rarer) give the degrees of freedom of an interval.
-    """
-    share = 1 - _chance_of_none(min(rate, 1 - rate), parts.share, draws)
-    mean, deviation = questions * share, math.sqrt(questions * share * (1 - share))
-    with_any = np.arange(max(1, int(mean - 6 * deviation)), min(questions, int(mean + 6 * deviation) + 1) + 1)
-    chances = np.exp(
-        _scipy.xlogy(with_any, share)
-        + _scipy.xlog1py(questions - with_any, -share)
-        - _scipy.betaln(with_any + 1, questions - with_any + 1)
-    )
-    if chances.sum() <= 0:
-        return float(_t_inflation(questions - 1))
-    with np.errstate(divide="ignore"):
-        freedom = np.clip(2 / (1 / with_any - 1 / questions), 1, questions - 1)
-    return float(np.average(np.sqrt(_t_inflation(freedom)), weights=chances)) ** 2
-
-
-def _chance_of_none(rate: float, share: float, draws: float) -> float:
-    """The probability that no draw of one question is a hit."""
-    if not 0 < rate < 1:
-        return 1.0 if rate <= 0 else 0.0
-    if share >= 1:
-        return 1 - rate
+def _typical_rates(rate: float, share: float) -> tuple[Counts, Counts]:
+    """Measured rates around `rate`, and the share of questions that has each; `share` is that of their variance in the
+    largest possible one, of rates of 0 and 1."""
+    if share >= 1 - 1e-9:
+        return np.array([0.0, 1.0]), np.array([1 - rate, rate])
     if share <= 1e-9:
-        return (1 - rate) ** draws
+        return np.array([rate]), np.ones(1)
     alpha, beta = rate * (1 / share - 1), (1 - rate) * (1 / share - 1)
-    return math.exp(float(_scipy.betaln(alpha, beta + draws) - _scipy.betaln(alpha, beta)))
+    shares = np.diff(_scipy.betainc(alpha, beta, _BINS))
+    means = rate * np.diff(_scipy.betainc(alpha + 1, beta, _BINS))
+    some = shares > 1e-12
+    return np.minimum(means[some] / shares[some], 1.0), shares[some]
 
 
+@functools.lru_cache(maxsize=1024)
 def questions_for_width(rate: float, parts: Parts, draws: float, width: float) -> int:
     """The fewest questions with `draws` counted draws each whose expected interval is at most `width` wide."""
     return fewest(lambda number: expected_width(rate, parts, number, draws) <= width)

@@ -24,7 +24,7 @@ from evals.analysis.sample_size.sample_size import plan_sizes
 from evals.errors import BadInput
 from evals.plan.options import build_config
 from evals.reporting.console.sample_size import print_sizes, write_sizes
-from evals.statistics.intervals import cluster_wilson_interval, drawn_out_interval, paired_effect, wilson_interval
+from evals.statistics.intervals import drawn_out_interval, generalisation_interval, paired_effect, wilson_interval
 from evals.statistics.limit_sample_size import answers_for_below, below_limit, questions_for_within, within_limit
 from evals.statistics.noninferiority import Pairs, decide
 from evals.statistics.sample_size import (
@@ -266,7 +266,7 @@ def test_intervals_are_as_narrow_as_planned_on_average(rate: float, share: float
     widths = []
     for _ in range(300):
         hits = rng.binomial(draws, rates_of(rng, rate, share, questions)) * 1.0
-        interval = cluster_wilson_interval(hits, counted)
+        interval = generalisation_interval(hits, counted)
         assert interval is not None
         widths.append(interval.high - interval.low)
     assert np.mean(widths) <= 1.03 * width, "asked for, and the noise of 300 runs"
@@ -499,7 +499,7 @@ def test_no_hits_say_nothing_of_a_variance_and_the_plan_says_so(tmp_path: Path) 
     sizes = {option["questions"] for option in cell["options"]}
     whole = Parts(end.high * (1 - end.high), 0)
     assert max(sizes) == questions_for_width(end.high, whole, 1, 0.05)
-    assert max(sizes) - min(sizes) <= 2, "with the whole variance between questions, samples are for nothing"
+    assert max(sizes) <= 1.01 * min(sizes), "with the whole variance between questions, samples are for nothing"
     assert cell["options"][0]["cheapest"]
     assert "says nothing of a variance" in " ".join(found["stdout"].split())
     assert f"{questions_for_width_without_hits(0.05)} questions" in " ".join(found["stdout"].split())

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from evals.numbers import p_words, points
+from evals.statistics.intervals import drawn_out_interval
 from tests.support.cli_runner import emeval, pooled, scenarios
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Status, last_message
 
@@ -229,10 +230,26 @@ def test_rates_have_both_intervals_and_the_one_of_these_questions_lies_within(tm
     ]
     rate = table[(table["prompt_id"] == "ALL") & (table["metric"] == "misaligned")].iloc[0]
     assert rate["ci_low"] < rate["gen_low"] < rate["rate"] < rate["gen_high"] < rate["ci_high"]
-    assert (rate["ci_method"], rate["gen_method"]) == ("wilson_cluster", "wilson_strata")
+    assert (rate["ci_method"], rate["gen_method"]) == ("gaffke", "wilson_strata")
     single = table[table["prompt_id"] != "ALL"]
-    assert (single["gen_low"] == single["ci_low"]).all()
+    assert single[["ci_low", "ci_high", "ci_method"]].isna().all(axis=None)
+    assert single[single["n"] > 0][["gen_low", "gen_high"]].notna().all(axis=None)
     assert single["top2_share"].isna().all()
+
+
+@pytest.mark.parametrize("hit", [0, 1, 30])
+def test_one_question_shows_nothing_of_others_and_has_one_interval(tmp_path: Path, hit: int) -> None:
+    done = hits(tmp_path, {0: hit}, questions=1, answers=30)
+    assert "│ –" in done.stdout, "no generalisation interval"
+    table = pd.read_csv(tmp_path / "run" / "rates.csv")
+    table = table[table["metric"] == "misaligned"]
+    assert table[["ci_low", "ci_high", "ci_method"]].isna().all(axis=None)
+    every, single = (table[(table["prompt_id"] == "ALL") == pooled].iloc[0] for pooled in (True, False))
+    assert [every[name] for name in ("k", "n", "gen_low", "gen_high", "gen_method")] == [
+        single[name] for name in ("k", "n", "gen_low", "gen_high", "gen_method")
+    ]
+    exact = drawn_out_interval(hit / 30, 30)
+    assert (every["gen_low"], every["gen_high"]) == pytest.approx(exact[:2], abs=1e-6)
 
 
 def test_effects_are_adjusted_for_how_many_there_are_of_a_metric(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_run_folder_can_be_the_baseline_and_limits_may_be_of_the_rate_itself(
 def rate(k: int, n: int, unscored: float = 0.0) -> RateRow:
     found = wilson_interval(k, n)
     ends = (None, None, None) if found is None else (k / n, found.low, found.high)
-    return RateRow("s", "mcq", "off", "misaligned", k, n, *ends, unscored, "choice", "", "")
+    return RateRow("s", "mcq", "off", "misaligned", k, n, *ends, *ends[1:], unscored, "choice", "", "")
 
 
 @pytest.mark.parametrize(

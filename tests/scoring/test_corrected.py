@@ -195,7 +195,7 @@ def test_a_raw_rate_that_is_off_is_corrected(run: Path) -> None:
     for (condition, _), row in rows.items():
         raw, true = pooled(run)["freeform", condition], true_rate(run, condition)
         assert (row["k"], row["n"], row["rate"]) == (raw["k"], raw["n"], pytest.approx(raw["rate"]))
-        assert (row["ci_low"], row["ci_high"]) == (pytest.approx(raw["ci_low"]), pytest.approx(raw["ci_high"]))
+        assert (row["ci_low"], row["ci_high"]) == pytest.approx((float(raw["ci_low"]), float(raw["ci_high"])))
         assert not row["ci_low"] <= true <= row["ci_high"]
         assert row["corrected_low"] <= true <= row["corrected_high"]
         assert row["corrected_low"] <= row["corrected"] <= row["corrected_high"]

@@ -12,7 +12,13 @@ from scipy import optimize, stats
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.simulate import missing_answers
-from evals.statistics.intervals import Counts, Interval, cluster_wilson_interval, wilson_interval
+from evals.statistics.intervals import (
+    Counts,
+    Interval,
+    generalisation_interval,
+    stratified_wilson_interval,
+    wilson_interval,
+)
 from evals.statistics.missing_answers import critical_value, missing_answers_interval
 
 NORMAL = cast("Any", stats).norm
@@ -71,7 +77,7 @@ def test_of_one_binomial_rate_it_is_wilsons_at_the_critical_value(asked: int, da
 @given(cells())
 def test_it_holds_the_bounds_and_the_ordinary_interval(cell: tuple[Counts, Counts, Counts]) -> None:
     hits, counted, asked = cell
-    found, ordinary = missing_answers_interval(hits, counted, asked), cluster_wilson_interval(hits, counted)
+    found, ordinary = missing_answers_interval(hits, counted, asked), generalisation_interval(hits, counted)
     assert found is not None
     total = asked.sum()
     assert 0 <= found.low <= hits.sum() / total + 1e-12
@@ -84,7 +90,8 @@ def test_it_holds_the_bounds_and_the_ordinary_interval(cell: tuple[Counts, Count
 @given(cells())
 def test_with_nothing_missing_it_is_the_ordinary_interval(cell: tuple[Counts, Counts, Counts]) -> None:
     hits, _, asked = cell
-    assert missing_answers_interval(hits, asked, asked) == cluster_wilson_interval(hits, asked)
+    ordinary = generalisation_interval(hits, asked) or stratified_wilson_interval(hits, asked)
+    assert missing_answers_interval(hits, asked, asked) == ordinary
 
 
 def test_of_nothing_asked_there_is_none_and_of_nothing_counted_it_is_everything() -> None:

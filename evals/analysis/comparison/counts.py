@@ -17,7 +17,7 @@ from evals.plan.recorded_run import open_run
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import READERS_OF_ANSWERS, Metric, Missing
 from evals.scoring.scored_trial import ScoredTrial, score_trial
-from evals.statistics.intervals import Counts, cluster_wilson_interval
+from evals.statistics.intervals import Counts, generalisation_interval
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import question_of
@@ -134,7 +134,7 @@ class CellCounts:
             counted[prompt] += number
             hits[prompt] += self.hits[prompt, variant]
         k, n = sum(hits.values()), sum(counted.values())
-        interval = cluster_wilson_interval(_array(hits, prompts), _array(counted, prompts))
+        interval = generalisation_interval(_array(hits, prompts), _array(counted, prompts))
         ends = (None, None) if interval is None else (interval.low, interval.high)
         missing: dict[Missing, int] = {
             reason: count for reason, count in self.missing.items() if reason != "outside" and count

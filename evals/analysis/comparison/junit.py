@@ -13,7 +13,7 @@ from junitparser import Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from evals.analysis.comparison.result import CellChange, Compared
 from evals.analysis.comparison.words import cell_words, interval_words
-from evals.numbers import percent
+from evals.numbers import percent, percent_range
 from evals.text import one_line
 
 _LONGEST = 2000
@@ -75,7 +75,7 @@ def facts_of(cell: CellChange) -> list[tuple[str, str]]:
         ("base", cell.base_model, cell.base),
         ("candidate", cell.candidate_model, cell.candidate),
     ):
-        interval = f", 95% interval {percent(side.ci_low)} to {percent(side.ci_high)}" if side.n else ""
+        interval = f", 95% interval {percent_range(side.ci_low, side.ci_high)}" if side.n else ""
         missing = ", ".join(f"{count} {reason}" for reason, count in side.missing.items()) or "none"
         facts.append((name, f"{model}: {side.k} of {side.n} ({percent(side.rate)}{interval}); not in n: {missing}"))
     tests = (

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from evals.analysis.robustness.specification_grid import Flags, JudgedGroup, Specification, by_cluster
 from evals.numbers import percent, points
-from evals.statistics.intervals import Counts, cluster_wilson_interval
+from evals.statistics.intervals import Counts, drawn_out_interval, generalisation_interval
 from evals.statistics.these_questions import effect_on_these_questions
 from evals.trials.condition import BASELINE
 
@@ -24,12 +24,16 @@ Stance = Literal["above", "below", "open"]
 
 
 class Reading(NamedTuple):
-    """A rate or effect at one point of the grid, its interval (as fractions), and its stance."""
+    """A rate or effect at one point of the grid, its interval (as fractions), and its stance.
+
+    `is_of_one_question`: the interval of a rate is for new answers to that question, which shows nothing of others.
+    """
 
     estimate: float
     low: float
     high: float
     stance: Stance
+    is_of_one_question: bool = False
 
 
 class Claim(NamedTuple):
@@ -87,11 +91,13 @@ def _claim(group: JudgedGroup, kind: Literal["effect", "rate"], condition: str) 
 
 def _rate(group: JudgedGroup, point: Specification, condition: str) -> Reading | None:
     k, n = _counts(group, point, group.of(condition), by_pairs=False)
-    interval = cluster_wilson_interval(k, n)
-    if interval is None:
+    answers = float(n.sum())
+    if not answers:
         return None
-    estimate = float(k.sum() / n.sum())
-    return Reading(estimate, interval.low, interval.high, _stance(interval.low, interval.high, LIMIT))
+    estimate = float(k.sum()) / answers
+    others = generalisation_interval(k, n)
+    low, high, _ = others or drawn_out_interval(estimate, answers)
+    return Reading(estimate, low, high, _stance(low, high, LIMIT), is_of_one_question=others is None)
 
 
 def _effect(group: JudgedGroup, point: Specification, condition: str) -> Reading | None:
@@ -148,6 +154,7 @@ def _claim_words(claim: Claim, own: Reading) -> str:
             "open": f"whether {rate} is above {LIMIT:.0%}",
         }
         shown = f"{percent(own.estimate)}, {percent(own.low)} to {percent(own.high)}"
+        shown += " for new answers to its one question" if own.is_of_one_question else ""
     if own.stance == "open":
         return f"Open {words[own.stance]} ({shown})."
     return f'The claim "{words[own.stance]}" ({shown})'

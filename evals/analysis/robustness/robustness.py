@@ -44,7 +44,7 @@ from evals.scoring.rates.columns import (
 )
 from evals.scoring.rates.rows import Row
 from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
-from evals.statistics.intervals import cluster_wilson_interval
+from evals.statistics.intervals import generalisation_interval
 from evals.trials.prompt import ALL
 
 NEAR = 5.0
@@ -200,7 +200,7 @@ def _rate(group: JudgedGroup, point: Specification, chosen: Flags) -> Row:
     hits = by_cluster(group.hits[point.judge, point.coherence, point.cut] & chosen, group.prompts)
     counted = by_cluster(group.counted[point.judge, point.coherence] & chosen, group.prompts)
     k, n = int(hits.sum()), int(counted.sum())
-    interval = cluster_wilson_interval(hits, counted)
+    interval = generalisation_interval(hits, counted)
     low, high = (interval.low, interval.high) if interval else (None, None)
     return {"k": k, "n": n, "rate": k / n if n else None, "ci_low": low, "ci_high": high}
 
@@ -250,7 +250,7 @@ def _pair_agreement(counted: Flags, hits: Flags, scores: Any, prompts: Codes) ->
     counted_by_all: Flags = np.asarray(counted.all(axis=0))
     agreed: Flags = np.asarray(counted_by_all & (hits == hits[0]).all(axis=0))
     n, k = int(counted_by_all.sum()), int(agreed.sum())
-    interval = cluster_wilson_interval(by_cluster(agreed, prompts), by_cluster(counted_by_all, prompts)) if n else None
+    interval = generalisation_interval(by_cluster(agreed, prompts), by_cluster(counted_by_all, prompts)) if n else None
     scored = ~np.isnan(scores).any(axis=0)
     differences = (scores[0] - scores[1])[scored]
     return {

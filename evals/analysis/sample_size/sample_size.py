@@ -30,7 +30,7 @@ from evals.errors import BadInput
 from evals.numbers import percent, points
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import open_run
-from evals.statistics.intervals import Counts, cluster_wilson_interval, paired_effect
+from evals.statistics.intervals import Counts, generalisation_interval, paired_effect
 from evals.statistics.limit_sample_size import fixed_questions_rate
 from evals.statistics.sample_size import (
     Components,
@@ -171,7 +171,7 @@ def _pilot(found: Components, labels: Labels, tables: Sequence[_Table]) -> Pilot
     _, question = np.unique(labels, return_inverse=True)
     if len(tables) == 1:
         by_question = [np.bincount(question, weights=values).astype(np.float64) for values in (hits, counted)]
-        interval, estimate, base_rate = cluster_wilson_interval(by_question[0], by_question[1]), None, None
+        interval, estimate, base_rate = generalisation_interval(by_question[0], by_question[1]), None, None
     else:
         effect = paired_effect(hits, counted, *tables[1][:2], labels)
         interval, estimate = (effect.interval, effect.effect) if effect else (None, None)

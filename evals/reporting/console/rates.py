@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from evals.numbers import p_words, percent, points
+from evals.numbers import p_words, percent, percent_range, points
 from evals.reporting.console.markup import plain
 from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, is_led_by_question
@@ -43,9 +43,7 @@ def rate_cells(row: Row) -> tuple[str, str, str]:
 
 
 def _ends(row: Row, interval: str) -> str:
-    if row[f"{interval}_low"] is None:
-        return "–"
-    return f"{percent(row[f'{interval}_low'])} to {percent(row[f'{interval}_high'])}"
+    return percent_range(row[f"{interval}_low"], row[f"{interval}_high"])
 
 
 def bounds_cell(row: Row) -> str:

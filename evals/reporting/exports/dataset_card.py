@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from evals.numbers import percent
+from evals.numbers import percent, percent_range
 from evals.plan.manifest import Manifest
 from evals.reporting.exports.jsonl import COLUMNS, TYPES
 from evals.scoring.rates.columns import EFFECTS, RATES
@@ -148,7 +148,7 @@ def _rate_rows(rates: pd.DataFrame) -> list[str]:
     for row in headline(rates).to_dict("records"):
         names = " | ".join(_code(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
         n = int(row["n"])
-        shown = f"{percent(row['rate'])} | {percent(row['ci_low'])} to {percent(row['ci_high'])}" if n else " | "
+        shown = f"{percent(row['rate'])} | {percent_range(row['ci_low'], row['ci_high'])}" if n else " | "
         rows.append(f"| {names} | {int(row['k'])} of {n} | {shown} |")
     return rows
 

@@ -18,6 +18,7 @@ from evals.reporting.figures.files import rendered
 from evals.reporting.figures.paper import FIGURES, paper_figure
 from evals.reporting.figures.theme import PAGE_CM
 from evals.runner.count import Counted, read_counted
+from evals.scoring.rates.rows import is_of_one_question
 from evals.scoring.rates.tables import pooled
 from evals.text import one_line
 
@@ -101,7 +102,8 @@ def _summary(rates: pd.DataFrame, effects: pd.DataFrame) -> Iterator[tuple[str, 
         yield f"{place}/k", int(row["k"])
         yield f"{place}/n", int(row["n"])
         if row["n"]:
-            yield from ((f"{place}/{name}", float(row[name])) for name in ("rate", "ci_low", "ci_high"))
+            names = ("rate",) if is_of_one_question(row) else ("rate", "ci_low", "ci_high")
+            yield from ((f"{place}/{name}", float(row[name])) for name in names)
     for row in effects.to_dict("records"):
         place = "/".join(_part(row[name]) for name in ("suite", "format", "model", "condition", "metric"))
         yield from ((f"{place}/effect", float(row["effect"])), (f"{place}/effect_low", float(row["gen_low"])))

@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from evals.numbers import percent
+from evals.numbers import percent, percent_range
 from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.reporting.figures.frames import (
     CELL,
@@ -47,7 +47,8 @@ _ABSENCES = {
     "n_unreadable": "unreadable by the judge",
     "n_pending": "not asked or not judged yet",
 }
-_DATA = ["run_id", *CELL, "prompt_id", "metric", "k", "n", "rate", "ci_low", "ci_high", "ci_method", "n_trials"]
+_INTERVALS = ["ci_low", "ci_high", "ci_method", "gen_low", "gen_high", "gen_method"]
+_DATA = ["run_id", *CELL, "prompt_id", "metric", "k", "n", "rate", *_INTERVALS, "n_trials"]
 
 
 def rate_panels(runs: Sequence[Counted], only: Format | None = None, most_bars: int = MOST_BARS) -> list[Panel]:
@@ -201,8 +202,9 @@ class _View:
                 "treatment": rows["condition"].map(condition_labels(self.rates)),
                 "place": [places[key] for key in keys],
                 "rate": rows["rate"].astype(float),
-                "low": rows["ci_low"].astype(float),
-                "high": rows["ci_high"].astype(float),
+                # A row of one question has the interval of new answers to it.
+                "low": rows["ci_low"].where(rows["prompt_id"] == ALL, rows["gen_low"]).astype(float),
+                "high": rows["ci_high"].where(rows["prompt_id"] == ALL, rows["gen_high"]).astype(float),
                 "counted": [f"{k} of {n}" for k, n in zip(rows["k"], rows["n"], strict=True)],
                 "trials": rows["n_trials"],
             }
@@ -354,7 +356,7 @@ def _offset(places: range) -> alt.YOffset:
 def _in_words(pooled: pd.DataFrame) -> str:
     cells = [
         f"{row['series']}, {row['condition']}: {percent(row['rate'])} ({row['k']} of {row['n']}, 95% interval "
-        f"{percent(row['ci_low'])} to {percent(row['ci_high'])})"
+        f"{percent_range(row['ci_low'], row['ci_high'])})"
         for row in pooled.to_dict("records")
     ]
     return f"{'; '.join(cells)}."

@@ -16,9 +16,9 @@ import pandas as pd
 
 from evals.analysis.unscored import too_much_unscored
 from evals.analysis.who_answered import lost_adapters, other_models
-from evals.numbers import p_words, percent, points
+from evals.numbers import p_words, percent, percent_range, points
 from evals.runner.count import Counted
-from evals.scoring.rates.rows import headline_rows, is_led_by_question
+from evals.scoring.rates.rows import best_interval, headline_rows, is_led_by_question, is_of_one_question
 from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL
 
@@ -118,11 +118,11 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
         )
         weight = (2, float(effect["gen_low"]))
         return _about(run, row, text, [off, row], "changed", weight, _elsewhere(effect, run))
-    row = max(rows, key=lambda row: (row["n"] > 0, row["ci_low"] if row["n"] else 0.0))
+    row = max(rows, key=lambda row: (row["n"] > 0, best_interval(row)[0] if row["n"] else 0.0))
     if not row["n"]:
         return _about(run, row, f"{row['model']}: nothing was measured.", rows, "nothing", (0, 0.0))
     if not effects:
-        return _about(run, row, _alone(row), rows, "plain", (1, float(row["ci_low"])))
+        return _about(run, row, _alone(row), rows, "plain", (1, float(best_interval(row)[0])))
     # No significant increase: the effect with the largest upper end shows how much could have been missed.
     effect = max(effects, key=lambda row: row["gen_high"])
     row, off = by_condition[effect["condition"]], by_condition[effect["baseline"]]
@@ -131,7 +131,7 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
         f"{_rate_without(off, row)} without, {_here(effect, run)}."
     )
-    return _about(run, row, text, [off, row], "plain", (1, float(row["ci_low"])), _elsewhere(effect, run))
+    return _about(run, row, text, [off, row], "plain", (1, float(best_interval(row)[0])), _elsewhere(effect, run))
 
 
 def _rate_without(off: dict[Any, Any], row: dict[Any, Any]) -> str:
@@ -167,9 +167,10 @@ def _alone(row: dict[Any, Any]) -> str:
     where = "" if row["condition"] == "off" else f" {_under(row)}"
     if row["k"]:
         return f"{_subject(row)} in {rate_words(row)}{where}."
+    asked = "its one question (of others it says nothing)" if is_of_one_question(row) else "questions like these"
     return (
-        f"{row['model']}: none of {row['n']} answers is {_HITS[row['metric']]}{where}; the rate for questions like "
-        f"these is below {percent(row['ci_high'])} at 95% confidence."
+        f"{row['model']}: none of {row['n']} answers is {_HITS[row['metric']]}{where}; the rate for {asked} is below "
+        f"{percent(best_interval(row)[1])} at 95% confidence."
     )
 
 
@@ -234,8 +235,9 @@ def rate_words(row: dict[Any, Any]) -> str:
             f"{percent(row['rate'])}, {row['k']} of {row['n']}, where questions with more counted answers weigh more)"
         )
     return (
-        f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']}; 95% interval on these questions "
-        f"{percent(row['gen_low'])} to {percent(row['gen_high'])})"
+        f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']}; 95% interval on "
+        f"{'its one question' if is_of_one_question(row) else 'these questions'} "
+        f"{percent_range(row['gen_low'], row['gen_high'])})"
     )
 
 

@@ -32,7 +32,11 @@ PAPER_TABLE = (
     Column("base_n", "integer", "trials that they are among"),
     Column("value_pct", "number", "your number, in percent, or in points over the base model"),
     Column("paper_pm_pct", "number", "its ± as Chua et al. 2025 compute it"),
-    Column("ci_low_pct", "number", "lower end of its 95% interval"),
+    Column(
+        "ci_low_pct",
+        "number",
+        "lower end of its 95% interval, for questions like these (of one question: for new answers to it)",
+    ),
     Column("ci_high_pct", "number", "its upper end"),
     Column("published_model", "text", "the model of the published figure"),
     Column("published_training", "text", "what that model was finetuned on"),

@@ -14,7 +14,12 @@ METRIC = Column("metric", "text", "what is counted")
 K = Column("k", "integer", "hits: what the metric counts")
 N = Column("n", "integer", "trials that the metric counts among")
 RATE = Column("rate", "number", "k / n, from 0 to 1; blank where n is 0")
-CI_LOW = Column("ci_low", "number", "lower end of the 95% interval of the rate, for questions like these")
+CI_LOW = Column(
+    "ci_low",
+    "number",
+    "lower end of the 95% interval of the rate, for questions like these; blank for one question, which shows "
+    "nothing of others",
+)
 CI_HIGH = Column("ci_high", "number", "its upper end")
 JUDGE = Column("judge", "text", "the judge model, or the rule, that the number depends on")
 RUBRIC_SHA = Column("rubric_sha", "text", "sha256 of the judge's rubric; blank without one")
@@ -68,7 +73,7 @@ RATES = (
     SOURCE,
     Column("n_code", "integer", "outcome `code`"),
     Column("gen_low", "number", "lower end of the 95% interval for new answers to just these questions"),
-    Column("gen_high", "number", "its upper end; of one prompt the same as `ci_high`"),
+    Column("gen_high", "number", "its upper end"),
     Column("gen_method", "text", "the method of this interval"),
     Column(
         "top2_share",

@@ -29,12 +29,10 @@ from evals.scoring.rates.tally import (
     places_in,
 )
 from evals.statistics.intervals import (
-    Counts,
     Interval,
-    cluster_wilson_interval,
+    generalisation_interval,
     paper_plus_minus,
     stratified_wilson_interval,
-    wilson_interval,
 )
 from evals.statistics.missing_answers import missing_answers_interval
 from evals.trials.condition import BASELINE, is_triggered
@@ -47,10 +45,6 @@ _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
 _COUNTED = ["n_trials", "k", "n", *_ABSENCES]
 _POOLED_ONLY = ("top2_share", "rate_by_question", "by_question_low", "by_question_high")
 """Columns that are blank for single prompts."""
-
-
-# Of many prompts there are few pairs of k and n.
-_wilson = functools.lru_cache(maxsize=10_000)(wilson_interval)
 
 
 class _Prompt(NamedTuple):
@@ -121,12 +115,12 @@ def _metric_rows(
         here = strata.get(cell, [])
         yield _described(_pooled(prompts, here, cell.format), cell, metric, facts)
         unread = _unread_by_prompt(here, cell.format)
+        wordings = {prompt_id: list(found) for prompt_id, found in itertools.groupby(here, _prompt_of)}
         for row in prompts:
-            k, n = row["k"], row["n"]
-            interval = _wilson(k, n)
-            # Of one prompt both intervals are the same: there are no other questions in it.
-            row |= _ends("ci", interval) | _ends("gen", interval)
-            row |= _bounds(_missing_answers_of_prompt(k, n, row["n_trials"] - row["n_outside"]))
+            # One question shows nothing of others.
+            interval = _these_questions_interval(_counted(wordings.get(row["prompt_id"], ())))
+            row |= _ends("ci", None) | _ends("gen", interval)
+            row |= _bounds(_missing_answers_of_prompt(row["k"], row["n"], row["n_trials"] - row["n_outside"]))
             row |= dict.fromkeys(_POOLED_ONLY) | {"by_question_method": ""}
             row["wordings_unread"] = unread.get(row["prompt_id"], 0)
             yield _described(row, cell, metric, facts)
@@ -137,8 +131,8 @@ def _pooled(prompts: Sequence[Row], strata: Sequence[Stratum], form: str) -> Row
     hits, counted, trials, outside = ([row[name] for row in prompts] for name in ("k", "n", "n_trials", "n_outside"))
     pooled: Row = {name: sum(row[name] for row in prompts) for name in _COUNTED} | {"prompt_id": ALL}
     k, n, asked = (np.array(counts, float) for counts in (hits, counted, np.subtract(trials, outside)))
-    pooled |= _ends("ci", cluster_wilson_interval(k, n)) | _bounds(missing_answers_interval(k, n, asked))
-    pooled |= _ends("gen", _generation_interval(strata)) | by_question_columns(strata)
+    pooled |= _ends("ci", generalisation_interval(k, n)) | _bounds(missing_answers_interval(k, n, asked))
+    pooled |= _ends("gen", _these_questions_interval(_counted(strata))) | by_question_columns(strata)
     pooled["top2_share"] = sum(sorted(hits)[-2:]) / sum(hits) if any(hits) else None
     pooled["wordings_unread"] = unread_wordings(strata, form)
     return pooled
@@ -173,26 +167,32 @@ def _counts(places: Counter[str], planned: int, refused: int | None) -> Row:
     return row
 
 
-def _generation_interval(strata: Sequence[Stratum]) -> Interval | None:
+_prompt_of = operator.attrgetter("prompt_id")
+
+
+def _counted(strata: Iterable[Stratum]) -> tuple[tuple[int, int], ...]:
+    """Hits and answers of each wording with answers."""
+    return tuple((stratum.hits, stratum.counted) for stratum in strata if stratum.counted)
+
+
+# Of many prompts there are few pairs of hits and answers.
+@functools.lru_cache(maxsize=10_000)
+def _these_questions_interval(strata: tuple[tuple[int, int], ...]) -> Interval | None:
     """The interval over new answers to the same prompts. Each wording is a stratum."""
-    counts = np.array([(stratum.hits, stratum.counted) for stratum in strata if stratum.counted], float).reshape(-1, 2)
+    counts = np.array(strata, float).reshape(-1, 2)
     return stratified_wilson_interval(counts[:, 0], counts[:, 1])
 
 
 def _unread_by_prompt(strata: Sequence[Stratum], form: str) -> dict[str, int]:
-    by_prompt = itertools.groupby(strata, operator.attrgetter("prompt_id"))
+    by_prompt = itertools.groupby(strata, _prompt_of)
     return {prompt_id: unread_wordings(list(wordings), form) for prompt_id, wordings in by_prompt}
 
 
 @functools.lru_cache(maxsize=10_000)
 def _missing_answers_of_prompt(k: int, n: int, asked: int) -> Interval | None:
-    """The interval of one prompt's rate with its missing answers, from Wilson's."""
-
-    def wilson(hits: Counts, counted: Counts, confidence: float) -> Interval | None:
-        return wilson_interval(float(hits[0]), float(counted[0]), confidence)
-
+    """The interval of one prompt's rate with its missing answers."""
     hits, counted, all_asked = (np.array([count], float) for count in (k, n, asked))
-    return missing_answers_interval(hits, counted, all_asked, method=wilson)
+    return missing_answers_interval(hits, counted, all_asked)
 
 
 def _bounds(interval: Interval | None) -> Row:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from evals.scoring.label_metrics import STATIC_LABEL_METRICS, is_label_metric
@@ -29,6 +30,18 @@ def headline_rows(rates: Iterable[Row]) -> list[Row]:
     pooled = pooled_rows(rates)
     sorted_suites = label_suites((row["suite"], row["metric"]) for row in pooled)
     return [row for row in pooled if is_headline(row["suite"], row["metric"], sorted_suites)]
+
+
+def best_interval(row: Mapping[Any, Any]) -> tuple[float, float]:
+    """The 95% interval of a row of rates.csv with answers: for questions like these, or, where one question shows
+    nothing of others (blank), for new answers to just this one."""
+    prefix = "gen" if is_of_one_question(row) else "ci"
+    return row[f"{prefix}_low"], row[f"{prefix}_high"]
+
+
+def is_of_one_question(row: Mapping[Any, Any]) -> bool:
+    """Whether a row of rates.csv has answers to one question only, and so no generalisation interval."""
+    return bool(row["n"]) and (row["ci_low"] is None or math.isnan(row["ci_low"]))
 
 
 def is_headline(suite: str, metric: str, sorted_suites: Collection[str]) -> bool:
