@@ -20,7 +20,7 @@ from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, generalisation_interval, paired_effect, stratified_wilson_interval
 from evals.statistics.missing_answers import missing_answers_interval
 from evals.statistics.noninferiority import Pairs, decide
-from evals.statistics.these_questions import fixed_questions_interval, question_weights
+from evals.statistics.these_questions import effect_on_these_questions, fixed_questions_interval, question_weights
 
 CORRELATION = 0.3
 """Intra-class correlation of the answers to one question."""
@@ -79,6 +79,7 @@ POPULATIONS = (
     carried_rates("a tenth of the questions carry it", 0.1, 0.1, 0.6, 0.001),
     carried_rates("a quarter of the questions carry it", 0.25, 0.05, 0.6, 0.002),
 )
+CONCENTRATED = (*POPULATIONS[-3:], beta_rates(0.1, 0.3))
 
 
 def population_runs(population: Population, prompts: int, answers: int, number: int) -> Runs:
@@ -333,6 +334,28 @@ def _effects() -> Iterator[str]:
             yield f"| {rate} | {prompts} | {', '.join(f'{100 * share:.1f}' for share in shares)} |"
 
 
+def _effect_coverage() -> Iterator[str]:
+    yield "| rates under the condition; base 0.1% | questions × answers | these questions | questions like these |"
+    yield "|---|---|---|---|"
+    base = 0.001
+    for population in CONCENTRATED:
+        for prompts, answers in ((8, 100), (20, 100), (60, 10), (60, 100)):
+            made = population_runs(population, prompts, answers, 500)
+            rng = np.random.default_rng([prompts, answers, 3])
+            base_hits = rng.binomial(answers, base, made.hits.shape).astype(float)
+            here = elsewhere = 0
+            for rates, hits, others in zip(made.rates, made.hits, base_hits, strict=True):
+                found = effect_on_these_questions(hits, made.counted, others, made.counted)
+                wider = paired_effect(hits, made.counted, others, made.counted)
+                assert found is not None
+                assert wider is not None
+                here += found.interval.low <= rates.mean() - base <= found.interval.high
+                elsewhere += wider.interval.low <= population.mean - base <= wider.interval.high
+            shares = (f"{100 * held / len(made.hits):.1f}" for held in (here, elsewhere))
+            name = f"{population.name}, mean {100 * population.mean:.1f}%"
+            yield f"| {name} | {prompts} × {answers} | {' | '.join(shares)} |"
+
+
 def _comparisons() -> Iterator[str]:
     yield "| base rate, questions × samples | L = 0: any of 6 unchanged | one cell | +5 = L: regression | within |"
     yield "|---|---|---|---|---|"
@@ -391,6 +414,7 @@ SIMULATIONS = {
     ),
     "weights": ("Rates where questions lose answers as their rates rise, up to 100 answers each; 2,000 runs", _weights),
     "effects": ("Effects of nothing with a p-value below 0.05, in percent; 5,000 runs", _effects),
+    "effect coverage": ("Runs whose interval of an effect holds the true one, in percent; 500 runs", _effect_coverage),
     "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),

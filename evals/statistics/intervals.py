@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,9 @@ from evals.statistics.bounded_mean import Counts, Questions, group_questions, up
 CONFIDENCE = 0.95
 FEW_DIFFERENCES = 10
 """With fewer differing prompts, a t interval of paired differences alone misses up to three times too often."""
+
+_LEAST_P = 1e-13
+"""p-values below it are not told apart."""
 
 # The library has no types.
 _normal_quantile: Any = special.ndtri
@@ -229,7 +233,8 @@ def paired_effect(
     that an option order unanswered under one condition is not mistaken for an effect. Interval and test are the t ones
     over prompts. If fewer than FEW_DIFFERENCES prompts, and fewer than half, differ at all, their spread says too
     little about the others, and the interval also covers Newcombe's from the two cluster intervals. If all differences
-    are equal, the interval is Newcombe's alone, and the p-value is that of the sign-flip test.
+    are equal, the interval is Newcombe's alone. The end away from 0 is drawn out to what unseen questions could add.
+    The p-value is that of the interval: the widest without 0 in it has confidence 1 - p.
     """
     used = (counted > 0) & (base_counted > 0)
     hits, counted, base_hits, base_counted = hits[used], counted[used], base_hits[used], base_counted[used]
@@ -245,27 +250,70 @@ def paired_effect(
     differences = by_prompt(hits / counted - base_hits / base_counted) / by_prompt(np.ones_like(hits))
     effect = float(differences.mean())
     spread = float(differences.std(ddof=1)) if number > 1 else 0.0
+    error = spread / math.sqrt(number)
     differing = int(np.count_nonzero(np.abs(differences) > 1e-12))
-    if spread > 1e-12 and differing >= min(FEW_DIFFERENCES, number / 2):
-        newcombe = None
-    else:
-        treated = cluster_wilson_interval(by_prompt(hits), by_prompt(counted), confidence)
-        base = cluster_wilson_interval(by_prompt(base_hits), by_prompt(base_counted), confidence)
+    is_t_enough = spread > 1e-12 and differing >= min(FEW_DIFFERENCES, number / 2)
+    sides = [(by_prompt(k), by_prompt(n)) for k, n in ((hits, counted), (base_hits, base_counted))]
+    rates = (float(hits.sum() / counted.sum()), float(base_hits.sum() / base_counted.sum()))
+
+    def newcombe(confidence: float) -> Interval:
+        treated, base = (cluster_wilson_interval(k, n, confidence) for k, n in sides)
         assert treated is not None  # noqa: S101  every pair has answers
         assert base is not None  # noqa: S101
-        rates = (float(hits.sum() / counted.sum()), float(base_hits.sum() / base_counted.sum()))
-        newcombe = _newcombe(effect, rates, treated, base)
-        if spread <= 1e-12:
-            p_value = min(1.0, 2 * 0.5**number) if effect else 1.0
-            return Effect(effect, newcombe, p_value, number)
-    error = spread / math.sqrt(number)
+        return _newcombe(effect, rates, treated, base)
+
+    if spread <= 1e-12:
+        interval = _with_unseen_questions(newcombe(confidence), differences, confidence)
+        return Effect(effect, interval, _p_of(newcombe), number)
     reach = float(_t_quantile(number - 1, (1 + confidence) / 2)) * error
     p_value = 2 * float(_t_cdf(number - 1, -abs(effect) / error))
     interval = Interval(max(-1.0, effect - reach), min(1.0, effect + reach), "paired_t")
-    if newcombe is not None:
-        low, high = min(interval.low, newcombe.low), max(interval.high, newcombe.high)
+    if not is_t_enough:
+        wider = newcombe(confidence)
+        low, high = min(interval.low, wider.low), max(interval.high, wider.high)
         interval = Interval(low, high, "paired_t_newcombe")
-    return Effect(effect, interval, p_value, number)
+        p_value = max(p_value, _p_of(newcombe))
+    return Effect(effect, _with_unseen_questions(interval, differences, confidence), p_value, number)
+
+
+def _with_unseen_questions(interval: Interval, differences: Counts, confidence: float) -> Interval:
+    """The interval with the end away from 0 drawn out to what questions of another kind could add to the mean, whatever
+    the distribution of the differences (Gaffke 2005): the few that carry an effect may not be among those asked.
+
+    The end towards 0 is left as it is: seen questions without an effect already count there. With no effect at all both
+    ends are drawn out.
+    """
+    low, high, method = interval
+    effect = float(differences.mean())
+    if effect > -1e-12:
+        high = max(high, _bound_with_unseen(differences, confidence))
+    if effect < 1e-12:
+        low = min(low, -_bound_with_unseen(-differences, confidence))
+    return interval if (low, high) == interval[:2] else Interval(low, high, f"{method}_gaffke")
+
+
+def _bound_with_unseen(differences: Counts, confidence: float) -> float:
+    """The upper end of a mean of values in [-1, 1]: see `evals.statistics.bounded_mean`."""
+    values, number = np.unique(np.clip((differences + 1) / 2, 0.0, 1.0), return_counts=True)
+    questions = Questions(values, np.ones(len(values)), number.astype(np.float64))
+    exact = upper_bound(questions, 1 - confidence)
+    return 2 * upper_bound(questions, (1 - confidence) / 2, hit=0.5, miss=0.5, least=exact) - 1
+
+
+def _p_of(interval_at: Callable[[float], Interval]) -> float:
+    """The p-value of no effect for an interval that grows with its confidence: 1 - the largest without 0 in it."""
+
+    def holds_0(p_value: float) -> bool:
+        interval = interval_at(1 - p_value)
+        return interval.low <= 0 <= interval.high
+
+    if holds_0(1 - _LEAST_P):
+        return 1.0
+    low, high = math.log(_LEAST_P), 0.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds_0(math.exp(middle)) else (low, middle)
+    return math.exp(high)
 
 
 def _newcombe(effect: float, rates: tuple[float, float], treated: Interval, base: Interval) -> Interval:
