@@ -454,7 +454,7 @@ def test_a_claim_survives_the_judges_that_say_so_too(judged: tuple[Path, Robustn
     assert claim.own.stance == "above"
     effects = pd.read_csv(judged[0] / "effects.csv")
     row = effects[effects["metric"] == "misaligned"].iloc[0]
-    assert claim.own[:3] == pytest.approx((row["effect"], row["ci_low"], row["ci_high"]))
+    assert claim.own[:3] == pytest.approx((row["effect"], row["gen_low"], row["gen_high"]))
     stances = {name: reading.stance if reading else None for name, reading in claim.by_judge.items()}
     same = sum(stance == "above" for stance in stances.values())
     assert f"survives {same} of 3 judges" in claim.sentence
