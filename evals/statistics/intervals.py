@@ -31,8 +31,8 @@ CONFIDENCE = 0.95
 FEW_DIFFERENCES = 10
 """With fewer differing prompts, a t interval of paired differences alone misses up to three times too often."""
 
-_LEAST_P = 1e-13
-"""p-values below it are not told apart."""
+_LEAST_P, _MOST_P = 1e-13, 0.99
+"""p-values below the first are not told apart; those above the second are 1."""
 
 # The library has no types.
 _normal_quantile: Any = special.ndtri
@@ -307,9 +307,9 @@ def _p_of(interval_at: Callable[[float], Interval]) -> float:
         interval = interval_at(1 - p_value)
         return interval.low <= 0 <= interval.high
 
-    if holds_0(1 - _LEAST_P):
+    if holds_0(_MOST_P):
         return 1.0
-    low, high = math.log(_LEAST_P), 0.0
+    low, high = math.log(_LEAST_P), math.log(_MOST_P)
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if holds_0(math.exp(middle)) else (low, middle)
