@@ -111,7 +111,7 @@ def suite_task(suite: str, grader: str | None, options: Mapping[str, object]) ->
 
 
 def sampler_arguments(sampler: Sampler, provider: str, given: GenerateConfig) -> GenerateConfigArgs:
-    """What a provider has to be told of the sampler besides `given`, the configuration that a sample is asked with."""
+    """What a provider has to be sent about the sampler besides `given`, the configuration of a sample."""
     fields: dict[str, Any] = {name: value for name, value in sampler.fields().items() if name != "top_p"}
     chosen = {} if given.top_k is None else {"top_k": given.top_k}
     if provider in _TRANSFORMERS:
