@@ -34,7 +34,8 @@ async def settle_system_message(
         return model, None if sampling.default_system else unknown
     model = replace(model, default_system=default)
     await _check_kept(endpoint, samples)
-    if samples and all(has_system(trial.messages) for trial in samples):
+    # The samples are a few prompts: others may have none, and without a default they need the empty one.
+    if sampling.default_system and samples and all(has_system(trial.messages) for trial in samples):
         return model, Check(_NAME, "ok", "in the rendered prompt as it was sent")
     if not default:
         return model, Check(_NAME, "ok", "the chat template adds none")

@@ -110,6 +110,9 @@ def test_prompts_keep_a_system_message_of_their_own(tmp_path: Path) -> None:
         done = emeval(*options, "You are a pirate.", url=live.url)
         assert done.returncode == 0, done.stderr
         assert {chat[0]["content"] for chat in chats(live)[-2:]} == {"You are a poet.", "You are a pirate."}
+        left_out = emeval(*options[:-2], tmp_path / "none", "--system", "none", url=live.url)
+        assert left_out.returncode == 0, left_out.stderr
+        assert {chat[0]["content"] for chat in chats(live)[-2:]} == {"You are a poet.", ""}
         questions.write_text(own.format("a") + "  system: You are a poet.\n", "utf-8")
         for value in ("You are a pirate.", "none"):
             done = emeval(*options[:-2], tmp_path / "other", "--system", value, url=live.url)
