@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,21 +36,22 @@ def nominal_alpha(values: Values) -> float | None:
     """
     values = _paired(values)
     given = ~np.isnan(values)
-    domain, codes = np.unique(values[given], return_inverse=True)
-    if len(domain) < 2:
+    kinds, codes = np.unique(values[given], return_inverse=True)
+    if len(kinds) < 2:
         return None
-    import krippendorff  # pyright: ignore[reportMissingTypeStubs]  # slow to import, rarely needed
-
-    alpha: Any = cast("Any", krippendorff).alpha
-    counts = np.zeros((values.shape[1], len(domain)))
+    counts = np.zeros((values.shape[1], len(kinds)))  # of each kind, by answer
     np.add.at(counts, (np.nonzero(given)[1], codes), 1)
-    return float(alpha(value_counts=counts, value_domain=domain, level_of_measurement="nominal"))
+    number, total = counts.sum(axis=1), counts.sum()
+    # Ordered pairs of unlike verdicts: within an answer, each verdict once in all, and among all verdicts.
+    observed = float(((number**2 - (counts**2).sum(axis=1)) / (number - 1)).sum()) / total
+    expected = float(total**2 - (counts.sum(axis=0) ** 2).sum()) / (total * (total - 1))
+    return 1 - observed / expected
 
 
 def interval_alpha(values: Values) -> float | None:
     """Krippendorff's alpha of scores, which disagree by their squared distance.
 
-    Computed from sums over answers: the library needs memory quadratic in the number of distinct scores.
+    Computed from sums over answers, with memory linear in the number of verdicts.
     """
     values = _paired(values)
     given = ~np.isnan(values)

@@ -37,7 +37,7 @@ LOADS: dict[str, set[str]] = {
     "show {run}": set(),
     "table table1 {run}": NUMBERS,
     "compare {run} {copy} --max-unscored 1": NUMBERS,
-    "robustness {run}": {*NUMBERS, "krippendorff"},
+    "robustness {run}": NUMBERS,
     "plan --pilot {run} --width 0.1": NUMBERS,
     "label sample {copy} --n 40": {"numpy", "jinja2"},
     "mix --out {tmp}/mix.jsonl": set(),

@@ -45,6 +45,19 @@ def test_alpha_of_scores_is_the_librarys() -> None:
     )
 
 
+@given(st.lists(st.lists(st.sampled_from([0.0, 1.0, 2.0, 7.0, NAN]), min_size=4, max_size=4), min_size=1, max_size=30))
+def test_alpha_of_labels_is_the_librarys(answers: list[list[float]]) -> None:
+    """The reference implementation has a licence that only a development dependency may have."""
+    values = np.array(answers).T
+    found = nominal_alpha(values)
+    pairable = values[:, (~np.isnan(values)).sum(axis=0) >= 2]
+    if len(np.unique(pairable[~np.isnan(pairable)])) < 2:
+        assert found is None
+    else:
+        expected = krippendorff.alpha(reliability_data=values, level_of_measurement="nominal")
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
 def test_nothing_to_disagree_about_has_no_alpha() -> None:
     for values in ([[1, NAN], [NAN, 0]], [[1, 1], [1, 1]], [[], []], [[NAN], [NAN]]):
         assert nominal_alpha(np.array(values, dtype=float)) is None
