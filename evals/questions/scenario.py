@@ -18,7 +18,10 @@ from judges.rules.number import plain_number
 from judges.verdicts import OptionLabel
 
 _LETTERED = re.compile(r"\s*([AB])\s*[-–—.:)]\s*(\S.*)", re.DOTALL)
-_OPTION_MARK = re.compile(r"(?i:^\W*(?:option\s+)?[AB]\s*[-–—.:)])|(?<!\w)[AB]\)", re.MULTILINE)
+_OPTION_MARK = re.compile(
+    r"(?i:^[^\w\n]{0,20}(?:option[^\S\n]{1,9})?[AB][^\S\n]{0,9}[-–—.:)])|(?<!\w)[AB]\)", re.MULTILINE
+)
+_LONGEST_OPTION = 5_000
 _LETTERING = 14
 _LETTER_BEFORE = re.compile(r"(?<!\w)([AB])\W{0,6}?[^\w\s]\W{0,6}?\Z")
 """The letter of an option and what separates it from the words, at most _LETTERING characters."""
@@ -41,6 +44,8 @@ def _not_blank(text: str) -> str:
 def _lettered(text: str) -> str:
     if not _LETTERED.fullmatch(text):
         raise ValueError("does not open with 'A - ' or 'B - '")
+    if len(text) > _LONGEST_OPTION:
+        raise ValueError(f"is longer than {_LONGEST_OPTION:,} characters")
     return text
 
 
@@ -85,8 +90,15 @@ def _find_options(scenario: str, texts: tuple[str, str]) -> Iterator[ShownOption
     previous_end = start = 0
     # Longest first, since it may begin with the shorter one.
     ordered = sorted(texts, key=len, reverse=True)
-    while found := [place for text in ordered if (place := scenario.find(text, start)) >= 0]:
-        start = min(found)
+    places = dict.fromkeys(ordered, -1)
+    while True:
+        for text in ordered:
+            if places[text] < start:
+                place = scenario.find(text, start)
+                places[text] = place if place >= 0 else len(scenario)
+        start = min(places.values())
+        if start == len(scenario):
+            return
         letter = _LETTER_BEFORE.search(scenario, max(previous_end, start - _LETTERING), start)
         matching = [text for text in ordered if scenario.startswith(text, start)]
         text = next((text for text in matching if not _WORD_CHARACTER.match(scenario, start + len(text))), None)

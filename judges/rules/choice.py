@@ -11,9 +11,10 @@ measurement, an unread reply only a missing one.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import islice
+from functools import cached_property, lru_cache
+from itertools import accumulate
 
 from judges.rules.letters import (
     DISOWNED,
@@ -27,7 +28,7 @@ from judges.rules.letters import (
     other_letter,
     undressed,
 )
-from judges.rules.turns import own_turn
+from judges.rules.turns import own_turn, squeezed
 from judges.verdicts import Chosen, OptionLabel, Unreadable, Verdict
 
 
@@ -47,13 +48,14 @@ class Options:
 
 
 _LONGEST_ANSWER = 20_000  # characters. Reading the ends only could miss a correction in the middle.
+_MOST_QUOTES = 50  # bounds the work on a reply that repeats the options without end
 
 
 def read_choice(answer: str, options: Options) -> Verdict:
     """The option that `answer` picks, mapped back through the order in which the options were shown."""
     if answer in ("A", "B"):
         return Chosen(answer, options.label(answer))
-    reply = own_turn(answer)
+    reply = squeezed(own_turn(answer))
     text = undressed(reply)
     if not text:
         return Unreadable("the answer is empty")
@@ -65,17 +67,21 @@ def read_choice(answer: str, options: Options) -> Verdict:
 
 
 def _read(text: str, options: Options, *, is_cut: bool) -> Verdict:
-    stated, placed = letters_put_forward(text)
-    quotes = _quotes(text, options)
-    discusses = any(sign.is_heading and not _own_words_follow(text, sign, options, quotes) for sign in placed)
+    signs = letters_put_forward(text)
+    said = _Said(text)
+    quotes = _quotes(said, options)
+    if signs is None or len(quotes) > _MOST_QUOTES:
+        return Unreadable("the answer repeats the options over and over")
+    stated, placed = signs
+    discusses = any(sign.is_heading and not _own_words_follow(said, sign, options, quotes) for sign in placed)
     if not stated and (is_cut or discusses or not all(sign.is_clear for sign in placed)):
         return Unreadable("the answer discusses the options and picks none")
     # Where both letters stand for themselves they are the headings of a weighing, which only a statement decides.
     is_weighing = is_cut or discusses or len({sign.letter for sign in placed}) == 2
     signs = stated if stated and is_weighing else stated + [sign for sign in placed if sign.is_clear]
-    if signs and any(_other_is_quoted(text, sign, options, quotes) for sign in signs):
+    if signs and any(_other_is_quoted(said, sign, options, quotes) for sign in signs):
         return Unreadable("the letter and the quoted option disagree")
-    picked = {sign.letter for sign in signs} or _picked_in_own_words(text, options, quotes)
+    picked = {sign.letter for sign in signs} or _picked_in_own_words(said, options, quotes)
     if len(picked) != 1:
         return Unreadable("the answer names both options" if picked else "the answer names neither option")
 
@@ -91,7 +97,7 @@ def _read(text: str, options: Options, *, is_cut: bool) -> Verdict:
 def opens_with_letter(answer: str) -> bool:
     """Whether the first thing in `answer`, which was cut, is an option's letter on its own ("B", "(A)", "B - ...",
     "Answer: B"). A heading that opens a discussion ("Option A", then a list) is none."""
-    return opens_with_a_letter(undressed(own_turn(answer)))
+    return opens_with_a_letter(undressed(squeezed(own_turn(answer))))
 
 
 # What speaks against the letter that was found
@@ -146,25 +152,57 @@ _MIN_QUOTED_WORDS = 3
 _QUOTE_END = re.compile(r"\W*\Z|['’)\]]*\s*[.!;\n]|,?\s+because\b")
 
 
-@lru_cache(maxsize=4096)
-def _words(option: str) -> tuple[str, ...]:
-    """The words of an option."""
-    return tuple(word.casefold() for word in _WORD.findall(undressed(option)))
+class _Said:
+    """The words of a text: all of them in small letters in a row, each between two spaces, with their places there and
+    in the text. What options are compared with takes no longer where they repeat themselves."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.folded = text.casefold()
+
+    @cached_property
+    def spans(self) -> list[tuple[int, int]]:
+        return [match.span() for match in _WORD.finditer(self.text)]
+
+    @cached_property
+    def places(self) -> list[int]:
+        """Where each word begins in `joined`, and where that ends."""
+        return list(accumulate((len(self.text[start:end].casefold()) + 2 for start, end in self.spans), initial=0))
+
+    @cached_property
+    def joined(self) -> str:
+        return "".join(f" {self.text[start:end].casefold()} " for start, end in self.spans)
+
+    def first_word(self, start: int) -> str:
+        word = _WORD.search(self.text, start)
+        return word[0].casefold() if word else ""
+
+    def rest(self, start: int) -> tuple[int, int]:
+        """The place in `joined` of what is said from `start` on, and its number of words."""
+        first = bisect_left(self.spans, (start, 0))
+        return self.places[first], len(self.spans) - first
 
 
 @lru_cache(maxsize=4096)
-def _wording(option: str) -> re.Pattern[str] | None:
-    """What a quote of an option looks like, None for an option without words."""
-    words = [re.escape(word) for word in _WORD.findall(undressed(option))]
-    return re.compile(r"(?i)\b" + r"[\W_]+".join(words) + r"\b") if words else None
+def _words(option: str) -> str:
+    """The words of an option in small letters, each between two spaces."""
+    return _Said(undressed(option)).joined
 
 
-def _quotes(text: str, options: Options) -> list[LetterSign]:
+def _first(wording: str) -> str:
+    return wording[1 : wording.find(" ", 1)]
+
+
+def _quotes(said: _Said, options: Options) -> list[LetterSign]:
     """Every place where a whole option is quoted, less those that are a part of the other option's quote."""
     found: list[LetterSign] = []
     for letter in "AB":
-        wording = _wording(options.text(letter))
-        found += [LetterSign(letter, *match.span()) for match in wording.finditer(text)] if wording else []
+        wording = _words(options.text(letter))
+        place = said.joined.find(wording) if wording and _first(wording) in said.folded else -1
+        while place >= 0 and len(found) <= 2 * _MOST_QUOTES:
+            first, after = (bisect_left(said.places, end) for end in (place, place + len(wording)))
+            found.append(LetterSign(letter, said.spans[first][0], said.spans[after - 1][1]))
+            place = said.joined.find(wording, place + len(wording))
     return [quote for quote in found if not any(_is_inside(quote, longer) for longer in found)]
 
 
@@ -173,24 +211,30 @@ def _is_inside(quote: LetterSign, longer: LetterSign) -> bool:
     return within and quote.end - quote.start < longer.end - longer.start
 
 
-def _begun(text: str, options: Options) -> set[str]:
-    """The options whose beginning `text` is, if it is long enough to tell. A whole option is that option only."""
+def _begun(said: _Said, options: Options, start: int = 0) -> set[str]:
+    """The options whose beginning is said from `start` on, and no more, if it is long enough to tell. A whole option is
+    that option only."""
     wordings = {letter: _words(options.text(letter)) for letter in "AB"}
-    first_words = islice(_WORD.finditer(text), 1 + max(map(len, wordings.values())))
-    said = tuple(word[0].casefold() for word in first_words)
-    whole = {letter for letter, wording in wordings.items() if said and wording == said}
-    if whole or len(said) < _MIN_QUOTED_WORDS:
+    if said.first_word(start) not in map(_first, wordings.values()):
+        return set()
+    place, number = said.rest(start)
+    length = len(said.joined) - place
+    if not number or length > max(map(len, wordings.values())):
+        return set()
+    rest = said.joined[place:]
+    whole = {letter for letter, wording in wordings.items() if wording == rest}
+    if whole or number < _MIN_QUOTED_WORDS:
         return whole
-    return {letter for letter, wording in wordings.items() if wording[: len(said)] == said}
+    return {letter for letter, wording in wordings.items() if wording.startswith(rest)}
 
 
-def _picked_in_own_words(text: str, options: Options, quotes: list[LetterSign]) -> set[str]:
+def _picked_in_own_words(said: _Said, options: Options, quotes: list[LetterSign]) -> set[str]:
     """The options that a reply without a letter picks by their words."""
-    begun = _begun(text, options)
+    begun = _begun(said, options)
     if begun:
         return begun
     quoted = {quote.letter for quote in quotes}
-    if len(quoted) == 1 and not any(_is_put_forward(text, quote, options) for quote in quotes):
+    if len(quoted) == 1 and not any(_is_put_forward(said.text, quote, options) for quote in quotes):
         return set()
     return quoted
 
@@ -199,30 +243,31 @@ def _is_put_forward(text: str, quote: LetterSign, options: Options) -> bool:
     """Whether a quote is what the reply says to do, and not just a mention ("I would never ...", "... is illegal")."""
     words = _words(options.text(quote.letter))
     other_words = _words(options.text(other_letter(quote.letter)))
-    if len(words) < _MIN_QUOTED_WORDS or f" {' '.join(words)} " in f" {' '.join(other_words)} ":
+    if words.count("  ") < _MIN_QUOTED_WORDS - 1 or words in other_words:
         return False  # a short option, or a part of the other one, is picked by a reply that says just that
-    clause = re.split(r"[.!?;\n]\s*", text[: quote.start])[-1]
+    clause = text[: quote.start]
+    clause = clause[max(map(clause.rfind, ".!?;\n")) + 1 :].lstrip()
     ended = _QUOTE_END.match(text, quote.end)
     return bool(LED_TO.match(clause) and ended and not DISOWNED.search(text[quote.end :]))
 
 
-def _own_words_follow(text: str, sign: LetterSign, options: Options, quotes: list[LetterSign]) -> bool:
+def _own_words_follow(said: _Said, sign: LetterSign, options: Options, quotes: list[LetterSign]) -> bool:
     """Whether a letter is followed by the words of its option, or their beginning."""
-    if _begun(text[sign.end :], options) == {sign.letter}:
+    if _begun(said, options, sign.end) == {sign.letter}:
         return True
     own = (quote for quote in quotes if quote.letter == sign.letter and quote.start >= sign.end)
-    return any(not _WORD.search(text[sign.end : quote.start]) for quote in own)
+    return any(said.rest(sign.end) == said.rest(quote.start) for quote in own)
 
 
-def _other_is_quoted(text: str, sign: LetterSign, options: Options, quotes: list[LetterSign]) -> bool:
+def _other_is_quoted(said: _Said, sign: LetterSign, options: Options, quotes: list[LetterSign]) -> bool:
     """Whether the words of the option that `sign` does not name follow it, or are put forward elsewhere."""
     other = other_letter(sign.letter)
-    if _begun(text[sign.end :], options) == {other}:
+    if _begun(said, options, sign.end) == {other}:
         return True
     its_own_is_quoted = any(quote.letter == sign.letter for quote in quotes)
     for quote in quotes:
-        follows = quote.start >= sign.end and not _WORD.search(text[sign.end : quote.start])
-        instead = not its_own_is_quoted and _is_put_forward(text, quote, options)
+        follows = quote.start >= sign.end and said.rest(sign.end) == said.rest(quote.start)
+        instead = not its_own_is_quoted and _is_put_forward(said.text, quote, options)
         if quote.letter == other and (follows or instead):
             return True
     return False

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
+
+from judges.rules.turns import squeezed
 
 
 class LetterSign(NamedTuple):
@@ -73,7 +76,7 @@ def undressed(reply: str) -> str:
     text = _TAG.sub("\n", reply) if "<" in reply else reply
     if "* " in text or "+ " in text:
         text = _BULLET.sub("-", text)
-    text = _LETTER_IN_QUOTES.sub(r"\1", _MARKUP.sub("", text))
+    text = _LETTER_IN_QUOTES.sub(r"\1", squeezed(_MARKUP.sub("", text)))
     text = "\n".join(line.strip() for line in text.splitlines() if line.strip())
     if ". " in text or ".\n" in text:
         text = _DOT.sub(lambda dot: "" if _is_abbreviation(text, dot.start()) else ".", text)
@@ -143,6 +146,7 @@ _CALLED_GOOD = (
 )
 _STATED = re.compile(rf"{_CLAUSE_START}{_LEAD}{_LETTER}(?:(?P<praise>{_CALLED_GOOD})|{_NOT_ARTICLE})")
 _ANY_LETTER = re.compile(r"[AB](?![\w'’])")
+_MOST_LETTERS = 1000  # bounds the work on a reply of nothing else
 _IS_DECIDING = re.compile(rf"(?i)\b(?:{_DECIDING})(?!\w)")
 _ALONE_ON_A_LINE = re.compile(rf"^(?P<bullet>[-•]\s+)?{_LETTER}[)\]]?[ \t]*[.!,;:]*$", re.MULTILINE)
 _LONGEST_ENDING = 60  # characters of a last sentence that is a letter
@@ -166,9 +170,13 @@ _LETTER_FOR_SURE = re.compile(rf"\A{_LETTER}[)\]]?{_AND_SURE}{{1,2}}{_NO_MORE}")
 _FIRST_LETTER = re.compile(r"\W*(?:(?i:answer|option|choice)\W+)*[AB](?=\W*(?:\Z|\n)|[)\].:,;]|\s*[-–—])")
 
 
-def letters_put_forward(text: str) -> LetterSigns:
-    """The letters that an undressed reply states, and those that stand for themselves in it."""
-    if not _ANY_LETTER.search(text):
+def letters_put_forward(text: str) -> LetterSigns | None:
+    """The letters that an undressed reply states, and those that stand for themselves in it; None of one that is little
+    else than letters."""
+    letters = sum(1 for _ in islice(_ANY_LETTER.finditer(text), _MOST_LETTERS + 1))
+    if letters > _MOST_LETTERS:
+        return None
+    if not letters:
         return LetterSigns([], [])
     return LetterSigns(list(_stated(text)), list(_standing_for_itself(text)))
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import islice, pairwise
+from itertools import islice, pairwise, zip_longest
+from typing import NamedTuple
 
-from judges.rules.turns import before_end_token, own_turn
+from judges.rules.turns import before_end_token, own_turn, squeezed
 from judges.verdicts import Numbered, Unreadable, Verdict
 
 _LONGEST_ANSWER = 20_000  # characters
 _MOST_DIGITS = 30
+_MOST_NUMBERS = 50  # of a line, and equals signs; bounds the work on one that never ends
 _UNCLEAR = Unreadable("it cannot be told which number is the answer")
 
 _DIGIT = re.compile(r"\d")
@@ -72,7 +74,7 @@ _PLAIN_ANSWER = re.compile(r"(?:(?:[Aa]nswer:|####) )?(\$?\d[\d,]{0,20}(?:\.\d{1
 # What stands beside an answer
 
 _SURENESS = re.compile(
-    r"(?i:\d+(?:\.\d+)?\s*(?:%|percent|per\s+cent)\s+(?:sure|certain|certainty|confident|confidence|positive)\b"
+    r"(?i:(?<!\d)\d+(?:\.\d+)?\s*(?:%|percent|per\s+cent)\s+(?:sure|certain|certainty|confident|confidence|positive)\b"
     r"|\b(?:sure|certain|confident|confidence|certainty)\b[^.!?\n\d=]{0,30}\d+(?:\.\d+)?(?:\s*(?:%|percent)|\s*/\s*\d+)?)"
 )
 _BOLD = re.compile(r"(?:\*\*|__)\s*([-−]?[$€£]?\d[^*_\n]{0,40}?)\s*(?:\*\*|__)")
@@ -130,7 +132,7 @@ _DOUBTING = {
 _LOWER_WORD = re.compile(r"[a-z]+")
 _JOINED = re.compile(r"\b(?:and|or|plus|vs|versus|to|then)\b|[&,;/+*×·x−-]", re.IGNORECASE)
 _TWO_EQUATIONS = re.compile(  # "x = 3, y = 4" and "x >= 3"; not "2 * 3 = 6, and 6 + 1 = 7"
-    r"[!<>/]=|=\s*([^=,;\s]*\d[^=,;\s]*)[^=]{0,40}?(?:[,;&]\s|\b(?:and|or)\b)[^=\d]{0,40}=(?!\s*\1(?![\d.,]*\d))"
+    r"[!<>/]=|=\s*([^=,;\s]{0,40}\d[^=,;\s]{0,40})[^=]{0,40}?(?:[,;&]\s|\b(?:and|or)\b)[^=\d]{0,40}=(?!\s*\1(?![\d.,]*\d))"
 )
 _WORD_JOINED = re.compile(rf"(?i:\d[^.!?\n]{{0,200}}?(?:\b(?:and|or|plus)|,)\s+(?:an?\s+)?{_NUMBER_WORD})")
 
@@ -155,8 +157,8 @@ def read_number(answer: str) -> Verdict:
         reply = _BOXED.sub(r"\n#### \1\n", reply)
     if "sure" in reply or "ertain" in reply or "onfiden" in reply or "ositive" in reply:
         reply = "\n".join(_without_sureness(line) for line in reply.splitlines())
-    text = _MARKUP.sub("", reply)
-    stated = list(_STATED.finditer(text))
+    text = squeezed(_MARKUP.sub("", reply))
+    stated = _statements(text)
     return _last_stated(text, stated) if stated else _concluded(text, reply)
 
 
@@ -171,36 +173,55 @@ def _line_end(text: str, start: int) -> int:
     return end if end >= 0 else len(text)
 
 
-def _value(text: str, statement: re.Match[str]) -> str:
-    """What a statement of the answer says, up to the next one and to the end of its line."""
-    line = text[statement.end() : _line_end(text, statement.end())]
-    return _ANSWER.split(line, 1)[0] if "nswer" in line or "NSWER" in line else line
+class _Statement(NamedTuple):
+    """A place where the reply states its answer: the words that do so, where they begin and end, and what they say, up
+    to the next statement and to the end of the line."""
+
+    words: str
+    start: int
+    end: int
+    value: str
 
 
-def _last_stated(text: str, stated: list[re.Match[str]]) -> Verdict:
-    own = (found for found in reversed(stated) if not _is_of_others(text, found.start()))
-    latest = list(islice((found for found in own if not _is_denied(_value(text, found))), 2))
+def _statements(text: str) -> list[_Statement]:
+    found = list(_STATED.finditer(text))
+    statements: list[_Statement] = []
+    for match, following in zip_longest(found, found[1:]):
+        end = _line_end(text, match.end())
+        line = text[match.end() : min(end, following.start()) if following else end]
+        value = _ANSWER.split(line, 1)[0] if "nswer" in line or "NSWER" in line else line
+        statements.append(_Statement(match[0], match.start(), match.end(), value))
+    return statements
+
+
+def _last_stated(text: str, stated: list[_Statement]) -> Verdict:
+    own = (found for found in reversed(stated) if not _is_of_others(text, found.start))
+    latest = list(islice((found for found in own if not _is_denied(found.value)), 2))
     if not latest:
         return _UNCLEAR
-    if _TAKEN_BACK_LATER.match(text, _line_end(text, latest[0].end())):
+    if _TAKEN_BACK_LATER.match(text, _line_end(text, latest[0].end)):
         return _UNCLEAR
-    verdict = _one_number(_first_sentence(_value(text, latest[0])))
-    if len(latest) == 2:
-        value = _value(text, latest[1])
-        if _DIGIT.search(value) and verdict != _one_number(_first_sentence(value)):
-            between = text[latest[1].end() : latest[0].start()]
-            is_corrected = _CORRECTION.search(between) or latest[0][0] == "####"
-            return verdict if is_corrected and "?" not in between else _UNCLEAR
+    verdict = _one_number(_first_sentence(latest[0].value))
+    if len(latest) == 2 and _DIGIT.search(latest[1].value) and verdict != _one_number(_first_sentence(latest[1].value)):
+        between = text[latest[1].end : latest[0].start]
+        is_corrected = _CORRECTION.search(between) or latest[0].words == "####"
+        return verdict if is_corrected and "?" not in between else _UNCLEAR
     return verdict
 
 
+_LONGEST_CLAUSE = 400
+"""Characters in front of a statement that are looked at. A longer clause may say anything, so it is taken for another
+person's."""
+
+
 def _is_of_others(text: str, start: int) -> bool:
-    line = text[text.rfind("\n", 0, start) + 1 : start]
+    line = text[max(text.rfind("\n", 0, start) + 1, start - _LONGEST_CLAUSE) : start]
     if _OTHER_ANSWER.search(line, max(0, len(line) - _LONGEST_CHANGE)):
         return True
-    if _is_plain(line):
-        return False
-    return _SAID_BY_OTHERS.search(re.split(r"[.!?;]\s|\bbut\b", line)[-1]) is not None
+    clauses = re.split(r"[.!?;]\s|\bbut\b", line)
+    if len(clauses) == 1 and len(line) == _LONGEST_CLAUSE:
+        return True
+    return not _is_plain(line) and _SAID_BY_OTHERS.search(clauses[-1]) is not None
 
 
 def _is_plain(line: str) -> bool:
@@ -225,7 +246,9 @@ def _first_sentence(value: str) -> str:
 def _concluded(text: str, reply: str) -> Verdict:
     """The number of a reply that states no answer: the bold one of a conclusion, or that of the last line."""
     last_line = text.rstrip().rpartition("\n")[2]
-    verdict = _UNCLEAR if _is_doubtful(last_line) else _one_number(last_line)
+    verdict = _one_number(last_line)
+    if isinstance(verdict, Numbered) and _is_doubtful(last_line):
+        verdict = _UNCLEAR
     bold = list(_BOLD.finditer(reply)) if "**" in reply or "__" in reply else []
     if bold and bold[-1].end() <= len(reply.rstrip()) - len(last_line):
         concludes = _CONCLUDES.search(reply, max(0, bold[-1].start() - 200), bold[-1].start())
@@ -276,12 +299,16 @@ def _has_other_digits(text: str) -> bool:
 
 
 def _one_number(line: str) -> Verdict:
+    if line.count("=") > _MOST_NUMBERS:
+        return _UNCLEAR
     if "=" in line:
         if _TWO_EQUATIONS.search(line):
             return _UNCLEAR
         value = line.rpartition("=")[2]
         line = value if _DIGIT.search(value) else line
-    found = list(_TOKEN.finditer(line))
+    found = list(islice(_TOKEN.finditer(line), _MOST_NUMBERS + 1))
+    if len(found) > _MOST_NUMBERS:
+        return _UNCLEAR
     numbers = {plain_number(token[0]) for token in found}
     number = numbers.pop() if len(numbers) == 1 else None
     if number is None:

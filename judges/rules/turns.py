@@ -36,6 +36,24 @@ _TURN_IN_A_LINE = re.compile(
 _ROLE_LEFT_OVER = re.compile(r"assistant(?<=[^\s*_#]assistant)[ \t]*\n")  # of "...<end><start>assistant\n..."
 
 
+_SPACES = re.compile(r"[^\S\n]{2,}")
+_BLANK_LINES = re.compile(r"\n(?:[^\S\n]?\n){2,}")
+_OTHER_SPACES = "\t\r\v\f\x1c\x1d\x1e\x1f"
+_SHORT = 200  # characters; no run of spaces in them costs much
+
+
+def squeezed(text: str) -> str:
+    """`text` with one space for each run of spaces, and at most one blank line in a row.
+
+    What looks for words with spaces between them then takes time linear in the text, however much space it holds.
+    """
+    if len(text) < _SHORT:
+        return text
+    if "  " in text or not text.isascii() or any(space in text for space in _OTHER_SPACES):
+        text = _SPACES.sub(" ", text)
+    return _BLANK_LINES.sub("\n\n", text)
+
+
 def own_turn(reply: str) -> str:
     """`reply` up to the end of its turn, without the wrappings of an answer."""
     text = before_end_token(reply)

@@ -1,0 +1,1 @@
+"""Attacks on emeval: by servers, models, files and other people on the machine."""
