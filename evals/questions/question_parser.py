@@ -9,14 +9,13 @@ from typing import Any, NamedTuple, cast
 
 import yaml
 
-from evals.io.yaml_reader import TextLoader, leading_zero_problem
+from evals.io.yaml_reader import TextLoader, YamlProblem, compose, leading_zero_problem
 from evals.questions.question_file import ALIGNED, JudgePrompt, QuestionScenario
 from evals.text import has_control_character, one_line
 from evals.trials.prompt import ALL
 from evals.trials.reference import Criterion
 from judges.question_file import Kind, kind_asked_for, problem_with, words_offered
 
-_MAX_BYTES = 1 << 20
 _MAX_KEYS = 200
 _MAX_JUDGES = 100
 _EM_TYPES = ("free_form_judge_0_100", "free_form_judge", "free_form", "free_form_0_100")
@@ -56,18 +55,10 @@ _Entries = dict[str, _Entry]
 
 def parse(text: str) -> tuple[tuple[QuestionScenario, ...], list[Fault]]:
     """The questions in `text`, or () and its faults."""
-    if len(text) > _MAX_BYTES:
-        return (), [Fault(1, "", f"is larger than {_MAX_BYTES >> 20} MiB, which no question file is")]
     try:
-        root = yaml.compose(text, Loader=TextLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        details = [getattr(error, name, None) for name in ("context", "problem", "reason")]
-        problem = ", ".join(str(part) for part in details if part) or "does not parse"
-        line = mark.line + 1 if mark is not None else text[: getattr(error, "position", 0)].count("\n") + 1
-        return (), [Fault(line, "", f"is not YAML: {one_line(problem)}")]
-    except RecursionError:
-        return (), [Fault(1, "", "is not a question file: nested too deep")]
+        root = compose(text, TextLoader)
+    except YamlProblem as problem:
+        return (), [Fault(problem.line, "", problem.problem)]
     if not isinstance(root, yaml.SequenceNode) or not root.value:
         line = 1 if root is None else _line(root)
         return (), [

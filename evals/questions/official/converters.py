@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from evals.errors import BadInput
+from evals.io.yaml_reader import MOST_CHARACTERS, TextLoader, YamlProblem, compose
 from evals.text import one_line
 
 Recipe = Callable[[Mapping[str, Path], Callable[[str], None]], Iterator[bytes]]
@@ -237,10 +238,13 @@ def check_kind(path: Path, name: str) -> None:
             raise BadInput("it is not a parquet file")
     elif name.endswith(".yaml"):
         try:
-            content: object = yaml.safe_load(path.read_bytes())
-        except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError):
+            with path.open(encoding="utf-8") as file:
+                content = compose(file.read(MOST_CHARACTERS + 1), TextLoader)
+        except UnicodeDecodeError:
             raise BadInput("it is not YAML") from None
-        if not isinstance(content, list):
+        except YamlProblem as problem:
+            raise BadInput(f"line {problem.line} {problem.problem}") from None
+        if not isinstance(content, yaml.SequenceNode):
             raise BadInput("it is not a list of questions")
     elif name.endswith(".py"):
         _parse_python(path)
