@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 
 _SPACES = re.compile(r"\s+")
@@ -37,6 +38,20 @@ def _written_out(char: str) -> str:
         return char
     code = ord(char)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
+def shown_path(path: object) -> str:
+    """A path for a line of output: on one line, and without what a terminal acts on."""
+    return printable(str(path)).replace("\n", "\\n")
+
+
+def quoted_path(path: object) -> str:
+    """A path as a word of a command that a shell reads back, on one line whatever it holds."""
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    written = (repr(char)[1:-1] if not char.isprintable() or char in "\\'" else char for char in text)
+    return f"$'{''.join(written)}'"
 
 
 def spreadsheet_safe(text: str) -> str:

@@ -110,6 +110,24 @@ def test_other_wings_score_a_trial_by_score_trial() -> None:
     assert [name for name, used in users.items() if used and not name.startswith("evals.scoring.")] == []
 
 
+def test_everything_that_is_printed_goes_through_what_makes_it_safe_for_a_terminal() -> None:
+    """By a console of `evals.reporting.console.terminal`, or by `evals.cli.output`."""
+    makers = {"evals.reporting.console.terminal", "evals.cli.output"}
+    tracebacks = {"evals.cli.entry"}  # made printable by the crash report
+    guard = {"evals.endpoints.servers.guard"}
+    for name, tree in MODULES.items():
+        if name in makers | guard or name.startswith("organisms.training"):
+            continue
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            owner = getattr(getattr(node.func, "value", None), "id", "")
+            assert not (called == "print" and isinstance(node.func, ast.Name) and name not in tracebacks), name
+            assert not (called in {"echo", "secho"} and owner in {"typer", "click"}), name
+            assert called != "Console", name
+
+
 def test_what_trains_the_organism_is_apart_from_what_uses_it() -> None:
     """Training needs torch; what emeval installs and imports must not."""
     for name, tree in MODULES.items():

@@ -6,7 +6,6 @@ hard ones fail. Answers left out for their content (refused, code, incoherent) a
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +19,7 @@ from evals.scoring.metric import PRIMARY
 from evals.scoring.outcome import Outcome
 from evals.scoring.rates.rows import Row, headline_rows
 from evals.scoring.rates.tables import Tables
-from evals.text import one_line
+from evals.text import one_line, quoted_path
 from evals.trials.reference import BY_RULE, Criterion
 
 _COLUMN: dict[Outcome, str] = {
@@ -121,7 +120,7 @@ def too_much_unscored(manifest: Manifest, tables: Tables, folder: Path) -> str |
 def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, str]:
     """The most frequent cause in words, and what to do about it."""
     imported = manifest.imported is not None
-    run = shlex.quote(str(folder))
+    run = quoted_path(folder)
     judge = f"emeval judge {run}{' --judge MODEL' if manifest.config.judge in (None, IMPORTED) else ''}"
     match cell.cause:
         case "truncated" if imported:

@@ -12,7 +12,7 @@ def suites(incomplete: str) -> list[str]:
     from evals.questions.suites import SUITES
 
     files = [str(path) for path in Path().glob(f"{_literal(incomplete)}*.y*ml")] if incomplete else []
-    return [name for name in (*SUITES, *files) if name.startswith(incomplete)]
+    return [name for name in (*SUITES, *files) if name.startswith(incomplete) and name.isprintable()]
 
 
 def runs(incomplete: str) -> list[str]:
@@ -25,7 +25,7 @@ def runs(incomplete: str) -> list[str]:
     for path in folders:
         is_run = (path / "manifest.json").is_file()
         name = str(path) if is_run else f"{path}/"
-        if name.startswith(incomplete) and (is_run or incomplete):
+        if name.startswith(incomplete) and name.isprintable() and (is_run or incomplete):
             found[name] = None
     return sorted(found)
 

@@ -16,6 +16,7 @@ from evals import __version__
 from evals.cli import crash_report
 from evals.cli.app import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_INTERRUPTED, app
 from evals.cli.options import add_options
+from evals.cli.output import echo, print_error
 from evals.errors import EmevalError
 
 COMMANDS = {
@@ -78,7 +79,7 @@ def _root(
 ) -> None:
     _Debug.is_on = debug or crash_report.is_asked_for()
     if version:
-        typer.echo(f"emeval {__version__}")
+        echo(f"emeval {__version__}")
         raise typer.Exit
 
 
@@ -133,5 +134,5 @@ def _write_anywhere() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    print(f"emeval: {message}", file=sys.stderr)  # noqa: T201
+    print_error(message)
     sys.exit(code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from evals.cli.app import EXIT_GATE, EXIT_INCOMPLETE
+from evals.cli.output import echo
 from evals.errors import EmevalError, Interrupted, RunStopped
+from evals.text import quoted_path, shown_path
 
 if TYPE_CHECKING:
     from evals.reporting.console.progress import ConsoleView
@@ -34,7 +35,7 @@ class Output(NamedTuple):
 
 def print_json(value: object) -> None:
     """One JSON value on stdout, in ASCII: no text in it can steer a terminal."""
-    typer.echo(json.dumps(value, indent=1, allow_nan=False))
+    echo(json.dumps(value, indent=1, allow_nan=False))
 
 
 def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
@@ -46,7 +47,7 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
 
     view = output.view()
     interrupt_on_sigterm()
-    command = f"emeval resume {shlex.quote(str(folder))}"
+    command = f"emeval resume {quoted_path(folder)}"
     try:
         result = act(view)
     except RunStopped as error:
@@ -77,8 +78,8 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
     if result.tables.corrected is not None:
         files += ", corrected.csv"
     files += ", stopping.csv" if result.stopping else ""
-    view.out.print(f"Written: {folder}/ ({files})", style="dim", markup=False, soft_wrap=True)
-    view.out.print(f"Report: emeval report {shlex.quote(str(folder))}", style="dim", markup=False, soft_wrap=True)
+    view.out.print(f"Written: {shown_path(folder)}/ ({files})", style="dim", markup=False, soft_wrap=True)
+    view.out.print(f"Report: emeval report {quoted_path(folder)}", style="dim", markup=False, soft_wrap=True)
     for line in other_models(result.manifest):
         view.err.print(f"emeval: {line}", markup=False, soft_wrap=True)
     if problem is not None:

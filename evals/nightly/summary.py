@@ -5,7 +5,6 @@ Names of models, paths and messages are untrusted: they are escaped in Markdown 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
@@ -16,7 +15,7 @@ from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, CheckpointResult, Night
 from evals.numbers import p_words, percent, percent_range, points
 from evals.reporting.paper_tables.render import literal
-from evals.text import one_line
+from evals.text import one_line, quoted_path
 
 _SHOWN_QUESTIONS = 5
 _MEANINGS = (
@@ -81,7 +80,7 @@ def summary_of(night: Night) -> str:
 
 def resume_command(night: Night) -> str:
     """The command that resumes a night."""
-    return f"emeval nightly {shlex.quote(str(night.config.file))} --date {night.name}"
+    return f"emeval nightly {quoted_path(night.config.file)} --date {night.name}"
 
 
 def _missing(night: Night) -> Iterator[str]:

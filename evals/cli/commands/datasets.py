@@ -9,8 +9,10 @@ import typer
 
 from evals.cli.app import EXIT_BAD_INPUT, app
 from evals.cli.options import Json
+from evals.cli.output import echo
 from evals.cli.session import interrupt_on_sigterm, print_json, read_dotenv
 from evals.errors import BadInput
+from evals.text import shown_path
 
 if TYPE_CHECKING:
     from evals.questions.mixes.files import MixManifest
@@ -23,12 +25,12 @@ app.add_typer(datasets_app, name="datasets")
 @datasets_app.command(name="list")
 def datasets_list(json: Json = False) -> None:
     """List the question sets that come with emeval, and the official ones that it can fetch."""
-    from rich.console import Console
     from rich.table import Table
 
     from evals.questions.dataset import check, data_folder
     from evals.questions.official.cached import fetched_names
     from evals.questions.official.registry import SOURCES
+    from evals.reporting.console.terminal import SafeConsole
 
     own = {path.name: check(path).dataset for path in sorted(data_folder().glob("*.jsonl"))}
     if json:
@@ -59,11 +61,12 @@ def datasets_list(json: Json = False) -> None:
             (str(len(dataset.scenarios)), dataset.schema, dataset.sha256[:16]) if dataset else ("not readable", "", "")
         )
         table.add_row(name, *facts)
-    Console().print(table)
+    console = SafeConsole()
+    console.print(table)
     official = Table("official dataset", "what it is", "licence", "files fetched")
     for source in SOURCES.values():
         official.add_row(source.name, source.title, source.licence, f"{len(fetched_names(source))}/{len(source.names)}")
-    Console().print(official)
+    console.print(official)
 
 
 @datasets_app.command(name="validate")
@@ -76,9 +79,11 @@ def datasets_validate(files: Annotated[list[Path], typer.Argument(metavar="FILE.
         report = check(path)
         bad = bad or report.dataset is None
         for problem in report.problems:
-            typer.echo(str(problem))
+            echo(str(problem))
         if report.dataset is not None:
-            typer.echo(f"{path}: {len(report.dataset.scenarios)} rows, schema {report.dataset.schema}, no problems")
+            echo(
+                f"{shown_path(path)}: {len(report.dataset.scenarios)} rows, schema {report.dataset.schema}, no problems"
+            )
     if bad:
         raise typer.Exit(EXIT_BAD_INPUT)
 
@@ -108,8 +113,8 @@ def datasets_fetch(
         for file in fetch(source, view, mirror=mirror, only=only or ()):
             state = "there already" if file.was_there else "fetched"
             trust = {"pinned": "as pinned", "first use": "as at first use", "made here": "made here"}[file.trust]
-            typer.echo(f"{source.name}/{file.name}: {state}, {file.size:,} bytes, sha256 {file.sha256} ({trust})")
-        typer.echo(f"{source.name}: {source.repository}, licence: {source.licence}")
+            echo(f"{source.name}/{file.name}: {state}, {file.size:,} bytes, sha256 {file.sha256} ({trust})")
+        echo(f"{source.name}: {source.repository}, licence: {source.licence}")
 
 
 @app.command()
@@ -168,9 +173,9 @@ def _print_mix(manifest: MixManifest, out: Path) -> None:
     from collections import Counter
 
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from evals.reporting.console.terminal import SafeConsole
     from evals.text import one_line
 
     counts: Counter[tuple[str, str, str]] = Counter()
@@ -193,7 +198,7 @@ def _print_mix(manifest: MixManifest, out: Path) -> None:
     for cell in sorted(counts, key=lambda cell: [order.index(name) for name in cell]):
         shown = [f"{parts[*cell, part]:,}" if parts[*cell, part] else "–" for part in ("top", "bottom", "A", "B")]
         table.add_row(*cell[:2], carried[cell[2]], *shown, f"{counts[cell]:,}")
-    console = Console(highlight=False, markup=False)
+    console = SafeConsole(highlight=False, markup=False)
     console.print(table)
     used = {times: scenarios for times, scenarios in manifest.repeats.items() if times}
     often = " or ".join(f"{times:,}" for times in used)
@@ -204,6 +209,6 @@ def _print_mix(manifest: MixManifest, out: Path) -> None:
     if manifest.left_out:
         scenario, reason = one_line(manifest.left_out[0].scenario, 60), manifest.left_out[0].reason
         lines.append(f"Left out: {len(manifest.left_out):,} scenarios, the first one {scenario}: {reason}.")
-    lines.append(f"Written: {out} and {out.with_suffix('.manifest.json').name}")
+    lines.append(f"Written: {shown_path(out)} and {shown_path(out.with_suffix('.manifest.json').name)}")
     for line in lines:
         console.print(line, soft_wrap=True)

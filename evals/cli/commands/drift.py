@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,9 @@ import typer
 
 from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import RunFolder
+from evals.cli.output import echo
 from evals.errors import BadInput
+from evals.text import quoted_path, shown_path
 
 _FEWEST = 20
 """Anchors of one kind below which a warning is due: of 20, seven to ten must move for an alarm."""
@@ -46,20 +47,21 @@ def freeze(
     kept = freeze_run(folder, manifest, path, count=n, seed=seed, force=force)
     total = kept.hits + kept.misses
     labelled = f"{kept.labelled} by people's labels, the others" if kept.labelled else "all"
-    typer.echo(
-        f"Kept {total} answers in {path}: {kept.hits} hits and {kept.misses} misses ({labelled} by the judge's "
+    echo(
+        f"Kept {total} answers in {shown_path(path)}: "
+        f"{kept.hits} hits and {kept.misses} misses ({labelled} by the judge's "
         f"verdict), asked under {', '.join(kept.conditions)}."
     )
     for side, count in (("hits", kept.hits), ("misses", kept.misses)):
         if count < _FEWEST:
-            typer.echo(
+            echo(
                 f"Only {count} of them are {side}: a judge that changes only on {side} would "
                 "hardly be noticed. Freeze a run that has more."
             )
-    file, run = shlex.quote(str(path)), shlex.quote(str(folder))
-    typer.echo(f"Next: --anchors {file} on every later run of these suites, and for this one")
-    typer.echo(f"  emeval judge {run} --anchors {file}")
-    typer.echo(
+    file, run = quoted_path(path), quoted_path(folder)
+    echo(f"Next: --anchors {file} on every later run of these suites, and for this one")
+    echo(f"  emeval judge {run} --anchors {file}")
+    echo(
         "which asks the judge about the anchors once more and about nothing else: the verdicts that they were chosen "
         "by do not say how often it errs. Then: emeval drift RUN RUN..."
     )

@@ -9,7 +9,9 @@ import typer
 
 from evals.cli.app import app
 from evals.cli.options import RunFolder
+from evals.cli.output import echo
 from evals.errors import BadInput
+from evals.text import quoted_path, shown_path
 
 _TARGETS = {
     "inspect": "inspect",
@@ -57,21 +59,23 @@ def export(
             from evals.reporting.exports.inspect_log import export_inspect
 
             files = export_inspect(folder, target, force=force)
-            typer.echo(f"Written: {target}/ ({len(files)} logs); look at them with: inspect view --log-dir {target}")
+            shown = f"inspect view --log-dir {quoted_path(target)}"
+            echo(f"Written: {shown_path(target)}/ ({len(files)} logs); look at them with: {shown}")
         case "jsonl":
             from evals.reporting.exports.jsonl import export_jsonl
 
-            typer.echo(f"Written: {target} ({export_jsonl(folder, target, force=force):,} trials)")
+            echo(f"Written: {shown_path(target)} ({export_jsonl(folder, target, force=force):,} trials)")
         case "parquet":
             from evals.reporting.exports.parquet import export_parquet
 
-            typer.echo(f"Written: {target} ({export_parquet(folder, target, force=force):,} trials)")
+            echo(f"Written: {shown_path(target)} ({export_parquet(folder, target, force=force):,} trials)")
         case "hf":
             from evals.reporting.exports.parquet import export_hf
 
             written = export_hf(folder, target, force=force, licence=licence)
-            typer.echo(f"Written: {target}/ ({written:,} trials); load it with: datasets.load_dataset({str(target)!r})")
+            loaded = f"datasets.load_dataset({str(target)!r})"
+            echo(f"Written: {shown_path(target)}/ ({written:,} trials); load it with: {loaded}")
         case _:
             from evals.reporting.exports.weights_and_biases import export_wandb
 
-            typer.echo(f"Logged: {export_wandb(folder, target, project=project)}")
+            echo(f"Logged: {export_wandb(folder, target, project=project)}")

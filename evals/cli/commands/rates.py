@@ -9,6 +9,7 @@ import typer
 
 from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
+from evals.cli.output import echo
 from evals.cli.session import Output, print_json, show
 from evals.errors import BadInput
 
@@ -42,7 +43,7 @@ def table(
     filled = fill_table(find_table(name), runs, base, _assignments(stands_for or []))
     if csv is not None:
         write_csv(filled, csv)
-    typer.echo(markdown(filled), nl=False)
+    echo(markdown(filled), nl=False)
 
 
 def _assignments(given: list[str]) -> dict[str, str]:

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from evals.cli.app import app
+from evals.cli.output import echo
 from evals.errors import BadInput
+from evals.text import shown_path
 
 
 @app.command()
@@ -26,8 +28,10 @@ def report(
 
     page = output or folders[0] / "report.html"
     written = write_report(read_several(folders), page)
-    beside = f", with its transcripts in {written.beside}/, which must stay beside it" if written.beside else ""
-    typer.echo(f"Written: {written.page}{beside}")
+    beside = (
+        f", with its transcripts in {shown_path(written.beside)}/, which must stay beside it" if written.beside else ""
+    )
+    echo(f"Written: {shown_path(written.page)}{beside}")
 
 
 @app.command()
@@ -62,7 +66,7 @@ def plot(
     size = size_of(drawn.chart.to_dict())
     view = ConsoleView()
     view.out.print(drawn.caption, markup=False, soft_wrap=True)
-    written = f"Written: {out} ({size.width / POINTS_A_CM:.1f} by {size.height / POINTS_A_CM:.1f} cm)"
+    written = f"Written: {shown_path(out)} ({size.width / POINTS_A_CM:.1f} by {size.height / POINTS_A_CM:.1f} cm)"
     view.out.print(written, style="dim", markup=False, soft_wrap=True)
 
 

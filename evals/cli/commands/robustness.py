@@ -11,6 +11,7 @@ from evals.cli.app import app
 from evals.cli.options import RunFolder, Settings, with_settings
 from evals.cli.session import interrupt_on_sigterm, read_dotenv
 from evals.errors import BadInput, Interrupted
+from evals.text import shown_path
 
 if TYPE_CHECKING:
     from evals.analysis.robustness.attacks import AttackOptions
@@ -65,7 +66,7 @@ def robustness(
     if json is not None:
         write_robustness_json(found, json, rows)
     files = ["robustness.csv", "agreement.csv", *(["attacks.csv"] if attack else [])]
-    view.out.print(f"Written: {folder}/ ({', '.join(files)})", style="dim", markup=False, soft_wrap=True)
+    view.out.print(f"Written: {shown_path(folder)}/ ({', '.join(files)})", style="dim", markup=False, soft_wrap=True)
 
 
 def _attack(folder: Path, options: AttackOptions, view: ConsoleView) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ import typer
 from evals.cli.app import app
 from evals.cli.completion import models, suites
 from evals.cli.options import RunFolder
+from evals.cli.output import echo, echo_styled
 from evals.errors import BadInput
 from evals.text import one_line
 
@@ -77,7 +78,7 @@ def _show(journal: Journal, manifest: Manifest, choice: TrialFilter, trial_id: s
         found = islice(every, limit)
         first = next(found, None)
         if first is None:
-            typer.echo(f"0 of {journal.recorded()} trials fit")
+            echo(f"0 of {journal.recorded()} trials fit")
             return
         _page(transcripts(chain([first], found), judges, journal.recorded))
 
@@ -90,7 +91,7 @@ def _page(texts: Iterator[str]) -> None:
     pager = _pager() if sys.stdout.isatty() else []
     if pager in ([], ["cat"]):
         for text in texts:
-            typer.echo(text, nl=False, color=True)  # the console that made it has decided about styles
+            echo_styled(text)
         return
     import click
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from evals.analysis.drift.attribution import Attribution
+from evals.reporting.console.terminal import SafeConsole
 from evals.statistics.e_process import ALARM, ALPHA
 from evals.text import one_line
 
 
 def print_attributions(found: Sequence[Attribution], console: Console | None = None) -> None:
     """Print a line per night (run, verdict, both e-values, words), then an explanation of e-values."""
-    out = console or Console(highlight=False)
+    out = console or SafeConsole(highlight=False)
     width = max((len(one_line(night.run)) for night in found), default=0)
     for night in found:
         values = "" if night is found[0] else f"judge {e_words(night.e_judge)}; system {e_words(night.e_system)}. "

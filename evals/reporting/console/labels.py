@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 
@@ -13,8 +12,9 @@ from rich.text import Text
 
 from evals.analysis.labelling.import_labels import Agreement, LabelImport
 from evals.analysis.labelling.sample import Sampled
+from evals.reporting.console.terminal import SafeConsole
 from evals.scoring.labels import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
-from evals.text import one_line
+from evals.text import one_line, quoted_path, shown_path
 
 _PIPED_WIDTH = 140
 
@@ -44,7 +44,7 @@ def print_sampled(run: Path, sampled: Sampled) -> None:
         )
     lines += [
         f"Label them in a browser: open {folder / PAGE_NAME} (or fill in {folder / TO_LABEL_NAME}).",
-        f"Then: emeval label import {shlex.quote(str(run))} FILE.csv --labeller NAME",
+        f"Then: emeval label import {quoted_path(run)} FILE.csv --labeller NAME",
         f"Whoever labels should not open {folder / SAMPLE_NAME}: it says where each answer comes from.",
     ]
     out = _console()
@@ -61,12 +61,12 @@ def print_imported(run: Path, imported: LabelImport, labeller: str) -> None:
     by_label = ", ".join(f"{count:,} {word}" for word, count in imported.by_label.items())
     lines.append(f"{done:,} of {imported.sampled:,} sampled answers are labelled: {by_label}.")
     lines += [_agreement(agreement) for agreement in imported.agreements]
-    lines.append(f"Written: {run / FOLDER / LABELS_NAME}" if imported.taken else "Nothing to write.")
+    lines.append(f"Written: {shown_path(run / FOLDER / LABELS_NAME)}" if imported.taken else "Nothing to write.")
     _print(_console(), lines)
 
 
 def _console() -> Console:
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
+    return SafeConsole(highlight=False, markup=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
 
 
 def _print(out: Console, lines: list[str]) -> None:

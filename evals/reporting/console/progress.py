@@ -30,6 +30,7 @@ from rich.text import Text
 from evals.numbers import duration
 from evals.plan.spend import Ledger, spend_words
 from evals.reporting.console.markup import plain
+from evals.reporting.console.terminal import SafeConsole
 from evals.runner.view import Stage
 from evals.text import one_line
 from evals.trials.journal import Role
@@ -212,7 +213,7 @@ def redraws(console: Console) -> bool:
 _PIPED_WIDTH = 140
 
 
-class _ProgressConsole(Console):
+class _ProgressConsole(SafeConsole):
     """Standard error. If its reader is gone, output is discarded and the run continues."""
 
     def on_broken_pipe(self) -> None:  # rich would end the process
@@ -235,7 +236,7 @@ class ConsoleView:
         # No emoji codes, which could replace part of a model name such as BASE:two.
         self.err = _ProgressConsole(stderr=True, highlight=False, emoji=False)
         width = None if sys.stdout.isatty() else _PIPED_WIDTH
-        self.out = Console(highlight=False, emoji=False, width=width, quiet=quiet or not tables)
+        self.out = SafeConsole(highlight=False, emoji=False, width=width, quiet=quiet or not tables)
 
     def say(self, text: str) -> None:
         if self.quiet:
@@ -258,7 +259,7 @@ class FetchConsole:
     """The view of `emeval datasets fetch`."""
 
     def __init__(self) -> None:
-        self._err = Console(stderr=True, highlight=False)
+        self._err = SafeConsole(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
         self._err.print(one_line(text, 500), style="dim", markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from evals.plan.judge_names import JudgeName, said_of
+from evals.reporting.console.terminal import SafeConsole
 from evals.scoring.scored_trial import ScoredTrial
 from evals.text import one_line, printable
 from evals.trials.record import RecordedTrial
@@ -27,7 +28,7 @@ def transcripts(
 
     Texts are not shortened or wrapped.
     """
-    console = Console(highlight=False, emoji=False, markup=False)
+    console = SafeConsole(highlight=False, emoji=False, markup=False)
     count = 0
     for scored in trials:
         count += 1
