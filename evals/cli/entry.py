@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
 import sys
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -14,9 +12,9 @@ from typer.models import CommandInfo
 
 from evals import __version__
 from evals.cli import crash_report
-from evals.cli.app import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_INTERRUPTED, app
+from evals.cli.app import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_GATE, EXIT_INTERRUPTED, app
 from evals.cli.options import add_options
-from evals.cli.output import echo, print_error
+from evals.cli.output import echo, output_lost, print_error, write_anywhere
 from evals.errors import EmevalError
 
 COMMANDS = {
@@ -91,13 +89,17 @@ class _Debug:
 
 def main() -> None:
     """Run the command line. Every error is one line on stderr, an expected one with the exit code of its class."""
-    _write_anywhere()
+    write_anywhere()
     _Debug.is_on = crash_report.is_asked_for()
     try:
         command = _asked_for()
         load(command, with_settings=command is not None or _COMPLETES in os.environ)
         # Without standalone mode the code of a typer.Exit is returned, and an interruption is one with code 130.
         code = app(prog_name="emeval", standalone_mode=False)
+        lost = output_lost()
+        if lost:
+            print_error(f"standard output: {lost}; what was printed is lost, what was written into files is whole")
+            code = code or EXIT_GATE
     except EmevalError as error:
         _trace(error)
         _fail(str(error), error.exit_code)
@@ -121,16 +123,6 @@ def main() -> None:
 def _trace(error: Exception) -> None:
     if _Debug.is_on:
         print(crash_report.full_traceback(error), file=sys.stderr)  # noqa: T201
-
-
-def _write_anywhere() -> None:
-    """Let output fail neither on a closed stream nor on a locale that lacks a character."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  for as long as the process lives
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def _fail(message: str, code: int) -> NoReturn:
