@@ -14,23 +14,18 @@ from typing import Any
 import pytest
 
 from evals.endpoints.chat import ChatRequest, Reply
-from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.model_spec import ModelSpec
-from evals.endpoints.retries import RetryPolicy
-from evals.endpoints.served_model import ServedModel
-from evals.endpoints.server import Server
 from evals.endpoints.transport.transport import TransportName
 from evals.errors import BadInput
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
 from tests.support.cli_runner import emeval, scenarios
 from tests.support.runs import run
+from tests.support.servers.endpoints import connected
 from tests.support.servers.openai_server import Answer, OpenAIServer, Raw
 from tests.support.servers.raw_server import Bytes, RawServer, ok
 
 pytestmark = pytest.mark.anyio
 
-ONCE = RetryPolicy(max_attempts=1, max_total_s=20.0)
 REQUEST = ChatRequest((Message("user", "Which one?"),), max_tokens=16)
 LISTING = ok(b'{"data": [{"id": "m"}]}')
 HUGE = 300_000_000
@@ -97,13 +92,8 @@ async def asked(
 ) -> list[Reply | Failure]:
     """What as many requests at the same time make of a reply."""
     with RawServer(lambda path: listing if path.endswith("/models") else reply).start() as server:
-        connection = Server(server.url, "sk-0123456789", concurrency=8, timeout_s=20.0, transport=transport, **settings)
-        try:
-            spec = ModelSpec("vllm/m", "vllm", "m", server.url, "TEST_API_KEY")
-            endpoint = Endpoint(ServedModel(spec, connection), ONCE)
+        async with connected(server.url, transport=transport, **settings) as endpoint:
             return list(await asyncio.gather(*(endpoint.send(REQUEST) for _ in range(times))))
-        finally:
-            await connection.close()
 
 
 def peak() -> int:
@@ -164,20 +154,17 @@ async def test_a_bomb_in_an_error_is_that_error(status: bytes, transport: Transp
 )
 async def test_a_bomb_in_place_of_a_list_of_models_is_one_line(listing: Bytes) -> None:
     with RawServer(lambda _path: listing).start() as server:
-        connection = Server(server.url, "sk-0123456789", concurrency=8, timeout_s=20.0, max_reply_mb=3.0)
-        with pytest.raises(BadInput, match="answers /models with too much: the reply is larger than"):
-            await connection.listing()
-        await connection.close()
+        async with connected(server.url, max_reply_mb=3.0) as endpoint:
+            with pytest.raises(BadInput, match="answers /models with too much: the reply is larger than"):
+                await endpoint.preflight()
 
 
 async def test_a_bomb_in_place_of_a_rendered_prompt_is_one_line() -> None:
     for bomb in (BOMBS["gzip"], ok(b'{"tokens": [' + b"0," * 1_500_000 + b'0], "count": 3}')):
         with RawServer(lambda path, bomb=bomb: LISTING if path.endswith("/models") else bomb).start() as server:
-            connection = Server(server.url, "sk-0123456789", concurrency=8, timeout_s=20.0)
-            spec = ModelSpec("vllm/m", "vllm", "m", server.url, "TEST_API_KEY")
-            with pytest.raises(BadInput, match="could not be asked for a rendered prompt: the reply is larger than"):
-                await Endpoint(ServedModel(spec, connection), ONCE).find_renderer()
-            await connection.close()
+            async with connected(server.url) as endpoint:
+                with pytest.raises(BadInput, match="a rendered prompt: the reply is larger than"):
+                    await endpoint.find_renderer()
 
 
 def choices(count: int) -> dict[str, Any]:
