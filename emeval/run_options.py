@@ -34,7 +34,7 @@ class CommonOptions(TypedDict, total=False):
     """URL of the (first) judge's server, overriding the environment."""
 
     concurrency: int | None
-    """Maximum concurrent requests per server; lowered automatically if it slows down. [1 to 1000; default: 64]"""
+    """Maximum concurrent requests per server; lowered while it asks for less. [1 to 1000; default: 64]"""
 
     timeout_s: float | None
     """Timeout of one reply, in seconds. [default: 600]"""
@@ -43,7 +43,15 @@ class CommonOptions(TypedDict, total=False):
     """Attempts per request, including the first. [default: 8]"""
 
     max_total_s: float | None
-    """Time limit of one request with its retries, in seconds. [default: 900]"""
+    """Time limit of one request with its retries, and of waiting for a server that is away, in seconds. [default:
+    900]
+    """
+
+    max_reply_mb: float | None
+    """Maximum size of one reply, decompressed, in megabytes; a larger one fails. [1 to 1000; default: 32]"""
+
+    transport: Literal["aiohttp", "openai"] | None
+    """HTTP client that asks the servers; openai is a slower cross-check for bug reports. [default: aiohttp]"""
 
     preflight: bool | None
     """Check what the models are sent before the first question. [default: on]"""

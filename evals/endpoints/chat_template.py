@@ -11,14 +11,14 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import openai
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from evals.endpoints.transport.transport import StatusError
 from evals.trials.prompt import Message, Messages, wire_messages
 from evals.trials.reasoning import continuation, opened_by
 
 Post: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
-"""Sends a body to a path beside the server's API and returns the reply's body. Raises what openai's client raises."""
+"""Sends a body to a path beside the server's API and returns the reply's body. Raises TransportError."""
 
 _SAMPLE: Messages = (Message("user", "A"),)
 _FIRST, _ANSWER, _SECOND = "What is a first question?", "An answer.", "What is a second question?"
@@ -126,8 +126,7 @@ def _lines(text: str) -> list[str]:
 async def find_renderer(model: str, post: Post) -> Renderer | None:
     """The template of `model` if its server shows what it renders, else None.
 
-    Raises what openai's client raises for a server that is overloaded or out of reach, which says nothing of its
-    routes.
+    Raises TransportError for a server that is overloaded or out of reach, which says nothing of its routes.
     """
     # llama.cpp has a /tokenize too, of another shape, so its own route is tried first.
     for renderer in (Renderer("llama.cpp", model, post), Renderer("vllm", model, post)):
@@ -135,8 +134,8 @@ async def find_renderer(model: str, post: Post) -> Renderer | None:
             await renderer.render(_SAMPLE, None)
         except ValidationError:
             continue
-        except openai.APIStatusError as error:
-            if error.status_code == 429 or error.status_code in (502, 503, 504):
+        except StatusError as error:
+            if error.status in (429, 502, 503, 504):
                 raise
             continue
         return renderer

@@ -1,8 +1,7 @@
-"""One async `send`, the only place that knows the wire.
+"""A model behind an OpenAI-compatible server: ask it, with retries, and tell a failed request from a failed server.
 
-An Endpoint is a model behind an OpenAI-compatible server. It speaks through openai's client on its aiohttp transport
-and reads replies with a schema of its own straight from the body: that is faster than the SDK's response objects, keeps
-fields that the SDK does not know (`reasoning`), and turns a body that does not parse into an error that is retried.
+Replies are read with a schema of emeval's own, which keeps fields that few clients know (`reasoning`) and makes a body
+that does not parse an error that is retried.
 """
 
 from __future__ import annotations
@@ -11,41 +10,53 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import NoReturn, TypeVar
 
-import openai
 from pydantic import ValidationError
 
-from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply, sampler_fields
-from evals.endpoints.chat_template import Renderer, find_renderer, template_switch
+from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
+from evals.endpoints.chat_template import Renderer, find_renderer
 from evals.endpoints.model_spec import OPENAI_URL, can_be_from
+from evals.endpoints.request_body import EncodedRequest, encode_request, sent_messages
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
 from evals.endpoints.served_model import ServedModel
-from evals.endpoints.server import (
-    CONNECTION_ERRORS,
-    PREFLIGHT_TIMEOUT_S,
-    root_cause,
-    server_message,
+from evals.endpoints.server import PREFLIGHT_TIMEOUT_S, ServerAway, error_object, server_message
+from evals.endpoints.transport.key_redactor import MARK
+from evals.endpoints.transport.outage import Problem, SharedCheck, span, wait_until_back
+from evals.endpoints.transport.reply_json import Unparsable
+from evals.endpoints.transport.server_error import ErrorInReply, ServerError, error_in
+from evals.endpoints.transport.transport import (
+    ConnectionFailed,
+    Redirected,
+    StatusError,
+    TimedOut,
+    TooLarge,
+    TransportError,
 )
-from evals.endpoints.server_error import ErrorInReply, ServerError, error_in
-from evals.endpoints.wire import (
-    Completion,
-    TextCompletion,
-    Unparsable,
-    read_completion,
-    reply_from,
-    text_reply_from,
-)
+from evals.endpoints.wire import Completion, TextCompletion, read_completion, reply_from, text_reply_from
 from evals.errors import BadInput, EndpointDown
 from evals.io.retry_after import retry_after_s
 from evals.trials.finish_reason import at_limit, ending_of, is_below_limit, is_known
-from evals.trials.prompt import EMPTY_SYSTEM, STOP, Messages, has_system, transcript_of, wire_messages
+from evals.trials.prompt import Messages
 from evals.trials.response import Failure
-from evals.trials.trial import Sampler
 
 _T = TypeVar("_T")
-_TOP_LOGPROBS = 20
 _MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied", "unparsable", "broken_off"})
+
+
+class Asked:
+    """A request and its form for each endpoint that it has been sent to: retries send the same bytes."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.request = request
+        self._encoded: dict[int, EncodedRequest] = {}
+
+    async def encoded_for(self, endpoint: Endpoint) -> EncodedRequest:
+        """Raises as the renderer of the endpoint does, for a request with a prefill."""
+        found = self._encoded.get(id(endpoint))
+        if found is None:
+            found = self._encoded[id(endpoint)] = await encode_request(endpoint.model, endpoint.renderer, self.request)
+        return found
 
 
 class Endpoint:
@@ -62,10 +73,9 @@ class Endpoint:
         self.server = model.server
         self.renderer = renderer
         self._policy = policy
-        self._listing = _SharedCheck()
-        self._chat = _SharedCheck()
-        # OpenAI's newer models refuse max_tokens; other servers may not know its successor.
-        self._limit_field = "max_completion_tokens" if self.spec.provider == "openai" else "max_tokens"
+        self._listing = SharedCheck()
+        self._chat = SharedCheck()
+        self._return = SharedCheck()
 
     async def preflight(self) -> ServedModel:
         """Check that the server answers, takes the key and serves the model; the model, under the name it has there.
@@ -112,7 +122,7 @@ class Endpoint:
         """The prompt that a chat is rendered to, None where the server does not show it. Raises BadInput."""
         if self.renderer is None:
             return None
-        return (await self._of_the_template(self.renderer.render(self._messages(messages), thinking))).text
+        return (await self._of_the_template(self.renderer.render(sent_messages(self.model, messages), thinking))).text
 
     async def own_system_text(self, thinking: bool | None, system: Messages = ()) -> str | None:
         """What the chat template says of its own in a chat that begins with `system`; see Renderer. None where the
@@ -121,40 +131,56 @@ class Endpoint:
             return None
         return await self._of_the_template(self.renderer.own_system_text(thinking, system))
 
-    def _messages(self, messages: Messages) -> Messages:
-        return (EMPTY_SYSTEM, *messages) if self.model.empty_system and not has_system(messages) else messages
-
     async def _of_the_template(self, asked: Awaitable[_T]) -> _T:
         what = f"{self.name}: {self.server.base_url} could not be asked for a rendered prompt"
         try:
             async with asyncio.timeout(PREFLIGHT_TIMEOUT_S):
                 return await asked
-        except TimeoutError:
+        except (TimeoutError, TimedOut):
             raise BadInput(f"{what}: no reply in {PREFLIGHT_TIMEOUT_S:.0f} s") from None
-        except openai.APIStatusError as error:
-            raise BadInput(f"{what} ({error.status_code}): {self.server.clean(server_message(error))}") from None
-        except CONNECTION_ERRORS as error:
-            raise BadInput(f"{what}: {self.server.clean(root_cause(error))}") from None
+        except StatusError as error:
+            raise BadInput(f"{what} ({error.status}): {self.server.clean(server_message(error))}") from None
+        except TransportError as error:
+            raise BadInput(f"{what}: {self.server.clean(str(error))}") from None
         except ValidationError:
             raise BadInput(f"{what}: its reply is of another shape") from None
 
     async def send(self, request: ChatRequest, retried: Callable[[], None] | None = None) -> Reply | Failure:
-        """Ask once, with retries, of each of which `retried` is told.
+        """Ask once, with retries, of each of which `retried` is told, and wait for a server that is away.
 
         Raises EndpointDown when it is the server, not this request, that has failed.
         """
-        result = await self._ask(request, self._policy, retried)
-        if isinstance(result, Failure):
-            problem = await self.problem(request, result)
+        attempts = 0
+        while True:
+            result = await self._ask(request, self._policy, retried)
+            result = replace(result, attempts=result.attempts + attempts)
+            problem = await self.problem(request, result) if isinstance(result, Failure) else None
+            if problem is None:
+                return result
+            problem = await self._return.run(lambda found=problem: self._wait_until_back(found))
             if problem is not None:
-                raise EndpointDown(f"{self.name}: {problem}")
-        return result
+                raise EndpointDown(f"{self.name}: {problem.text}")
+            attempts = result.attempts
+
+    async def _wait_until_back(self, problem: Problem) -> Problem | None:
+        """Wait for the server as long as retries of one request may take; what is wrong if it is not back then."""
+        left_s = self.left_s()
+        if problem.may_pass and left_s > 0:
+            self.server.note_outage(problem, left_s)
+        still = await wait_until_back(problem, lambda: self._listing.run(self._listing_problem), self.left_s)
+        if still is None:
+            self.server.note_return()
+        return still
+
+    def left_s(self) -> float:
+        """Seconds for which the server is still waited for while it is away."""
+        return self.server.left_s(self._policy.max_total_s)
 
     async def is_usable(self) -> bool:
         """Whether the server answers, takes the key and serves the model."""
         return await self._listing.run(self._listing_problem) is None
 
-    async def problem(self, request: ChatRequest, failure: Failure) -> str | None:
+    async def problem(self, request: ChatRequest, failure: Failure) -> Problem | None:
         """What is wrong with the server as a whole, after `request` has failed there; None when it is the request."""
         if failure.kind not in _MAYBE_THE_SERVER:
             return None
@@ -163,26 +189,27 @@ class Endpoint:
             problem = await self._chat.run(lambda: self._chat_problem(request))
         return problem
 
-    async def _listing_problem(self) -> str | None:
+    async def _listing_problem(self) -> Problem | None:
         try:
             await self.preflight()
         except BadInput as problem:
-            return str(problem)
+            return Problem(str(problem), isinstance(problem, ServerAway))
         return None
 
-    async def _chat_problem(self, request: ChatRequest) -> str | None:
+    async def _chat_problem(self, request: ChatRequest) -> Problem | None:
         """Why not even a harmless request with the parameters of `request` is let through; None when it is."""
         failure = await self.probe(replace(request, messages=PROBE), PROBE_TIME_S)
         if failure is None or failure.kind != "denied":
             return None
-        return f"{self.server.base_url} turns every request down: {failure.detail}"
+        return Problem(f"{self.server.base_url} turns every request down: {failure.detail}")
 
     async def _ask(
         self, request: ChatRequest, policy: RetryPolicy, retried: Callable[[], None] | None = None
     ) -> Reply | Failure:
+        asked = Asked(request)
         try:
             return await with_retries(
-                lambda number, ticket: self.attempt(request, number, ticket),
+                lambda number, ticket: self.attempt(asked, number, ticket),
                 policy,
                 self.server.limiter.acquire,
                 retried,
@@ -190,116 +217,66 @@ class Endpoint:
         except Transient as error:
             return error.failure
 
-    def _body(self, request: ChatRequest) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "model": self.spec.served_name,
-            "messages": wire_messages(self._messages(request.messages)),
-            self._limit_field: request.max_tokens,
-            **self._sampling(request),
-            **template_switch(request.thinking),
-        }
-        if request.logprobs:
-            body |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
-        if request.reply_schema is not None:
-            described = {"name": "verdict", "strict": True, "schema": request.reply_schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": described}
-        return body
-
-    def _sampling(self, request: ChatRequest) -> dict[str, Any]:
-        fields = {"temperature": request.temperature, "seed": request.seed}
-        return {name: value for name, value in fields.items() if value is not None} | self._sampler(request.sampler)
-
-    def _sampler(self, sampler: Sampler) -> dict[str, Any]:
-        """The sampler as this server takes it: of a hosted API only `top_p` is known to be taken."""
-        fields = sampler_fields(sampler)
-        if self.spec.provider == "openai":
-            fields = {name: value for name, value in fields.items() if name == "top_p"}
-        return {name: value for name, value in fields.items() if name not in self.model.refused}
-
-    async def _ask_chat(self, request: ChatRequest, number: int) -> Reply:
-        started = time.perf_counter()
-        text = await self.server.client.post("/chat/completions", cast_to=str, body=self._body(request))
-        completion = read_completion(text, Completion)
-        return reply_from(completion, time.perf_counter() - started, number)
-
-    async def _ask_completion(self, request: ChatRequest, number: int) -> Reply:
-        """A completion of the rendered chat and the prefill; latency without the rendering, which asks no model."""
-        if self.renderer is None:
-            raise ValueError(f"{self.name}: a prefill without a renderer")
-        rendered = await self.renderer.prefilled(self._messages(request.messages), request.thinking, request.prefill)
-        body = {
-            "model": self.spec.served_name,
-            "prompt": rendered.prompt,
-            "max_tokens": request.max_tokens,
-            **self._sampling(request),
-        }
-        if self.renderer.kind == "vllm":
-            # The marks of a thought may be special tokens, and no parser reads them here. The last token of a reply
-            # that has ended is left out all the same.
-            body["skip_special_tokens"] = False
-        started = time.perf_counter()
-        text = await self.server.client.post("/completions", cast_to=str, body=body)
-        completion = read_completion(text, TextCompletion)
-        return text_reply_from(completion, rendered.prefill, time.perf_counter() - started, number)
-
-    async def _ask_transcript(self, request: ChatRequest, number: int) -> Reply:
-        body = {
-            "model": self.spec.served_name,
-            "prompt": transcript_of(request.messages),
-            "max_tokens": request.max_tokens,
-            "stop": list(STOP),
-            **self._sampling(request),
-        }
-        started = time.perf_counter()
-        text = await self.server.client.post("/completions", cast_to=str, body=body)
-        completion = read_completion(text, TextCompletion)
-        return text_reply_from(completion, "", time.perf_counter() - started, number)
-
-    async def attempt(self, request: ChatRequest, number: int, ticket: int) -> Reply | Failure:
+    async def attempt(self, asked: Asked, number: int, ticket: int) -> Reply | Failure:
         """Ask once, at a place that the limiter has given. Raises Transient where another attempt may help, and
         EndpointDown."""
-        latency_s: float | None = None
-        overloaded = False
+        server = self.server
+        has_replied = overloaded = False
         try:
-            # The client's timeout bounds each read; this one bounds the whole of a body that trickles in.
-            async with asyncio.timeout(self.server.timeout_s):
-                reply = await self._way(request)(request, number)
-            latency_s = reply.latency_s
-            return self._checked(reply, request, number)
+            # The transport's timeout bounds each read; this one bounds the whole of a body that trickles in.
+            async with asyncio.timeout(server.timeout_s):
+                reply = await self._asked_once(await asked.encoded_for(self), number)
+            has_replied = True
+            server.outage.note_reply()
+            return self._checked(reply, asked.request, number)
         except (Unparsable, ValidationError):
             detail = "the server's 200 has a body that is not a chat completion"
             raise Transient(Failure("unparsable", detail, number)) from None
         except ErrorInReply as found:
             overloaded = found.error.is_overload
-            codes = self.server.clean(", ".join(dict.fromkeys(found.error.codes)))[:60]
+            codes = server.clean(", ".join(dict.fromkeys(found.error.codes)))[:60]
             return self._failure(found.error, f"error in a 200 ({codes or 'no code'})", number)
-        except openai.APIStatusError as error:
+        except Redirected as error:
+            return Failure("denied", f"status {error.status}: {server.clean(error.advice)}", number)
+        except StatusError as error:
             said = _said_in(error)
             overloaded = said.is_overload
-            return self._failure(said, f"status {error.status_code}", number, retry_after_s(error.response.headers))
-        except (TimeoutError, *CONNECTION_ERRORS) as error:
-            if self.server.has_ended():
-                raise EndpointDown(f"{self.name}: the server that emeval has started is gone") from None
-            kind, detail = self._connection_failure(error)
-            raise Transient(Failure(kind, detail, number)) from None
+            if error.status >= 500:
+                server.outage.note_failure()
+            return self._failure(said, f"status {error.status}", number, retry_after_s(error.headers))
+        except TooLarge as error:
+            return Failure("too_large", str(error), number)
+        except (TimeoutError, TransportError) as error:
+            overloaded = not isinstance(error, ConnectionFailed) or error.refused
+            self._raise_unreached(error, number)
         finally:
-            self.server.limiter.release(ticket, latency_s=latency_s, overloaded=overloaded)
+            server.limiter.release(ticket, replied=has_replied, overloaded=overloaded)
 
-    def _way(self, request: ChatRequest) -> Callable[[ChatRequest, int], Awaitable[Reply]]:
-        if request.transcript:
-            return self._ask_transcript
-        return self._ask_completion if request.prefill else self._ask_chat
+    async def _asked_once(self, encoded: EncodedRequest, number: int) -> Reply:
+        started = time.perf_counter()
+        text = await self.server.post(encoded.path, encoded.body)
+        latency_s = time.perf_counter() - started
+        if encoded.is_chat:
+            return reply_from(read_completion(text, Completion), latency_s, number)
+        return text_reply_from(read_completion(text, TextCompletion), encoded.prefill, latency_s, number)
 
-    def _connection_failure(self, error: Exception) -> tuple[Literal["timeout", "connection"], str]:
-        if isinstance(error, TimeoutError) or _is_timeout(error):
-            return "timeout", f"no complete reply within {self.server.timeout_s:g} s"
-        return "connection", f"the connection failed: {self.server.clean(root_cause(error))}"
+    def _raise_unreached(self, error: Exception, number: int) -> NoReturn:
+        """Raise Transient for a request without a reply; EndpointDown for a server of emeval's that has ended."""
+        self.server.outage.note_failure()
+        if self.server.has_ended():
+            raise EndpointDown(f"{self.name}: the server that emeval has started is gone") from None
+        if isinstance(error, TimeoutError | TimedOut):
+            failure = Failure("timeout", f"no complete reply within {self.server.timeout_s:g} s", number)
+        else:
+            failure = Failure("connection", f"the connection failed: {self.server.clean(str(error))}", number)
+        raise Transient(failure) from None
 
     def _checked(self, reply: Reply, request: ChatRequest, number: int) -> Reply:
         """The reply, with a word of its own for an end at the limit of tokens. Tells people of another model's.
 
         Raises Transient for one that an error or an unknown reason ended.
         """
+        reply = self._without_key(reply)
         if ending_of(reply.finish_reason) == "broken_off":
             word = self.server.clean(reply.finish_reason)[:60]
             if not is_known(reply.finish_reason):
@@ -315,6 +292,24 @@ class Endpoint:
         self._note_lower_limit(reply, request)
         word = at_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens)
         return reply if word == reply.finish_reason else replace(reply, finish_reason=word)
+
+    def _without_key(self, reply: Reply) -> Reply:
+        """The reply with a mark wherever the server repeats the key that it was given, of which people are told."""
+        said = {
+            "content": reply.content,
+            "reasoning": reply.reasoning,
+            "refusal": reply.refusal,
+            "finish_reason": reply.finish_reason,
+            "model": reply.model,
+        }
+        kept = {name: self.server.without_key(text) for name, text in said.items()}
+        if kept == said:
+            return reply
+        self.server.say_once(
+            f"{self.name}: {self.server.base_url} repeats its key in replies: it is stored as {MARK}",
+            about=f"key in replies of {self.name}",
+        )
+        return replace(reply, **kept)
 
     def _note_lower_limit(self, reply: Reply, request: ChatRequest) -> None:
         """Tell people, once, of a server that allows fewer tokens than are asked for."""
@@ -343,7 +338,7 @@ class Endpoint:
         if not error.is_transient:
             return failure
         if error.status in (429, 503) and asked_s is not None and asked_s >= self._policy.max_total_s:
-            asked = f"the server asks to wait {_span(asked_s)} ({error.status})"
+            asked = f"the server asks to wait {span(asked_s)} ({error.status})"
             raise EndpointDown(f"{self.name}: {asked}: {message}") from None
         raise Transient(failure, asked_s) from None
 
@@ -356,38 +351,7 @@ class Endpoint:
         return f"the account cannot pay or is closed ({shown if status is None else f'{status}, {shown}'})"
 
 
-class _SharedCheck:
-    """Runs a check at most once at a time: callers that come while it runs share its result."""
-
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        self._finished = 0
-        self._result: str | None = None
-
-    async def run(self, check: Callable[[], Awaitable[str | None]]) -> str | None:
-        finished = self._finished
-        async with self._lock:
-            if self._finished == finished:
-                self._result = await check()
-                self._finished += 1
-            return self._result
-
-
-def _said_in(error: openai.APIStatusError) -> ServerError:
+def _said_in(error: StatusError) -> ServerError:
     """What an HTTP error says, with its own status."""
-    said = error_in(error.body) or ServerError("")
-    return said._replace(message=server_message(error), status=error.status_code)
-
-
-def _span(seconds: float) -> str:
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _is_timeout(error: BaseException) -> bool:
-    """Whether a time limit lies at the root: the transport also reports some resets as connect timeouts."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return isinstance(error, TimeoutError)
+    said = error_in(error_object(error)) or ServerError("")
+    return said._replace(message=server_message(error), status=error.status)

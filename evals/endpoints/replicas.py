@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from evals.endpoints.chat import ChatRequest, Reply
-from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.limiter import AdaptiveLimiter
+from evals.endpoints.endpoint import Asked, Endpoint
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
+from evals.endpoints.transport.limiter import AdaptiveLimiter
+from evals.endpoints.transport.outage import Problem, SharedCheck, span, wait_until_back
 from evals.errors import EndpointDown
 from evals.trials.response import Failure
 
@@ -52,28 +53,52 @@ class Replicas:
         self._by_limiter = {id(replica.endpoint.server.limiter): replica for replica in self._replicas}
         self._policy = policy
         self._say = say
+        self._return = SharedCheck()
 
     async def send(self, request: ChatRequest, retried: Callable[[], None] | None = None) -> Reply | Failure:
         """Ask once, with retries, each wherever there is room; `retried` is called for each of them.
 
         Raises EndpointDown when no server is left.
         """
+        request_at_each = Asked(request)
+        attempts = 0
         while True:
             asked: list[_Replica] = []
-            result = await self._ask(request, asked, retried)
+            result = await self._ask(request_at_each, asked, retried)
+            result = replace(result, attempts=result.attempts + attempts)
             if isinstance(result, Reply):
                 return result
             last = asked[-1]
             problem = await last.endpoint.problem(request, result)
             if problem is None:
                 return result
-            self._rest(last, problem, math.inf if result.kind == "denied" else REST_S)
+            attempts = result.attempts
+            self._rest(last, problem.text, math.inf if result.kind == "denied" else REST_S)
             if not self._awake():
-                raise EndpointDown(f"{self.name}: {problem}")
+                problem = await self._return.run(lambda found=problem: self._wait_for_any(found))
+                if problem is not None:
+                    raise EndpointDown(f"{self.name}: {problem.text}")
 
-    async def _ask(
-        self, request: ChatRequest, asked: list[_Replica], retried: Callable[[], None] | None
-    ) -> Reply | Failure:
+    async def _wait_for_any(self, problem: Problem) -> Problem | None:
+        """Wait for one of the servers as long as retries of one request may take; what is wrong if none is back."""
+
+        def resting() -> list[_Replica]:
+            return [replica for replica in self._replicas if replica.rests_until < math.inf]
+
+        def left_s() -> float:
+            return max((replica.endpoint.left_s() for replica in resting()), default=0.0)
+
+        async def check() -> Problem | None:
+            for replica in resting():
+                await self._look_at(replica)
+            return None if self._awake() else problem
+
+        if problem.may_pass and (wait_s := left_s()) > 0:
+            gone = f"none of its {self.width} servers is left: {problem.text}"
+            self._say(f"{self.name}: {gone}; waiting up to {span(wait_s)} for one to come back")
+        return await wait_until_back(problem, check, left_s)
+
+    async def _ask(self, request: Asked, asked: list[_Replica], retried: Callable[[], None] | None) -> Reply | Failure:
         """Ask with retries, and put down who was asked."""
 
         async def attempt(number: int, place: _ReplicaSlot) -> Reply | Failure:
@@ -85,7 +110,7 @@ class Replicas:
         except Transient as error:
             return error.failure
 
-    async def _attempt(self, request: ChatRequest, number: int, place: _ReplicaSlot) -> Reply | Failure:
+    async def _attempt(self, request: Asked, number: int, place: _ReplicaSlot) -> Reply | Failure:
         replica = place.replica
         try:
             return await replica.endpoint.attempt(request, number, place.ticket)
@@ -97,9 +122,9 @@ class Replicas:
         except Transient as error:
             # While there is another, there is no wait for the retries to show that this one is gone.
             if error.failure.kind in _UNREACHED and self._others_awake(replica):
-                problem = await replica.endpoint.problem(request, error.failure)
+                problem = await replica.endpoint.problem(request.request, error.failure)
                 if problem is not None:
-                    self._rest(replica, problem, REST_S)
+                    self._rest(replica, problem.text, REST_S)
             raise
 
     async def _acquire(self) -> _ReplicaSlot:
@@ -122,10 +147,14 @@ class Replicas:
         if replica is None:
             return
         replica.rests_until = now + REST_S
-        endpoint = replica.endpoint
-        if await endpoint.is_usable():
+        await self._look_at(replica)
+
+    async def _look_at(self, replica: _Replica) -> None:
+        """Ask a server that rests again if it is usable."""
+        if await replica.endpoint.is_usable() and replica.rests_until:
             replica.rests_until = 0.0
-            self._say(f"{self.name}: {endpoint.server.base_url} is back")
+            replica.endpoint.server.limiter.reopen()
+            self._say(f"{self.name}: {replica.endpoint.server.base_url} is back")
 
     def _rest(self, replica: _Replica, problem: str, time_s: float) -> None:
         was_awake = not replica.rests_until

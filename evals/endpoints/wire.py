@@ -14,8 +14,17 @@ from typing import Annotated, Any, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, WrapValidator
 
 from evals.endpoints.chat import Reply
-from evals.endpoints.server_error import ErrorInReply, ServerError, error_in
-from evals.text import well_formed
+from evals.endpoints.transport.reply_json import (
+    MAX_ALTERNATIVES,
+    MAX_CHOICES,
+    MAX_PARTS,
+    MAX_TOKENS,
+    Unparsable,
+    check_length,
+    check_values,
+    parsed_json,
+)
+from evals.endpoints.transport.server_error import ErrorInReply, ServerError, error_in
 from evals.trials.finish_reason import ending_of, is_known
 
 _LARGEST_COUNT = 2**63 - 1  # what a column of the journal holds
@@ -23,10 +32,6 @@ _HIDDEN = ("reasoning.encrypted", "redacted_thinking")
 _THOUGHT = ("think", "reason", "thought")
 """What the name of a part has in it that is reasoning and no answer."""
 _THOUGHT_FIELDS = ("thinking", "reasoning", "summary", "text")
-
-
-class Unparsable(Exception):
-    """A body that is not what its route sends."""
 
 
 class _Wire(BaseModel):
@@ -49,9 +54,15 @@ def _fields(value: object) -> object:
     return cast("dict[str, object]", value) if isinstance(value, dict) else None
 
 
-def _or_absent(value: object, validate: Callable[[object], object]) -> object:
+def _bounded_logprobs(value: object, validate: Callable[[object], object]) -> object:
+    """The probabilities of tokens, absent where they have another shape. Raises TooLarge."""
+    tokens = cast("dict[str, object]", value).get("content") if isinstance(value, dict) else None
+    check_length(tokens, MAX_TOKENS, "tokens")
+    for token in cast("list[object]", tokens) if isinstance(tokens, list) else []:
+        options = cast("dict[str, object]", token).get("top_logprobs") if isinstance(token, dict) else None
+        check_length(options, MAX_ALTERNATIVES, "alternatives to a token")
     try:
-        return validate(value)
+        return validate(cast("object", value))
     except ValidationError:
         return None
 
@@ -113,6 +124,7 @@ def _content(value: object) -> _Parts:
         return _part(cast("object", value))
     if not isinstance(value, list):
         raise ValueError("neither text nor parts")
+    check_length(cast("object", value), MAX_PARTS, "parts")
     return _joined([_part(part) for part in cast("list[object]", value)])
 
 
@@ -162,6 +174,7 @@ def _thought(value: object) -> str | None:
 
 def _blocks(value: object) -> _Parts:
     """What a list of blocks of reasoning shows; a block of an unknown shape shows nothing."""
+    check_length(value, MAX_PARTS, "parts")
     found: list[_Parts] = []
     for block in cast("list[object]", value) if isinstance(value, list) else []:
         try:
@@ -200,7 +213,8 @@ class _Message(_Wire):
 
 
 def _first(value: object) -> object:
-    """The only choice that is asked for."""
+    """The only choice that is asked for. Raises TooLarge."""
+    check_length(value, MAX_CHOICES, "choices")
     return cast("list[object]", value)[0] if isinstance(value, list) and value else None
 
 
@@ -210,7 +224,7 @@ class _Choice(_Wire):
     message: _Message | None = None
     finish_reason: _FinishReason = None
     native_finish_reason: _Text = None
-    logprobs: Annotated[_Logprobs | None, WrapValidator(_or_absent)] = None
+    logprobs: Annotated[_Logprobs | None, WrapValidator(_bounded_logprobs)] = None
     error: _Error = None
 
     @property
@@ -246,7 +260,8 @@ _Completion = TypeVar("_Completion", Completion, TextCompletion)
 
 
 def read_completion(body: str, kind: type[_Completion]) -> _Completion:
-    """The completion in the body of a 200. Raises Unparsable, and ErrorInReply where the body holds an error."""
+    """The completion in the body of a 200. Raises Unparsable, TooLarge, and ErrorInReply where it holds an error."""
+    check_values(body)
     try:
         completion = kind.model_validate_json(body)
     except ValidationError:
@@ -262,7 +277,7 @@ def read_completion(body: str, kind: type[_Completion]) -> _Completion:
 
 def _read_slowly(body: str, kind: type[_Completion]) -> _Completion:
     """The same for a body with half characters in its texts, or with an error and no reply."""
-    value = _json(body)
+    value = parsed_json(body)
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         error = error_in(fields if fields.get("object") == "error" else fields.get("error"))
@@ -272,26 +287,6 @@ def _read_slowly(body: str, kind: type[_Completion]) -> _Completion:
         return kind.model_validate(value)
     except ValidationError:
         raise Unparsable from None
-
-
-def _json(body: str) -> object:
-    try:
-        return _well_formed(json.loads(body))
-    except (ValueError, RecursionError):
-        raise Unparsable from None
-
-
-def _well_formed(value: object) -> object:
-    match value:
-        case str():
-            return well_formed(value)
-        case list():
-            return [_well_formed(inner) for inner in cast("list[object]", value)]
-        case dict():
-            fields = cast("dict[str, object]", value)
-            return {well_formed(name): _well_formed(inner) for name, inner in fields.items()}
-        case _:
-            return value
 
 
 def reply_from(completion: Completion, latency_s: float, attempts: int) -> Reply:
@@ -359,30 +354,3 @@ def _by_text(options: Sequence[_Alternative]) -> dict[str, float]:
         if option.logprob is not None:
             shares[option.token] = shares.get(option.token, 0.0) + math.exp(min(option.logprob, 0.0))
     return shares
-
-
-# --- lists of models -------------------------------------------------------------------------------------------------
-
-
-def read_models(body: str) -> dict[str, str | None]:
-    """The ids in a list of models, each with the base model of an adapter, where the server (vLLM) says so.
-
-    The list may stand alone, as at Together. An entry without an id is left out. Raises Unparsable.
-    """
-    value = _json(body)
-    entries = cast("dict[str, object]", value).get("data") if isinstance(value, dict) else value
-    if not isinstance(entries, list):
-        raise Unparsable
-    listed = cast("list[object]", entries)
-    models = dict(filter(None, map(_model, listed)))
-    if listed and not models:
-        raise Unparsable
-    return models
-
-
-def _model(entry: object) -> tuple[str, str | None] | None:
-    if not isinstance(entry, dict):
-        return None
-    fields = cast("dict[str, object]", entry)
-    name = _text(fields.get("id"))
-    return None if name is None else (name, _text(fields.get("parent")))

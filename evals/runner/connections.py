@@ -66,12 +66,30 @@ class _ServerPool:
         self.stack = stack
         self._servers: dict[tuple[str, str], Server] = {}
 
-    def get(self, url: str, key_variable: str, key: str, has_ended: Callable[[], bool] = lambda: False) -> Server:
+    def get(
+        self,
+        url: str,
+        key_variable: str,
+        key: str,
+        has_ended: Callable[[], bool] = lambda: False,
+        *,
+        may_come_back: bool = True,
+    ) -> Server:
         """The one connection to a URL with the key of that variable."""
         place = (url, key_variable)
         if place not in self._servers:
-            concurrency, timeout_s = self.config.concurrency, self.config.timeout_s
-            server = Server(url, key, concurrency=concurrency, timeout_s=timeout_s, has_ended=has_ended, say=self._say)
+            config = self.config
+            server = Server(
+                url,
+                key,
+                concurrency=config.concurrency,
+                timeout_s=config.timeout_s,
+                has_ended=has_ended,
+                say=self._say,
+                transport=config.transport,
+                max_reply_mb=config.max_reply_mb,
+                may_come_back=may_come_back,
+            )
             self.stack.push_async_callback(server.close)
             self._servers[place] = server
         return self._servers[place]
@@ -111,7 +129,8 @@ async def _start(servers: _ServerPool, specs: Sequence[ModelSpec], view: RunView
             judge = reference_judge()
             servers.stack.callback(judge.close)
             spec_there = replace(spec, base_url=judge.base_url)
-            started[spec.name] = ServedModel(spec_there, servers.get(judge.base_url, "", judge.key))
+            server = servers.get(judge.base_url, "", judge.key, may_come_back=False)
+            started[spec.name] = ServedModel(spec_there, server)
         elif spec.provider == "local":
             view.say(f"starting {spec.name} in this process")
             started[spec.name] = _start_local(servers, spec)
@@ -125,7 +144,7 @@ def _start_local(servers: _ServerPool, spec: ModelSpec) -> ServedModel:
     servers.stack.callback(local.close)  # and so it lives for as long as the connections
     return ServedModel(
         spec=replace(spec, base_url=local.base_url, served_name=local.served_name),
-        server=servers.get(local.base_url, spec.key_variable, spec.key()),
+        server=servers.get(local.base_url, spec.key_variable, spec.key(), may_come_back=False),
         file_sha256=local.sha256,
         base=None if local.base_file is None else str(local.base_file),
         base_sha256=local.base_sha256,

@@ -15,10 +15,11 @@ FailureKind = Literal[
     "rejected",
     "unparsable",
     "broken_off",
+    "too_large",
     "unknown",
 ]
 """Why nothing usable came back. `broken_off` is a reply that an error ended, or whose end has no known meaning;
-`unknown` is a failure that was imported, from a file that does not say why."""
+`too_large` one above emeval's limits; `unknown` is a failure that was imported, from a file that does not say why."""
 
 
 @dataclass(frozen=True, slots=True)

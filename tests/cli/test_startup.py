@@ -21,7 +21,7 @@ HEAVY = {
     *("inspect_ai", "vl_convert", "wandb", "duckdb"),
 }
 NUMBERS = {"numpy", "scipy"}
-CLIENTS = {"openai", "aiohttp", "httpx2"}
+CLIENTS = {"aiohttp"}
 FIGURES = {"altair", "pandas", "vl_convert"}
 
 LOADS: dict[str, set[str]] = {

@@ -243,7 +243,9 @@ def test_a_run_whose_servers_all_die_can_be_resumed(tmp_path: Path) -> None:
 
     one.script = two.script = script
     with one.start(), two.start():
-        stopped = emeval(*arguments(tmp_path), "--max-attempts", "2", "--concurrency", "4", url=f"{one.url},{two.url}")
+        urls = f"{one.url},{two.url}"
+        limits = ("--max-attempts", "2", "--max-retry-time", "2", "--concurrency", "4")
+        stopped = emeval(*arguments(tmp_path), *limits, url=urls)
     assert stopped.returncode == 3, stopped.stderr
     assert "emeval resume" in stopped.stderr
     with OpenAIServer().start() as other:

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.endpoints.chat import Reply
-from evals.endpoints.server_error import ErrorInReply, error_in
-from evals.endpoints.wire import Completion, TextCompletion, Unparsable, read_completion, read_models, reply_from
+from evals.endpoints.model_list import read_models
+from evals.endpoints.transport.reply_json import Unparsable
+from evals.endpoints.transport.server_error import ErrorInReply, error_in
+from evals.endpoints.wire import Completion, TextCompletion, read_completion, reply_from
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),

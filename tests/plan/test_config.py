@@ -294,6 +294,8 @@ OTHERS: dict[str, Any] = {
     "timeout_s": 9.0,
     "max_attempts": 2,
     "max_total_s": 9.0,
+    "max_reply_mb": 9.0,
+    "transport": "openai",
     "preflight": False,
     "vllm_bin": "/opt/vllm/bin/vllm",
     "vllm_args": "--dtype float32",

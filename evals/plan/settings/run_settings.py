@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from evals.endpoints.transport.transport import DEFAULT_MAX_REPLY_MB, TransportName
 from evals.io.paths import expanded
 from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.setting import CONNECTION, Setting
@@ -255,7 +256,9 @@ class RunSettings(BaseModel):
     concurrency: Annotated[
         int,
         Field(
-            ge=1, le=1000, description="Maximum concurrent requests per server; lowered automatically if it slows down."
+            ge=1,
+            le=1000,
+            description="Maximum concurrent requests per server; lowered while it asks for less.",
         ),
         CONNECTION,
     ] = 64
@@ -267,9 +270,23 @@ class RunSettings(BaseModel):
     max_attempts: Annotated[int, Field(ge=1, description="Attempts per request, including the first."), CONNECTION] = 8
     max_total_s: Annotated[
         float,
-        Field(gt=0, description="Time limit of one request with its retries, in seconds."),
+        Field(
+            gt=0,
+            description="Time limit of one request with its retries, and of waiting for a server that is away, in "
+            "seconds.",
+        ),
         Setting("connection", flag="--max-retry-time", in_identity=False),
     ] = 900.0
+    max_reply_mb: Annotated[
+        float,
+        Field(ge=1, le=1000, description="Maximum size of one reply, decompressed, in megabytes; a larger one fails."),
+        CONNECTION,
+    ] = DEFAULT_MAX_REPLY_MB
+    transport: Annotated[
+        TransportName,
+        Field(description="HTTP client that asks the servers; openai is a slower cross-check for bug reports."),
+        CONNECTION,
+    ] = "aiohttp"
     preflight: Annotated[
         bool, Field(description="Check what the models are sent before the first question."), CONNECTION
     ] = True

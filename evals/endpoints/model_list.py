@@ -1,0 +1,34 @@
+"""The list of models that a server keeps, read from the reply to /models."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from evals.endpoints.transport.reply_json import MAX_MODELS, Unparsable, check_length, parsed_json
+
+
+def read_models(body: str) -> dict[str, str | None]:
+    """The ids in a list of models, each with the base model of an adapter, where the server (vLLM) says so.
+
+    The list may stand alone, as at Together. An entry without an id is left out. Raises Unparsable and TooLarge.
+    """
+    value = parsed_json(body)
+    entries = cast("dict[str, object]", value).get("data") if isinstance(value, dict) else value
+    if not isinstance(entries, list):
+        raise Unparsable
+    check_length(cast("object", entries), MAX_MODELS, "models")
+    listed = cast("list[object]", entries)
+    models = dict(filter(None, map(_model, listed)))
+    if listed and not models:
+        raise Unparsable
+    return models
+
+
+def _model(entry: object) -> tuple[str, str | None] | None:
+    if not isinstance(entry, dict):
+        return None
+    fields = cast("dict[str, object]", entry)
+    name, parent = fields.get("id"), fields.get("parent")
+    if not isinstance(name, str) or not name:
+        return None
+    return name, parent if isinstance(parent, str) and parent else None
