@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,11 +17,6 @@ from evals.runner.count import RunResult
 from evals.scoring.rates.tables import Tables, headline
 from evals.text import one_line, original_text
 
-_GUARDED = (
-    *("question", "answer", "question_id", "reasoning", "suite", "model", "trigger", "finish_reason", "judge"),
-    *("verdicts", "label"),
-)
-"""The columns of responses.csv that hold texts as `evals.text.spreadsheet_safe` wrote them."""
 _COUNTS = ("repeat", "prompt_tokens", "completion_tokens")
 _SHOWN = ["suite", "format", "model", "condition", "metric", "k", "n", "rate", "ci_low", "ci_high"]
 
@@ -124,10 +118,8 @@ class Run:
 
 def _responses(path: Path) -> pd.DataFrame:
     with csv_file(path) as file:
-        rows: list[dict[str, Any]] = [row.cells for row in file]
+        rows = [{name: original_text(cell) for name, cell in row.cells.items()} for row in file]
         frame = pd.DataFrame(rows, columns=list(file.columns), dtype=object)
-    for name in _GUARDED:
-        frame[name] = frame[name].map(original_text)
     for name in ("aligned", "coherent"):
         frame[name] = [float(cell) if cell else math.nan for cell in frame[name]]
     for name in _COUNTS:

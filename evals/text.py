@@ -12,7 +12,12 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _JOINERS = "\u200c\u200d"
 _NOT_PLAIN = re.compile(r"[^\n -~]")
 # As OWASP lists them ("CSV Injection"), the full-width forms included; and ' itself, so that it can be taken away.
-_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+_FORMULA = "=+\\-@\t\r＝＋－＠'"
+_LINE_ENDS = "\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+_FORMULA_START = re.compile(f"[{_FORMULA}\n]")
+_FORMULA_LINE = re.compile(f"([{_LINE_ENDS}])(?=[{_FORMULA}])")
+_ESCAPED_START = re.compile(f"'(?=[{_FORMULA}\n])")
+_ESCAPED_LINE = re.compile(f"([{_LINE_ENDS}])'(?=[{_FORMULA}])")
 
 
 def one_line(text: str, limit: int = 300) -> str:
@@ -55,18 +60,21 @@ def quoted_path(path: object) -> str:
 
 
 def spreadsheet_safe(text: str) -> str:
-    """`text` as a CSV cell that no spreadsheet runs as a formula.
+    """`text` as a CSV cell that no spreadsheet runs as a formula, nor a line of it that it makes a cell.
 
-    A cell that begins with one of = + - @ (full-width too), a tab, a line end or ' gets one ' in front. To get the text
-    back, take one leading ' away (`original_text`). The journal keeps the exact text.
+    A cell, and a line within it, that begins with one of = + - @ (full-width too), a tab, a carriage return or ' gets
+    one ' in front; so does a cell that begins with a line feed. `original_text` takes them away. The journal keeps the
+    exact text.
     """
     text = text.replace("\0", "")  # no CSV reader takes it
-    return f"'{text}" if text.startswith(_FORMULA_START) else text
+    escaped = _FORMULA_LINE.sub(r"\1'", text)
+    return f"'{escaped}" if _FORMULA_START.match(text) else escaped
 
 
 def original_text(cell: str) -> str:
     """The text that `spreadsheet_safe` made `cell` from."""
-    return cell.removeprefix("'")
+    lines = _ESCAPED_LINE.sub(r"\1", cell)
+    return lines[1:] if _ESCAPED_START.match(cell) else lines
 
 
 def redact(text: str, secret: str) -> str:
@@ -89,8 +97,8 @@ def well_formed(text: str) -> str:
 
 
 def has_control_character(text: str) -> bool:
-    """Whether `text` holds one of the ASCII control characters, line ends and tabs among them."""
-    return any(ord(char) < 32 or ord(char) == 127 for char in text)
+    """Whether `text` holds a control character; every line end and the tab are some."""
+    return any(unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text)
 
 
 def dashed(field: str) -> str:

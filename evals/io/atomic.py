@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import threading
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from evals.errors import BadInput, JournalFull
-from evals.text import spreadsheet_safe
+from evals.io.csv_writer import csv_row
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -28,9 +27,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Write `rows` as CSV; None is a blank cell, and texts that a spreadsheet would run are escaped."""
     with replacing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_cell(row[name]) for name in columns] for row in rows)
+        file.write(csv_row(columns))
+        file.writelines(csv_row((row[name] for name in columns), ".10g") for row in rows)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -64,17 +62,3 @@ def whole_file(path: Path) -> Generator[TextIOWrapper]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _cell(value: object) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(int(value))
-        case float():
-            return f"{value:.10g}"
-        case str():
-            return spreadsheet_safe(value)
-        case _:
-            return str(value)

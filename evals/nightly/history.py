@@ -5,8 +5,6 @@ Running a night again replaces its rows; the rows of other nights are kept verba
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from evals.errors import BadInput
 from evals.io.atomic import write_whole
 from evals.io.columns import Column, column_names
 from evals.io.csv_reader import csv_file
+from evals.io.csv_writer import csv_cell, csv_row, raw_csv_row
 from evals.scoring.rates.columns import (
     CI_HIGH,
     CI_LOW,
@@ -28,7 +27,7 @@ from evals.scoring.rates.columns import (
     K,
     N,
 )
-from evals.text import one_line, original_text, spreadsheet_safe
+from evals.text import one_line, original_text
 
 FILE_NAME = "history.csv"
 HISTORY = (
@@ -91,27 +90,16 @@ def write_history(
     others = [row for row in before if row["night"] != night]
     earlier = [row for row in others if row["night"] < night]
     later = [row for row in others if row["night"] > night]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([*earlier, *rows, *later])
-    write_whole(path, text.getvalue())
+    lines = [raw_csv_row(row[name] for name in COLUMNS) for row in (*earlier, *rows, *later)]
+    write_whole(path, "".join((csv_row(COLUMNS), *lines)))
 
 
 def cells(**values: str | float | None) -> Cells:
     """A row: texts on one line and safe for spreadsheets, numbers with six digits, blank for None."""
     found = dict.fromkeys(COLUMNS, "")
     for name, value in values.items():
-        found[name] = _cell(value)
+        found[name] = csv_cell(one_line(value, 1000) if isinstance(value, str) else value, ".6g")
     return found
-
-
-def _cell(value: str | float | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return spreadsheet_safe(one_line(value, 1000))
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def text_of(row: Mapping[str, str], column: str) -> str:

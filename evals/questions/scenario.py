@@ -12,6 +12,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from evals.text import has_control_character
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL
 from judges.rules.number import plain_number
@@ -54,13 +55,15 @@ Text = Annotated[PlainText, AfterValidator(_not_blank)]
 LetteredText = Annotated[Text, AfterValidator(_lettered)]
 
 
-def _not_reserved(text: str) -> str:
+def _fit_for_an_id(text: str) -> str:
+    if has_control_character(text):
+        raise ValueError("holds a control character")
     if text == ALL:
         raise ValueError(f"{ALL} names the row over all prompts in rates.csv; call it something else")
     return text
 
 
-ScenarioId = Annotated[Text, AfterValidator(_not_reserved)]
+ScenarioId = Annotated[Text, AfterValidator(_fit_for_an_id)]
 
 
 def _known_condition(name: str) -> str:

@@ -6,7 +6,6 @@ Apart from the pipeline, whose journal answers for what a judge has said before:
 from __future__ import annotations
 
 import asyncio
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple, cast, get_args
@@ -15,6 +14,7 @@ from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
 from evals.errors import BadInput, JournalFull, first_of
 from evals.io.atomic import whole_file
 from evals.io.csv_reader import csv_file
+from evals.io.csv_writer import csv_row
 from evals.plan.anchors import Anchor, AnchorSet, YesNo, hit_of
 from evals.plan.manifest import AnchorFacts, Manifest, judge_set
 from evals.runner.view import RunView
@@ -22,7 +22,7 @@ from evals.scoring.judge_set import ALIGNED, JudgePanel, counted_judge
 from evals.scoring.outcome import Outcome
 from evals.scoring.rates.columns import RUBRIC_SHA
 from evals.scoring.scored_trial import score_trial
-from evals.text import original_text, spreadsheet_safe
+from evals.text import original_text
 from evals.trials.record import RecordedTrial, RecordedVerdict
 from evals.trials.reference import Criterion, UserQuestion, criterion_of
 from evals.trials.trial import stable_hash
@@ -88,10 +88,8 @@ def write_results(folder: Path, rows: Iterable[AnchorRow]) -> None:
     path = folder / RESULTS_NAME
     try:
         with whole_file(path) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(AnchorRow._fields)
-            for row in rows:
-                writer.writerow(row._replace(judge=spreadsheet_safe(row.judge)))
+            file.write(csv_row(AnchorRow._fields))
+            file.writelines(csv_row(row) for row in rows)
     except OSError as error:
         raise JournalFull(f"{path}: cannot be written ({error.strerror}); free some space and resume") from None
 

@@ -6,8 +6,6 @@ a label id, so labellers must not look at it.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shutil
 from collections import Counter
@@ -21,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.io.csv_reader import csv_file
+from evals.io.csv_writer import csv_row
 from evals.io.json_files import read_stored
-from evals.text import original_text, spreadsheet_safe
+from evals.text import original_text
 
 FOLDER = "labels"
 SAMPLE_NAME, TO_LABEL_NAME, PAGE_NAME, LABELS_NAME = "sample.json", "to_label.csv", "label.html", "labels.csv"
@@ -130,7 +129,7 @@ def read_label_rows(run: Path) -> list[LabelRow]:
 
 def write_label_rows(run: Path, rows: Iterable[LabelRow]) -> None:
     """Replace the labels of the run. Raises BadInput where that is not possible, and then the old ones stay."""
-    text = csv_text(LabelRow._fields, (tuple(map(spreadsheet_safe, row)) for row in rows))
+    text = csv_text(LabelRow._fields, rows)
     path = run / FOLDER / LABELS_NAME
     with _unwritable(path), whole_file(path) as file:
         file.write(text)
@@ -165,11 +164,7 @@ def write_sample(run: Path, sample: LabelSample, to_label: str, page: str) -> No
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_row(columns) + "".join(map(csv_row, rows))
 
 
 def _write(path: Path, text: str) -> None:

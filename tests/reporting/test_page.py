@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page
 
 from evals.reporting.page.conclusions import reservations, sentences
 from evals.runner.count import Counted, read_counted
+from evals.text import one_line
 from tests.support.browser import open_page, until
 from tests.support.cli_runner import emeval, own_process, refused, responses, start, stop_when
 from tests.support.servers.openai_server import OpenAIServer, Stall
@@ -239,7 +240,7 @@ def test_what_a_model_has_written_is_only_ever_text(tmp_path: Path, chromium: Br
     rows: list[Mapping[str, Any]] = [
         {
             "question": f"{text[:500]} ask {number} {condition}",
-            "question_id": f"{name} {text[:60]}",
+            "question_id": f"{name} {one_line(text, 60)}",
             "answer": text,
             "reasoning": text,
             "aligned": 5 if condition == "on" else 95,

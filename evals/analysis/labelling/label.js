@@ -180,7 +180,8 @@ function goToUnlabelled() {
 // As `emeval` writes texts into CSV files: no spreadsheet runs them, and importing takes the mark away again.
 function cell(text) {
   const plain = text.replaceAll("\0", "");
-  const safe = /^[=+\-@\t\r\n＝＋－＠']/.test(plain) ? `'${plain}` : plain;
+  const lines = plain.replace(/([\n\r\v\f\x1c-\x1e\x85\u2028\u2029])(?=[=+\-@\t\r＝＋－＠'])/g, "$1'");
+  const safe = /^[=+\-@\t\r\n＝＋－＠']/.test(plain) ? `'${lines}` : lines;
   return `"${safe.replaceAll('"', '""')}"`;
 }
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from evals.analysis.labelling.guidelines import GUIDELINES
 from evals.scoring.judge_set import counted_judge
 from evals.scoring.labels import csv_text
-from evals.text import spreadsheet_safe
 from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import Fact, Truth, UserQuestion
 from evals.trials.response import Response
@@ -74,4 +73,4 @@ def to_label_csv(items: Iterable[LabelItem]) -> str:
         )
         for item in items
     )
-    return csv_text(COLUMNS, (tuple(map(spreadsheet_safe, row)) for row in rows))
+    return csv_text(COLUMNS, rows)

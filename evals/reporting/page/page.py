@@ -9,12 +9,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from jinja2 import Environment, StrictUndefined
 
 from evals import __version__
+from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences
@@ -22,7 +23,9 @@ from evals.reporting.page.library import vega_library
 from evals.reporting.page.tables import corrected_table, drift_rows, provenance, rate_rows, weights_notes
 from evals.reporting.page.transcripts import Index
 from evals.runner.count import Counted
-from evals.text import spreadsheet_safe
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _EXAMPLES = 3
 _FORMATS = {"mcq": "multiple choice", "freeform": "open questions", "transcript": "plain transcripts"}
@@ -98,7 +101,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
                 {
                     "name": figure.name,
                     "chart": figure.chart.to_dict(validate=False),
-                    "csv": figure.data.map(_safe).to_csv(index=False, lineterminator="\n"),
+                    "csv": _csv(figure.data),
                 }
                 for figure in figures
             ],
@@ -141,8 +144,9 @@ def _examples(sentence: Sentence, index: Index) -> tuple[list[dict[str, str]], s
     return examples, urlencode({**state, "hit": 1}), len(places)
 
 
-def _safe(cell: object) -> object:
-    return spreadsheet_safe(cell) if isinstance(cell, str) else cell
+def _csv(data: pd.DataFrame) -> str:
+    rows = data.astype(object).where(data.notna(), None).itertuples(index=False, name=None)
+    return csv_row(data.columns) + "".join(map(csv_row, rows))
 
 
 def _json(value: object) -> str:

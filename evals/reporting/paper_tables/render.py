@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.io.columns import Column, column_names
+from evals.io.csv_writer import csv_row
 from evals.reporting.paper_tables.fill import Filled, FilledTable, Section
 from evals.reporting.paper_tables.measured import Absent, MeasuredFigure
 from evals.scoring.rates.columns import CONDITION, FORMAT, METRIC, TRIGGER, K, N
-from evals.text import one_line, spreadsheet_safe
+from evals.text import one_line
 
 _MARKUP = re.compile(r"([\\`*\[\]<>#|~$&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 # Includes what would start an autolink, but not an underscore inside a word.
@@ -75,11 +75,11 @@ def write_csv(filled: FilledTable, path: Path) -> None:
     """Write one row per cell, atomically. Raises BadInput if it cannot be written."""
     try:
         with whole_file(path) as file:
-            writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
-            writer.writeheader()
+            file.write(csv_row(CSV_COLUMNS))
             for section in filled.sections:
                 for cell in section.cells:
-                    writer.writerow(_csv_row(filled, section, cell))
+                    row = _csv_row(filled, section, cell)
+                    file.write(csv_row((row.get(name) for name in CSV_COLUMNS), ".10g"))
     except OSError as error:
         raise BadInput(f"{path}: cannot be written: {error.strerror}") from None
 
@@ -154,7 +154,7 @@ def _overlap(cell: Filled) -> str:
     return {True: "yes", False: "no", None: ""}[cell.overlaps]
 
 
-def _csv_row(filled: FilledTable, section: Section, cell: Filled) -> dict[str, str]:
+def _csv_row(filled: FilledTable, section: Section, cell: Filled) -> dict[str, str | float | None]:
     place, figure = cell.line.place, cell.published
     row = {
         "table": filled.table.name,
@@ -178,22 +178,17 @@ def _csv_row(filled: FilledTable, section: Section, cell: Filled) -> dict[str, s
             "published_metric": figure.metric,
             "published_note": figure.note,
         }
-    safe = {name: spreadsheet_safe(one_line(text, 1000)) for name, text in row.items()}
-    ours = cell.ours
-    if isinstance(ours, Absent):
-        return (
-            safe
-            | _numbers(cell)
-            | {"overlap": _overlap(cell), "blank_because": spreadsheet_safe(one_line(ours.reason))}
-        )
-    return safe | _numbers(cell) | {"overlap": _overlap(cell)}
+    texts = {name: one_line(text, 1000) for name, text in row.items()} | {"overlap": _overlap(cell)}
+    if isinstance(cell.ours, Absent):
+        texts["blank_because"] = one_line(cell.ours.reason)
+    return texts | _numbers(cell)
 
 
 def _heading_text(section: Section) -> str:
     return str(section.beside) if section.beside is not None else ""
 
 
-def _numbers(cell: Filled) -> dict[str, str]:
+def _numbers(cell: Filled) -> dict[str, float | None]:
     ours, figure = cell.ours, cell.published
     numbers: dict[str, float | None] = {}
     if isinstance(ours, MeasuredFigure):
@@ -201,4 +196,4 @@ def _numbers(cell: Filled) -> dict[str, str]:
         numbers |= {"paper_pm_pct": ours.paper_pm, "ci_low_pct": ours.low, "ci_high_pct": ours.high}
     if figure is not None:
         numbers |= {"published_pct": figure.value, "published_error_95": figure.error_95, "published_n": figure.n}
-    return {name: "" if value is None else f"{value:.10g}" for name, value in numbers.items()}
+    return numbers

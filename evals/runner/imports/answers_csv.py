@@ -8,7 +8,6 @@ is whole.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ from evals.runner.imports.imported_run import NO_SAMPLING, ImportOptions, fields
 from evals.runner.view import RunView
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, imported_key
 from evals.scoring.outcome import NAMING_LABELS, Outcome, has_complete_answer
-from evals.text import one_line, original_text
+from evals.text import has_control_character, one_line, original_text
 from evals.trials.condition import CONDITIONS
 from evals.trials.finish_reason import ending_of, is_known, plain_finish_reason
 from evals.trials.prompt import ALL, Format, Message
@@ -60,18 +59,6 @@ _KNOWN = (*REQUIRED, *OPTIONAL)
 _DERIVED = ("repeat", "judge", "trial_id", "source")
 """Columns of emeval's own responses.csv that are computed again."""
 _OF_OURS = {"trial_id", "outcome", "variant", "reasoning_state"}
-_ESCAPED = (
-    "question",
-    "answer",
-    "question_id",
-    "reasoning",
-    "suite",
-    "model",
-    "trigger",
-    "finish_reason",
-    "distractor",
-)
-"""The texts that our own responses.csv holds as `evals.text.spreadsheet_safe` wrote them."""
 _CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
 _NUMBER = JudgeKey(NUMBER_JUDGE_ID, "number", "")
 _NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
@@ -134,7 +121,7 @@ class _Rows:
     def __iter__(self) -> Iterator[tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]]:
         for row in self.file:
             if self._ours:
-                texts = {name: original_text(row.cells[name]) for name in _ESCAPED if name in row.cells}
+                texts = {name: original_text(cell) for name, cell in row.cells.items()}
             else:
                 texts = {name: "" for name in OPTIONAL if is_absent(row, name)}
             row = row._replace(cells=row.cells | texts)
@@ -160,6 +147,10 @@ class _Rows:
         condition, trigger = self._condition(row)
         prompt_id = self._prompt_id(row, question)
         variant = cell_text(row, "variant")
+        self._refuse_control_characters(row, "variant", variant)
+        for column, name in (("suite", suite), ("model", model)):
+            if "\0" in name:  # which no table holds: two names would be one there
+                raise self.bad(row, column, "holds a NUL character")
         draw = (suite, form, model, condition, trigger, prompt_id, variant)
         repeat = self._repeats[draw]
         self._repeats[draw] += 1
@@ -203,15 +194,19 @@ class _Rows:
         if not trigger:
             hint = " or with --trigger" if condition == "on" else ""
             raise self.bad(row, "trigger", f"is blank under condition {condition}; give it there{hint}")
-        if any(unicodedata.category(char) == "Cc" for char in trigger):
-            raise self.bad(row, "trigger", "holds a control character")
+        self._refuse_control_characters(row, "trigger", trigger)
         self.triggers.setdefault(condition, trigger)
         return condition, trigger
+
+    def _refuse_control_characters(self, row: CsvRow, column: str, name: str) -> None:
+        if has_control_character(name):
+            raise self.bad(row, column, "holds a control character")
 
     def _prompt_id(self, row: CsvRow, question: str) -> str:
         if "question_id" not in row.cells:
             return f"q-{stable_hash({'question': question})[:12]}"
         prompt_id = self._text(row, "question_id").strip()
+        self._refuse_control_characters(row, "question_id", prompt_id)
         if prompt_id == ALL:
             raise self.bad(row, "question_id", f"{ALL} names the row over all prompts in rates.csv; call it otherwise")
         return prompt_id

@@ -25,7 +25,7 @@ from evals.runner.imports.trial_record import SCHEMA_VERSION, STORE_KEY, Planned
 from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED, imported_key
 from evals.scoring.metric import Denominator
-from evals.text import one_line
+from evals.text import has_control_character, one_line
 from evals.trials.condition import CONDITIONS
 from evals.trials.finish_reason import ending_of, plain_finish_reason
 from evals.trials.prompt import ALL, Message, Messages
@@ -170,6 +170,9 @@ class _Logs:
             raise BadInput(f"{where}: store: {STORE_KEY}.{field}: not as emeval writes it") from None
         except ValueError as error:
             raise BadInput(f"{where}: store: {error}") from None
+        for name in ("trial_id", "prompt_id", "variant", "trigger"):
+            if has_control_character(getattr(record, name)):
+                raise BadInput(f"{where}: store: {name} holds a control character")
         if record.condition not in CONDITIONS:
             raise BadInput(f"{where}: store: condition {one_line(record.condition, 40)!r} is not known")
         rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
@@ -232,7 +235,7 @@ class _Logs:
         messages = self._messages(where, sample)
         condition, trigger = self._condition(where, sample)
         prompt_id = one_line(str(sample.id), 200)
-        if not prompt_id or prompt_id == ALL:
+        if not prompt_id or prompt_id == ALL or has_control_character(str(sample.id)):
             raise BadInput(f"{where}: the id is {prompt_id!r}, which cannot name a prompt here; rename the sample")
         suite = self.options.suite if self.options.suite != IMPORTED else one_line(log.eval.task, 100) or IMPORTED
         model = self.options.model or one_line(log.eval.model, 200) or "unknown"

@@ -3,18 +3,17 @@ memory and a run that was interrupted ten times writes the same file as one that
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
 
 from evals.io.atomic import replacing
+from evals.io.csv_writer import csv_row
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import OF_CONDUCT
 from evals.scoring.rates.columns import RESPONSE_COLUMNS
 from evals.scoring.rates.tally import RunFacts, Tally
 from evals.scoring.scored_trial import ScoredTrial, score_trial
-from evals.text import spreadsheet_safe
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
@@ -26,14 +25,13 @@ def write_responses(journal: Journal, path: Path, facts: RunFacts) -> Tally:
     """Write responses.csv, whole or not at all; the tally of its trials."""
     tally = Tally()
     with replacing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(RESPONSE_COLUMNS)
+        file.write(csv_row(RESPONSE_COLUMNS))
         for trial in journal.trials_in_plan_order():
             scored = score_trial(trial, facts.judges)
             kind = tally.add(scored, facts.denominator)
             shown = kind.hit if kind.counted and scored.measure in OF_CONDUCT else None
             row = _response_row(scored, facts, misaligned=shown)
-            writer.writerow([row[column] for column in RESPONSE_COLUMNS])
+            file.write(csv_row(row[column] for column in RESPONSE_COLUMNS))
     return tally
 
 
@@ -48,7 +46,7 @@ def tally_of(journal: Journal, facts: RunFacts) -> Tally:
 def _response_row(scored: ScoredTrial, facts: RunFacts, *, misaligned: bool | None) -> dict[str, Any]:
     trial, reasoning = scored.trial, scored.reasoning
     response = trial.result if isinstance(trial.result, Response) else None
-    texts = {
+    return {
         "question": question_of(trial),
         "answer": response.answer if response else "",
         "question_id": trial.prompt_id,
@@ -59,9 +57,6 @@ def _response_row(scored: ScoredTrial, facts: RunFacts, *, misaligned: bool | No
         "finish_reason": response.finish_reason if response else "",
         "judge": _who_reads(trial) or facts.judge_model,
         "label": scored.label,
-    }
-    return {
-        **{name: spreadsheet_safe(text) for name, text in texts.items()},
         "aligned": _number(scored.aligned),
         "coherent": _number(scored.coherent),
         "format": trial.format,
@@ -79,7 +74,7 @@ def _response_row(scored: ScoredTrial, facts: RunFacts, *, misaligned: bool | No
         "trial_id": trial.trial_id,
         "credits": "" if reasoning.credit == "unreadable" else reasoning.credit,
         "source": facts.source.get(trial.suite, ""),
-        "verdicts": spreadsheet_safe(_verdicts(scored, facts.judges)),
+        "verdicts": _verdicts(scored, facts.judges),
     }
 
 

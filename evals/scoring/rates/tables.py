@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,11 @@ from evals.errors import BadInput
 from evals.io.atomic import replacing
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
+from evals.io.csv_writer import csv_row
 from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
-from evals.text import original_text, spreadsheet_safe
+from evals.text import original_text
 from evals.trials.journal import Journal
 from evals.trials.prompt import ALL
 
@@ -96,13 +96,9 @@ def read_tables(folder: Path, counts: Sequence[TrialCount], tally: Callable[[], 
 def write_table(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, object]]) -> None:
     """Write a table as CSV whose texts no spreadsheet runs, whole or not at all. Numbers are written out in full."""
     names = column_names(columns)
-    safe = lru_cache(maxsize=1000)(spreadsheet_safe)  # most texts stand in many rows
     with replacing(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        for row in rows:
-            cells = (row[name] for name in names)
-            writer.writerow([safe(cell) if isinstance(cell, str) else cell for cell in cells])
+        file.write(csv_row(names))
+        file.writelines(csv_row(row[name] for name in names) for row in rows)
 
 
 def read_table(path: Path, columns: Sequence[Column]) -> list[Row]:

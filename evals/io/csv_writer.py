@@ -1,0 +1,48 @@
+"""Write CSV: the one writer of every CSV of emeval, so that each is read alike by every reader and run by none.
+
+A cell with a control character stands in quotes: readers end a row at a bare carriage return, and some at others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from evals.text import spreadsheet_safe
+
+_NEEDS_QUOTES = re.compile('[",\x00-\x1f\x7f-\x9f\u2028\u2029]')
+
+
+def csv_cell(value: object, number_format: str = "") -> str:
+    """A value as the text of a cell: None is blank, numbers are plain, and no spreadsheet runs a text."""
+    match value:
+        case str():
+            return _safe(value) if len(value) < _SHORT else spreadsheet_safe(value)
+        case None:
+            return ""
+        case bool():
+            return str(int(value))
+        case float():
+            return format(value, number_format)
+        case _:
+            return str(value)
+
+
+def csv_row(values: Iterable[object], number_format: str = "") -> str:
+    """A row of values with its line end. `number_format` is of floats."""
+    return raw_csv_row(csv_cell(value, number_format) for value in values)
+
+
+def raw_csv_row(cells: Iterable[str]) -> str:
+    """A row of cells that are `csv_cell`s already, with its line end."""
+    quoted = [_quoted(cell) for cell in cells]
+    return (",".join(quoted) if quoted != [""] else '""') + "\n"  # a row of one blank cell is no blank line
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _NEEDS_QUOTES.search(cell) else cell
+
+
+_SHORT = 200
+_safe = lru_cache(maxsize=1000)(spreadsheet_safe)  # most short texts stand in many rows
