@@ -75,6 +75,11 @@ class Server:
         root = self.base_url.removesuffix("/v1")
         return await self.client.post(f"{root}{path}", cast_to=str, body=body)
 
+    async def get_beside(self, path: str) -> str:
+        """The body of such a route that is read."""
+        root = self.base_url.removesuffix("/v1")
+        return await self.client.get(f"{root}{path}", cast_to=str)
+
     async def served_models(self) -> list[str] | None:
         """The ids that the server lists, None when it keeps no list. Raises BadInput when it cannot be used at all."""
         listing = await self.listing()

@@ -1,0 +1,1 @@
+"""Attacks on emeval, each with real servers, files and processes."""
