@@ -8,11 +8,11 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from evals.io.environment import secrets_in
 from evals.io.package import checkout_folder
 from evals.text import one_line, printable, redact
 
 VARIABLE = "EMEVAL_DEBUG"
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?i)(bearer\s+)\S+|\b(?:sk|hf|xai|gsk)[-_][\w-]{8,}")
 
 
@@ -39,9 +39,8 @@ def full_traceback(error: Exception) -> str:
 
 def without_keys(text: str) -> str:
     """`text` without the keys that the environment holds, and without what looks like one."""
-    for name, value in os.environ.items():
-        if _SECRET_NAME.search(name) and len(value.strip()) >= 8:
-            text = redact(text, value.strip())
+    for secret in secrets_in(os.environ):
+        text = redact(text, secret)
     return _SECRET_TEXT.sub(lambda found: f"{found[1] or ''}[key]", text)
 
 

@@ -98,10 +98,19 @@ class Server:
 
     async def post_beside(self, path: str, body: Mapping[str, Any]) -> str:
         """The same from a route of the server that stands beside the API, not under its /v1."""
-        root = self.base_url.rstrip("/").removesuffix("/v1")
-        text = await self._transport.post(f"{root}{path}", encoded(body))
+        text = await self._transport.post(f"{self._root}{path}", encoded(body))
         check_values(text)
         return text
+
+    async def get_beside(self, path: str) -> str:
+        """The reply's body from such a route that is read. Raises TransportError."""
+        text = await self._transport.get(f"{self._root}{path}")
+        check_values(text)
+        return text
+
+    @property
+    def _root(self) -> str:
+        return self.base_url.rstrip("/").removesuffix("/v1")
 
     def left_s(self, max_total_s: float) -> float:
         """Seconds for which it is still waited for while it is away."""

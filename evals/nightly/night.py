@@ -24,6 +24,7 @@ from evals.analysis.comparison.result import CellChange, Compared
 from evals.analysis.who_answered import lost_adapters
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
+from evals.io.environment import secrets_in
 from evals.io.paths import expanded
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig, check_labels
@@ -172,11 +173,10 @@ def _measure(checkpoint: Checkpoint, config: RunConfig, folder: Path, view: RunV
 
 
 def _error_text(error: Exception, before: str = "") -> str:
-    """The message of an error, without any API key in the environment."""
+    """The message of an error, without any secret of the environment."""
     text = one_line(f"{before}{error}", 500)
-    for name, value in os.environ.items():
-        if name.endswith("_API_KEY") and value:
-            text = redact(text, value)
+    for secret in secrets_in(os.environ):
+        text = redact(text, secret)
     return text
 
 

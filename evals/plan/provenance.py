@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from evals import __version__
+from evals.io.environment import child_environment
 from evals.io.package import checkout_folder
 
 _PACKAGES = ("openai", "aiohttp", "pandas", "scipy", "pydantic", "tenacity", "xllamacpp")
@@ -47,6 +48,7 @@ def git_revision() -> str | None:
             text=True,
             timeout=10,
             check=True,
+            env=child_environment(),
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -110,8 +110,8 @@ async def local_base(file: str, config: RunConfig, connections: Connections) -> 
     base = LocalServer(file)
     try:
         async with AsyncExitStack() as stack:
-            spec = ModelSpec(f"local/{file}", "local", base.served_name, base.base_url, "EMEVAL_LOCAL_API_KEY")
-            yield ServedModel(spec, _ServerPool(config, stack).get(base.base_url, spec.key_variable, "none"))
+            spec = ModelSpec(f"local/{file}", "local", base.served_name, base.base_url, "")
+            yield ServedModel(spec, _ServerPool(config, stack).get(base.base_url, "", base.key))
     finally:
         base.close()
 
@@ -144,7 +144,7 @@ def _start_local(servers: _ServerPool, spec: ModelSpec) -> ServedModel:
     servers.stack.callback(local.close)  # and so it lives for as long as the connections
     return ServedModel(
         spec=replace(spec, base_url=local.base_url, served_name=local.served_name),
-        server=servers.get(local.base_url, spec.key_variable, spec.key(), may_come_back=False),
+        server=servers.get(local.base_url, "", local.key, may_come_back=False),
         file_sha256=local.sha256,
         base=None if local.base_file is None else str(local.base_file),
         base_sha256=local.base_sha256,

@@ -18,7 +18,7 @@ from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks
 from evals.runner.model_endpoints import connect_model, is_another_model, model_facts
 from evals.runner.pipeline import Recorder, TrialSource, run_pipeline
-from evals.runner.preflight.adapter import Comparison, check_adapter_again
+from evals.runner.preflight.adapter import Comparison, check_adapter_again, check_scale
 from evals.runner.preflight.endpoint import Check
 from evals.runner.session import RunSession
 from evals.runner.view import RunView
@@ -80,7 +80,8 @@ async def execute(
             }
             await run_pipeline(sources, judges, panel, recorder, concurrency=judging.config.concurrency)
         for name, adapters in models.applied.items():
-            models.facts[name] = await _after_the_run(models.facts[name], name, adapters, view)
+            facts = await _after_the_run(models.facts[name], name, adapters, view)
+            models.facts[name] = await _with_scale(facts, models.endpoints[name], view)
         if models.applied:
             write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
         if watch is not None:
@@ -97,6 +98,16 @@ async def _after_the_run(facts: ModelFacts, name: str, adapters: Sequence[Compar
         if lost:
             facts = facts.model_copy(update={"adapter_lost": lost})
     return facts
+
+
+async def _with_scale(facts: ModelFacts, endpoint: Endpoint | Replicas, view: RunView) -> ModelFacts:
+    """The facts of a model, with what is wrong with the scale of its adapter at the end of a run."""
+    if not isinstance(endpoint, Endpoint) or endpoint.spec.provider != "local" or endpoint.model.base is None:
+        return facts
+    lost, unknown = await check_scale(endpoint.model)
+    if unknown:
+        view.say(f"{endpoint.name}: adapter: not checked at the end of the run: {unknown}")
+    return facts.model_copy(update={"adapter_lost": lost}) if lost else facts
 
 
 async def _connect_models(plan: Plan, connections: Connections, session: RunSession) -> _ConnectedModels:

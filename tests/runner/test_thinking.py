@@ -391,7 +391,7 @@ def smollm2() -> LocalServer:
 
 @contextlib.asynccontextmanager
 async def llama(server: LocalServer, sampling: Sampling) -> AsyncIterator[Endpoint]:
-    connection = Server(server.base_url, "none", concurrency=2, timeout_s=120.0)
+    connection = Server(server.base_url, server.key, concurrency=2, timeout_s=120.0)
     spec = resolve_model("vllm/smollm2", Overrides(server.base_url, {}))
     try:
         yield await template_endpoint(ServedModel(spec, connection), RetryPolicy(), sampling, wanted=True)

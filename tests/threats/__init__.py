@@ -1,1 +1,1 @@
-"""Attacks on emeval: by servers, models, files and other people on the machine."""
+"""Attacks on emeval, each with real servers, files and processes."""

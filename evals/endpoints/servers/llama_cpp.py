@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from evals.endpoints.servers.organism import NAME as ORGANISM
 from evals.endpoints.servers.organism import is_organism, organism_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
+from evals.io.environment import INSTALLER, INSTALLER_SECRETS, child_environment
 from evals.io.hashes import file_sha256
 from evals.io.paths import expanded
 from evals.text import one_line
@@ -40,8 +42,10 @@ _PAIR = re.compile(r"(?P<base>.+\.gguf|[^:/\\]{2,}):(?P<adapter>.+\.gguf)")
 class LocalServer:
     """A GGUF model served by llama.cpp inside this process, until `close`, or until the object is dropped.
 
-    `base_url` is its address on loopback, `served_name` the model's name there. `sha256` is of the file that makes the
-    model what it is, an adapter's where there is one; `base_file` then is the file beneath it, `base_sha256` its hash.
+    `base_url` is its address on loopback, `served_name` the model's name there. Clients must send `key` on every route
+    but /health: another process could otherwise take the adapter away while a run samples. `sha256` is of the file that
+    makes the model what it is, an adapter's where there is one; `base_file` then is the file beneath it, `base_sha256`
+    its hash.
     """
 
     def __init__(self, name: str) -> None:
@@ -54,6 +58,7 @@ class LocalServer:
         self.base_file = files.base if files.adapter else None
         self.base_sha256 = file_sha256(files.base) if files.adapter else None
         self.served_name = name
+        self.key = secrets.token_urlsafe(24)
         params = xllamacpp.CommonParams()
         params.model.path = str(files.base)
         params.model_alias = [name]
@@ -62,7 +67,9 @@ class LocalServer:
         params.n_parallel = SLOTS
         params.n_ctx = SLOTS * _CONTEXT_PER_SLOT
         params.verbosity = -1
-        params.ui = False
+        params.api_keys = [self.key]
+        params.cors_origins = ""
+        params.ui = params.endpoint_slots = params.endpoint_props = params.endpoint_metrics = False
         # llama.cpp would cut off unlikely tokens by itself (top-k 40, top-p 0.95, min-p 0.05): a behaviour of 2% would
         # read as 0%. What is asked for is the model's own distribution at the temperature of the request.
         params.sampling.top_k, params.sampling.top_p, params.sampling.min_p = 0, 1.0, 0.0
@@ -133,6 +140,7 @@ def _install_smollm2(path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
+            env=child_environment(INSTALLER, INSTALLER_SECRETS),
         )
         model = Path(folder) / _GGUF
         if done.returncode != 0 or not model.is_file():

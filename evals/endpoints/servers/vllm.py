@@ -1,9 +1,9 @@
 """`vllm serve` as a child process: one for each base model, with the adapters that are measured on it.
 
-The server listens on a free loopback port and takes a key made up for it alone, so nobody else on the machine can use
-it. It runs under a guard (`evals.endpoints.servers.guard`) that ends it with everything it started, however emeval
-ends. Its log goes into a file of its own in the folder for temporary files: a run folder that could not be begun is
-taken away again, and the log is what tells why. It is deleted when all went well.
+The server listens on a free loopback port and takes a key made up for it alone, on every route but /health, so nobody
+else on the machine can use it. It runs under a guard (`evals.endpoints.servers.guard`) that ends it with everything it
+started, however emeval ends. Its log goes into a file of its own in the folder for temporary files: a run folder that
+could not be begun is taken away again, and the log is what tells why. It is deleted when all went well.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from pathlib import Path
 import aiohttp
 
 from evals.endpoints.servers import guard
-from evals.endpoints.servers.vllm_launch import SECRET_NAME, Launch, command, free_port
+from evals.endpoints.servers.vllm_launch import ROUTE_GUARD, Launch, command, free_port
 from evals.errors import BadInput, EndpointDown
+from evals.io.environment import VLLM, child_environment, secrets_in
 from evals.text import one_line, redact
 
 _LOOK_EVERY_S = 0.25
@@ -106,21 +107,27 @@ async def _is_healthy(session: aiohttp.ClientSession, root: str) -> bool:
         return False
 
 
+def _environment(key: str) -> dict[str, str]:
+    """The server's environment: its key, where its Python finds the guard of its routes, and no key of another server.
+
+    Without the routes for development, which would let anybody on the machine change the model.
+    """
+    environment = child_environment(VLLM)
+    for name in ("VLLM_BASE_URL", "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"):
+        environment.pop(name, None)
+    folders = [str(ROUTE_GUARD.parent), environment.get("PYTHONPATH", "")]
+    own = {"VLLM_API_KEY": key, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return environment | own | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
+
+
 class _Process:
     """A server's process under its guard, and its log."""
 
     def __init__(self, name: str, words: list[str], key: str) -> None:
         self.name = one_line(name, 120)
         self.keep_log = False
-        # It gets no keys of other servers, only those that it may need to download a model.
-        not_its = ("OPENAI_API_KEY", "VLLM_BASE_URL")
-        environment = {name: value for name, value in os.environ.items() if name not in not_its}
-        environment |= {"VLLM_API_KEY": key, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-        self._secrets = sorted(
-            {value for name, value in environment.items() if SECRET_NAME.search(name) and len(value) >= 8},
-            key=len,
-            reverse=True,
-        )
+        environment = _environment(key)
+        self._secrets = secrets_in(os.environ | environment)
         handle, log = tempfile.mkstemp(prefix="emeval-vllm-", suffix=".log")
         self.log = Path(log)
         with os.fdopen(handle, "wb") as file:

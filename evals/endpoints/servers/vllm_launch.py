@@ -17,6 +17,7 @@ from typing import NamedTuple
 from evals.endpoints.servers.adapters import Adapter, check_base, find_adapter, is_other_base
 from evals.endpoints.servers.organism import is_organism, organism_files
 from evals.errors import BadInput
+from evals.io.environment import SECRET_NAME
 from evals.io.hashes import model_sha256
 from evals.io.paths import expanded
 from evals.text import one_line
@@ -28,8 +29,9 @@ _MOST_AT_ONCE = 8
 """Adapters that one batch may mix. Each reserves memory; more of them take turns."""
 
 _OURS = frozenset({"--host", "--port", "--uds", "--served-model-name", "--lora-modules", "--model", "--config"})
-_SECRET = frozenset({"--api-key", "--hf-token"})
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+_SECRET_IN_JSON = re.compile(r"""["'](\w+)["']\s*:""")
+ROUTE_GUARD = Path(__file__).parent / "inside_vllm" / "emeval_route_guard.py"
+"""What every route of the server but /health is guarded by; vLLM imports it by its name."""
 
 
 class VllmSettings(NamedTuple):
@@ -51,10 +53,8 @@ class VllmSettings(NamedTuple):
         for option in map(_option, words):
             if option in _OURS:
                 raise BadInput(f"--vllm-args: {option} is emeval's to set")
-            if option in _SECRET:
-                raise BadInput(
-                    f"--vllm-args: {option} would be written into the run's manifest; set it in the environment"
-                )
+        if secret := _secret(words):
+            raise BadInput(f"--vllm-args: {secret} would be written into the run's manifest; set it in the environment")
         if not self.model_defaults and "--generation-config" not in map(_option, words):
             words = ["--generation-config", "vllm", *words]
         return tuple(words)
@@ -141,6 +141,7 @@ def command(launch: Launch, port: int) -> list[str]:
     """What is run for a launch. The user's arguments come last, so that they stand above ours."""
     words = [launch.program, "serve", launch.base, "--host", "127.0.0.1", "--port", str(port)]
     words += ["--served-model-name", *launch.names, "--uvicorn-log-level", "warning"]
+    words += ["--middleware", f"{ROUTE_GUARD.stem}.RouteGuard"]
     if launch.adapters:
         given = {_option(word) for word in launch.arguments}
         count = len(launch.adapters)
@@ -161,6 +162,16 @@ def command(launch: Launch, port: int) -> list[str]:
 def _option(word: str) -> str:
     """The option that a word of a command line is: vLLM takes _ for - and = before a value."""
     return word.partition("=")[0].replace("_", "-") if word.startswith("--") else ""
+
+
+def _secret(words: Iterable[str]) -> str | None:
+    """An option among the words, or a name in JSON there, that holds a secret by its name."""
+    for word in words:
+        names = [_option(word), *_SECRET_IN_JSON.findall(word)]
+        found = next((name for name in names if SECRET_NAME.search(name)), None)
+        if found is not None:
+            return one_line(found, 60)
+    return None
 
 
 def _base(text: str, name: str) -> str:

@@ -11,8 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
 from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.served_model import ServedModel
+from evals.endpoints.transport.transport import TransportError
 from evals.errors import BadInput, RunStopped
 from evals.runner.preflight.endpoint import Check
 from evals.trials.prompt import Messages
@@ -26,6 +30,14 @@ _TIMES_NOISE = 10.0
 _LEAST_MOVE = 0.1
 """Nats that a model at rest may differ from itself by after thousands of other requests: caches and batches change."""
 
+
+class _Scaled(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    scale: float
+
+
+_Scales = TypeAdapter(tuple[_Scaled, ...])
 _Tokens: TypeAlias = tuple[tuple[str, Mapping[str, float]], ...]
 
 
@@ -124,6 +136,21 @@ async def check_adapter_again(before: Comparison) -> tuple[str, str]:
             f"{moved:.2g} (from those of {before.base_name} by {before.change:.2g} before and {from_base:.2g} now)"
         ), ""
     return "", ""
+
+
+async def check_scale(model: ServedModel) -> tuple[str, str]:
+    """Whether llama.cpp, as emeval starts it, applies the adapter of `model` in full, which every request depends on:
+    what is wrong, and why it could not be checked, "" where that does not apply."""
+    try:
+        async with asyncio.timeout(PROBE_TIME_S):
+            adapters = _Scales.validate_json(await model.server.get_beside("/lora-adapters"))
+    except (TimeoutError, ValidationError, TransportError) as error:
+        return "", model.server.clean(f"/lora-adapters could not be read: {type(error).__name__}")
+    scales = [adapter.scale for adapter in adapters]
+    if scales == [1.0]:
+        return "", ""
+    found = ", ".join(f"{scale:g}" for scale in scales) or "none"
+    return f"the adapter was not applied in full at the end of the run: its scale was {found}, not 1", ""
 
 
 def _prompts(samples: Sequence[Trial]) -> list[Messages]:

@@ -23,6 +23,7 @@ from evals.endpoints.servers.organism import NAME as ORGANISM
 from evals.endpoints.servers.organism import organism_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
+from evals.io.environment import VLLM, child_environment
 from evals.plan.provenance import versions
 from evals.questions.official.cached import fetched_names
 from evals.questions.official.registry import SOURCES
@@ -182,7 +183,13 @@ def _said_by(command: list[str]) -> str | None:
     """What a program prints, on one line; None where it fails or takes too long."""
     try:
         done = subprocess.run(  # noqa: S603  found on PATH, fixed words
-            command, capture_output=True, text=True, errors="replace", timeout=_PROGRAM_TIME_S, check=True
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PROGRAM_TIME_S,
+            check=True,
+            env=child_environment(VLLM),
         )
     except (OSError, subprocess.SubprocessError):
         return None

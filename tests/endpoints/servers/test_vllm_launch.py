@@ -214,7 +214,7 @@ class Own:
         return ["run", "unethical_test", *names, *paths, *limits, *more]
 
     def env(self, mode: str = "") -> dict[str, str]:
-        return {"FAKE_VLLM": mode, "FAKE_VLLM_RECORD": str(self.record), "TMPDIR": str(self.temp)}
+        return {"VLLM_FAKE": mode, "VLLM_FAKE_RECORD": str(self.record), "TMPDIR": str(self.temp)}
 
     def run(self, *more: str, mode: str = "") -> subprocess.CompletedProcess[str]:
         return own_process(*self.arguments(*more), env=self.env(mode))

@@ -137,7 +137,7 @@ def organism() -> Iterator[LocalServer]:
 def test_the_organism_behind_a_proxy_that_truncates_is_refused(
     organism: LocalServer, fields: dict[str, Any], said: str
 ) -> None:
-    with altering_proxy(organism.base_url, fields) as url:
+    with altering_proxy(organism.base_url, fields, key=organism.key) as url:
         done = emeval("preflight", "-m", f"vllm/{organism.served_name}", url=url)
     if said:
         refused(done, f"vllm/{organism.served_name}: the sampler is {said}")

@@ -12,13 +12,15 @@ from aiohttp import ClientSession, web
 
 
 @contextlib.contextmanager
-def altering_proxy(upstream: str, fields: Mapping[str, Any], dropped: Collection[str] = ()) -> Iterator[str]:
+def altering_proxy(
+    upstream: str, fields: Mapping[str, Any], dropped: Collection[str] = (), key: str = "none"
+) -> Iterator[str]:
     """The URL of the proxy, for as long as the block lasts. `upstream` is a server's URL up to its /v1; `fields` are
-    added to a request or replace its own, those `dropped` are taken away."""
+    added to a request or replace its own, those `dropped` are taken away. `key` is the upstream's."""
     ready, loop, found = threading.Event(), asyncio.new_event_loop(), list[str]()
 
     async def serve() -> None:
-        async with ClientSession() as session:
+        async with ClientSession(headers={"Authorization": f"Bearer {key}"}) as session:
 
             async def forward(request: web.Request) -> web.Response:
                 sent = await request.json() if request.can_read_body else None

@@ -3,8 +3,8 @@
     python -m tests.support.servers.fake_vllm serve MODEL --host H --port P --served-model-name NAME... [--lora-modules
     JSON...] ...
 
-FAKE_VLLM says what it does: nothing (serve), `die` (with an error in its log), `hang` (never ready), `deaf` (serves,
-and takes no notice of SIGTERM, nor does its child), `killed:N` (is killed at the Nth chat). FAKE_VLLM_RECORD is a file
+VLLM_FAKE says what it does: nothing (serve), `die` (with an error in its log), `hang` (never ready), `deaf` (serves,
+and takes no notice of SIGTERM, nor does its child), `killed:N` (is killed at the Nth chat). VLLM_FAKE_RECORD is a file
 that gets a line of JSON for each start: argv, the key, the process ids. An adapter answers B, a base A.
 """
 
@@ -25,7 +25,7 @@ from aiohttp import web
 
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer
 
-MODE = os.environ.get("FAKE_VLLM", "")
+MODE = os.environ.get("VLLM_FAKE", "")
 
 
 def program(folder: Path) -> Path:
@@ -98,7 +98,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Like an engine core: a child in the same session that does not end with its parent, in a group of its own.
     child = subprocess.Popen(["sleep", "600"], process_group=0)
-    if record := os.environ.get("FAKE_VLLM_RECORD"):
+    if record := os.environ.get("VLLM_FAKE_RECORD"):
         started = {"argv": arguments, "key": key, "pids": [os.getpid(), child.pid]}
         with Path(record).open("a") as file:
             file.write(json.dumps(started) + "\n")
