@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import BinaryIO
 
@@ -125,7 +126,8 @@ def download(
     )
     headers = {"User-Agent": f"emeval/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
     try:
-        with httpx2.Client(follow_redirects=False, timeout=_TIMEOUT, headers=headers) as client:
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # neither kept nor sent, however malformed
+        with httpx2.Client(timeout=_TIMEOUT, headers=headers, cookies=no_cookies) as client:
             return retrying(_attempt, client, remote, part, on_bytes)
     except _TransientFailure as error:
         hint = "it can be tried again later, or fetched --from a copy"

@@ -6,9 +6,6 @@ connection to a reply that is not read to its end is closed.
 
 from __future__ import annotations
 
-from base64 import b64encode
-from urllib.parse import unquote, urlsplit, urlunsplit
-
 import aiohttp
 
 from evals.endpoints.transport.body_decoder import ACCEPT_ENCODING, Undecodable, read_bounded, read_first_part
@@ -50,7 +47,6 @@ class AiohttpTransport:
         }
         self._timeout = _timeout(settings.timeout_s, settings.connect_s)
         self._proxy: str | None = None
-        self._urls: dict[str, str] = {}
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, url: str, body: bytes, timeout_s: float | None = None) -> str:
@@ -67,9 +63,7 @@ class AiohttpTransport:
         try:
             session = self._session or self._open()
             timeout = self._timeout if timeout_s is None else _timeout(timeout_s, self._settings.connect_s)
-            sent = session.request(
-                method, self._url(url), data=body, allow_redirects=False, proxy=self._proxy, timeout=timeout
-            )
+            sent = session.request(method, url, data=body, allow_redirects=False, proxy=self._proxy, timeout=timeout)
             async with sent as reply:
                 return await self._read(reply, url)
         except TransportError:
@@ -102,20 +96,13 @@ class AiohttpTransport:
                 reply.close()
             raise
 
-    def _url(self, url: str) -> str:
-        """The URL without a login, which goes into a header."""
-        if url not in self._urls:
-            parts = urlsplit(url)
-            self._urls[url] = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        return self._urls[url]
-
     def _open(self) -> aiohttp.ClientSession:
         base_url = self._settings.base_url
         self._proxy = proxy_of(base_url)
         tls = trusted_certificates() if base_url.lower().startswith("https:") else True
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=tls),
-            headers={**self._headers, **_login(base_url)},
+            headers=self._headers,
             cookie_jar=_NoCookies(),
             read_bufsize=_READ_BUFFER,
             auto_decompress=False,
@@ -125,12 +112,3 @@ class AiohttpTransport:
 
 def _timeout(seconds: float, connect_s: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=min(connect_s, seconds), sock_read=seconds)
-
-
-def _login(base_url: str) -> dict[str, str]:
-    """The header for a user and a password in a URL."""
-    parts = urlsplit(base_url)
-    if parts.username is None:
-        return {}
-    login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"}

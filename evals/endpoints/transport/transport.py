@@ -70,10 +70,7 @@ class TooLarge(TransportError):
 
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
-    """How one server is reached. `base_url` may hold a user and a password, which then take the place of the key.
-
-    `headers` go with each request; `max_bytes` bounds the decoded body of a reply.
-    """
+    """How one server is reached. `headers` go with each request; `max_bytes` bounds the decoded body of a reply."""
 
     base_url: str
     headers: Mapping[str, str] = field(repr=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -34,8 +35,9 @@ def ok(body: bytes, headers: bytes = b"", status: bytes = b"200 OK") -> bytes:
 class RawServer:
     """`answer` gives the reply to a path. Each connection carries one request, and is closed after the reply."""
 
-    def __init__(self, answer: Callable[[str], Bytes]) -> None:
+    def __init__(self, answer: Callable[[str], Bytes], tls: ssl.SSLContext | None = None) -> None:
         self.answer = answer
+        self.tls = tls
         self.requests: list[RawRequest] = []
         self.url = ""
 
@@ -48,7 +50,7 @@ class RawServer:
 
         async def serve() -> None:
             loops.append(asyncio.get_running_loop())
-            server = await asyncio.start_server(self._handle, "127.0.0.1", 0)
+            server = await asyncio.start_server(self._handle, "127.0.0.1", 0, ssl=self.tls)
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
             started.set()
             await closing.wait()
