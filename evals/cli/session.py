@@ -99,9 +99,12 @@ def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
 
 
 def interrupt_on_sigterm() -> None:
-    """A scheduler's SIGTERM stops a run as cleanly as Ctrl-C does, also where the shell had SIGINT ignored."""
+    """A scheduler's SIGTERM stops a run as cleanly as Ctrl-C does, also where the shell had SIGINT ignored, and so does
+    the SIGHUP of a terminal that is closed, unless it is ignored (nohup)."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
 
 
 def read_dotenv() -> None:

@@ -33,7 +33,7 @@ from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.run_settings import option_name
 from evals.runner.anchor_check import Watch, due_anchors
 from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned
-from evals.runner.interrupt import run_async
+from evals.runner.interrupt import run_async, uninterrupted
 from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files
 from evals.runner.session import RunSession
 from evals.runner.view import RunView
@@ -193,12 +193,26 @@ def _complete(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan |
     except BadInput:
         raise
     except KeyboardInterrupt:
-        conclude(session, plan, "interrupted")
+        _conclude_interrupted(session, plan)
         raise
     except Exception:
         conclude(session, plan, "stopped")
         raise
-    return conclude(session, plan)
+    try:
+        return conclude(session, plan)
+    except KeyboardInterrupt:
+        _conclude_interrupted(session, plan)
+        raise
+
+
+def _conclude_interrupted(session: RunSession, plan: Plan | None) -> None:
+    """Write down that the run was interrupted, and the tables of what is recorded, however often it is interrupted
+    again."""
+    while True:
+        try:
+            return uninterrupted(lambda: conclude(session, plan, "interrupted"))
+        except KeyboardInterrupt:
+            continue
 
 
 def _panel_of(judging: JudgingPlan) -> PanelFacts:
