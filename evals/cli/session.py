@@ -37,8 +37,18 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=1, allow_nan=False))
 
 
-def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
-    """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
+def show(
+    folder: Path,
+    act: Callable[[RunView], RunResult],
+    output: Output,
+    *,
+    resumable: bool = True,
+    sampling: bool = True,
+) -> None:
+    """Do it, print the tables, and exit with what the run's completeness and then its missing answers say.
+
+    `sampling`: models were asked, so that the run's files and servers are those of this command.
+    """
     from evals.analysis.unscored import too_much_unscored
     from evals.analysis.who_answered import lost_adapters, other_models
     from evals.reporting.console.stopping import print_stopping
@@ -46,17 +56,16 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
 
     view = output.view()
     interrupt_on_sigterm()
-    command = f"emeval resume {shlex.quote(str(folder))}"
     try:
         result = act(view)
     except RunStopped as error:
-        stopped = type(error)(f"{error} (resume with: {command})")
+        stopped = type(error)(f"{error} (resume with: {_resume_command(folder, sampling=sampling)})")
         _print_stopped(folder, output, stopped)
         raise stopped from None
     except KeyboardInterrupt:
         if not resumable or not (folder / "manifest.json").exists():
             raise
-        interrupted = Interrupted(f"interrupted; resume with: {command}")
+        interrupted = Interrupted(f"interrupted; resume with: {_resume_command(folder, sampling=sampling)}")
         _print_stopped(folder, output, interrupted)
         raise interrupted from None
     problem = None
@@ -85,6 +94,12 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
         view.err.print(f"emeval: {problem}", markup=False, soft_wrap=True)
     if code:
         raise typer.Exit(code)
+
+
+def _resume_command(folder: Path, *, sampling: bool) -> str:
+    from evals.plan.told_again import resume_command
+
+    return resume_command(folder, sampling=sampling)
 
 
 def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
