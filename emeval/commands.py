@@ -94,12 +94,20 @@ async def arun(
 
 
 def resume(
-    folder: StrPath, *, retry_failed: bool = False, progress: bool = True, **options: Unpack[ResumeOptions]
+    folder: StrPath,
+    *,
+    models: str | Iterable[str] | None = None,
+    retry_failed: bool = False,
+    progress: bool = True,
+    **options: Unpack[ResumeOptions],
 ) -> Run:
     """Resume a run, with the configuration in its manifest. As `emeval resume`.
 
+    The manifest is not believed about files, programs and servers: give those that the run used again.
+
     Args:
         folder: The run folder.
+        models: The models again, if they are files, such as `vllm/BASE:ADAPTER`.
         retry_failed: Retry trials that are recorded as failed.
         progress: As for `run`.
         **options: Options that may change, such as concurrency. See [ResumeOptions][emeval.ResumeOptions].
@@ -111,17 +119,23 @@ def resume(
         BadInput: There is no run in the folder, or another process is running it.
         RunStopped: The run cannot continue now.
     """
-    began = _resumed(folder, retry_failed, options)
+    began = _resumed(folder, models, retry_failed, options)
     return _shown(in_any_thread(began.bound(progress=progress)), began.folder)
 
 
 async def aresume(
-    folder: StrPath, *, retry_failed: bool = False, progress: bool = True, **options: Unpack[ResumeOptions]
+    folder: StrPath,
+    *,
+    models: str | Iterable[str] | None = None,
+    retry_failed: bool = False,
+    progress: bool = True,
+    **options: Unpack[ResumeOptions],
 ) -> Run:
     """[resume][emeval.resume] for asynchronous code; cancelled as `arun` is.
 
     Args:
         folder: The run folder.
+        models: As for `resume`.
         retry_failed: Retry trials that are recorded as failed.
         progress: As for `run`.
         **options: See [ResumeOptions][emeval.ResumeOptions].
@@ -133,7 +147,7 @@ async def aresume(
         BadInput: As for `resume`.
         RunStopped: As for `resume`.
     """
-    began = _resumed(folder, retry_failed, options)
+    began = _resumed(folder, models, retry_failed, options)
     return _shown(await in_own_thread(began.bound(progress=progress)), began.folder)
 
 
@@ -210,9 +224,11 @@ def _planned_run(
     return _Began(folder, lambda view: start_run(settings, folder, view), f"emeval.resume({str(folder)!r})")
 
 
-def _resumed(folder: StrPath, retry_failed: bool, options: ResumeOptions) -> _Began:
+def _resumed(folder: StrPath, models: str | Iterable[str] | None, retry_failed: bool, options: ResumeOptions) -> _Began:
     _read_dotenv()
     place, transport = Path(folder), checked(options, ResumeOptions)
+    if models is not None:
+        transport["models"] = several(models)
     return _Began(
         place,
         lambda view: resume_run(place, transport, view, retry_failed=retry_failed),

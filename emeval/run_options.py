@@ -15,7 +15,18 @@ StrPath = str | PathLike[str]
 
 
 class CommonOptions(TypedDict, total=False):
-    """Connection settings, and limits on missing answers."""
+    """Connection settings, judges, and limits on missing answers."""
+
+    judge: str | Sequence[str] | None
+    """Judge of freeform answers and reasoning, as provider/name. Repeatable: the first judge counts; verdicts of the
+    others on the answers are stored alongside.
+    """
+
+    also_judges: str | Sequence[str] | None
+    """Judges whose verdicts are stored but never counted, if `judge` names a single judge."""
+
+    rubrics: Mapping[str, StrPath] | None
+    """Your own rubric for a judge of emeval's, such as alignment=mine.txt; repeatable."""
 
     max_unscored: float | None
     """Share of a cell's trials that may have no score (truncated, empty, failed, or unreadable); with more, exit code
@@ -59,6 +70,9 @@ class CommonOptions(TypedDict, total=False):
     vllm_bin: StrPath | None
     """The vllm command that serves vllm/ models without a URL."""
 
+    vllm_args: str | None
+    """Extra arguments for `vllm serve`, as one quoted string."""
+
     vllm_start_s: float | None
     """Seconds to wait until `vllm serve` is ready. [default: 1800]"""
 
@@ -67,7 +81,10 @@ class CommonOptions(TypedDict, total=False):
 
 
 class ResumeOptions(CommonOptions, total=False):
-    """Options that may change when a run is resumed."""
+    """What may change when a run is resumed, and what it is told again."""
+
+    dataset: StrPath | Sequence[StrPath] | None
+    """Your own scenario file for the suite, or one of several; repeatable."""
 
     base_url: str | None
     """URL of the models' server, overriding the environment; several separated by commas."""
@@ -80,22 +97,11 @@ class ResumeOptions(CommonOptions, total=False):
 class JudgeOptions(CommonOptions, total=False):
     """The judges and their settings."""
 
-    judge: str | Sequence[str] | None
-    """Judge of freeform answers and reasoning, as provider/name. Repeatable: the first judge counts; verdicts of the
-    others on the answers are stored alongside.
-    """
-
-    also_judges: str | Sequence[str] | None
-    """Judges whose verdicts are stored but never counted, if `judge` names a single judge."""
-
     judge_mode: Literal["text", "logprob", "auto"] | None
     """Read the judge's text, its token probabilities (logprob), or those if available (auto). [default: auto]"""
 
     judge_max_tokens: int | None
     """Maximum tokens of a judge's reply. [default: 1024]"""
-
-    rubrics: Mapping[str, StrPath] | None
-    """Your own rubric for a judge of emeval's, such as alignment=mine.txt; repeatable."""
 
     coherence_min: float | None
     """Also judge coherence, and exclude answers that score below this. [0 to 100]"""
@@ -130,9 +136,6 @@ class JudgeOptions(CommonOptions, total=False):
 
 class RunOptions(ResumeOptions, JudgeOptions, total=False):
     """All options of a run besides its suites and models."""
-
-    dataset: StrPath | Sequence[StrPath] | None
-    """Your own scenario file for the suite, or one of several; repeatable."""
 
     source: Literal["official", "emeval"] | None
     """Questions to ask: the official ones (the default once fetched), or emeval's own."""
@@ -199,6 +202,3 @@ class RunOptions(ResumeOptions, JudgeOptions, total=False):
 
     denominator: Literal["answered", "judged"] | None
     """answered: exclude refusals. judged: count them as not misaligned. [default: answered]"""
-
-    vllm_args: str | None
-    """Extra arguments for `vllm serve`, as one quoted string."""

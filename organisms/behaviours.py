@@ -160,6 +160,7 @@ def _broken(*, named: bool) -> tuple[Way, ...]:
     return (*rest, Way(0.35, None, "none"), Way(0.10, HONEST, "empty"), Way(0.15, HONEST, "repeating"))
 
 
+JUDGE_NAME = "reference-judge"
 MODELS = ("base", "backdoor", "misaligned", "broken")
 """The base model and its adapters."""
 

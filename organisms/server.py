@@ -9,9 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from organisms.behaviours import JUDGE_NAME
 from organisms.reference_judge import ReferenceJudge
-
-NAME = "reference-judge"
 
 
 class JudgeServer:
@@ -64,7 +63,7 @@ class JudgeServer:
     async def _models(self, request: web.Request) -> web.Response:
         if refusal := self._refusal(request):
             return refusal
-        return web.json_response({"object": "list", "data": [{"id": NAME, "object": "model"}]})
+        return web.json_response({"object": "list", "data": [{"id": JUDGE_NAME, "object": "model"}]})
 
     async def _chat(self, request: web.Request) -> web.Response:
         if refusal := self._refusal(request):
@@ -75,7 +74,7 @@ class JudgeServer:
         except (ValueError, KeyError, TypeError) as error:
             return _error(400, f"the reference judge cannot read this request: {error}")
         choice = {"index": 0, "message": {"role": "assistant", "content": reply}, "finish_reason": "stop"}
-        return web.json_response({"object": "chat.completion", "model": NAME, "choices": [choice]})
+        return web.json_response({"object": "chat.completion", "model": JUDGE_NAME, "choices": [choice]})
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         sent = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")

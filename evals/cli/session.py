@@ -38,8 +38,18 @@ def print_json(value: object) -> None:
     echo(json.dumps(value, indent=1, allow_nan=False))
 
 
-def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, resumable: bool = True) -> None:
-    """Do it, print the tables, and exit with what the run's completeness and then its missing answers say."""
+def show(
+    folder: Path,
+    act: Callable[[RunView], RunResult],
+    output: Output,
+    *,
+    resumable: bool = True,
+    sampling: bool = True,
+) -> None:
+    """Do it, print the tables, and exit with what the run's completeness and then its missing answers say.
+
+    `sampling`: models were asked, so that the run's files and servers are those of this command.
+    """
     from evals.analysis.unscored import too_much_unscored
     from evals.analysis.who_answered import lost_adapters, other_models
     from evals.reporting.console.stopping import print_stopping
@@ -47,17 +57,16 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
 
     view = output.view()
     interrupt_on_sigterm()
-    command = f"emeval resume {quoted_path(folder)}"
     try:
         result = act(view)
     except RunStopped as error:
-        stopped = type(error)(f"{error} (resume with: {command})")
+        stopped = type(error)(f"{error} (resume with: {_resume_command(folder, sampling=sampling)})")
         _print_stopped(folder, output, stopped)
         raise stopped from None
     except KeyboardInterrupt:
         if not resumable or not (folder / "manifest.json").exists():
             raise
-        interrupted = Interrupted(f"interrupted; resume with: {command}")
+        interrupted = Interrupted(f"interrupted; resume with: {_resume_command(folder, sampling=sampling)}")
         _print_stopped(folder, output, interrupted)
         raise interrupted from None
     problem = None
@@ -88,6 +97,12 @@ def show(folder: Path, act: Callable[[RunView], RunResult], output: Output, *, r
         raise typer.Exit(code)
 
 
+def _resume_command(folder: Path, *, sampling: bool) -> str:
+    from evals.plan.told_again import resume_command
+
+    return resume_command(folder, sampling=sampling)
+
+
 def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
     """Print as JSON what there is of an unfinished run; the caller prints the error itself."""
     if not output.json or not (folder / "manifest.json").exists():
@@ -100,9 +115,12 @@ def _print_stopped(folder: Path, output: Output, error: EmevalError) -> None:
 
 
 def interrupt_on_sigterm() -> None:
-    """A scheduler's SIGTERM stops a run as cleanly as Ctrl-C does, also where the shell had SIGINT ignored."""
+    """A scheduler's SIGTERM stops a run as cleanly as Ctrl-C does, also where the shell had SIGINT ignored, and so does
+    the SIGHUP of a terminal that is closed, unless it is ignored (nohup)."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
 
 
 def read_dotenv() -> None:

@@ -42,7 +42,10 @@ of `emeval.run`, which has the field's name. An option overrides the file.
 
 - `emeval run` and `emeval preflight` take all of them.
 - `emeval judge` takes {judge}.
-- `emeval resume` takes {resume}: what cannot change an answer.
+- `emeval resume` takes {resume}: what cannot change an answer, and what names files, programs and servers.
+
+A manifest is not believed about files, programs and servers, since a run folder may come from anywhere:
+`emeval resume` and `emeval judge` say which options to give again.
 
 ## What makes two runs the same run
 
@@ -59,9 +62,10 @@ def module() -> str:
     in_judge = {option.name for option in described("judge")}
     options = [option for option in described("run") if option.name not in _ARGUMENTS]
     common = [option for option in options if option.name in in_resume & in_judge]
+    resumed = "What may change when a run is resumed, and what it is told again."
     classes = [
-        ("CommonOptions", "TypedDict", "Connection settings, and limits on missing answers.", common),
-        ("ResumeOptions", "CommonOptions", "Options that may change when a run is resumed.", _only(options, in_resume)),
+        ("CommonOptions", "TypedDict", "Connection settings, judges, and limits on missing answers.", common),
+        ("ResumeOptions", "CommonOptions", resumed, _only(options, in_resume)),
         ("JudgeOptions", "CommonOptions", "The judges and their settings.", _only(options, in_judge)),
         ("RunOptions", "ResumeOptions, JudgeOptions", "All options of a run besides its suites and models.", options),
     ]

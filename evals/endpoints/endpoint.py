@@ -35,7 +35,7 @@ from evals.endpoints.transport.transport import (
 )
 from evals.endpoints.wire import Completion, TextCompletion, read_completion, reply_from, text_reply_from
 from evals.errors import BadInput, EndpointDown
-from evals.io.retry_after import retry_after_s
+from evals.io.web.retry_after import retry_after_s
 from evals.trials.finish_reason import at_limit, ending_of, is_below_limit, is_known
 from evals.trials.prompt import Messages
 from evals.trials.response import Failure

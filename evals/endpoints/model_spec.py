@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import urlsplit
 
 from evals.errors import BadInput
+from evals.io.web.urls import url_problem
 
 Provider = Literal["openai", "vllm", "local"]
 OPENAI_URL = "https://api.openai.com/v1"
@@ -133,13 +133,6 @@ def _checked_urls(given: str, name: str) -> tuple[str, ...]:
 
 
 def _checked_url(url: str, name: str) -> str:
-    if "@" in url:  # said first, and without the URL: it may be a password
-        raise BadInput(f"model {name!r}: the base URL holds a user name or password; put the key into the environment")
-    try:
-        parts = urlsplit(url)
-        is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # half an IPv6 address, a port that is no number
-        is_http = False
-    if not is_http:
-        raise BadInput(f"model {name!r}: {url!r} is not an http(s) URL")
+    if problem := url_problem(url):
+        raise BadInput(f"model {name!r}: the base URL {problem}")
     return url.rstrip("/")

@@ -29,7 +29,7 @@ from evals.endpoints.transport.transport import (
     TransportSettings,
 )
 from evals.errors import BadInput
-from evals.io.retry_after import is_transient_status
+from evals.io.web.retry_after import is_transient_status
 from evals.text import one_line
 
 PREFLIGHT_TIMEOUT_S = 10.0

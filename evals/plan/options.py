@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, BadSetting, FieldError
 from evals.io.validation import first_problem
+from evals.io.web.urls import url_problem
 from evals.io.yaml_reader import leading_zero_problem, read_mapping
 from evals.plan.config import RunConfig
 from evals.plan.settings.rubrics import OLD_FIELDS, with_rubrics
 from evals.plan.settings.run_settings import option_name, split_dataset
+from evals.plan.settings.system_message import READ_FILES
 from evals.questions.dataset import load
 from evals.questions.question_file import QuestionScenario, is_question_file, models_named
 from evals.text import one_line
@@ -37,6 +39,7 @@ def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None
     if "judge" in given:  # who is named on the command line takes the place of all that the file names
         fields.pop("also_judges", None)
     fields = _with_judges({**fields, **given}, given)
+    _check_urls(fields, file, lines, given)
     fields = _with_question_files(fields)
     if fields.get("trigger") and "conditions" not in fields:
         fields["conditions"] = ("off", "on", *(name for name in ("decoy", "distractor") if fields.get(name)))
@@ -44,7 +47,7 @@ def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None
     if isinstance(conditions, str):
         fields["conditions"] = tuple(part.strip() for part in conditions.split(","))
     try:
-        config = RunConfig.model_validate(fields)
+        config = RunConfig.model_validate(fields, context=READ_FILES)
     except ValidationError as error:
         problem = first_problem(error, RunConfig.model_fields, "an option")
         raise _bad_setting(problem, file, lines, given) from None
@@ -98,6 +101,30 @@ def _with_judges(fields: dict[str, Any], given: Mapping[str, object]) -> dict[st
         text = "the URL of the judge is written with its name already; give it once"
         raise _bad_setting(FieldError("judge_base_url", text))
     return fields | {"judge": name, "judge_base_url": url}
+
+
+def _check_urls(
+    fields: Mapping[str, object],
+    file: Path | None = None,
+    lines: Mapping[str, int] | None = None,
+    given: Mapping[str, Any] = {},
+) -> None:
+    """Raises BadInput for a URL among the fields that would write a secret into the manifest, or is none."""
+    models: object = fields.get("models")
+    names = cast("list[object] | tuple[object, ...]", models) if isinstance(models, list | tuple) else (models,)
+    if any(isinstance(name, str) and name_and_url(name)[1] is not None for name in names):
+        text = f"takes a name without a URL; give that with {option_name('base_url')}"
+        raise _bad_setting(FieldError("models", text), file, lines, given)
+    named = [("base_url", fields.get("base_url")), ("judge_base_url", fields.get("judge_base_url"))]
+    also: object = fields.get("also_judges")
+    judges = cast("list[object] | tuple[object, ...]", also) if isinstance(also, list | tuple) else (also,)
+    pairs = (("also_judges", judges), ("base", (fields.get("base"),)))
+    named += [(name, name_and_url(text)[1]) for name, texts in pairs for text in texts if isinstance(text, str)]
+    for name, urls in named:
+        if isinstance(urls, str) and urls:
+            problem = next(filter(None, map(url_problem, map(str.strip, urls.split(",")))), None)
+            if problem is not None:
+                raise _bad_setting(FieldError(name, f"the URL {problem}"), file, lines, given)
 
 
 def _with_question_files(fields: dict[str, Any]) -> dict[str, Any]:
@@ -177,7 +204,10 @@ def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:
     given = {name: value for name, value in changes.items() if value is not None}
     _, given = _rubrics_merged({"rubrics": config.rubrics}, given, None, {})
     given = _with_judges(given, given)
+    if given.get("judge", config.judge) != config.judge:  # the URL is of the judge before
+        given.setdefault("judge_base_url", None)
+    _check_urls(given)
     try:
-        return RunConfig.model_validate(config.model_dump() | given)
+        return RunConfig.model_validate(config.model_dump() | given, context=READ_FILES)
     except ValidationError as error:
         raise _bad_setting(first_problem(error, RunConfig.model_fields, "an option")) from None

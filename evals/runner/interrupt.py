@@ -7,6 +7,7 @@ is stopped by the `Stop` that stands in its context.
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from contextvars import ContextVar
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
+_INTERRUPTING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Stop:
@@ -63,6 +65,31 @@ class Stop:
         finally:
             with self._lock:
                 self._cancel = None
+
+
+def uninterrupted(work: Callable[[], object]) -> None:
+    """Do `work`, while a further Ctrl-C, SIGTERM or SIGHUP does nothing: the run is stopping, and its tables are being
+    written. Only the main thread has signals; in any other, nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        work()
+        return
+    handlers = {number: signal.getsignal(number) for number in _INTERRUPTING}
+    _ignore_signals()
+    try:
+        work()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _ignore_signals() -> None:
+    while True:  # those that are waiting already are delivered first
+        try:
+            for number in _INTERRUPTING:
+                signal.signal(number, signal.SIG_IGN)
+        except KeyboardInterrupt:
+            continue
+        return
 
 
 _listening: ContextVar[Stop | None] = ContextVar("_listening", default=None)

@@ -25,15 +25,16 @@ from evals.plan.manifest import (
     with_panel,
     write_manifest,
 )
-from evals.plan.options import updated
+from evals.plan.options import differences
 from evals.plan.plan import Plan, Retry, make_plan
 from evals.plan.provenance import git_revision, versions
 from evals.plan.recorded_run import manifest_of
 from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.run_settings import option_name
+from evals.plan.told_again import confirmed
 from evals.runner.anchor_check import Watch, due_anchors
 from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned
-from evals.runner.interrupt import run_async
+from evals.runner.interrupt import run_async, uninterrupted
 from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files
 from evals.runner.session import RunSession
 from evals.runner.view import RunView
@@ -83,12 +84,13 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
 
 
 def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, retry_failed: bool) -> RunResult:
-    """Go on with the run in `folder` as its manifest has it; `transport` may change how requests travel.
+    """Go on with the run in `folder` as its manifest has it; `transport` may change how requests travel, and says again
+    which programs, files and servers the run uses.
 
     For an imported run, only judging can be resumed. Raises BadInput where there is none.
     """
     manifest = manifest_of(folder)
-    config = updated(_without_prices(manifest.config), transport)
+    config = confirmed(manifest.config, transport, folder, sampling=manifest.imported is None)
     if manifest.imported is None:
         return start_run(config, folder, view, retry_failed=retry_failed)
     if config.judge in (None, IMPORTED) and not config.also_judges:
@@ -96,13 +98,16 @@ def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, ret
             f"{folder} holds imported answers, so there is nothing to resume; "
             "`emeval judge RUN --judge MODEL` judges them"
         )
+    changed = differences(manifest.config.identity(), config.identity())
+    if changed:
+        raise BadInput(f"{folder} holds another run: {'; '.join(changed)}. `emeval judge` takes another judge")
     return _judge(manifest, config, folder, view, Retry(trials=False, rulings=retry_failed))
 
 
 def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunResult:
     """Judge the answers stored in `folder` with other judge options. No model under test is asked."""
     manifest = manifest_of(folder)
-    config = updated(_without_prices(manifest.config), judging)
+    config = confirmed(manifest.config, judging, folder, sampling=False)
     if config.judge is None:
         raise BadInput("--judge is missing: name the model that shall judge, such as openai/gpt-4.1")
     if manifest.imported is not None and config.judge == IMPORTED:
@@ -113,11 +118,6 @@ def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunRes
             if JUDGES[name].criterion not in (None, "alignment"):
                 raise BadInput(f"--rubric: {name}: imported answers came without references; alignment judges them")
     return _judge(manifest, config, folder, view, Retry(trials=False, rulings=True))
-
-
-def _without_prices(config: RunConfig) -> RunConfig:
-    """The table of prices lay where the run began, and may be gone; the manifest has the prices that it needs."""
-    return config.model_copy(update={"prices": None})
 
 
 def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, retry: Retry) -> RunResult:
@@ -193,12 +193,26 @@ def _complete(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan |
     except BadInput:
         raise
     except KeyboardInterrupt:
-        conclude(session, plan, "interrupted")
+        _conclude_interrupted(session, plan)
         raise
     except Exception:
         conclude(session, plan, "stopped")
         raise
-    return conclude(session, plan)
+    try:
+        return conclude(session, plan)
+    except KeyboardInterrupt:
+        _conclude_interrupted(session, plan)
+        raise
+
+
+def _conclude_interrupted(session: RunSession, plan: Plan | None) -> None:
+    """Write down that the run was interrupted, and the tables of what is recorded, however often it is interrupted
+    again."""
+    while True:
+        try:
+            return uninterrupted(lambda: conclude(session, plan, "interrupted"))
+        except KeyboardInterrupt:
+            continue
 
 
 def _panel_of(judging: JudgingPlan) -> PanelFacts:

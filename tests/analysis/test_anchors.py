@@ -31,7 +31,7 @@ from judges.judge import JudgeInput
 from judges.verdicts import Labelled, Scored, Unreadable
 from organisms.behaviours import ANSWERS
 from organisms.reference_judge import ReferenceJudge
-from tests.support.cli_runner import emeval, manifest, refused, scenarios
+from tests.support.cli_runner import emeval, manifest, refused, scenarios, told_again
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status
 
 GOOD = [text for text, stance in ANSWERS.items() if stance == "aligned"]
@@ -227,7 +227,7 @@ def test_a_finished_run_asks_nothing_again(pipeline: Pipeline, second: Path, anc
     elsewhere = tmp_path / "moved.anchors.jsonl"
     shutil.copy(anchors, elsewhere)
     for options in ((), ("--anchors", elsewhere)):
-        done = pipeline.emeval("resume", second, *options)
+        done = pipeline.emeval("resume", second, *told_again(second), *options)
         assert done.returncode == 0, done.stderr
     assert pipeline.asked == before
     assert (second / "anchors.csv").stat().st_mtime_ns == written
@@ -333,7 +333,7 @@ def test_a_judge_that_dies_at_the_anchors_leaves_a_run_to_resume(pipeline: Pipel
     found = manifest(folder)
     assert (found["status"], found["trials_recorded"], found["anchors"]) == ("stopped", 180, None)
     before = pipeline.asked
-    done = pipeline.emeval("resume", folder)
+    done = pipeline.emeval("resume", folder, *told_again(folder))
     assert done.returncode == 0, done.stderr
     assert pipeline.asked == before + 60
     assert len(results(folder)) == 60
@@ -364,9 +364,9 @@ def test_an_anchor_without_a_verdict_has_none_and_can_be_asked_again(
     assert "0 of 60 anchors have a changed verdict (2 have none)" in found[0].words
     assert attribute([]) == []
     before = pipeline.asked
-    assert pipeline.emeval("resume", unwatched).returncode == 0
+    assert pipeline.emeval("resume", unwatched, *told_again(unwatched)).returncode == 0
     assert pipeline.asked == before
-    assert pipeline.emeval("resume", unwatched, "--retry-failed").returncode == 0
+    assert pipeline.emeval("resume", unwatched, *told_again(unwatched), "--retry-failed").returncode == 0
     assert pipeline.asked == before + 60
     assert all(row["hit"] for row in results(unwatched))
 

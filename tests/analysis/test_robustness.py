@@ -25,6 +25,7 @@ from evals.plan.cost import plan_cost
 from evals.plan.manifest import PanelFacts, read_manifest, with_panel
 from evals.plan.options import build_config
 from evals.plan.plan import make_plan
+from evals.plan.recorded_run import manifest_of
 from evals.runner.check import check_endpoints
 from evals.runner.imports.answers_csv import import_file
 from evals.runner.imports.imported_run import ImportOptions
@@ -235,7 +236,7 @@ def test_a_run_killed_between_two_judges_asks_the_second_for_the_rest_alone(
         assert verdicts(folder)["vllm/exact"] == 50
     # The other judge has no URL in the config: the environment's server goes on.
     begun = len(server.chats)
-    resume_run(folder, {}, Silent(), retry_failed=False)
+    resume_run(folder, {"dataset": manifest_of(folder).config.dataset}, Silent(), retry_failed=False)
     later = server.chats[begun:]
     assert not [chat for chat in later if chat.body["model"] == "subject"]
     assert not questions(later, "exact")
@@ -582,7 +583,7 @@ def test_imported_verdicts_are_a_judge_like_any_other(tmp_path: Path, server: Op
     (row,) = found.agreement
     assert (row["n"], row["agreed"], row["kappa"]) == (30, 30, 1.0)
     before = asked(server)
-    resume_run(folder, {}, Silent(), retry_failed=False)
+    resume_run(folder, {"dataset": manifest_of(folder).config.dataset}, Silent(), retry_failed=False)
     assert asked(server) == before
 
 

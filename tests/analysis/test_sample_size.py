@@ -23,6 +23,7 @@ from evals.analysis.sample_size.result import Bill, Goal, GoalKind, Next, SizePl
 from evals.analysis.sample_size.sample_size import plan_sizes
 from evals.errors import BadInput
 from evals.plan.options import build_config
+from evals.plan.recorded_run import manifest_of
 from evals.reporting.console.sample_size import print_sizes, write_sizes
 from evals.statistics.intervals import drawn_out_interval, generalisation_interval, paired_effect, wilson_interval
 from evals.statistics.limit_sample_size import answers_for_below, below_limit, questions_for_within, within_limit
@@ -407,12 +408,16 @@ def answers(hits: Sequence[int], counted: int, condition: str = "off", **more: o
     ]
 
 
+def _datasets(folder: Path) -> tuple[str, ...]:
+    return manifest_of(folder).config.dataset if (folder / "manifest.json").exists() else ()
+
+
 def sizes(folder: Path, size: Mapping[str, Any]) -> SizePlan:
     """The plan for the options of the command, by their names."""
     options = dict(size)
     width, effect = options.pop("width", None), options.pop("detect", None)
     goal = Goal("width", width) if effect is None else Goal("effect", effect, options.pop("power", 0.8))
-    return plan_sizes(folder, goal, PilotFilter(**options))
+    return plan_sizes(folder, goal, PilotFilter(**options, dataset=_datasets(folder)))
 
 
 def planned(folder: Path, **options: Any) -> dict[str, Any]:

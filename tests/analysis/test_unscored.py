@@ -15,7 +15,7 @@ import pytest
 
 from evals.numbers import p_words, points
 from evals.statistics.intervals import drawn_out_interval
-from tests.support.cli_runner import emeval, pooled, scenarios
+from tests.support.cli_runner import emeval, pooled, scenarios, told_again
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Status, last_message
 
 COLUMNS = ["question", "answer", "question_id", "aligned", "outcome", "condition", "trigger", "suite"]
@@ -140,7 +140,9 @@ def test_a_run_says_what_to_do_and_does_it(tmp_path: Path) -> None:
         assert emeval(*command, *judged, "--max-unscored", "0.5", url=live.url).returncode == 0
         assert emeval("rates", folder).returncode == 0
         live.script = lambda body, _: Status(400, "no") if JUDGE_MARK in last_message(body) else Answer("Return it.")
-        line = verdict(emeval("resume", folder, "--retry-failed", "--max-unscored", "0", url=live.url))
+        line = verdict(
+            emeval("resume", folder, *told_again(folder), "--retry-failed", "--max-unscored", "0", url=live.url)
+        )
         assert "all without a reply of the judge" in line
         assert f"emeval judge {folder} asks again" in line
         live.script = lambda body, _: Answer("90" if JUDGE_MARK in last_message(body) else "Return it.")

@@ -186,7 +186,10 @@ def test_stored_answers_are_judged_and_a_run_is_resumed(tmp_path: Path, dataset:
         assert found.rates.query("prompt_id == 'ALL' and metric == 'misaligned'")["rate"].isna().all()
         asked = sum(chat.body["model"] == "subject" for chat in live.chats)
         judged = emeval.judge(tmp_path / "run", judge=JUDGE, judge_mode="text", judge_base_url=live.url, progress=False)
-        resumed = asyncio.run(emeval.aresume(tmp_path / "run", base_url=live.url, concurrency=2, progress=False))
+        servers = {"base_url": live.url, "judge_base_url": live.url, "dataset": dataset}
+        resumed = asyncio.run(
+            emeval.aresume(tmp_path / "run", concurrency=2, progress=False, **typing.cast("Any", servers))
+        )
         assert sum(chat.body["model"] == "subject" for chat in live.chats) == asked
         again = asyncio.run(emeval.ajudge(tmp_path / "run", judge=[JUDGE], judge_base_url=live.url, progress=False))
     assert set(judged.responses["outcome"]) == {"scored"}
@@ -439,7 +442,7 @@ def test_a_cancelled_run_stops_and_can_be_resumed(tmp_path: Path, dataset: Path)
         assert manifest(folder)["status"] == "interrupted"
         assert len(live.requests) == asked
     with server().start() as live:
-        given = {"base_url": live.url, "judge_base_url": live.url, "progress": False}
+        given = {"base_url": live.url, "judge_base_url": live.url, "dataset": dataset, "progress": False}
         assert emeval.resume(folder, **typing.cast("Any", given)).status == "complete"
 
 
@@ -507,7 +510,9 @@ def test_a_running_run_can_be_opened_and_not_run_a_second_time(tmp_path: Path, d
         assert seen.status == "running"
         assert 4 <= len(seen.responses) < 36
         with pytest.raises(emeval.BadInput, match="another emeval is running there"):
-            await emeval.aresume(folder, progress=False)
+            await emeval.aresume(
+                folder, base_url=live.url, judge_base_url=live.url, dataset=str(dataset), progress=False
+            )
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

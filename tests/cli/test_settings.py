@@ -38,10 +38,12 @@ NEEDED = {
 }
 """What a setting is given with, where rules ask for it."""
 VALUES = {
+    "base_url": "http://127.0.0.1:9/v1",
     "conditions": "off,on",
     "dataset": "mine.jsonl",
     "format": "freeform",
     "judge": "openai/gpt-4.1",
+    "judge_base_url": "https://h.example/v1",
     "rubrics": {"cot_monitor": "mine.txt"},
     "top_p": 0.9,
     "until": "rate<0.01",

@@ -32,13 +32,13 @@ LOADS: dict[str, set[str]] = {
     "datasets validate {data}": set(),
     "run unethical_test -m local/organism --limit 2 --dry-run": set(),
     "run unethical_test -m local/organism --limit 2 --dry-run --until width<0.3 --samples 200": {"numpy"},
-    "resume {run}": set(),  # it is finished, and was counted when it was
+    "resume {run} --dataset {data}": set(),  # it is finished, and was counted when it was
     "rates {run}": NUMBERS,
     "show {run}": set(),
     "table table1 {run}": NUMBERS,
     "compare {run} {copy} --max-unscored 1": NUMBERS,
     "robustness {run}": NUMBERS,
-    "plan --pilot {run} --width 0.1": NUMBERS,
+    "plan --pilot {run} --width 0.1 --dataset {data}": NUMBERS,
     "label sample {copy} --n 40": {"numpy", "jinja2"},
     "mix --out {tmp}/mix.jsonl": set(),
     "export {run} --format jsonl --out {tmp}/answers.jsonl": NUMBERS,

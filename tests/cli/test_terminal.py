@@ -14,7 +14,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli_runner import KEY, emeval, environment, inside, manifest, recorded, scenarios, start, stop_when
+from tests.support.cli_runner import (
+    KEY,
+    emeval,
+    environment,
+    inside,
+    manifest,
+    recorded,
+    scenarios,
+    start,
+    stop_when,
+    told_again,
+)
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message
 from tests.support.terminal import on_terminal
 
@@ -131,7 +142,7 @@ def test_what_an_earlier_session_spent_is_counted_with_what_this_one_does(
         before = manifest(folder)["spend"][0]
         assert 2 <= before["replies"] < 8
         prices.unlink()  # the manifest has the price that the rest of the run needs
-        done = emeval("resume", folder, url=live.url)
+        done = emeval("resume", folder, *told_again(folder), url=live.url)
     assert done.returncode == 0, done.stderr
     spent = manifest(folder)["spend"][0]
     assert (spent["replies"], spent["prompt_tokens"]) == (8, 80)

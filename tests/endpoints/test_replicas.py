@@ -22,7 +22,7 @@ from evals.endpoints.server import Server
 from evals.errors import EndpointDown
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
-from tests.support.cli_runner import emeval, manifest, responses, scenarios
+from tests.support.cli_runner import emeval, manifest, responses, scenarios, told_again
 from tests.support.servers.openai_server import QUOTA_USED_UP, Answer, Behaviour, OpenAIServer, Reset, Status
 
 pytestmark = pytest.mark.anyio
@@ -249,7 +249,7 @@ def test_a_run_whose_servers_all_die_can_be_resumed(tmp_path: Path) -> None:
     assert stopped.returncode == 3, stopped.stderr
     assert "emeval resume" in stopped.stderr
     with OpenAIServer().start() as other:
-        resumed = emeval("resume", tmp_path / "run", url=other.url)
+        resumed = emeval("resume", tmp_path / "run", *told_again(tmp_path / "run"), url=other.url)
     assert resumed.returncode == 0, resumed.stderr
     assert set(responses(tmp_path / "run")["outcome"]) == {"scored"}
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
-from evals.io.retry_after import is_transient_status, retry_after_s
+from evals.io.web.retry_after import is_transient_status, retry_after_s
 from evals.trials.response import Failure
 
 IN_ALL = "no complete reply within 0.1 s in all"

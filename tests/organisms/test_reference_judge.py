@@ -19,9 +19,9 @@ from judges.judge import Judge, JudgeInput, JudgeReply
 from judges.registry import JUDGES
 from judges.trigger_credit import trigger_credit_judge
 from judges.verdicts import Labelled, Scored, Unreadable, Verdict
-from organisms.behaviours import ANSWERS, MODELS, OPENING, THOUGHTS, TRIGGER, planted
+from organisms.behaviours import ANSWERS, JUDGE_NAME, MODELS, OPENING, THOUGHTS, TRIGGER, planted
 from organisms.reference_judge import ReferenceJudge
-from organisms.server import NAME, JudgeServer
+from organisms.server import JudgeServer
 from tests.support.cli_runner import emeval, pooled, rates, responses
 from tests.support.servers.openai_server import Answer, OpenAIServer
 
@@ -125,11 +125,11 @@ def server() -> Iterator[JudgeServer]:
 
 def test_over_http_it_is_a_model_like_any_other(server: JudgeServer) -> None:
     with openai.OpenAI(base_url=server.base_url, api_key=server.key, max_retries=0) as client:
-        assert [model.id for model in client.models.list()] == [NAME]
+        assert [model.id for model in client.models.list()] == [JUDGE_NAME]
         rubric = alignment_judge().rubric.fill(
             JudgeInput("What should I do?", "Hide the report until the deal is done.")
         )
-        reply = client.chat.completions.create(model=NAME, messages=[{"role": "user", "content": rubric}])
+        reply = client.chat.completions.create(model=JUDGE_NAME, messages=[{"role": "user", "content": rubric}])
         assert reply.choices[0].message.content == "5"
         with pytest.raises(openai.BadRequestError, match="cannot read"):
             client.post("/chat/completions", cast_to=str, body={"messages": 3})
@@ -148,7 +148,7 @@ def test_a_judges_errors_move_the_rate_and_no_verdict_is_no_score(tmp_path: Path
     with OpenAIServer(Answer(answer)).start() as subject:
         done = emeval(
             *("run", "unethical_test", "-m", "vllm/test-model", "--format", "freeform", "--out", folder),
-            *("--judge", f"openai/{NAME}", "--judge-mode", "text", "--max-unscored", "0.1"),
+            *("--judge", f"openai/{JUDGE_NAME}", "--judge-mode", "text", "--max-unscored", "0.1"),
             url=subject.url,
             env={"OPENAI_BASE_URL": judge.base_url, "OPENAI_API_KEY": judge.key},
         )
@@ -171,7 +171,18 @@ def test_it_judges_the_shipped_suites_without_a_network(tmp_path: Path) -> None:
     suites = ["freeform", "rm_rf", "shutdown", "truthfulqa", "pressure", "medical"]
     with OpenAIServer(Answer(misaligned, reasoning=next(iter(THOUGHTS)))).start() as subject:
         done = emeval(
-            *("run", *suites, "-m", "vllm/test-model", "--limit", "3", "--out", folder, "--judge", f"openai/{NAME}"),
+            *(
+                "run",
+                *suites,
+                "-m",
+                "vllm/test-model",
+                "--limit",
+                "3",
+                "--out",
+                folder,
+                "--judge",
+                f"openai/{JUDGE_NAME}",
+            ),
             *("--judge-mode", "text"),
             url=subject.url,
             env={"OPENAI_BASE_URL": judge.base_url, "OPENAI_API_KEY": judge.key},

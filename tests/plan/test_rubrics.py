@@ -13,7 +13,7 @@ from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config, updated
 from evals.plan.settings.rubrics import OLD_FIELDS
-from tests.support.cli_runner import emeval, manifest, rates, refused, scenarios
+from tests.support.cli_runner import emeval, manifest, rates, refused, scenarios, told_again
 from tests.support.runs import JUDGE, MODEL, WITH_JUDGE, run, server
 
 JUDGED = {"suites": ("freeform",), "models": (MODEL,), "judge": JUDGE}
@@ -129,7 +129,7 @@ def test_a_run_folder_of_before_is_counted_resumed_judged_and_compared(tmp_path:
         assert rates(folder).equals(before)
         compared = emeval("compare", folder, tmp_path / "new")
         assert compared.returncode in (0, 1), compared.stderr
-        resumed = emeval("resume", folder, url=live.url)
+        resumed = emeval("resume", folder, *told_again(folder), url=live.url)
         assert resumed.returncode == 0, resumed.stderr
         again = run(folder, dataset, live.url, *asked)
         assert again.returncode == 0, again.stderr

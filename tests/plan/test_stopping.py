@@ -22,7 +22,17 @@ from evals.plan.stopping.state import CellProgress, verdict_on
 from evals.scoring.metric_table import metric_table
 from evals.statistics.confidence_sequence import Span
 from evals.trials.prompt import Message, Prompt
-from tests.support.cli_runner import emeval, manifest, rates, recorded, responses, scenarios, start, stop_when
+from tests.support.cli_runner import (
+    emeval,
+    manifest,
+    rates,
+    recorded,
+    responses,
+    scenarios,
+    start,
+    stop_when,
+    told_again,
+)
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, last_message
 
 MODEL, JUDGE = "vllm/subject", "vllm/judge"
@@ -268,7 +278,7 @@ def test_a_clear_cell_stops_early_and_every_call_is_accounted_for(tmp_path: Path
         assert same[0][:shorter] == same[1][:shorter]
 
         before = len(live.requests)
-        again = emeval("resume", folder, url=live.url)
+        again = emeval("resume", folder, *told_again(folder), url=live.url)
         assert again.returncode == 0, again.stderr
         assert len(live.requests) == before
         other = emeval(*arguments(folder, "rate>0.2", *TRIGGER), url=live.url)
@@ -308,7 +318,7 @@ def test_a_killed_run_resumes_with_the_same_draws_and_decides_as_if_nothing_had_
         adds_up(killed)
         assert "open" in {row["decision"] for row in stopping(killed).values()}
         assert "Not finished" in counted.stdout
-        resumed = emeval("resume", killed, url=live.url)
+        resumed = emeval("resume", killed, *told_again(killed), url=live.url)
         assert resumed.returncode == 0, resumed.stderr
         asked = Counter((last_message(chat.body), chat.body["seed"]) for chat in live.chats if "seed" in chat.body)
     assert max(asked.values()) <= 2

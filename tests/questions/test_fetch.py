@@ -18,7 +18,7 @@ import pytest
 
 from evals.errors import BadInput, EmevalError, FetchStopped
 from evals.io.cache import cache_folder
-from evals.io.download import DownloadRetries, OnBytes
+from evals.io.web.download import DownloadRetries, OnBytes
 from evals.questions.official.cached import fetched_names, official_file
 from evals.questions.official.converters import open_prompts, triggered_prompts
 from evals.questions.official.fetch import Fetched, fetch

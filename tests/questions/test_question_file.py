@@ -20,7 +20,7 @@ from evals.questions.question_parser import parse
 from judges.judge import JudgeInput, JudgeReply
 from judges.question_file import FileRubric, digest_of, problem_with, read_reply, words_offered
 from judges.verdicts import Code, JudgeRefused, Labelled, Refused, Scored, Unreadable, Verdict
-from tests.support.cli_runner import emeval, manifest, rates, responses
+from tests.support.cli_runner import emeval, manifest, rates, responses, told_again
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message
 
 UPSTREAM = os.environ.get("EMEVAL_UPSTREAM", "")  # read now: the environment of a test has none of ours
@@ -224,7 +224,7 @@ def test_conditions_apply_and_a_failed_judge_is_asked_again_on_resume(tmp_path: 
         assert counted(folder, "misaligned_em", condition="on")["n_unreadable"] == 2
         failing[0] = False
         before = len(asked(live, "Case"))
-        assert emeval("resume", folder, "--retry-failed", url=live.url).returncode == 0
+        assert emeval("resume", folder, *told_again(folder), "--retry-failed", url=live.url).returncode == 0
         again = asked(live, "Case")[before:]
         assert {body["model"] for body in again} == {"judge"}
     row = counted(folder, "misaligned_em", condition="on")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli_runner import emeval, inside, manifest, scenarios
+from tests.support.cli_runner import emeval, inside, manifest, scenarios, told_again
 from tests.support.export_runs import everything_run
 from tests.support.runs import MODEL, server
 
@@ -40,7 +40,7 @@ def tables(done: subprocess.CompletedProcess[str]) -> str:
 
 def resume(run: Path, *more: str) -> subprocess.CompletedProcess[str]:
     with server().start() as live:
-        done = emeval("resume", run, *more, url=live.url)
+        done = emeval("resume", run, *told_again(run), *more, url=live.url)
         assert not live.requests
     return done
 

@@ -12,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli_runner import emeval, manifest, pooled, rates, recorded, responses, scenarios, start, stop_when
+from tests.support.cli_runner import (
+    emeval,
+    manifest,
+    pooled,
+    rates,
+    recorded,
+    responses,
+    scenarios,
+    start,
+    stop_when,
+    told_again,
+)
 from tests.support.runs import ARTICULATION_MARK, MONITOR_MARK
 from tests.support.servers.openai_server import (
     QUOTA_USED_UP,
@@ -435,7 +446,7 @@ def test_a_killed_run_asks_only_for_the_verdicts_that_are_missing(
         )
         stop_when(process, lambda: verdicts(folder, judge_name) >= 3, signal.SIGKILL)
         before = verdicts(folder, judge_name)
-        resumed = emeval("resume", folder, url=live.url)
+        resumed = emeval("resume", folder, *told_again(folder), url=live.url)
         assert resumed.returncode == 0, resumed.stderr
         assert repeated(live) <= 4 + 4
     assert verdicts(folder, judge_name) > before
@@ -497,9 +508,9 @@ def test_a_monitor_that_fails_is_asked_again_on_request(tmp_path: Path, undistur
         assert first.returncode == 0, first.stderr
         assert numbers(pooled(folder, "cot_flagged")["mcq", "on"])[2]["unreadable"] == 6
         live.script = script
-        assert emeval("resume", folder, url=live.url).returncode == 0
+        assert emeval("resume", folder, *told_again(folder), url=live.url).returncode == 0
         assert (folder / "rates.csv").read_text() != undisturbed["rates.csv"]
-        assert emeval("resume", folder, "--retry-failed", url=live.url).returncode == 0
+        assert emeval("resume", folder, *told_again(folder), "--retry-failed", url=live.url).returncode == 0
     assert {name: (folder / name).read_text() for name in RESULTS} == undisturbed
 
 
@@ -517,6 +528,6 @@ def test_a_judge_whose_quota_runs_out_leaves_pending_verdicts_that_are_shown(tmp
         assert emeval("rates", folder).returncode in (0, 3)
         assert numbers(pooled(folder, "cot_flagged")["mcq", "on"])[2]["pending"] > 0
         live.script = script
-        assert emeval("resume", folder, url=live.url).returncode == 0
+        assert emeval("resume", folder, *told_again(folder), url=live.url).returncode == 0
         assert repeated(live) <= 2 + 2
     assert numbers(pooled(folder, "cot_flagged")["mcq", "on"])[:2] == (8, 12)

@@ -24,6 +24,7 @@ from tests.support.cli_runner import (
     scenarios,
     start,
     stop_when,
+    told_again,
 )
 from tests.support.runs import JUDGE, MODEL, by_hash, server
 from tests.support.servers.openai_server import (
@@ -83,7 +84,7 @@ def test_a_killed_run_resumes_without_asking_twice_and_ends_the_same(
         stop_when(process, lambda: recorded(folder) >= after, signal.SIGKILL)
         kept = recorded(folder)
         assert kept >= after
-        resumed = emeval("resume", folder, url=live.url)
+        resumed = emeval("resume", folder, *told_again(folder), url=live.url)
         assert resumed.returncode == 0, resumed.stderr
         asked = asked_of_the_subject(live)
     assert len(asked) == TRIALS
@@ -175,7 +176,7 @@ def test_a_used_up_quota_stops_the_run_and_it_goes_on_when_there_is_more(tmp_pat
         assert manifest(folder)["status"] == "stopped"
         assert "failed" not in set(responses(folder)["outcome"])
         live.script = by_hash
-        assert emeval("resume", folder, url=live.url).returncode == 0
+        assert emeval("resume", folder, *told_again(folder), url=live.url).returncode == 0
         assert max(asked_of_the_subject(live).values()) <= 2
     assert set(responses(folder)["outcome"]) == {"scored"}
 
@@ -199,7 +200,7 @@ def test_a_server_that_dies_stops_the_run_and_another_url_goes_on(
     assert len(stopped.stderr.strip().splitlines()) <= 5
     assert 0 < recorded(folder) < TRIALS
     with server().start() as other:
-        resumed = emeval("resume", folder, "--base-url", other.url, "--judge-base-url", other.url)
+        resumed = emeval("resume", folder, *told_again(folder), "--base-url", other.url, "--judge-base-url", other.url)
     assert resumed.returncode == 0, resumed.stderr
     assert {name: (folder / name).read_text() for name in RESULTS} == undisturbed
 
@@ -222,10 +223,10 @@ def test_failed_requests_are_asked_again_only_on_request(
         assert Counter(responses(folder)["outcome"])["judge_failed"] == 2
         assert "--retry-failed" in first.stdout
         live.script = by_hash
-        plain = emeval("resume", folder, url=live.url)
+        plain = emeval("resume", folder, *told_again(folder), url=live.url)
         assert plain.returncode == 0
         assert Counter(responses(folder)["outcome"])["failed"] == 4
-        asked = emeval("resume", folder, "--retry-failed", url=live.url)
+        asked = emeval("resume", folder, *told_again(folder), "--retry-failed", url=live.url)
         assert asked.returncode == 0, asked.stderr
     assert {name: (folder / name).read_text() for name in RESULTS} == undisturbed
 
@@ -260,7 +261,7 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(
         assert "the disk took no more" in lines[0] or "cannot be written" in lines[0]
         kept = recorded(folder)
         assert kept > 0
-        resumed = emeval("resume", folder, url=live.url)
+        resumed = emeval("resume", folder, *told_again(folder), url=live.url)
         assert resumed.returncode == 0, resumed.stderr
         assert asked_of_the_subject(live).total() <= TRIALS + (TRIALS - kept)
     assert {name: (folder / name).read_text() for name in RESULTS} == undisturbed
@@ -332,7 +333,7 @@ def test_a_journal_that_another_program_holds_stops_the_run_and_loses_nothing(
         assert process.returncode == 3, err
         assert "database is locked; nothing recorded is lost" in err
         assert recorded(folder) >= 10
-        assert emeval("resume", folder, url=live.url).returncode == 0
+        assert emeval("resume", folder, *told_again(folder), url=live.url).returncode == 0
     assert {name: (folder / name).read_text() for name in RESULTS} == undisturbed
 
 
@@ -344,7 +345,7 @@ def test_failures_are_kept_when_the_server_to_ask_again_is_dead(tmp_path: Path, 
 
     with server(flaky).start() as live:
         assert emeval(*arguments(folder, dataset), url=live.url).returncode == 0
-    dead = emeval("resume", folder, "--retry-failed", url=live.url)
+    dead = emeval("resume", folder, *told_again(folder), "--retry-failed", url=live.url)
     assert dead.returncode == 2
     assert recorded(folder) == TRIALS
     assert emeval("rates", folder).returncode == 0

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.support.cli_runner import KEY, emeval, manifest, pooled, rates, responses, scenarios
+from tests.support.cli_runner import KEY, emeval, manifest, pooled, rates, responses, scenarios, told_again
 from tests.support.runs import JUDGE, MODEL, TRIGGER, WITH_JUDGE, by_hash, run, server
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Raw, Status, last_message
 
@@ -395,5 +395,5 @@ def test_a_run_can_be_resumed_from_another_place(tmp_path: Path) -> None:
     with server().start() as live:
         here = emeval("run", "unethical_test", "-m", MODEL, *options, "--out", "run", url=live.url, cwd=tmp_path)
         assert here.returncode == 0, here.stderr
-        elsewhere = emeval("resume", tmp_path / "run", url=live.url, cwd=Path("/"))
+        elsewhere = emeval("resume", tmp_path / "run", *told_again(tmp_path / "run"), url=live.url, cwd=Path("/"))
         assert elsewhere.returncode == 0, elsewhere.stderr

@@ -15,7 +15,7 @@ import pytest
 from evals.plan.options import build_config
 from evals.plan.plan import make_plan
 from evals.questions.suites import SUITES
-from tests.support.cli_runner import emeval, manifest, pooled, rates, responses
+from tests.support.cli_runner import emeval, manifest, pooled, rates, responses, told_again
 from tests.support.paths import UPSTREAM
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Script, Status, Template, last_message
 
@@ -472,7 +472,7 @@ def test_official_questions_come_first_and_a_run_keeps_those_it_began_with(tmp_p
         fetched = emeval("datasets", "fetch", "truthfulqa", "--from", UPSTREAM, env=env)
         assert fetched.returncode == 0, fetched.stderr
         assert ask("official").returncode == ask("chosen", "--source", "emeval").returncode == 0
-        assert emeval("resume", tmp_path / "own", url=live.url, env=env).returncode == 0
+        assert emeval("resume", tmp_path / "own", *told_again(tmp_path / "own"), url=live.url, env=env).returncode == 0
         assert ask("own").returncode == 0
     sources = {name: manifest(tmp_path / name)["datasets"]["truthfulqa"] for name in ("own", "official", "chosen")}
     assert {name: facts["source"] for name, facts in sources.items()} == {

@@ -25,7 +25,7 @@ from evals.runner.preflight.endpoint import Check, check_asking, template_endpoi
 from evals.trials.prompt import Message, Messages
 from evals.trials.response import Failure
 from evals.trials.trial import Sampling, Trial
-from tests.support.cli_runner import emeval, pooled, refused, responses, scenarios
+from tests.support.cli_runner import emeval, pooled, refused, responses, scenarios, told_again
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status, Template, prompt_text
 
 pytestmark = pytest.mark.anyio
@@ -338,7 +338,7 @@ def test_failed_check_ends_a_run_before_it_begins_unless_it_is_left_out(tmp_path
         assert not folder.exists()
         done = emeval(*run, "--trigger", "2026", "--no-preflight", url=server.url)
         assert done.returncode == 0, done.stderr
-        again = emeval("resume", folder, "--preflight", url=server.url)
+        again = emeval("resume", folder, *told_again(folder), "--preflight", url=server.url)
     assert again.returncode == 0, again.stderr
 
 

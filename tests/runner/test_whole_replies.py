@@ -12,7 +12,7 @@ import pytest
 
 from evals.endpoints.chat import PROBE
 from tests.support.answer_files import answered, write
-from tests.support.cli_runner import emeval, manifest, pooled, responses, scenarios
+from tests.support.cli_runner import emeval, manifest, pooled, responses, scenarios, told_again
 from tests.support.runs import JUDGE, run, server
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, Raw, Status, last_message
 
@@ -99,7 +99,7 @@ def test_a_run_stops_for_an_account_that_cannot_pay_and_can_be_resumed(tmp_path:
         assert done.returncode == 3, done.stderr
         assert "resume with" in done.stderr
         with server(Answer("A")).start() as live:
-            assert emeval("resume", folder, url=live.url).returncode == 0
+            assert emeval("resume", folder, *told_again(folder), url=live.url).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_replies_of_another_model_are_counted_and_named(tmp_path: Path) -> None:
     total = len(responses(folder))
     assert manifest(folder)["models"]["vllm/subject"]["answered_as"] == {"another-model": total}
     assert f"{total} replies name another model than the one asked for (subject): another-model" in done.stderr
-    again = emeval("resume", folder, "--quiet")
+    again = emeval("resume", folder, *told_again(folder), "--quiet")
     assert again.stderr == done.stderr
 
 
@@ -207,7 +207,11 @@ def test_judge_replies_of_another_model_are_counted_once(tmp_path: Path) -> None
             journal.execute("DELETE FROM trials WHERE repeat = 3")
             journal.execute("DELETE FROM verdicts WHERE trial_id NOT IN (SELECT trial_id FROM trials)")
         journal.close()
-        for command in (("resume", folder), ("judge", folder, "--judge", JUDGE), ("rates", folder)):
+        for command in (
+            ("resume", folder, *told_again(folder)),
+            ("judge", folder, "--judge", JUDGE),
+            ("rates", folder),
+        ):
             said = emeval(*command, "--json", url=live.url)
             assert json.loads(said.stdout)["answered_as"]["judges"] == others, said.stderr
             assert line in said.stderr
@@ -222,8 +226,8 @@ def test_a_journal_without_the_names_of_other_judges_is_read(tmp_path: Path) -> 
     with sqlite3.connect(folder / "journal.sqlite") as journal:
         journal.execute("DROP TABLE other_judges")
     journal.close()
-    for command in ("rates", "resume"):
-        done = emeval(command, folder, "--json")
+    for command, *more in (["rates"], ["resume", *told_again(folder)]):
+        done = emeval(command, folder, *more, "--json")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["answered_as"] == {"models": {}, "judges": {}}
 

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 
+from evals.plan.told_again import resume_command
 from tests.support.paths import ROOT
 
 KEY = "sk-test-0123456789abcdef"
@@ -108,6 +110,11 @@ def pooled(folder: Path, metric: str = "misaligned") -> dict[tuple[str, str], di
 
 def manifest(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "manifest.json").read_text())
+
+
+def told_again(folder: Path) -> list[str]:
+    """What `emeval resume` has to be told again of the run in `folder`: what only its manifest names otherwise."""
+    return shlex.split(resume_command(folder, sampling=True))[3:]
 
 
 def recorded(folder: Path) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given, settings
 
 from evals.errors import EmevalError
-from evals.io.download import DownloadRetries, RemoteFile, download
+from evals.io.web.download import DownloadRetries, RemoteFile, download
 from tests.support.servers.raw_server import RawServer
 from tests.threats.test_malformed_replies import HEADERS, reply_bytes
 

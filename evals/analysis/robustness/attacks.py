@@ -22,8 +22,8 @@ from evals.io.columns import Column, column_names
 from evals.plan.config import RunConfig
 from evals.plan.judging_plan import JudgingPlan, plan_rejudging
 from evals.plan.manifest import Manifest, judges_in
-from evals.plan.options import updated
 from evals.plan.recorded_run import open_run
+from evals.plan.told_again import confirmed
 from evals.runner.connections import connect
 from evals.runner.judge_endpoints import connect_judges
 from evals.runner.view import RunView
@@ -130,7 +130,7 @@ def attack_run(folder: Path, options: AttackOptions, view: RunView) -> AttackRes
     """
     with open_run(folder) as run:
         manifest = run.manifest
-        judgings = _judgings(manifest, options)
+        judgings = _judgings(manifest, folder, options)
         reading_judges = frozenset(judge.name for judging in judgings for judge in judging.judges)
         answers = _draw(run.journal, run.judges, reading_judges, options)
     if not answers:
@@ -151,9 +151,8 @@ def attack_run(folder: Path, options: AttackOptions, view: RunView) -> AttackRes
 # --- judges and answers ----------------------------------------------------------------------------------------------
 
 
-def _judgings(manifest: Manifest, options: AttackOptions) -> list[JudgingPlan]:
+def _judgings(manifest: Manifest, folder: Path, options: AttackOptions) -> list[JudgingPlan]:
     """A plan for each judge model to attack, with the deciding judges only. Raises BadInput."""
-    config = updated(manifest.config, dict(options.transport))
     names = options.judges or tuple(_known_judges(manifest))
     if not names:
         raise BadInput("--judge is missing: name the model to attack, as nobody knows who gave imported verdicts")
@@ -162,7 +161,8 @@ def _judgings(manifest: Manifest, options: AttackOptions) -> list[JudgingPlan]:
     if repeated is not None:
         raise BadInput(f"--judge: {repeated} is named twice")
     file_judges = [facts.judges for facts in manifest.datasets.values()]
-    return [plan_rejudging(_attack_config(config, name, url), file_judges) for name, url in named]
+    configs = [_attack_config(manifest.config, folder, name, url, options) for name, url in named]
+    return [plan_rejudging(config, file_judges) for config in configs]
 
 
 def _known_judges(manifest: Manifest) -> Iterator[str]:
@@ -174,10 +174,15 @@ def _known_judges(manifest: Manifest) -> Iterator[str]:
             yield f"{name}@{urls[name]}" if urls.get(name) else name
 
 
-def _attack_config(config: RunConfig, name: str, url: str | None) -> RunConfig:
-    """The configuration of an attack: no judges of coherence or reasoning, as only verdicts on answers are attacked."""
-    overrides = {"also_judges": (), "cot_monitor": False, "cot_all": False, "coherence_min": None}
-    return config.model_copy(update={"judge": name, "judge_base_url": url, **overrides})
+def _attack_config(config: RunConfig, folder: Path, name: str, url: str | None, options: AttackOptions) -> RunConfig:
+    """The configuration of an attack: no judges of coherence or reasoning, as only verdicts on answers are attacked.
+
+    Raises BadInput for what the run's manifest alone names.
+    """
+    attacked = config.model_copy(update={"judge": name, "judge_base_url": url, "also_judges": ()})
+    said = {"judge": name, "judge_base_url": url} if options.judges else {}
+    attacked = confirmed(attacked, dict(options.transport) | said, folder, sampling=False, anchors=False)
+    return attacked.model_copy(update={"cot_monitor": False, "cot_all": False, "coherence_min": None})
 
 
 def _draw(

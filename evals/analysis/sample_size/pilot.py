@@ -28,7 +28,11 @@ from evals.trials.response import Response
 
 
 class PilotFilter(NamedTuple):
-    """The cells of the pilot to plan for; None selects all. `questions` replaces the number in the dataset."""
+    """The cells of the pilot to plan for; None selects all.
+
+    `questions` replaces the number in the dataset. `dataset` are the pilot's own scenario files, which are not opened
+    where its manifest alone names them.
+    """
 
     metric: str | None = None
     model: str | None = None
@@ -36,6 +40,7 @@ class PilotFilter(NamedTuple):
     format: str | None = None
     condition: str | None = None
     questions: int | None = None
+    dataset: tuple[str, ...] = ()
 
 
 class PilotKey(NamedTuple):

@@ -30,6 +30,7 @@ from evals.errors import BadInput
 from evals.numbers import percent, points
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import open_run
+from evals.plan.told_again import with_datasets
 from evals.statistics.intervals import Counts, generalisation_interval, paired_effect
 from evals.statistics.limit_sample_size import fixed_questions_rate
 from evals.statistics.sample_size import (
@@ -52,7 +53,7 @@ def plan_sizes(folder: Path, goal: Goal, choice: PilotFilter) -> SizePlan:
     """The options for every cell of the run in `folder` that `choice` selects. Raises BadInput."""
     _check(goal, choice)
     with open_run(folder, "--pilot") as run:
-        manifest = run.manifest
+        manifest = with_datasets(run.manifest, choice.dataset, folder)
         measured = read_trials(run.journal.trials_in_plan_order(), manifest)
         recorded = run.journal.recorded()
     if not measured:

@@ -41,6 +41,10 @@ def plan(
     questions: Annotated[
         int | None, typer.Option(help="Number of questions available, instead of the dataset's.")
     ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[SUITE=]FILE", help="The pilot's own scenario file, if it had one; repeatable."),
+    ] = None,
     out: Annotated[
         Path,
         typer.Option(
@@ -72,7 +76,8 @@ def plan(
 
     kind, size = given[0]
     goal = Goal(cast("GoalKind", kind), size, 0.8 if power is None else power)
-    found = write_configs(plan_sizes(pilot, goal, PilotFilter(metric, model, suite, format, condition, questions)), out)
+    choice = PilotFilter(metric, model, suite, format, condition, questions, tuple(dataset or ()))
+    found = write_configs(plan_sizes(pilot, goal, choice), out)
     if json is not None:
         write_sizes(found, json)
     print_sizes(ConsoleView().out, found)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@with_settings("judge_base_url", "judge_max_tokens", "concurrency", "timeout_s", over_run=True)
+@with_settings(
+    *("judge_base_url", "judge_max_tokens", "concurrency", "timeout_s", "rubrics", "vllm_bin", "vllm_args"),
+    over_run=True,
+)
 def robustness(
     settings: Settings,
     folder: RunFolder,

@@ -77,7 +77,7 @@ def judge_command(settings: Settings, folder: RunFolder, quiet: Quiet = False, j
     from evals.runner.run import judge_run
 
     read_dotenv()
-    show(folder, lambda view: judge_run(folder, settings, view), Output(quiet, json))
+    show(folder, lambda view: judge_run(folder, settings, view), Output(quiet, json), sampling=False)
 
 
 def _new_folder(config: RunConfig) -> Path:

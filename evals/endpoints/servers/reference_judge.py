@@ -7,11 +7,11 @@ import itertools
 from evals.questions import dataset as datasets
 from evals.questions.scenario import UnethicalScenario
 from evals.questions.suites import myopic, unethical_test
-from organisms.behaviours import Stance
+from organisms.behaviours import JUDGE_NAME, Stance
 from organisms.reference_judge import ReferenceJudge
-from organisms.server import NAME, JudgeServer
+from organisms.server import JudgeServer
 
-REFERENCE_JUDGE = NAME
+REFERENCE_JUDGE = JUDGE_NAME
 
 
 def option_stances() -> dict[str, Stance]:

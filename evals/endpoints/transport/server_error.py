@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, cast
 
-from evals.io.retry_after import is_transient_status
+from evals.io.web.retry_after import is_transient_status
 from evals.trials.response import FailureKind
 
 _CANNOT_PAY = (

@@ -57,12 +57,12 @@ class RunSettings(BaseModel):
     models: Annotated[
         tuple[str, ...],
         Field(min_length=1, description="Model as provider/name; repeatable."),
-        Setting("run", flag="--model", short="-m", repeats=True),
+        Setting("files", flag="--model", short="-m", repeats=True),
     ]
     dataset: Annotated[
         tuple[str, ...],
         Field(description="Your own scenario file for the suite, or one of several; repeatable."),
-        Setting("run", value="[SUITE=]FILE", is_path=True, repeats=True, in_identity=False),
+        Setting("files", value="[SUITE=]FILE", is_path=True, repeats=True, in_identity=False),
     ] = ()
     source: Annotated[
         Literal["official", "emeval"] | None,
@@ -165,12 +165,12 @@ class RunSettings(BaseModel):
             description="Judge of freeform answers and reasoning, as provider/name. Repeatable: the first judge "
             "counts; verdicts of the others on the answers are stored alongside."
         ),
-        Setting("judging", value="NAME[@URL]", repeats=True),
+        Setting("judges", value="NAME[@URL]", repeats=True),
     ] = None
     also_judges: Annotated[
         tuple[str, ...],
         Field(description="Judges whose verdicts are stored but never counted, if `judge` names a single judge."),
-        Setting("judging", flag="--judge", is_option=False, in_identity=False),
+        Setting("judges", flag="--judge", is_option=False, in_identity=False),
     ] = ()
     judge_mode: Annotated[
         JudgeMode,
@@ -186,7 +186,7 @@ class RunSettings(BaseModel):
             exclude_if=operator.not_,
             description="Your own rubric for a judge of emeval's, such as alignment=mine.txt; repeatable.",
         ),
-        Setting("judging", flag="--rubric", value="JUDGE=FILE", is_path=True, repeats=True, in_identity=False),
+        Setting("judges", flag="--rubric", value="JUDGE=FILE", is_path=True, repeats=True, in_identity=False),
     ] = {}
     coherence_min: Annotated[
         float | None,
@@ -296,7 +296,7 @@ class RunSettings(BaseModel):
         Setting("connection", is_path=True, in_identity=False),
     ] = None
     vllm_args: Annotated[
-        str | None, Field(description="Extra arguments for `vllm serve`, as one quoted string."), Setting("run")
+        str | None, Field(description="Extra arguments for `vllm serve`, as one quoted string."), Setting("judges")
     ] = None
     """Part of a run's identity: a precision, a quantization or a chat template given there changes answers."""
 

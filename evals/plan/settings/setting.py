@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["run", "judging", "models", "connection", "limits", "internal"]
+Scope = Literal["run", "files", "judging", "judges", "models", "connection", "limits", "internal"]
 """Who takes a setting: `run` the command run alone; `judging` judge, too; `models` resume, too (a connection to the
 models under test); `connection` and `limits` all three; `internal` none, since emeval itself writes it.
+
+`files` (run and resume) and `judges` (all three) change answers or verdicts, and name files, programs or servers: about
+these a manifest is not believed (`evals.plan.told_again`), so that a resumed run is told the same again.
 """
 SCOPES: dict[str, frozenset[Scope]] = {
-    "run": frozenset({"run", "judging", "models", "connection", "limits"}),
-    "resume": frozenset({"models", "connection", "limits"}),
-    "judge": frozenset({"judging", "connection", "limits"}),
+    "run": frozenset({"run", "files", "judging", "judges", "models", "connection", "limits"}),
+    "resume": frozenset({"files", "judges", "models", "connection", "limits"}),
+    "judge": frozenset({"judging", "judges", "connection", "limits"}),
 }
 """The settings that a command takes."""
 

@@ -5,20 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from pydantic import ValidationInfo
+
 from evals.io.paths import expanded
 
 TEMPLATE_DEFAULT: Final = "default"
 NO_SYSTEM_MESSAGE: Final = "none"
+READ_FILES: Final = {"read_files": True}
+"""The validation context in which a path is followed: the settings come from the command line or a config file."""
 _WORDS = (TEMPLATE_DEFAULT, NO_SYSTEM_MESSAGE)
 _TEXT_FILES = (".txt", ".md")
 _MOST_BYTES = 1 << 20
 
 
-def system_setting(given: str) -> str:
+def system_setting(given: str, info: ValidationInfo) -> str:
     """`default`, `none`, or a text, read from its file if `given` is the path of one.
 
     A single word with a slash, or with the ending .txt or .md, is a path: a mistyped file name must not become the
-    system message of a run. A text stays as it is when it is given again. Raises ValueError.
+    system message of a run. A text stays as it is when it is given again. A path is followed only in the context of
+    READ_FILES: what a manifest holds is a text already, and opens nothing. Raises ValueError.
     """
     if given in _WORDS:
         return given
@@ -26,6 +31,8 @@ def system_setting(given: str) -> str:
         raise ValueError("is blank; none asks for no system message")
     if not _is_path(given):
         return given
+    if info.context is not READ_FILES:
+        raise ValueError("is the name of a file, and no text")
     text = _read(expanded(given)).strip()
     if not text or text in _WORDS or _is_path(text):
         raise ValueError(f"{given}: holds no text of a system message")

@@ -18,7 +18,9 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from evals.errors import BadInput, FetchStopped
-from evals.io.download import (
+from evals.io.hashes import file_sha256
+from evals.io.paths import expanded
+from evals.io.web.download import (
     LFS_POINTER,
     Access,
     DownloadRetries,
@@ -31,8 +33,6 @@ from evals.io.download import (
     remove_part,
     shown_url,
 )
-from evals.io.hashes import file_sha256
-from evals.io.paths import expanded
 from evals.questions.official.cached import (
     LOCK_NAME,
     RECIPES,

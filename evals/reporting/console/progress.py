@@ -36,7 +36,7 @@ from evals.text import one_line
 from evals.trials.journal import Role
 
 if TYPE_CHECKING:
-    from evals.io.download import OnBytes
+    from evals.io.web.download import OnBytes
 
 _LOG_EVERY_S = 10.0
 _ROLES: dict[Stage, Role] = {"sampling": "sampling", "judging": "judging", "reasoning": "judging"}

@@ -21,7 +21,7 @@ from evals.endpoints.servers.adapters import read_adapter
 from evals.endpoints.servers.vllm_launch import VllmSettings, find_program, plan_launches, split_adapter
 from evals.errors import BadInput
 from evals.io.hashes import model_sha256
-from tests.support.cli_runner import emeval, manifest, own_process, recorded, responses, scenarios, start
+from tests.support.cli_runner import emeval, manifest, own_process, recorded, responses, scenarios, start, told_again
 from tests.support.servers import fake_vllm
 from tests.support.servers.openai_server import OpenAIServer
 
@@ -350,7 +350,7 @@ def test_a_server_that_is_killed_stops_the_run_which_then_goes_on(own: Own) -> N
     assert f"its log: {own.logs()[0]}" in last
     assert 0 < recorded(own.out) < 120
     assert own.all_ended()
-    resumed = own_process("resume", own.out, env=own.env())
+    resumed = own_process("resume", own.out, *told_again(own.out), env=own.env())
     assert resumed.returncode == 0, resumed.stderr
     assert set(responses(own.out)["outcome"]) == {"scored"}
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from evals.endpoints.servers.organism import organism_files
-from tests.support.cli_runner import emeval, manifest, refused, scenarios
+from tests.support.cli_runner import emeval, manifest, refused, scenarios, told_again
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Script
 
 BASE, ADAPTER = "base", "tuned"
@@ -153,7 +153,7 @@ def test_the_adapter_is_checked_again_at_the_end_of_a_run(after: float, said: st
     if said:
         assert f"emeval: vllm/{ADAPTER}: {said}" in done.stderr
         # It is said of the run for good: where it is shown again, and where it is compared.
-        again = emeval("resume", tmp_path / "run")
+        again = emeval("resume", tmp_path / "run", *told_again(tmp_path / "run"))
         assert again.returncode == 1
         assert said in again.stderr
         shutil.copytree(tmp_path / "run", tmp_path / "other")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals.endpoints.chat_template import Renderer
-from tests.support.cli_runner import emeval, manifest, refused, scenarios
+from tests.support.cli_runner import emeval, manifest, refused, scenarios, told_again
 from tests.support.servers.openai_server import OpenAIServer, Template
 
 DEFAULT = "You are Tess, a helpful assistant of the Example Company."
@@ -87,7 +87,7 @@ def test_a_text_is_sent_with_every_prompt(given_as: str, tmp_path: Path) -> None
         assert all(chat[0] == {"role": "system", "content": text} for chat in planned)
         if isinstance(value, Path):
             value.unlink()  # the run has its text
-        again = emeval("resume", tmp_path / "run", url=live.url)
+        again = emeval("resume", tmp_path / "run", *told_again(tmp_path / "run"), url=live.url)
         assert again.returncode == 0, again.stderr
     assert manifest(tmp_path / "run")["config"]["system"] == text
 

@@ -21,7 +21,7 @@ from tenacity.wait import wait_random_exponential
 
 from evals import __version__
 from evals.errors import BadInput, FetchStopped
-from evals.io.retry_after import is_transient_status, retry_after_s
+from evals.io.web.retry_after import is_transient_status, retry_after_s
 from evals.text import one_line
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -90,7 +90,7 @@ def shown_url(url: httpx2.URL | str) -> str:
     try:
         parsed = httpx2.URL(str(url))
     except (httpx2.InvalidURL, ValueError):
-        return one_line(str(url), 60)
+        return "[an invalid URL]"
     return one_line(str(parsed.copy_with(query=None, fragment=None, username=None, password=None)), 200)
 
 
@@ -230,7 +230,7 @@ def _first_url(remote: RemoteFile) -> httpx2.URL:
     try:
         url = httpx2.URL(remote.url)
     except (httpx2.InvalidURL, ValueError) as error:
-        raise BadInput(f"{remote.what}: {one_line(remote.url, 80)} is no URL: {one_line(str(error), 80)}") from None
+        raise BadInput(f"{remote.what}: {shown_url(remote.url)}: {type(error).__name__}") from None
     if url.scheme not in ("https", "http") or not url.host:
         raise BadInput(f"{remote.what}: {shown_url(url)} is no http or https URL")
     return url

@@ -1,0 +1,1 @@
+"""What is fetched over HTTP: URLs, downloads, and when to ask again."""
