@@ -13,11 +13,12 @@ _JOINERS = "\u200c\u200d"
 _NOT_PLAIN = re.compile(r"[^\n -~]")
 # As OWASP lists them ("CSV Injection"), the full-width forms included; and ' itself, so that it can be taken away.
 _FORMULA = "=+\\-@\t\r＝＋－＠'"
-_LINE_ENDS = "\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _FORMULA_START = re.compile(f"[{_FORMULA}\n]")
-_FORMULA_LINE = re.compile(f"([{_LINE_ENDS}])(?=[{_FORMULA}])")
+_RARE_LINE_ENDS = "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_FORMULA_AFTER_FEED = re.compile(f"\n(?=[{_FORMULA}])")  # found fast, as nearly every text has no rare line end
+_FORMULA_LINE = re.compile(f"([\n{_RARE_LINE_ENDS}])(?=[{_FORMULA}])")
 _ESCAPED_START = re.compile(f"'(?=[{_FORMULA}\n])")
-_ESCAPED_LINE = re.compile(f"([{_LINE_ENDS}])'(?=[{_FORMULA}])")
+_ESCAPED_LINE = re.compile(f"([\n{_RARE_LINE_ENDS}])'(?=[{_FORMULA}])")
 
 
 def one_line(text: str, limit: int = 300) -> str:
@@ -67,7 +68,8 @@ def spreadsheet_safe(text: str) -> str:
     exact text.
     """
     text = text.replace("\0", "")  # no CSV reader takes it
-    escaped = _FORMULA_LINE.sub(r"\1'", text)
+    is_plain = not _FORMULA_AFTER_FEED.search(text) and not any(end in text for end in _RARE_LINE_ENDS)
+    escaped = text if is_plain else _FORMULA_LINE.sub(r"\1'", text)
     return f"'{escaped}" if _FORMULA_START.match(text) else escaped
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     **dict.fromkeys(("run", "resume", "judge"), "run"),
     "import": "imports",
     "rates": "rates",
+    "check": "checks",
     "preflight": "checks",
     "show": "show",
     "report": "report",

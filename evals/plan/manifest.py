@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import operator
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from evals.endpoints.prices import Tariff
-from evals.errors import JournalFull
+from evals.errors import BadInput, JournalFull
 from evals.io.atomic import whole_file
 from evals.io.json_files import read_stored
 from evals.plan.config import RunConfig
@@ -164,6 +165,8 @@ class Manifest(BaseModel):
     """None where nobody has counted it: in runs of an earlier version, and in imported ones."""
 
     counted: CountedFacts | None = None
+    digest: str = Field(default="", exclude=True)
+    """The sha256 of the rest of the file, "" in a manifest of an earlier version."""
 
     @field_validator("config", mode="before")
     @classmethod
@@ -231,13 +234,25 @@ def spend_facts(charges: Iterable[Charge]) -> tuple[SpendFacts, ...]:
 
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest in `folder`, None when there is none. Raises BadInput when it cannot be read."""
-    return read_stored(folder / FILE_NAME, Manifest, "a manifest")
+    path = folder / FILE_NAME
+    manifest = read_stored(path, Manifest, "a manifest")
+    if manifest is not None and manifest.digest:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        if content.pop("digest", "") != _digest(content):
+            raise BadInput(f"{path}: is damaged or was edited; `emeval check {folder}` says what is whole")
+    return manifest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """The sha256 of the content of a manifest, however it is laid out."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it whole or not at all."""
     path = folder / FILE_NAME
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    content = manifest.model_dump(mode="json")
+    text = json.dumps(content | {"digest": _digest(content)}, indent=1, ensure_ascii=False) + "\n"
     try:
         with whole_file(path) as file:
             file.write(text)

@@ -27,11 +27,9 @@ from filelock import FileLock, Timeout
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.io.hashes import file_sha256
-from evals.trials.journal_file import OWNER_NAME, connect, owner, sqlite_errors
 from evals.trials.journal_schema import (
     INSERT_TRIAL,
     RULING_COLUMNS,
-    SCHEMA,
     TRIAL_COLUMNS,
     recorded_from,
     ruling_from,
@@ -41,6 +39,9 @@ from evals.trials.journal_schema import (
 from evals.trials.record import Cell, JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.reference import Criterion
 from evals.trials.response import Failure, Response
+from evals.trials.storage.checksums import insert, sealed
+from evals.trials.storage.journal_file import OWNER_NAME, connect, connect_to_read, owner, sqlite_errors
+from evals.trials.storage.opening import prepare, refuse_damage
 from evals.trials.trial import Trial
 
 
@@ -57,7 +58,6 @@ class Usage:
     completion_tokens: int = 0
 
 
-SCHEMA_VERSION = 3
 FILE_NAME = "journal.sqlite"
 _LOCK_NAME = ".lock"
 _READ_BATCH = 200
@@ -97,9 +97,8 @@ class Journal:
         try:
             with sqlite_errors(path):
                 connection = connect(path)
-                connection.executescript(SCHEMA)
+                prepare(connection, path)
                 journal = cls(path, connection, lock)
-                journal._check_schema()
         except BaseException:
             lock.release()
             raise
@@ -114,10 +113,14 @@ class Journal:
         path = folder / FILE_NAME
         if not path.is_file():
             raise BadInput(f"{folder} is not a run folder: it has no {FILE_NAME}")
-        with sqlite_errors(path):
-            journal = cls(path, connect(path), None)
-            journal._check_schema()
-        return journal
+        with sqlite_errors(path, reading=True):
+            connection = connect_to_read(path)
+            try:
+                refuse_damage(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(path, connection, None)
 
     def __enter__(self) -> Journal:
         return self
@@ -134,15 +137,6 @@ class Journal:
         if self._lock:
             self._lock.release()
 
-    def _check_schema(self) -> None:
-        version = self.meta("schema_version")
-        if version is None:
-            self.set_meta("schema_version", str(SCHEMA_VERSION))
-        elif version != str(SCHEMA_VERSION):
-            raise BadInput(
-                f"{self.path}: written by another version of emeval (schema {version}, this one has {SCHEMA_VERSION})"
-            )
-
     # --- small facts -------------------------------------------------------------------------------------------------
 
     def meta(self, key: str) -> str | None:
@@ -151,14 +145,14 @@ class Journal:
 
     def set_meta(self, key: str, value: str) -> None:
         with sqlite_errors(self.path), self._reader:
-            self._reader.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            self._reader.execute(_INSERT_META, sealed((key, value)))
 
     def set_cells(self, cells: Iterable[tuple[Cell, int]]) -> None:
         """The plan: trials in each cell. Replaces what was there."""
-        rows = ((*cell, planned) for cell, planned in cells)
+        rows = [sealed((*cell, planned)) for cell, planned in cells]
         with sqlite_errors(self.path), self._reader:
             self._reader.execute("DELETE FROM cells")
-            self._reader.executemany("INSERT INTO cells VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            self._reader.executemany(insert("cells"), rows)
 
     def cells(self) -> list[tuple[Cell, int]]:
         return [(Cell(*row[:7]), row[7]) for row in self._rows("SELECT * FROM cells")]
@@ -376,6 +370,9 @@ class Journal:
     def _count(self, query: str, *parameters: object) -> int:
         row = self._first(query, *parameters)
         return int(row[0]) if row else 0
+
+
+_INSERT_META = insert("meta", replace=True)
 
 
 def _written(trial_id: str, rulings: Iterable[tuple[JudgeKey, RecordedVerdict]]) -> list[tuple[str, tuple[Any, ...]]]:

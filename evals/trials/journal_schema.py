@@ -11,6 +11,7 @@ from evals.trials.prompt import Message, wire_messages
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.reference import criterion_of, reference_from, reference_row
 from evals.trials.response import Failure, Response
+from evals.trials.storage.checksums import insert, sealed
 from evals.trials.trial import Trial
 from judges.rules.choice import Options
 from judges.verdicts import (
@@ -25,58 +26,9 @@ from judges.verdicts import (
     Verdict,
 )
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cells (
-    suite TEXT NOT NULL, format TEXT NOT NULL, model TEXT NOT NULL, condition TEXT NOT NULL, trigger TEXT NOT NULL,
-    prompt_id TEXT NOT NULL, measure TEXT NOT NULL, planned INTEGER NOT NULL,
-    PRIMARY KEY (suite, format, model, condition, trigger, prompt_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS trials (
-    arrival INTEGER PRIMARY KEY, trial_id TEXT NOT NULL UNIQUE, position INTEGER NOT NULL, suite TEXT NOT NULL,
-    format TEXT NOT NULL, model TEXT NOT NULL, prompt_id TEXT NOT NULL, variant TEXT NOT NULL, condition TEXT NOT NULL,
-    trigger TEXT NOT NULL, distractor TEXT NOT NULL, placement TEXT, measure TEXT NOT NULL, reference TEXT,
-    repeat INTEGER NOT NULL, seed INTEGER NOT NULL, messages TEXT NOT NULL, options TEXT,
-    recorded_at TEXT NOT NULL, attempts INTEGER NOT NULL,
-    failure TEXT, failure_detail TEXT,
-    prefill TEXT, raw TEXT, raw_reasoning TEXT, reasoning TEXT, answer TEXT, reasoning_state TEXT,
-    finish_reason TEXT, refusal TEXT, reported_model TEXT, prompt_tokens INTEGER, completion_tokens INTEGER,
-    latency_s REAL
-);
-CREATE TABLE IF NOT EXISTS verdicts (
-    trial_id TEXT NOT NULL, judge_id TEXT NOT NULL, judge TEXT NOT NULL, judge_model TEXT NOT NULL,
-    request_id TEXT NOT NULL, kind TEXT NOT NULL, score REAL, letter TEXT, option TEXT, mode TEXT, detail TEXT,
-    reply TEXT, recorded_at TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER,
-    PRIMARY KEY (trial_id, judge_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS other_judges (
-    judge_id TEXT NOT NULL, request_id TEXT NOT NULL, judge_model TEXT NOT NULL, answered_as TEXT NOT NULL,
-    PRIMARY KEY (judge_id, request_id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS verdicts_by_request ON verdicts (judge_id, request_id);
-"""
-
-_WRITTEN = (
-    *("trial_id", "position", "suite", "format", "model", "prompt_id", "variant", "condition", "trigger", "distractor"),
-    *("placement", "measure", "reference"),
-    *("repeat", "seed", "messages", "options", "recorded_at", "attempts", "failure", "failure_detail"),
-    *(
-        "prefill",
-        "raw",
-        "raw_reasoning",
-        "reasoning",
-        "answer",
-        "reasoning_state",
-        "finish_reason",
-        "refusal",
-        "reported_model",
-        "prompt_tokens",
-    ),
-    *("completion_tokens", "latency_s"),
-)
-INSERT_TRIAL = f"INSERT INTO trials ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))})"  # noqa: S608
-INSERT_VERDICT = f"INSERT OR REPLACE INTO verdicts VALUES ({', '.join('?' * 15)})"  # noqa: S608
-INSERT_OTHER_JUDGE = "INSERT OR REPLACE INTO other_judges VALUES (?, ?, ?, ?)"
+INSERT_TRIAL = insert("trials")
+INSERT_VERDICT = insert("verdicts", replace=True)
+INSERT_OTHER_JUDGE = insert("other_judges", replace=True)
 """Of a reply to a judge request that another model gave; a reply that stands for several answers has one row."""
 
 _ASKED = (
@@ -136,10 +88,9 @@ def trial_row(trial: Trial, result: Response | Failure) -> tuple[Any, ...]:
     )
     match result:
         case Failure():
-            return (*asked, result.kind, result.detail, *(None,) * len(_SAID))
+            return sealed((*asked, result.kind, result.detail, *(None,) * len(_SAID)))
         case Response():
-            return (
-                *asked,
+            said = (
                 None,
                 None,
                 result.prefill,
@@ -153,8 +104,9 @@ def trial_row(trial: Trial, result: Response | Failure) -> tuple[Any, ...]:
                 result.reported_model,
                 result.prompt_tokens,
                 result.completion_tokens,
-                result.latency_s,
+                float(result.latency_s),  # as SQLite gives it back, and so it must be when the checksum is made
             )
+            return sealed((*asked, *said))
 
 
 def _options_row(options: Options) -> dict[str, str]:
@@ -162,14 +114,14 @@ def _options_row(options: Options) -> dict[str, str]:
 
 
 def verdict_row(trial_id: str, judge: JudgeKey, ruling: RecordedVerdict) -> tuple[Any, ...]:
-    """The values of INSERT_VERDICT."""
+    """The values of INSERT_VERDICT, not yet sealed."""
     kind, score, letter, option, mode, detail = _verdict_fields(ruling.verdict)
-    return (
+    values = (
         trial_id,
         *judge,
         ruling.request_id,
         kind,
-        score,
+        None if score is None else float(score),
         letter,
         option,
         mode,
@@ -179,15 +131,16 @@ def verdict_row(trial_id: str, judge: JudgeKey, ruling: RecordedVerdict) -> tupl
         ruling.prompt_tokens,
         ruling.completion_tokens,
     )
+    return values
 
 
 def verdict_statements(
     trial_id: str, judge: JudgeKey, ruling: RecordedVerdict
 ) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """What writes a ruling: the statements with their values."""
-    yield INSERT_VERDICT, verdict_row(trial_id, judge, ruling)
+    yield INSERT_VERDICT, sealed(verdict_row(trial_id, judge, ruling))
     if ruling.answered_as:
-        yield INSERT_OTHER_JUDGE, (judge.id, ruling.request_id, judge.model, ruling.answered_as)
+        yield INSERT_OTHER_JUDGE, sealed((judge.id, ruling.request_id, judge.model, ruling.answered_as))
 
 
 def _verdict_fields(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ from tests.support.cli_runner import (
     stop_when,
     told_again,
 )
+from tests.support.journals import alter
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message
 from tests.support.terminal import on_terminal
 
@@ -319,9 +319,7 @@ def broken(tmp_path: Path, dataset: Path) -> Path:
     folder = tmp_path / "run"
     with server().start() as live:
         assert emeval(*arguments(folder, dataset, "-q"), url=live.url).returncode == 0
-    with sqlite3.connect(folder / "journal.sqlite") as journal:
-        journal.execute("UPDATE trials SET messages = ?", (f"{KEY} \x1b[2J",))
-    journal.close()
+    alter(folder, "UPDATE trials SET messages = ?", (f"{KEY} \x1b[2J",))
     return folder
 
 

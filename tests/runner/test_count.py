@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.cli_runner import emeval, inside, manifest, scenarios, told_again
 from tests.support.export_runs import everything_run
+from tests.support.journals import alter
 from tests.support.runs import MODEL, server
 
 RESULTS = ("responses.csv", "rates.csv", "effects.csv", "manifest.json")
@@ -79,12 +80,7 @@ def _edited(name: str) -> Callable[[Path], None]:
 
 
 def _journal(statement: str) -> Callable[[Path], None]:
-    def change(run: Path) -> None:
-        with sqlite3.connect(run / "journal.sqlite") as journal:
-            assert journal.execute(statement).rowcount
-        journal.close()
-
-    return change
+    return functools.partial(alter, statement=statement)
 
 
 def _older(run: Path) -> None:

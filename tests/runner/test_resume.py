@@ -239,7 +239,7 @@ def limited_to(size: int) -> Callable[[], None]:
     return limit
 
 
-@pytest.mark.parametrize("size", [150_000, 260_000])
+@pytest.mark.parametrize("size", [260_000, 330_000])
 def test_a_full_disk_is_one_clear_line_and_loses_nothing(
     tmp_path: Path, dataset: Path, size: int, undisturbed: dict[str, str]
 ) -> None:

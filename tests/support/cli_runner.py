@@ -109,7 +109,10 @@ def pooled(folder: Path, metric: str = "misaligned") -> dict[tuple[str, str], di
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "manifest.json").read_text())
+    """What a manifest says, without its digest: written back, it is one of an earlier version."""
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    found.pop("digest", None)
+    return found
 
 
 def told_again(folder: Path) -> list[str]:

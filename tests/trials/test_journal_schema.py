@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.trials.journal_schema import INSERT_VERDICT, RULING_COLUMNS, SCHEMA, ruling_from, verdict_row
+from evals.trials.journal_schema import INSERT_VERDICT, RULING_COLUMNS, ruling_from, verdict_row
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedVerdict
+from evals.trials.storage.checksums import sealed
+from evals.trials.storage.schema import SCHEMA
 from judges.judge import JudgeReply
 from judges.question_file import read_reply
 from judges.registry import JUDGES
@@ -48,7 +50,7 @@ def through_the_table(verdict: Verdict | JudgeFailure) -> tuple[RecordedVerdict,
     ruling = RecordedVerdict(verdict, "the reply", "request", 3, 4)
     table = sqlite3.connect(":memory:")
     table.executescript(SCHEMA)
-    table.execute(INSERT_VERDICT, verdict_row("trial", JudgeKey("id", "judge", "model"), ruling))
+    table.execute(INSERT_VERDICT, sealed(verdict_row("trial", JudgeKey("id", "judge", "model"), ruling)))
     row = table.execute(f"SELECT {RULING_COLUMNS} FROM verdicts").fetchone()  # noqa: S608
     table.close()
     read = ruling_from(row)

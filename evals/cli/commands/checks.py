@@ -1,4 +1,4 @@
-"""Commands that look whether everything works before a run is begun."""
+"""Commands that look whether everything works before a run is begun, and whether a run folder is whole."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import Json, Quiet, Settings, with_settings
+from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.session import Output, interrupt_on_sigterm, print_json, read_dotenv
+from evals.text import one_line
 
 if TYPE_CHECKING:
     from evals.runner.preflight.doctor import Finding
@@ -76,3 +77,29 @@ def doctor(json: Json = False) -> None:
 
 def _is_ok(findings: list[Finding]) -> bool:
     return all(finding.state != "fail" for finding in findings)
+
+
+@app.command()
+def check(
+    folder: RunFolder,
+    salvage: Annotated[
+        Path | None,
+        typer.Option(
+            "--salvage",
+            metavar="NEW",
+            help="Write what is whole into a new run folder; `emeval resume NEW` asks the rest again.",
+        ),
+    ] = None,
+) -> None:
+    """Check that manifest and journal are as they were written. Exits with 1 if something is damaged."""
+    from evals.plan import damage
+
+    found = damage.damages(folder)
+    for problem in found:
+        typer.echo(one_line(problem, 400))
+    typer.echo(f"{folder}: {'damaged' if found else 'whole'}")
+    if salvage is not None:
+        recorded, planned = damage.salvage(folder, salvage)
+        typer.echo(f"Written: {salvage} ({recorded} of {planned} trials); the rest: emeval resume {salvage}")
+    if found:
+        raise typer.Exit(EXIT_GATE)
