@@ -10,6 +10,7 @@ import typer
 from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
+from evals.cli.output import echo
 from evals.cli.session import Output, interrupt_on_sigterm, print_json, read_dotenv
 from evals.text import one_line
 
@@ -96,10 +97,10 @@ def check(
 
     found = damage.damages(folder)
     for problem in found:
-        typer.echo(one_line(problem, 400))
-    typer.echo(f"{folder}: {'damaged' if found else 'whole'}")
+        echo(one_line(problem, 400))
+    echo(f"{folder}: {'damaged' if found else 'whole'}")
     if salvage is not None:
         recorded, planned = damage.salvage(folder, salvage)
-        typer.echo(f"Written: {salvage} ({recorded} of {planned} trials); the rest: emeval resume {salvage}")
+        echo(f"Written: {salvage} ({recorded} of {planned} trials); the rest: emeval resume {salvage}")
     if found:
         raise typer.Exit(EXIT_GATE)
