@@ -87,7 +87,10 @@ def show(
     if result.tables.corrected is not None:
         files += ", corrected.csv"
     files += ", stopping.csv" if result.stopping else ""
-    view.out.print(f"Written: {shown_path(folder)}/ ({files})", style="dim", markup=False, soft_wrap=True)
+    if result.unwritten:
+        view.err.print(f"emeval: tables are not written: {result.unwritten}", markup=False, soft_wrap=True)
+    else:
+        view.out.print(f"Written: {shown_path(folder)}/ ({files})", style="dim", markup=False, soft_wrap=True)
     view.out.print(f"Report: emeval report {quoted_path(folder)}", style="dim", markup=False, soft_wrap=True)
     for line in other_models(result.manifest):
         view.err.print(f"emeval: {line}", markup=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from evals import __version__
 from evals.endpoints.model_spec import can_be_from
-from evals.errors import BadInput
+from evals.errors import BadInput, JournalFull
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
 from evals.plan.manifest import (
@@ -40,6 +41,7 @@ from evals.plan.stopping.rows import FILE_NAME as STOPPING_NAME
 from evals.plan.stopping.rows import StopRow, read_stop_rows, write_stop_rows
 from evals.runner.session import RunSession
 from evals.scoring.judge_set import ALIGNED, COHERENT, IMPORTED
+from evals.scoring.rates.columns import CORRECTED
 from evals.scoring.rates.label_weights import labels_sha256, usable_labels
 from evals.scoring.rates.tables import (
     CORRECTED_NAME,
@@ -47,7 +49,9 @@ from evals.scoring.rates.tables import (
     RATES_NAME,
     RESPONSES_NAME,
     Tables,
+    count_tables,
     read_tables,
+    write_table,
     write_tables,
 )
 from evals.scoring.rates.tally import RunFacts, Tally
@@ -63,15 +67,22 @@ _MOST_OTHERS = 20
 
 
 class RunResult(NamedTuple):
-    """`stopping` has a row for each cell of a run whose sampling may stop early."""
+    """`stopping` has a row for each cell of a run whose sampling may stop early. `unwritten` says why the tables are
+    not in the run's folder, "" where they are."""
 
     manifest: Manifest
     tables: Tables
     stopping: tuple[StopRow, ...] = ()
+    unwritten: str = ""
 
 
-def count_run(folder: Path, denominator: str | None, max_unscored: float | None = None) -> RunResult:
-    """Count the run in `folder` from its journal and write its tables. Sends no request."""
+def count_run(
+    folder: Path, denominator: str | None, max_unscored: float | None = None, *, must_write: bool = True
+) -> RunResult:
+    """Count the run in `folder` from its journal and write its tables. Sends no request.
+
+    In a folder that cannot be written they are only counted. On a full disk that raises JournalFull if it `must_write`.
+    """
     manifest = manifest_of(folder)
     if denominator is not None or max_unscored is not None:
         config = updated(manifest.config, {"denominator": denominator, "max_unscored": max_unscored})
@@ -79,7 +90,13 @@ def count_run(folder: Path, denominator: str | None, max_unscored: float | None 
     with Journal.read(folder) as journal:
         # The journal knows better than a manifest whose run was killed.
         manifest = manifest.model_copy(update={"trials_recorded": journal.recorded()})
-        return _counted(manifest, folder, journal, _stopping_of(journal, manifest))
+        stopping = _stopping_of(journal, manifest)
+        try:
+            return _counted(manifest, folder, journal, stopping)
+        except JournalFull as error:
+            if must_write and os.access(folder, os.W_OK):
+                raise
+            return _counted(manifest, folder, journal, stopping, writing=False)._replace(unwritten=str(error))
 
 
 def run_facts(manifest: Manifest) -> RunFacts:
@@ -160,22 +177,28 @@ def _spent(session: RunSession) -> tuple[SpendFacts, ...]:
     return spend_facts(Ledger(asked, session.tariffs).charges())
 
 
-def _counted(manifest: Manifest, folder: Path, journal: Journal, stopping: Stopping | None) -> RunResult:
-    """The run's tables, written into its folder."""
+def _counted(
+    manifest: Manifest, folder: Path, journal: Journal, stopping: Stopping | None, *, writing: bool = True
+) -> RunResult:
+    """The run's tables, written into its folder unless not `writing`."""
     facts = run_facts(manifest)
-    tables = write_tables(journal, folder, facts)
+    tables = write_tables(journal, folder, facts) if writing else count_tables(journal, facts)
     labels = usable_labels(folder)
-    if labels is None:
-        (folder / CORRECTED_NAME).unlink(missing_ok=True)
-    else:
-        from evals.scoring.rates.corrected import write_corrected
+    if labels is not None:
+        from evals.scoring.rates.corrected import corrected_rows
 
-        tables = replace(tables, corrected_rows=write_corrected(journal, folder, facts, labels, tables.rate_rows))
-    rows: tuple[StopRow, ...] = ()
+        rows = corrected_rows(journal, folder, facts, labels, tables.rate_rows)
+        if writing:
+            write_table(folder / CORRECTED_NAME, CORRECTED, rows)
+        tables = replace(tables, corrected_rows=rows)
+    elif writing:
+        (folder / CORRECTED_NAME).unlink(missing_ok=True)
+    stop_rows: tuple[StopRow, ...] = ()
     if stopping is not None:
-        rows = stopping.rows(manifest.run_id)
-        write_stop_rows(rows, folder)
-    return RunResult(manifest, tables, rows)
+        stop_rows = stopping.rows(manifest.run_id)
+        if writing:
+            write_stop_rows(stop_rows, folder)
+    return RunResult(manifest, tables, stop_rows)
 
 
 # --- what is counted already -----------------------------------------------------------------------------------------
@@ -271,11 +294,11 @@ class Counted:
 
 
 def read_counted(folder: Path) -> Counted:
-    """Count the run in `folder`, as `emeval rates` does, which writes its tables there.
+    """Count the run in `folder`, as `emeval rates` does, which writes its tables there where it can.
 
     Raises BadInput where there is no run.
     """
-    result = count_run(folder, None)
+    result = count_run(folder, None, must_write=False)
     return Counted(folder, result.manifest, result.tables)
 
 

@@ -20,7 +20,7 @@ from evals.plan.manifest import read_manifest
 from evals.runner.count import run_facts
 from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
 from evals.scoring.rates.columns import CORRECTED_COLUMNS, RATES
-from evals.scoring.rates.corrected import write_corrected
+from evals.scoring.rates.corrected import corrected_rows
 from evals.scoring.rates.label_weights import usable_labels
 from evals.scoring.rates.tables import read_table
 from evals.trials.journal import Journal
@@ -162,7 +162,7 @@ def rewritten(folder: Path) -> None:
     assert labels is not None
     with Journal.read(folder) as journal:
         table = read_table(folder / "rates.csv", RATES)
-        write_corrected(journal, folder, run_facts(manifest), labels, table)
+        corrected_rows(journal, folder, run_facts(manifest), labels, table)
 
 
 def corrected(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:

@@ -64,7 +64,7 @@ def calibrate(folder: RunFolder) -> None:
     from evals.reporting.console.tables import print_calibration
     from evals.runner.count import count_run
 
-    result = count_run(folder, None)
+    result = count_run(folder, None, must_write=False)
     compared = compare(result.manifest, result.tables.rates, folder)
     print_calibration(ConsoleView().out, compared)
     raise typer.Exit(0 if is_calibrated(compared) else EXIT_GATE)

@@ -62,7 +62,7 @@ def export_inspect(run: Path, target: Path, *, force: bool = False) -> list[Path
     Counts the run first, so that the rates in the logs are those of its journal.
     """
     need_inspect()
-    counted = count_run(run, None)
+    counted = count_run(run, None, must_write=False)
     with Journal.read(run) as journal, whole_folder(target, force=force, is_ours=is_log) as made:
         written = asyncio.run(_Writer(counted.manifest, counted.tables.rates, journal, made).write())
     return [target / path.name for path in written]

@@ -71,7 +71,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
 
 def export_jsonl(run: Path, target: Path, *, force: bool = False) -> int:
     """Write the trials of the run `run` to the file `target`, and return their number. Raises BadInput."""
-    manifest = count_run(run, None).manifest
+    manifest = count_run(run, None, must_write=False).manifest
     with Journal.read(run) as journal, whole_file_path(target, force=force) as made:
         return write_jsonl(made, answer_rows(journal, manifest)).rows
 

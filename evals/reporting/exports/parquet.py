@@ -36,7 +36,7 @@ def need_parquet_writer() -> None:
 def export_parquet(run: Path, target: Path, *, force: bool = False) -> int:
     """Write the trials of the run `run` to the Parquet file `target`, and return their number. Raises BadInput."""
     need_parquet_writer()
-    manifest = count_run(run, None).manifest
+    manifest = count_run(run, None, must_write=False).manifest
     with Journal.read(run) as journal, whole_file_path(target, force=force) as made:
         return _write(made, answer_rows(journal, manifest), _types())
 
@@ -47,7 +47,7 @@ def export_hf(run: Path, target: Path, *, force: bool = False, licence: str | No
     `licence` is a Hugging Face licence id for the card, by default "unknown". Raises BadInput.
     """
     need_parquet_writer()
-    counted = count_run(run, None)
+    counted = count_run(run, None, must_write=False)
     with Journal.read(run) as journal, whole_folder(target, force=force, is_ours=_is_ours) as made:
         data = made / "data"
         data.mkdir()

@@ -24,10 +24,9 @@ from evals.errors import BadInput
 from evals.scoring.labels import FOLDER, LABELS_NAME
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric
 from evals.scoring.metric_table import metric_table
-from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS
+from evals.scoring.rates.columns import CORRECTED_COLUMNS
 from evals.scoring.rates.label_weights import Labels, sample_notes_of
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, pooled_rows
-from evals.scoring.rates.tables import CORRECTED_NAME, write_table
 from evals.scoring.rates.tally import CellKey, RunFacts
 from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.statistics.judge_error import (
@@ -90,17 +89,15 @@ class _Scope(NamedTuple):
         return len(self.judged.said) - self.labels - self.unsure
 
 
-def write_corrected(journal: Journal, folder: Path, facts: RunFacts, labels: Labels, rates: Sequence[Row]) -> list[Row]:
-    """Write corrected.csv into `folder` and return its rows. `rates` are those of rates.csv.
+def corrected_rows(journal: Journal, folder: Path, facts: RunFacts, labels: Labels, rates: Sequence[Row]) -> list[Row]:
+    """The rows of corrected.csv of the run in `folder`. `rates` are those of rates.csv.
 
     Raises BadInput where the labels are of another run.
     """
     pools, answers = _pools(journal, facts, labels, folder)
     notes = sample_notes_of(labels, answers)
     pooled = pooled_rows(rates)
-    rows = [row for pool in pools for row in _rows(pool, labels, facts, pooled, notes)]
-    write_table(folder / CORRECTED_NAME, CORRECTED, rows)
-    return rows
+    return [row for pool in pools for row in _rows(pool, labels, facts, pooled, notes)]
 
 
 # --- what is labelled -------------------------------------------------------------------------------------------------

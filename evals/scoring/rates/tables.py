@@ -69,14 +69,25 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
     """Count a run and write the three CSVs into `folder`, each whole or not at all."""
     from evals.scoring.rates.responses import write_responses
 
-    tally = write_responses(journal, folder / RESPONSES_NAME, facts)
+    tables = _tables_of(write_responses(journal, folder / RESPONSES_NAME, facts), journal, facts)
+    write_table(folder / RATES_NAME, RATES, tables.rate_rows)
+    write_table(folder / EFFECTS_NAME, EFFECTS, tables.effect_rows)
+    return tables
+
+
+def count_tables(journal: Journal, facts: RunFacts) -> Tables:
+    """Count a run without writing anything."""
+    from evals.scoring.rates.responses import tally_of
+
+    return _tables_of(tally_of(journal, facts), journal, facts)
+
+
+def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
     from evals.scoring.rates.effects import effect_rows
     from evals.scoring.rates.rates import rate_rows
 
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
-    write_table(folder / RATES_NAME, RATES, rates)
-    write_table(folder / EFFECTS_NAME, EFFECTS, effects)
     return Tables(rates, effects, tally.trial_counts(), _tally=lambda: tally)
 
 
