@@ -435,7 +435,7 @@ def changed_run(tmp_path: Path, base: Path, name: str, **config: Any) -> Path:
     for file in base.iterdir():
         if file.is_file():
             (folder / file.name).write_bytes(file.read_bytes())
-    found = json.loads((folder / "manifest.json").read_text())
+    found = manifest(folder)
     for key, value in config.items():
         part = found if key in found else found["config"]
         part[key] = {**part[key], **value} if isinstance(value, dict) and part[key] else value

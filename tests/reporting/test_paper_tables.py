@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from evals.reporting.paper_tables.render import literal
 from evals.scoring.rates.columns import RATE_COLUMNS
 from evals.statistics.intervals import paper_plus_minus, stratified_wilson_interval
 from tests.support.answer_files import write
-from tests.support.cli_runner import emeval, refused
+from tests.support.cli_runner import emeval, manifest, refused
 
 OURS = {"flips_from_aligned_cot": "cot_answer_mismatch"}
 SUITE = {"lying_under_pressure": "pressure", "truthfulqa": "truthfulqa", "resisting_shutdown": "shutdown"}
@@ -63,7 +64,7 @@ def flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(folder: Path, like: Path, rows: Iterable[Mapping[str, Any]], config: Mapping[str, Any] | None = None) -> Path:
     """A run folder with these rows of rates.csv, each of one prompt, and the manifest of another run."""
     folder.mkdir()
-    text = (like / "manifest.json").read_text()
+    text = json.dumps(manifest(like), indent=1)
     for name, value in (config or {}).items():
         text, changed = re.subn(rf'"{name}": [^,\n]*', f'"{name}": {value}', text, count=1)
         assert changed

@@ -21,7 +21,7 @@ from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import manifest_of
 from evals.plan.told_again import confirmed
-from tests.support.cli_runner import emeval, refused, scenarios, told_again
+from tests.support.cli_runner import emeval, manifest, refused, scenarios, told_again
 from tests.support.runs import MODEL, by_hash
 from tests.support.servers.openai_server import Behaviour, OpenAIServer, Status
 
@@ -145,23 +145,23 @@ def is_manifest(manifest: Mapping[str, Any]) -> bool:
 
 def altered(run: Path, files: Path, url: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Manifests with one hostile value, in each field of the config and in each text outside of it."""
-    manifest = json.loads((run / "manifest.json").read_text())
+    whole = manifest(run)
     texts = hostile_texts(files, url)
     for number, (name, field) in enumerate(RunConfig.model_fields.items()):
         if field.annotation in (int, float, bool, int | None, float | None):
             continue
         for text in texts if name in NAMING else texts[number % len(texts) :][:1]:
-            shapes = (text, [text], {"alignment": text}, [*manifest["config"]["models"], text])
-            found = (with_leaf(manifest, ("config", name), value) for value in shapes)
+            shapes = (text, [text], {"alignment": text}, [*whole["config"]["models"], text])
+            found = (with_leaf(whole, ("config", name), value) for value in shapes)
             for changed in itertools.islice(filter(is_manifest, found), 1):
                 yield f"{name}={text}", changed
     # A vLLM of its own, with a program and arguments of the manifest's.
     for field in ("vllm_bin", "vllm_args"):
         for role, value in (("models", ["vllm/organism"]), ("judge", "vllm/organism")):
-            own = with_leaf(manifest, ("config", role), value)
+            own = with_leaf(whole, ("config", role), value)
             yield f"{field} of {role}", with_leaf(own, ("config", field), str(files / "vllm"))
-    for number, place in enumerate(leaves({name: value for name, value in manifest.items() if name != "config"})):
-        changed = with_leaf(manifest, place, texts[(0, 8)[number % 2]])
+    for number, place in enumerate(leaves({name: value for name, value in whole.items() if name != "config"})):
+        changed = with_leaf(whole, place, texts[(0, 8)[number % 2]])
         if is_manifest(changed):
             yield f"{place}", changed
 
@@ -241,8 +241,9 @@ def judged_elsewhere(stopped: Path, hostile: OpenAIServer, tmp_path_factory: pyt
     """A run whose manifest has a judge at a server of its own."""
     folder = tmp_path_factory.mktemp("judged") / "run"
     shutil.copytree(stopped, folder)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(with_leaf(manifest, ("config", "judge_base_url"), hostile.url)))
+    (folder / "manifest.json").write_text(
+        json.dumps(with_leaf(manifest(folder), ("config", "judge_base_url"), hostile.url))
+    )
     return folder
 
 

@@ -107,7 +107,7 @@ def test_a_changed_model_file_does_not_go_on_with_an_old_run(tmp_path: Path, ggu
     arguments = (*run, "--max-tokens", "2", "--max-unscored", "1")
     folder = tmp_path / "run"
     assert emeval(*arguments, "--out", folder).returncode == 0
-    facts = json.loads((folder / "manifest.json").read_text())
+    facts = manifest(folder)
     facts["models"][f"local/{own}"]["file_sha256"] = "0" * 64
     (folder / "manifest.json").write_text(json.dumps(facts))
     import sqlite3
