@@ -215,11 +215,11 @@ def test_nothing_that_only_a_manifest_names_is_run_opened_or_connected_to(
     found: list[str] = []
     tried = 0
     before = len(hostile.requests)
-    for number, (what, manifest) in enumerate(altered(stopped, files, hostile.url)):
+    for number, (what, planted) in enumerate(altered(stopped, files, hostile.url)):
         if number % EVERY[kind]:
             continue
         words = COMMANDS[kind] or READERS[number % len(READERS)]
-        code, seen = attack(words, stopped, manifest, tmp_path, honest)
+        code, seen = attack(words, stopped, planted, tmp_path, honest)
         found += [f"{words[0]} with {what}: {line}" for line in seen]
         if len(hostile.requests) > before:
             found.append(f"{words[0]} with {what}: a request")
