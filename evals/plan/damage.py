@@ -7,8 +7,7 @@ from pathlib import Path
 
 from evals.errors import BadInput
 from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
-from evals.plan.manifest import read_manifest, write_manifest
-from evals.plan.plan import make_plan
+from evals.plan.manifest import Manifest, read_manifest, write_manifest
 from evals.plan.provenance import now
 from evals.trials.journal import FILE_NAME as JOURNAL_NAME
 from evals.trials.journal import Journal
@@ -35,7 +34,9 @@ def damages(folder: Path) -> list[str]:
             connection.text_factory = as_text
             found += (f"{JOURNAL_NAME}: {problem}" for problem in problems(connection))
         if not found:
-            Journal.read(folder).close()
+            with Journal.read(folder) as journal:
+                lost = lost_trials(read_manifest(folder), journal.recorded())
+            found += [f"{JOURNAL_NAME}: {lost}"] if lost else []
     except DAMAGE as error:
         if is_busy(error):
             raise BadInput(f"{path}: another program keeps it locked; try again") from None
@@ -43,6 +44,16 @@ def damages(folder: Path) -> list[str]:
     except BadInput as error:
         found.append(str(error).partition(";")[0])
     return found
+
+
+def lost_trials(manifest: Manifest | None, recorded: int) -> str:
+    """How many trials of a complete run its journal no longer has, "" if it has all.
+
+    They were in its write-ahead log, which ends at the first frame that is damaged.
+    """
+    if manifest is None or manifest.status != "complete" or recorded >= manifest.trials_recorded:
+        return ""
+    return f"holds {recorded} trials, and {manifest.trials_recorded} were recorded"
 
 
 def salvage(folder: Path, new: Path) -> tuple[int, int]:
@@ -62,11 +73,6 @@ def salvage(folder: Path, new: Path) -> tuple[int, int]:
         raise BadInput(f"--salvage: {new} cannot be made: {error.strerror}") from None
     except DAMAGE as error:
         raise BadInput(f"{folder / JOURNAL_NAME}: holds nothing that can be read: {error}") from None
-    with Journal.open(new) as journal:
-        planned = sum(number for _, number in journal.cells())
-        if planned != manifest.trials_planned and manifest.imported is None:
-            plan = make_plan(manifest.config, {name: facts.source for name, facts in manifest.datasets.items()})
-            journal.set_cells(plan.cells().items())
     facts = {"run_id": new.resolve().name, "status": "interrupted", "trials_recorded": recorded, "counted": None}
     write_manifest(new, manifest.model_copy(update=facts | {"updated_at": now()}))
     return recorded, manifest.trials_planned

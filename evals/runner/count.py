@@ -21,6 +21,7 @@ from evals.endpoints.model_spec import can_be_from
 from evals.errors import BadInput, JournalFull
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
+from evals.plan.damage import lost_trials
 from evals.plan.manifest import (
     CountedFacts,
     Manifest,
@@ -55,7 +56,7 @@ from evals.scoring.rates.tables import (
     write_tables,
 )
 from evals.scoring.rates.tally import RunFacts, Tally
-from evals.text import one_line
+from evals.text import one_line, quoted_path
 from evals.trials.journal import Journal
 from judges.question_file import PREFIX
 
@@ -88,6 +89,9 @@ def count_run(
         config = updated(manifest.config, {"denominator": denominator, "max_unscored": max_unscored})
         manifest = manifest.model_copy(update={"config": config})
     with Journal.read(folder) as journal:
+        lost = lost_trials(manifest, journal.recorded())
+        if lost:
+            raise BadInput(f"{journal.path}: {lost}; `emeval check {quoted_path(folder)}` says more")
         # The journal knows better than a manifest whose run was killed.
         manifest = manifest.model_copy(update={"trials_recorded": journal.recorded()})
         stopping = _stopping_of(journal, manifest)

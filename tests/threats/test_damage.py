@@ -14,7 +14,7 @@ import pytest
 from evals.errors import EmevalError
 from evals.runner.count import count_run
 from evals.trials.storage.checksums import TABLES
-from tests.support.cli_runner import emeval, refused
+from tests.support.cli_runner import emeval, refused, told_again
 from tests.support.export_runs import everything_run, hostile_too
 from tests.support.servers.openai_server import OpenAIServer
 
@@ -117,7 +117,7 @@ def test_check_names_what_is_damaged_and_saves_the_rest(run: Path, whole: Path, 
     for trial_id in ids:
         assert f"trial {trial_id} is damaged" in done.stdout
     with OpenAIServer(hostile_too, models=("subject", "judge")).start() as live:
-        resumed = emeval("resume", tmp_path / "new", url=live.url)
+        resumed = emeval("resume", tmp_path / "new", *told_again(tmp_path / "new"), url=live.url)
     assert resumed.returncode == 0, resumed.stderr
     assert emeval("check", tmp_path / "new").returncode == 0
     facts = json.loads((tmp_path / "new" / "manifest.json").read_text(encoding="utf-8"))
@@ -141,10 +141,38 @@ def test_a_journal_of_the_version_before_is_read_and_migrated(run: Path) -> None
     assert emeval("rates", run).returncode == 0
     assert tables(run) == expected
     with OpenAIServer(hostile_too, models=("subject", "judge")).start() as live:
-        assert emeval("resume", run, url=live.url).returncode == 0
+        assert emeval("resume", run, *told_again(run), url=live.url).returncode == 0
         assert not live.requests
     assert tables(run) == expected
     assert emeval("check", run).returncode == 0
     with closing(sqlite3.connect(run / "journal.sqlite")) as journal:
         assert journal.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("4",)
     assert not (run / "journal.sqlite.v3").exists()
+
+
+def test_a_damaged_log_loses_no_trial_in_silence(whole: Path, tmp_path: Path) -> None:
+    """The last commits may stand in the write-ahead log alone, and reading that ends at the first damaged frame."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    count_run(run, None)
+    expected = tables(run)
+    log, journal = run / "journal.sqlite-wal", run / "journal.sqlite"
+    with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        rows = connection.execute("SELECT * FROM trials ORDER BY arrival DESC LIMIT 8").fetchall()
+        connection.execute("DELETE FROM trials WHERE arrival >= ?", (rows[-1][0],))
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for row in reversed(rows):
+            connection.execute(f"INSERT INTO trials VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+        kept, written = journal.read_bytes(), log.read_bytes()
+    draw = random.Random(5)  # noqa: S311
+    lost = 0
+    for number in range(60):
+        journal.write_bytes(kept)
+        (run / "journal.sqlite-shm").unlink(missing_ok=True)
+        log.write_bytes(written if number == 0 else flip(written, draw.randrange(8 * len(written))))
+        try:
+            count_run(run, None)
+        except EmevalError as error:
+            lost += "\n" not in str(error)
+        assert tables(run) == expected
+    assert 0 < lost < 60

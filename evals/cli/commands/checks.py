@@ -12,7 +12,7 @@ from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.output import echo
 from evals.cli.session import Output, interrupt_on_sigterm, print_json, read_dotenv
-from evals.text import one_line
+from evals.text import one_line, shown_path
 
 if TYPE_CHECKING:
     from evals.runner.preflight.doctor import Finding
@@ -94,13 +94,15 @@ def check(
 ) -> None:
     """Check that manifest and journal are as they were written. Exits with 1 if something is damaged."""
     from evals.plan import damage
+    from evals.plan.told_again import resume_command
 
     found = damage.damages(folder)
     for problem in found:
         echo(one_line(problem, 400))
-    echo(f"{folder}: {'damaged' if found else 'whole'}")
+    echo(f"{shown_path(folder)}: {'damaged' if found else 'whole'}")
     if salvage is not None:
         recorded, planned = damage.salvage(folder, salvage)
-        echo(f"Written: {salvage} ({recorded} of {planned} trials); the rest: emeval resume {salvage}")
+        rest = f"the rest: {resume_command(salvage, sampling=True)}"
+        echo(f"Written: {shown_path(salvage)} ({recorded} of {planned} trials); {rest}")
     if found:
         raise typer.Exit(EXIT_GATE)
