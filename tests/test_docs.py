@@ -140,3 +140,16 @@ def test_the_citation_file_is_valid() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"version: {emeval.__version__}\n" in text
+
+
+def test_the_page_of_threats_names_tests_that_are_there() -> None:
+    """Each `file::function`, in `tests/threats/` unless it says another folder, and each test of that folder."""
+    page = (ROOT / "docs" / "threats.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tests/)?[\w/]*test_\w+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 30
+    for file, function in named:
+        path = ROOT / file if file.startswith("tests/") else ROOT / "tests" / "threats" / file
+        assert path.is_file(), file
+        assert f"def {function}" in path.read_text(encoding="utf-8"), (file, function)
+    files = {path.name for path in (ROOT / "tests" / "threats").glob("test_*.py")}
+    assert files <= {file for file, _ in named}

@@ -88,7 +88,7 @@ def test_no_command_makes_anything_of_a_damaged_journal(command: str, run: Path,
     assert tables(run) == before
 
 
-def test_a_row_that_vanished_is_held(run: Path) -> None:
+def test_a_row_that_vanished_is_noticed(run: Path) -> None:
     with closing(sqlite3.connect(run / "journal.sqlite")) as journal, journal:
         trigger = journal.execute("SELECT sql FROM sqlite_master WHERE name = 'verdicts_delete'").fetchone()[0]
         journal.execute("DROP TRIGGER verdicts_delete")
@@ -100,7 +100,7 @@ def test_a_row_that_vanished_is_held(run: Path) -> None:
     assert "verdicts: holds" in done.stdout
 
 
-def test_a_manifest_that_counts_something_else_is_held(run: Path) -> None:
+def test_a_manifest_that_counts_something_else_is_noticed(run: Path) -> None:
     path = run / "manifest.json"
     text = path.read_text(encoding="utf-8")
     assert '"coherence_min": 10' in text
