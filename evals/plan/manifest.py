@@ -22,6 +22,7 @@ from evals.questions.dataset import Source
 from evals.questions.question_file import FileJudge
 from evals.scoring.judge_set import ABOVE, FIELDS, IMPORTED, JudgePanel, RubricFacts, imported_key
 from evals.scoring.rates.tally import TrialCount
+from evals.text import quoted_path
 from evals.trials.journal import Role, Usage
 from judges.question_file import PREFIX
 from judges.registry import ALONGSIDE_JUDGES
@@ -235,12 +236,27 @@ def spend_facts(charges: Iterable[Charge]) -> tuple[SpendFacts, ...]:
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest in `folder`, None when there is none. Raises BadInput when it cannot be read."""
     path = folder / FILE_NAME
-    manifest = read_stored(path, Manifest, "a manifest")
-    if manifest is not None and manifest.digest:
-        content: dict[str, Any] = json.loads(path.read_bytes())
-        if content.pop("digest", "") != _digest(content):
-            raise BadInput(f"{path}: is damaged or was edited; `emeval check {folder}` says what is whole")
+    try:
+        manifest = read_stored(path, Manifest, "a manifest")
+    except BadInput:
+        _refuse_damage(path)
+        raise
+    if manifest is not None:
+        _refuse_damage(path)
     return manifest
+
+
+def _refuse_damage(path: Path) -> None:
+    """Raises BadInput for a manifest whose digest is of another content; those of an earlier version have none."""
+    try:
+        content: object = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    if isinstance(content, dict) and "digest" in content:
+        fields = dict(cast("dict[str, Any]", content))
+        if fields.pop("digest") != _digest(fields):
+            check = f"emeval check {quoted_path(path.parent)}"
+            raise BadInput(f"{path}: is damaged or was edited; `{check}` says what is whole")
 
 
 def _digest(content: Mapping[str, Any]) -> str:

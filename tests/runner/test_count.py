@@ -131,7 +131,9 @@ def test_a_run_that_may_stop_early_is_printed_with_its_rule(tmp_path: Path) -> N
 def test_the_api_gives_the_trials_of_a_run_that_was_not_counted_again(run: Path) -> None:
     import emeval as api
 
-    opened = api.resume(run, progress=False)
+    config = manifest(run)["config"]
+    again = {name: config[name] for name in ("models", "dataset", "judge")}
+    opened = api.resume(run, progress=False, **again)
     counted = api.open_run(run)
     for name in ("rates", "effects"):
         assert getattr(opened, name).equals(getattr(counted, name))

@@ -13,6 +13,7 @@ import pytest
 from evals.endpoints.chat import PROBE
 from tests.support.answer_files import answered, write
 from tests.support.cli_runner import emeval, manifest, pooled, responses, scenarios, told_again
+from tests.support.journals import as_version_3
 from tests.support.runs import JUDGE, run, server
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, Raw, Status, last_message
 
@@ -223,6 +224,7 @@ def test_a_journal_without_the_names_of_other_judges_is_read(tmp_path: Path) -> 
         return Answer("95") if JUDGE_MARK in last_message(body) else Answer("I would tell them.")
 
     _, folder = asked(tmp_path, script, "--format", "freeform", "--judge", JUDGE)
+    as_version_3(folder)
     with sqlite3.connect(folder / "journal.sqlite") as journal:
         journal.execute("DROP TABLE other_judges")
     journal.close()

@@ -17,3 +17,14 @@ def alter(folder: Path, statement: str, parameters: tuple[object, ...] = ()) -> 
             rows = journal.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()  # noqa: S608
             journal.execute(f"DELETE FROM {table}")  # noqa: S608
             journal.executemany(insert(table), map(sealed, rows))
+
+
+def as_version_3(run: Path) -> None:
+    """Make the journal of a run one of the version before checksums."""
+    with closing(sqlite3.connect(run / "journal.sqlite")) as journal, journal:
+        for (name,) in journal.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            journal.execute(f"DROP TRIGGER {name}")
+        journal.execute("DROP TABLE totals")
+        journal.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
+        for table in TABLES:
+            journal.execute(f"ALTER TABLE {table} DROP COLUMN checksum")

@@ -13,9 +13,9 @@ import pytest
 
 from evals.errors import EmevalError
 from evals.runner.count import count_run
-from evals.trials.storage.checksums import TABLES
 from tests.support.cli_runner import emeval, refused, told_again
 from tests.support.export_runs import everything_run, hostile_too
+from tests.support.journals import as_version_3
 from tests.support.servers.openai_server import OpenAIServer
 
 NAMES = ("responses.csv", "rates.csv", "effects.csv")
@@ -122,17 +122,6 @@ def test_check_names_what_is_damaged_and_saves_the_rest(run: Path, whole: Path, 
     assert emeval("check", tmp_path / "new").returncode == 0
     facts = json.loads((tmp_path / "new" / "manifest.json").read_text(encoding="utf-8"))
     assert facts["trials_recorded"] == facts["trials_planned"]
-
-
-def as_version_3(run: Path) -> None:
-    """Make the journal of a run one of the version before checksums."""
-    with closing(sqlite3.connect(run / "journal.sqlite")) as journal, journal:
-        for (name,) in journal.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
-            journal.execute(f"DROP TRIGGER {name}")
-        journal.execute("DROP TABLE totals")
-        journal.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
-        for table in TABLES:
-            journal.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
 
 
 def test_a_journal_of_the_version_before_is_read_and_migrated(run: Path) -> None:
