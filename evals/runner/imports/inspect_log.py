@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evals.errors import BadInput
+from evals.io.paths import open_file
 from evals.plan.config import RunConfig
 from evals.plan.judge_names import BY_RULE_IDS
 from evals.runner.count import RunResult
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 from evals.runner.imports.inspect_sample import (
     SCORES,
+    check_log,
     is_json_log,
     log_files,
     named_scores,
@@ -111,8 +113,9 @@ class _Logs:
             yield from self._rows_of(file)
 
     def _rows_of(self, file: Path) -> Iterator[_Row]:
+        at_once = check_log(file)
         try:
-            with file.open("rb") as bytes_of:
+            with open_file(file) as bytes_of:
                 self._hash.update(hashlib.file_digest(bytes_of, "sha256").digest())
         except OSError as error:
             raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
@@ -120,7 +123,7 @@ class _Logs:
         if log.status != "success":
             self._left_out[f"{file.name}: a run that did not finish ({log.status}); its samples are all there is"] += 0
         facts = self._facts_of(file, log)
-        for sample in read_samples(file):
+        for sample in read_samples(file, at_once):
             where = f"{file}: sample {one_line(str(sample.id), 80)}, epoch {sample.epoch}"
             stored = sample.store.get(STORE_KEY) if facts is not None else None
             if stored is not None:

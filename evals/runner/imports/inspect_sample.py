@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-import zipfile
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import BadInput
+from evals.io.paths import MIB, open_file
 from evals.runner.imports.cells import read_score
+from evals.runner.imports.log_archive import check_archive, checked_values
 from evals.text import is_text, one_line
 from judges.verdicts import Unreadable, Verdict
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 200
 """Samples in memory: the reader looks through the log's table of contents once for as many."""
+_BYTES_AT_ONCE = 64 * MIB
+MOST_JSON_LOG = 128 * MIB
+"""A log in JSON is read whole; a larger one can be had as .eval."""
 _HEAD = 4096
 _JSON_LOG = re.compile(rb'\s*\{\s*"version"\s*:\s*\d+\s*,\s*"status"\s*:.*"eval"\s*:\s*\{', re.DOTALL)
 """The first bytes of a log in JSON: its version, its status, then what was evaluated."""
@@ -47,10 +51,25 @@ def log_files(folder: Path) -> list[Path]:
 def is_json_log(file: Path) -> bool:
     """Whether a .json file begins as Inspect writes its logs."""
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             return _JSON_LOG.match(opened.read(_HEAD)) is not None
     except OSError:
         return False
+
+
+def check_log(file: Path) -> int:
+    """How many samples of a log are held in memory at once. Raises BadInput for a log that is damaged or too large."""
+    if file.suffix == ".eval":
+        return max(1, min(_AT_ONCE, _BYTES_AT_ONCE // max(1, check_archive(file))))
+    try:
+        with open_file(file, MOST_JSON_LOG) as opened:
+            for _ in checked_values(iter(lambda: opened.read(MIB), b"")):
+                pass
+    except OSError as error:
+        raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BadInput(f"{file}: not an Inspect log that can be read: it {error}") from None
+    return _AT_ONCE
 
 
 def read_header(file: Path) -> EvalLog:
@@ -60,16 +79,16 @@ def read_header(file: Path) -> EvalLog:
         return read_eval_log(str(file), header_only=True)
 
 
-def read_samples(file: Path) -> Iterator[EvalSample]:
-    """Every sample of a log, a few at a time."""
+def read_samples(file: Path, at_once: int) -> Iterator[EvalSample]:
+    """Every sample of a log, at most `at_once` in memory."""
     from inspect_ai.log import read_eval_log_sample_summaries, read_eval_log_samples_by_id
 
     with _readable(file):
         keys = [(summary.id, summary.epoch) for summary in read_eval_log_sample_summaries(str(file))]
-    for start in range(0, len(keys), _AT_ONCE):
+    for start in range(0, len(keys), at_once):
         with _readable(file):
             batch = read_eval_log_samples_by_id(
-                str(file), keys[start : start + _AT_ONCE], resolve_attachments=True, exclude_fields={"events"}
+                str(file), keys[start : start + at_once], resolve_attachments=True, exclude_fields={"events"}
             )
         yield from batch
 
@@ -79,7 +98,7 @@ def _readable(file: Path) -> Generator[None]:
     """Whatever the reader makes of a file that is no log is one line."""
     try:
         yield
-    except (OSError, ValueError, KeyError, IndexError, RuntimeError, zipfile.BadZipFile) as error:
+    except Exception as error:
         raise BadInput(f"{file}: not an Inspect log that can be read: {one_line(str(error), 160)}") from None
 
 
