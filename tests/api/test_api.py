@@ -345,7 +345,7 @@ def test_the_defaults_that_the_options_name_are_those_of_a_config() -> None:
     for group in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for field, said in zip(group.body, group.body[1:], strict=False):
             if isinstance(field, ast.AnnAssign) and isinstance(said, ast.Expr):
-                told[ast.unparse(field.target)] = ast.literal_eval(said.value)
+                told[ast.unparse(field.target)] = " ".join(ast.literal_eval(said.value).split())
     for name, words in told.items():
         if name in OLD_FIELDS:
             continue
