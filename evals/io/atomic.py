@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -13,6 +12,7 @@ from typing import IO, Any
 
 from evals.errors import BadInput, JournalFull
 from evals.io.csv_writer import csv_row
+from evals.io.folders.leftovers import hold, partial_path, remove_leftovers
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -51,11 +51,16 @@ def replacing(path: Path) -> Generator[IO[str]]:
 
 @contextmanager
 def whole_file(path: Path) -> Generator[TextIOWrapper]:
-    """A file that replaces `path` once it is complete. If it raises OSError, the old file stays."""
-    writer = f"{os.getpid()}-{threading.get_ident()}"  # two processes may write the files of one run
-    partial = path.with_name(f".{path.name}.{writer}.part")
+    """A file that replaces `path` once it is complete. If it raises OSError, the old file stays.
+
+    A link at `path` is replaced, not followed; what killed commands left in the folder is removed.
+    """
+    remove_leftovers(path.parent)
+    partial = partial_path(path)
+    partial.unlink(missing_ok=True)  # of a dead process with the same id
     try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
+        with partial.open("x", encoding="utf-8", newline="") as file:  # a new file: never through a link
+            hold(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())

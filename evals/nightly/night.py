@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from evals.analysis.comparison.comparable import NotComparable
 from evals.analysis.comparison.compare import compare_by_gates
@@ -25,6 +25,8 @@ from evals.analysis.who_answered import lost_adapters
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
 from evals.io.environment import secrets_in
+from evals.io.folders.locks import own_lock
+from evals.io.folders.strange_files import refuse_linked_folder, refuse_strange_entries
 from evals.io.paths import expanded
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig, check_labels
@@ -60,6 +62,7 @@ def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
     configs = {checkpoint.name: config.run_config(checkpoint.model) for checkpoint in checkpoints}
     for checkpoint in checkpoints:
         check_labels(config, make_plan(configs[checkpoint.name]))
+    refuse_strange_entries(config.out)
     history = read_history(config.out / HISTORY)
     with _night_lock(config.out):
         history = read_history(config.out / HISTORY)  # once more under the lock
@@ -154,6 +157,7 @@ def _measure_all(
 def _measure(checkpoint: Checkpoint, config: RunConfig, folder: Path, view: RunView) -> CheckpointResult:
     """Run or resume a checkpoint, with trials that failed earlier this night retried."""
     try:
+        refuse_linked_folder(folder)
         result = start_run(config, folder, view, retry_failed=folder.exists())
     except RunStopped as error:
         return CheckpointResult(checkpoint, config, "incomplete", _error_text(error))
@@ -324,6 +328,7 @@ def _rows(night: Night, result: CheckpointResult) -> list[Cells]:
 
 def _begin(folder: Path) -> dict[str, Any]:
     """Make the night's folder and record when it began, unless that is recorded already."""
+    refuse_linked_folder(folder)
     state = _state(folder) or {"schema_version": 1, "night": folder.name, "began_at": now()}
     state |= {"ended_at": None, "exit_code": None}
     try:
@@ -335,7 +340,8 @@ def _begin(folder: Path) -> dict[str, Any]:
 
 
 def _state(folder: Path) -> dict[str, Any] | None:
-    """The recorded state of a night, None if there is none or it cannot be read."""
+    """The recorded state of a night, None if there is none or it cannot be read. Raises BadInput for a pipe there."""
+    refuse_strange_entries(folder)
     try:
         found: object = json.loads((folder / STATE).read_bytes())
     except (OSError, ValueError):
@@ -348,7 +354,7 @@ def _night_lock(out: Path) -> Generator[None]:
     """Hold the lock on the folder, so that two nights in it never overlap."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".nightly.lock")
+        lock = own_lock(out / ".nightly.lock")
         lock.acquire(timeout=0)
     except Timeout:
         raise RunStopped(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, JournalFull
 from evals.io.atomic import whole_file
+from evals.io.folders.strange_files import refuse_strange_entries
 from evals.io.json_files import read_stored
 from evals.plan.config import RunConfig
 from evals.plan.spend import Charge
@@ -234,8 +235,10 @@ def spend_facts(charges: Iterable[Charge]) -> tuple[SpendFacts, ...]:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest in `folder`, None when there is none. Raises BadInput when it cannot be read."""
+    """The manifest in `folder`, None when there is none. Raises BadInput when it cannot be read, or
+    the folder holds what would hang or mislead another reader."""
     path = folder / FILE_NAME
+    refuse_strange_entries(folder)
     try:
         manifest = read_stored(path, Manifest, "a manifest")
     except BadInput:

@@ -20,6 +20,8 @@ from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
+from evals.io.folders.leftovers import new_folder, partial_path, remove_left_folders
+from evals.io.folders.strange_files import refuse_linked_folder, refuse_strange_entries
 from evals.io.json_files import read_stored
 from evals.text import original_text
 
@@ -91,6 +93,7 @@ class LabelRow(NamedTuple):
 
 def read_sample(run: Path) -> LabelSample | None:
     """The sample that was drawn in the run folder, None where there is none. Raises BadInput when it cannot be read."""
+    refuse_strange_entries(run / FOLDER)
     return read_stored(run / FOLDER / SAMPLE_NAME, LabelSample, "a sample")
 
 
@@ -113,6 +116,7 @@ def _majority(words: Counter[LabelWord]) -> LabelWord:
 def read_label_rows(run: Path) -> list[LabelRow]:
     """Every label of every labeller, in the order of the file; [] where there are none. Raises BadInput."""
     path = run / FOLDER / LABELS_NAME
+    refuse_strange_entries(path.parent)
     if not path.exists():
         return []
     rows: list[LabelRow] = []
@@ -131,6 +135,7 @@ def write_label_rows(run: Path, rows: Iterable[LabelRow]) -> None:
     """Replace the labels of the run. Raises BadInput where that is not possible, and then the old ones stay."""
     text = csv_text(LabelRow._fields, rows)
     path = run / FOLDER / LABELS_NAME
+    refuse_linked_folder(path.parent)
     with _unwritable(path), whole_file(path) as file:
         file.write(text)
 
@@ -141,7 +146,9 @@ def write_sample(run: Path, sample: LabelSample, to_label: str, page: str) -> No
     Raises BadInput where that is not possible, and then what was there stays.
     """
     folder = run / FOLDER
-    made, old = (run / f".{FOLDER}.{os.getpid()}.{kind}" for kind in ("part", "old"))
+    made, old = (partial_path(folder, kind) for kind in ("part", "old"))
+    refuse_linked_folder(folder)
+    remove_left_folders(folder)
     texts: Mapping[str, str] = {
         SAMPLE_NAME: sample.model_dump_json(indent=1) + "\n",
         # A spreadsheet takes a file for UTF-8 only if it begins with this mark.
@@ -150,12 +157,12 @@ def write_sample(run: Path, sample: LabelSample, to_label: str, page: str) -> No
     }
     with _unwritable(folder):
         try:
-            made.mkdir()
-            for name, text in texts.items():
-                _write(made / name, text)
-            if folder.exists():
-                folder.replace(old)
-            made.replace(folder)
+            with new_folder(made):
+                for name, text in texts.items():
+                    _write(made / name, text)
+                if folder.exists():
+                    folder.replace(old)
+                made.replace(folder)
         finally:
             if old.exists() and not folder.exists():
                 old.replace(folder)

@@ -26,6 +26,8 @@ from filelock import FileLock, Timeout
 
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
+from evals.io.folders.locks import own_lock
+from evals.io.folders.strange_files import refuse_links
 from evals.io.hashes import file_sha256
 from evals.trials.journal_schema import (
     INSERT_TRIAL,
@@ -40,7 +42,8 @@ from evals.trials.record import Cell, JudgeFailure, JudgeKey, RecordedTrial, Rec
 from evals.trials.reference import Criterion
 from evals.trials.response import Failure, Response
 from evals.trials.storage.checksums import insert, sealed
-from evals.trials.storage.journal_file import OWNER_NAME, connect, connect_to_read, owner, sqlite_errors
+from evals.trials.storage.journal_file import LOG_ENDS, OWNER_NAME, connect, connect_to_read, owner, sqlite_errors
+from evals.trials.storage.migrate import copy_path
 from evals.trials.storage.opening import prepare, refuse_damage
 from evals.trials.trial import Trial
 
@@ -85,7 +88,8 @@ class Journal:
     def open(cls, folder: Path) -> Journal:
         """The journal in `folder`, created when missing. Raises BadInput when another process is running in it."""
         path = folder / FILE_NAME
-        lock = FileLock(folder / _LOCK_NAME)
+        refuse_links(kept.with_name(f"{kept.name}{end}") for kept in (path, copy_path(path)) for end in ("", *LOG_ENDS))
+        lock = own_lock(folder / _LOCK_NAME)
         try:
             lock.acquire(timeout=0)
         except Timeout:

@@ -13,10 +13,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock
-
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvRow, csv_file
+from evals.io.folders.locks import own_lock
 from evals.plan.provenance import now
 from evals.plan.recorded_run import manifest_of
 from evals.scoring.labels import (
@@ -85,7 +84,7 @@ def import_labels(run: Path, path: Path, labeller: str) -> LabelImport:
 
 @contextmanager
 def _locked(run: Path) -> Generator[None]:
-    lock = FileLock(run / f".{FOLDER}.lock")
+    lock = own_lock(run / f".{FOLDER}.lock")
     try:
         lock.acquire()
     except OSError as error:

@@ -52,6 +52,12 @@ def export(
     if project is not None and format != "wandb":
         raise BadInput("--project: is for --format wandb")
     target = out or folder / "exports" / _TARGETS[format]
+    if out is None:
+        from evals.io.folders.strange_files import refuse_linked_folder
+
+        refuse_linked_folder(target.parent)
+        if format == "wandb":  # the others replace what is there
+            refuse_linked_folder(target)
     if not (folder / "manifest.json").is_file():
         raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
     match format:

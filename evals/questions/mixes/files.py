@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evals import __version__
 from evals.errors import BadInput
+from evals.io.folders.leftovers import hold, partial_path, remove_leftovers
 from evals.questions.dataset import Dataset, TrainingScenario, data_folder, load
 from evals.questions.mixes.examples import TrainingExample, examples
 from evals.questions.mixes.held_out import refuse_leaks, shipped_tests
@@ -154,12 +155,17 @@ def _all_scenarios(datasets: Iterable[Dataset]) -> list[TrainingScenario]:
 
 
 def _write(mix: Mix, datasets: Sequence[Dataset], files: MixFiles) -> MixManifest:
-    parts = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in (files.examples, files.manifest)]
+    parts = [partial_path(path) for path in (files.examples, files.manifest)]
+    remove_leftovers(files.examples.parent)
     try:
-        with parts[0].open("wb") as file:
+        for part in parts:
+            part.unlink(missing_ok=True)
+        with parts[0].open("xb") as file:
+            hold(file.fileno())
             manifest = _write_examples(mix, datasets, files, file)
             _to_disk(file)
-        with parts[1].open("wb") as file:
+        with parts[1].open("xb") as file:
+            hold(file.fileno())
             file.write(json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False).encode() + b"\n")
             _to_disk(file)
         files.manifest.unlink(missing_ok=True)  # briefly no manifest is better than that of another file

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from evals.errors import BadInput
+from evals.io.folders.leftovers import hold, new_folder, partial_path, remove_left_folders, remove_leftovers
 
 
 @contextmanager
@@ -20,13 +20,13 @@ def whole_folder(target: Path, *, force: bool, is_ours: Callable[[Path], bool]) 
     """
     target = target.absolute()
     _check(target, force=force, is_ours=is_ours)
-    made = target.parent / f".{target.name}.{os.getpid()}.part"
-    old = target.parent / f".{target.name}.{os.getpid()}.old"
+    made, old = (partial_path(target, kind) for kind in ("part", "old"))
+    remove_left_folders(target)
     missing = [parent for parent in target.parents if not parent.exists()]
     try:
         try:
-            made.mkdir(parents=True)
-            yield made
+            with new_folder(made):
+                yield made
             _check(target, force=force, is_ours=is_ours)  # again, as writing may have taken long
             if target.exists():
                 target.rename(old)
@@ -55,10 +55,14 @@ def whole_file_path(target: Path, *, force: bool) -> Generator[Path]:
         raise BadInput(f"{target} is a folder; name a file with -o")
     if target.exists() and not force:
         raise BadInput(f"{target} is there already; choose another -o, or replace it with --force")
-    made = target.parent / f".{target.name}.{os.getpid()}.part"
+    made = partial_path(target)
+    remove_leftovers(target.parent)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        yield made
+        made.unlink(missing_ok=True)
+        with made.open("xb") as file:  # a new file: never through a link
+            hold(file.fileno())
+            yield made
         made.replace(target)
     except OSError as error:
         raise BadInput(f"{target}: cannot be written: {error.strerror or error}") from None

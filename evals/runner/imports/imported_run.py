@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from evals.errors import BadInput, RunStopped
+from evals.io.folders.leftovers import new_folder, partial_path, remove_left_folders
 from evals.plan.config import RunConfig
 from evals.plan.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts, write_manifest
 from evals.plan.provenance import git_revision, now, versions
@@ -152,13 +152,15 @@ def _made_beside(folder: Path) -> Generator[Path]:
     """A folder that takes the place of `folder` once it is whole; on an error nothing is left of it."""
     folder = folder.absolute()
     missing = [parent for parent in folder.parents if not parent.exists()]
-    made = folder.parent / f".{folder.name}.{os.getpid()}.part"
+    made = partial_path(folder)
+    remove_left_folders(folder)
     try:
-        try:
-            made.mkdir(parents=True)
-        except OSError as error:
-            raise BadInput(f"{folder} cannot be made: {error.strerror}") from None
-        yield made
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(new_folder(made))
+            except OSError as error:
+                raise BadInput(f"{folder} cannot be made: {error.strerror}") from None
+            yield made
         try:
             if folder.exists():
                 folder.rmdir()  # empty, or it was refused

@@ -12,8 +12,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from evals.errors import BadInput, JournalFull, RunStopped
+from evals.io.folders.strange_files import has_name_elsewhere, refuse_links
 
 OWNER_NAME = ".pid"
+LOG_ENDS = ("-wal", "-shm", "-journal")
+"""How the names of the files end that SQLite writes next to a database."""
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 """What reading a damaged journal raises; an error message of SQLite may hold the damaged bytes."""
 _BUSY_S = 10.0
@@ -34,8 +37,12 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     """An open connection to the database at `path` that only reads, wherever it lies.
 
     Where the files of a write-ahead log cannot be made (a folder of others, a full disk), the database is read as it
-    is; if it has such a log, a private copy of both is read, because the log holds the last commits.
+    is; if it has such a log, a private copy of both is read, because the log holds the last commits. A file that has a
+    name elsewhere is read as it is too, so that nothing is made there.
     """
+    if has_name_elsewhere(path):
+        return _unchanged(path)
+    refuse_links(path.with_name(f"{path.name}{end}") for end in LOG_ENDS)
     if os.access(path.parent, os.W_OK) and os.access(path, os.W_OK):
         with suppress(sqlite3.OperationalError):
             return _probed(connect(path))
@@ -46,6 +53,14 @@ def connect_to_read(path: Path) -> sqlite3.Connection:
     if log.exists() and log.stat().st_size:
         return _private_copy(path, log)
     return _probed(sqlite3.connect(f"{name}&immutable=1", uri=True, check_same_thread=False))
+
+
+def _unchanged(path: Path) -> sqlite3.Connection:
+    """A connection to the database at `path` that writes nothing. Raises BadInput if commits are missing in it."""
+    if any(path.with_name(f"{path.name}{end}").exists() for end in ("-wal", "-journal")):
+        raise BadInput(f"{path}: is a link, and has a log of its own; copy the folder, with the file itself in it")
+    name = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+    return _probed(sqlite3.connect(name, uri=True, check_same_thread=False))
 
 
 def _probed(connection: sqlite3.Connection) -> sqlite3.Connection:
