@@ -25,7 +25,7 @@ from evals.analysis.who_answered import lost_adapters
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
 from evals.io.environment import secrets_in
-from evals.io.paths import expanded
+from evals.io.paths import MOST_TEXT, expanded, read_file
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig, check_labels
 from evals.nightly.drift import complete_before, drift_tonight, judge_changed_since
@@ -337,7 +337,7 @@ def _begin(folder: Path) -> dict[str, Any]:
 def _state(folder: Path) -> dict[str, Any] | None:
     """The recorded state of a night, None if there is none or it cannot be read."""
     try:
-        found: object = json.loads((folder / STATE).read_bytes())
+        found: object = json.loads(read_file(folder / STATE, MOST_TEXT))
     except (OSError, ValueError):
         return None
     return dict(found) if isinstance(found, dict) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]

@@ -16,6 +16,7 @@ from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, JournalFull
 from evals.io.atomic import whole_file
 from evals.io.json_files import read_stored
+from evals.io.paths import MOST_JSON, read_file
 from evals.plan.config import RunConfig
 from evals.plan.spend import Charge
 from evals.questions.dataset import Source
@@ -237,7 +238,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     path = folder / FILE_NAME
     manifest = read_stored(path, Manifest, "a manifest")
     if manifest is not None and manifest.digest:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = json.loads(read_file(path, MOST_JSON))
         if content.pop("digest", "") != _digest(content):
             raise BadInput(f"{path}: is damaged or was edited; `emeval check {folder}` says what is whole")
     return manifest
