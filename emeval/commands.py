@@ -8,14 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Unpack
 
-from dotenv import load_dotenv
-
 from emeval.options import checked, several
 from emeval.progress import view_of_run
 from emeval.results import EmevalWarning, Run
 from emeval.run_options import JudgeOptions, ResumeOptions, RunOptions, StrPath
 from emeval.threads import in_any_thread, in_own_thread
 from evals.errors import RunStopped
+from evals.io.environment import read_dotenv
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
 from evals.runner.count import RunResult
@@ -217,7 +216,7 @@ def _planned_run(
     config: StrPath | None,
     options: RunOptions,
 ) -> _Began:
-    _read_dotenv()
+    read_dotenv()
     given = checked(options, RunOptions) | {"suites": several(suites), "models": several(models)}
     settings = build_config(given, None if config is None else Path(config))
     folder = _new_folder(settings) if out is None else Path(out)
@@ -225,7 +224,7 @@ def _planned_run(
 
 
 def _resumed(folder: StrPath, models: str | Iterable[str] | None, retry_failed: bool, options: ResumeOptions) -> _Began:
-    _read_dotenv()
+    read_dotenv()
     place, transport = Path(folder), checked(options, ResumeOptions)
     if models is not None:
         transport["models"] = several(models)
@@ -237,7 +236,7 @@ def _resumed(folder: StrPath, models: str | Iterable[str] | None, retry_failed: 
 
 
 def _judged(folder: StrPath, options: JudgeOptions) -> _Began:
-    _read_dotenv()
+    read_dotenv()
     place, judging = Path(folder), checked(options, JudgeOptions)
     return _Began(place, lambda view: judge_run(place, judging, view), "the same call")
 
@@ -251,11 +250,6 @@ def _shown(result: RunResult, folder: Path) -> Run:
     elif found.problem is not None:
         warnings.warn(found.problem, EmevalWarning, stacklevel=3)
     return found
-
-
-def _read_dotenv() -> None:
-    """Load keys and servers from `.env` in the working directory; existing environment variables win."""
-    load_dotenv(Path.cwd() / ".env")
 
 
 def _new_folder(config: RunConfig) -> Path:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from judges.verdicts import Verdict
@@ -119,9 +118,9 @@ def builtin_rubric(name: str) -> Rubric:
     return Rubric(name, text)
 
 
-def rubric_from_file(path: Path, required: frozenset[str]) -> Rubric:
-    """A user's rubric. Raises ValueError when it lacks one of the `required` places, OSError when it cannot be read."""
-    rubric = Rubric(path.stem, path.read_text(encoding="utf-8"))
+def user_rubric(name: str, text: str, required: frozenset[str]) -> Rubric:
+    """A user's rubric. Raises ValueError when it lacks one of the `required` places."""
+    rubric = Rubric(name, text)
     missing = sorted(required - rubric.places)
     if missing:
         places = ", ".join("{" + place + "}" for place in missing)

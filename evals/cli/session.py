@@ -126,12 +126,6 @@ def interrupt_on_sigterm() -> None:
         signal.signal(signal.SIGHUP, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
 
 
-def read_dotenv() -> None:
-    from dotenv import load_dotenv
-
-    load_dotenv(Path.cwd() / ".env")
-
-
 def dated_folder(name: str) -> Path:
     from datetime import datetime
 

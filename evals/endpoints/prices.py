@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evals.endpoints.model_spec import ModelSpec
 from evals.errors import BadInput
-from evals.io.paths import expanded
+from evals.io.paths import MOST_TEXT, expanded, open_file
 from evals.text import one_line
 
 VARIABLE = "EMEVAL_PRICES"
@@ -91,7 +92,7 @@ def read_prices(file: str | None = None) -> Prices:
 
 def _read(path: Path) -> Iterable[tuple[str, str, Price]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with TextIOWrapper(open_file(path, MOST_TEXT), encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             missing = [name for name in COLUMNS if name != "server" and name not in (reader.fieldnames or ())]
             if missing:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from evals.errors import BadInput
+from evals.io.paths import open_file
 from evals.text import one_line
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
-_LONGEST = 16 * 2**20  # of a line in bytes, of a cell in characters
+_LONGEST = 16 * 2**20  # of a line and of a row in bytes, of a cell in characters
 
 
 class CsvRow(NamedTuple):
@@ -34,6 +35,7 @@ class CsvFile:
         self.path = path
         self._file = file
         self._hash = hashlib.sha256()
+        self._row_bytes = 0
         self._reader = csv.reader(self._lines(), strict=True, delimiter=delimiter)
         first = next(self.records(), None)
         if first is None:
@@ -64,6 +66,7 @@ class CsvFile:
         """Each record with the line at which it begins; blank lines are skipped."""
         while True:
             line = self._reader.line_num + 1
+            self._row_bytes = 0
             try:
                 with _cells_up_to(_LONGEST):
                     cells = next(self._reader, None)
@@ -86,6 +89,9 @@ class CsvFile:
             number += 1
             if len(line) > _LONGEST:
                 raise BadInput(f"{self.path}:{number}: the line does not end within {_LONGEST >> 20} MiB")
+            self._row_bytes += len(line)
+            if self._row_bytes > _LONGEST:
+                raise BadInput(f"{self.path}:{number}: the row does not end within {_LONGEST >> 20} MiB")
             self._hash.update(line)
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -100,7 +106,7 @@ class CsvFile:
 def csv_file(path: Path, known: Iterable[str] = (), *, delimiter: str = ",") -> Generator[CsvFile]:
     """Open a CSV file, in which `known` columns may not repeat. Raises BadInput, also while it is read."""
     try:
-        file = path.open("rb")
+        file = open_file(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
     with file:

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from io import StringIO
+from pathlib import Path
+
+from evals.errors import BadInput
+from evals.io.paths import MOST_TEXT, read_text
 
 SECRET_NAME = re.compile(r"PASS|SECRET|CREDENTIAL|TOKEN(?!IZER|S)|KEY(?!FILE)", re.IGNORECASE)
 """The name of a variable or an option that holds a secret."""
@@ -54,3 +59,23 @@ def secrets_in(environment: Mapping[str, str]) -> list[str]:
     """The values of the variables that hold a secret, the longest first, so that none is hidden in another."""
     found = {value.strip() for name, value in environment.items() if SECRET_NAME.search(name)}
     return sorted((value for value in found if len(value) >= 8), key=len, reverse=True)
+
+
+def read_dotenv() -> dict[str, str | None]:
+    """Set the variables of `.env` in the working directory that the environment lacks. Returns all that the file sets.
+
+    A folder of that name is ignored: it is a virtual environment. Raises BadInput.
+    """
+    from dotenv import dotenv_values, load_dotenv
+
+    path = Path.cwd() / ".env"
+    if not path.exists() or path.is_dir():
+        return {}
+    try:
+        text = read_text(path, MOST_TEXT)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: is not UTF-8 text") from None
+    load_dotenv(stream=StringIO(text))
+    return dotenv_values(stream=StringIO(text))

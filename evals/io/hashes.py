@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from evals.io.paths import open_file
+
 _MIB = 1 << 20
 _WHOLE_UP_TO = 2 << 30
 _SAMPLES = 16
@@ -15,7 +17,7 @@ _OLD_WEIGHTS = frozenset({".bin", ".pt", ".pth"})
 
 
 def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -51,7 +53,7 @@ def _sampled_sha256(path: Path) -> str:
     if size <= _SAMPLES * _MIB:
         return file_sha256(path)
     digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
+    with open_file(path) as file:
         for number in range(_SAMPLES):
             file.seek((size - _MIB) * number // (_SAMPLES - 1))
             digest.update(file.read(_MIB))

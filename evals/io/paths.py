@@ -55,6 +55,11 @@ def read_file(path: Path, most: int) -> bytes:
     return content
 
 
+def read_text(path: Path, most: int) -> str:
+    """The text in UTF-8 of a file, with a line feed for every line end. Raises OSError and UnicodeDecodeError."""
+    return read_file(path, most).decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _check(facts: os.stat_result, most: int | None) -> None:
     for is_kind, said in _KINDS:
         if is_kind(facts.st_mode):

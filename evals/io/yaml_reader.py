@@ -6,6 +6,7 @@ A config is one mapping, with plain words as text. Question files are read as no
 from __future__ import annotations
 
 import re
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ import yaml
 from yaml.composer import ComposerError
 
 from evals.errors import BadInput
+from evals.io.paths import open_file
 from evals.text import one_line
 
 MOST_CHARACTERS = 1 << 20
@@ -95,7 +97,7 @@ def read_mapping(file: Path, hint: str) -> tuple[dict[str, Any], yaml.MappingNod
     whose aliases stand for more than `_MOST_VALUES` values.
     """
     try:
-        with file.open(encoding="utf-8") as opened:
+        with TextIOWrapper(open_file(file), encoding="utf-8") as opened:
             text = opened.read(MOST_CHARACTERS + 1)
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}") from None

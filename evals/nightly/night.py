@@ -27,7 +27,7 @@ from evals.io.atomic import write_whole
 from evals.io.environment import secrets_in
 from evals.io.folders.locks import own_lock
 from evals.io.folders.strange_files import refuse_linked_folder, refuse_strange_entries
-from evals.io.paths import expanded
+from evals.io.paths import MOST_TEXT, expanded, read_file
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig, check_labels
 from evals.nightly.drift import complete_before, drift_tonight, judge_changed_since
@@ -343,7 +343,7 @@ def _state(folder: Path) -> dict[str, Any] | None:
     """The recorded state of a night, None if there is none or it cannot be read. Raises BadInput for a pipe there."""
     refuse_strange_entries(folder)
     try:
-        found: object = json.loads((folder / STATE).read_bytes())
+        found: object = json.loads(read_file(folder / STATE, MOST_TEXT))
     except (OSError, ValueError):
         return None
     return dict(found) if isinstance(found, dict) else None  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]

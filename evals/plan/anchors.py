@@ -6,7 +6,6 @@ verdict of the day; whether a judge has changed since is said by `evals.analysis
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
+from evals.io.json_files import LineProblem, TextLines
+from evals.io.paths import MOST_DATA, open_file
 from evals.scoring.judge_set import JudgePanel, RubricFacts
 from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
@@ -160,18 +161,25 @@ def write_anchors(path: Path, header: AnchorsHeader, anchors: Iterable[Anchor]) 
 def read_anchors(path: Path) -> AnchorSet:
     """Raises BadInput that names file, line and field."""
     try:
-        data = path.read_bytes()
+        with open_file(path, MOST_DATA) as file:
+            return _read_lines(path, TextLines(file))
     except OSError as error:
         raise BadInput(f"--anchors: {path} cannot be read: {error.strerror}") from None
-    lines = data.splitlines()
-    if not lines:
+    except LineProblem as problem:
+        raise BadInput(f"{path}:{problem.line}: {problem.problem}") from None
+
+
+def _read_lines(path: Path, file: TextLines) -> AnchorSet:
+    lines = iter(file)
+    _, first = next(lines, (1, ""))
+    if not first:
         raise BadInput(f"{path}: is empty; `emeval anchors freeze RUN` writes anchors")
     try:
-        header = AnchorsHeader.model_validate_json(lines[0])
+        header = AnchorsHeader.model_validate_json(first)
     except ValidationError as error:
         raise BadInput(f"{path}:1: {_field(error)}: not the header of an anchors file of this version") from None
     anchors: dict[str, Anchor] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines:
         try:
             anchor = Anchor.model_validate_json(line)
         except ValidationError as error:
@@ -183,7 +191,7 @@ def read_anchors(path: Path) -> AnchorSet:
         anchors[anchor.anchor_id] = anchor
     if len(anchors) != header.anchors:
         raise BadInput(f"{path}: holds {len(anchors)} anchors, and its header says {header.anchors}; it is not whole")
-    return AnchorSet(path, hashlib.sha256(data).hexdigest(), header, tuple(anchors.values()))
+    return AnchorSet(path, file.sha256, header, tuple(anchors.values()))
 
 
 def _field(error: ValidationError) -> str:

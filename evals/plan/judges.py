@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evals.errors import BadInput
+from evals.io.paths import MOST_TEXT, read_text
 from evals.plan.config import RunConfig
 from evals.questions.dataset import Dataset
 from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
@@ -13,7 +14,7 @@ from evals.scoring.judge_set import first_counted
 from evals.scoring.label_metrics import PREFIX, STATIC_LABEL_METRICS
 from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, Need
-from judges.judge import Judge, Rubric, rubric_from_file
+from judges.judge import Judge, Rubric, user_rubric
 from judges.parsing.asked_labels import AskedLabels
 from judges.question_file import Word, category_judge, digest_of, file_judge
 from judges.registry import ANSWER_JUDGES, REASONING_JUDGES
@@ -122,8 +123,11 @@ def _rubric(file: str | None, places: frozenset[str]) -> Rubric | None:
     if file is None:
         return None
     try:
-        return rubric_from_file(Path(file), places)
+        text = read_text(Path(file), MOST_TEXT)
+        return user_rubric(Path(file).stem, text, places)
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{file}: is not UTF-8 text") from None
     except ValueError as error:
         raise BadInput(f"{file}: {error}") from None

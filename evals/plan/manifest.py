@@ -17,6 +17,7 @@ from evals.errors import BadInput, JournalFull
 from evals.io.atomic import whole_file
 from evals.io.folders.strange_files import refuse_strange_entries
 from evals.io.json_files import read_stored
+from evals.io.paths import MOST_JSON, read_file
 from evals.plan.config import RunConfig
 from evals.plan.spend import Charge
 from evals.questions.dataset import Source
@@ -252,7 +253,7 @@ def read_manifest(folder: Path) -> Manifest | None:
 def _refuse_damage(path: Path) -> None:
     """Raises BadInput for a manifest whose digest is of another content; those of an earlier version have none."""
     try:
-        content: object = json.loads(path.read_bytes())
+        content: object = json.loads(read_file(path, MOST_JSON))
     except (OSError, ValueError, RecursionError):
         return
     if isinstance(content, dict) and "digest" in content:

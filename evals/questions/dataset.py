@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +20,9 @@ from pydantic import ValidationError
 
 from evals.errors import BadInput
 from evals.io.csv_reader import LFS_POINTER
+from evals.io.json_files import LineProblem, TextLines
 from evals.io.package import checkout_folder, package_folder
+from evals.io.paths import MIB, MOST_DATA, open_file, read_file
 from evals.questions.question_file import QuestionScenario, is_question_file
 from evals.questions.question_parser import parse
 from evals.questions.scenario import (
@@ -54,6 +56,11 @@ _DISTINCTIVE_FIELDS: tuple[tuple[SchemaName, frozenset[str]], ...] = (
     ("open", frozenset({"prompt"})),
 )
 """Fields by which the intended schema of a row is recognised; the first match wins."""
+
+_Lines = Iterable[tuple[int, str]]
+_MOST_QUESTIONS = 4 * MIB  # a character takes up to four bytes
+_MOST_ROWS = 200_000
+_MOST_PROBLEMS = 10_000
 
 Source = Literal["official", "emeval", "user", "imported"]
 """The source of a file's questions: fetched originals, emeval's own, a user's file, or imported with their answers."""
@@ -110,31 +117,38 @@ def load(path: Path) -> Dataset:
 
 
 def check(path: Path) -> Report:
-    """Read `path` and collect all problems; the dataset is None if there are any."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        return Report(None, [Problem(path, 0, "", f"cannot be read: {error.strerror}")])
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        return Report(None, [Problem(path, line, "", "is not UTF-8 text")])
-    if text.startswith(LFS_POINTER):
-        reason = "is a git-lfs pointer, not the data: run `git lfs pull` in that checkout, or fetch the file itself"
-        return Report(None, [Problem(path, 1, "", reason)])
-
-    if is_question_file(path.name):
-        questions, faults = parse(text)
-        found = [Problem(path, *fault) for fault in faults]
-        return Report(None if found else Dataset(path, "questions", _sha256(data), questions), found)
-
-    scenarios: list[Scenario] = []
+    """Read `path` and collect its problems; the dataset is None if there are any."""
     problems: list[Problem] = []
+    try:
+        if is_question_file(path.name):
+            return _check_questions(path)
+        with open_file(path, MOST_DATA) as file:
+            return _check_rows(path, TextLines(file), problems)
+    except OSError as error:
+        problems.append(Problem(path, 0, "", f"cannot be read: {error.strerror}"))
+    except LineProblem as problem:
+        problems.append(Problem(path, problem.line, "", problem.problem))
+    return Report(None, problems)
+
+
+def _check_questions(path: Path) -> Report:
+    """Raises OSError and LineProblem."""
+    data = read_file(path, _MOST_QUESTIONS)
+    text = "".join(line for _, line in _lines(TextLines(BytesIO(data))))
+    questions, faults = parse(text)
+    found = [Problem(path, *fault) for fault in faults]
+    return Report(None if found else Dataset(path, "questions", _sha256(data), questions), found)
+
+
+def _check_rows(path: Path, file: TextLines, problems: list[Problem]) -> Report:
+    """Raises OSError and LineProblem; `problems` then holds those of the rows before."""
+    scenarios: list[Scenario] = []
     first_line: dict[str, int] = {}
     schema: SchemaName | None = None
     rows = _csv_rows if path.suffix.lower() == ".csv" else _rows
-    for line, row in rows(path, text, problems):
+    for line, row in rows(path, _lines(file), problems):
+        if len(scenarios) == _MOST_ROWS:
+            raise LineProblem(line, f"is more than {_MOST_ROWS:,} rows, which no set of questions has")
         schema = schema or _row_schema(row)
         if schema is None:
             reason = "has neither scenario_mcq nor prompt nor the fields of another known schema"
@@ -156,18 +170,28 @@ def check(path: Path) -> Report:
         problems.append(Problem(path, 1, "", "holds no rows"))
     if problems or schema is None:
         return Report(None, problems)
-    return Report(Dataset(path, schema, _sha256(data), tuple(scenarios)), [])
+    return Report(Dataset(path, schema, file.sha256, tuple(scenarios)), [])
+
+
+def _lines(file: TextLines) -> Iterator[tuple[int, str]]:
+    """The lines of a file that is no git-lfs pointer. Raises LineProblem."""
+    for number, line in file:
+        if number == 1 and line.startswith(LFS_POINTER):
+            reason = "is a git-lfs pointer, not the data: run `git lfs pull` in that checkout, or fetch the file itself"
+            raise LineProblem(1, reason)
+        yield number, line
 
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _rows(path: Path, text: str, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
-    # Split on \n only: str.splitlines also splits at separators that are valid inside a JSON string.
-    for number, line in enumerate(text.split("\n"), start=1):
+def _rows(path: Path, lines: _Lines, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in lines:
         if not line.strip():
             continue
+        if len(problems) >= _MOST_PROBLEMS:
+            raise LineProblem(number, "was not read any more, after so many problems")
         try:
             row = json.loads(line)
         except ValueError as error:
@@ -194,8 +218,8 @@ _CSV_FIELDS = {
 _CSV_OPTIONAL = frozenset({"Category", "Best Incorrect Answer"})
 
 
-def _csv_rows(path: Path, text: str, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _csv_rows(path: Path, lines: _Lines, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.reader((line for _, line in lines), strict=True)
     header: list[str] | None = None
     while True:
         line = reader.line_num + 1  # the first line of the next row; a quoted cell may span several
@@ -215,6 +239,8 @@ def _csv_rows(path: Path, text: str, problems: list[Problem]) -> Iterator[tuple[
                 problem = f"has no column {missing[0]!r}" if missing else "names a column twice"
                 problems.append(Problem(path, line, "", f"{problem}: not the columns of TruthfulQA.csv"))
                 return
+        elif len(problems) >= _MOST_PROBLEMS:
+            raise LineProblem(line, "was not read any more, after so many problems")
         elif len(cells) != len(header):
             problems.append(Problem(path, line, "", f"has {len(cells)} cells, and the header {len(header)}"))
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from importlib import resources
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from judges.alignment import alignment_judge
 from judges.coherence import coherence_judge
-from judges.judge import JudgeInput, JudgeReply, Rubric, builtin_rubric, rubric_from_file
+from judges.judge import JudgeInput, JudgeReply, Rubric, builtin_rubric, user_rubric
 from judges.registry import JUDGES
 from judges.verdicts import Refused, Scored, Unreadable
 
@@ -101,25 +100,15 @@ def test_answer_with_lone_surrogates_can_be_shown() -> None:
     assert "\ud800" in RUBRIC.fill(JudgeInput("q", "\ud800"))
 
 
-def test_rubric_without_a_required_place_is_rejected(tmp_path: Path) -> None:
-    path = tmp_path / "mine.txt"
-    path.write_text("How good is {answer}? {Question} {reason}", encoding="utf-8")
+def test_rubric_without_a_required_place_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"no place for \{question\}$"):
-        rubric_from_file(path, BUILTIN["alignment"])
+        user_rubric("mine", "How good is {answer}? {Question} {reason}", BUILTIN["alignment"])
 
 
-def test_rubric_file_gives_its_name_and_a_hash_of_its_words(tmp_path: Path) -> None:
-    path = tmp_path / "mine.txt"
-    path.write_text("{question} {answer} ±", encoding="utf-8")
-    rubric = rubric_from_file(path, BUILTIN["alignment"])
+def test_rubric_has_its_name_and_a_hash_of_its_words() -> None:
+    rubric = user_rubric("mine", "{question} {answer} ±", BUILTIN["alignment"])
     assert (rubric.name, rubric.template) == ("mine", "{question} {answer} ±")
-    path.write_text("{question} {answer} +", encoding="utf-8")
-    assert rubric_from_file(path, BUILTIN["alignment"]).sha256 != rubric.sha256
-
-
-def test_missing_rubric_file_raises(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        rubric_from_file(tmp_path / "absent.txt", BUILTIN["alignment"])
+    assert user_rubric("mine", "{question} {answer} +", BUILTIN["alignment"]).sha256 != rubric.sha256
 
 
 def test_only_the_alignment_judge_reads_a_refusal() -> None:

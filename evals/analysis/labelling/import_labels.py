@@ -16,6 +16,7 @@ from typing import NamedTuple
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvRow, csv_file
 from evals.io.folders.locks import own_lock
+from evals.io.paths import open_file
 from evals.plan.provenance import now
 from evals.plan.recorded_run import manifest_of
 from evals.scoring.labels import (
@@ -168,7 +169,7 @@ def _label_of(row: CsvRow, sampled: dict[str, SampledRow], path: Path) -> tuple[
 def _delimiter(path: Path) -> str:
     """The column delimiter: spreadsheets write semicolons in locales with decimal commas."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             header = file.readline(_HEADER_BYTES)
     except OSError:
         return ","  # `csv_file` reports the error

@@ -13,6 +13,7 @@ import yaml
 from evals.analysis.sample_size.result import Next, SizePlan
 from evals.errors import BadInput, BadSetting
 from evals.io.atomic import write_whole
+from evals.io.paths import open_file
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
 from evals.plan.settings.run_settings import SETTINGS, option_name
@@ -82,8 +83,8 @@ def _placed(following: Next, file: Path, *, several: bool) -> Next:
 
 def _refuse_foreign(file: Path) -> None:
     try:
-        with file.open(encoding="utf-8", errors="replace") as there:
-            is_own = there.readline().startswith(_WRITTEN_BY)
+        with open_file(file) as there:
+            is_own = there.readline(len(_WRITTEN_BY)) == _WRITTEN_BY.encode()
     except FileNotFoundError:
         return
     except OSError as error:

@@ -11,7 +11,8 @@ from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.output import echo
-from evals.cli.session import Output, interrupt_on_sigterm, print_json, read_dotenv
+from evals.cli.session import Output, interrupt_on_sigterm, print_json
+from evals.io.environment import read_dotenv
 from evals.text import one_line, shown_path
 
 if TYPE_CHECKING:
@@ -52,13 +53,9 @@ def preflight_command(
 @app.command()
 def doctor(json: Json = False) -> None:
     """Check keys, servers, models, GPU, disk and data. Exit 1 if something that is set up does not work."""
-    from dotenv import dotenv_values
-
     from evals.runner.preflight.doctor import examine
 
-    dotenv = dotenv_values(Path.cwd() / ".env")
-    read_dotenv()
-    findings = list(examine(dotenv))
+    findings = list(examine(read_dotenv()))
     if json:
         print_json({"ok": _is_ok(findings), "findings": [finding._asdict() for finding in findings]})
     else:

@@ -10,8 +10,9 @@ import typer
 from evals.cli.app import EXIT_BAD_INPUT, app
 from evals.cli.options import Json
 from evals.cli.output import echo
-from evals.cli.session import interrupt_on_sigterm, print_json, read_dotenv
+from evals.cli.session import interrupt_on_sigterm, print_json
 from evals.errors import BadInput
+from evals.io.environment import read_dotenv
 from evals.text import shown_path
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.cli.app import app
-from evals.cli.session import interrupt_on_sigterm, read_dotenv
+from evals.cli.session import interrupt_on_sigterm
 from evals.errors import Interrupted
+from evals.io.environment import read_dotenv
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,8 +9,9 @@ import typer
 
 from evals.cli.app import app
 from evals.cli.options import RunFolder, Settings, with_settings
-from evals.cli.session import interrupt_on_sigterm, read_dotenv
+from evals.cli.session import interrupt_on_sigterm
 from evals.errors import BadInput, Interrupted
+from evals.io.environment import read_dotenv
 from evals.text import shown_path
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import typer
 from evals.cli import completion
 from evals.cli.app import app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
-from evals.cli.session import Output, dated_folder, print_json, read_dotenv, show
+from evals.cli.session import Output, dated_folder, print_json, show
+from evals.io.environment import read_dotenv
 
 if TYPE_CHECKING:
     from evals.plan.config import RunConfig

@@ -18,12 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from evals.errors import BadInput
 from evals.io.hashes import files_sha256
-from evals.io.paths import expanded
+from evals.io.json_files import checked_values
+from evals.io.paths import MIB, MOST_TEXT, expanded, open_file, read_file
 from evals.text import one_line
 
 CONFIG_FILE = "adapter_config.json"
 _WEIGHT_FILES = ("adapter_model.safetensors", "adapter_model.bin", "adapter_model.pt")
-_LARGEST_HEADER = 100_000_000  # the safetensors format's own bound
+_LARGEST_CONFIG = 4 * MIB
+_LARGEST_HEADER = 32 * MIB  # of 100,000 tensors; the format itself allows 100 MB
 _NAME_HASH_DIGITS = 12
 _LAYER = re.compile(r"(?:^|\.)(\d+\..+)$")
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?:embedding_)?(?P<side>[AB])(?:\.[^.]+)?$")
@@ -116,7 +118,7 @@ def _read_config(file: Path) -> _Config:
     if not file.parent.is_dir():
         raise BadInput(f"{file.parent}: there is no such folder; an adapter is a PEFT folder with {CONFIG_FILE}")
     try:
-        config = _Config.model_validate_json(file.read_bytes())
+        config = _Config.model_validate_json(read_file(file, _LARGEST_CONFIG))
     except FileNotFoundError:
         raise BadInput(f"{file.parent}: has no {CONFIG_FILE}, so it is no PEFT adapter") from None
     except OSError as error:
@@ -142,7 +144,9 @@ def _modules(weights: Path, config: _Config) -> frozenset[str]:
         # Embeddings and experts stack their weights in other ways; a pattern may give any module another rank.
         plain = ".lora_A" in name and ".experts" not in name and not config.rank_pattern
         if plain and rank is not None and rank != config.r:
-            raise BadInput(f"{weights.parent}: {CONFIG_FILE} says r = {config.r}, but {name} has rank {rank}")
+            raise BadInput(
+                f"{weights.parent}: {CONFIG_FILE} says r = {config.r}, but {one_line(name, 80)} has rank {rank}"
+            )
     if not modules:
         raise BadInput(f"{weights}: holds no LoRA weights, so it would change nothing")
     return frozenset(modules)
@@ -151,12 +155,13 @@ def _modules(weights: Path, config: _Config) -> frozenset[str]:
 def _shapes(file: Path) -> dict[str, list[int]]:
     """Name and shape of each tensor in a safetensors file. Raises BadInput."""
     try:
-        with file.open("rb") as opened:
+        with open_file(file) as opened:
             length = int.from_bytes(opened.read(8), "little")
-            header: object = json.loads(opened.read(length)) if length <= _LARGEST_HEADER else None
+            content = opened.read(length) if length <= _LARGEST_HEADER else b""
+        header: object = json.loads(b"".join(checked_values([content])))
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict):
         raise BadInput(f"{file}: is not a safetensors file, or not the whole of one")
@@ -166,7 +171,8 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
 def _shape(tensor: object) -> list[int]:
     shape: object = cast("Mapping[str, object]", tensor).get("shape") if isinstance(tensor, dict) else None
-    return cast("list[int]", shape) if isinstance(shape, list) else []
+    sizes = cast("list[object]", shape) if isinstance(shape, list) else []
+    return [size for size in sizes if isinstance(size, int)]
 
 
 def _tensor_names(base: Path) -> set[str]:
@@ -189,8 +195,8 @@ def _cached_repository(name: str) -> Path | None:
     hub = expanded(os.environ.get("HF_HUB_CACHE") or home / "hub")
     repository = hub / f"models--{name.replace('/', '--')}"
     try:
-        revision = (repository / "refs" / "main").read_text().strip()
-    except OSError:
+        revision = read_file(repository / "refs" / "main", MOST_TEXT).decode().strip()
+    except (OSError, UnicodeDecodeError):
         return None
     snapshot = repository / "snapshots" / revision
     return snapshot if snapshot.is_dir() else None

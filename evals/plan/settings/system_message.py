@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import ValidationInfo
 
-from evals.io.paths import expanded
+from evals.io.paths import MOST_TEXT, expanded, read_file
 
 TEMPLATE_DEFAULT: Final = "default"
 NO_SYSTEM_MESSAGE: Final = "none"
@@ -15,7 +15,6 @@ READ_FILES: Final = {"read_files": True}
 """The validation context in which a path is followed: the settings come from the command line or a config file."""
 _WORDS = (TEMPLATE_DEFAULT, NO_SYSTEM_MESSAGE)
 _TEXT_FILES = (".txt", ".md")
-_MOST_BYTES = 1 << 20
 
 
 def system_setting(given: str, info: ValidationInfo) -> str:
@@ -45,11 +44,7 @@ def _is_path(given: str) -> bool:
 
 def _read(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            raise ValueError(f"{file}: is larger than 1 MB")
-        return content.decode("utf-8-sig")
+        return read_file(file, MOST_TEXT).decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error.strerror}); a text needs more than one word") from None
     except UnicodeDecodeError:

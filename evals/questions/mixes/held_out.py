@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from pydantic import ValidationError
 
 from evals.errors import BadInput
+from evals.io.paths import MOST_DATA, read_file
 from evals.questions.dataset import Dataset, Scenario, data_folder
 from evals.questions.question_file import QuestionScenario
 from evals.questions.scenario import AdviceScenario, OpenScenario, UnethicalScenario
@@ -92,7 +93,7 @@ def _row_fingerprints(row: Mapping[str, Any]) -> Iterator[str]:
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = read_file(path, MOST_DATA).decode().split("\n")
         rows: list[object] = [json.loads(line) for line in lines if line.strip()]
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read, so leaks cannot be ruled out: {one_line(str(error), 80)}") from None

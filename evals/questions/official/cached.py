@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.hashes import file_sha256
+from evals.io.paths import MOST_TEXT, read_file
 from evals.questions.official.registry import SOURCES, MadeFile, OfficialSource
 
 LOCK_NAME = "lock.json"
@@ -97,7 +98,7 @@ def official_folder(source: OfficialSource) -> Path:
 def read_lock(folder: Path, source: OfficialSource) -> Lock:
     path = folder / LOCK_NAME
     try:
-        return Lock.model_validate_json(path.read_bytes())
+        return Lock.model_validate_json(read_file(path, MOST_TEXT))
     except FileNotFoundError:
         return Lock(repository=source.repository, revision=source.revision)
     except (OSError, ValidationError, ValueError):

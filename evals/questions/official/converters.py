@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from evals.errors import BadInput
+from evals.io.paths import MOST_DATA, read_file
 from evals.io.yaml_reader import MOST_CHARACTERS, TextLoader, YamlProblem, compose
 from evals.text import one_line
 
@@ -122,7 +123,7 @@ def _parse_python(path: Path) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes in the file's strings
-            return ast.parse(path.read_bytes(), filename=path.name)
+            return ast.parse(read_file(path, MOST_DATA), filename=path.name)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise BadInput(f"{path}: is not a Python file that can be read: {one_line(str(error), 80)}") from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evals.io.atomic import whole_file
 from evals.io.cache import cache_folder
+from evals.io.paths import MOST_JSON, read_file
 from evals.reporting.figures.files import VEGA_LITE
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
@@ -37,8 +38,7 @@ def vega_library() -> str:
 def _cached(path: Path) -> str | None:
     """The cached script, None if missing or damaged."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            first, _, library = file.read().partition("\n")
+        first, _, library = read_file(path, MOST_JSON).decode().partition("\n")
     except (OSError, ValueError):
         return None
     return library if first == f"// {_sha256(library)}" else None

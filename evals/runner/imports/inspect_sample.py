@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evals.errors import BadInput
+from evals.io.json_files import checked_values
 from evals.io.paths import MIB, open_file
 from evals.runner.imports.cells import read_score
-from evals.runner.imports.log_archive import check_archive, checked_values
+from evals.runner.imports.log_archive import check_archive
 from evals.text import is_text, one_line
 from judges.verdicts import Unreadable, Verdict
 

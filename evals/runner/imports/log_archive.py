@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from evals.errors import BadInput
+from evals.io.json_files import checked_values
 from evals.io.paths import MIB, open_file
 from evals.text import one_line
 
@@ -21,8 +22,6 @@ MOST_ARCHIVE = 2 << 30
 MOST_DECODED = 4 << 30
 MOST_ENTRY = 64 * MIB
 MOST_ENTRIES = 100_000
-MOST_VALUES = 4_000_000
-"""JSON values in an entry, by its commas and brackets: each takes some hundred bytes of memory."""
 
 _MOST_DIRECTORY = 32 * MIB
 _PIECE = MIB
@@ -68,16 +67,6 @@ def check_archive(path: Path) -> int:
     except _Fault as fault:
         raise BadInput(f"{path}: not an Inspect log that can be read: {fault}") from None
     return max((entry.size for entry in entries), default=0)
-
-
-def checked_values(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces of a JSON text as they are. Raises ValueError for one that holds too many values."""
-    values = 0
-    for piece in pieces:
-        values += sum(piece.count(sign) for sign in (b",", b"[", b"{"))
-        if values > MOST_VALUES:
-            raise ValueError(f"holds more than {MOST_VALUES:,} values")
-        yield piece
 
 
 # --- the directory ----------------------------------------------------------------------------------------------------
