@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from pathlib import Path
 
 import typer
 
 from evals.text import printable
+
+
+_OTHER_LINE_END = re.compile(r"\n(?!  \| )")
+"""A line end that begins no quoted line."""
 
 
 def echo(text: str, *, nl: bool = True) -> None:
@@ -27,8 +32,8 @@ def echo_styled(text: str) -> None:
 
 
 def print_error(message: str) -> None:
-    """Print an error on stderr, in one line whatever names it holds."""
-    line = printable(message).replace("\n", "\\n")
+    """Print an error on stderr: one line whatever names it holds, and the lines of a log that it quotes."""
+    line = _OTHER_LINE_END.sub(r"\\n", printable(message))
     print(f"emeval: {line}", file=sys.stderr)  # noqa: T201
 
 
