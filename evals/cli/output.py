@@ -16,7 +16,6 @@ import typer
 
 from evals.text import printable
 
-
 _OTHER_LINE_END = re.compile(r"\n(?!  \| )")
 """A line end that begins no quoted line."""
 
