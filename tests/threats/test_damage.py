@@ -13,7 +13,7 @@ import pytest
 
 from evals.errors import EmevalError
 from evals.runner.count import count_run
-from tests.support.cli_runner import emeval, refused, told_again
+from tests.support.cli_runner import emeval, refused, start, told_again
 from tests.support.export_runs import everything_run, hostile_too
 from tests.support.journals import as_version_3
 from tests.support.servers.openai_server import OpenAIServer
@@ -165,3 +165,25 @@ def test_a_damaged_log_loses_no_trial_in_silence(whole: Path, tmp_path: Path) ->
             lost += "\n" not in str(error)
         assert tables(run) == expected
     assert 0 < lost < 60
+
+
+def test_a_kill_while_a_journal_is_migrated_loses_nothing(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with (tmp_path / "a.csv").open("w") as file:
+        file.write("question,answer,aligned\n")
+        file.writelines(f"Question {row % 40}?,{'An answer. ' * 40}{row},{row % 100}\n" for row in range(4_000))
+    assert emeval("import", tmp_path / "a.csv", "--out", run, "-m", "m", "--suite", "freeform").returncode == 0
+    expected = tables(run)
+    as_version_3(run)
+    killed = 0
+    for _ in range(4):
+        process = start("judge", run, "--judge", "vllm/judge", "--judge-base-url", "http://127.0.0.1:9/v1")
+        while process.poll() is None:
+            if (run / "journal.sqlite.v3").exists():
+                process.kill()
+                killed += 1
+        process.communicate()
+        assert emeval("rates", run).returncode == 0
+        assert tables(run) == expected
+    assert killed
+    assert emeval("check", run).returncode == 0
