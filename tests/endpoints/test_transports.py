@@ -20,7 +20,7 @@ from evals.endpoints.transport.transport import TransportName
 from evals.errors import BadInput, EndpointDown
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
-from tests.support.cli_runner import emeval, responses, scenarios
+from tests.support.cli_runner import emeval, responses, scenarios, told_again
 from tests.support.paths import ROOT
 from tests.support.runs import run, server
 from tests.support.servers.endpoints import connected
@@ -109,7 +109,8 @@ def test_a_run_is_the_same_over_both(tmp_path: Path) -> None:
             folder = tmp_path / transport
             assert run(folder, dataset, live.url, "--transport", transport).returncode == 0
             found.append((folder / "responses.csv").read_text())
-        assert emeval("resume", tmp_path / "aiohttp", "--transport", "openai", url=live.url).returncode == 0
+        again = told_again(tmp_path / "aiohttp")
+        assert emeval("resume", tmp_path / "aiohttp", *again, "--transport", "openai", url=live.url).returncode == 0
     assert found[0] == found[1]
     assert set(responses(tmp_path / "openai")["outcome"]) == {"scored"}
 

@@ -171,7 +171,7 @@ def test_an_adapter_that_does_not_fit_is_one_line(tmp_path: Path, gguf: Path) ->
 def test_a_name_is_a_file_or_a_pair(tmp_path: Path) -> None:
     base, adapter, odd = (tmp_path / name for name in ("b.gguf", "a:1.gguf", "x.gguf:y.gguf"))
     for file in (base, adapter, odd):
-        file.write_bytes(b"")
+        file.write_bytes(b"GGUF")
     assert model_files(str(base)) == (base, None)
     assert model_files(f"{base}:{adapter}") == (base, adapter)
     assert model_files(str(odd)) == (odd, None)
