@@ -19,10 +19,10 @@ from evals.errors import BadInput
 from evals.plan.manifest import read_manifest
 from evals.runner.count import run_facts
 from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
-from evals.scoring.rates.columns import CORRECTED_COLUMNS, RATES
+from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS, RATES
 from evals.scoring.rates.corrected import corrected_rows
 from evals.scoring.rates.label_weights import usable_labels
-from evals.scoring.rates.tables import read_table
+from evals.scoring.rates.tables import CORRECTED_NAME, read_table, write_table
 from evals.trials.journal import Journal
 from organisms.behaviours import ANSWERS, TRIGGER
 from organisms.reference_judge import ReferenceJudge
@@ -162,7 +162,8 @@ def rewritten(folder: Path) -> None:
     assert labels is not None
     with Journal.read(folder) as journal:
         table = read_table(folder / "rates.csv", RATES)
-        corrected_rows(journal, folder, run_facts(manifest), labels, table)
+        rows = corrected_rows(journal, folder, run_facts(manifest), labels, table)
+    write_table(folder / CORRECTED_NAME, CORRECTED, rows)
 
 
 def corrected(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:

@@ -25,6 +25,9 @@ _SWITCHES = frozenset(name for name, field in RunConfig.model_fields.items() if 
 _NO_OPTIONS = frozenset(name for name, setting in SETTINGS.items() if setting.scope == "internal")
 
 
+_NAMING = ("base_url", "judge_base_url", "base", "vllm_bin", "vllm_args", "anchors", "rubrics", "prices")
+_TAKE_AWAY = "The pilot has these programs, files and servers. If you trust its folder, take away the # before them."
+
 _WRITTEN_BY = "# Written by `emeval plan`"
 """How a file begins that `emeval plan` may replace."""
 
@@ -94,9 +97,28 @@ def _refuse_foreign(file: Path) -> None:
 
 
 def _yaml(options: Mapping[str, Any], pilot: str) -> str:
+    """The file's text. What only the pilot's manifest says of programs, files and servers is a comment there: a run
+    folder may come from anywhere."""
     values = {name: list(cast("Any", value)) if isinstance(value, tuple) else value for name, value in options.items()}
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-    return f"{_WRITTEN_BY} from the pilot {one_line(pilot)}; the next plan replaces it.\n{text}"
+    # With the models, so that nobody runs the rest of it under the defaults.
+    own = ("models", *_NAMING) if is_to_be_trusted(options) else ()
+    named = _dumped({name: values.pop(name) for name in own if name in values})
+    text = f"{_WRITTEN_BY} from the pilot {one_line(pilot)}; the next plan replaces it.\n{_dumped(values)}"
+    if named:
+        comment = "".join(f"# {line}\n" for line in named.splitlines())
+        text += f"# {_TAKE_AWAY}\n{comment}"
+    return text
+
+
+def is_to_be_trusted(options: Mapping[str, Any]) -> bool:
+    """Whether a run with these options would use programs, files or servers that the pilot's manifest names."""
+    return any(name in options for name in _NAMING)
+
+
+def _dumped(values: Mapping[str, Any]) -> str:
+    if not values:
+        return ""
+    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
 
 
 def _fitting(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from evals.analysis.sample_size.command import is_to_be_trusted
 from evals.analysis.sample_size.result import Bill, CellPlan, Next, SizePlan
 from evals.analysis.sample_size.solver import MOST_SAMPLES
 from evals.errors import BadInput
@@ -151,6 +152,9 @@ def _next_lines(following: Next) -> Iterator[str]:
     command = (
         following.command if following.config is None else shlex.join(["emeval", "run", "--config", following.config])
     )
+    if following.config is not None and is_to_be_trusted(following.options or {}):
+        end = f"the models, files and servers at the end of {following.config}"
+        yield f"  Look at {plain(end)}, and take away the # before them. Then:"
     yield f"  {escape(one_line(command, len(command)))}"  # in full, to copy
 
 
