@@ -109,7 +109,7 @@ def _check_urls(
     lines: Mapping[str, int] | None = None,
     given: Mapping[str, Any] = {},
 ) -> None:
-    """Raises BadInput for a URL among the fields that would write a secret into the manifest, or is none."""
+    """Raises BadInput for a URL among the fields that would write a secret into the manifest, or is no URL."""
     models: object = fields.get("models")
     names = cast("list[object] | tuple[object, ...]", models) if isinstance(models, list | tuple) else (models,)
     if any(isinstance(name, str) and name_and_url(name)[1] is not None for name in names):
