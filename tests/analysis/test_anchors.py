@@ -325,7 +325,7 @@ def test_a_judge_that_dies_at_the_anchors_leaves_a_run_to_resume(pipeline: Pipel
 
     pipeline.before_judging = dies
     try:
-        pipeline.night("dying", 6, "--anchors", anchors, "--max-attempts", "1", code=3)
+        pipeline.night("dying", 6, "--anchors", anchors, "--max-attempts", "1", "--max-retry-time", "2", code=3)
     finally:
         pipeline.before_judging, pipeline.judge.models_behaviour = None, None
     assert not (folder / "anchors.csv").exists()
