@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from evals.endpoints.servers.adapters import read_adapter
-from tests.support.cli_runner import emeval, manifest, recorded, responses, scenarios, start
+from tests.support.cli_runner import emeval, manifest, recorded, responses, scenarios, start, told_again
 from tests.support.paths import ROOT
 from tests.support.servers.vllm_cpu import ARGUMENTS, ENVIRONMENT
 from tests.support.servers.vllm_server import START_S, vllm_server
@@ -118,14 +118,14 @@ def test_a_base_and_its_adapters_are_measured_through_two_kills(
     assert not set(responses(folder)["outcome"]) & {"failed"}
     # emeval itself is killed.
     before = recorded(folder)
-    process = started("resume", folder)
+    process = started("resume", folder, *told_again(folder))
     until(lambda: recorded(folder) > before, START_S, process)
     servers = descendants(process.pid)
     process.kill()
     process.communicate(timeout=30)
     until(lambda: not any(map(is_alive, servers)), 60.0)
     # And it goes on to its end.
-    process = started("resume", folder)
+    process = started("resume", folder, *told_again(folder))
     _, err = process.communicate(timeout=START_S)
     assert process.returncode == 0, err
     table = responses(folder)
