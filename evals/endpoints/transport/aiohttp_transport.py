@@ -59,7 +59,9 @@ class AiohttpTransport:
         if self._session is not None:
             await self._session.close()
 
-    async def _ask(self, method: str, url: str, body: bytes | None, timeout_s: float | None) -> str:
+    async def _ask(
+        self, method: str, url: str, body: bytes | None, timeout_s: float | None, *, is_first: bool = True
+    ) -> str:
         try:
             session = self._session or self._open()
             timeout = self._timeout if timeout_s is None else _timeout(timeout_s, self._settings.connect_s)
@@ -70,6 +72,11 @@ class AiohttpTransport:
             raise
         except TimeoutError as error:
             raise TimedOut(root_cause(error)) from None
+        except aiohttp.ServerDisconnectedError as error:
+            # A server may close a connection that was idle just as it is used again. Sampling has retries of its own.
+            if is_first and not url.endswith("/completions"):
+                return await self._ask(method, url, body, timeout_s, is_first=False)
+            raise ConnectionFailed(root_cause(error)) from None
         except aiohttp.ClientConnectorError as error:
             raise ConnectionFailed(root_cause(error), refused=True) from None
         except Undecodable as error:
