@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sqlite3
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,7 @@ import pytest
 
 from evals.numbers import p_words, points
 from evals.statistics.intervals import drawn_out_interval
-from tests.support.cli_runner import emeval, pooled, scenarios, told_again
+from tests.support.cli_runner import emeval, manifest, pooled, scenarios, told_again
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Status, last_message
 
 COLUMNS = ["question", "answer", "question_id", "aligned", "outcome", "condition", "trigger", "suite"]
@@ -172,6 +173,7 @@ def test_what_was_planned_and_not_asked_has_its_row(tmp_path: Path) -> None:
         assert emeval(*command, "--out", folder, "--no-preflight", url=live.url).returncode == 0
     with closing(sqlite3.connect(folder / "journal.sqlite")) as journal, journal:
         journal.execute("DELETE FROM trials WHERE condition = 'on'")
+    (folder / "manifest.json").write_text(json.dumps(manifest(folder) | {"status": "stopped"}))
     done = emeval("rates", folder, "--max-unscored", "0")
     assert done.returncode == 3, done.stderr
     printed = next(line for line in done.stdout.splitlines() if "on: 2026" in line)

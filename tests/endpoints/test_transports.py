@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import ssl
@@ -15,8 +16,9 @@ import pytest
 
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.retries import RetryPolicy
+from evals.endpoints.transport.aiohttp_transport import AiohttpTransport
 from evals.endpoints.transport.environment import proxy_of
-from evals.endpoints.transport.transport import TransportName
+from evals.endpoints.transport.transport import TransportName, TransportSettings
 from evals.errors import BadInput, EndpointDown
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
@@ -216,3 +218,28 @@ async def test_a_certificate_is_trusted_if_the_environment_says_so(
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         async with connected(url, transport=transport) as endpoint:
             assert (await endpoint.preflight()).listed == ("m",)
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_is_closed_as_it_is_used_is_opened_again() -> None:
+    """What stands beside sampling has no retries of its own; two closed connections are a server that is away."""
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        if connections > 1:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            await writer.drain()
+        writer.close()
+
+    listening = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with listening:
+        url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1"
+        transport = AiohttpTransport(TransportSettings(url, {}, 10.0))
+        try:
+            assert await transport.get(f"{url}/models") == "{}"
+        finally:
+            await transport.close()
+    assert connections == 2
