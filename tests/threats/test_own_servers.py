@@ -1,4 +1,4 @@
-"""A stranger on the machine, who has no key, at the servers that emeval starts; and what these are told of secrets."""
+"""A stranger on the machine, who has no key, at the servers that emeval starts; and the secrets they are given."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def problems(connection: sqlite3.Connection) -> Iterator[str]:
     """
     own_transaction = not connection.in_transaction
     if own_transaction:
-        connection.execute("BEGIN")  # one state of all tables, whoever writes meanwhile
+        connection.execute("BEGIN")  # one state of all tables, also while another program writes
     try:
         sealed = has_checksums(connection)
         if sealed and frozenset(connection.execute(_SCHEMA_QUERY)) != _schema():
