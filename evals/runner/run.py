@@ -34,7 +34,7 @@ from evals.plan.settings.run_settings import option_name
 from evals.plan.told_again import confirmed
 from evals.runner.anchor_check import Watch, due_anchors
 from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned
-from evals.runner.interrupt import run_async, uninterrupted
+from evals.runner.interrupt import run_async, stopped_by_signals
 from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files
 from evals.runner.session import RunSession
 from evals.runner.view import RunView
@@ -168,51 +168,44 @@ def _complete(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan |
     else:
         manifest, _ = replanned(manifest, plan, journal)
     session = session._replace(manifest=manifest, tariffs=_tariffs(judgings, plan, manifest))
-    try:
-        sampling = plan if plan is not None and _is_sampling_due(session) else None
-        watch = due_anchors(
-            judgings[0].anchors, manifest.config.anchor_repeats, manifest, folder, failed_too=session.retry.rulings
-        )
-        counted_is_due = sampling is not None or watch is not None
-        due = [
-            (judging, panel)
-            for judging, panel in zip(judgings, panels, strict=True)
-            if (counted_is_due and judging is judgings[0])
-            or _is_due(judging, panel, session, sampling=sampling is not None)
-        ]
-        if due:
-            session = session.updated({"versions": versions(), "git_revision": git_revision()})
-            if sampling is not None and manifest.config.rule is not None:
-                journal.set_cells(sampling.cells().items())  # the most there can be, until it is known what there was
-            models = _ask(due, session, watch, sampling)
-            session = session.updated({"models": session.manifest.models | models})
-            if watch:
-                session = session.updated({"anchors": watch.facts})
-        elif before is not None and counted:
-            return as_counted(before, session)
-    except BadInput:
-        raise
-    except KeyboardInterrupt:
-        _conclude_interrupted(session, plan)
-        raise
-    except Exception:
-        conclude(session, plan, "stopped")
-        raise
-    try:
-        return conclude(session, plan)
-    except KeyboardInterrupt:
-        _conclude_interrupted(session, plan)
-        raise
-
-
-def _conclude_interrupted(session: RunSession, plan: Plan | None) -> None:
-    """Write down that the run was interrupted, and the tables of what is recorded, however often it is interrupted
-    again."""
-    while True:
+    with stopped_by_signals() as ignore_signals:
         try:
-            return uninterrupted(lambda: conclude(session, plan, "interrupted"))
+            sampling = plan if plan is not None and _is_sampling_due(session) else None
+            watch = due_anchors(
+                judgings[0].anchors, manifest.config.anchor_repeats, manifest, folder, failed_too=session.retry.rulings
+            )
+            counted_is_due = sampling is not None or watch is not None
+            due = [
+                (judging, panel)
+                for judging, panel in zip(judgings, panels, strict=True)
+                if (counted_is_due and judging is judgings[0])
+                or _is_due(judging, panel, session, sampling=sampling is not None)
+            ]
+            if due:
+                session = session.updated({"versions": versions(), "git_revision": git_revision()})
+                if sampling is not None and manifest.config.rule is not None:
+                    # The most there can be, until it is known what there was.
+                    journal.set_cells(sampling.cells().items())
+                models = _ask(due, session, watch, sampling)
+                session = session.updated({"models": session.manifest.models | models})
+                if watch:
+                    session = session.updated({"anchors": watch.facts})
+            elif before is not None and counted:
+                return as_counted(before, session)
+        except BadInput:
+            raise
         except KeyboardInterrupt:
-            continue
+            conclude(session, plan, "interrupted")
+            raise
+        except Exception:
+            ignore_signals()
+            conclude(session, plan, "stopped")
+            raise
+        try:
+            return conclude(session, plan)
+        except KeyboardInterrupt:
+            conclude(session, plan, "interrupted")
+            raise
 
 
 def _panel_of(judging: JudgingPlan) -> PanelFacts:
