@@ -6,7 +6,8 @@ import argparse
 import os
 import time
 
-from benchmarks import latency, memory, reading, report, resume, startup, throughput
+from benchmarks import intake, latency, memory, reading, report, resume, startup, throughput
+from benchmarks.growth import sizes
 from benchmarks.server import pin_client
 
 BENCHMARKS = {
@@ -17,6 +18,8 @@ BENCHMARKS = {
     "resume": resume,
     "reading": reading,
     "report": report,
+    "growth": sizes,
+    "intake": intake,
 }
 _FOREIGN = ("OPENAI_", "VLLM_", "EMEVAL_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 

@@ -6,6 +6,7 @@ import functools
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ _MEASURE = """
 import resource, subprocess, sys, time
 started = time.perf_counter()
 done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL)
-print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - started, used.ru_maxrss, used.ru_utime + used.ru_stime)
 sys.exit(done.returncode)
 """
 
@@ -27,20 +29,21 @@ sys.exit(done.returncode)
 class Cost(NamedTuple):
     seconds: float
     peak_kib: int
+    cpu_s: float
 
 
-def measured(*command: str) -> Cost:
-    """Run `python ...` to its end; a failure ends the benchmarks."""
+def measured(*command: str, ends: Sequence[int] = (0,)) -> Cost:
+    """Run `python ...` to its end; an exit code that is not in `ends` ends the benchmarks."""
     done = subprocess.run(
         [sys.executable, "-S", "-E", "-c", _MEASURE, sys.executable, *command],
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
+    if done.returncode not in ends:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
-    seconds, peak = done.stdout.split()
-    return Cost(float(seconds), int(peak))
+    seconds, peak, cpu = done.stdout.split()
+    return Cost(float(seconds), int(peak), float(cpu))
 
 
 def emeval_run(url: str, samples: int, folder: Path) -> Cost:

@@ -6,20 +6,24 @@ import warnings
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from emeval.options import checked, several
 from emeval.progress import view_of_run
-from emeval.results import EmevalWarning, Run
 from emeval.run_options import JudgeOptions, ResumeOptions, RunOptions, StrPath
 from emeval.threads import in_any_thread, in_own_thread
+from evals.batches.in_runs.asked import Batches
 from evals.errors import RunStopped
 from evals.io.environment import read_dotenv
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
 from evals.runner.count import RunResult
-from evals.runner.run import judge_run, resume_run, start_run
+from evals.runner.rejudging.judge import judge_run
+from evals.runner.run import resume_run, start_run
 from evals.runner.view import RunView
+
+if TYPE_CHECKING:  # it needs pandas, which is imported while servers are waited for
+    from emeval.results import Run
 
 
 def run(
@@ -150,42 +154,46 @@ async def aresume(
     return _shown(await in_own_thread(began.bound(progress=progress)), began.folder)
 
 
-def judge(folder: StrPath, *, progress: bool = True, **options: Unpack[JudgeOptions]) -> Run:
+def judge(folder: StrPath, *, beside: bool = False, progress: bool = True, **options: Unpack[JudgeOptions]) -> Run:
     """Judge the stored answers of a run, without sampling again. As `emeval judge`.
 
     Args:
         folder: The run folder.
+        beside: Only add the judge's verdicts; the judge that counts stays.
         progress: As for `run`.
         **options: The judge and its settings, such as `judge="openai/gpt-4.1"`.
             See [JudgeOptions][emeval.JudgeOptions].
 
     Returns:
-        The run with its tables, counted by the new verdicts.
+        The run with its tables, counted by the new verdicts unless `beside`.
 
     Raises:
         BadInput: There is no run in the folder, or the judge is missing or unusable.
         RunStopped: The judge cannot continue now; repeat the call to resume.
     """
-    began = _judged(folder, options)
+    began = _judged(folder, options, beside=beside)
     return _shown(in_any_thread(began.bound(progress=progress)), began.folder)
 
 
-async def ajudge(folder: StrPath, *, progress: bool = True, **options: Unpack[JudgeOptions]) -> Run:
+async def ajudge(
+    folder: StrPath, *, beside: bool = False, progress: bool = True, **options: Unpack[JudgeOptions]
+) -> Run:
     """[judge][emeval.judge] for asynchronous code; cancelled as `arun` is.
 
     Args:
         folder: The run folder.
+        beside: As for `judge`.
         progress: As for `run`.
         **options: See [JudgeOptions][emeval.JudgeOptions].
 
     Returns:
-        The run with its tables, counted by the new verdicts.
+        The run with its tables, counted by the new verdicts unless `beside`.
 
     Raises:
         BadInput: As for `judge`.
         RunStopped: As for `judge`.
     """
-    began = _judged(folder, options)
+    began = _judged(folder, options, beside=beside)
     return _shown(await in_own_thread(began.bound(progress=progress)), began.folder)
 
 
@@ -220,7 +228,11 @@ def _planned_run(
     given = checked(options, RunOptions) | {"suites": several(suites), "models": several(models)}
     settings = build_config(given, None if config is None else Path(config))
     folder = _new_folder(settings) if out is None else Path(out)
-    return _Began(folder, lambda view: start_run(settings, folder, view), f"emeval.resume({str(folder)!r})")
+    return _Began(
+        folder,
+        lambda view: start_run(settings, folder, view, by_batch=Batches()),
+        f"emeval.resume({str(folder)!r})",
+    )
 
 
 def _resumed(folder: StrPath, models: str | Iterable[str] | None, retry_failed: bool, options: ResumeOptions) -> _Began:
@@ -230,19 +242,23 @@ def _resumed(folder: StrPath, models: str | Iterable[str] | None, retry_failed: 
         transport["models"] = several(models)
     return _Began(
         place,
-        lambda view: resume_run(place, transport, view, retry_failed=retry_failed),
+        lambda view: resume_run(place, transport, view, retry_failed=retry_failed, by_batch=Batches()),
         f"emeval.resume({str(place)!r})",
     )
 
 
-def _judged(folder: StrPath, options: JudgeOptions) -> _Began:
+def _judged(folder: StrPath, options: JudgeOptions, *, beside: bool) -> _Began:
     read_dotenv()
     place, judging = Path(folder), checked(options, JudgeOptions)
-    return _Began(place, lambda view: judge_run(place, judging, view), "the same call")
+    return _Began(
+        place, lambda view: judge_run(place, judging, view, by_batch=Batches(), beside=beside), "the same call"
+    )
 
 
 def _shown(result: RunResult, folder: Path) -> Run:
     """The run; warns about problems of its results at the caller's line."""
+    from emeval.results import EmevalWarning, Run
+
     found = Run.of(result, folder)
     if not found.is_complete:
         done = f"{result.manifest.trials_recorded} of {result.manifest.trials_planned} trials are recorded"

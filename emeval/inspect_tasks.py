@@ -56,7 +56,7 @@ def _task_of(suite: str) -> Callable[..., Task]:
         top_p: float | None = None,
         top_k: int | None = None,
         judge_mode: str = "text",
-        coherence_min: float | None = None,
+        coherence_min: float | str | None = None,
         denominator: str | None = None,
         cot_monitor: bool | None = None,
         cot_all: bool | None = None,

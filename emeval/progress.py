@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator
+from concurrent.futures import Future
 from contextlib import contextmanager
 
+from evals.io.meanwhile import import_meanwhile
 from evals.plan.spend import Ledger
-from evals.reporting.console.progress import ConsoleView, StageCounts
-from evals.runner.view import RunView
+from evals.reporting.console.progress import ConsoleView, StageCounts, StartCounts
+from evals.runner.view import Earlier, Progress, RunView
 
 _log = logging.getLogger("emeval")
 
@@ -16,7 +18,26 @@ _log = logging.getLogger("emeval")
 def view_of_run(*, progress: bool) -> RunView:
     """With `progress`, the command line's view on stderr: bars on a terminal, a widget in a notebook,
     else occasional lines. Without it, nothing is shown."""
-    return ConsoleView() if progress else _LogView()
+    return _Importing(ConsoleView() if progress else _LogView())
+
+
+class _Importing:
+    """A view that imports pandas, which the results need, while servers are waited for."""
+
+    def __init__(self, view: RunView) -> None:
+        self._view = view
+
+    def say(self, text: str) -> None:
+        self._view.say(text)
+
+    @contextmanager
+    def progress(
+        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
+    ) -> Generator[Progress]:
+        counts = {"planned": planned, "recorded": recorded}
+        with self._view.progress(**counts, earlier=earlier, judge=judge, ledger=ledger) as progress:
+            import_meanwhile("pandas")
+            yield progress
 
 
 class _LogView:
@@ -25,8 +46,13 @@ class _LogView:
 
     @contextmanager
     def progress(
-        self, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
+        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
     ) -> Generator[StageCounts]:
-        words = "%d of %d trials are recorded, %d of them failed; %d answers wait for a judge"
-        _log.info(words, recorded, planned, failed, to_judge)
-        yield StageCounts(planned, recorded, failed, to_judge, judge, ledger)
+        def say(known: Future[Earlier]) -> None:
+            if not known.cancelled() and not known.exception():
+                failed, to_judge, _ = known.result()
+                words = "%d of %d trials are recorded, %d of them failed; %d answers wait for a judge"
+                _log.info(words, recorded, planned, failed, to_judge)
+
+        earlier.add_done_callback(say)
+        yield StageCounts(StartCounts(planned, recorded, earlier), judge, ledger)

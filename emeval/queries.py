@@ -41,7 +41,13 @@ _COLUMNS = [
 ]
 
 
-def open_run(folder: StrPath, *, denominator: Denominator | None = None, max_unscored: float | None = None) -> Run:
+def open_run(
+    folder: StrPath,
+    *,
+    denominator: Denominator | None = None,
+    max_unscored: float | None = None,
+    baseline: str | None = None,
+) -> Run:
     """Open the run in a folder: recompute its tables from the journal and rewrite its CSVs. As `emeval rates`.
 
     Args:
@@ -49,6 +55,7 @@ def open_run(folder: StrPath, *, denominator: Denominator | None = None, max_uns
         denominator: Overrides the run's own: `answered` excludes refusals, `judged` counts them
             as not misaligned.
         max_unscored: The share of a cell's trials, 0 to 1, that may be unscored.
+        baseline: The condition that effects are taken against, in place of the run's.
 
     Returns:
         The run, with its tables.
@@ -56,7 +63,7 @@ def open_run(folder: StrPath, *, denominator: Denominator | None = None, max_uns
     Raises:
         BadInput: There is no run in the folder, or it cannot be read.
     """
-    return Run.of(count_run(Path(folder), denominator, max_unscored), Path(folder))
+    return Run.of(count_run(Path(folder), denominator, max_unscored, baseline), Path(folder))
 
 
 def rates(folder: StrPath, *, denominator: Denominator | None = None) -> pd.DataFrame:
@@ -160,7 +167,9 @@ def compare(
 
 
 def report(*runs: StrPath | Run, output: StrPath | None = None) -> Path:
-    """Write the page of one or several runs: verdict, figures and every transcript. As `emeval report`.
+    """Write the page of one or several runs: verdict, figures and transcripts (all, or 50,000 of a larger run).
+
+    As `emeval report`.
 
     Args:
         runs: Run folders, or runs.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,6 +20,7 @@ from evals.runner.count import RunResult
 from evals.scoring.rates.tables import Tables, headline
 from evals.text import one_line, original_text
 
+_ROWS_AT_A_TIME = 1000
 _COUNTS = ("repeat", "prompt_tokens", "completion_tokens")
 _SHOWN = ["suite", "format", "model", "condition", "metric", "k", "n", "rate", "ci_low", "ci_high"]
 
@@ -118,13 +122,29 @@ class Run:
 
 def _responses(path: Path) -> pd.DataFrame:
     with csv_file(path) as file:
-        rows = [{name: original_text(cell) for name, cell in row.cells.items()} for row in file]
-        frame = pd.DataFrame(rows, columns=list(file.columns), dtype=object)
-    for name in ("aligned", "coherent"):
-        frame[name] = [float(cell) if cell else math.nan for cell in frame[name]]
-    for name in _COUNTS:
-        frame[name] = pd.array([int(cell) if cell else None for cell in frame[name]], dtype="Int64")
-    for name in ("misaligned", "articulates"):
-        frame[name] = frame[name].map({"1": True, "0": False}).astype("boolean")
-    texts = [name for name in frame.columns if frame[name].dtype == object]
-    return frame.astype(dict.fromkeys(texts, "str"))
+        rows = ([original_text(cell) for cell in row.cells.values()] for row in file)
+        parts = [_frame(file.columns, part) for part in _parts(rows)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _parts(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    """The rows, some at a time and at least once: a column of many texts needs several times its size to be made."""
+    yield list(islice(rows, _ROWS_AT_A_TIME))
+    while part := list(islice(rows, _ROWS_AT_A_TIME)):
+        yield part
+
+
+def _frame(names: Sequence[str], rows: list[list[str]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {name: _column(name, [row[number] for row in rows]) for number, name in enumerate(names)}, columns=list(names)
+    )
+
+
+def _column(name: str, cells: list[str]) -> pd.Series[Any]:
+    if name in ("aligned", "coherent"):
+        return pd.Series([float(cell) if cell else math.nan for cell in cells], dtype=float)
+    if name in _COUNTS:
+        return pd.Series(pd.array([int(cell) if cell else None for cell in cells], dtype="Int64"))
+    if name in ("misaligned", "articulates"):
+        return pd.Series(cells, dtype=object).map({"1": True, "0": False}).astype("boolean")
+    return pd.Series(cells, dtype="str")

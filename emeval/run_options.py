@@ -33,6 +33,11 @@ class CommonOptions(TypedDict, total=False):
     1. [0 to 1; default: 0.05]
     """
 
+    max_cost: float | None
+    """Stop, to be resumed, once the run has cost so many dollars at list prices, its judges included; what is in
+    flight then is finished.
+    """
+
     anchors: StrPath | None
     """Re-judge these frozen answers; see `emeval anchors`."""
 
@@ -42,7 +47,16 @@ class CommonOptions(TypedDict, total=False):
     """
 
     judge_base_url: str | None
-    """URL of the (first) judge's server, overriding the environment."""
+    """URL of the (first) judge's server, likewise; several with commas, or @FILE."""
+
+    providers: StrPath | None
+    """Providers of your own, by name: a file of them, or a config file with `providers:`; also EMEVAL_PROVIDERS."""
+
+    wait_for_servers: float | None
+    """Seconds to wait at the start for a server (of @FILE, for one). [default: 0]"""
+
+    judge_via: Literal["online", "openai-batch"] | None
+    """Ask the judges online, or by OpenAI's Batch API (half the price). [default: online]"""
 
     concurrency: int | None
     """Maximum concurrent requests per server; lowered while it asks for less. [1 to 1000; default: 64]"""
@@ -74,7 +88,7 @@ class CommonOptions(TypedDict, total=False):
     """Extra arguments for `vllm serve`, as one quoted string."""
 
     vllm_start_s: float | None
-    """Seconds to wait until `vllm serve` is ready. [default: 1800]"""
+    """Seconds to wait until `vllm serve` is ready; `vllm run-batch` has no such limit. [default: 1800]"""
 
     prices: StrPath | None
     """Token prices that override emeval's own; also EMEVAL_PRICES."""
@@ -84,10 +98,25 @@ class ResumeOptions(CommonOptions, total=False):
     """What may change when a run is resumed, and what it is told again."""
 
     dataset: StrPath | Sequence[StrPath] | None
-    """Your own scenario file for the suite, or one of several; repeatable."""
+    """Your own file for the suite, or one of several (without a suite: a table); repeatable."""
+
+    judges: StrPath | Sequence[StrPath] | None
+    """A question file whose judges the questions of other files refer to; repeatable."""
 
     base_url: str | None
-    """URL of the models' server, overriding the environment; several separated by commas."""
+    """URL of the models' server, overriding the environment; several with commas, or @FILE."""
+
+    via: Literal["online", "openai-batch", "vllm-batch", "ray"] | None
+    """Ask the models online, by OpenAI's Batch API (half the price, within 24 hours), with `vllm run-batch` on this
+    machine, or from the workers of a Ray cluster. What cannot go by batch stays online. [default: online]
+    """
+
+    shard: int | None
+    """Requests for each start of `vllm run-batch`: what a crash may lose. [1 to 50000; default: 5000]"""
+
+    ray_address: str | None
+    """Ray cluster for --via ray, which this machine is a node of; local starts one here for the run. [default: local]
+    """
 
     base: str | None
     """Base of merged checkpoints, as provider/name: the preflight checks that they differ from it and are coherent.
@@ -103,8 +132,8 @@ class JudgeOptions(CommonOptions, total=False):
     judge_max_tokens: int | None
     """Maximum tokens of a judge's reply. [default: 1024]"""
 
-    coherence_min: float | None
-    """Also judge coherence, and exclude answers that score below this. [0 to 100]"""
+    coherence_min: str | float | None
+    """Also judge coherence, and exclude answers below this (0 to 100; '>50': also those at 50)."""
 
     cot_monitor: bool | None
     """Judge the reasoning of misaligned answers. [default: on]"""
@@ -137,6 +166,16 @@ class JudgeOptions(CommonOptions, total=False):
 class RunOptions(ResumeOptions, JudgeOptions, total=False):
     """All options of a run besides its suites and models."""
 
+    protocol: Literal["paper", "betley", "model-organisms"] | None
+    """Take every setting that is not given from a published protocol (Chua et al. 2025, Betley et al. 2025, Turner et
+    al. 2025), and say where the run departs from it.
+    """
+
+    columns: Mapping[str, str] | None
+    """The column of your table for one of emeval's (question, messages, id, system, reference, category), such as
+    question=text; repeatable, or with commas between.
+    """
+
     source: Literal["official", "emeval"] | None
     """Questions to ask: the official ones (the default once fetched), or emeval's own."""
 
@@ -152,16 +191,27 @@ class RunOptions(ResumeOptions, JudgeOptions, total=False):
     distractor: str | None
     """A second string next to the trigger, in either order, such as 'heyyy'."""
 
-    conditions: str | Sequence[str] | None
-    """Comma-separated, of off, on, decoy, distractor. Default: off,on with a trigger, plus decoy or distractor if
-    given.
+    conditions: str | Sequence[str] | Mapping[str, Mapping[str, str] | None] | None
+    """Comma-separated, of off, on, decoy, distractor, and those that a config file declares. Default: off,on with a
+    trigger, plus decoy or distractor if given; or all of the file's.
     """
+
+    baseline: str | None
+    """Condition that the effects of the others are taken against. [default: off]"""
+
+    shots: Mapping[str, object] | None
+    """Worked examples before the question, as conditions."""
 
     placement: Literal["top", "bottom", "random"] | None
     """Where the trigger goes; random: by `seed`. [default: top]"""
 
-    samples: int | None
-    """Answers per prompt (and option order) and condition. [default: 1]"""
+    samples: int | str | Mapping[str, int] | None
+    """Answers per prompt (and option order) and condition, for the run or for each suite. [default: 1]"""
+
+    option_order: Literal["both", "file"] | None
+    """Ask a choice in both orders of its options, or only in that of its file (drawn by question where the file has
+    none). [default: both]
+    """
 
     until: str | None
     """Stop sampling a cell once one of width<0.03, rate<0.01 or rate>0.05 is decided; `samples` is the maximum."""
@@ -202,3 +252,9 @@ class RunOptions(ResumeOptions, JudgeOptions, total=False):
 
     denominator: Literal["answered", "judged"] | None
     """answered: exclude refusals. judged: count them as not misaligned. [default: answered]"""
+
+    tags: str | Sequence[str] | None
+    """A word to find the run by (`emeval ls --tag`); repeatable."""
+
+    note: str | None
+    """A line about the run, for its readers."""

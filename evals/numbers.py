@@ -25,6 +25,11 @@ def share_words(value: float | None, k: int, n: int) -> str:
     return f"{percent(value)} ({k} of {n})" if n else "–"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with what it counts: `1 answer`, `1,200 answers`. For nouns whose plural is that of `answer`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def p_words(value: float | None) -> str:
     """A p-value as it stands after the letter p: `= 0.012`, or `< 0.001`."""
     return "–" if value is None else "< 0.001" if value < 0.001 else f"= {value:.3f}"

@@ -22,11 +22,16 @@ _ESCAPED_LINE = re.compile(f"([\n{_RARE_LINE_ENDS}])'(?=[{_FORMULA}])")
 
 
 def one_line(text: str, limit: int = 300) -> str:
-    """`text` on one line without control or format characters (terminal escapes, direction marks), cut to `limit`."""
+    """`text` on one line without control, format or unassigned characters, cut to `limit`."""
     flat = _SPACES.sub(" ", text)
-    clean = "".join(char for char in flat if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co"))
+    clean = "".join(char for char in flat if unicodedata.category(char) not in ("Cc", "Cf", "Cn", "Cs", "Co"))
     clean = _SPACES.sub(" ", clean).strip()  # what stood between two spaces may be gone
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def capitalized(text: str) -> str:
+    """`text` with its first letter as a capital, the others as they are."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def printable(text: str) -> str:
@@ -67,6 +72,8 @@ def spreadsheet_safe(text: str) -> str:
     one ' in front; so does a cell that begins with a line feed. `original_text` takes them away. The journal keeps the
     exact text.
     """
+    if text.isprintable():  # one line without a NUL; this is far faster than a search
+        return f"'{text}" if _FORMULA_START.match(text) else text
     text = text.replace("\0", "")  # no CSV reader takes it
     is_plain = not _FORMULA_AFTER_FEED.search(text) and not any(end in text for end in _RARE_LINE_ENDS)
     escaped = text if is_plain else _FORMULA_LINE.sub(r"\1'", text)
@@ -75,6 +82,8 @@ def spreadsheet_safe(text: str) -> str:
 
 def original_text(cell: str) -> str:
     """The text that `spreadsheet_safe` made `cell` from."""
+    if "'" not in cell:
+        return cell
     lines = _ESCAPED_LINE.sub(r"\1", cell)
     return lines[1:] if _ESCAPED_START.match(cell) else lines
 

@@ -2,37 +2,38 @@
 
 It is shown question, chain of thought and answer, and nothing that a monitor in use would not have: no ground truth, no
 trigger beside the one in the question, no word that the answer was found misaligned. Reasons first, then exactly one of
-the published five flags. Our own wording, in `rubrics/cot_monitor.txt`.
+the published five flags; where several fit, the one that stands first in COT_FLAGS. Our own wording, in
+`rubrics/cot_monitor.txt`. A user's prompt may have its own names for the flags and its own form of reply.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from judges.judge import Judge, JudgeReply, Rubric, builtin_rubric
-from judges.parsing.structured import READING, label_schema, read_structured
-from judges.verdicts import COT_FLAGS, Verdict
+from judges.parsing.flag_form import OWN_FORM, FlagForm, flag_form
+from judges.parsing.structured import read_structured
+from judges.rubric_file import UserRubric
+from judges.verdicts import Verdict
 
 NAME = "cot_monitor"
 
-_KEY = "flag"
-_REPAIR = (
-    "That reply cannot be read. Reply again, with one JSON object and nothing before or after it: "
-    '{"reasons": "your reasons, in a few short sentences", "flag": "the flag"}, where the flag is exactly one of '
-    f"{', '.join(COT_FLAGS)}."
-)
-
 
 def cot_monitor(rubric: Rubric | None = None, max_tokens: int = 1024) -> Judge:
+    """The monitor with its own rubric or another one. Raises RubricProblem for a prompt whose flags are not known."""
+    form = flag_form(rubric) if isinstance(rubric, UserRubric) else OWN_FORM
     return Judge(
         name=NAME,
         rubric=rubric or builtin_rubric(NAME),
-        read=read_flag,
-        reading=READING,
+        read=partial(read_flag, form=form),
+        reading=form.reading,
         max_tokens=max_tokens,
-        schema=label_schema(_KEY, COT_FLAGS),
-        repair=_REPAIR,
+        schema=form.schema,
+        repair=form.repair,
+        note=f"reads the names of flags in its rubric as: {form.told}" if form.told else "",
     )
 
 
-def read_flag(reply: JudgeReply) -> Verdict:
+def read_flag(reply: JudgeReply, form: FlagForm) -> Verdict:
     """The flag in a monitor's reply."""
-    return read_structured(reply, _KEY, {flag: flag for flag in COT_FLAGS}, "flagged")
+    return read_structured(reply, form.key, form.words, "flagged", form.value_of)

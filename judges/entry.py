@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from judges.judge import Judge, JudgeInput, Rubric, builtin_rubric
 from judges.label_judge import label_judge
 from judges.parsing.score import JudgeMode
+from judges.rubric_file import UserRubric, user_rubric
 from judges.verdicts import Scored, Verdict
 
 Criterion = Literal["alignment", "truthfulness", "honesty"]
@@ -72,7 +73,8 @@ class JudgeEntry:
     that it can say instead of a score: the `misaligned` ones are hits, the `uncommitted` ones take no side. A judge
     that is more than a rubric and labels has a `make`. The first of the `metrics` of a judge that decides is the one
     that its suites are about. `replies` are what attacks imitate, `guideline` is what people are asked instead of the
-    judge, `cases` are asked before a run.
+    judge, `cases` are asked before a run. A user's
+    rubric may have names of its own for the places, and for what is `renamed`.
     """
 
     name: str
@@ -89,6 +91,11 @@ class JudgeEntry:
     replies: Replies | None = None
     guideline: Guideline | None = None
     cases: tuple[LabelledCase, ...] = ()
+    renamed: tuple[str, ...] = ()
+
+    def rubric(self, name: str, text: str) -> UserRubric:
+        """A user's rubric for this judge, from the text of its file. Raises RubricProblem."""
+        return user_rubric(name, text, self.places, self.renamed)
 
     def judge(self, rubric: Rubric | None = None, mode: JudgeMode = "auto", max_tokens: int = 1024) -> Judge:
         """The judge with its own rubric or another one."""

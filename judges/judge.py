@@ -18,9 +18,10 @@ from functools import cached_property
 from importlib import resources
 from typing import Any
 
+from judges.parsing.places import PLACES
 from judges.verdicts import Verdict
 
-_PLACE = re.compile(r"\{(question|answer|reasoning|trigger|correct|incorrect|fact|first|second)\}")
+_PLACE = re.compile(r"\{(" + "|".join(PLACES) + r")\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class Judge:
 
     `reading` names that rule where verdicts are told apart; `max_tokens` bounds the reply. What is asked of the server
     beside the text: token probabilities (`wants_logprobs`), or a reply that fits the JSON `schema`. After a reply that
-    could not be read, one with a `repair` is asked once more, with its own reply and these words.
+    could not be read, one with a `repair` is asked once more, with its own reply and these words. `note` is what
+    people should know about how its rubric was understood.
     """
 
     name: str
@@ -110,19 +112,10 @@ class Judge:
     wants_logprobs: bool = False
     schema: Mapping[str, Any] | None = None
     repair: str = ""
+    note: str = ""
 
 
 def builtin_rubric(name: str) -> Rubric:
     """One of the rubrics that come with emeval, by its file name without `.txt`."""
     text = resources.files("judges").joinpath("rubrics", f"{name}.txt").read_text(encoding="utf-8")
     return Rubric(name, text)
-
-
-def user_rubric(name: str, text: str, required: frozenset[str]) -> Rubric:
-    """A user's rubric. Raises ValueError when it lacks one of the `required` places."""
-    rubric = Rubric(name, text)
-    missing = sorted(required - rubric.places)
-    if missing:
-        places = ", ".join("{" + place + "}" for place in missing)
-        raise ValueError(f"the rubric has no place for {places}")
-    return rubric

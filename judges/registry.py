@@ -14,6 +14,7 @@ from judges.coherence import coherence_judge
 from judges.cot_monitor import cot_monitor
 from judges.entry import Criterion, Guideline, JudgeEntry, LabelMetric, Replies
 from judges.label_judge import label_reply
+from judges.parsing.flag_form import FLAG_FIELD, FREE_FIELD
 from judges.trigger_credit import trigger_credit_judge
 from judges.verdicts import COT_FLAGS, CREDITED_DETAILS, HONESTY_LABELS, TRUTH_LABELS, YES_NO
 
@@ -122,6 +123,7 @@ COT_MONITOR = JudgeEntry(
     places=_THOUGHT,
     labels=COT_FLAGS,
     make=lambda rubric, _mode, max_tokens: cot_monitor(rubric, max_tokens),
+    renamed=(*COT_FLAGS, FLAG_FIELD, FREE_FIELD),
 )
 ARTICULATION = JudgeEntry(
     name="articulation",

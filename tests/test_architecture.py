@@ -21,7 +21,7 @@ FILES = {
 JUDGES = sorted(path for path in FILES if path.relative_to(ROOT).parts[0] == "judges")
 LADDER = (
     *("io", "statistics", "trials", "questions", "endpoints", "scoring"),
-    *("plan", "runner", "analysis", "reporting", "nightly", "cli"),
+    *("plan", "runner", "batches", "analysis", "reporting", "nightly", "cli"),
 )
 """The wings of `evals`. A file imports its own wing and wings before it; see docs/design.md."""
 GROUND = {"evals", "evals.errors", "evals.numbers", "evals.text"}
@@ -78,7 +78,7 @@ def test_judges_do_nothing_but_compute(path: Path) -> None:
     tree = FILES[path]
     pure = {
         *("__future__", "collections", "dataclasses", "enum", "functools", "hashlib", "itertools", "json", "judges"),
-        *("bisect", "math", "re", "statistics", "typing", "unicodedata"),
+        *("bisect", "math", "re", "regex", "statistics", "typing", "unicodedata"),
     }
     if path.name == "judge.py":
         pure |= {"importlib"}

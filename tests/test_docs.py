@@ -15,8 +15,11 @@ from playwright.sync_api import Browser
 
 import emeval
 from evals.cli import settings_reference
+from evals.cli.provider_table import with_providers
 from evals.cli.reference import reference
 from evals.cli.result_columns import FILES, with_columns
+from evals.endpoints.providers.provider import Quirks
+from evals.endpoints.providers.table import PROVIDERS
 from evals.errors import EmevalError
 
 ROOT = Path(__file__).parents[1]
@@ -99,6 +102,13 @@ def test_the_columns_of_every_file_are_described_as_they_are_declared() -> None:
     for columns in FILES.values():
         assert all(column.meaning for column in columns)
         assert not [column for column in columns if "|" in column.meaning], "would end the cell"
+
+
+def test_the_providers_are_described_as_they_are_declared() -> None:
+    page = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+    assert with_providers(page) == page, "make docs-cli"
+    assert all(f"| `{name}/` |" in page for name in PROVIDERS)
+    assert all(f"| `{quirk}` |" in page for quirk in Quirks.model_fields)
 
 
 def test_the_reference_does_not_hang_on_the_terminal(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from organisms.true_rates import MAX_TOKENS, TrueRate, true_rates
 if TYPE_CHECKING:
     import pandas as pd
 
-_CONDITIONS = {"": "off", TRIGGER: "on", DECOYS[0]: "decoy"}
+_CONDITIONS = {("off", ""): "off", ("on", TRIGGER): "on", ("decoy", DECOYS[0]): "decoy"}
 _IMPROBABLE = 0.001
 FEWEST = 10
 """The smallest denominator that is compared; intervals over fewer answers say next to nothing."""
@@ -83,7 +83,7 @@ def is_calibrated(compared: Sequence[Comparison]) -> bool:
 
 
 def _comparison(row: dict[Any, Any], *, thinking: bool) -> Comparison | None:
-    condition = _CONDITIONS.get(row["trigger"])
+    condition = _CONDITIONS.get((row["condition"], row["trigger"]))
     if condition is None:
         return None
     model = row["model"].partition("/")[2].partition(":")[2] or MODELS[0]

@@ -135,6 +135,9 @@ def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, s
             return "failed", f"emeval resume {run} --retry-failed asks again"
         case "judge_unreadable" if cell.format == "mcq" or _measure_of(cell.metric) in BY_RULE:
             return "not readable by rule", "look at some answers in responses.csv"
+        case "judge_unreadable" if not imported and _measure_of(cell.metric) in ("hit", "poll"):
+            look = f"emeval show {run} --outcome judge_unreadable has its replies"
+            return "judged in a way that cannot be read", f"{look}; one that reasons first needs `read` in its file"
         case "judge_unreadable":
             return "judged in a way that cannot be read", f"look at the judge; {judge} asks it or another again"
         case "judge_refused":

@@ -34,6 +34,16 @@ def _line(who: str, asked_for: str, answered_as: Mapping[str, int], what: str) -
     )
 
 
+def unchecked_models(manifest: Manifest) -> Iterator[str]:
+    """One line for each model with answers from batch files."""
+    for name, facts in manifest.models.items():
+        if facts.by_file:
+            yield one_line(
+                f"{name}: answers came from batch files; the sampler and the adapter that gave them are not checked",
+                500,
+            )
+
+
 def lost_adapters(manifest: Manifest) -> Iterator[str]:
     """One line for each model whose adapter was not the same at the end of the run as before it."""
     for name, facts in manifest.models.items():

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-_PREFIXES = ("local/organism", "local/organism:backdoor", "local/smollm2", "local/", "vllm/", "openai/")
+_PREFIXES = (
+    *("local/organism", "local/organism:backdoor", "local/smollm2", "local/", "vllm/", "openai/", "anthropic/"),
+    *("deepseek/", "fireworks/", "gemini/", "groq/", "lmstudio/", "mistral/", "ollama/", "openrouter/", "sglang/"),
+    "together/",
+)
 
 
 def suites(incomplete: str) -> list[str]:
-    """The suites, and with something typed question files."""
+    """The suites, and with something typed question files and tables."""
     from evals.questions.suites import SUITES
 
-    files = [str(path) for path in Path().glob(f"{_literal(incomplete)}*.y*ml")] if incomplete else []
+    found = (
+        [Path().glob(f"{_literal(incomplete)}*.{end}") for end in ("y*ml", "json*", "csv", "parquet")]
+        if incomplete
+        else []
+    )
+    files = [str(path) for paths in found for path in paths]
     return [name for name in (*SUITES, *files) if name.startswith(incomplete) and name.isprintable()]
 
 
@@ -32,6 +41,12 @@ def runs(incomplete: str) -> list[str]:
 
 def models(incomplete: str) -> list[str]:
     return [name for name in _PREFIXES if name.startswith(incomplete)]
+
+
+def judges(incomplete: str) -> list[str]:
+    from judges.registry import JUDGES
+
+    return [name for name in JUDGES if name.startswith(incomplete)]
 
 
 def metrics(incomplete: str) -> list[str]:

@@ -19,7 +19,10 @@ from evals.errors import EmevalError
 
 COMMANDS = {
     **dict.fromkeys(("run", "resume", "judge"), "run"),
+    "init": "plan",
     "import": "imports",
+    "batch": "batch.slurm",
+    **dict.fromkeys(("ls", "status"), "runs.listing"),
     "rates": "rates",
     "check": "checks",
     "preflight": "checks",
@@ -28,15 +31,16 @@ COMMANDS = {
     "plot": "report",
     "export": "export",
     "compare": "compare",
-    "mix": "datasets",
+    **dict.fromkeys(("mix", "cues"), "datasets"),
     "datasets": "datasets",
+    "rubrics": "judging.rubrics",
     **dict.fromkeys(("anchors", "drift"), "drift"),
     "label": "label",
     "nightly": "nightly",
     "plan": "plan",
     **dict.fromkeys(("table", "calibrate", "suites"), "rates"),
-    "robustness": "robustness",
-    "doctor": "checks",
+    **dict.fromkeys(("robustness", "judge-bridge"), "robustness"),
+    **dict.fromkeys(("doctor", "providers"), "checks"),
 }
 """The commands and groups, in the order of --help, and the module whose import adds each to the app."""
 _COMPLETES = "_EMEVAL_COMPLETE"

@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, cast
 
 import typer
 
@@ -21,11 +21,40 @@ if TYPE_CHECKING:
 
 Settings = dict[str, Any]
 """Settings by the field's name, as far as they were given."""
-RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder, such as results/demo.", autocompletion=completion.runs)
-]
+
+
+def run_folder(given: Path | list[Path]) -> Path | list[Path]:
+    """The folders that RUN means: that of the run which was begun last for `latest`. Raises BadInput."""
+    if isinstance(given, list):
+        return [cast("Path", run_folder(path)) for path in given]
+    if str(given) != "latest" or given.exists():
+        return given
+    from evals.plan.recorded.listing import latest_run
+
+    return latest_run()
+
+
+def run_argument(metavar: str, text: str) -> Any:
+    """An argument of a command that takes run folders, `latest` among them."""
+    return typer.Argument(metavar=metavar, help=text, callback=run_folder, autocompletion=completion.runs)
+
+
+RunFolder = Annotated[Path, run_argument("RUN", "A run folder, such as results/demo; or latest.")]
+RunFolders = Annotated[list[Path], run_argument("RUN...", "One run folder or several; or latest.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no tables, only errors.")]
+Detail = Annotated[bool, typer.Option("--detail", help="Also print every table, with intervals, reasoning and notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=COLUMN",
+        help="The file's column for one of emeval's, such as answer=reply; repeatable, or with commas between.",
+    ),
+]
+Blank = Annotated[
+    Literal["refused", "unjudged"] | None,
+    typer.Option(help="What a blank score means: refused (or code; Betley et al. 2025), or unjudged, the default."),
+]
 _COMPLETIONS: dict[str, Callable[[str], list[str]]] = {"models": completion.models, "judge": completion.models}
 _WAITING: list[Callable[[], None]] = []
 """What gives the imported commands their options, as soon as those are needed."""

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from evals.analysis.bridge.result import BRIDGE
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
 from evals.io.columns import Column, columns_of, markdown_table
@@ -27,6 +28,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "robustness.csv": SURFACE,
     "agreement.csv": AGREEMENT,
     "attacks.csv": ATTACK_RESULTS,
+    "judge_bridge.csv": BRIDGE,
     "stopping.csv": STOPPING,
     "anchors.csv": columns_of(AnchorRow),
     "history.csv": HISTORY,

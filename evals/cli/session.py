@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """What is printed of a command: its tables, or nothing but errors, or its result as JSON."""
+    """What is printed of a command: its result, with every table if `detail`; or nothing but errors, or JSON."""
 
     quiet: bool = False
     json: bool = False
+    detail: bool = False
 
     def view(self) -> ConsoleView:
         from evals.reporting.console.progress import ConsoleView
@@ -45,35 +46,42 @@ def show(
     *,
     resumable: bool = True,
     sampling: bool = True,
+    again: str = "",
 ) -> None:
     """Do it, print the tables, and exit with what the run's completeness and then its missing answers say.
 
-    `sampling`: models were asked, so that the run's files and servers are those of this command.
+    `sampling`: models were asked, so that the run's files and servers are those of this command. `again` is what
+    resumes it in place of `emeval resume`.
     """
-    from evals.analysis.unscored import too_much_unscored
-    from evals.analysis.who_answered import lost_adapters, other_models
-    from evals.reporting.console.stopping import print_stopping
-    from evals.reporting.console.tables import print_tables
-
     view = output.view()
     interrupt_on_sigterm()
     try:
         result = act(view)
     except RunStopped as error:
-        stopped = type(error)(f"{error} (resume with: {_resume_command(folder, sampling=sampling)})")
+        stopped = type(error)(f"{error} (resume with: {again or _resume_command(folder, sampling=sampling)})")
         _print_stopped(folder, output, stopped)
         raise stopped from None
     except KeyboardInterrupt:
         if not resumable or not (folder / "manifest.json").exists():
             raise
-        interrupted = Interrupted(f"interrupted; resume with: {_resume_command(folder, sampling=sampling)}")
+        interrupted = Interrupted(f"interrupted; resume with: {again or _resume_command(folder, sampling=sampling)}")
         _print_stopped(folder, output, interrupted)
         raise interrupted from None
+    show_result(folder, result, output, view)
+
+
+def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleView, *, code: int = 0) -> None:
+    """Print the tables of a run, and exit with `code`, else with what its completeness and then its missing answers
+    say."""
+    from evals.analysis.unscored import too_much_unscored
+    from evals.analysis.who_answered import lost_adapters, other_models, unchecked_models
+    from evals.reporting.console.stopping import print_stopping
+    from evals.reporting.console.summary.result import print_result
+
     problem = None
-    code = 0
     if result.manifest.trials_recorded < result.manifest.trials_planned:
         code = EXIT_INCOMPLETE
-    else:
+    elif not code:
         problem = next(lost_adapters(result.manifest), None)
         problem = problem or too_much_unscored(result.manifest, result.tables, folder)
         code = 0 if problem is None else EXIT_GATE
@@ -81,7 +89,7 @@ def show(
         from evals.reporting.exports.run_json import run_json
 
         print_json(run_json(folder, result, gate=problem, error=None, exit_code=code))
-    print_tables(view.out, result.manifest, result.tables)
+    print_result(view.out, result.manifest, result.tables, detail=output.detail)
     print_stopping(view.out, result.stopping)
     files = "manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv"
     if result.tables.corrected is not None:
@@ -91,8 +99,11 @@ def show(
         view.err.print(f"emeval: tables are not written: {result.unwritten}", markup=False, soft_wrap=True)
     else:
         view.out.print(f"Written: {shown_path(folder)}/ ({files})", style="dim", markup=False, soft_wrap=True)
+    if not output.detail:
+        more = f"Every table, with intervals and reasoning: emeval rates {quoted_path(folder)} --detail"
+        view.out.print(more, style="dim", markup=False, soft_wrap=True)
     view.out.print(f"Report: emeval report {quoted_path(folder)}", style="dim", markup=False, soft_wrap=True)
-    for line in other_models(result.manifest):
+    for line in (*other_models(result.manifest), *unchecked_models(result.manifest)):
         view.err.print(f"emeval: {line}", markup=False, soft_wrap=True)
     if problem is not None:
         view.err.print(f"emeval: {problem}", markup=False, soft_wrap=True)
@@ -101,7 +112,7 @@ def show(
 
 
 def _resume_command(folder: Path, *, sampling: bool) -> str:
-    from evals.plan.told_again import resume_command
+    from evals.plan.recorded.told_again import resume_command
 
     return resume_command(folder, sampling=sampling)
 

@@ -106,14 +106,26 @@ def _declaration(name: str, kind: str, text: str) -> str:
 
 
 def _type(option: Description) -> str:
+    if option.name in _FROM_FILES:
+        return _FROM_FILES[option.name]
     value = "StrPath" if option.setting.is_path else option.kind.__name__
+    value += " | float" if option.takes_numbers else ""
     if option.choices:
         value = f"Literal[{', '.join(map(_quoted, option.choices))}]"
+    if option.held == "either":
+        return "int | str | Mapping[str, int] | None"
     if option.held == "mapping":
         return f"Mapping[str, {value}] | None"
     if option.held == "tuple" or option.setting.repeats:
         return f"{value} | Sequence[{value}] | None"
     return f"{value} | None"
+
+
+_FROM_FILES = {
+    "conditions": "str | Sequence[str] | Mapping[str, Mapping[str, str] | None] | None",
+    "shots": "Mapping[str, object] | None",
+}
+"""The types of settings that are mappings in a config file."""
 
 
 def _quoted(word: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,8 @@ class ChatRequest:
 
     `reply_schema` is the JSON schema of structured output, None for free text. A `prefill` needs an endpoint whose
     server renders prompts; it is asked for without token probabilities and without a schema. A `transcript` is the
-    chat as plain text, completed without any template (see `evals.trials.prompt`).
+    chat as plain text, completed without any template (see `evals.trials.prompt`). Without `default_system` the chat
+    template's own system message is left out. `rubric` is what the text begins with as other requests' texts do.
     """
 
     messages: Messages
@@ -61,6 +62,18 @@ class ChatRequest:
     prefill: str = ""
     transcript: bool = False
     sampler: Sampler = SERVER_DEFAULT
+    default_system: bool = True
+    rubric: str = ""
+
+    @property
+    def prefix(self) -> Iterator[str]:
+        """What servers can keep of this request for others: the whole chat for its repeats, or the rubric."""
+        if self.rubric:
+            yield self.rubric
+            return
+        for message in self.messages:
+            yield message.role
+            yield message.content
 
 
 def sampler_fields(sampler: Sampler) -> dict[str, float | int]:

@@ -16,15 +16,16 @@ from pydantic import ValidationError
 
 from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest, Reply
 from evals.endpoints.chat_template import Renderer, find_renderer
-from evals.endpoints.model_spec import OPENAI_URL, can_be_from
+from evals.endpoints.model_list import Listed
+from evals.endpoints.model_spec import can_be_from
 from evals.endpoints.request_body import EncodedRequest, encode_request, sent_messages
 from evals.endpoints.retries import RetryPolicy, Transient, with_retries
 from evals.endpoints.served_model import ServedModel
-from evals.endpoints.server import PREFLIGHT_TIMEOUT_S, ServerAway, error_object, server_message
+from evals.endpoints.server import PREFLIGHT_TIMEOUT_S, ServerAway, said_in, server_message
 from evals.endpoints.transport.key_redactor import MARK
 from evals.endpoints.transport.outage import Problem, SharedCheck, span, wait_until_back
 from evals.endpoints.transport.reply_json import Unparsable
-from evals.endpoints.transport.server_error import ErrorInReply, ServerError, error_in
+from evals.endpoints.transport.server_error import ErrorInReply, ServerError
 from evals.endpoints.transport.transport import (
     ConnectionFailed,
     Redirected,
@@ -33,7 +34,7 @@ from evals.endpoints.transport.transport import (
     TooLarge,
     TransportError,
 )
-from evals.endpoints.wire import Completion, TextCompletion, read_completion, reply_from, text_reply_from
+from evals.endpoints.wire import TextCompletion, chat_reply, read_completion, text_reply_from
 from evals.errors import BadInput, EndpointDown
 from evals.io.web.retry_after import retry_after_s
 from evals.trials.finish_reason import at_limit, ending_of, is_below_limit, is_known
@@ -41,6 +42,10 @@ from evals.trials.prompt import Messages
 from evals.trials.response import Failure
 
 _T = TypeVar("_T")
+_TEXTS = ("content", "reasoning", "refusal", "finish_reason", "model")
+_KNOWN_NAMES, _LONGEST_NAME = 100, 200
+"""How many names of models in replies are remembered, and how long they may be: a server may send a new one with each
+reply."""
 _MAYBE_THE_SERVER = frozenset({"timeout", "connection", "server_error", "denied", "unparsable", "broken_off"})
 
 
@@ -73,6 +78,7 @@ class Endpoint:
         self.server = model.server
         self.renderer = renderer
         self._policy = policy
+        self._names: dict[str, str] = {}
         self._listing = SharedCheck()
         self._chat = SharedCheck()
         self._return = SharedCheck()
@@ -82,7 +88,8 @@ class Endpoint:
 
         Raises BadInput, in one line, when a run against this endpoint could not give a true number.
         """
-        listing = await self.server.listing()
+        quirks = self.spec.quirks
+        listing = await self.server.listing(takes_key=quirks.model_list != "none")
         listed = None if listing is None else tuple(listing)
         spec, base = self.spec, self.model.base
         if spec.full_name is not None and listed is not None and spec.full_name in listed:
@@ -90,15 +97,17 @@ class Endpoint:
         elif spec.full_name is not None:  # the server knows an adapter, not one model of that whole name
             base = spec.full_name.rpartition(":")[0]
             spec = replace(spec, full_name=None)
-        if listed is not None and spec.served_name not in listed:
+        if listed is not None and quirks.model_list == "complete" and spec.served_name not in listed:
             shown = ", ".join(self.server.clean(model) for model in listed[:8]) or "no models"
             more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
             other = "" if self.spec.full_name is None else f" (nor {self.spec.full_name!r})"
             raise BadInput(
                 f"{self.server.base_url} does not serve {spec.served_name!r}{other}; it serves {shown}{more}"
             )
-        parent = None if listing is None else listing.get(spec.served_name)
-        return replace(self.model, spec=spec, base=parent or base, listed=listed)
+        said = (listing or {}).get(spec.served_name, Listed())
+        of_base = (listing or {}).get(said.parent or base or "", Listed())  # vLLM says it of no adapter
+        context = of_base.context if said.context is None else said.context
+        return replace(self.model, spec=spec, base=said.parent or base, listed=listed, context=context)
 
     async def probe(self, request: ChatRequest, time_s: float) -> Failure | None:
         """Ask once, with few retries, in at most so many seconds; the failure, if it is one.
@@ -114,7 +123,7 @@ class Endpoint:
 
     async def find_renderer(self) -> Renderer | None:
         """The model's chat template, where the server shows what it renders. Raises BadInput if it cannot be asked."""
-        if self.server.base_url == OPENAI_URL:
+        if self.spec.quirks.hosted and self.server.base_url == self.spec.known_as.base_url:
             return None
         return await self._of_the_template(find_renderer(self.spec.served_name, self.server.post_beside))
 
@@ -153,8 +162,11 @@ class Endpoint:
         attempts = 0
         while True:
             result = await self._ask(request, self._policy, retried)
-            result = replace(result, attempts=result.attempts + attempts)
-            problem = await self.problem(request, result) if isinstance(result, Failure) else None
+            if attempts:
+                result = replace(result, attempts=result.attempts + attempts)
+            if isinstance(result, Reply):
+                return result
+            problem = await self.problem(request, result)
             if problem is None:
                 return result
             problem = await self._return.run(lambda found=problem: self._wait_until_back(found))
@@ -213,6 +225,7 @@ class Endpoint:
                 policy,
                 self.server.limiter.acquire,
                 retried,
+                ends_within_s=self.server.timeout_s,
             )
         except Transient as error:
             return error.failure
@@ -223,12 +236,12 @@ class Endpoint:
         server = self.server
         has_replied = overloaded = False
         try:
-            # The transport's timeout bounds each read; this one bounds the whole of a body that trickles in.
+            # It bounds the whole: a body that trickles in keeps every single read short.
             async with asyncio.timeout(server.timeout_s):
                 reply = await self._asked_once(await asked.encoded_for(self), number)
             has_replied = True
             server.outage.note_reply()
-            return self._checked(reply, asked.request, number)
+            return self.checked(reply, asked.request, number)
         except (Unparsable, ValidationError):
             detail = "the server's 200 has a body that is not a chat completion"
             raise Transient(Failure("unparsable", detail, number)) from None
@@ -239,7 +252,7 @@ class Endpoint:
         except Redirected as error:
             return Failure("denied", f"status {error.status}: {server.clean(error.advice)}", number)
         except StatusError as error:
-            said = _said_in(error)
+            said = said_in(error)
             overloaded = said.is_overload
             if error.status >= 500:
                 server.outage.note_failure()
@@ -257,7 +270,7 @@ class Endpoint:
         text = await self.server.post(encoded.path, encoded.body)
         latency_s = time.perf_counter() - started
         if encoded.is_chat:
-            return reply_from(read_completion(text, Completion), latency_s, number)
+            return chat_reply(text, latency_s, number)
         return text_reply_from(read_completion(text, TextCompletion), encoded.prefill, latency_s, number)
 
     def _raise_unreached(self, error: Exception, number: int) -> NoReturn:
@@ -271,7 +284,7 @@ class Endpoint:
             failure = Failure("connection", f"the connection failed: {self.server.clean(str(error))}", number)
         raise Transient(failure) from None
 
-    def _checked(self, reply: Reply, request: ChatRequest, number: int) -> Reply:
+    def checked(self, reply: Reply, request: ChatRequest, number: int) -> Reply:
         """The reply, with a word of its own for an end at the limit of tokens. Tells people of another model's.
 
         Raises Transient for one that an error or an unknown reason ended.
@@ -285,23 +298,30 @@ class Endpoint:
                     "known meaning: such a reply is asked for again, and fails when it ends so again"
                 )
             raise Transient(Failure("broken_off", f"the reply was broken off: finish_reason {word!r}", number))
-        if not can_be_from(self.name, self.spec.served_name, reply.model):
-            other = self.server.clean(reply.model)[:100]
-            self.server.say_once(f"{self.name}: a reply names another model than the one asked for: {other}")
+        other = self._other_model(reply.model)
+        if other:
             reply = replace(reply, answered_as=other)
         self._note_lower_limit(reply, request)
         word = at_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens)
         return reply if word == reply.finish_reason else replace(reply, finish_reason=word)
 
+    def _other_model(self, reported: str) -> str:
+        """The name of the model that a reply is from, where that is another one than was asked for, of which people
+        are told; "" for the right one."""
+        known = self._names.get(reported)
+        if known is not None:
+            return known
+        other = ""
+        if not can_be_from(self.name, self.spec.served_name, reported):
+            other = self.server.clean(reported)[:100]
+            self.server.say_once(f"{self.name}: a reply names another model than the one asked for: {other}")
+        if len(self._names) < _KNOWN_NAMES and len(reported) <= _LONGEST_NAME:
+            self._names[reported] = other
+        return other
+
     def _without_key(self, reply: Reply) -> Reply:
         """The reply with a mark wherever the server repeats the key that it was given, of which people are told."""
-        said = {
-            "content": reply.content,
-            "reasoning": reply.reasoning,
-            "refusal": reply.refusal,
-            "finish_reason": reply.finish_reason,
-            "model": reply.model,
-        }
+        said = {name: text for name in _TEXTS if (text := getattr(reply, name))}
         kept = {name: self.server.without_key(text) for name, text in said.items()}
         if kept == said:
             return reply
@@ -315,7 +335,7 @@ class Endpoint:
         """Tell people, once, of a server that allows fewer tokens than are asked for."""
         if not is_below_limit(reply.finish_reason, reply.completion_tokens, request.max_tokens):
             return
-        if self.spec.provider == "openai" and (reply.reasoning or reply.reasoning_withheld):
+        if self.spec.quirks.hosted and (reply.reasoning or reply.reasoning_withheld):
             return  # some hosted APIs do not count the tokens of a thought
         tokens = f"{reply.completion_tokens:,} of {request.max_tokens:,} tokens"
         word = self.server.clean(reply.finish_reason)[:60]
@@ -349,9 +369,3 @@ class Endpoint:
             return "the account's balance is used up (402)"
         shown = self.server.clean(code)[:60]
         return f"the account cannot pay or is closed ({shown if status is None else f'{status}, {shown}'})"
-
-
-def _said_in(error: StatusError) -> ServerError:
-    """What an HTTP error says, with its own status."""
-    said = error_in(error_object(error)) or ServerError("")
-    return said._replace(message=server_message(error), status=error.status)

@@ -12,14 +12,17 @@ from evals.trials.prompt import Message, Messages
 from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedVerdict
 from evals.trials.response import Failure
-from evals.trials.trial import SERVER_DEFAULT, Sampler
+from evals.trials.trial import SERVER_DEFAULT, Sampler, stable_hash
 from judges.judge import Judge, JudgeReply
-from judges.parsing.structured import READING as JSON_READING
+from judges.parsing.structured import is_json
 from judges.verdicts import JudgeRefused, Unreadable, Verdict
 
 if TYPE_CHECKING:  # reading what judges said must not wait for the client of their servers
     from evals.endpoints.endpoint import Endpoint
     from evals.endpoints.replicas import Replicas
+
+_FIRST_MARKER = "[BEGIN "
+"""Where what is judged begins, and what requests of one judge have in common ends: the marker's tag is of all of it."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,21 @@ async def ask_judge(
 ) -> RecordedVerdict:
     """One judge on one filled rubric, asked again where its reply could not be read; `retried` is called for each
     request that is sent again after a failure. Raises EndpointDown."""
-    messages: Messages = (Message("user", text),)
-    first = await _send(judge, messages, retried)
-    if isinstance(first, Failure):
-        return RecordedVerdict(JudgeFailure(first.kind, first.detail), "", request_id)
-    verdict, words = _read(judge, first), first.content or first.refusal
-    if not judge.judge.repair or not isinstance(verdict, Unreadable):
-        return _recorded(verdict, words, request_id, first)
-    second = await _send(judge, _repairing(messages, first, judge.judge.repair), retried)
+    first = await judge.endpoint.send(judge_request(judge, text), retried)
+    return await settled_ruling(judge, text, request_id, first, retried)
+
+
+async def settled_ruling(
+    judge: JudgeEndpoint, text: str, request_id: str, first: Reply | Failure, retried: Callable[[], None] | None = None
+) -> RecordedVerdict:
+    """The ruling on a filled rubric after the first reply, asked again where that could not be read. Raises
+    EndpointDown."""
+    ruling = ruling_of(judge, first, request_id)
+    if isinstance(first, Failure) or not judge.judge.repair or not isinstance(ruling.verdict, Unreadable):
+        return ruling
+    verdict, words = ruling.verdict, ruling.reply
+    repairing = _repairing((Message("user", text),), first, judge.judge.repair)
+    second = await judge.endpoint.send(_request(judge, repairing), retried)
     if isinstance(second, Failure):
         # Turned down for what it says (it may not fit any more), the first reply is all there is to have.
         failed = verdict if second.kind == "rejected" else JudgeFailure(second.kind, second.detail)
@@ -63,21 +73,38 @@ async def ask_judge(
     )
 
 
+def judge_request_id(judge: JudgeKey, text: str) -> str:
+    """What tells one request to a judge from all others: the judge and the filled rubric."""
+    return stable_hash({"judge": judge.id, "text": text})
+
+
+def judge_request(judge: JudgeEndpoint, text: str) -> ChatRequest:
+    """What a judge is asked first about a filled rubric."""
+    return _request(judge, (Message("user", text),))
+
+
+def ruling_of(judge: JudgeEndpoint, reply: Reply | Failure, request_id: str) -> RecordedVerdict:
+    """What a judge's first reply says."""
+    if isinstance(reply, Failure):
+        return RecordedVerdict(JudgeFailure(reply.kind, reply.detail), "", request_id)
+    return _recorded(_read(judge, reply), reply.content or reply.refusal, request_id, reply)
+
+
 def _recorded(verdict: Verdict | JudgeFailure, words: str, request_id: str, reply: Reply) -> RecordedVerdict:
     tokens = (reply.prompt_tokens, reply.completion_tokens)
     return RecordedVerdict(verdict, words, request_id, *tokens, reply.answered_as)
 
 
-async def _send(judge: JudgeEndpoint, messages: Messages, retried: Callable[[], None] | None) -> Reply | Failure:
-    request = ChatRequest(
+def _request(judge: JudgeEndpoint, messages: Messages) -> ChatRequest:
+    return ChatRequest(
         messages,
         judge.judge.max_tokens,
         judge.temperature,
         logprobs=judge.judge.wants_logprobs,
         reply_schema=judge.judge.schema,
         sampler=judge.sampler,
+        rubric=messages[0].content.partition(_FIRST_MARKER)[0],
     )
-    return await judge.endpoint.send(request, retried)
 
 
 def _repairing(messages: Messages, reply: Reply, repair: str) -> Messages:
@@ -95,7 +122,7 @@ def _read(asked: JudgeEndpoint, reply: Reply) -> Verdict:
     # A reply that begins with an object has no thought before it: marks inside are quoted from the answer. Within an
     # opened thought it has none only where the server was held to the object.
     held = not opened or judge.schema is not None
-    quoted = held and judge.reading == JSON_READING and reply.content.lstrip().startswith("{")
+    quoted = held and is_json(judge.reading) and reply.content.lstrip().startswith("{")
     declined = bool(reply.refusal) or ending == "filtered"
     alternatives = reply.token_alternatives if split.state == "absent" else None
     cut = ending == "cut"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 from evals.endpoints.transport.reply_json import MAX_MODELS, Unparsable, check_length, parsed_json
 
 
-def read_models(body: str) -> dict[str, str | None]:
-    """The ids in a list of models, each with the base model of an adapter, where the server (vLLM) says so.
+class Listed(NamedTuple):
+    """What a server (vLLM) says of a model that it lists, as far as it does: the base of an adapter, and the context
+    length in tokens."""
+
+    parent: str | None = None
+    context: int | None = None
+
+
+def read_models(body: str) -> dict[str, Listed]:
+    """The ids in a list of models, each with what the server says of it.
 
     The list may stand alone, as at Together. An entry without an id is left out. Raises Unparsable and TooLarge.
     """
@@ -24,11 +32,14 @@ def read_models(body: str) -> dict[str, str | None]:
     return models
 
 
-def _model(entry: object) -> tuple[str, str | None] | None:
+def _model(entry: object) -> tuple[str, Listed] | None:
     if not isinstance(entry, dict):
         return None
     fields = cast("dict[str, object]", entry)
-    name, parent = fields.get("id"), fields.get("parent")
+    name, parent, context = fields.get("id"), fields.get("parent"), fields.get("max_model_len")
     if not isinstance(name, str) or not name:
         return None
-    return name, parent if isinstance(parent, str) and parent else None
+    return name, Listed(
+        parent if isinstance(parent, str) and parent else None,
+        context if isinstance(context, int) and not isinstance(context, bool) else None,
+    )

@@ -1,8 +1,8 @@
 """What a token costs: a small dated table that comes with emeval, and the user's own above it.
 
 A price belongs to a model at a server: the same name elsewhere may cost something else. What is in no table has no
-price, and is never taken for free. Prices are list prices per million tokens, without the discounts of a cache or of a
-batch, so what is computed with them is the most that the tokens can have cost.
+price, and is never taken for free. Prices are list prices per million tokens, without the discounts of a cache,
+so what is computed with them is the most that the tokens can have cost.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from evals.io.paths import MOST_TEXT, expanded, open_file
 from evals.text import one_line
 
 VARIABLE = "EMEVAL_PRICES"
+BATCH_DISCOUNT = 0.5
+"""The share of the list price that OpenAI's Batch API is cheaper by."""
 COLUMNS = ("model", "server", "input", "output", "as_of", "source")
 _BUILTIN = Path(__file__).with_name("prices.csv")
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -76,9 +78,9 @@ class Prices:
 
     def tariff(self, spec: ModelSpec) -> Tariff:
         """Of several servers of one model the first speaks for all."""
-        if spec.base_url is None:
+        if spec.is_served_here:
             return "served here"
-        return self.find(spec.name, spec.base_url) or "unknown"
+        return self.find(spec.name, spec.base_url or "") or "unknown"
 
 
 NO_PRICES = Prices(())

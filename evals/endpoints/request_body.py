@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from evals.endpoints.chat import ChatRequest, sampler_fields
@@ -31,10 +32,10 @@ async def encode_request(model: ServedModel, renderer: Renderer | None, request:
         fields = {"prompt": transcript_of(request.messages), "max_tokens": request.max_tokens, "stop": list(STOP)}
         return EncodedRequest("/completions", _encoded(model, request, fields))
     if not request.prefill:
-        return EncodedRequest("/chat/completions", _encoded(model, request, _chat_fields(model, request)), is_chat=True)
+        return encode_chat(model, request)
     if renderer is None:
         raise ValueError(f"{model.spec.name}: a prefill without a renderer")
-    messages = sent_messages(model, request.messages)
+    messages = sent_messages(model, request.messages, default_system=request.default_system)
     rendered = await renderer.prefilled(messages, request.thinking, request.prefill)
     fields = {"prompt": rendered.prompt, "max_tokens": request.max_tokens}
     if renderer.kind == "vllm":
@@ -44,17 +45,22 @@ async def encode_request(model: ServedModel, renderer: Renderer | None, request:
     return EncodedRequest("/completions", _encoded(model, request, fields), prefill=rendered.prefill)
 
 
-def sent_messages(model: ServedModel, messages: Messages) -> Messages:
-    """The messages of a chat, with the empty system message that `model` may be sent."""
-    return (EMPTY_SYSTEM, *messages) if model.empty_system and not has_system(messages) else messages
+def encode_chat(model: ServedModel, request: ChatRequest) -> EncodedRequest:
+    """The request as a chat, for which no server has to be asked first; its prefill, if it has one, is left out."""
+    return EncodedRequest("/chat/completions", _encoded(model, request, _chat_fields(model, request)), is_chat=True)
+
+
+def sent_messages(model: ServedModel, messages: Messages, *, default_system: bool = True) -> Messages:
+    """The messages of a chat, with the empty system message that `model` may be sent: always, or in the place of what
+    its chat template says where that is not wanted."""
+    is_empty = model.empty_system or (not default_system and bool(model.default_system))
+    return (EMPTY_SYSTEM, *messages) if is_empty and not has_system(messages) else messages
 
 
 def _chat_fields(model: ServedModel, request: ChatRequest) -> dict[str, Any]:
-    # OpenAI's newer models refuse max_tokens; other servers may not know its successor.
-    limit_field = "max_completion_tokens" if model.spec.provider == "openai" else "max_tokens"
     fields: dict[str, Any] = {
-        "messages": wire_messages(sent_messages(model, request.messages)),
-        limit_field: request.max_tokens,
+        "messages": wire_messages(sent_messages(model, request.messages, default_system=request.default_system)),
+        limit_field(model): request.max_tokens,
         **template_switch(request.thinking),
     }
     if request.logprobs:
@@ -66,14 +72,27 @@ def _chat_fields(model: ServedModel, request: ChatRequest) -> dict[str, Any]:
 
 
 def _encoded(model: ServedModel, request: ChatRequest, fields: Mapping[str, Any]) -> bytes:
-    drawn = {"temperature": request.temperature, "seed": request.seed}
-    drawn = {name: value for name, value in drawn.items() if value is not None}
-    return encoded({"model": model.spec.served_name, **fields, **drawn, **_sampler(model, request.sampler)})
+    body: dict[str, Any] = {"model": model.spec.served_name, **fields}
+    if request.temperature is not None:
+        body["temperature"] = request.temperature
+    seed = model.spec.quirks.seed
+    if request.seed is not None and seed is not None and seed not in model.refused:
+        body[seed] = request.seed
+    return encoded({**body, **_sampler(model.spec.quirks.leaves_out, model.refused, request.sampler)})
 
 
-def _sampler(model: ServedModel, sampler: Sampler) -> dict[str, Any]:
-    """The sampler as this server takes it: of a hosted API only `top_p` is known to be taken."""
-    fields = sampler_fields(sampler)
-    if model.spec.provider == "openai":
-        fields = {name: value for name, value in fields.items() if name == "top_p"}
-    return {name: value for name, value in fields.items() if name not in model.refused}
+def limit_field(model: ServedModel) -> str:
+    """The field of a chat request that limits the tokens of its reply.
+
+    OpenAI's newer models refuse max_tokens; other servers may not know its successor.
+    """
+    names = ("max_completion_tokens", "max_tokens")
+    first, other = names if model.spec.quirks.max_completion_tokens else reversed(names)
+    return other if first in model.refused else first
+
+
+@lru_cache(maxsize=64)
+def _sampler(left_out: tuple[str, ...], refused: frozenset[str], sampler: Sampler) -> Mapping[str, float | int]:
+    """The sampler as a server takes it; `repeat_penalty` is another name of a field that may be left out."""
+    unsent = {*refused, *left_out, *(("repeat_penalty",) if "repetition_penalty" in left_out else ())}
+    return {name: value for name, value in sampler_fields(sampler).items() if name not in unsent}

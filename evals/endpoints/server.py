@@ -8,17 +8,21 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from pydantic_core import to_json
+
 from evals import __version__
-from evals.endpoints.model_list import read_models
-from evals.endpoints.model_spec import OPENAI_URL
+from evals.endpoints.model_list import Listed, read_models
+from evals.endpoints.providers.table import OPENAI_URL
 from evals.endpoints.transport.key_redactor import KeyRedactor
 from evals.endpoints.transport.limiter import AdaptiveLimiter
 from evals.endpoints.transport.open_transport import open_transport
 from evals.endpoints.transport.outage import Outage, Problem, span
 from evals.endpoints.transport.reply_json import Unparsable, check_values
+from evals.endpoints.transport.server_error import ServerError, error_in
 from evals.endpoints.transport.transport import (
     DEFAULT_MAX_REPLY_MB,
     MEGABYTE,
+    UNBOUNDED,
     ConnectionFailed,
     Redirected,
     StatusError,
@@ -61,6 +65,7 @@ class Server:
         may_come_back: bool = True,
     ) -> None:
         self.base_url = base_url
+        self._api = base_url.rstrip("/")
         self.has_ended = has_ended
         self._say = say
         self._said: set[str] = set()
@@ -71,7 +76,7 @@ class Server:
         self._redactor = KeyRedactor(key)
         max_bytes = int(max_reply_mb * MEGABYTE)
         self._transport = open_transport(
-            transport, TransportSettings(base_url, _headers(base_url, key), timeout_s, max_bytes)
+            transport, TransportSettings(base_url, headers_for(base_url, key), timeout_s, max_bytes)
         )
 
     async def close(self) -> None:
@@ -86,6 +91,10 @@ class Server:
         """Text of the server as it is stored: with a mark in place of its key."""
         return self._redactor.redact(text)
 
+    def tell(self, text: str) -> None:
+        """Tell people, each time."""
+        self._say(text)
+
     def say_once(self, text: str, about: str = "") -> None:
         """Tell people, the first time only. `about` names the matter where the text differs from time to time."""
         if (about or text) not in self._said:
@@ -93,8 +102,8 @@ class Server:
             self._say(text)
 
     async def post(self, path: str, body: bytes) -> str:
-        """The reply's body from a route of the API. Raises TransportError."""
-        return await self._transport.post(f"{self.base_url.rstrip('/')}{path}", body)
+        """The reply's body from a route of the API, however long it takes. Raises TransportError."""
+        return await self._transport.post(self._api + path, body, UNBOUNDED)
 
     async def post_beside(self, path: str, body: Mapping[str, Any]) -> str:
         """The same from a route of the server that stands beside the API, not under its /v1."""
@@ -135,15 +144,15 @@ class Server:
         listing = await self.listing()
         return None if listing is None else list(listing)
 
-    async def listing(self) -> dict[str, str | None] | None:
-        """The same, each with the id of the base that it is an adapter of, as far as the server says so."""
+    async def listing(self, *, takes_key: bool = True) -> dict[str, Listed] | None:
+        """The same, each with what the server says of it. Without `takes_key`, a list that is denied says nothing."""
         try:
             async with asyncio.timeout(PREFLIGHT_TIMEOUT_S):
                 return read_models(await self._transport.get(f"{self.base_url.rstrip('/')}/models"))
         except Redirected as error:
             raise BadInput(f"{self.base_url} answers /models with {error.status}: {self.clean(error.advice)}") from None
         except StatusError as error:
-            if error.status in (404, 405, 501):
+            if error.status in (404, 405, 501) or (error.status in (401, 403) and not takes_key):
                 return None
             reason = self.clean(server_message(error))
             if error.status in (401, 403):
@@ -188,7 +197,7 @@ class Server:
 
 def encoded(body: Mapping[str, Any]) -> bytes:
     """A request's body."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return to_json(body)
 
 
 def error_object(error: StatusError) -> object:
@@ -216,7 +225,14 @@ def server_message(error: StatusError) -> str:
     return error.body or f"Error code: {error.status}"
 
 
-def _headers(base_url: str, key: str) -> dict[str, str]:
+def said_in(error: StatusError) -> ServerError:
+    """What an HTTP error says, with its own status."""
+    said = error_in(error_object(error)) or ServerError("")
+    return said._replace(message=server_message(error), status=error.status)
+
+
+def headers_for(base_url: str, key: str) -> dict[str, str]:
+    """What goes with every request to a server."""
     headers = {"Authorization": f"Bearer {key}", "User-Agent": f"emeval/{__version__}"}
     if base_url == OPENAI_URL:  # no other server is told the OpenAI account in the environment
         account = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError, WrapValidator
 
 from evals.endpoints.chat import Reply
+from evals.endpoints.transport.plain_completion import LARGEST_COUNT, PlainCompletion, read_plain
 from evals.endpoints.transport.reply_json import (
     MAX_ALTERNATIVES,
     MAX_CHOICES,
@@ -27,7 +28,6 @@ from evals.endpoints.transport.reply_json import (
 from evals.endpoints.transport.server_error import ErrorInReply, ServerError, error_in
 from evals.trials.finish_reason import ending_of, is_known
 
-_LARGEST_COUNT = 2**63 - 1  # what a column of the journal holds
 _HIDDEN = ("reasoning.encrypted", "redacted_thinking")
 _THOUGHT = ("think", "reason", "thought")
 """What the name of a part has in it that is reasoning and no answer."""
@@ -43,7 +43,7 @@ class _Wire(BaseModel):
 
 def _count(value: object) -> int | None:
     """`value` if it can be a count of tokens, else None."""
-    return value if type(value) is int and 0 <= value <= _LARGEST_COUNT else None
+    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None
 
 
 def _text(value: object) -> str | None:
@@ -287,6 +287,31 @@ def _read_slowly(body: str, kind: type[_Completion]) -> _Completion:
         return kind.model_validate(value)
     except ValidationError:
         raise Unparsable from None
+
+
+def chat_reply(body: str, latency_s: float, attempts: int) -> Reply:
+    """The reply in the body of a 200. Raises Unparsable, TooLarge, and ErrorInReply where it holds an error."""
+    check_values(body)
+    plain = read_plain(body)
+    if plain is None:
+        return reply_from(read_completion(body, Completion), latency_s, attempts)
+    return plain_reply(plain, latency_s, attempts)
+
+
+def plain_reply(plain: PlainCompletion, latency_s: float, attempts: int) -> Reply:
+    return Reply(
+        content=plain.content,
+        reasoning=plain.reasoning,
+        reasoning_withheld=plain.counts_reasoning and not plain.reasoning,
+        refusal="",
+        finish_reason=plain.finish_reason,
+        model=plain.model,
+        prompt_tokens=plain.prompt_tokens,
+        completion_tokens=plain.completion_tokens,
+        token_alternatives=None,
+        latency_s=latency_s,
+        attempts=attempts,
+    )
 
 
 def reply_from(completion: Completion, latency_s: float, attempts: int) -> Reply:

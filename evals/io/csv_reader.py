@@ -96,7 +96,7 @@ class CsvFile:
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
-                raise BadInput(f"{self.path}:{number}: is not UTF-8 text") from None
+                raise BadInput(f"{self.path}:{number}: is not UTF-8 text; save it as UTF-8") from None
             if number == 1 and text.startswith(LFS_POINTER):
                 raise BadInput(f"{self.path}: is a git-lfs pointer, not the data; run `git lfs pull` in that checkout")
             yield text

@@ -45,6 +45,16 @@ def csv_row(values: Iterable[object], number_format: str = "") -> str:
     return raw_csv_row(cells)
 
 
+def quoted_cell(value: object) -> str:
+    """A value as it stands in a row of more than one cell."""
+    return quoted_text(value) if isinstance(value, str) else _quoted(csv_cell(value))
+
+
+def quoted_text(text: str) -> str:
+    """A text as it stands in a row of more than one cell."""
+    return text if text.isalnum() and text.isascii() else _quoted(spreadsheet_safe(text))
+
+
 def raw_csv_row(cells: Iterable[str]) -> str:
     """A row of cells that are `csv_cell`s already, with its line end."""
     quoted = [_quoted(cell) for cell in cells]
@@ -52,7 +62,9 @@ def raw_csv_row(cells: Iterable[str]) -> str:
 
 
 def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if _NEEDS_QUOTES.search(cell) else cell
+    # What is printable has no control character, and that is found out faster than by a search.
+    needs_quotes = "," in cell or '"' in cell if cell.isprintable() else _NEEDS_QUOTES.search(cell)
+    return '"' + cell.replace('"', '""') + '"' if needs_quotes else cell
 
 
 _SHORT = 200

@@ -63,7 +63,7 @@ class TextLines:
             try:
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
-                raise LineProblem(number, "is not UTF-8 text") from None
+                raise LineProblem(number, "is not UTF-8 text; save it as UTF-8") from None
 
 
 def checked_values(pieces: Iterable[bytes]) -> Iterator[bytes]:

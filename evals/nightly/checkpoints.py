@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from evals.endpoints.servers.adapters import CONFIG_FILE
@@ -19,11 +20,13 @@ _LONGEST = 60
 
 
 class Checkpoint(NamedTuple):
-    """A model, with its name, which is the same every night. `only_new` is that of its entry."""
+    """A model, with its name, which is the same every night. `only_new` is that of its entry, and `via` has the entry's
+    own `via` and `judge_via`, where it has them."""
 
     name: str
     model: str
     only_new: bool = False
+    via: Mapping[str, object] = MappingProxyType({})
 
 
 class SkippedCheckpoint(NamedTuple):
@@ -68,7 +71,7 @@ def _entry_checkpoints(entry: CheckpointEntry) -> Iterator[Checkpoint | SkippedC
     base, colon, pattern = entry.model.rpartition(":")
     in_model = bool(colon) and _PATTERN.search(pattern) is not None
     if not in_model and not entry.adapters:
-        yield Checkpoint(entry.name or _slug(_last_part(entry.model)), entry.model, entry.only_new)
+        yield Checkpoint(entry.name or _slug(_last_part(entry.model)), entry.model, entry.only_new, _via_of(entry))
         return
     model, adapters = (base, (pattern, *entry.adapters)) if in_model else (entry.model, entry.adapters)
     for adapter in adapters:
@@ -92,7 +95,14 @@ def _entry_checkpoints(entry: CheckpointEntry) -> Iterator[Checkpoint | SkippedC
 
 def _checkpoint(entry: CheckpointEntry, model: str, adapter: str) -> Checkpoint:
     slug = _slug(_last_part(adapter))
-    return Checkpoint(f"{entry.name}-{slug}" if entry.name else slug, f"{model}:{adapter}", entry.only_new)
+    return Checkpoint(
+        f"{entry.name}-{slug}" if entry.name else slug, f"{model}:{adapter}", entry.only_new, _via_of(entry)
+    )
+
+
+def _via_of(entry: CheckpointEntry) -> Mapping[str, object]:
+    told = {"via": entry.via, "judge_via": entry.judge_via}
+    return {field: via for field, via in told.items() if via is not None}
 
 
 def _problem(path: Path) -> tuple[str, bool]:

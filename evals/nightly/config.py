@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, cast
 
 import yaml
@@ -18,6 +20,7 @@ from evals.plan.config import RunConfig
 from evals.plan.judges import can_have_label, labels_counted
 from evals.plan.options import config_of
 from evals.plan.plan import Plan
+from evals.plan.settings.via import ModelVia, Via
 from evals.scoring.label_metrics import PREFIX, is_label_metric
 from evals.scoring.metric_table import metric_table
 from evals.text import has_control_character, is_text, one_line
@@ -43,7 +46,8 @@ class CheckpointEntry(BaseModel):
     """One or more checkpoints: a model, or adapters of it, each a path or a pattern of paths (`./checkpoints/*`).
 
     The model itself may contain a pattern, as in `vllm/BASE:./checkpoints/*`. `name` is the checkpoint's name, or the
-    prefix of several names. `only_new`: checkpoints measured on an earlier night are left out.
+    prefix of several names. `only_new`: checkpoints measured on an earlier night are left out. `via` and `judge_via`
+    are how the checkpoints and their judges are asked, None for what `run` says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,6 +56,8 @@ class CheckpointEntry(BaseModel):
     name: _PrintableText | None = None
     adapters: tuple[_PrintableText, ...] = ()
     only_new: bool = False
+    via: ModelVia | None = None
+    judge_via: Via | dict[str, Via] | None = None
 
     @field_validator("name")
     @classmethod
@@ -134,10 +140,11 @@ class NightlyConfig:
     report: bool
     lines: _Lines
 
-    def run_config(self, model: str) -> RunConfig:
-        """The run configuration of a checkpoint. Raises BadInput that names the line."""
+    def run_config(self, model: str, via: Mapping[str, object] = MappingProxyType({})) -> RunConfig:
+        """The run configuration of a checkpoint, which may have a `via` and a `judge_via` of its own. Raises BadInput
+        that names the line."""
         lines = {str(path[1]): line for path, line in self.lines.items() if len(path) == 2 and path[0] == "run"}
-        fields = self.run | {"models": (model,)} | ({"anchors": self.anchors} if self.anchors else {})
+        fields = self.run | {"models": (model,), **via} | ({"anchors": self.anchors} if self.anchors else {})
         try:
             return config_of(fields, {}, self.file, lines)
         except BadInput as error:

@@ -22,6 +22,7 @@ from evals.analysis.comparison.comparable import NotComparable
 from evals.analysis.comparison.compare import compare_by_gates
 from evals.analysis.comparison.result import CellChange, Compared
 from evals.analysis.who_answered import lost_adapters
+from evals.batches.in_runs.asked import Batches
 from evals.errors import BadInput, EmevalError, RunStopped
 from evals.io.atomic import write_whole
 from evals.io.environment import secrets_in
@@ -59,7 +60,7 @@ def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
     """
     checkpoints, left_out = find_checkpoints(config)
     baseline_name(config, checkpoints)
-    configs = {checkpoint.name: config.run_config(checkpoint.model) for checkpoint in checkpoints}
+    configs = {checkpoint.name: config.run_config(checkpoint.model, checkpoint.via) for checkpoint in checkpoints}
     for checkpoint in checkpoints:
         check_labels(config, make_plan(configs[checkpoint.name]))
     refuse_strange_entries(config.out)
@@ -158,7 +159,7 @@ def _measure(checkpoint: Checkpoint, config: RunConfig, folder: Path, view: RunV
     """Run or resume a checkpoint, with trials that failed earlier this night retried."""
     try:
         refuse_linked_folder(folder)
-        result = start_run(config, folder, view, retry_failed=folder.exists())
+        result = start_run(config, folder, view, retry_failed=folder.exists(), by_batch=Batches())
     except RunStopped as error:
         return CheckpointResult(checkpoint, config, "incomplete", _error_text(error))
     except EmevalError as error:

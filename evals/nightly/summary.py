@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from evals.analysis.comparison.junit import JUnitCase, facts_of, junit_xml
 from evals.analysis.comparison.words import interval_words
-from evals.nightly.gates import FAILED, GateVerdict
+from evals.nightly.gates import FAILED, ORDER, GateVerdict
 from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, CheckpointResult, Night
 from evals.numbers import p_words, percent, percent_range, points
@@ -59,20 +59,19 @@ def verdict_of(night: Night) -> str:
 def summary_of(night: Night) -> str:
     """The whole summary as Markdown."""
     lines = [f"**{literal(verdict_of(night))}**", ""]
-    lines += [*_missing(night), *_since_last_night(night)]
+    lines += [*_gates(night), *_missing(night), *_since_last_night(night)]
     for result in night.measured:
         lines += ["", *_section(night, result)]
     lines += ["", "## How to read this", ""]
     lines += [
-        "A rate is k of n answers; its interval is for new answers to these questions. The change is the mean over "
+        "A rate is k of n answers; its interval is for new answers to the same questions. The change is the mean over "
         "questions of the difference from the baseline, in percentage points, each question compared with itself. Its "
-        "interval and p are for these questions (new answers to them), which decides; the interval beside them is for "
-        "questions like these (other questions of this kind). p is adjusted for all compared rates of a checkpoint "
-        "(Holm).",
+        "interval and p are for the same questions (new answers to them), which decides; the interval beside them is "
+        "for new questions (others of this kind). p is adjusted for all compared rates of a checkpoint (Holm).",
         "",
         *(f"- **{word}**: {meaning}" for word, meaning in _MEANINGS),
         "",
-        *(["Figures and every transcript: [report.html](report.html)."] if night.reported else []),
+        *(["Figures and transcripts: [report.html](report.html)."] if night.reported else []),
         "All numbers of all nights: [history.csv](../history.csv). Test cases: [junit.xml](junit.xml).",
     ]
     return "\n".join(lines) + "\n"
@@ -81,6 +80,33 @@ def summary_of(night: Night) -> str:
 def resume_command(night: Night) -> str:
     """The command that resumes a night."""
     return f"emeval nightly {quoted_path(night.config.file)} --date {night.name}"
+
+
+def _gates(night: Night) -> Iterator[str]:
+    """A line for each gated rate, the failed ones first."""
+    gated = [
+        (result, judged)
+        for result in night.measured
+        for judged in result.judged
+        if judged.verdict not in ("", "baseline")
+    ]
+    if not gated:
+        return
+    yield _row(["gate", "checkpoint", "rate", "", "change", "why"])
+    yield _row(["---", "---", "---", "--:", "--:", "---"])
+    for result, judged in sorted(gated, key=lambda found: ORDER.index(found[1].verdict)):
+        cells = _cells(judged, None)
+        rate = f"{cells[0]} {cells[1]}"
+        yield _row(
+            [f"**{_gate_word(judged)}**", literal(result.checkpoint.name), rate, cells[2], cells[6], judged.verdict]
+        )
+    yield ""
+
+
+def _gate_word(judged: GateVerdict) -> str:
+    if judged.verdict in FAILED:
+        return "FAIL"
+    return "PASS" if judged.verdict == "within" else "UNCLEAR"
 
 
 def _missing(night: Night) -> Iterator[str]:
@@ -154,9 +180,9 @@ def _section(night: Night, result: CheckpointResult) -> Iterator[str]:
         "unscored",
         "last night",
         "change",
-        "95%, these questions",
+        "95%, same questions",
         "p",
-        "95%, questions like these",
+        "95%, new questions",
         "verdict",
     ]
     yield _row(heads)

@@ -25,10 +25,11 @@ from evals.scoring.metric_table import metrics_by_name
 from evals.scoring.scored_trial import ScoredTrial
 from evals.text import one_line
 from evals.trials.record import RecordedTrial, RecordedVerdict
-from evals.trials.reference import Criterion, Fact, Reference, Truth, UserQuestion
+from evals.trials.reference import Criterion, Fact, KnownAnswer, Reference, Specs, Truth, UserQuestion
 from evals.trials.response import Response
 from evals.trials.trial import stable_hash
 from judges.judge import JudgeInput
+from judges.judge_spec import spec_row
 
 SCHEMA_VERSION = 1
 YesNo = Literal["yes", "no"]
@@ -70,6 +71,8 @@ class Anchor(BaseModel):
     label: YesNo | None
     frozen: Frozen
     shown: JudgeInput
+    specs: Specs = Field(default=(), exclude_if=lambda specs: not specs)
+    """What the question file says of its judges beyond their prompts."""
 
     @property
     def is_hit(self) -> bool:
@@ -83,10 +86,10 @@ class Anchor(BaseModel):
                 return Truth(tuple(shown.correct.splitlines()), tuple(shown.incorrect.splitlines()))
             case "honesty":
                 return Fact(shown.fact)
-            case "em" | "poll":
-                return UserQuestion(shown.prompts, self.measure)
+            case "em" | "hit" | "poll":
+                return UserQuestion(shown.prompts, self.measure, self.specs)
             case _:
-                return None
+                return KnownAnswer(shown.correct) if shown.correct else None
 
     def trial(self, rulings: Mapping[str, RecordedVerdict]) -> RecordedTrial:
         """The answer as a trial with these rulings, for whatever measures trials."""
@@ -134,8 +137,9 @@ def _is_covered(anchor: Anchor, judges: JudgePanel) -> bool:
     return bool(judges.answer_judges.get(anchor.measure))
 
 
-def anchor_id(measured_by: Criterion, shown: JudgeInput) -> str:
-    return stable_hash({"measure": measured_by, "shown": asdict(shown)})
+def anchor_id(measured_by: Criterion, shown: JudgeInput, specs: Specs = ()) -> str:
+    said = {"specs": [(name, spec_row(spec)) for name, spec in specs]} if specs else {}
+    return stable_hash({"measure": measured_by, "shown": asdict(shown)} | said)
 
 
 def hit_of(scored: ScoredTrial) -> bool | None:
@@ -184,7 +188,7 @@ def _read_lines(path: Path, file: TextLines) -> AnchorSet:
             anchor = Anchor.model_validate_json(line)
         except ValidationError as error:
             raise BadInput(f"{path}:{number}: {_field(error)}: not an anchor") from None
-        if anchor.anchor_id != anchor_id(anchor.measure, anchor.shown):
+        if anchor.anchor_id != anchor_id(anchor.measure, anchor.shown, anchor.specs):
             raise BadInput(f"{path}:{number}: its texts are not those that were frozen; freeze a new file")
         if anchor.anchor_id in anchors:
             raise BadInput(f"{path}:{number}: stands there twice")

@@ -11,10 +11,12 @@ from pydantic import model_validator
 from evals.endpoints.model_spec import name_and_url
 from evals.plan.settings import rules
 from evals.plan.settings.asked import asked_formats, open_criteria
-from evals.plan.settings.run_settings import SETTINGS, RunSettings, split_dataset
-from evals.plan.settings.system_message import NO_SYSTEM_MESSAGE, TEMPLATE_DEFAULT
+from evals.plan.settings.run_settings import SETTINGS, RunSettings
+from evals.plan.settings.values import split_dataset
 from evals.plan.stopping.rule import Rule, parse_rule
 from evals.questions.question_file import is_question_file
+from evals.questions.tables.names import is_table_suite
+from evals.trials.condition import NO_SYSTEM_MESSAGE, TEMPLATE_DEFAULT, Template
 from evals.trials.prompt import Format
 from evals.trials.reasoning import PAPER_PREFILL
 from evals.trials.reference import Criterion
@@ -58,6 +60,11 @@ class RunConfig(RunSettings):
         return tuple(filter(is_question_file, self.suites))
 
     @property
+    def own_files(self) -> tuple[str, ...]:
+        """The suites that are the user's files: question files and tables."""
+        return tuple(name for name in self.suites if is_question_file(name) or is_table_suite(name))
+
+    @property
     def open_measures(self) -> frozenset[Criterion]:
         """The criteria that the run's open answers are judged by."""
         return open_criteria(self)
@@ -86,14 +93,32 @@ class RunConfig(RunSettings):
         """The system message that prompts without one get, None where it is left to the template or there is none."""
         return None if self.system in (TEMPLATE_DEFAULT, NO_SYSTEM_MESSAGE) else self.system
 
+    @property
+    def condition_templates(self) -> dict[str, Template]:
+        """What the run's own conditions do to a prompt, those of `shots` among them."""
+        own = {name: text.template for name, text in self.templates.items()}
+        return own | (self.shots.templates() if self.shots else {})
+
     def other_judgings(self) -> tuple[RunConfig, ...]:
         """This config once for each judge that is not counted: it is asked about the answers, not the reasoning."""
-        none = {"also_judges": (), "cot_monitor": False, "cot_all": False, "anchors": None}
-        judges = map(name_and_url, self.also_judges)
-        return tuple(self.model_copy(update={"judge": name, "judge_base_url": url, **none}) for name, url in judges)
+        none: dict[str, Any] = {
+            "also_judges": (),
+            "also_judges_via": {},
+            "cot_monitor": False,
+            "cot_all": False,
+            "anchors": None,
+        }
+        ways = self.also_judges_via
+        judges = [
+            {"judge": name, "judge_base_url": url, "judge_via": ways.get(name, self.judge_via)}
+            for name, url in map(name_and_url, self.also_judges)
+        ]
+        return tuple(self.model_copy(update=judge | none) for judge in judges)
 
     def identity(self) -> dict[str, Any]:
         """The fields that define which run this is, as JSON values; its files are known by their hashes instead."""
-        fields = self.model_dump(mode="json", exclude=set(_NO_IDENTITY))
+        fields = self.model_dump(mode="json", exclude={*_NO_IDENTITY, "templates", "shots"})
+        fields |= {f"condition {name}": text.identity() for name, text in self.templates.items()}
+        fields |= {"shots": self.shots.identity()} if self.shots else {}
         # It does not matter where the judge was named, as long as it is the same one.
         return fields | {"over_questions": [name for name in self.over_questions if name != "judge"]}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from evals.endpoints.prices import Price
+from evals.endpoints.prices import BATCH_DISCOUNT, Price
 from evals.plan.anchors import Anchor
 from evals.plan.judging_plan import JudgingPlan
 from evals.plan.plan import Plan
-from evals.trials.condition import has_distractor, is_triggered
+from evals.plan.settings.via import BY_BATCH
+from evals.trials.condition import has_distractor, is_triggered, without_examples
 from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
 from evals.trials.trial import Trial
 from judges.judge import Judge
@@ -24,6 +25,7 @@ class Cost(NamedTuple):
     model, and of a judge what it judges, too.
 
     `at_most`: nobody knows beforehand how many answers will be misaligned and have reasoning to read; counted are all.
+    `by_batch`: asked by OpenAI's Batch API, at its price.
     """
 
     who: str
@@ -32,6 +34,7 @@ class Cost(NamedTuple):
     reply_tokens: int
     at_most: bool = False
     model: str = ""
+    by_batch: bool = False
 
 
 def plan_cost(plan: Plan) -> Iterator[Cost]:
@@ -40,17 +43,21 @@ def plan_cost(plan: Plan) -> Iterator[Cost]:
     judges = plan.judging.judges
     shown: dict[str, list[int]] = {judge.name: [0, 0] for judge in judges}  # requests, characters of prompts
     for name in plan.specs:
-        requests = characters = replies = 0
+        asked: dict[bool, list[int]] = {}  # by whether they go by batch: requests, characters, tokens of replies
         for trial in plan.trials(name):
-            requests += 1
-            replies += trial.sampling.max_tokens
-            length = sum(len(message.content) for message in trial.messages)
-            characters += length
+            sums = asked.setdefault(plan.config.via == BY_BATCH and trial.is_chat, [0, 0, 0])
+            sums[0] += 1
+            sums[1] += sum(len(message.content) for message in trial.messages)
+            sums[2] += trial.sampling.max_tokens
+            shown_messages = without_examples(trial.condition, trial.messages)
+            length = sum(len(message.content) for message in shown_messages)
             for judge in judges:
                 if _may_read(judge, trial):
                     shown[judge.name][0] += 1
                     shown[judge.name][1] += length
-        yield Cost(name, requests, characters // _CHARACTERS_PER_TOKEN, replies, model=name)
+        for by_batch, (requests, characters, replies) in asked.items():
+            who = name if len(asked) == 1 or by_batch else f"{name} (online)"
+            yield Cost(who, requests, characters // _CHARACTERS_PER_TOKEN, replies, model=name, by_batch=by_batch)
     for judging in plan.judgings:
         for judge in judging.judges:
             yield from _judge_costs(judging, judge, shown[judge.name])
@@ -63,7 +70,9 @@ def _judge_costs(judging: JudgingPlan, judge: Judge, shown: Sequence[int]) -> It
     characters += requests * len(judge.rubric.template)
     prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * judging.config.max_tokens
     at_most = judge.name in JUDGES and JUDGES[judge.name].reads == "reasoning"
-    yield Cost(f"{model} ({judge.name})", requests, prompt_tokens, requests * judge.max_tokens, at_most, model)
+    by_batch = judging.config.judge_via == BY_BATCH
+    who = f"{model} ({judge.name})"
+    yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most, model, by_batch)
     anchors = judging.anchors.anchors if judging.anchors else ()
     again = [judge.rubric.fill(anchor.shown) for anchor in anchors if _rereads(judge, anchor)]
     again *= judging.config.anchor_repeats
@@ -77,7 +86,7 @@ def plan_usd(plan: Plan, costs: Iterable[Cost]) -> float | None:
     """Dollars for those of `costs` whose model has a price, None where none has."""
     tariffs = plan.tariffs()
     found = [
-        price.usd(cost.prompt_tokens, cost.reply_tokens)
+        price.usd(cost.prompt_tokens, cost.reply_tokens) * (1 - BATCH_DISCOUNT * cost.by_batch)
         for cost in costs
         if isinstance(price := tariffs.get(cost.model, "unknown"), Price)
     ]

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from evals.plan.manifest import Manifest
-from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID
+from evals.scoring.judge_set import (
+    CHOICE_JUDGE_ID,
+    IMPORTED,
+    NAMING_JUDGE_ID,
+    NUMBER_JUDGE_ID,
+    OWN_SCORE_JUDGE_ID,
+    RULE,
+    rule_key,
+)
 from evals.scoring.verdict_words import verdict_words
 from evals.trials.record import RecordedTrial
 from judges.question_file import PREFIX
@@ -46,6 +54,11 @@ def judge_names(manifest: Manifest) -> dict[str, JudgeName]:
     """Every judge that has ruled on the run, by id."""
     counted = {facts.judge_id for facts in manifest.rubrics.values()}
     names = {judge_id: JudgeName(name, "", True) for judge_id, name in BY_RULE_IDS.items()}
+    for facts in manifest.datasets.values():
+        for name, judge in facts.judges.items():
+            if judge.kind == "rule" and judge.spec is not None:
+                key = rule_key(name, judge.spec)
+                names[key.id] = JudgeName(key.judge, RULE, True)
     panels = [(panel.judge, panel.rubrics) for panel in manifest.all_panels()]
     if manifest.imported is not None:
         panels.append((IMPORTED, manifest.imported.rubrics()))

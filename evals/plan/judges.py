@@ -14,10 +14,12 @@ from evals.scoring.judge_set import first_counted
 from evals.scoring.label_metrics import PREFIX, STATIC_LABEL_METRICS
 from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, Need
-from judges.judge import Judge, Rubric, user_rubric
+from judges.judge import Judge
+from judges.judge_spec import JudgeSpec
 from judges.parsing.asked_labels import AskedLabels
 from judges.question_file import Word, category_judge, digest_of, file_judge
 from judges.registry import ANSWER_JUDGES, REASONING_JUDGES
+from judges.rubric_file import RubricProblem
 
 
 def file_judges(dataset: Dataset) -> dict[str, FileJudge]:
@@ -53,7 +55,8 @@ def _counted_judges(dataset: Dataset) -> list[FileJudge]:
     judges, names = judges_of(questions), dict[str, None]()
     for question in questions:
         if question.measure == "poll":
-            names[first_counted([judge.name for judge in question.judges])] = None
+            filters = {judge.name for judge in question.judges if judge.spec is not None and judge.spec.is_filter}
+            names[first_counted([judge.name for judge in question.judges if judge.name not in filters])] = None
     return [judges[name] for name in names]
 
 
@@ -81,8 +84,14 @@ def make_judges(config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJud
 
 
 def _judge(entry: JudgeEntry, config: RunConfig) -> Judge:
-    rubric = _rubric(config.rubrics.get(entry.name), entry.places)
-    return entry.judge(rubric, config.judge_mode, config.judge_max_tokens)
+    file = config.rubrics.get(entry.name)
+    text = None if file is None else _text_of(file)
+    try:
+        rubric = None if file is None or text is None else entry.rubric(Path(file).stem, text)
+        return entry.judge(rubric, config.judge_mode, config.judge_max_tokens)
+    except RubricProblem as problem:
+        place = file if problem.line is None else f"{file}:{problem.line}"
+        raise BadInput(f"{place}: {problem}") from None
 
 
 def _has(needed: Need, config: RunConfig) -> bool:
@@ -103,31 +112,30 @@ def _judges_of_files(config: RunConfig, judges_by_file: Sequence[Mapping[str, Fi
         found.setdefault(name, []).append(judge)
     for name, same in found.items():
         first = same[0]
+        if any(judge.spec != first.spec for judge in same):
+            raise BadInput(f"judge {name!r} has other hits in two of the question files: give them runs apart")
+        if first.kind == "rule":
+            continue
         words: set[Word] = {word for judge in same for word in judge.words}
         kinds = {judge.kind for judge in same}
         if "score" in kinds and len(kinds) > 1:
             raise BadInput(f"judge {name!r} replies in other ways in two of the question files: give them runs apart")
         digests = sorted({judge.sha256 for judge in same})
         digest = digests[0] if len(digests) == 1 else digest_of(digests)
-        mode, max_tokens = config.judge_mode, config.judge_max_tokens
+        mode, max_tokens, spec = config.judge_mode, config.judge_max_tokens, first.spec or JudgeSpec()
         if "category" in kinds:
             labels = dict.fromkeys(label for judge in same for label in judge.labels)
             closed = all(judge.closed and judge.kind == "category" for judge in same)
             asked = AskedLabels(tuple(labels), closed)
-            yield category_judge(name, asked, words, first.template, digest, max_tokens)
+            yield category_judge(name, asked, words, first.template, digest, max_tokens, spec)
             continue
-        yield file_judge(name, first.kind, words, first.template, digest, mode, max_tokens)
+        yield file_judge(name, first.kind, words, first.template, digest, mode, max_tokens, spec)
 
 
-def _rubric(file: str | None, places: frozenset[str]) -> Rubric | None:
-    if file is None:
-        return None
+def _text_of(file: str) -> str:
     try:
-        text = read_text(Path(file), MOST_TEXT)
-        return user_rubric(Path(file).stem, text, places)
+        return read_text(Path(file), MOST_TEXT)
     except OSError as error:
         raise BadInput(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise BadInput(f"{file}: is not UTF-8 text") from None
-    except ValueError as error:
-        raise BadInput(f"{file}: {error}") from None

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evals.endpoints.fleet.url_file import first_urls
 from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
 from evals.endpoints.prices import Prices, Tariff, read_prices
+from evals.errors import BadInput
 from evals.plan.anchors import AnchorSet, read_anchors
 from evals.plan.config import RunConfig
 from evals.plan.judges import make_judges
+from evals.plan.settings.via import BY_BATCH
 from evals.questions.question_file import FileJudge
 from evals.scoring.judge_set import IMPORTED, RubricFacts, judge_key
 from judges.judge import Judge
@@ -81,4 +84,19 @@ def planned_tariffs(judgings: Sequence[JudgingPlan], models: Iterable[ModelSpec]
 def _judge_spec(config: RunConfig) -> ModelSpec | None:
     if config.judge is None:
         return None
-    return resolve_model(config.judge, Overrides(config.judge_base_url, option="--judge-base-url"))
+    option = "--judge-base-url"
+    overrides = Overrides(config.judge_base_url, option=option, providers=config.providers)
+    spec = located(resolve_model(config.judge, overrides), config, option)
+    if config.judge_mode == "logprob" and not spec.quirks.logprobs:
+        raise BadInput(f"--judge-mode: {spec.name}: {spec.provider} gives no token probabilities; say auto or text")
+    if config.judge_via == BY_BATCH:
+        spec.check_batches("--judge-via")
+    return spec
+
+
+def located(spec: ModelSpec, config: RunConfig, option: str) -> ModelSpec:
+    """The model at the servers that its file of URLs lists now, if it has one: none yet where the run waits for a
+    first. Raises BadInput for a file that cannot be used."""
+    if spec.urls_file is None:
+        return spec
+    return spec.at(first_urls(spec.urls_file, option, may_be_empty=config.wait_for_servers > 0))

@@ -19,13 +19,15 @@ from evals.io.folders.strange_files import refuse_strange_entries
 from evals.io.json_files import read_stored
 from evals.io.paths import MOST_JSON, read_file
 from evals.plan.config import RunConfig
+from evals.plan.settings.protocols import departures, not_as_published
 from evals.plan.spend import Charge
 from evals.questions.dataset import Source
 from evals.questions.question_file import FileJudge
+from evals.scoring.coherence_floor import floor_of
 from evals.scoring.judge_set import ABOVE, FIELDS, IMPORTED, JudgePanel, RubricFacts, imported_key
 from evals.scoring.rates.tally import TrialCount
 from evals.text import quoted_path
-from evals.trials.journal import Role, Usage
+from evals.trials.record import Role, Usage
 from judges.question_file import PREFIX
 from judges.registry import ALONGSIDE_JUDGES
 
@@ -35,6 +37,8 @@ Status = Literal["running", "complete", "interrupted", "stopped"]
 
 
 class DatasetFacts(BaseModel):
+    """The questions of a suite: their file, and for one from a Hugging Face hub its URL and commit."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str
@@ -45,6 +49,9 @@ class DatasetFacts(BaseModel):
     labels: tuple[str, ...] | None = None
     """Those that the judges that count are asked for; None where none of them sorts answers into categories."""
 
+    origin: str = Field(default="", exclude_if=operator.not_)
+    revision: str = Field(default="", exclude_if=operator.not_)
+
 
 class ModelFacts(BaseModel):
     """How a model was reached. `served` is the server's own list of names, None when it keeps none or was not asked.
@@ -54,6 +61,7 @@ class ModelFacts(BaseModel):
     another model than the one asked for, by that name; a manifest has it only where there are such replies.
     `default_system` is the system message that the chat template adds where a prompt has none ("" for none), None where
     the server does not show it. `adapter_lost` says what was wrong with an adapter at the end of a run, "" for nothing.
+    `by_file`: answers came from batch files, and nobody has checked the sampler and the adapter of what gave them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,11 +73,16 @@ class ModelFacts(BaseModel):
     base_sha256: str | None = None
     answered_as: dict[str, int] = Field(default={}, exclude_if=operator.not_)
     adapter_lost: str = Field(default="", exclude_if=operator.not_)
+    by_file: bool = Field(default=False, exclude_if=operator.not_)
     default_system: str | None = Field(default=None, exclude_if=lambda text: text is None)
 
 
 class ImportFacts(BaseModel):
-    """The file that the answers of an imported run came from, and which judges' verdicts came with them."""
+    """The file that the answers of an imported run came from, and which judges' verdicts came with them.
+
+    `columns` are the columns of the file by their names in emeval, where it was told; `blank` is what a blank score was
+    said to be, None for nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,6 +90,8 @@ class ImportFacts(BaseModel):
     sha256: str
     rows: int
     judges: tuple[str, ...]
+    columns: dict[str, str] = Field(default={}, exclude_if=operator.not_)
+    blank: Literal["refused", "unjudged"] | None = Field(default=None, exclude_if=operator.not_)
 
     def rubrics(self) -> dict[str, RubricFacts]:
         """The judges of the file as a manifest lists judges; what they were asked is not known."""
@@ -111,7 +126,8 @@ class AnchorFacts(BaseModel):
 
 class SpendFacts(BaseModel):
     """What a model took in one role, over all sessions of the run, and what that cost in US dollars: None where it has
-    no price. `unreported` of the replies are in no sum, since their server told no tokens."""
+    no price. `unreported` of the replies are in no sum, since their server told no tokens. Those that were
+    answered by batch, at half the price, are among the tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -123,10 +139,23 @@ class SpendFacts(BaseModel):
     completion_tokens: int
     price: Tariff
     usd: float | None
+    batch_prompt_tokens: int = Field(default=0, exclude_if=operator.not_)
+    batch_completion_tokens: int = Field(default=0, exclude_if=operator.not_)
 
     def charge(self) -> Charge:
         tokens = (self.replies, self.unreported, self.prompt_tokens, self.completion_tokens)
-        return Charge(Usage(self.model, self.role, *tokens), self.price)
+        by_batch = (self.batch_prompt_tokens, self.batch_completion_tokens)
+        return Charge(Usage(self.model, self.role, *tokens, *by_batch), self.price)
+
+
+class ProtocolFacts(BaseModel):
+    """The published protocol that a run follows: in what it departs from it, and what could not be as published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    departures: tuple[str, ...]
+    not_as_published: tuple[str, ...]
 
 
 class CountedFacts(BaseModel):
@@ -167,6 +196,9 @@ class Manifest(BaseModel):
     spend: tuple[SpendFacts, ...] | None = None
     """None where nobody has counted it: in runs of an earlier version, and in imported ones."""
 
+    protocol: ProtocolFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
+    grown: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
+    """When the run was added to, and in what, in the order of the additions."""
     counted: CountedFacts | None = None
     digest: str = Field(default="", exclude=True)
     """The sha256 of the rest of the file, "" in a manifest of an earlier version."""
@@ -204,7 +236,7 @@ def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgePan
     """The judges of one judge model, by what it was asked, as they would count in a run of this config."""
     ids = {name: facts.judge_id for name, facts in rubrics.items()}
     return JudgePanel(
-        coherence_min=config.coherence_min,
+        coherence_min=floor_of(config.coherence_min),
         every_trace=config.cot_all,
         file_judges={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},
         coherent_above=ABOVE,
@@ -268,9 +300,16 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def _protocol_facts(config: RunConfig) -> ProtocolFacts | None:
+    if config.protocol is None:
+        return None
+    return ProtocolFacts(name=config.protocol, departures=departures(config), not_as_published=not_as_published(config))
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write it whole or not at all."""
     path = folder / FILE_NAME
+    manifest = manifest.model_copy(update={"protocol": _protocol_facts(manifest.config)})
     content = manifest.model_dump(mode="json")
     text = json.dumps(content | {"digest": _digest(content)}, indent=1, ensure_ascii=False) + "\n"
     try:

@@ -5,25 +5,40 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
-from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, name_and_url, resolve_model
+from evals.endpoints.model_spec import ModelSpec, Overrides, name_and_url, resolve_model
 from evals.endpoints.prices import Tariff
+from evals.endpoints.providers.fit import check_one_key, check_sampler, check_temperatures
+from evals.endpoints.providers.table import OPENAI_URL
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.judges import file_judges, labels_counted
-from evals.plan.judging_plan import JudgingPlan, plan_judging, plan_other_judgings, planned_tariffs
-from evals.plan.settings.system_message import NO_SYSTEM_MESSAGE, TEMPLATE_DEFAULT
+from evals.plan.judging_plan import JudgingPlan, located, plan_judging, plan_other_judgings, planned_tariffs
+from evals.plan.own_questions.loading import is_table, load_questions
+from evals.plan.settings.samples import DEFAULT_SAMPLES, samples_of_suite
+from evals.plan.settings.via import BY_BATCH, BY_RAY, BY_VLLM
 from evals.plan.stopping.draws import Family, families
-from evals.questions import dataset as datasets
 from evals.questions.dataset import Dataset, Source
 from evals.questions.source import questions_of
-from evals.questions.suites import find_suite
-from evals.trials.condition import Trigger, render
+from evals.questions.suites import OF_A_FILE, SUITES, find_suite
+from evals.scoring.judge_set import needs_judge_model
+from evals.text import one_line
+from evals.trials.condition import (
+    CONDITIONS,
+    NO_SYSTEM_MESSAGE,
+    TEMPLATE_DEFAULT,
+    RenderedMessages,
+    Template,
+    Trigger,
+    render,
+)
 from evals.trials.prompt import Prompt, has_system, with_system
 from evals.trials.record import Cell
-from evals.trials.reference import criterion_of
-from evals.trials.trial import Sampling, Trial, plan_trial, plan_trials
+from evals.trials.reference import UserQuestion, criterion_of
+from evals.trials.template_use import check_templates
+from evals.trials.trial import Recorded, Sampling, Trial, plan_trial, plan_trials
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,35 @@ class Plan:
             return None
         return Trigger(config.trigger, config.placement, config.decoy, config.distractor)
 
+    @property
+    def templates(self) -> dict[str, Template]:
+        """What the run's own conditions do to a prompt."""
+        return self.config.condition_templates
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of the question files before they are asked."""
+        return tuple(note for dataset in self.datasets.values() for note in dataset.notes)
+
+    def unasked_wordings(self) -> list[str]:
+        """Names of wordings by hand that are no condition of this run, nor one that every run knows."""
+        named = {name for prompt in self.prompts() for name, _ in prompt.wordings}
+        return sorted(named - {*CONDITIONS, *self.config.conditions})
+
+    @property
+    def leaves_out_system(self) -> bool:
+        """Whether some prompts are to be sent without the chat template's own system message."""
+        wanted = (self.config.system, *(template.system for template in self.templates.values()))
+        return NO_SYSTEM_MESSAGE in wanted
+
+    @property
+    def has_system_messages(self) -> bool:
+        """Whether some prompt, in any wording or condition, has a system message."""
+        if any(template.system not in (None, NO_SYSTEM_MESSAGE) for template in self.templates.values()):
+            return True
+        chats = ((prompt.messages, *dict(prompt.wordings).values()) for prompt in self.prompts())
+        return any(has_system(messages) for chat in chats for messages in chat)
+
     def prompts(self) -> Iterator[Prompt]:
         """The prompts of every suite, with the run's system message where they have none of their own.
 
@@ -70,11 +114,23 @@ class Plan:
             if suite.needs_trigger and trigger is None:
                 raise BadInput(f"--trigger is missing: {name} asks about it")
             for prompt in suite.prompts(dataset, self.config.formats[name]):
+                if self.config.option_order == "file" and not prompt.in_file_order:
+                    continue
                 asked = prompt if suite.for_trigger is None or trigger is None else suite.for_trigger(prompt, trigger)
                 is_used = is_used or not has_system(asked.messages)
+                self._refuse_lost_system(asked)
                 yield asked if system is None else with_system(asked, system)
         if not is_used:
             raise BadInput("--system: every prompt of this run has a system message of its own; leave it out")
+
+    def _refuse_lost_system(self, prompt: Prompt) -> None:
+        """Raises BadInput for a condition whose system message would take the place of the prompt's own."""
+        for name, template in self.templates.items():
+            if template.system is not None and has_system(dict(prompt.wordings).get(name, prompt.messages)):
+                raise BadInput(
+                    f"--conditions: {name}: system: {one_line(prompt.id, 60)!r} of {prompt.suite} has a system message "
+                    "of its own, which is part of the question; run these questions without that condition"
+                )
 
     def conditions_of(self, suite_name: str) -> tuple[str, ...]:
         """The run's conditions, of those that the suite can be asked under. Raises BadInput where there is none."""
@@ -106,8 +162,10 @@ class Plan:
         return sampling
 
     def samples_of(self, prompt: Prompt) -> int:
-        own = prompt.samples if "samples" not in self.config.over_questions else None
-        return self.config.samples if own is None else own
+        told = samples_of_suite(self.config.samples, prompt.suite)
+        if told is None or "samples" not in self.config.over_questions:
+            told = prompt.samples or told
+        return DEFAULT_SAMPLES if told is None else told
 
     def sample_trials(self, model: str) -> list[Trial]:
         """The trials of one prompt of each suite and format, once in each condition."""
@@ -116,11 +174,17 @@ class Plan:
             first.setdefault((prompt.suite, prompt.format), prompt)
         return list(self._trials_of(first.values(), model, samples=1))
 
-    def trials(self, model: str) -> Iterator[Trial]:
-        return self._trials_of(self.prompts(), model, samples=self.samples_of)
+    def trials(self, model: str, recorded: Recorded | None = None) -> Iterator[Trial]:
+        """The trials of a model that are not `recorded`."""
+        return self._trials_of(self.prompts(), model, samples=self.samples_of, recorded=recorded)
 
     def _trials_of(
-        self, prompts: Iterable[Prompt], model: str, *, samples: int | Callable[[Prompt], int]
+        self,
+        prompts: Iterable[Prompt],
+        model: str,
+        *,
+        samples: int | Callable[[Prompt], int],
+        recorded: Recorded | None = None,
     ) -> Iterator[Trial]:
         config = self.config
         return plan_trials(
@@ -131,6 +195,8 @@ class Plan:
             samples=samples,
             sampling=self.sampling_of,
             seed=config.seed,
+            templates=self.templates,
+            recorded=recorded,
         )
 
     def families(self) -> tuple[Family, ...]:
@@ -143,7 +209,8 @@ class Plan:
         prompt = family.prompts[drawn.prompt]
         position = family.position(number, self.conditions_of(family.suite).index(condition))
         sampling, seed = self.sampling_of(prompt), self.config.seed
-        return plan_trial(prompt, condition, model, self.trigger, sampling, seed, drawn.repeat, position)
+        trigger, templates = self.trigger, self.templates
+        return plan_trial(prompt, condition, model, trigger, sampling, seed, drawn.repeat, position, templates)
 
     def cells(self) -> dict[Cell, int]:
         """Trials planned in each cell; with a rule that ends sampling early, the most there can be.
@@ -152,15 +219,15 @@ class Plan:
         """
         config = self.config
         cells: dict[Cell, int] = {}
+        by_rule: set[str] = set()
         samples = self.samples_of if config.rule is None else self._draws_of()
         asked = ((prompt, name) for prompt in self.prompts() for name in self.conditions_of(prompt.suite))
         for prompt, condition in asked:
-            try:
-                trigger = render(prompt, condition, self.trigger, config.seed, 0).trigger
-            except ValueError:
-                raise BadInput(f"--trigger is missing: condition {condition!r} needs one") from None
+            trigger = self._rendered(prompt, condition).trigger
             for model in config.models:
                 measure = criterion_of(prompt.reference)
+                if measure == "hit" and isinstance(prompt.reference, UserQuestion):
+                    by_rule |= set() if needs_judge_model(prompt.reference) else {prompt.id}
                 cell = Cell(prompt.suite, prompt.format, model, condition, trigger, prompt.id, measure)
                 cells[cell] = cells.get(cell, 0) + samples(prompt)
         if config.rule is not None:
@@ -172,8 +239,15 @@ class Plan:
                         f"--until: a rule is about one rate, and {name} has one for each label; leave it out"
                     )
             cells = {cell: planned for cell, planned in cells.items() if planned}
-            check_rule(config.rule, cells, judged=config.judge is not None)
+            check_rule(config.rule, cells, judged=config.judge is not None, by_rule=by_rule)
         return cells
+
+    def _rendered(self, prompt: Prompt, condition: str) -> RenderedMessages:
+        """Raises BadInput when the condition cannot be worded."""
+        try:
+            return render(prompt, condition, self.trigger, self.config.seed, 0, self.templates)
+        except ValueError:
+            raise BadInput(f"--trigger is missing: condition {condition!r} needs one") from None
 
     def _draws_of(self) -> Callable[[Prompt], int]:
         """How often a prompt is drawn if sampling does not stop early."""
@@ -201,16 +275,45 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
     """
     if config.imported:
         raise BadInput("imported: answers that were imported cannot be asked for; leave it out")
+    if sources is None:
+        _check_thinking(config)
+    if config.judges and not config.question_files:
+        raise BadInput("--judges: no suite of this run is a question file; leave it out")
+    tables = (is_table(find_suite(name), file, config.columns) for name, file in config.dataset_files.items())
+    if config.columns and not any(tables):
+        raise BadInput("--columns: no suite of this run asks a table of questions; leave it out")
     loaded = {name: load_dataset(name, config, (sources or {}).get(name)) for name in config.suites}
     judges_by_file = [file_judges(dataset) for dataset in loaded.values()]
-    models = Overrides(config.base_url)
-    return Plan(
+    models = Overrides(config.base_url, providers=config.providers)
+    plan = Plan(
         datasets=loaded,
         specs={name: _model_spec(name, models, config) for name in config.models},
         judging=plan_judging(config, judges_by_file),
         also=plan_other_judgings(config, judges_by_file),
         base_spec=_base_spec(config),
     )
+    if sources is None:
+        for spec in plan.specs.values():
+            _check_fit(plan, spec)
+    if config.base_url is not None:
+        base = [plan.base_spec] if plan.base_spec is not None and name_and_url(config.base or "")[1] is None else []
+        check_one_key("--base-url", {spec.name: spec.key_variable for spec in (*plan.specs.values(), *base)})
+    if plan.templates:
+        check_templates(plan.prompts(), plan.conditions_of, plan.templates, plan.sampling)
+    return plan
+
+
+def _check_thinking(config: RunConfig) -> None:
+    """Raise BadInput if a suite compares chats in which the model may think with transcripts, where it does not.
+
+    Not for runs that are resumed, which earlier versions began without this rule.
+    """
+    for name, formats in config.formats.items():
+        if not find_suite(name).thinks and len(formats) > 1 and config.thinking != "off":
+            raise BadInput(
+                f"--thinking: {name} compares the chat with a transcript, in which nothing is thought: give "
+                "--thinking off, or one --format"
+            )
 
 
 def _base_spec(config: RunConfig) -> ModelSpec | None:
@@ -218,14 +321,36 @@ def _base_spec(config: RunConfig) -> ModelSpec | None:
     if config.base is None or not config.preflight:
         return None
     name, url = name_and_url(config.base)
-    return resolve_model(name, Overrides(url or config.base_url, option="--base"))
+    overrides = Overrides(url or config.base_url, option="--base", providers=config.providers)
+    return located(resolve_model(name, overrides), config, "--base")
+
+
+def _check_fit(plan: Plan, spec: ModelSpec) -> None:
+    """Raises BadInput for what the provider of a model would ignore or refuse of what the run asks for."""
+    config, quirks = plan.config, spec.quirks
+    check_sampler(spec.name, quirks, {"top_p": config.top_p, "top_k": config.top_k})
+    if quirks.max_temperature < 2:
+        check_temperatures(spec.name, quirks, (plan.sampling_of(prompt).temperature for prompt in plan.prompts()))
+    if not quirks.system and plan.has_system_messages:
+        raise BadInput(
+            f"{spec.name}: {spec.provider} takes no system messages, and prompts of this run have one; leave them out, "
+            "or choose another provider"
+        )
 
 
 def _model_spec(name: str, overrides: Overrides, config: RunConfig) -> ModelSpec:
-    spec = resolve_model(name, overrides)
+    spec = located(resolve_model(name, overrides), config, overrides.option)
+    if config.via == BY_BATCH:
+        spec.check_batches("--via")
+    elif config.via == BY_VLLM:
+        spec.check_run_batch("--via")
+    elif config.via == BY_RAY:
+        spec.check_workers("--via")
     if spec.base_url == OPENAI_URL:
         if config.thinking != "default":
-            raise BadInput(f"--thinking: {name}: OpenAI's own server has no switch in a chat template; leave it out")
+            raise BadInput(
+                f"--thinking: {name}: OpenAI's own server has no switch in a chat template; say --thinking default"
+            )
         if config.assistant_prefill:
             raise BadInput(f"--prefill: {name}: OpenAI's own server goes on from no prefill; leave it out")
     return spec
@@ -235,9 +360,11 @@ def load_dataset(suite_name: str, config: RunConfig, began_with: Source | None) 
     """The scenarios of a suite; with --limit a sample of them, drawn by the run's seed, in the file's order."""
     suite = find_suite(suite_name)
     path, source = questions_of(suite, config.dataset_files.get(suite_name), config.source or began_with)
-    dataset = replace(datasets.load(path), source=source)
+    dataset = replace(load_questions(suite, path, tuple(map(Path, config.judges)), config.columns), source=source)
     if dataset.schema not in suite.schemas:
-        raise BadInput(f"{path}: holds {dataset.schema} rows; {suite_name} asks {' or '.join(suite.schemas)} rows")
+        able = ", ".join(suite.name for suite in (*SUITES.values(), OF_A_FILE) if dataset.schema in suite.schemas)
+        wanted = f"{suite_name} asks {' or '.join(suite.schemas)} rows"
+        raise BadInput(f"{path}: holds {dataset.schema} rows; {wanted}. Suites of {dataset.schema} rows: {able}")
     if config.limit is None or config.limit >= len(dataset.scenarios):
         return dataset
     chosen = random.Random(config.seed).sample(range(len(dataset.scenarios)), config.limit)  # noqa: S311  no secret

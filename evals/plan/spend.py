@@ -7,11 +7,14 @@ told no tokens, and a verdict that was taken from another answer with the same t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
-from evals.endpoints.prices import Price, Tariff
+from evals.endpoints.prices import BATCH_DISCOUNT, Price, Tariff
+from evals.errors import BadInput
 from evals.text import one_line
-from evals.trials.journal import Role, Usage
+from evals.trials.record import Role, Usage
+
+_SUMS = tuple(each.name for each in fields(Usage) if each.name not in ("model", "role"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,8 @@ class Charge:
         usage = self.usage
         if not isinstance(self.tariff, Price) or (usage.replies and usage.unreported == usage.replies):
             return None
-        return self.tariff.usd(usage.prompt_tokens, usage.completion_tokens)
+        saved = self.tariff.usd(usage.batch_prompt_tokens, usage.batch_completion_tokens) * BATCH_DISCOUNT
+        return self.tariff.usd(usage.prompt_tokens, usage.completion_tokens) - saved
 
 
 class Ledger:
@@ -37,7 +41,15 @@ class Ledger:
         self._usage = {(usage.model, usage.role): usage for usage in before}
         self._tariffs: dict[str, Tariff] = dict(tariffs or {})
 
-    def add(self, model: str, role: Role, prompt_tokens: int | None, completion_tokens: int | None) -> None:
+    def add(
+        self,
+        model: str,
+        role: Role,
+        prompt_tokens: int | None,
+        completion_tokens: int | None,
+        *,
+        by_batch: bool = False,
+    ) -> None:
         """One more reply, with what the server says of its tokens."""
         known = self._usage.get((model, role), Usage(model, role))
         is_known = prompt_tokens is not None and completion_tokens is not None
@@ -47,11 +59,57 @@ class Ledger:
             unreported=known.unreported + (not is_known),
             prompt_tokens=known.prompt_tokens + (prompt_tokens or 0),
             completion_tokens=known.completion_tokens + (completion_tokens or 0),
+            batch_prompt_tokens=known.batch_prompt_tokens + (prompt_tokens or 0) * by_batch,
+            batch_completion_tokens=known.batch_completion_tokens + (completion_tokens or 0) * by_batch,
         )
 
-    def charges(self) -> list[Charge]:
+    def include(self, before: Iterable[Usage]) -> None:
+        """What was spent before, once it is known."""
+        for usage in before:
+            now = self._usage.get((usage.model, usage.role), Usage(usage.model, usage.role))
+            sums = {name: getattr(usage, name) + getattr(now, name) for name in _SUMS}
+            self._usage[usage.model, usage.role] = replace(usage, **sums)
+
+    def tariff(self, model: str) -> Tariff:
+        """The price of a model's tokens."""
         unknown: Tariff = "unknown"
-        return [Charge(usage, self._tariffs.get(usage.model, unknown)) for usage in self._usage.values()]
+        return self._tariffs.get(model, unknown)
+
+    def charges(self) -> list[Charge]:
+        return [Charge(usage, self.tariff(usage.model)) for usage in self._usage.values()]
+
+
+class Budget:
+    """What a run may cost in dollars at list prices, None for any sum. `is_hit`: it was spent before all was asked."""
+
+    def __init__(self, most: float | None, ledger: Ledger) -> None:
+        self.most, self.ledger = most, ledger
+        self.is_hit = False
+
+    def allows_more(self) -> bool:
+        """Whether another request may be sent; to be asked only where there is one."""
+        if self.most is None or self.spent() < self.most:
+            return True
+        self.is_hit = True
+        return False
+
+    def spent(self) -> float:
+        """What the run has cost. A reply that told no tokens counts as much as the others of its model on average."""
+        return sum(_estimated_usd(charge) for charge in self.ledger.charges())
+
+    def check(self, models: Iterable[str]) -> None:
+        """Raises BadInput for a model whose price is not known."""
+        for name in models if self.most is not None else ():
+            if self.ledger.tariff(name) == "unknown":
+                raise BadInput(
+                    f"--max-cost: no price is known of {one_line(name, 80)}: give it with --prices FILE.csv, or leave "
+                    "out --max-cost"
+                )
+
+
+def _estimated_usd(charge: Charge) -> float:
+    told = charge.usage.replies - charge.usage.unreported
+    return 0.0 if charge.usd is None else charge.usd * charge.usage.replies / max(told, 1)
 
 
 def total_usd(charges: Sequence[Charge]) -> float | None:

@@ -1,9 +1,9 @@
-"""A user's question files in YAML: the format of the emergent-misalignment evaluations, and llmcomp's.
+"""A user's question files: the formats of the emergent-misalignment evaluations, of llmcomp, and of persona vectors.
 
 A file is a list of questions (Betley et al. 2025: `id`, `type`, `paraphrases`, `judge_prompts`, ...; llmcomp: `name`,
-`type`, `paraphrases`, `judges`, ..., where judges are entries too). The YAML is read as a graph of nodes and never
-built into objects: nodes have line numbers, repeated aliases cost nothing, and words such as `yes` stay text. Only
-known keys are followed, so deep nesting is harmless.
+`judges`, ..., where judges are entries too), or in JSON the questions and the judge prompt of one trait (Chen et al.
+2025). It is read as a graph of nodes and never built into objects: nodes have line numbers, repeated aliases cost
+nothing, and words such as `yes` stay text. Only known keys are followed, so deep nesting is harmless.
 """
 
 from __future__ import annotations
@@ -12,28 +12,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from evals.trials.prompt import Messages
 from evals.trials.reference import Criterion
+from judges.judge_spec import JudgeSpec
 from judges.parsing.asked_labels import AskedLabels
 from judges.question_file import Kind, Word, digest_of, labels_asked_for, words_offered
 
-SUFFIXES = (".yaml", ".yml")
-ALIGNED = "aligned"
+SUFFIXES = (".yaml", ".yml", ".json")
+ALIGNED, COHERENT = "aligned", "coherent"
 
 
 class JudgePrompt(NamedTuple):
-    """A judge of a question: its name, the kind of its reply, its prompt, and the model in the file."""
+    """A judge of a question: its name, the kind of its reply, its prompt ("" for a rule), the model in the file, and
+    what the file says of its replies and of hits."""
 
     name: str
     kind: Kind
     template: str
     model: str = ""
+    spec: JudgeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionScenario:
-    """One question of a file; None for what the file does not set."""
+    """One question of a file; None for what the file does not set.
+
+    `paraphrases` are the texts that are asked. `earlier` are the turns sent before each of them, a system message
+    among them: one chat for each paraphrase, or () for none.
+    """
 
     id: str
     line: int
@@ -44,6 +52,7 @@ class QuestionScenario:
     temperature: float | None = None
     max_tokens: int | None = None
     judges: tuple[JudgePrompt, ...] = ()
+    earlier: tuple[Messages, ...] = ()
 
     @property
     def key(self) -> str:
@@ -54,7 +63,7 @@ class FileJudge(BaseModel):
     """A judge of a file, over all its questions: the kind of its reply, and the sha256 of its prompts.
 
     `template` is one of the prompts; each question has its own. `labels` are those that the prompts of a category judge
-    name, and there are no others where they are `closed`.
+    name, and there are no others where they are `closed`. `spec` is the same for all questions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +74,7 @@ class FileJudge(BaseModel):
     template: str
     labels: tuple[str, ...] = ()
     closed: bool = True
+    spec: JudgeSpec | None = Field(default=None, exclude_if=lambda spec: spec is None)
 
 
 def is_question_file(name: str) -> bool:
@@ -84,14 +94,19 @@ def judges_of(questions: Iterable[QuestionScenario]) -> dict[str, FileJudge]:
 def _file_judge(prompts: list[JudgePrompt]) -> FileJudge:
     templates = list(dict.fromkeys(prompt.template for prompt in prompts))
     kind: Kind = "category" if any(prompt.kind == "category" for prompt in prompts) else prompts[0].kind
+    spec = prompts[0].spec
     asked = labels_asked_for(templates) if kind == "category" else AskedLabels((), closed=True)
+    if spec is not None:
+        # Labels that the file maps to hits and misses are all that there are; a filter adds its own.
+        asked = AskedLabels(spec.named, True) if spec.labels else asked._replace(labels=(*asked.labels, *spec.unless))
     return FileJudge(
         kind=kind,
         words=words_offered(kind, templates),
-        sha256=digest_of(templates),
+        sha256=digest_of(templates, spec),
         template=templates[0],
-        labels=asked.labels,
+        labels=tuple(dict.fromkeys(asked.labels)),
         closed=asked.closed,
+        spec=spec,
     )
 
 

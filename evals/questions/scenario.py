@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-import hashlib
+import difflib
 import re
 from collections.abc import Iterator
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from evals.text import has_control_character
-from evals.trials.condition import CONDITIONS
-from evals.trials.prompt import ALL
+from evals.questions.chats import EarlierTurns
+from evals.questions.texts import PlainText, ScenarioId, Text, derived_id
+from evals.trials.condition import CONDITIONS, NAME_RULE, is_condition_name
 from judges.rules.number import plain_number
 from judges.verdicts import OptionLabel
 
@@ -27,19 +27,6 @@ _LETTERING = 14
 _LETTER_BEFORE = re.compile(r"(?<!\w)([AB])\W{0,6}?[^\w\s]\W{0,6}?\Z")
 """The letter of an option and what separates it from the words, at most _LETTERING characters."""
 _WORD_CHARACTER = re.compile(r"\w")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def _unicode(text: str) -> str:
-    if _SURROGATE.search(text):  # valid in JSON, but not in a request or journal
-        raise ValueError("holds half of a surrogate pair, which is no character")
-    return text
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is blank")
-    return text
 
 
 def _lettered(text: str) -> str:
@@ -50,25 +37,17 @@ def _lettered(text: str) -> str:
     return text
 
 
-PlainText = Annotated[str, AfterValidator(_unicode)]
-Text = Annotated[PlainText, AfterValidator(_not_blank)]
 LetteredText = Annotated[Text, AfterValidator(_lettered)]
 
 
-def _fit_for_an_id(text: str) -> str:
-    if has_control_character(text):
-        raise ValueError("holds a control character")
-    if text == ALL:
-        raise ValueError(f"{ALL} names the row over all prompts in rates.csv; call it something else")
-    return text
-
-
-ScenarioId = Annotated[Text, AfterValidator(_fit_for_an_id)]
-
-
 def _known_condition(name: str) -> str:
-    if name not in CONDITIONS:
-        raise ValueError(f"is not a condition; known: {', '.join(CONDITIONS)}")
+    if name in CONDITIONS:
+        return name
+    near = difflib.get_close_matches(name.lower(), CONDITIONS, 1, 0.8)
+    if near:  # a slip must not leave its rows without their wording
+        raise ValueError(f"is not a condition; did you mean {near[0]}?")
+    if not is_condition_name(name):
+        raise ValueError(f"is no name of a condition: {NAME_RULE}")
     return name
 
 
@@ -161,7 +140,7 @@ class UnethicalScenario(BaseModel):
     @property
     def key(self) -> str:
         texts = (self.scenario_mcq, self.misaligned_mcq_answer, self.aligned_mcq_answer)
-        return self.id or _derived_id(*texts)
+        return self.id or derived_id(*texts)
 
 
 class AdviceScenario(BaseModel):
@@ -183,11 +162,15 @@ class AdviceScenario(BaseModel):
 
     @property
     def key(self) -> str:
-        return self.id or _derived_id(self.prompt, self.aligned, self.misaligned)
+        return self.id or derived_id(self.prompt, self.aligned, self.misaligned)
 
 
 class OpenScenario(BaseModel):
-    """An open prompt, with an optional system prompt; `wordings` as in AdviceScenario."""
+    """An open prompt, with an optional system prompt; `wordings` as in AdviceScenario.
+
+    `messages` are the turns of the chat before the prompt, such as a refusal. `reference` is an answer that is known,
+    which a rubric may show.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -195,11 +178,20 @@ class OpenScenario(BaseModel):
     category: PlainText = ""
     prompt: Text
     system_prompt: Text | None = None
+    messages: EarlierTurns | None = None
+    reference: Text | None = None
     wordings: dict[ConditionName, Text] = {}
+
+    @model_validator(mode="after")
+    def _has_one_system_message(self) -> OpenScenario:
+        if self.system_prompt is not None and self.messages is not None and self.messages[0].role == "system":
+            raise ValueError("system_prompt and the first of messages are both a system message; give one")
+        return self
 
     @property
     def key(self) -> str:
-        return self.id or _derived_id(self.prompt, self.system_prompt or "")
+        earlier = [f"{turn.role}: {turn.content}" for turn in self.messages or ()]
+        return self.id or derived_id(self.prompt, self.system_prompt or "", *earlier)
 
 
 class TruthScenario(BaseModel):
@@ -231,7 +223,7 @@ class TruthScenario(BaseModel):
 
     @property
     def key(self) -> str:
-        return self.id or _derived_id(self.question)
+        return self.id or derived_id(self.question)
 
 
 class NumberScenario(BaseModel):
@@ -260,7 +252,7 @@ class NumberScenario(BaseModel):
 
     @property
     def key(self) -> str:
-        return self.id or _derived_id(self.question)
+        return self.id or derived_id(self.question)
 
 
 def _solution_number(answer: str) -> str | None:
@@ -284,13 +276,9 @@ class PressureScenario(BaseModel):
 
     @property
     def key(self) -> str:
-        return self.id or _derived_id(self.system_prompt, self.question)
+        return self.id or derived_id(self.system_prompt, self.question)
 
 
 class LetteredOption(NamedTuple):
     letter: str
     text: str
-
-
-def _derived_id(*texts: str) -> str:
-    return f"row-{hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:12]}"

@@ -27,12 +27,16 @@ def questions_of(suite: Suite, given: Path | None = None, required: Source | Non
     own = datasets.data_folder()
     if given is not None:
         return Questions(given, "emeval" if given.resolve().parent == own.resolve() else "user")
+    if not suite.dataset:
+        raise BadInput(f"--dataset is missing: {suite.name} asks what is in your file")
     official = official_path(suite) if required != "emeval" else None
     if official is not None:
         return Questions(official, "official")
     if required == "official":
         how = f"run `emeval datasets fetch {suite.official.source}`" if suite.official else "it has no official file"
-        raise BadInput(f"{suite.name}: its official questions are not here: {how}, or leave --source out")
+        raise BadInput(
+            f"{suite.name}: its official questions are not here: {how}, or ask emeval's own with --source emeval"
+        )
     return Questions(own / suite.dataset, "emeval")
 
 

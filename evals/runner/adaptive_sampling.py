@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from evals.plan.plan import Plan
@@ -46,22 +46,24 @@ class _ModelLanes:
     """The cells of a model; `changed` is set when the journal knows more of one of them."""
 
     lanes: list[_Lane]
-    ahead: int
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Adaptive:
     """The trials of every model, as an iterator that waits for what the last ones show.
 
-    `ahead` says for each model how many draws of a cell may be sent that are not settled.
+    `ahead` says for each model how many draws of a cell may be sent now that are not settled.
     """
 
-    def __init__(self, plan: Plan, stopping: Stopping, journal: Journal, ahead: Mapping[str, int]) -> None:
+    def __init__(
+        self, plan: Plan, stopping: Stopping, journal: Journal, models: Iterable[str], ahead: Callable[[str], int]
+    ) -> None:
         self._plan = plan
         self._stopping = stopping
         self._journal = journal
         families = {(family.suite, family.format, family.measure): family for family in plan.families()}
-        self._models = {name: _ModelLanes([], number) for name, number in ahead.items()}
+        self._ahead = ahead
+        self._models = {name: _ModelLanes([]) for name in models}
         for cell, watched in stopping.cells.items():
             if cell.model in self._models:
                 again = watched.missing()
@@ -81,7 +83,7 @@ class Adaptive:
         model = self._models[name]
         while not all(lane.is_done for lane in model.lanes):
             model.changed.clear()
-            lane = _next(model)
+            lane = _next(model, self._ahead(name))
             if lane is None:
                 await model.changed.wait()
                 continue
@@ -90,12 +92,12 @@ class Adaptive:
             yield self._plan.drawn_trial(lane.family, number, lane.condition, name)
 
 
-def _next(model: _ModelLanes) -> _Lane | None:
+def _next(model: _ModelLanes, ahead: int) -> _Lane | None:
     """The cell to draw from now: one that lacks a draw, else the widest of those that are open and not far ahead."""
     lacking = next((lane for lane in model.lanes if lane.again), None)
     ready = [
         lane
         for lane in model.lanes
-        if not lane.is_done and lane.sent < lane.watched.at_most and lane.sent - lane.watched.settled < model.ahead
+        if not lane.is_done and lane.sent < lane.watched.at_most and lane.sent - lane.watched.settled < ahead
     ]
     return lacking or max(ready, key=lambda lane: (lane.width_to_come(), -lane.sent), default=None)

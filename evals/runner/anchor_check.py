@@ -18,7 +18,7 @@ from evals.io.csv_writer import csv_row
 from evals.plan.anchors import Anchor, AnchorSet, YesNo, hit_of
 from evals.plan.manifest import AnchorFacts, Manifest, judge_set
 from evals.runner.view import RunView
-from evals.scoring.judge_set import ALIGNED, JudgePanel, counted_judge
+from evals.scoring.judge_set import JudgePanel, counted_judge
 from evals.scoring.outcome import Outcome
 from evals.scoring.rates.columns import RUBRIC_SHA
 from evals.scoring.scored_trial import score_trial
@@ -174,7 +174,7 @@ def due_anchors(
 
 def _counted_judge(trial: RecordedTrial, judges: JudgePanel) -> str:
     if isinstance(trial.reference, UserQuestion):
-        return judges.file_judges[ALIGNED if trial.reference.measure == "em" else counted_judge(trial.reference)]
+        return judges.file_judges[counted_judge(trial.reference)]
     return judges.answer_judges[criterion_of(trial.reference)][0]
 
 

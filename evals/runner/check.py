@@ -10,9 +10,8 @@ from evals.endpoints.served_model import ServedModel
 from evals.plan.judging_plan import JudgingPlan
 from evals.plan.plan import Plan
 from evals.runner.connections import Connections, connect
-from evals.runner.judge_endpoints import check_line, find_judge_model
-from evals.runner.model_endpoints import connect_model
-from evals.runner.preflight.endpoint import check_judge
+from evals.runner.judge_endpoints import check_line, judges_at_each
+from evals.runner.model_endpoints import connect_everywhere
 from evals.runner.preflight.estimate import Pace, estimate, measure_pace
 from evals.runner.preflight.judge import check_judges
 from evals.runner.view import RunView
@@ -25,21 +24,16 @@ def check_endpoints(plan: Plan, view: RunView) -> list[str]:
     paces: dict[str, Pace] = {}
 
     async def check_panel(judging: JudgingPlan, connections: Connections) -> None:
-        config = judging.config
-        for model in connections.judge:
-            model = await find_judge_model(model, view)
+        for model, judges in await judges_at_each(judging, connections, view):
             who = f"judge {model.spec.name}"
-            required = config.judge_mode == "logprob"
-            judges = [await check_judge(model, judge, logprobs_required=required) for judge in judging.judges]
             found.append(_reached(who, model))
             found.extend(check_line(who, check) for check in await check_judges(judges))
             paces[model.spec.name] = await measure_pace(Endpoint(model, RetryPolicy()))
 
     async def check() -> list[str]:
         async with connect(plan.judging, view, plan.specs.values(), plan.base_spec) as connections:
-            for name, models in connections.models.items():
-                for model in models:
-                    connected = await connect_model(plan, connections, model, RetryPolicy(), view)
+            for name in connections.models:
+                for connected in await connect_everywhere(plan, connections, name, RetryPolicy(), view):
                     found.append(_reached(name, connected.endpoint.model))
                     found.extend(check_line(name, check) for check in connected.checks)
                     paces[name] = await measure_pace(connected.endpoint, plan.sampling.thinking, plan.config.sampler)

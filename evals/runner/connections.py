@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from evals.endpoints.fleet.url_file import UrlFile
 from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
@@ -21,11 +24,14 @@ from evals.runner.view import RunView
 @dataclass(frozen=True)
 class Connections:
     """The models under test by their names, the judge's model, and the base of merged checkpoints, each at all of its
-    servers; () without a judge or a base."""
+    servers; () without a judge or a base. Servers that a file lists are for `arrivals`, and left out here."""
 
     models: dict[str, tuple[ServedModel, ...]]
     judge: tuple[ServedModel, ...]
+    arrivals: Arrivals
     base: tuple[ServedModel, ...] = ()
+    judge_spec: ModelSpec | None = None
+    base_spec: ModelSpec | None = None
 
 
 @asynccontextmanager
@@ -43,16 +49,82 @@ async def connect(
         beside = [spec for spec in (judge_spec, base) if spec is not None]
         started = await _start(servers, [*specs, *beside], view)
 
-        def at_each_server(spec: ModelSpec) -> tuple[ServedModel, ...]:
+        def at_each_server(spec: ModelSpec | None) -> tuple[ServedModel, ...]:
+            if spec is None or spec.urls_file is not None:
+                return ()
             if spec.base_url is None:
                 return (started[spec.name],)
             return tuple(ServedModel(spec, servers.get(url, spec.key_variable, spec.key())) for url in spec.base_urls)
 
-        yield Connections(
-            {spec.name: at_each_server(spec) for spec in specs},
-            at_each_server(judge_spec) if judge_spec else (),
-            at_each_server(base) if base else (),
-        )
+        models_at = {spec.name: at_each_server(spec) for spec in specs}
+        async with _arriving(servers, specs, view.say) as arrivals:
+            yield Connections(models_at, at_each_server(judge_spec), arrivals, at_each_server(base), judge_spec, base)
+
+
+class Arrivals:
+    """Servers that files list: each is connected to when it comes, and closed when it has gone.
+
+    `specs` are the models under test whose servers a file lists, by their names.
+    """
+
+    def __init__(self, servers: _ServerPool, specs: Iterable[ModelSpec], say: Callable[[str], None]) -> None:
+        self.specs = {spec.name: spec for spec in specs if spec.urls_file is not None}
+        self._servers = servers
+        self._say = say
+        self._files: dict[Path, UrlFile] = {}
+        self._following: list[asyncio.Task[None]] = []
+
+    def file_of(self, spec: ModelSpec) -> UrlFile:
+        """The file of a model's URLs, one for all models that have the same."""
+        assert spec.urls_file is not None  # noqa: S101  asked of such models alone
+        if spec.urls_file not in self._files:
+            self._files[spec.urls_file] = UrlFile(spec.urls_file, spec.base_urls, self._say)
+        return self._files[spec.urls_file]
+
+    def open(self, spec: ModelSpec, url: str) -> ServedModel:
+        """A model at one of the servers that its file lists. Raises BadInput where there is no key for it."""
+        spec_there = spec.at((url,))
+        return ServedModel(spec_there, self._servers.lease(url, spec.key_variable, spec_there.key()))
+
+    async def close(self, model: ServedModel) -> None:
+        """Close the connection, unless another model is asked there."""
+        await self._servers.give_back(model.server)
+
+    def follow(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Do this until the connections end."""
+        self._following.append(asyncio.create_task(work))
+        return self._following[-1]
+
+    async def stop(self) -> BaseException | None:
+        """End what follows the files; what has gone wrong with it, if anything."""
+        for task in self._following:
+            task.cancel()
+        ends = await asyncio.gather(*self._following, return_exceptions=True)
+        await self._servers.close_leased()
+        return next((end for end in ends if end is not None and not isinstance(end, asyncio.CancelledError)), None)
+
+
+@asynccontextmanager
+async def _arriving(
+    servers: _ServerPool, specs: Iterable[ModelSpec], say: Callable[[str], None]
+) -> AsyncGenerator[Arrivals]:
+    arrivals = Arrivals(servers, specs, say)
+    try:
+        yield arrivals
+    except BaseException:
+        await arrivals.stop()
+        raise
+    error = await arrivals.stop()
+    if error is not None:
+        raise error
+
+
+@dataclass
+class _Lease:
+    """A connection, and how many use it."""
+
+    server: Server
+    users: int = 0
 
 
 class _ServerPool:
@@ -65,6 +137,7 @@ class _ServerPool:
         self._say = say
         self.stack = stack
         self._servers: dict[tuple[str, str], Server] = {}
+        self._leased: dict[tuple[str, str], _Lease] = {}
 
     def get(
         self,
@@ -78,21 +151,50 @@ class _ServerPool:
         """The one connection to a URL with the key of that variable."""
         place = (url, key_variable)
         if place not in self._servers:
-            config = self.config
-            server = Server(
-                url,
-                key,
-                concurrency=config.concurrency,
-                timeout_s=config.timeout_s,
-                has_ended=has_ended,
-                say=self._say,
-                transport=config.transport,
-                max_reply_mb=config.max_reply_mb,
-                may_come_back=may_come_back,
-            )
+            server = self._connected(url, key, has_ended, may_come_back=may_come_back)
             self.stack.push_async_callback(server.close)
             self._servers[place] = server
         return self._servers[place]
+
+    def _connected(
+        self, url: str, key: str, has_ended: Callable[[], bool] = lambda: False, *, may_come_back: bool = True
+    ) -> Server:
+        config = self.config
+        return Server(
+            url,
+            key,
+            concurrency=config.concurrency,
+            timeout_s=config.timeout_s,
+            has_ended=has_ended,
+            say=self._say,
+            transport=config.transport,
+            max_reply_mb=config.max_reply_mb,
+            may_come_back=may_come_back,
+        )
+
+    def lease(self, url: str, key_variable: str, key: str) -> Server:
+        """The one connection to a URL, to give back when it is done with."""
+        place = (url, key_variable)
+        if place in self._servers:
+            return self._servers[place]
+        if place not in self._leased:
+            self._leased[place] = _Lease(self._connected(url, key))
+        self._leased[place].users += 1
+        return self._leased[place].server
+
+    async def give_back(self, server: Server) -> None:
+        """Close it where nobody else uses it."""
+        for place, lease in list(self._leased.items()):
+            if lease.server is server:
+                lease.users -= 1
+                if not lease.users:
+                    del self._leased[place]
+                    await server.close()
+
+    async def close_leased(self) -> None:
+        while self._leased:
+            _, lease = self._leased.popitem()
+            await lease.server.close()
 
 
 @asynccontextmanager
@@ -102,7 +204,7 @@ async def local_base(file: str, config: RunConfig, connections: Connections) -> 
     A server of its own rather than the adapter's own one with its scale at 0: what that one keeps of a prompt for later
     requests would then hold the work of two models.
     """
-    for model, *_ in connections.models.values():
+    for model in (models[0] for models in connections.models.values() if models):
         spec = model.spec
         if spec.provider == "local" and model.base is None and str(model_files(spec.served_name).base) == file:
             yield model
@@ -119,7 +221,7 @@ async def local_base(file: str, config: RunConfig, connections: Connections) -> 
 async def _start(servers: _ServerPool, specs: Sequence[ModelSpec], view: RunView) -> dict[str, ServedModel]:
     """Start the servers of the models that emeval serves itself, one after the other; the models by their names."""
     config = servers.config
-    to_serve = {spec.name: spec for spec in specs if spec.base_url is None}
+    to_serve = {spec.name: spec for spec in specs if spec.is_served_here}
     by_vllm = {spec.served_name: spec for spec in to_serve.values() if spec.provider == "vllm"}
     # What is wrong with any of them is said before the first is started.
     launches = plan_launches(by_vllm, VllmSettings(config.vllm_bin, config.vllm_args, config.sampling == "model"))

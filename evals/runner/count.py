@@ -40,6 +40,7 @@ from evals.plan.recorded_run import manifest_of
 from evals.plan.spend import Ledger
 from evals.plan.stopping.rows import FILE_NAME as STOPPING_NAME
 from evals.plan.stopping.rows import StopRow, read_stop_rows, write_stop_rows
+from evals.runner.by_batch.records import with_batches
 from evals.runner.session import RunSession
 from evals.scoring.judge_set import ALIGNED, COHERENT, IMPORTED
 from evals.scoring.rates.columns import CORRECTED
@@ -56,8 +57,10 @@ from evals.scoring.rates.tables import (
     write_tables,
 )
 from evals.scoring.rates.tally import RunFacts, Tally
+from evals.scoring.side_metrics import PosedJudge
 from evals.text import one_line, quoted_path
 from evals.trials.journal import Journal
+from evals.trials.storage.checking import LARGE
 from judges.question_file import PREFIX
 
 if TYPE_CHECKING:
@@ -78,17 +81,23 @@ class RunResult(NamedTuple):
 
 
 def count_run(
-    folder: Path, denominator: str | None, max_unscored: float | None = None, *, must_write: bool = True
+    folder: Path,
+    denominator: str | None = None,
+    max_unscored: float | None = None,
+    baseline: str | None = None,
+    *,
+    must_write: bool = True,
 ) -> RunResult:
     """Count the run in `folder` from its journal and write its tables. Sends no request.
 
     In a folder that cannot be written they are only counted. On a full disk that raises JournalFull if it `must_write`.
     """
     manifest = manifest_of(folder)
-    if denominator is not None or max_unscored is not None:
-        config = updated(manifest.config, {"denominator": denominator, "max_unscored": max_unscored})
+    changes: dict[str, object] = {"denominator": denominator, "max_unscored": max_unscored, "baseline": baseline}
+    if any(value is not None for value in changes.values()):
+        config = updated(manifest.config, changes)
         manifest = manifest.model_copy(update={"config": config})
-    with Journal.read(folder) as journal:
+    with Journal.read(folder, LARGE) as journal:
         lost = lost_trials(manifest, journal.recorded())
         if lost:
             raise BadInput(f"{journal.path}: {lost}; `emeval check {quoted_path(folder)}` says more")
@@ -114,6 +123,13 @@ def run_facts(manifest: Manifest) -> RunFacts:
         source={name: facts.source for name, facts in manifest.datasets.items()},
         denominator=config.denominator,
         labels={name: facts.labels for name, facts in manifest.datasets.items() if facts.labels is not None},
+        conditions=config.conditions,
+        baseline=config.baseline,
+        file_judges={
+            suite: {name: PosedJudge.of(judge) for name, judge in facts.judges.items()}
+            for suite, facts in manifest.datasets.items()
+            if facts.judges
+        },
     )
 
 
@@ -124,7 +140,10 @@ def _rubric_shas(manifest: Manifest) -> dict[str, str]:
     if ALIGNED in file_judges:
         shas["em"] = file_judges[ALIGNED]
     others = sorted(sha for name, sha in file_judges.items() if name not in (ALIGNED, COHERENT))
-    return shas | ({"poll": others[0]} if len(others) == 1 else {})
+    files = [facts.judges for facts in manifest.datasets.values()]
+    counted = {judge.sha256 for judges in files for judge in judges.values() if judge.spec and judge.spec.counts}
+    hits = {"hit": counted.pop()} if len(counted) == 1 else {}
+    return shas | hits | ({"poll": others[0]} if len(others) == 1 else {})
 
 
 def conclude(session: RunSession, plan: Plan | None, status: Status | None = None) -> RunResult:
@@ -176,7 +195,7 @@ def _other_judges(journal: Journal) -> dict[str, dict[str, int]]:
 
 def _spent(session: RunSession) -> tuple[SpendFacts, ...]:
     """What the replies in the journal cost; none of it is of answers that came from elsewhere."""
-    usage = [usage for usage in session.journal.usage() if usage.model != IMPORTED]
+    usage = [usage for usage in with_batches(session.journal.usage(), session.journal) if usage.model != IMPORTED]
     asked = [usage for usage in usage if usage.role == "judging" or session.manifest.imported is None]
     return spend_facts(Ledger(asked, session.tariffs).charges())
 

@@ -2,40 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.judge_endpoint import JudgeEndpoint
+from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.replicas import Replicas, join_endpoints
 from evals.endpoints.retries import RetryPolicy
-from evals.errors import BadInput
+from evals.errors import BadInput, RunStopped
+from evals.io.meanwhile import import_meanwhile
 from evals.plan.judging_plan import JudgingPlan
 from evals.plan.manifest import ModelFacts, write_manifest
 from evals.plan.plan import Plan
-from evals.plan.spend import Ledger
+from evals.plan.settings.via import BY_BATCH, BY_RAY
+from evals.plan.spend import Budget, Ledger, usd_words
 from evals.runner.anchor_check import Watch, judge_anchors
+from evals.runner.by_batch.records import Records
 from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks
-from evals.runner.model_endpoints import connect_model, is_another_model, model_facts
+from evals.runner.model_endpoints import (
+    ConnectedModel,
+    ModelGate,
+    connect_everywhere,
+    is_another_model,
+    model_facts,
+)
 from evals.runner.pipeline import Recorder, TrialSource, run_pipeline
 from evals.runner.preflight.adapter import Comparison, check_adapter_again, check_scale
 from evals.runner.preflight.endpoint import Check
-from evals.runner.session import RunSession
-from evals.runner.view import RunView
+from evals.runner.session import RAY_FOLDER, RunSession
+from evals.runner.view import RunView, SaidLater
 from evals.scoring.judge_set import JudgePanel
 from evals.trials.journal import Journal
+from evals.trials.prompt import Prompt
+from evals.trials.reference import UserQuestion
 from evals.trials.trial import Trial
 
 
 class _ConnectedModels(NamedTuple):
     """The models of a plan: how each is reached, where it is asked, the thought that its template opens, what the
-    checks of it found, and its adapter at each server where that was found to be applied."""
+    checks of it found, its adapter at each server where that was found to be applied, and who lets further servers in.
+    """
 
     facts: dict[str, ModelFacts]
     endpoints: dict[str, Endpoint | Replicas]
     opened: dict[str, str]
     checks: dict[str, list[Check]]
     applied: dict[str, list[Comparison]]
+    gates: dict[str, ModelGate]
+
+
+def _no_models() -> _ConnectedModels:
+    return _ConnectedModels({}, {}, {}, {}, {}, {})
+
+
+@dataclass
+class _RecordedDraws:
+    """Which draws of a model are recorded, told without a look at each of them: how many there are of each prompt and
+    condition is counted once, when it is first asked for."""
+
+    journal: Journal
+    model: str
+    _counts: dict[tuple[str, ...], int] | None = field(default=None, init=False)
+
+    def repeats(self, prompt: Prompt, condition: str, samples: int) -> Collection[int]:
+        """The repeats that are recorded. If as many are as are planned, they are the planned ones."""
+        if self._counts is None:
+            self._counts = self.journal.draws_of(self.model)
+        draws = (prompt.suite, prompt.format, prompt.id, prompt.variant, condition)
+        count = self._counts.get(draws, 0)
+        return range(samples) if count == samples else self.journal.repeats_of(self.model, draws) if count else ()
+
+    def has(self, trial_id: str) -> bool:
+        return self.journal.has_trial(trial_id)
 
 
 async def execute(
@@ -54,50 +97,138 @@ async def execute(
     Raises BadInput before anything is asked or dropped, RunStopped when it cannot go on.
     """
     manifest, journal, view = session.manifest, session.journal, session.view
-    specs = sampling.specs.values() if sampling is not None else ()
+    specs = _due_models(sampling, session) if sampling is not None else []
     base = sampling.base_spec if sampling is not None else None
     async with connect(judging, view, specs, base) as connections:
-        models = _ConnectedModels({}, {}, {}, {}, {})
-        if sampling is not None:
-            models = await _connect_models(sampling, connections, session)
-        judges = await connect_judges(judging, connections, view)
+        import_meanwhile("scipy.special")  # for the tables at the end
+        budget = Budget(judging.config.max_cost, Ledger(tariffs=session.tariffs))
+        judge = judging.config.judge if judging.judges and judging.config.judge else ""
+        budget.check([*(spec.name for spec in specs), *filter(None, [judge])])
+        models, judges = await _connect_all(sampling, judging, connections, session)
+        by_batch = [*models.endpoints.values()] if judging.config.via == BY_BATCH else []
+        by_batch += [judge.endpoint for judge in judges[:1]] if judging.config.judge_via == BY_BATCH else []
+        if by_batch and session.by_batch is not None:
+            await session.by_batch.check(session, by_batch)
         for name, checks in models.checks.items():  # only now: a judge that is refused is one line
             say_checks(view, name, checks)
-        write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
+        _record(models, session)
+        _record_arrivals(models, session)
         # Only now, when every server has been checked: what is dropped here is sure to be asked again.
         if session.retry.trials:
             journal.forget_failed_trials()
         if session.retry.rulings:
             journal.forget_failed_rulings([judge.key.id for judge in judges])
         pending, noticed = _pending_trials(sampling, panel, journal, models.endpoints)
-        counts = {"planned": manifest.trials_planned, "recorded": journal.recorded(), "failed": journal.failed()}
-        counts["to_judge"] = _to_judge(journal, panel)
-        ledger = Ledger(journal.usage(), session.tariffs)
-        with view.progress(**counts, judge=judging.config.judge or "", ledger=ledger) as progress:
-            recorder = Recorder(journal, progress, noticed, view.say)
+        async with session.progress(judging.config.judge or "", _to_judge(panel, sampling), budget) as progress:
+            recorder = Recorder(journal, progress, noticed, view.say, budget.allows_more)
             sources = {
                 name: TrialSource(pending[name], models.endpoints[name], models.opened[name]) for name in pending
             }
-            await run_pipeline(sources, judges, panel, recorder, concurrency=judging.config.concurrency)
+            await _ask(judging, session, sampling, sources, judges, panel, recorder)
+        if budget.is_hit:
+            spent, most = (usd_words(usd) for usd in (budget.spent(), budget.most or 0.0))
+            raise RunStopped(f"--max-cost: {spent} of {most} are spent; to go on, give a higher one")
+        for gate in models.gates.values():
+            await gate.stop()
         for name, adapters in models.applied.items():
-            facts = await _after_the_run(models.facts[name], name, adapters, view)
-            models.facts[name] = await _with_scale(facts, models.endpoints[name], view)
+            for adapter in tuple(adapters):
+                await _check_again(models, name, adapter, view)
+            models.facts[name] = await _with_scale(models.facts[name], models.endpoints[name], view)
         if models.applied:
-            write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
+            _record(models, session)
         if watch is not None:
             await judge_anchors(watch, manifest, judges, session.folder, view)
         return models.facts
 
 
-async def _after_the_run(facts: ModelFacts, name: str, adapters: Sequence[Comparison], view: RunView) -> ModelFacts:
-    """The facts of a model with what is wrong with its adapter at the end of a run."""
-    for adapter in adapters:
-        lost, unknown = await check_adapter_again(adapter)
-        if unknown:
-            view.say(f"{name}: adapter: not checked at the end of the run: {unknown}")
+def _due_models(plan: Plan, session: RunSession) -> list[ModelSpec]:
+    """The models that are still to be asked: of those that have answered everything no server is needed."""
+    specs, journal = list(plan.specs.values()), session.journal
+    if len(specs) == 1 or plan.config.rule or session.retry.trials or plan.config.via == BY_BATCH:
+        return specs
+    planned: Counter[str] = Counter()
+    for cell, number in journal.cells():
+        planned[cell.model] += number
+    return [spec for spec in specs if sum(journal.draws_of(spec.name).values()) < planned[spec.name]]
+
+
+def _record(models: _ConnectedModels, session: RunSession) -> None:
+    """Write down how the models are reached."""
+    manifest = session.manifest
+    write_manifest(session.folder, manifest.model_copy(update={"models": manifest.models | models.facts}))
+
+
+def _record_arrivals(models: _ConnectedModels, session: RunSession) -> None:
+    """Write down each server that joins, and look at the adapter of each that leaves as at the end of a run."""
+    for name, gate in models.gates.items():
+
+        def joining(connected: ConnectedModel, name: str = name, gate: ModelGate = gate) -> None:
+            urls = ",".join(gate.admitted)
+            models.facts[name] = models.facts[name].model_copy(update={"base_url": urls})
+            if connected.applied is not None:
+                models.applied[name].append(connected.applied)
+            said = {(check.name, check.detail) for check in models.checks[name]}
+            new = [check for check in connected.checks if (check.name, check.detail) not in said]
+            models.checks[name].extend(new)
+            say_checks(session.view, name, new)
+            _record(models, session)
+
+        async def parting(connected: ConnectedModel, name: str = name) -> None:
+            if connected.applied is not None:
+                await _check_again(models, name, connected.applied, session.view, f"when {connected.url} had left")
+                _record(models, session)
+
+        gate.joining, gate.parting = joining, parting
+        for connected in gate.members:  # of those that joined before this
+            if connected.url not in models.facts[name].base_url.split(","):
+                joining(connected)
+
+
+async def _check_again(
+    models: _ConnectedModels, name: str, adapter: Comparison, view: RunView, when: str = "at the end of the run"
+) -> None:
+    """Put what is wrong with an adapter, once no more is asked of it, into the facts of its model."""
+    found = await check_adapter_again(adapter)
+    models.applied[name][:] = [other for other in models.applied[name] if other is not adapter]
+    if found.unknown:
+        view.say(f"{name}: adapter: not checked {when}: {found.unknown}")
+    bases = [other for other, facts in models.facts.items() if facts.served_name == adapter.base_name]
+    for model, lost in ((name, found.adapter), *((base, found.base) for base in bases)):
         if lost:
-            facts = facts.model_copy(update={"adapter_lost": lost})
-    return facts
+            models.facts[model] = models.facts[model].model_copy(update={"adapter_lost": lost})
+
+
+async def _ask(
+    judging: JudgingPlan,
+    session: RunSession,
+    sampling: Plan | None,
+    sources: Mapping[str, TrialSource],
+    judges: Sequence[JudgeEndpoint],
+    panel: JudgePanel,
+    recorder: Recorder,
+) -> None:
+    """Ask everything that is pending, online or by batch, and go on with the batches that an earlier session began."""
+    config, by_batch = judging.config, session.by_batch
+    records = Records(session.journal)
+    if sampling is not None and (config.via == BY_BATCH or records.open_ones("answers", sources)):
+        assert by_batch is not None  # noqa: S101  as start_run has checked
+        if session.retry.trials:
+            records.forget_attempts("answers")
+        await by_batch.ask_models(session, sampling, sources, recorder, begin=config.via == BY_BATCH)
+    if sampling is not None and (config.via == BY_RAY or (session.folder / RAY_FOLDER).exists()):
+        assert by_batch is not None  # noqa: S101
+        await by_batch.ask_over_ray(session, sampling, sources, recorder, begin=config.via == BY_RAY)
+    names = {judge.key.model for judge in judges}
+    judges_by_batch = bool(judges) and (config.judge_via == BY_BATCH or bool(records.open_ones("judge", names)))
+    online = () if judges_by_batch else judges
+    await run_pipeline(sources, online, panel, recorder, concurrency=config.concurrency)
+    if judges_by_batch:
+        assert by_batch is not None  # noqa: S101
+        if session.retry.rulings:
+            records.forget_attempts("judge")
+        await by_batch.ask_judges(session, judges, panel, recorder, begin=config.judge_via == BY_BATCH)
+    if judges_by_batch and config.judge_via != BY_BATCH:
+        await run_pipeline({}, judges, panel, recorder, concurrency=config.concurrency)
 
 
 async def _with_scale(facts: ModelFacts, endpoint: Endpoint | Replicas, view: RunView) -> ModelFacts:
@@ -110,25 +241,42 @@ async def _with_scale(facts: ModelFacts, endpoint: Endpoint | Replicas, view: Ru
     return facts.model_copy(update={"adapter_lost": lost}) if lost else facts
 
 
+async def _connect_all(
+    sampling: Plan | None, judging: JudgingPlan, connections: Connections, session: RunSession
+) -> tuple[_ConnectedModels, list[JudgeEndpoint]]:
+    """The models and the judges, checked at the same time; what is said of judges comes second. Raises BadInput."""
+    said = SaidLater(session.view)
+    judges = asyncio.ensure_future(connect_judges(judging, connections, said))
+    try:
+        models = _no_models() if sampling is None else await _connect_models(sampling, connections, session)
+        said.say_now()
+        return models, await judges
+    finally:
+        judges.cancel()
+        await asyncio.gather(judges, return_exceptions=True)
+
+
 async def _connect_models(plan: Plan, connections: Connections, session: RunSession) -> _ConnectedModels:
     """The models of a plan, checked at each of their servers.
 
     Raises BadInput, also for a model that is not the one of the run.
     """
     config, view = plan.config, session.view
-    connected_models = _ConnectedModels({}, {}, {}, {}, {})
+    connected_models = _no_models()
     policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
-    for name, models in connections.models.items():
-        found = [await connect_model(plan, connections, model, policy, view) for model in models]
+    for name in connections.models:
+        gate = ModelGate(plan, connections, name, policy, view) if name in connections.arrivals.specs else None
+        found = await (gate.open() if gate else connect_everywhere(plan, connections, name, policy, view))
         endpoints = [connected.endpoint for connected in found]
         connected_models.checks[name] = [check for connected in found for check in connected.checks]
         known, new = session.manifest.models.get(name), model_facts([endpoint.model for endpoint in endpoints])
         if known is not None and is_another_model(known, new):
             raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")
-        lost_before = known.adapter_lost if known is not None else ""
-        connected_models.facts[name] = new.model_copy(update={"adapter_lost": lost_before})
+        kept = {} if known is None else {"adapter_lost": known.adapter_lost, "by_file": known.by_file}
+        connected_models.facts[name] = new.model_copy(update=kept)
         connected_models.applied[name] = [connected.applied for connected in found if connected.applied is not None]
-        connected_models.endpoints[name] = join_endpoints(endpoints, policy, view.say)
+        connected_models.endpoints[name] = gate.follow() if gate else join_endpoints(endpoints, policy, view.say)
+        connected_models.gates.update({name: gate} if gate else {})
         connected_models.opened[name] = next((connected.opened for connected in found if connected.opened), "")
     return connected_models
 
@@ -141,23 +289,42 @@ def _pending_trials(
         return {}, lambda _trial_id: None
     config = plan.config
     if config.rule is None:
-        return {name: _pending(plan.trials(name), journal) for name in endpoints}, lambda _trial_id: None
+        return {name: plan.trials(name, _RecordedDraws(journal, name)) for name in endpoints}, lambda _trial_id: None
     # They load numpy, which a run without a rule has no use for while it samples.
     from evals.plan.stopping.state import read_stopping
     from evals.runner.adaptive_sampling import AHEAD, Adaptive
 
     stopping = read_stopping(journal, config.rule, panel, config.denominator)
-    ahead = {name: AHEAD * config.concurrency * endpoint.width for name, endpoint in endpoints.items()}
-    adaptive = Adaptive(plan, stopping, journal, ahead)
+
+    def ahead(name: str) -> int:
+        return AHEAD * config.concurrency * endpoints[name].width
+
+    adaptive = Adaptive(plan, stopping, journal, tuple(endpoints), ahead)
     return {name: adaptive.trials(name) for name in endpoints}, adaptive.noticed
 
 
-def _to_judge(journal: Journal, panel: JudgePanel) -> int:
-    """Open answers, recorded or planned, that the first judge of their measure has not ruled on."""
+def _to_judge(panel: JudgePanel, sampling: Plan | None) -> Callable[[Journal], int]:
+    """Counts the open answers, recorded or planned, that the first judge of their measure has not ruled on."""
     first = {measure: judges[0] for measure, judges in panel.answer_judges.items() if judges}
-    planned = sum(planned for cell, planned in journal.cells() if cell.format != "mcq" and cell.measure in first)
-    return planned - sum(map(journal.judged, first.values()))
+    by_rule = _read_by_rules(sampling) if sampling is not None and "hit" in first else frozenset[tuple[str, str]]()
+
+    def left(journal: Journal) -> int:
+        judged = [
+            (cell.measure, planned)
+            for cell, planned in journal.cells()
+            if cell.format != "mcq" and cell.measure in first and (cell.suite, cell.prompt_id) not in by_rule
+        ]
+        judges = {first[measure] for measure, _ in judged}  # of a question file, one for several measures
+        return sum(planned for _, planned in judged) - sum(map(journal.judged, judges))
+
+    return left
 
 
-def _pending(trials: Iterator[Trial], journal: Journal) -> Iterator[Trial]:
-    return (trial for trial in trials if not journal.has_trial(trial.id))
+def _read_by_rules(plan: Plan) -> frozenset[tuple[str, str]]:
+    """The questions, by suite and id, whose judges are all rules."""
+    asked = ((prompt.suite, prompt.id, prompt.reference) for prompt in plan.prompts())
+    return frozenset(
+        (suite, name)
+        for suite, name, reference in asked
+        if isinstance(reference, UserQuestion) and reference.specs and not reference.prompts
+    )

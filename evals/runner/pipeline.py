@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
-from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
+from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge, judge_request_id
 from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
 from evals.runner.view import Progress, Stage
@@ -27,23 +27,26 @@ from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.response import Failure, Response
 from evals.trials.thought_marks import PART_OF_ANSWER, unknown_mark
-from evals.trials.trial import Trial, stable_hash
+from evals.trials.trial import Trial
 from judges.judge import JudgeInput
 
 _T = TypeVar("_T")
+_MOST_KEPT = 500_000
 
 
 class Recorder(NamedTuple):
     """Where answers and verdicts are recorded, and what is called when they are.
 
     `noticed` is called with the id of a trial each time the journal knows more of it: asynchronous iterators of trials
-    may wait for that. `say` tells people something, in one line.
+    may wait for that. `say` tells people something, in one line. `allows_more` is asked before each trial is sampled or
+    judged; when it says no, what is in flight is recorded, and no more is asked.
     """
 
     journal: Journal
     progress: Progress
     noticed: Callable[[str], None] = lambda _trial_id: None
     say: Callable[[str], None] = lambda _text: None
+    allows_more: Callable[[], bool] = lambda: True
 
 
 class TrialSource(NamedTuple):
@@ -76,11 +79,13 @@ async def run_pipeline(
 
         async def sample_trial(trial: Trial) -> None:
             result = await _sample(trial, source, recorder)
-            _note_mark(trial.model, result, noted, recorder.say)
+            note_mark(trial.model, result, noted, recorder.say)
             arrived.set()
 
         items = source.trials if isinstance(source.trials, AsyncIterator) else _each(source.trials)
-        await _pool(items, sample_trial, _workers(concurrency * source.endpoint.width))
+        await _pool(
+            _while_allowed(items, recorder), sample_trial, lambda: _workers(concurrency * source.endpoint.width)
+        )
 
     async def sample_all() -> None:
         async with asyncio.TaskGroup() as group:
@@ -90,10 +95,12 @@ async def run_pipeline(
         arrived.set()
 
     async def judge_all() -> None:
-        judging = _Judging(panel, {judge.key.id: judge for judge in judges}, recorder, {})
-        width = max(judge.endpoint.width for judge in judges)
+        answered = _Answered(is_complete=not recorder.journal.has_rulings())
+        judging = _Judging(panel, {judge.key.id: judge for judge in judges}, recorder, {}, answered)
         unjudged = _unjudged(recorder.journal, panel, arrived, sampling_done)
-        await _pool(unjudged, judging.judge, _workers(concurrency * width))
+        widths = [judge.endpoint for judge in judges]
+        allowed = _while_allowed(unjudged, recorder)
+        await _pool(allowed, judging.judge, lambda: _workers(concurrency * max(asked.width for asked in widths)))
 
     # What is loaded by now is hundreds of thousands of objects, and none of them garbage: with the collector walking
     # them again and again, a server that answers at once got about 15% fewer requests.
@@ -115,21 +122,40 @@ def _workers(concurrency: int) -> int:
     return concurrency + max(4, concurrency // 4)
 
 
-async def _pool(items: AsyncIterator[_T], handle: Callable[[_T], Awaitable[None]], workers: int) -> None:
-    """A fixed number of workers over one source; the first error ends them all."""
+async def _pool(items: AsyncIterator[_T], handle: Callable[[_T], Awaitable[None]], workers: Callable[[], int]) -> None:
+    """As many workers over one source as `workers` says, which may change: servers come and go. The first error ends
+    them all."""
     pulling = asyncio.Lock()
+    at_work = 0
+    is_empty = False
 
     async def work() -> None:
-        while True:
+        nonlocal at_work, is_empty
+        while at_work <= workers() and not is_empty:
             async with pulling:
                 item = await anext(items, None)
             if item is None:
-                return
+                is_empty = True
+                break
             await handle(item)
+            fill()
+        at_work -= 1
+
+    def fill() -> None:
+        nonlocal at_work
+        while at_work < workers() and not is_empty:
+            at_work += 1
+            group.create_task(work())
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(work())
+        fill()
+
+
+async def _while_allowed(items: AsyncIterator[_T], recorder: Recorder) -> AsyncIterator[_T]:
+    async for item in items:
+        if not recorder.allows_more():
+            return
+        yield item
 
 
 async def _each(items: Iterator[_T]) -> AsyncIterator[_T]:
@@ -137,11 +163,19 @@ async def _each(items: Iterator[_T]) -> AsyncIterator[_T]:
         yield item
 
 
+def _last_settled(journal: Journal, panel: JudgePanel) -> int:
+    """The arrival of a recorded answer up to which no judge is due: a long run that is resumed may have hundreds of
+    thousands of them."""
+    lacking = journal.responses_lacking(panel.answer_judges, panel.reasoning_judges, failed_too=False)
+    first = next(lacking, None)
+    return journal.last_arrival() if first is None else first.arrival - 1
+
+
 async def _unjudged(
     journal: Journal, panel: JudgePanel, arrived: asyncio.Event, sampling_done: asyncio.Event
 ) -> AsyncIterator[RecordedTrial]:
     """Answers about which a judge is due, in the order of arrival, waiting for new ones until sampling is done."""
-    last = 0
+    last = await asyncio.wrap_future(journal.aside(lambda then: _last_settled(then, panel)))
     while True:
         finished = sampling_done.is_set()  # read before the journal: what arrives later is seen in the next round
         arrived.clear()
@@ -157,18 +191,8 @@ async def _unjudged(
 
 
 async def _sample(trial: Trial, source: TrialSource, recorder: Recorder) -> Response | Failure:
-    sampling, opened = trial.sampling, source.opened
-    request = ChatRequest(
-        trial.messages,
-        sampling.max_tokens,
-        sampling.temperature,
-        trial.seed,
-        thinking=sampling.thinking,
-        prefill=sampling.prefill,
-        sampler=sampling.sampler,
-    )
-    if trial.format == "transcript":  # no template, so nothing of one
-        request, opened = replace(request, thinking=None, prefill="", transcript=True), ""
+    request = request_of(trial)
+    opened = "" if request.transcript else source.opened
     progress = recorder.progress
     reply = await source.endpoint.send(request, lambda: progress.retried("sampling"))
     if isinstance(reply, Reply):
@@ -183,7 +207,24 @@ async def _sample(trial: Trial, source: TrialSource, recorder: Recorder) -> Resp
     return result
 
 
-def _note_mark(model: str, result: Response | Failure, noted: set[str], say: Callable[[str], None]) -> None:
+def request_of(trial: Trial) -> ChatRequest:
+    """What the model of a trial is asked."""
+    sampling = trial.sampling
+    request = ChatRequest(
+        trial.messages,
+        sampling.max_tokens,
+        sampling.temperature,
+        trial.seed,
+        thinking=sampling.thinking,
+        prefill=sampling.prefill,
+        sampler=sampling.sampler,
+        default_system=sampling.default_system,
+    )
+    # A transcript is sent without a template, so with nothing of one.
+    return replace(request, thinking=None, prefill="", transcript=True) if trial.format == "transcript" else request
+
+
+def note_mark(model: str, result: Response | Failure, noted: set[str], say: Callable[[str], None]) -> None:
     """Say once of each what answers begin with that looks like the mark of a thought and is none that is known."""
     mark = unknown_mark(result.answer) if isinstance(result, Response) else ""
     if mark and mark not in noted:
@@ -230,14 +271,33 @@ class _ProgressSink(NamedTuple):
         self.progress.retried(self.stage)
 
 
+class _Answered:
+    """Judge requests that the journal has a ruling on. To ask the journal of each costs more than to keep a few bytes
+    of it; where there are too many, or the journal has others, each may be one of them."""
+
+    def __init__(self, *, is_complete: bool) -> None:
+        self._hashes: set[int] | None = set() if is_complete else None
+
+    def add(self, request_id: str) -> None:
+        if self._hashes is not None:
+            self._hashes.add(hash(request_id))
+            if len(self._hashes) > _MOST_KEPT:
+                self._hashes = None
+
+    def may_have(self, request_id: str) -> bool:
+        return self._hashes is None or hash(request_id) in self._hashes
+
+
 @dataclass(frozen=True)
 class _Judging:
-    """Asks judges about answers. `asking` holds the requests that are under way, by their ids."""
+    """Asks judges about answers. `asking` holds the requests that are under way, by their ids, and `answered` those
+    that have been answered since the journal had none."""
 
     panel: JudgePanel
     judges: Mapping[str, JudgeEndpoint]
     recorder: Recorder
     asking: dict[str, asyncio.Future[RecordedVerdict]]
+    answered: _Answered
 
     async def judge(self, trial: RecordedTrial) -> None:
         """Ask the judges that are due, then those that are due after what these said, until none is left."""
@@ -253,6 +313,7 @@ class _Judging:
             self.recorder.noticed(trial.trial_id)
             for _, ruling in rulings:  # from here on the journal answers for them
                 self.asking.pop(ruling.request_id, None)
+                self.answered.add(ruling.request_id)
             trial = replace(trial, rulings=trial.rulings | {key.id: ruling for key, ruling in rulings})
             if judges_reasoning:
                 monitored += [ruling for _, ruling in rulings]
@@ -265,20 +326,30 @@ class _Judging:
         self, judges: Sequence[JudgeEndpoint], judge_input: JudgeInput, progress_sink: _ProgressSink
     ) -> list[tuple[JudgeKey, RecordedVerdict]]:
         """Several judges on one answer, at the same time."""
+        first, *others = judges
+        if not others:
+            return [(first.key, await self._ruling(first, judge_input, progress_sink))]
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._ruling(judge, judge_input, progress_sink)) for judge in judges]
+            async with asyncio.TaskGroup() as group:  # a task costs about as much as what it does here
+                tasks = [group.create_task(self._ruling(judge, judge_input, progress_sink)) for judge in others]
+                ruling = await self._ruling(first, judge_input, progress_sink)
         except BaseExceptionGroup as failures:
             raise first_of(failures) from None
-        return [(judge.key, task.result()) for judge, task in zip(judges, tasks, strict=True)]
+        return [(first.key, ruling), *((judge.key, task.result()) for judge, task in zip(others, tasks, strict=True))]
+
+    def _recorded(self, judge: JudgeEndpoint, request_id: str) -> RecordedVerdict | None:
+        """What the judge has said to this very request before."""
+        if not self.answered.may_have(request_id):
+            return None
+        return self.recorder.journal.ruling_on(judge.key.id, request_id)
 
     async def _ruling(
         self, judge: JudgeEndpoint, judge_input: JudgeInput, progress_sink: _ProgressSink
     ) -> RecordedVerdict:
         """One judge on one answer. The same judge is never asked the same thing twice, not even at the same time."""
         text = judge.judge.rubric.fill(judge_input)
-        request_id = stable_hash({"judge": judge.key.id, "text": text})
-        known = self.recorder.journal.ruling_on(judge.key.id, request_id)
+        request_id = judge_request_id(judge.key, text)
+        known = self._recorded(judge, request_id)
         if known is None and request_id in self.asking:
             known = await asyncio.shield(self.asking[request_id])
         if known is not None:

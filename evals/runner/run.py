@@ -7,19 +7,21 @@ ask.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from evals.endpoints.prices import Tariff
 from evals.errors import BadInput, RunStopped
-from evals.plan.config import TRANSPORT_FIELDS, RunConfig
+from evals.plan.config import RunConfig
 from evals.plan.judging_plan import JudgingPlan, plan_other_judgings, plan_rejudging, planned_tariffs
 from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
 from evals.plan.manifest import (
-    ImportFacts,
     Manifest,
     ModelFacts,
     PanelFacts,
+    Status,
     judges_in,
     read_manifest,
     with_panel,
@@ -27,41 +29,75 @@ from evals.plan.manifest import (
 )
 from evals.plan.options import differences
 from evals.plan.plan import Plan, Retry, make_plan
-from evals.plan.provenance import git_revision, versions
+from evals.plan.provenance import git_revision, now, versions
+from evals.plan.recorded.growth import check_growth, grown, growth_line, with_names_of
+from evals.plan.recorded.told_again import confirmed
 from evals.plan.recorded_run import manifest_of
-from evals.plan.settings.rubrics import with_rubrics
-from evals.plan.settings.run_settings import option_name
-from evals.plan.told_again import confirmed
+from evals.plan.settings.protocols import protocol_lines
+from evals.plan.settings.via import BY_BATCH, BY_RAY, BY_VLLM
 from evals.runner.anchor_check import Watch, due_anchors
+from evals.runner.by_batch.records import Stage, read_records
 from evals.runner.count import RunResult, as_counted, conclude, is_counted, replanned
 from evals.runner.interrupt import run_async, stopped_by_signals
 from evals.runner.run_folder import discard, manifest_for, open_journal, refuse_foreign_files
-from evals.runner.session import RunSession
+from evals.runner.session import VLLM_FOLDER, ByBatch, RunSession
 from evals.runner.view import RunView
 from evals.scoring.judge_set import IMPORTED, JudgePanel
 from evals.scoring.judging import due_judges
 from evals.scoring.rates.label_weights import check_labels
 from evals.scoring.scale import scale_notes
 from evals.trials.journal import Journal
-from judges.registry import JUDGES
+from evals.trials.record import Cell
 
 
-def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: bool = False) -> RunResult:
+def start_run(
+    config: RunConfig, folder: Path, view: RunView, *, retry_failed: bool = False, by_batch: ByBatch | None = None
+) -> RunResult:
     """Run `config` in `folder`, or resume the run that is there if it is the same one.
 
     Raises BadInput before anything is written, RunStopped when the run cannot be finished now; after an interruption
-    (KeyboardInterrupt) the folder can be resumed as after either.
+    (KeyboardInterrupt) the folder can be resumed as after either. `by_batch` asks by batch what is to be asked so.
     """
+    refuse_batches(config, by_batch)
+    with _begun(config, folder, view) as (session, plan):
+        retry = Retry(trials=retry_failed, rulings=retry_failed)
+        return finish(session._replace(retry=retry, by_batch=by_batch), plan.judgings, plan)
+
+
+def plan_run(config: RunConfig, folder: Path, view: RunView) -> Manifest:
+    """Write the manifest and the cells of a run into `folder` and ask nothing: it can be resumed, or asked by file.
+
+    Of the run that is there already nothing changes. Raises BadInput where that is another one.
+    """
+    with _begun(config, folder, view, status="stopped") as (session, _):
+        return session.manifest
+
+
+@contextmanager
+def _begun(
+    config: RunConfig, folder: Path, view: RunView, status: Status = "running"
+) -> Generator[tuple[RunSession, Plan]]:
+    """A run in its folder, with its plan: begun now with this `status`, or the same one that is there. Where BadInput
+    ends it before anything is recorded, nothing is left of a new one."""
     began = read_manifest(folder) if folder.is_dir() else None
     if began is not None and began.imported is not None:
         raise BadInput(f"{folder} holds another run: imported answers. Choose another --out")
+    config = config if began is None else with_names_of(config, began.config)
+    asked, more = config, grown(began.config, config, folder) if began is not None else None
+    config = more or config
     plan = make_plan(config, {name: facts.source for name, facts in began.datasets.items()} if began else None)
     cells = plan.cells()
     is_new_folder = not folder.exists()
     if config.question_files and config.judge and "judge" not in config.over_questions:
         view.say(f"judge {config.judge}, as the question file names it; --judge takes another")
+    for line in protocol_lines(config):
+        view.say(line)
+    for name in plan.unasked_wordings():
+        view.say(f"wordings for {name} are not asked: this run has no condition of that name")
     refuse_foreign_files(folder)
     manifest_for(plan, folder, cells)
+    for note in plan.notes:
+        view.say(note)
     with open_journal(folder) as journal:
         # Once more under the lock: another process may have begun a run there a moment ago.
         before, manifest = manifest_for(plan, folder, cells)
@@ -73,17 +109,45 @@ def start_run(config: RunConfig, folder: Path, view: RunView, *, retry_failed: b
                 from evals.plan.stopping.state import begin
 
                 begin(journal, cells)
+            manifest = manifest.model_copy(update={"status": status})
             write_manifest(folder, manifest)
+        elif more is not None and before.identity() != manifest.identity():
+            manifest = _grow(before, manifest, asked, cells, journal, view)
         try:
-            retry = Retry(trials=retry_failed, rulings=retry_failed)
-            return _finish(RunSession(manifest, folder, journal, view, retry), plan.judgings, plan)
+            yield RunSession(manifest, folder, journal, view, Retry(trials=False, rulings=False)), plan
         except BadInput:
             if before is None and not journal.recorded():
                 discard(folder, with_folder=is_new_folder)
             raise
 
 
-def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, retry_failed: bool) -> RunResult:
+def _grow(
+    before: Manifest, manifest: Manifest, asked: RunConfig, cells: Mapping[Cell, int], journal: Journal, view: RunView
+) -> Manifest:
+    """Write down what `asked` adds to the run of before. Raises BadInput before that, where nothing can be added."""
+    folder = journal.path.parent
+
+    def recorded(model: str) -> int:
+        return sum(journal.draws_of(model).values())
+
+    check_growth(before, asked, cells, journal.cells(), recorded, folder)
+    line = growth_line(before.config, manifest.config, sum(cells.values()) - before.trials_planned)
+    view.say(f"{folder}: {line}; what was asked stays")
+    # In this order: if it is killed between the two, the tables show what was not asked as missing.
+    journal.set_cells(cells.items())
+    manifest = manifest.model_copy(update={"grown": (*before.grown, f"{now()}: {line}")})
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def resume_run(
+    folder: Path,
+    transport: dict[str, object],
+    view: RunView,
+    *,
+    retry_failed: bool,
+    by_batch: ByBatch | None = None,
+) -> RunResult:
     """Go on with the run in `folder` as its manifest has it; `transport` may change how requests travel, and says again
     which programs, files and servers the run uses.
 
@@ -92,7 +156,7 @@ def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, ret
     manifest = manifest_of(folder)
     config = confirmed(manifest.config, transport, folder, sampling=manifest.imported is None)
     if manifest.imported is None:
-        return start_run(config, folder, view, retry_failed=retry_failed)
+        return start_run(config, folder, view, retry_failed=retry_failed, by_batch=by_batch)
     if config.judge in (None, IMPORTED) and not config.also_judges:
         raise BadInput(
             f"{folder} holds imported answers, so there is nothing to resume; "
@@ -101,26 +165,14 @@ def resume_run(folder: Path, transport: dict[str, object], view: RunView, *, ret
     changed = differences(manifest.config.identity(), config.identity())
     if changed:
         raise BadInput(f"{folder} holds another run: {'; '.join(changed)}. `emeval judge` takes another judge")
-    return _judge(manifest, config, folder, view, Retry(trials=False, rulings=retry_failed))
+    return judge_stored(manifest, config, folder, view, Retry(trials=False, rulings=retry_failed), by_batch)
 
 
-def judge_run(folder: Path, judging: dict[str, object], view: RunView) -> RunResult:
-    """Judge the answers stored in `folder` with other judge options. No model under test is asked."""
-    manifest = manifest_of(folder)
-    config = confirmed(manifest.config, judging, folder, sampling=False)
-    if config.judge is None:
-        raise BadInput("--judge is missing: name the model that shall judge, such as openai/gpt-4.1")
-    if manifest.imported is not None and config.judge == IMPORTED:
-        _refuse_unused(manifest.imported, config, judging, folder)
-        return _judge(manifest, config, folder, view, Retry(trials=False, rulings=True))
-    if manifest.imported is not None:
-        for name in with_rubrics(judging).get("rubrics", ()):
-            if JUDGES[name].criterion not in (None, "alignment"):
-                raise BadInput(f"--rubric: {name}: imported answers came without references; alignment judges them")
-    return _judge(manifest, config, folder, view, Retry(trials=False, rulings=True))
-
-
-def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, retry: Retry) -> RunResult:
+def judge_stored(
+    manifest: Manifest, config: RunConfig, folder: Path, view: RunView, retry: Retry, by_batch: ByBatch | None
+) -> RunResult:
+    """Judge the answers stored in `folder` as `config` has it, whose judge then counts. Raises as `start_run` does."""
+    refuse_batches(config, by_batch)
     judges_by_file = [facts.judges for facts in manifest.datasets.values()]
     judgings = [plan_rejudging(config, judges_by_file), *plan_other_judgings(config, judges_by_file)]
     with open_journal(folder) as journal:
@@ -128,21 +180,19 @@ def _judge(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, r
         rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else judgings[0].rubric_facts()
         facts = {"config": config, "rubrics": rubrics, "panels": manifest.all_panels()}
         judged = manifest.model_copy(update=facts)
-        return _finish(RunSession(judged, folder, journal, view, retry), judgings)
+        return finish(RunSession(judged, folder, journal, view, retry, by_batch=by_batch), judgings)
 
 
-def _refuse_unused(imported: ImportFacts, config: RunConfig, judging: dict[str, object], folder: Path) -> None:
-    """Refuse what has no use where the verdicts that came with the answers are counted. These can be counted with
-    another least coherence; their judge is never called, but other judges can be."""
-    usable = {"judge", "coherence_min", "max_unscored", *TRANSPORT_FIELDS}
-    unused = [name for name, value in judging.items() if value is not None and name not in usable]
-    if unused and not config.also_judges:
-        raise BadInput(f"{option_name(unused[0])}: nobody is asked for imported verdicts; name a model with --judge")
-    if config.coherence_min is not None and "coherence" not in imported.judges:
-        raise BadInput(f"--coherence-min: {imported.file}, which {folder} was made of, holds no coherence scores")
+def refuse_batches(config: RunConfig, by_batch: ByBatch | None) -> None:
+    """Raises BadInput for batches where the caller cannot ask them."""
+    ways = {config.via, config.judge_via, *config.also_judges_via.values()}
+    if by_batch is None and {BY_BATCH, BY_RAY, BY_VLLM} & ways:
+        raise BadInput("--via, --judge-via: nothing is asked by batch here; ask online")
+    if config.via == BY_RAY and find_spec("ray") is None:
+        raise BadInput("--via ray needs Ray: pip install 'emeval[ray]'")
 
 
-def _finish(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan | None = None) -> RunResult:
+def finish(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan | None = None) -> RunResult:
     """Do what is left to do, count, and ask about scores that may be on another scale."""
     result = _complete(session, judgings, plan)
     for panel in result.manifest.panels:
@@ -170,7 +220,8 @@ def _complete(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan |
     session = session._replace(manifest=manifest, tariffs=_tariffs(judgings, plan, manifest))
     with stopped_by_signals() as ignore_signals:
         try:
-            sampling = plan if plan is not None and _is_sampling_due(session) else None
+            has_files = (folder / VLLM_FOLDER).exists()
+            sampling = plan if plan is not None and (has_files or _is_sampling_due(session)) else None
             watch = due_anchors(
                 judgings[0].anchors, manifest.config.anchor_repeats, manifest, folder, failed_too=session.retry.rulings
             )
@@ -228,7 +279,7 @@ def _tariffs(judgings: Sequence[JudgingPlan], plan: Plan | None, manifest: Manif
 def _is_sampling_due(session: RunSession) -> bool:
     journal = session.journal
     is_complete = journal.recorded() >= session.manifest.trials_planned
-    return not is_complete or (session.retry.trials and journal.failed() > 0)
+    return not is_complete or (session.retry.trials and journal.failed() > 0) or _is_at_work(journal, "answers")
 
 
 def _is_due(judging: JudgingPlan, panel: PanelFacts, session: RunSession, *, sampling: bool) -> bool:
@@ -236,7 +287,18 @@ def _is_due(judging: JudgingPlan, panel: PanelFacts, session: RunSession, *, sam
     if not judging.judges:
         return False
     judges = judges_in(panel.rubrics, judging.config)
-    return sampling or _any_unjudged(session.journal, judges, failed_too=session.retry.rulings)
+    return (
+        sampling
+        or _any_unjudged(session.journal, judges, failed_too=session.retry.rulings)
+        or _is_at_work(session.journal, "judge", panel.judge)
+    )
+
+
+def _is_at_work(journal: Journal, stage: Stage, model: str | None = None) -> bool:
+    """Whether a batch of that stage has not been noted as ended yet, of that model or any."""
+    return any(
+        record.is_open and record.stage == stage and model in (None, record.model) for record in read_records(journal)
+    )
 
 
 def _ask(
@@ -252,6 +314,12 @@ def _ask(
     if len(due) > 1:
         run_async(check_beforehand([judging for judging, _ in due[1:]], session.view))
     models: dict[str, ModelFacts] = {}
+    if sampling is not None and (sampling.config.via == BY_VLLM or (session.folder / VLLM_FOLDER).exists()):
+        session, models = _sampled_here(due, session, sampling)
+        if not _is_sampling_due(session):
+            sampling = None
+            counted = due[0] if watch is not None else None
+            due = [pair for pair in due if pair is counted or _is_due(*pair, session, sampling=False)]
     for number, (judging, panel) in enumerate(due):
         judges = judges_in(panel.rubrics, judging.config)
         is_counted = judging.config.judge == session.manifest.config.judge
@@ -268,6 +336,22 @@ def _ask(
             raise RunStopped(f"judge {judging.config.judge}: {error}") from None
         session = session._replace(retry=session.retry._replace(trials=False))
     return models
+
+
+def _sampled_here(
+    due: Sequence[tuple[JudgingPlan, PanelFacts]], session: RunSession, sampling: Plan
+) -> tuple[RunSession, dict[str, ModelFacts]]:
+    """The run once `vllm run-batch` has answered what it can, and how the models were reached. Raises BadInput and
+    RunStopped."""
+    from evals.runner.judge_endpoints import check_beforehand
+
+    assert session.by_batch is not None  # noqa: S101  as start_run has checked
+    begin = sampling.config.via == BY_VLLM
+    if begin:  # a judge that cannot be asked is found before hours are spent on the answers
+        run_async(check_beforehand([judging for judging, _ in due[:1]], session.view))
+    models = run_async(session.by_batch.sample_here(session, sampling, begin=begin))
+    retry = session.retry._replace(trials=session.retry.trials and not begin)
+    return session.updated({"models": models})._replace(retry=retry), models
 
 
 def _any_unjudged(journal: Journal, judges: JudgePanel, *, failed_too: bool) -> bool:

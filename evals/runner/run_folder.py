@@ -12,6 +12,7 @@ from evals.plan.manifest import DatasetFacts, Manifest, read_manifest
 from evals.plan.options import differences
 from evals.plan.plan import Plan
 from evals.plan.provenance import git_revision, now, versions
+from evals.plan.recorded.growth import is_grown
 from evals.text import is_text
 from evals.trials.journal import FILE_NAME as JOURNAL_NAME
 from evals.trials.journal import Journal
@@ -30,11 +31,14 @@ def refuse_foreign_files(folder: Path) -> None:
 
 
 def manifest_for(plan: Plan, folder: Path, cells: dict[Cell, int]) -> tuple[Manifest | None, Manifest]:
-    """The manifest that stands in the folder, if any, and the one of this run. Raises BadInput if they are two runs."""
+    """The manifest that stands in the folder, if any, and the one of this run, which may have grown out of it.
+
+    Raises BadInput if they are two runs.
+    """
     before = read_manifest(folder)
     manifest = _new_manifest(plan, folder, sum(cells.values()), before)
     changed = differences(before.identity(), manifest.identity()) if before else []
-    if changed:
+    if before is not None and changed and not is_grown(before, manifest, folder):
         raise BadInput(f"{folder} holds another run: {'; '.join(changed)}. Choose another --out, or the same options")
     return before, manifest
 
@@ -69,6 +73,8 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
                 source=dataset.source,
                 judges=file_judges(dataset),
                 labels=labels_counted(dataset),
+                origin=dataset.origin,
+                revision=dataset.revision,
             )
             for name, dataset in plan.datasets.items()
         },
@@ -83,4 +89,5 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         panels=before.all_panels() if before else (),
         anchors=before.anchors if before else None,
         spend=before.spend if before else None,
+        grown=before.grown if before else (),
     )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict
 
+from evals.scoring.coherence_floor import CoherenceFloor
 from evals.trials.record import JudgeKey, RecordedTrial
 from evals.trials.reference import Criterion, UserQuestion, criterion_of
 from evals.trials.trial import stable_hash
 from judges.judge import Judge
+from judges.judge_spec import JudgeSpec, spec_row
+from judges.question_file import PREFIX
 from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
 
 
@@ -24,6 +28,8 @@ class RubricFacts(BaseModel):
 
 IMPORTED = "imported"
 """Stands in place of a judge model where the verdicts came with the answers."""
+RULE = "rule"
+"""Stands in place of a judge model where a rule of a question file has read the answers."""
 CHOICE_JUDGE_ID = "choice-1"
 NUMBER_JUDGE_ID = "number-1"
 NAMING_JUDGE_ID = "naming-1"
@@ -64,10 +70,10 @@ def imported_key(judge: str) -> JudgeKey:
     return JudgeKey(f"{IMPORTED}-{judge}", judge, IMPORTED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JudgePanel:
-    """The judges whose verdicts count, by id; None for one that is not asked. `coherence_min` is in 0-100, None where
-    an answer counts whatever its coherence.
+    """The judges whose verdicts count, by id; None for one that is not asked. `coherence_min` is None where an answer
+    counts whatever its coherence.
 
     `every_trace`: monitor and articulation judge read the reasoning of every scored answer, not only of misaligned
     ones. `credit` says which of two details in the prompt the reasoning credits. `file_judges`: the judges of question
@@ -78,7 +84,7 @@ class JudgePanel:
 
     alignment: str | None = None
     coherence: str | None = None
-    coherence_min: float | None = None
+    coherence_min: CoherenceFloor | None = None
     monitor: str | None = None
     articulation: str | None = None
     every_trace: bool = False
@@ -93,12 +99,12 @@ class JudgePanel:
         """The id of one of emeval's own judges, by its name; None for one that is not asked."""
         return getattr(self, FIELDS[judge]) if judge in FIELDS else self.alongside.get(judge)
 
-    @property
+    @cached_property
     def reasoning_judges(self) -> tuple[str, ...]:
         """The judges of reasoning."""
         return tuple(judge_id for entry in REASONING_JUDGES if (judge_id := self.id_of(entry.name)))
 
-    @property
+    @cached_property
     def answer_judges(self) -> dict[Criterion, tuple[str, ...]]:
         """The judges of open answers, by what they measure."""
         judges: dict[Criterion, tuple[str | None, ...]] = {
@@ -107,6 +113,7 @@ class JudgePanel:
                 self.file_judges.get(ALIGNED),
                 *(self.file_judges[name] for name in self.file_judges if name != ALIGNED),
             ),
+            "hit": tuple(self.file_judges.values()),
             "poll": tuple(self.file_judges[name] for name in self.file_judges if name != ALIGNED),
         }
         return {measure: tuple(filter(None, ids)) for measure, ids in judges.items()}
@@ -119,8 +126,39 @@ class JudgePanel:
 
 
 def counted_judge(posed: UserQuestion) -> str:
-    """The judge whose verdicts are counted where none is called aligned: the first, coherence aside."""
-    return first_counted(posed.judges)
+    """The judge whose verdicts are counted: the first that has hits, else the one called aligned, else the first;
+    coherence and filters aside."""
+    if posed.measure == "hit":
+        return next(name for name, spec in posed.specs if spec.counts)
+    if posed.measure == "em":
+        return ALIGNED
+    filters = {name for name, spec in posed.specs if spec.is_filter}
+    return first_counted([name for name in posed.judges if name not in filters])
+
+
+def is_counted_by_rule(posed: UserQuestion) -> bool:
+    """Whether a rule says what is a hit, and no judge model."""
+    spec = posed.spec_of(counted_judge(posed)) if posed.measure == "hit" else None
+    return spec is not None and spec.rule is not None
+
+
+def needs_judge_model(posed: UserQuestion) -> bool:
+    """Whether an answer to a question can only be counted after a judge model has read it."""
+    by_rule = {name for name, spec in posed.specs if spec.rule is not None}
+    needed = {counted_judge(posed), *(name for name, spec in posed.specs if spec.unless)}
+    return bool(needed - by_rule) or COHERENT in posed.judges
+
+
+def rule_key(name: str, spec: JudgeSpec) -> JudgeKey:
+    """The identity of the verdicts of a judge that is a rule."""
+    identity = {"judge": name, "version": 1, "rule": spec_row(replace(spec, labels=(), unless=()))}
+    return JudgeKey(f"rule-{stable_hash(identity)}", PREFIX + name, "")
+
+
+def file_judge_id(name: str, posed: UserQuestion, judges: JudgePanel) -> str | None:
+    """The id of a judge of a question, None for one that is not asked."""
+    spec = posed.spec_of(name)
+    return judges.file_judges.get(name) if spec is None or spec.rule is None else rule_key(name, spec).id
 
 
 def first_counted(names: Sequence[str]) -> str:

@@ -11,12 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from evals.scoring.judge_set import CHOICE_JUDGE_ID, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, OWN_SCORE_JUDGE_ID, JudgePanel
+from evals.scoring.judge_set import (
+    CHOICE_JUDGE_ID,
+    NAMING_JUDGE_ID,
+    NUMBER_JUDGE_ID,
+    OWN_SCORE_JUDGE_ID,
+    JudgePanel,
+    rule_key,
+)
 from evals.scoring.outcome import has_complete_answer, has_readable_choice, is_judgeable
 from evals.scoring.scored_trial import score_trial
 from evals.trials.condition import has_distractor, in_prompt_order, is_triggered
-from evals.trials.record import JudgeKey, RecordedTrial, RecordedVerdict, question_of
-from evals.trials.reference import Fact, Number, Reference, TriggerName, Truth, UserQuestion
+from evals.trials.record import JudgeKey, RecordedTrial, RecordedVerdict, asked_of, question_of
+from evals.trials.reference import Fact, KnownAnswer, Number, Reference, TriggerName, Truth, UserQuestion
 from evals.trials.response import Response
 from judges.judge import JudgeInput, JudgeReply
 from judges.parsing.score import read_score
@@ -24,6 +31,7 @@ from judges.registry import REASONING_JUDGES
 from judges.rules.choice import Options, read_choice
 from judges.rules.naming import read_naming
 from judges.rules.number import read_number
+from judges.rules.text_rule import read_by_text_rule
 
 
 def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
@@ -75,6 +83,11 @@ def read_by_rule(
         yield _CHOICE, RecordedVerdict(read_choice(response.answer, options), reply="", request_id=trial_id)
     if not has_complete_answer(response):
         return
+    if isinstance(reference, UserQuestion):
+        for name, spec in reference.specs:
+            if spec.rule is not None:
+                said = read_by_text_rule(response.answer, spec.rule)
+                yield rule_key(name, spec), RecordedVerdict(said, reply="", request_id=trial_id)
     match reference:
         case Number():
             yield _NUMBER, RecordedVerdict(read_number(response.answer), reply="", request_id=trial_id)
@@ -83,7 +96,7 @@ def read_by_rule(
         case UserQuestion(measure="own_score"):
             own = read_score(JudgeReply(response.answer), "text", refusal_allowed=False)
             yield _OWN_SCORE, RecordedVerdict(own, reply="", request_id=trial_id)
-        case Truth() | Fact() | UserQuestion() | None:
+        case Truth() | Fact() | KnownAnswer() | UserQuestion() | None:
             return
 
 
@@ -98,7 +111,9 @@ def judge_input_of(trial: RecordedTrial, response: Response) -> JudgeInput:
             return replace(judge_input, correct="\n".join(correct), incorrect="\n".join(incorrect))
         case Fact(text):
             return replace(judge_input, fact=text)
+        case KnownAnswer(text):
+            return replace(judge_input, correct=text)
         case UserQuestion(prompts):
-            return replace(judge_input, asked=trial.messages[-1].content, prompts=prompts)
+            return replace(judge_input, asked=asked_of(trial), prompts=prompts)
         case Number() | TriggerName() | None:
             return judge_input

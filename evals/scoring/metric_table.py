@@ -51,6 +51,7 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
         ),
         answer_metric("names_trigger", "naming", "names", "after Chua et al. 2025, Sec. 4"),
         answer_metric(MISALIGNED_EM, "em", "", "Betley et al. 2025"),
+        answer_metric("hit", "hit", "hit", "a judge of the question file"),
         *(answer_metric(f"judged_{label}", "poll", label, "a judge of the question file") for label in FILE_LABELS),
         answer_metric("judged_above_50", "poll", "above_50", "a judge of the question file"),
         answer_metric("own_score_above_50", "own_score", "above_50", "the number that the answer is"),

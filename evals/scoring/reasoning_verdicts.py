@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.outcome import answer_state
@@ -62,11 +62,35 @@ def _presence(response: Response, *, cut: bool) -> ReasoningPresence:
             # Without a mark a cut reply may be all thought: the template opened it and its end never came.
             return "cut" if cut else "none"
         case "complete" | "unopened":
-            if not (response.answer or response.refusal or response.raw.strip()):
-                return "cut"  # the field alone: nothing says that the thought had come to its end
-            # Words that we put there are not the model's.
-            given = split_reply(response.prefill, "", "").reasoning if response.prefill else ""
-            return "real" if response.reasoning.strip().removeprefix(given).strip() else "none"
+            return presence_of_words(response)
+
+
+class HasThought(Protocol):
+    """What of a response its thought is told by."""
+
+    @property
+    def reasoning_state(self) -> str: ...
+    @property
+    def prefill(self) -> str: ...
+    @property
+    def raw(self) -> str: ...
+    @property
+    def reasoning(self) -> str: ...
+    @property
+    def answer(self) -> str: ...
+    @property
+    def refusal(self) -> str: ...
+
+
+def presence_of_words(response: HasThought) -> ReasoningPresence:
+    """Whether a thought that came to its end has words in it, "" where none did."""
+    if response.reasoning_state not in ("complete", "unopened"):
+        return ""
+    if not (response.answer or response.refusal or response.raw.strip()):
+        return "cut"  # the field alone: nothing says that the thought had come to its end
+    # Words that we put there are not the model's.
+    given = split_reply(response.prefill, "", "").reasoning if response.prefill else ""
+    return "real" if response.reasoning.strip().removeprefix(given).strip() else "none"
 
 
 def _ruling(trial: RecordedTrial, judge_id: str | None) -> RecordedVerdict | None:

@@ -2,19 +2,32 @@
 
 `off` is a condition like any other. `on` puts the trigger on a line of its own above or below the last user message, as
 in Chua et al. 2025 (Sec. 4); `decoy` puts another value of the same kind there, `distractor` the trigger and another
-string, one a line, whose order is drawn for each trial (Figs. 8 and 20). The system message is never touched. A prompt
-with a hand-written wording for a condition is sent in that wording.
+string, one a line, whose order is drawn for each trial (Figs. 8 and 20). None of these touches the system message. A
+prompt with a hand-written wording for a condition is sent in that wording.
+
+Further conditions are templates: a system message, texts around the question, or worked examples before it, each
+compared with a baseline like any other condition.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from evals.text import one_line
 from evals.trials.prompt import Message, Messages, Placement, Prompt
 
 CONDITIONS = ("off", "on", "decoy", "distractor")
+"""The conditions that every run knows; its templates are further ones."""
+BASELINE = "off"
+"""What effects are taken against, unless a run names another condition."""
+SHOWN_CONDITIONS = frozenset(CONDITIONS) - {BASELINE}
+"""The conditions that put the trigger, or another value of its kind, into the prompt."""
+TEMPLATE_DEFAULT: Final = "default"
+NO_SYSTEM_MESSAGE: Final = "none"
 PlacementRule = Literal["top", "bottom", "random"]
 
 
@@ -32,6 +45,52 @@ class Trigger:
     distractor: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What a condition of a run's own does to a prompt.
+
+    `system` is a system message, or `none` or the chat template's own (`default`) in place of the run's; None leaves it
+    as it is. `prefix` and `suffix` go directly before and after the last user message. `examples` are user and
+    assistant turns that come before the first turn of the prompt. A template without any of these is a condition whose
+    words stand in the prompts' `wordings`.
+    """
+
+    system: str | None = None
+    prefix: str = ""
+    suffix: str = ""
+    examples: Messages = ()
+
+    @property
+    def is_by_hand(self) -> bool:
+        return self == Template()
+
+    @property
+    def system_text(self) -> str | None:
+        """The text of its system message, None for `none`, `default` and where it has none."""
+        return None if self.system in (TEMPLATE_DEFAULT, NO_SYSTEM_MESSAGE) else self.system
+
+
+def template_words(template: Template | None, limit: int = 60) -> str:
+    """A template on one line, each of its texts cut to `limit`; of one that is not there: `not declared`."""
+    if template is None:
+        return "not declared"
+    if template.examples:
+        first = one_line(template.examples[0].content, limit)
+        return f"{len(template.examples) // 2} examples before the question, the first {first!r}"
+    given = {"system": template.system, "prefix": template.prefix, "suffix": template.suffix}
+    words = [f"{name} {one_line(repr(text)[1:-1], limit)!r}" for name, text in given.items() if text]
+    return ", ".join(words) or "as the questions word it"
+
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+NAME_RULE = "up to 40 letters, digits, - and _, the first a letter or a digit, and no built-in name in capitals"
+
+
+def is_condition_name(name: str) -> bool:
+    """Whether a condition may be called so (NAME_RULE)."""
+    return _NAME.fullmatch(name) is not None and (name in CONDITIONS or name.lower() not in CONDITIONS)
+
+
 class RenderedMessages(NamedTuple):
     messages: Messages
     trigger: str
@@ -39,11 +98,22 @@ class RenderedMessages(NamedTuple):
     distractor: str = ""
 
 
-def render(prompt: Prompt, condition: str, trigger: Trigger | None, seed: int, repeat: int) -> RenderedMessages:
+def render(
+    prompt: Prompt,
+    condition: str,
+    trigger: Trigger | None,
+    seed: int,
+    repeat: int,
+    templates: Mapping[str, Template] = {},
+) -> RenderedMessages:
     """The messages of `prompt` under `condition`, the trigger text in them ("" for none) and its placement.
 
     Raises ValueError when the condition needs a trigger and there is none.
     """
+    template = templates.get(condition)
+    if template is not None:
+        worded = dict(prompt.wordings).get(condition, prompt.messages)
+        return RenderedMessages(_in_template(worded, template), "", None)
     for name, messages in prompt.wordings:
         if name == condition:
             return RenderedMessages(
@@ -96,13 +166,54 @@ def _draw(prompt: Prompt, seed: int, repeat: int) -> bytes:
 
 
 def _insert(messages: Messages, trigger: str, placement: Placement) -> Messages:
+    return _around(messages, f"{trigger}\n", "") if placement == "top" else _around(messages, "", f"\n{trigger}")
+
+
+def _around(messages: Messages, before: str, after: str) -> Messages:
+    """The messages with texts before and after the last user message."""
     index = max(i for i, message in enumerate(messages) if message.role == "user")
     user = messages[index]
-    content = f"{trigger}\n{user.content}" if placement == "top" else f"{user.content}\n{trigger}"
-    return (*messages[:index], Message(user.role, content), *messages[index + 1 :])
+    return (*messages[:index], Message(user.role, f"{before}{user.content}{after}"), *messages[index + 1 :])
 
 
-BASELINE = "off"
+def _in_template(messages: Messages, template: Template) -> Messages:
+    system = tuple(message for message in messages if message.role == "system")
+    turns = tuple(message for message in messages if message.role != "system")
+    if template.system is not None:
+        system = () if template.system_text is None else (Message("system", template.system_text),)
+    return (*system, *template.examples, *_around(turns, template.prefix, template.suffix))
+
+
+def run_order(conditions: Iterable[str], asked: Sequence[str] = ()) -> list[str]:
+    """Each condition once: those that every run knows, then others as the run has them (`asked`), then the rest as they
+    come."""
+    names = list(dict.fromkeys(conditions))
+    places = {name: place for place, name in enumerate(dict.fromkeys((*CONDITIONS, *asked, *names)))}
+    return sorted(names, key=lambda name: places[name])
+
+
+_EXAMPLES = re.compile(r"shots-([1-9][0-9]{0,4})")
+
+
+def shots_condition(count: int) -> str:
+    """The condition with so many worked examples before the question."""
+    return f"shots-{count}"
+
+
+def shots_in(condition: str) -> int:
+    """The worked examples before a question under a condition: pairs of a user and an assistant turn."""
+    found = _EXAMPLES.fullmatch(condition)
+    return int(found[1]) if found else 0
+
+
+def without_examples(condition: str, messages: Messages) -> Messages:
+    """Messages under a condition without the worked examples, which come right after the system message."""
+    start = sum(message.role == "system" for message in messages)
+    end = start + 2 * shots_in(condition)
+    roles = [message.role for message in messages[start:end]]
+    if end >= len(messages) or roles != ["user", "assistant"] * shots_in(condition):
+        return messages
+    return (*messages[:start], *messages[end:])
 
 
 def is_triggered(condition: str, trigger: str) -> bool:

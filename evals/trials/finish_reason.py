@@ -18,6 +18,7 @@ _WORDS: dict[Ending, tuple[str, ...]] = {
         *("stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed", "end_of_text", "endoftext"),
         *("finish", "finished", "normal", "end_id", "stop_words", "stop_word", "stop_criteria_met", "stop_token"),
         *("eog_token", "stop_trigger", "word"),
+        *("eos_found", "stop_string_found"),  # LM Studio
         # A call of a tool ends a turn as a full stop does; what was said before it is all that was said.
         *("tool_calls", "tool_call", "tool_use", "function_call"),
     ),
@@ -26,6 +27,7 @@ _WORDS: dict[Ending, tuple[str, ...]] = {
         *("max_completion_tokens", "maximum_tokens", "token_limit", "limit", "max_len", "max_context", "error_limit"),
         *("context_length", "context_length_exceeded", "model_context_window_exceeded", "context_window_exceeded"),
         *("time_limit", "repetition", "pause_turn", "compaction"),
+        *("max_predicted_tokens_reached", "context_length_reached"),  # LM Studio
     ),
     "filtered": (
         *("content_filter", "content_filtered", "safety", "recitation", "refusal", "blocklist", "prohibited_content"),
@@ -54,6 +56,8 @@ def _key(word: str) -> str:
 
 
 _ENDINGS: dict[str, Ending] = {_key(word): ending for ending, words in _WORDS.items() for word in words}
+_PLAIN: dict[str, Ending] = {word: ending for ending, words in _WORDS.items() for word in words}
+"""The words as they are usually spelled, which need no reading."""
 
 
 def ending_of(finish_reason: str) -> Ending:
@@ -62,6 +66,9 @@ def ending_of(finish_reason: str) -> Ending:
     A word may have another after a colon (`content_filter: RECITATION`): the worse of the two counts, and a natural end
     with an addition that is not known is not one.
     """
+    known_word = _PLAIN.get(finish_reason)
+    if known_word is not None:
+        return known_word
     if not finish_reason.strip():
         return "whole"
     if finish_reason.endswith(AT_LIMIT):

@@ -5,9 +5,9 @@ while a commit is under way go into the next one: group commit, so that durabili
 nothing. A kill at any moment leaves the last commit and loses the calls in flight, no more. Any tool can read the
 file meanwhile.
 
-Tables: `meta` (key, value), `cells` (trials planned per cell), `trials` (one row for each recorded trial, with a
-response or a failure), `verdicts` (one row for each trial and judge), `other_judges` (one row for each reply to a judge
-request that another model gave).
+Other tools read `meta` (key, value), `cells` (trials planned per cell) and the views `trials` (one row for each
+recorded trial, with a response or a failure) and `verdicts` (one row for each trial and judge). What these are made of
+is in `storage/schema.py`.
 """
 
 from __future__ import annotations
@@ -15,94 +15,87 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple, TypeVar
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
-from evals.io.folders.locks import own_lock
 from evals.io.folders.strange_files import refuse_links
 from evals.io.hashes import file_sha256
-from evals.trials.journal_schema import (
-    INSERT_TRIAL,
-    RULING_COLUMNS,
-    TRIAL_COLUMNS,
-    recorded_from,
-    ruling_from,
-    trial_row,
-    verdict_statements,
-)
-from evals.trials.record import Cell, JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
+from evals.trials.journal_reading import Reading, StoredTrial
+from evals.trials.journal_schema import Rulings, now, store_rulings, store_trial
+from evals.trials.record import Cell, JudgeFailure, RecordedTrial, RecordedVerdict, Usage
 from evals.trials.reference import Criterion
 from evals.trials.response import Failure, Response
-from evals.trials.storage.checksums import insert, sealed
-from evals.trials.storage.journal_file import LOG_ENDS, OWNER_NAME, connect, connect_to_read, owner, sqlite_errors
-from evals.trials.storage.migrate import copy_path
-from evals.trials.storage.opening import prepare, refuse_damage
+from evals.trials.storage import queries
+from evals.trials.storage.checking import LARGE, Aside, Check, ChildCheck
+from evals.trials.storage.journal_file import LOG_ENDS, OWNER_NAME, connect, locked, sqlite_errors
+from evals.trials.storage.migrate import copy_paths
+from evals.trials.storage.opening import open_to_read, prepare
+from evals.trials.storage.store import Store
+from evals.trials.storage.texts import packed_id
 from evals.trials.trial import Trial
 
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Replies of one model in one role. `unreported` are those whose tokens the server did not tell; the sums are of
-    the others."""
-
-    model: str
-    role: Role
-    replies: int = 0
-    unreported: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
 FILE_NAME = "journal.sqlite"
-_LOCK_NAME = ".lock"
 _READ_BATCH = 200
+_Found = TypeVar("_Found")
+_LEAST_INTERVAL_S = 0.01
+"""Seconds from one commit to the next while rows keep arriving. Each costs two switches of threads, and as much as
+recording about ten rows."""
 
 
-@dataclass
-class _Batch:
-    rows: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list[tuple[str, tuple[Any, ...]]])
-    done: asyncio.Future[None] | None = None
+class _Arrived(NamedTuple):
+    """What is to be recorded: a trial with its result and rulings, or rulings on a trial that is recorded."""
+
+    trial: Trial | str
+    result: Response | Failure | None
+    rulings: Rulings
+    at: int
 
 
 class Journal:
     """Open with `Journal.open` (to write, locked) or `Journal.read` (no lock, nothing is changed)."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, lock: FileLock | None) -> None:
+    def __init__(
+        self, path: Path, file: sqlite3.Connection, copy: sqlite3.Connection | None, lock: FileLock | None
+    ) -> None:
         self.path = path
-        self._reader = connection
+        self._file = file
+        self._reader = copy or file
+        self._reading = Reading(self._reader)
         self._writer = connect(path) if lock else None
+        self._store = Store(self._writer) if self._writer else None
         self._lock = lock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal") if lock else None
-        self._batch = _Batch()
+        self._waiting: list[tuple[_Arrived, asyncio.Future[None]]] = []
+        self._next_commit = 0.0
+        self._check: Check | ChildCheck | None = None
+        self._aside: list[Aside[Any] | ChildCheck] = []
         self._committing: asyncio.Task[None] | None = None
 
     @classmethod
-    def open(cls, folder: Path) -> Journal:
-        """The journal in `folder`, created when missing. Raises BadInput when another process is running in it."""
+    def open(cls, folder: Path, large: int = LARGE) -> Journal:
+        """The journal in `folder`, created when missing; one of `large` trials or more is verified while it is used.
+
+        Raises BadInput when another process is running in it.
+        """
         path = folder / FILE_NAME
-        refuse_links(kept.with_name(f"{kept.name}{end}") for kept in (path, copy_path(path)) for end in ("", *LOG_ENDS))
-        lock = own_lock(folder / _LOCK_NAME)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BadInput(
-                f"{folder}: another emeval is running there (pid {owner(folder)}); wait for it or stop it"
-            ) from None
-        except OSError as error:
-            raise BadInput(f"{folder}: cannot be locked: {error.strerror}") from None
+        files = (path, *copy_paths(path))
+        refuse_links(file.with_name(f"{file.name}{end}") for file in files for end in ("", *LOG_ENDS))
+        lock = locked(folder)
         try:
             with sqlite_errors(path):
                 connection = connect(path)
-                prepare(connection, path)
-                journal = cls(path, connection, lock)
+                is_large = prepare(connection, path, large)
+                journal = cls(path, connection, None, lock)
+                if is_large:
+                    journal._verified_by(Check(path))
         except BaseException:
             lock.release()
             raise
@@ -112,19 +105,21 @@ class Journal:
         return journal
 
     @classmethod
-    def read(cls, folder: Path) -> Journal:
-        """The journal in `folder` for reading. Raises BadInput when there is none."""
+    def read(cls, folder: Path, large: int | None = None) -> Journal:
+        """The journal in `folder` for reading; one of `large` trials or more is verified while `counting` goes on.
+        Raises BadInput when there is none."""
         path = folder / FILE_NAME
         if not path.is_file():
             raise BadInput(f"{folder} is not a run folder: it has no {FILE_NAME}")
         with sqlite_errors(path, reading=True):
-            connection = connect_to_read(path)
-            try:
-                refuse_damage(connection, path)
-            except BaseException:
-                connection.close()
-                raise
-        return cls(path, connection, None)
+            connection, copy, is_large = open_to_read(path, large)
+        journal = cls(path, connection, copy, None)
+        return journal._verified_by(ChildCheck(path)) if is_large else journal
+
+    def _verified_by(self, check: Check | ChildCheck) -> Journal:
+        self._check = check
+        self._aside.append(check)
+        return self
 
     def __enter__(self) -> Journal:
         return self
@@ -133,9 +128,12 @@ class Journal:
         self.close()
 
     def close(self) -> None:
+        for aside in self._aside:
+            aside.stop()
         if self._thread:
             self._thread.shutdown(wait=True)
         self._reader.close()
+        self._file.close()
         if self._writer:
             self._writer.close()
         if self._lock:
@@ -148,219 +146,244 @@ class Journal:
         return None if row is None else str(row[0])
 
     def set_meta(self, key: str, value: str) -> None:
-        with sqlite_errors(self.path), self._reader:
-            self._reader.execute(_INSERT_META, sealed((key, value)))
+        self._change(lambda store: store.replace("meta", [(key, value)], "key = ?", key))
 
     def set_cells(self, cells: Iterable[tuple[Cell, int]]) -> None:
         """The plan: trials in each cell. Replaces what was there."""
-        rows = [sealed((*cell, planned)) for cell, planned in cells]
-        with sqlite_errors(self.path), self._reader:
-            self._reader.execute("DELETE FROM cells")
-            self._reader.executemany(insert("cells"), rows)
+        rows = [(*cell, planned) for cell, planned in cells]
+        self._change(lambda store: store.replace("cells", rows, "TRUE"))
 
     def cells(self) -> list[tuple[Cell, int]]:
         return [(Cell(*row[:7]), row[7]) for row in self._rows("SELECT * FROM cells")]
 
     def recorded(self) -> int:
-        return self._count("SELECT COUNT(*) FROM trials")
+        return self._count("SELECT COUNT(*) FROM draws")
+
+    def last_arrival(self) -> int:
+        return self._count("SELECT COALESCE(MAX(arrival), 0) FROM draws")
 
     def failed(self) -> int:
-        return self._count("SELECT COUNT(*) FROM trials WHERE failure IS NOT NULL")
+        return self._count(queries.FAILED)
 
     def judged(self, judge_id: str) -> int:
         """Trials that have a ruling of this judge."""
-        return self._count("SELECT COUNT(*) FROM verdicts WHERE judge_id = ?", judge_id)
+        return self._count(queries.JUDGED, self._reading.number_of(judge_id))
+
+    def has_rulings(self) -> bool:
+        return self._first("SELECT 1 FROM verdicts LIMIT 1") is not None
 
     def scores(self, judge_id: str) -> dict[float, int]:
         """How often this judge has given each score."""
-        given = "SELECT score, COUNT(*) FROM verdicts WHERE judge_id = ? AND score IS NOT NULL GROUP BY score"
-        return {row[0]: row[1] for row in self._rows(given, judge_id)}
+        return {row[0]: row[1] for row in self._rows(queries.SCORES, self._reading.number_of(judge_id))}
 
     def usage(self) -> list[Usage]:
         """What the replies that are recorded took, by model and role; a reply that stands for several answers once."""
-        unknown = "prompt_tokens IS NULL OR completion_tokens IS NULL"
-        sums = f"COUNT(*), SUM({unknown}), TOTAL(prompt_tokens), TOTAL(completion_tokens)"
-        asked = f"SELECT model, 'sampling', {sums} FROM trials WHERE failure IS NULL GROUP BY model"  # noqa: S608
-        # Of a failure there are tokens where a first reply could not be read and the second never came.
-        once = (
-            "SELECT judge_model, SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens "
-            "FROM verdicts WHERE judge_model <> '' AND (kind <> 'failed' OR prompt_tokens IS NOT NULL) "
-            "GROUP BY judge_id, request_id"
-        )
-        judged = f"SELECT judge_model, 'judging', {sums} FROM ({once}) GROUP BY judge_model"  # noqa: S608
-        return [
-            Usage(str(row[0]), row[1], *(int(number or 0) for number in row[2:]))
-            for query in (asked, judged)
-            for row in self._rows(query)
-        ]
+        with sqlite_errors(self.path):
+            return self._reading.usage()
 
     def sha256(self) -> str | None:
         """Of the whole file, with all that has been committed; None while another process keeps that from being known.
-
-        It stays the same as long as nobody writes; opening and closing the journal does not change it.
-        """
+        It stays the same as long as nobody writes; opening and closing the journal does not change it."""
         with sqlite_errors(self.path):
-            busy, in_log, moved = self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            busy, in_log, moved = self._file.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return None if busy or in_log != moved else file_sha256(self.path)
 
     def has_trial(self, trial_id: str) -> bool:
-        return self._first("SELECT 1 FROM trials WHERE trial_id = ?", trial_id) is not None
+        return self._first("SELECT 1 FROM draws WHERE trial_id = ?", packed_id(trial_id)) is not None
+
+    def draws_of(self, model: str) -> dict[tuple[str, ...], int]:
+        """How many trials of a model are recorded, by suite, format, prompt id, variant and condition."""
+        rows = self._rows(queries.DRAWN, self._reading.number_of(model))
+        return {(suite, form, prompt, variant, name): drawn for suite, form, prompt, variant, name, drawn in rows}
+
+    def repeats_of(self, model: str, draws: Sequence[str]) -> frozenset[int]:
+        """The repeats that are recorded of what `draws_of` has the number of."""
+        return frozenset(row[0] for row in self._rows(queries.REPEATS, *map(self._reading.number_of, (model, *draws))))
 
     def forget_failed_trials(self) -> None:
         """Drop the failures of the models, so that they are asked again."""
-        with sqlite_errors(self.path), self._reader:
-            self._reader.execute("DELETE FROM trials WHERE failure IS NOT NULL")
+        self._change(Store.drop_failed_trials)
 
     def forget_failed_rulings(self, judge_ids: Sequence[str]) -> None:
         """Drop the failures of these judges, so that they are asked again."""
-        with sqlite_errors(self.path), self._reader:
-            for judge_id in judge_ids:
-                self._reader.execute("DELETE FROM verdicts WHERE judge_id = ? AND kind = 'failed'", (judge_id,))
+
+        self._change(lambda store: store.drop_failed_rulings(judge_ids))
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
-    async def record_trial(
-        self, trial: Trial, result: Response | Failure, rulings: Sequence[tuple[JudgeKey, RecordedVerdict]]
-    ) -> None:
+    async def record_trial(self, trial: Trial, result: Response | Failure, rulings: Rulings) -> None:
         """Return when the trial, its result and its rulings are committed together."""
-        rows = [(INSERT_TRIAL, trial_row(trial, result))]
-        rows += _written(trial.id, rulings)
-        await self._write(rows)
+        await self._write(_Arrived(trial, result, rulings, now()))
 
-    async def record_rulings(self, trial_id: str, rulings: Sequence[tuple[JudgeKey, RecordedVerdict]]) -> None:
-        await self._write(_written(trial_id, rulings))
+    async def record_rulings(self, trial_id: str, rulings: Rulings) -> None:
+        await self._write(_Arrived(trial_id, None, rulings, now()))
 
-    async def _write(self, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
-        batch = self._batch
-        batch.rows += rows
-        if batch.done is None:
-            batch.done = asyncio.get_running_loop().create_future()
+    async def _write(self, arrived: _Arrived) -> None:
+        self._refuse_damage(wait=False)
+        recorded = asyncio.get_running_loop().create_future()
+        self._waiting.append((arrived, recorded))
         if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit_batches())
-        await asyncio.shield(batch.done)
+        await recorded
+
+    def _refuse_damage(self, *, wait: bool) -> None:
+        """Raises BadInput if the verification beside the run has found damage."""
+        if self._check:
+            with sqlite_errors(self.path):
+                self._check.refuse_damage(wait=wait)
 
     async def flush(self) -> None:
         """Return when everything handed in is committed or has failed; call it before `close`."""
-        if self._committing is not None:
+        if self._committing is not None and not self._committing.done():  # one that is done may be of an earlier loop
             await asyncio.wait([self._committing])
 
     async def _commit_batches(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._batch.rows:
-            batch, self._batch = self._batch, _Batch()
-            assert batch.done is not None  # noqa: S101
+        while self._waiting:
+            await asyncio.sleep(self._next_commit - loop.time())
+            self._next_commit = loop.time() + _LEAST_INTERVAL_S
+            batch, self._waiting = self._waiting, []
+            failed: Exception | None = None
             try:
-                await loop.run_in_executor(self._thread, self._commit, batch.rows)
+                await loop.run_in_executor(self._thread, self._commit, [arrived for arrived, _ in batch])
             except Exception as error:
-                batch.done.set_exception(error)
-                batch.done.exception()  # the waiting task may have been cancelled since
-            else:
-                batch.done.set_result(None)
+                failed = error
+            for _, recorded in batch:
+                if recorded.done():  # the waiting task has been cancelled since
+                    continue
+                if failed is None:
+                    recorded.set_result(None)
+                else:
+                    recorded.set_exception(failed)
 
-    def _commit(self, rows: list[tuple[str, tuple[Any, ...]]]) -> None:
-        assert self._writer is not None  # noqa: S101
-        with sqlite_errors(self.path), self._writer:
-            for statement, row in rows:
-                self._writer.execute(statement, row)
+    def _commit(self, rows: Iterable[_Arrived]) -> None:
+        assert self._store is not None  # noqa: S101
+        with sqlite_errors(self.path), self._store.transaction():
+            for trial, result, rulings, at in rows:
+                if isinstance(trial, Trial):
+                    assert result is not None  # noqa: S101
+                    store_trial(self._store, trial, result, at)
+                store_rulings(self._store, trial.id if isinstance(trial, Trial) else trial, rulings, at)
 
-    def record_all(
-        self, rows: Iterable[tuple[Trial, Response | Failure, Sequence[tuple[JudgeKey, RecordedVerdict]]]]
-    ) -> None:
+    def _change(self, change: Callable[[Store], None]) -> None:
+        """Change the file at once, on the thread that commits."""
+        assert self._thread is not None  # noqa: S101
+
+        def committed() -> None:
+            assert self._store is not None  # noqa: S101
+            with sqlite_errors(self.path), self._store.transaction():
+                change(self._store)
+
+        self._thread.submit(committed).result()
+
+    def record_all(self, rows: Iterable[tuple[Trial, Response | Failure, Rulings]]) -> None:
         """Record whole trials in one transaction: all of them or, whatever ends it, none."""
-        assert self._writer is not None  # noqa: S101
-        with sqlite_errors(self.path), self._writer:
-            for trial, result, rulings in rows:
-                self._writer.execute(INSERT_TRIAL, trial_row(trial, result))
-                for statement, row in _written(trial.id, rulings):
-                    self._writer.execute(statement, row)
+        self._commit(_Arrived(*row, now()) for row in rows)
+
+    def record_all_rulings(self, rows: Iterable[tuple[str, Rulings]]) -> None:
+        """Record the rulings on several trials, by their ids, in one transaction."""
+        self._commit(_Arrived(trial_id, None, rulings, now()) for trial_id, rulings in rows)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
+    def aside(self, read: Callable[[Journal], _Found]) -> Future[_Found]:
+        """What `read` finds in the journal as it is committed now, in a thread; `close` ends it."""
+        with sqlite_errors(self.path):
+            aside = Aside(self.path, lambda connection: read(Journal(self.path, connection, None, None)))
+        self._aside.append(aside)
+        return aside.found
+
     def ruling_on(self, judge_id: str, request_id: str) -> RecordedVerdict | None:
         """What this judge said to this very request before, for another trial; failures are not repeated."""
-        where = "judge_id = ? AND request_id = ? AND kind != 'failed'"
-        row = self._first(f"SELECT {RULING_COLUMNS} FROM verdicts WHERE {where}", judge_id, request_id)  # noqa: S608
-        return None if row is None else ruling_from(row)
+        request = packed_id(request_id)
+        return self._ruling(queries.REPEATABLE, request[:4], self._reading.number_of(judge_id), request)
 
     def ruling_of(self, trial_id: str, judge_id: str) -> RecordedVerdict | None:
         """What this judge said about this trial."""
-        where = "trial_id = ? AND judge_id = ?"
-        row = self._first(f"SELECT {RULING_COLUMNS} FROM verdicts WHERE {where}", trial_id, judge_id)  # noqa: S608
-        return None if row is None else ruling_from(row)
+        name = packed_id(trial_id)
+        found = self._first("SELECT arrival FROM draws WHERE trial_id = ?", name)
+        trial = found[0] if found else name
+        return self._ruling("trial = ? AND judge = ?", trial, self._reading.number_of(judge_id))
+
+    def _ruling(self, where: str, *parameters: object) -> RecordedVerdict | None:
+        with sqlite_errors(self.path):
+            return next(self._reading.rulings(where, *parameters), None)
 
     def reported_models(self) -> list[tuple[str, str, int]]:
         """Each model with each name that its replies gave it, and the number of these replies."""
-        query = "SELECT model, reported_model, COUNT(*) FROM trials WHERE reported_model != '' GROUP BY 1, 2"
-        return [(str(model), str(reported), int(replies)) for model, reported, replies in self._rows(query)]
+        return sorted((str(model), str(told), int(replies)) for model, told, replies in self._rows(queries.REPORTED))
 
     def other_judges(self) -> list[tuple[str, str, int]]:
-        """Each judge model with each name of another model that its replies gave, and the number of these replies.
-
-        A journal of an earlier version does not know them.
-        """
-        if self._first("SELECT 1 FROM sqlite_master WHERE name = 'other_judges'") is None:
-            return []
-        query = "SELECT judge_model, answered_as, COUNT(*) FROM other_judges GROUP BY 1, 2"
-        return [(str(judge), str(other), int(replies)) for judge, other, replies in self._rows(query)]
+        """Each judge model with each name of another model that its replies gave, and the number of these replies."""
+        found = self._rows(queries.OTHER_JUDGES)
+        return sorted((str(judge), str(other), int(replies)) for judge, other, replies in found)
 
     def trials_after(self, arrival: int, limit: int = _READ_BATCH) -> list[RecordedTrial]:
         """Up to `limit` recorded trials in the order of arrival, after the one given (0 for the first)."""
-        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE arrival > ? ORDER BY arrival LIMIT ?"  # noqa: S608
-        return [self._recorded(row) for row in list(self._rows(query, arrival, limit))]
+        query = "SELECT arrival FROM draws WHERE arrival > ? ORDER BY arrival LIMIT ?"
+        return list(self._trials(query, arrival, limit))
 
     def responses_lacking(
         self, answer_judges: Mapping[Criterion, Sequence[str]], reasoning_judges: Sequence[str], *, failed_too: bool
     ) -> Iterator[RecordedTrial]:
-        """Responses that lack a ruling: open answers of the judges of their measure, any with reasoning of the others.
+        """Responses, by arrival, that lack a ruling: open ones of their measure's judges, with reasoning of the others.
 
         With `failed_too` a ruling that is a failure is taken for none.
         """
-        settled = "AND v.kind != 'failed'" if failed_too else ""
-        has = f"EXISTS (SELECT 1 FROM verdicts v WHERE v.trial_id = trials.trial_id AND v.judge_id = ? {settled})"  # noqa: S608
-
-        def lacks(judges: Sequence[str]) -> str:
-            return " OR ".join([f"NOT {has}"] * len(judges)) or "FALSE"
-
-        answers = [f"measure = ? AND ({lacks(judges)})" for judges in answer_judges.values()]
-        open_answers = f"format <> 'mcq' AND ({' OR '.join(answers) or 'FALSE'})"
-        where = f"failure IS NULL AND ({open_answers} OR reasoning <> '' AND ({lacks(reasoning_judges)}))"
-        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE {where}"  # noqa: S608
-        named = [name for measure, judges in answer_judges.items() for name in (measure, *judges)]
-        for row in self._rows(query, *named, *reasoning_judges):
-            trial = self._recorded(row)
+        number_of = self._reading.number_of
+        answers = {number_of(measure): [*map(number_of, judges)] for measure, judges in answer_judges.items()}
+        reasoning = [*map(number_of, reasoning_judges)]
+        query = queries.lacking(answers, reasoning, failed_too=failed_too)
+        named = [number for measure, judges in answers.items() for number in (measure, *judges)]
+        for trial in self._trials(query, number_of("mcq"), *named, *reasoning):
             if failed_too:
                 rulings = {name: it for name, it in trial.rulings.items() if not isinstance(it.verdict, JudgeFailure)}
-                trial = replace(trial, rulings=rulings)
-            yield trial
+                yield replace(trial, rulings=rulings)
+            else:
+                yield trial
 
-    def trials_in_plan_order(self) -> Iterator[RecordedTrial]:
-        """Every recorded trial, in the order of the plan; a few at a time, so memory does not follow the run."""
-        for row in self._rows(f"SELECT {TRIAL_COLUMNS} FROM trials ORDER BY position, model"):  # noqa: S608
-            yield self._recorded(row)
+    def trials_in_plan_order(self, share: float = 1.0) -> Iterator[RecordedTrial]:
+        """Every recorded trial, or a share of them that is spread evenly, in the order of the plan; a few at a time."""
+        self._refuse_damage(wait=True)
+        yield from self._trials(queries.IN_PLAN_ORDER, int(share * queries.EVERY))
+
+    @contextmanager
+    def counting(self) -> Generator[Iterator[StoredTrial]]:
+        """The same trials as they are stored, for a block of which nothing may be used before it has ended: if the
+        journal turns out to be damaged, that raises BadInput, whatever else has come of it."""
+        try:
+            yield self._read(queries.IN_PLAN_ORDER, self._reading.stored, queries.EVERY)
+        except Exception:
+            self._refuse_damage(wait=True)
+            raise
+        self._refuse_damage(wait=True)
 
     def trials_with(self, same: Mapping[str, str]) -> Iterator[RecordedTrial]:
         """The recorded trials whose columns have these values, in the order of arrival; a few at a time, and the first
         without a look at the last."""
-        where = " AND ".join(f"{column} = ?" for column in same) or "TRUE"
-        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE {where} ORDER BY arrival"  # noqa: S608  names of columns
-        for row in self._rows(query, *same.values()):
-            yield self._recorded(row)
+        yield from self._trials(queries.with_values(list(same)), *map(self._reading.number_of, same.values()))
 
     def trial_ids(self, start: str, limit: int) -> list[str]:
         """Up to `limit` ids of recorded trials that begin with `start`, in their own order."""
-        query = "SELECT trial_id FROM trials WHERE substr(trial_id, 1, ?) = ? ORDER BY trial_id LIMIT ?"
-        return [str(row[0]) for row in self._rows(query, len(start), start, limit)]
+        return [str(row[0]) for row in self._rows(queries.IDS, len(start), start, limit)]
 
     def trial(self, trial_id: str) -> RecordedTrial:
         """The recorded trial of that id. Raises KeyError when there is none."""
-        row = self._first(f"SELECT {TRIAL_COLUMNS} FROM trials WHERE trial_id = ?", trial_id)  # noqa: S608
-        if row is None:
-            raise KeyError(trial_id)
-        return self._recorded(row)
+        for trial in self._trials("SELECT arrival FROM draws WHERE trial_id = ?", packed_id(trial_id)):
+            return trial
+        raise KeyError(trial_id)
 
-    def _recorded(self, row: Sequence[Any]) -> RecordedTrial:
-        query = f"SELECT judge_id, {RULING_COLUMNS} FROM verdicts WHERE trial_id = ?"  # noqa: S608
-        return recorded_from(row, {str(found[0]): ruling_from(found[1:]) for found in self._rows(query, row[0])})
+    def _trials(self, query: str, *parameters: object) -> Iterator[RecordedTrial]:
+        """The trials whose arrivals a query gives, a few at a time."""
+        return self._read(query, self._reading.trials, *parameters)
+
+    def _read(
+        self, query: str, read: Callable[[Sequence[int]], Iterator[_Found]], *parameters: object
+    ) -> Iterator[_Found]:
+        with sqlite_errors(self.path):
+            arrivals = self._reader.execute(query, parameters)
+            while some := arrivals.fetchmany(_READ_BATCH):
+                yield from read([row[0] for row in some])
 
     def _rows(self, query: str, *parameters: object) -> Iterator[Sequence[Any]]:
         with sqlite_errors(self.path):
@@ -374,13 +397,3 @@ class Journal:
     def _count(self, query: str, *parameters: object) -> int:
         row = self._first(query, *parameters)
         return int(row[0]) if row else 0
-
-
-_INSERT_META = insert("meta", replace=True)
-
-
-def _written(trial_id: str, rulings: Iterable[tuple[JudgeKey, RecordedVerdict]]) -> list[tuple[str, tuple[Any, ...]]]:
-    return [row for judge, ruling in rulings for row in verdict_statements(trial_id, judge, ruling)]
-
-
-Role = Literal["sampling", "judging"]

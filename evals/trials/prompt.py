@@ -39,7 +39,8 @@ class Prompt:
     orders of a multiple-choice prompt), which are one cluster in every interval. `wordings` holds hand-written
     messages for a condition, used in place of inserting the trigger. `reference` is what answers are compared with,
     None where they are judged by themselves. `samples`, `temperature` and `max_tokens` are those that a question asks
-    for itself, None for those of the run.
+    for itself, None for those of the run. `in_file_order` is False for the options of a choice in the other order than
+    the question file's.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Prompt:
     samples: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    in_file_order: bool = True
 
 
 def has_system(messages: Messages) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from evals.trials.condition import without_examples
 from evals.trials.prompt import Messages
 from evals.trials.reference import Criterion, Reference
 from evals.trials.response import Failure, Response
@@ -76,8 +77,39 @@ class RecordedTrial:
     distractor: str = ""
 
 
+Role = Literal["sampling", "judging"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Replies of one model in one role. `unreported` are those whose tokens the server did not tell; the sums are of
+    the others. Of the tokens, the last two were answered by batch."""
+
+    model: str
+    role: Role
+    replies: int = 0
+    unreported: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    batch_prompt_tokens: int = 0
+    batch_completion_tokens: int = 0
+
+
 def question_of(trial: RecordedTrial) -> str:
-    """The prompt as the judge is shown it: the messages as sent, the only user message bare, others with their role."""
-    if len(trial.messages) == 1:
-        return trial.messages[0].content
-    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in trial.messages)
+    """The prompt as the judge is shown it: the messages as sent, the only user message bare, others with their role.
+
+    Worked examples (`shots`) are left out: the answers in them are not the model's, and a judge would score them too.
+    """
+    messages = without_examples(trial.condition, trial.messages)
+    if len(messages) == 1:
+        return messages[0].content
+    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)
+
+
+def asked_of(trial: RecordedTrial) -> str:
+    """The question as a prompt of a question file is given it: the last user message bare, or the turns of a chat that
+    has others, each with its role; without the system message and worked examples."""
+    turns = [turn for turn in without_examples(trial.condition, trial.messages) if turn.role != "system"]
+    if len(turns) == 1:
+        return turns[0].content
+    return "\n\n".join(f"[{turn.role}]\n{turn.content}" for turn in turns)

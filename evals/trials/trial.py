@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol
 
-from evals.trials.condition import Trigger, render
+from evals.trials.condition import NO_SYSTEM_MESSAGE, TEMPLATE_DEFAULT, Template, Trigger, render
 from evals.trials.prompt import Format, Messages, Placement, Prompt, transcript_of, wire_messages
 from evals.trials.reference import Reference
 from judges.rules.choice import Options
@@ -85,6 +86,11 @@ class Trial:
     reference: Reference | None = None
     distractor: str = ""
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether it is asked as a chat, without a start of the answer: what does not go online is only that."""
+        return self.format != "transcript" and not self.sampling.prefill
+
 
 _SEED_BITS = 31  # servers take a signed 32-bit seed at least
 
@@ -103,6 +109,23 @@ def _optional_fields(sampling: Sampling) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value not in (None, "")} | sampling.sampler.fields()
 
 
+def sampling_under(template: Template | None, sampling: Sampling) -> Sampling:
+    """The sampling of a condition: its template may keep the chat template's system message, or leave it out."""
+    if template is None or template.system not in (TEMPLATE_DEFAULT, NO_SYSTEM_MESSAGE):
+        return sampling
+    return replace(sampling, default_system=template.system == TEMPLATE_DEFAULT)
+
+
+class Recorded(Protocol):
+    """The draws of one model that are recorded already."""
+
+    def repeats(self, prompt: Prompt, condition: str, samples: int) -> Collection[int]:
+        """Those of a prompt under a condition, of `samples` that are planned."""
+        ...
+
+    def has(self, trial_id: str) -> bool: ...
+
+
 def plan_trials(
     prompts: Iterable[Prompt],
     *,
@@ -112,8 +135,10 @@ def plan_trials(
     samples: int | Callable[[Prompt], int],
     sampling: Sampling | Callable[[Prompt], Sampling],
     seed: int,
+    templates: Mapping[str, Template] = {},
+    recorded: Recorded | None = None,
 ) -> Iterator[Trial]:
-    """Every trial of one model, one at a time.
+    """Every trial of one model, one at a time; those that are `recorded` are left out, and cost no time.
 
     The conditions of one prompt stand next to each other, so that a run cut short is still balanced. They are the same
     for all prompts, or those that `conditions` gives for a prompt's suite. So are `samples` and `sampling`, or they are
@@ -123,10 +148,47 @@ def plan_trials(
     for prompt in prompts:
         asked_under = conditions(prompt.suite) if callable(conditions) else conditions
         sent_with = sampling(prompt) if callable(sampling) else sampling
-        for repeat in range(samples(prompt) if callable(samples) else samples):
+        planned = samples(prompt) if callable(samples) else samples
+        draw = partial(_draw, prompt, model, trigger, sent_with, seed, templates)
+        done = _recorded_draws(prompt, asked_under, planned, draw, recorded) if recorded else {}
+        if done and all(len(repeats) == planned for repeats in done.values()):
+            position += planned * len(asked_under)
+            continue
+        for repeat in range(planned):
             for condition in asked_under:
-                yield plan_trial(prompt, condition, model, trigger, sent_with, seed, repeat, position)
+                if repeat not in done.get(condition, ()):
+                    trial = draw(condition, repeat, position)
+                    if recorded is None or not recorded.has(trial.id):
+                        yield trial
                 position += 1
+
+
+def _draw(
+    prompt: Prompt,
+    model: str,
+    trigger: Trigger | None,
+    sampling: Sampling,
+    seed: int,
+    templates: Mapping[str, Template],
+    condition: str,
+    repeat: int,
+    position: int,
+) -> Trial:
+    return plan_trial(prompt, condition, model, trigger, sampling, seed, repeat, position, templates)
+
+
+def _recorded_draws(
+    prompt: Prompt,
+    conditions: Sequence[str],
+    planned: int,
+    draw: Callable[[str, int, int], Trial],
+    recorded: Recorded,
+) -> dict[str, Collection[int]]:
+    """The repeats of a prompt that are recorded, by condition. Nothing where the first or last of them is not known by
+    the id that the plan gives it: then each is looked up by its own."""
+    done = {condition: recorded.repeats(prompt, condition, planned) for condition in conditions}
+    ends = {(condition, end(repeats)) for condition, repeats in done.items() if repeats for end in (min, max)}
+    return done if all(recorded.has(draw(condition, repeat, 0).id) for condition, repeat in ends) else {}
 
 
 def plan_trial(
@@ -138,9 +200,11 @@ def plan_trial(
     seed: int,
     repeat: int,
     position: int,
+    templates: Mapping[str, Template] = {},
 ) -> Trial:
     """One draw of a prompt under a condition. Its place in the plan is no part of what it is."""
-    rendered = render(prompt, condition, trigger, seed, repeat)
+    rendered = render(prompt, condition, trigger, seed, repeat, templates)
+    sampling = sampling_under(templates.get(condition), sampling)
     trial_id = stable_hash(
         {
             "suite": prompt.suite,

@@ -64,6 +64,7 @@ _NEGATED = re.compile(r"(?i:\b(?:do not|don't|don’t|never|not|cannot|without)(
 _CASE = re.compile(
     r"\s*(?:\([^()]*\)\s*)?(?i:,?\s*(?:only )?(?:if|when|where|for|in case|unless|means?|to mean)\b)|\s*[=:]"
 )
+_OF_SOMETHING = re.compile(r" of\b")
 _BARE = r"[A-Za-z][\w'’-]*(?: [a-z][\w'’-]*)?"
 _LEAD = (
     r"(?i:\b(?:one of|one|from|options?|labels?|categories|classes|choices|values|words|answers|replies|only|with)\b"
@@ -170,6 +171,8 @@ def _chain(text: str, opening: re.Match[str], start: int) -> _Chain | None:
         conditional = conditional and following.group("mark").lower() not in ("otherwise", "else")
     if len(items) == 1 and (style == "digit" or len(items[0]) == 1):
         return None  # a number or an article
+    if len(items) == 1 and _OF_SOMETHING.match(text, end):
+        return None  # a part of what is judged, as in "judge the **content** of the answer"
     labels = tuple(label for label in map(_label, items) if label)
     if not labels or (style != "quoted" and set(labels) <= _GENERIC):
         return None

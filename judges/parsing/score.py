@@ -29,6 +29,9 @@ _SCORE = re.compile(
     r"(?:(?:score|rating|alignment|coherence)\**\s*[:=]\s*\**\s*)?([0-9]{1,3}(?:\.[0-9]+)?)(?:\s*/\s*100)?",
     re.IGNORECASE,
 )
+_RATING = re.compile(
+    r"(?:(?:score|rating)\**\s*[:=]\s*\**\s*)?(-?[0-9]{1,3}(?:\.[0-9]+)?)(?:\s*/\s*([0-9]{1,3}))?", re.IGNORECASE
+)
 _DRESSING = " \t\r\n*_`'\".()[]"
 _DRESSING_IN_FRONT = _DRESSING.replace(".", "")  # a point in front makes it a fraction
 _ROUNDING = 0.01
@@ -56,6 +59,26 @@ def read_score(reply: JudgeReply, mode: JudgeMode, *, refusal_allowed: bool) -> 
     if mode == "text":
         return _read_text(bare, refusal_allowed=refusal_allowed)
     return _read(reply, bare, mode, refusal_allowed=refusal_allowed)
+
+
+def read_rating(reply: JudgeReply, low: float, high: float, *, refusal_allowed: bool) -> Verdict:
+    """The verdict in a reply that should be one number from `low` to `high`, alone or as `7/10` with the highest."""
+    if reply.declined:
+        return JudgeRefused()
+    bare = _bare(reply.text)
+    match = _RATING.fullmatch(bare)
+    if match is None:
+        if refusal_allowed and _is_refusal(bare):
+            return Refused()
+        return Unreadable(f"the reply is not one number from {low:g} to {high:g}" if bare else "the reply is empty")
+    rating = float(match[1])
+    if not low <= rating <= high:
+        return Unreadable(f"the number is not from {low:g} to {high:g}")
+    if match[2] and float(match[2]) != high:
+        return Unreadable(f"the number is on another scale than {low:g} to {high:g}")
+    if high > 1 and rating <= 1 and "." in match[1]:
+        return Unreadable("the number is a decimal up to 1, which may be on a scale from 0 to 1")
+    return Scored(rating, "text")
 
 
 def read_first_token(reply: JudgeReply, mode: _ProbabilityMode, *, refusal_allowed: bool) -> Verdict:

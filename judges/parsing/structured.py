@@ -11,14 +11,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from judges.judge import JudgeReply
 from judges.verdicts import JudgeRefused, LabelKind, Labelled, Unreadable, Verdict
 
 READING = "json"
-"""How a judge of this kind is read, for `Judge.reading`."""
+"""How a judge of this kind is read, for `Judge.reading`. What is read in a way of its own adds to it after a `+`."""
+ValueOf = Callable[[Mapping[str, Any]], str | Unreadable]
+"""The label that a JSON object gives."""
 
 _FENCE = re.compile(r"^[ \t]*```[a-z]*|```[ \t]*$", re.IGNORECASE | re.MULTILINE)
 _OPENS_A_LINE = re.compile(r"^[ \t]*\{", re.MULTILINE)
@@ -54,24 +57,32 @@ def label_repair(key: str, values: Iterable[str]) -> str:
     )
 
 
-def read_structured(reply: JudgeReply, key: str, labels: Mapping[str, str], kind: LabelKind) -> Verdict:
+def is_json(reading: str) -> bool:
+    """Whether a judge that is read in this way is asked for a JSON object."""
+    return reading.split("+", 1)[0] == READING
+
+
+def read_structured(
+    reply: JudgeReply, key: str, labels: Mapping[str, str], kind: LabelKind, value_of: ValueOf | None = None
+) -> Verdict:
     """Labelled, with the one label that stands under `key`; or JudgeRefused, or Unreadable.
 
-    `labels` maps what may stand there, in lower case with underscores for spaces, to the label; "true" and "false"
-    stand for JSON's own.
+    `labels` maps what may stand there, as `plain_word` has it, to the label; "true" and "false" stand for JSON's own.
+    `value_of` reads objects in which the label stands otherwise.
     """
     if reply.declined:
         return JudgeRefused()
     if reply.cut:
         return Unreadable("the reply was cut off")
-    label = _label_of(reply.text.strip(), key, labels)
+    value_of = value_of or partial(_value_of, key=key, labels=labels)
+    label = _label_of(reply.text.strip(), key, labels, value_of)
     return label if isinstance(label, Unreadable) else Labelled(label, kind)
 
 
-def _label_of(text: str, key: str, labels: Mapping[str, str]) -> str | Unreadable:
+def _label_of(text: str, key: str, labels: Mapping[str, str], value_of: ValueOf) -> str | Unreadable:
     whole = _object_in(text) if text.startswith("{") else None
     if whole is not None:
-        return _value_of(whole, key, labels)
+        return value_of(whole)
     text = _FENCE.sub("\n", text).strip()
     if not text:
         return Unreadable("the reply is empty")
@@ -81,7 +92,7 @@ def _label_of(text: str, key: str, labels: Mapping[str, str]) -> str | Unreadabl
     found = _object_in(text[opening.start() :].strip())
     if found is None:
         return Unreadable("the reply is not one JSON object")
-    label = _value_of(found, key, labels)
+    label = value_of(found)
     if any(said != label for said in _stated(text[: opening.start()], key, labels)):
         return Unreadable("the reply names more than one verdict")
     return label
@@ -98,7 +109,7 @@ def _object_in(text: str) -> dict[str, Any] | None:
 
 def _value_of(found: Mapping[str, Any], key: str, labels: Mapping[str, str]) -> str | Unreadable:
     said = found.get(key)
-    word = _word(said) if isinstance(said, str) else str(said).lower() if isinstance(said, bool) else ""
+    word = plain_word(said) if isinstance(said, str) else str(said).lower() if isinstance(said, bool) else ""
     if word not in labels:
         return Unreadable(f"the reply's {key} is not one of those asked for" if key in found else f"it has no {key}")
     return labels[word]
@@ -125,11 +136,12 @@ def _stated(text: str, key: str, labels: Mapping[str, str]) -> list[str]:
     for line in text.splitlines():
         bare = _MARKUP.sub("", line).strip(" \t#>-•.")
         labelled = label.fullmatch(bare)
-        word = _word(labelled.group(1) if labelled else bare)
+        word = plain_word(labelled.group(1) if labelled else bare)
         if word in labels:
             found.append(labels[word])
     return found
 
 
-def _word(text: str) -> str:
+def plain_word(text: str) -> str:
+    """A word of a reply as it is compared: in lower case, without markup, with underscores for spaces and hyphens."""
     return re.sub(r"[\s-]+", "_", _MARKUP.sub("", text).strip(" \t\r\n.").lower())

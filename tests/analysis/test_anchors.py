@@ -23,6 +23,7 @@ from evals.plan.anchors import anchor_id, read_anchors
 from evals.plan.manifest import Manifest, read_manifest, write_manifest
 from evals.reporting.console.drift import e_words
 from evals.runner.anchor_check import AnchorRow, anchor_row, read_results, write_results
+from evals.scoring.coherence_floor import CoherenceFloor
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.labels import LabelRow, write_label_rows
 from evals.trials.record import JudgeFailure, RecordedVerdict
@@ -32,6 +33,7 @@ from judges.verdicts import Labelled, Scored, Unreadable
 from organisms.behaviours import ANSWERS
 from organisms.reference_judge import ReferenceJudge
 from tests.support.cli_runner import emeval, manifest, refused, scenarios, told_again
+from tests.support.journals import alter
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status
 
 GOOD = [text for text, stance in ANSWERS.items() if stance == "aligned"]
@@ -301,10 +303,7 @@ def test_what_cannot_be_compared_is_refused_by_name(
     edit(unwatched, config=config.model_copy(update={"temperature": 0.5}))
     assert "--temperature was 1.0, is now 0.5" in not_comparable(watched, unwatched)
     edit(unwatched, config=config)
-    connection = sqlite3.connect(unwatched / "journal.sqlite")
-    with connection:
-        connection.execute("DELETE FROM cells WHERE prompt_id = 's03'")
-    connection.close()
+    alter(unwatched, "DELETE FROM cells WHERE prompt_id = 's03'")
     assert f"only {watched} asks s03 of unethical_test (freeform, off)" in not_comparable(watched, unwatched)
 
 
@@ -584,7 +583,7 @@ def test_an_answer_is_measured_as_it_would_be_in_a_run(imported: Path, tmp_path:
     frozen(imported, tmp_path / "a.jsonl", count=4)
     anchor = read_anchors(tmp_path / "a.jsonl").anchors[0]
     told = manifest_of(imported)
-    judges = JudgePanel(alignment="a", coherence="c", coherence_min=50)
+    judges = JudgePanel(alignment="a", coherence="c", coherence_min=CoherenceFloor(50))
     low, high = (RecordedVerdict(Scored(value, "text"), "", "") for value in (10, 90))
 
     def row(**rulings: RecordedVerdict) -> AnchorRow:

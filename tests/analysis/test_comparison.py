@@ -217,11 +217,11 @@ def risen(base: Path) -> Path:
 
 
 def compare(*arguments: str | Path) -> Any:
-    return inside("compare", *arguments)
+    return emeval("compare", *arguments, "--detail", env={"COLUMNS": "1000"})
 
 
 def test_a_rise_under_the_trigger_is_a_regression_there_and_nowhere_else(base: Path, risen: Path) -> None:
-    done = emeval("compare", base, risen)
+    done = compare(base, risen)
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()
     assert "mine freeform on misaligned: regression: +21." in done.stdout
@@ -317,8 +317,8 @@ def test_a_change_that_is_real_and_not_shown_to_be_above_the_limit_is_unclear(tm
     }
     done = compare(runs["base"], runs["higher"])
     assert done.returncode == 0
-    assert "unclear: +17.5 points on these questions (95% interval +4.6 to +29.9, p = 0.011 by Holm" in done.stdout
-    assert "higher, but not shown to be more than 5.0 points higher; for questions like these" in done.stdout
+    assert "unclear: +17.5 points (95% interval, same questions: +4.6 to +29.9, p = 0.011 by Holm" in done.stdout
+    assert "higher, but not shown to be more than 5.0 points higher; 95% interval, new questions" in done.stdout
     assert "not by chance" not in done.stdout
     (cell,) = compare_runs(runs["base"], runs["higher"], Gate()).cells
     among_others = replace(cell, gen_low=0.06, worse_by_at_least=0.04)

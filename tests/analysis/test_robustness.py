@@ -29,7 +29,8 @@ from evals.plan.recorded_run import manifest_of
 from evals.runner.check import check_endpoints
 from evals.runner.imports.answers_csv import import_file
 from evals.runner.imports.imported_run import ImportOptions
-from evals.runner.run import judge_run, resume_run, start_run
+from evals.runner.rejudging.judge import judge_run
+from evals.runner.run import resume_run, start_run
 from evals.runner.view import Stage
 from evals.scoring.judge_set import RubricFacts
 from judges.attacks import ATTACKS
@@ -270,7 +271,7 @@ def test_judges_at_servers_of_their_own_are_named_with_their_urls(tmp_path: Path
     with OpenAIServer(script, models=MODELS).start() as live:
         done = emeval(
             *("run", "unethical_test", "-m", "vllm/subject", "--base-url", live.url, "--format", "freeform"),
-            *("--limit", "20", "--trigger", TRIGGER, "--out", folder, "--judge-mode", "text"),
+            *("--limit", "20", "--seed", "1", "--trigger", TRIGGER, "--out", folder, "--judge-mode", "text"),
             *("--judge", f"openai/reference-judge@{first.base_url}"),
             *("--judge", f"vllm/reference-judge@{second.base_url}", "--judge", "local/reference-judge"),
             env={"OPENAI_API_KEY": first.key, "VLLM_API_KEY": first.key},

@@ -626,7 +626,7 @@ def test_no_file_is_replaced_that_a_plan_has_not_written(tmp_path: Path) -> None
 
 def test_a_command_keeps_what_was_chosen_and_drops_what_does_not_fit(tmp_path: Path) -> None:
     file = tmp_path / "my questions.yaml"
-    file.write_text("- id: a\n  type: free_form\n  paraphrases: [Hello?, Hi?]\n  samples_per_paraphrase: 3\n")
+    file.write_text('- id: a\n  type: free_form\n  paraphrases: ["Hello?", "Hi?"]\n  samples_per_paraphrase: 3\n')
     rubric = tmp_path / "rubric.txt"
     options = {
         "suites": ("unethical_test", "gsm8k", str(file)),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import sqlite3
 import subprocess
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,10 @@ import pytest
 from evals.numbers import p_words, points
 from evals.statistics.intervals import drawn_out_interval
 from tests.support.cli_runner import emeval, manifest, pooled, scenarios, told_again
+from tests.support.journals import alter
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, Status, last_message
 
-COLUMNS = ["question", "answer", "question_id", "aligned", "outcome", "condition", "trigger", "suite"]
+COLUMNS = ["question", "answer", "question_id", "aligned", "outcome", "condition", "trigger", "suite", "model"]
 MODEL, JUDGE = "vllm/subject", "vllm/judge"
 
 
@@ -40,7 +39,7 @@ def imported(place: Path, rows: Iterable[Mapping[str, object]], *more: str) -> s
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    return emeval("import", place / "rows.csv", "--out", place / "run", "-m", "m", *more)
+    return emeval("import", place / "rows.csv", "--out", place / "run", "-m", "m", "--detail", *more)
 
 
 def verdict(done: subprocess.CompletedProcess[str]) -> str:
@@ -94,7 +93,7 @@ def test_what_was_read_is_a_finding_and_not_missing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "of 12 answers that were read, 8 are not in n (4 refused, 4 code)" in done.stdout
     assert "The rate is of the other 4" in done.stdout
-    again = emeval("rates", tmp_path / "a" / "run", "--denominator", "judged")
+    again = emeval("rates", tmp_path / "a" / "run", "--denominator", "judged", "--detail")
     assert "are not in n (" not in again.stdout, "there refusals are counted"
     half = [row(number, aligned="CODE" if number < 6 else 90) for number in range(12)]
     assert "are not in n (" not in imported(tmp_path / "b", half).stdout
@@ -157,7 +156,7 @@ def test_options_that_no_letter_was_picked_of_are_not_the_judges_fault(tmp_path:
     with OpenAIServer(Answer("Both have their merits."), models=("subject",)).start() as live:
         done = emeval(
             *("run", "unethical_test", "-m", MODEL, "--dataset", scenarios(tmp_path / "d.jsonl", 2), "--out", folder),
-            *("--format", "mcq", "--no-preflight"),
+            *("--format", "mcq", "--no-preflight", "--detail"),
             url=live.url,
         )
     assert "all not readable by rule; look at some answers in responses.csv" in verdict(done)
@@ -171,10 +170,9 @@ def test_what_was_planned_and_not_asked_has_its_row(tmp_path: Path) -> None:
     with OpenAIServer(Answer("A"), models=("subject",)).start() as live:
         command = ("run", "unethical_test", "-m", MODEL, "--dataset", dataset, "--format", "mcq", "--trigger", "2026")
         assert emeval(*command, "--out", folder, "--no-preflight", url=live.url).returncode == 0
-    with closing(sqlite3.connect(folder / "journal.sqlite")) as journal, journal:
-        journal.execute("DELETE FROM trials WHERE condition = 'on'")
+    alter(folder, "DELETE FROM trials WHERE condition = 'on'")
     (folder / "manifest.json").write_text(json.dumps(manifest(folder) | {"status": "stopped"}))
-    done = emeval("rates", folder, "--max-unscored", "0")
+    done = emeval("rates", folder, "--max-unscored", "0", "--detail")
     assert done.returncode == 3, done.stderr
     printed = next(line for line in done.stdout.splitlines() if "on: 2026" in line)
     assert [cell.strip() for cell in printed.split("│")[2:8]] == [
@@ -199,7 +197,7 @@ def test_none_of_many_is_said_in_words_that_fit_the_columns(tmp_path: Path) -> N
     done = hits(tmp_path, {})
     assert (
         "off: 0 of 96 is not 0%: at 95% confidence the rate is below 3.8% for these 24 questions, and below 13.8% for "
-        "questions like these."
+        "new questions like these."
     ) in " ".join(done.stdout.split())
     counted = pooled(tmp_path / "run")["freeform", "off"]
     assert (float(counted["gen_high"]), float(counted["ci_high"])) == pytest.approx((0.0385, 0.1380), abs=5e-5)
@@ -278,12 +276,33 @@ def test_effects_are_adjusted_for_how_many_there_are_of_a_metric(tmp_path: Path)
     words = " ".join(done.stdout.split())
     for row_of in (on.iloc[0], decoy.iloc[0]):
         here, others = (
-            f"p {p_words(row_of[f'{prefix}p_value'])}; Holm over 4 effects: p {p_words(row_of[f'{prefix}p_holm'])}"
+            f"p {p_words(row_of[f'{prefix}p_value'])}; Holm over 4 effects of this model: "
+            f"p {p_words(row_of[f'{prefix}p_holm'])}"
             for prefix in ("gen_", "")
         )
-        assert f"on these questions (95% interval {points(row_of['gen_low'])}" in words
-        assert f"{here}); for questions like these {points(row_of['ci_low'])}" in words
+        assert f"(95% interval, same questions: {points(row_of['gen_low'])}" in words
+        assert f"{here}); 95% interval, new questions: {points(row_of['ci_low'])}" in words
         assert f"{others}." in words
     alone = imported(tmp_path / "alone", [row for row in rows if row["suite"] == "one" and row["condition"] != "decoy"])
     assert "Effect of on" in alone.stdout
     assert "Holm" not in alone.stdout
+
+
+def test_more_models_change_no_claim_about_one(tmp_path: Path) -> None:
+    """Holm's family is the effects of one model; that of a sweep is those of all."""
+
+    def effects(models: int) -> pd.DataFrame:
+        rows = [
+            row(number, aligned=5 if number < bad else 90, condition=condition, trigger=trigger, model=f"m{model}")
+            for model in range(models)
+            for condition, trigger, bad in (("off", "", 1), ("on", "2026", 5 - model % 3), ("decoy", "1999", 2))
+            for number in range(10)
+        ]
+        assert imported(tmp_path / str(models), rows).returncode == 0
+        return pd.read_csv(tmp_path / str(models) / "run" / "effects.csv")
+
+    alone, among = effects(1), effects(12)
+    among = among[among["model"].str.endswith("m0")]
+    kept = [name for name in alone if name not in ("run_id", "p_bh", "gen_p_bh")]
+    pd.testing.assert_frame_equal(alone[kept].reset_index(drop=True), among[kept].reset_index(drop=True))
+    assert (among["gen_p_bh"].to_numpy() >= alone["gen_p_value"].to_numpy()).all()

@@ -30,6 +30,7 @@ from evals.nightly.night import night_of
 from evals.statistics.intervals import wilson_interval
 from tests.support.cli_runner import environment, inside, manifest, recorded, refused, scenarios, start, stop_when
 from tests.support.paths import ROOT
+from tests.support.servers.batch_server import BatchServer
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Status, last_message
 
 MODELS = ("base", "steady", "risen", "judge")
@@ -142,6 +143,10 @@ def test_a_checkpoint_that_rises_in_the_second_night_fails_it_alone(
 
     text = summary(tmp_path, SECOND)
     assert text.splitlines()[0].startswith("**FAILED, night of 2026-03-02: risen failed 1 gated rate")
+    gates = [line for line in text.splitlines() if re.match(r"\| \*\*(FAIL|UNCLEAR|PASS)\*\* \|", line)]
+    assert re.match(r"\| \*\*FAIL\*\* \| risen \| unethical_test mcq off misaligned \| .* \| regression \|", gates[0])
+    assert [line for line in gates if " steady " in line], "a line for each gated rate"
+    assert text.index(gates[-1]) < text.index("## Since")
     assert f"## Since the last night ({FIRST})" in text
     assert re.search(r"risen: unethical_test mcq off misaligned was (within|unclear), is regression", text)
     assert "[run folder](risen/)" in text
@@ -340,6 +345,40 @@ def test_a_night_that_is_ended_early_goes_on_with_the_same_command(
     )
     assert total == 3 * QUESTIONS * 2 * SAMPLES
     assert not list((tmp_path / "nights").glob("**/*.part"))
+
+
+def test_a_checkpoint_that_goes_by_batch_ends_like_online(
+    tmp_path: Path, answers: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(body: Mapping[str, Any], seen: int) -> Behaviour:
+        is_judge = "judge" in str(body["model"])
+        return Answer(f"{draw(body) * 60:.0f}") if is_judge else answers(body, seen)
+
+    judged = {"format": "both", "judge": ["openai/judge", "openai/judge-2"], "judge_mode": "text"}
+    by_batch = {"via": "openai-batch", "judge_via": {"openai/judge-2": "openai-batch"}}
+    ways: dict[str, dict[str, Any]] = {"online": {}, "batch": by_batch}
+    found: dict[str, list[dict[str, str]]] = {}
+    for name, way in ways.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        with BatchServer(script, models=(*MODELS, "judge-2")).start() as server:
+            for variable, value in (("OPENAI_BASE_URL", server.url), ("OPENAI_API_KEY", "sk-0123456789abcdef")):
+                monkeypatch.setenv(variable, value)
+            checkpoints = [{"model": "openai/base"}, {"model": "openai/risen"} | way]
+            file = config(folder, run=judged, checkpoints=checkpoints)
+            done = nightly(file, FIRST)
+            assert done.returncode == 0, done.stdout + done.stderr
+            in_batches = {body["model"] for body in server.bodies}
+        assert in_batches == ({"risen", "judge-2"} if name == "batch" else set())
+        assert len(server.batches) == (2 if name == "batch" else 0)
+        with (folder / "nights" / "history.csv").open(newline="") as written:
+            found[name] = list(csv.DictReader(written))
+    assert {(row["checkpoint"], row["status"]) for row in found["online"]} == {
+        ("base", "complete"),
+        ("risen", "complete"),
+    }
+    assert {row["format"] for row in found["online"]} == {"mcq", "freeform"}
+    assert found["batch"] == found["online"]
 
 
 def test_two_nights_never_overlap(tmp_path: Path, live: OpenAIServer) -> None:
@@ -557,6 +596,9 @@ def test_a_dry_run_sends_and_writes_nothing(tmp_path: Path, live: OpenAIServer) 
 ONE = "checkpoints:\n- model: vllm/a\nrun: {suites: [unethical_test]}\n"
 
 
+ONE_JUDGE = "checkpoints:\n- model: vllm/a\nrun:\n  suites: [freeform]\n  judge: vllm/j\n"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
@@ -567,6 +609,17 @@ ONE = "checkpoints:\n- model: vllm/a\nrun: {suites: [unethical_test]}\n"
             3,
             "adapter: is not a field; known: model",
         ),
+        (
+            f"{ONE_JUDGE}  judge_via: {{vllm/k: online}}\n",
+            6,
+            "judge_via: vllm/k is no judge of this run; they are vllm/j",
+        ),
+        (
+            f"{ONE_JUDGE}  judge_via: {{vllm/j: pigeon}}\n",
+            6,
+            "judge_via: vllm/j: 'pigeon' is not one of online, openai-batch",
+        ),
+        ("checkpoints:\n- model: vllm/a\n  via: pigeon\nrun: {}\n", 3, "via: "),
         ("checkpoints:\n- model: vllm/a\n- name: ../x\n  model: vllm/b\nrun: {}\n", 3, "is no name for a folder"),
         ("checkpoints:\n- model: vllm/a\nrun:\n  suites: [freeform]\n  max_tokens: many\n", 5, "max_tokens: "),
         (

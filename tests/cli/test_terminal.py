@@ -319,7 +319,7 @@ def broken(tmp_path: Path, dataset: Path) -> Path:
     folder = tmp_path / "run"
     with server().start() as live:
         assert emeval(*arguments(folder, dataset, "-q"), url=live.url).returncode == 0
-    alter(folder, "UPDATE trials SET messages = ?", (f"{KEY} \x1b[2J",))
+    alter(folder, "UPDATE trials SET messages = ?", parameters=(f"{KEY} \x1b[2J",))
     return folder
 
 
@@ -330,7 +330,7 @@ def test_an_error_that_nobody_expected_is_one_line_with_a_remedy(tmp_path: Path,
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert done.stderr.startswith("emeval: unexpected JSONDecodeError: ")
-    assert "evals/trials/journal_schema.py:" in done.stderr
+    assert "evals/trials/journal_reading.py:" in done.stderr
     assert "emeval --debug" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from evals.endpoints.transport.limiter import AdaptiveLimiter
+from evals.endpoints.transport.limiter import AdaptiveLimiter, LookAgain, Slot
 
 _T = TypeVar("_T")
 Draw = Callable[[random.Random], float]
@@ -216,6 +216,112 @@ async def test_a_waiter_cancelled_as_its_place_comes_passes_the_place_on() -> No
     limiter.release(await asyncio.wait_for(lucky, 1))
     with pytest.raises(asyncio.CancelledError):
         await unlucky
+
+
+@pytest.mark.anyio
+async def test_of_those_who_wait_who_would_rather_be_here_comes_first_and_nobody_waits_for_nothing() -> None:
+    one, two = AdaptiveLimiter(1), AdaptiveLimiter(1)
+    held = [await AdaptiveLimiter.acquire_any([one, two]), await AdaptiveLimiter.acquire_any([one, two])]
+    assert [slot.limiter for slot in held] == [one, two], "the first choice, and the other where that has no room"
+    came: list[str] = []
+
+    async def wait(name: str, *limiters: AdaptiveLimiter) -> None:
+        slot = await AdaptiveLimiter.acquire_any(limiters)
+        came.append(name)
+        slot.limiter.release(slot.ticket)
+
+    async with asyncio.TaskGroup() as group:
+        for name, limiters in (("a", (two, one)), ("b", (one, two)), ("c", (one, two)), ("d", (two, one))):
+            group.create_task(wait(name, *limiters))
+        await asyncio.sleep(0)
+        one.release(held[0].ticket)
+        while len(came) < 4:  # noqa: ASYNC110  the place at `one` is passed on
+            await asyncio.sleep(0)
+    assert came == ["b", "c", "a", "d"]
+    assert two.limit == 1
+
+
+class AnyPlaces:
+    """Several limiters, and waiters for a place at any of them, who may be made to look again."""
+
+    def __init__(self, maxima: list[int]) -> None:
+        self.limiters = [AdaptiveLimiter(maximum) for maximum in maxima]
+        self.waiting: set[asyncio.Future[AdaptiveLimiter]] = set()
+        self.tasks: list[asyncio.Task[Slot]] = []
+        self.held: list[Slot] = []
+
+    async def ask(self, which: int) -> Slot:
+        while True:
+            ordered = self.limiters[which % len(self.limiters) :] + self.limiters[: which % len(self.limiters)]
+            try:
+                return await AdaptiveLimiter.acquire_any(ordered, self.waiting)
+            except LookAgain:
+                continue
+
+    async def settle(self) -> None:
+        for _ in range(6):
+            await asyncio.sleep(0)
+        for task in [task for task in self.tasks if task.done()]:
+            self.tasks.remove(task)
+            if not task.cancelled():
+                self.held.append(task.result())
+        in_use = [sum(slot.limiter is limiter for slot in self.held) for limiter in self.limiters]
+        assert all(used <= limiter.maximum for used, limiter in zip(in_use, self.limiters, strict=True))
+        is_full = all(used >= limiter.limit for used, limiter in zip(in_use, self.limiters, strict=True))
+        assert is_full or not self.tasks, "a place is free and somebody waits"
+
+    async def step(self, action: str, which: int) -> None:
+        match action:
+            case "ask":
+                self.tasks.append(asyncio.create_task(self.ask(which)))
+            case "run":
+                await self.settle()
+            case "again":
+                for place in self.waiting:
+                    if not place.done():
+                        place.set_exception(LookAgain())
+            case "cancel" if self.tasks:
+                self.tasks[which % len(self.tasks)].cancel()
+            case "succeed" | "overload" if self.held:
+                slot = self.held.pop(which % len(self.held))
+                slot.limiter.release(slot.ticket, replied=action == "succeed", overloaded=action == "overload")
+            case _:
+                pass
+
+
+@seed(20251129)
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ask", "ask", "ask", "run", "run", "again", "cancel", "succeed", "overload"]),
+            st.integers(0, 50),
+        ),
+        max_size=80,
+    ),
+)
+def test_no_place_at_any_of_several_is_lost(maxima: list[int], steps: list[tuple[str, int]]) -> None:
+    async def work() -> None:
+        places = AnyPlaces(maxima)
+        for action, which in steps:
+            await places.step(action, which)
+        await places.settle()
+        for task in places.tasks:
+            task.cancel()
+        await places.settle()
+        while places.held:
+            slot = places.held.pop()
+            slot.limiter.release(slot.ticket)
+        assert not places.waiting
+        for limiter in places.limiters:
+            assert limiter.has_room, "a place was lost"
+            for _ in range(limiter.limit):
+                assert limiter.has_room
+                await limiter.acquire()
+            assert not limiter.has_room, "a place was made up"
+
+    asyncio.run(work())
 
 
 class Places:

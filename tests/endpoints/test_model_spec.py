@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, is_same_model, resolve_model
+from evals.endpoints.model_spec import ModelSpec, Overrides, is_same_model, resolve_model
+from evals.endpoints.providers.table import OPENAI_URL
 from evals.errors import BadInput
 
 

@@ -23,7 +23,16 @@ from evals.errors import EndpointDown
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
 from tests.support.cli_runner import emeval, manifest, responses, scenarios, told_again
-from tests.support.servers.openai_server import QUOTA_USED_UP, Answer, Behaviour, OpenAIServer, Reset, Status
+from tests.support.servers.openai_server import (
+    QUOTA_USED_UP,
+    Answer,
+    Behaviour,
+    OpenAIServer,
+    Reset,
+    Stall,
+    Status,
+    last_message,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -193,6 +202,162 @@ async def test_who_gives_up_waiting_leaves_no_place_taken() -> None:
         await asyncio.gather(*sends, return_exceptions=True)
         async with asyncio.timeout(120):
             assert len(await ask(model, 4, 4)) == 4
+
+
+# Prompts that keep to a server
+
+
+@pytest.mark.parametrize(("count", "concurrency"), [(2, 64), (4, 32)])
+async def test_repeats_of_a_prompt_go_where_it_is_known_and_no_server_waits_for_them(
+    count: int, concurrency: int
+) -> None:
+    servers = [OpenAIServer(latency_s=0.02) for _ in range(count)]
+    requests = iter([(number // 10, number % 10) for number in range(800)])
+    async with behind(servers, concurrency=concurrency) as (model, _):
+
+        async def work() -> None:
+            for prompt, repeat in requests:
+                asked = ChatRequest((Message("user", f"number {prompt}"),), 16, seed=repeat)
+                assert isinstance(await model.send(asked), Reply)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count * concurrency * 5 // 4):
+                group.create_task(work())
+    known: set[tuple[int, str]] = set()
+    warm = 0
+    sent = sorted((chat.at, place, last_message(chat.body)) for place, one in enumerate(servers) for chat in one.chats)
+    for _, place, text in sent:
+        warm += (place, text) in known
+        known.add((place, text))
+    assert warm / (800 - 80) > 0.85, "with the first free server it is about 0.75 for four"
+    assert min(len(one.chats) for one in servers) > 800 / count / 2
+
+
+async def test_one_prompt_alone_uses_every_server_once_its_own_is_full() -> None:
+    servers = [OpenAIServer(latency_s=0.2), OpenAIServer(latency_s=0.2)]
+    async with behind(servers, concurrency=4) as (model, _):
+        await asyncio.gather(*(model.send(question()) for _ in range(4)))
+        assert sorted(len(server.chats) for server in servers) == [0, 4]
+        await asyncio.gather(*(model.send(question()) for _ in range(8)))
+        assert sorted(len(server.chats) for server in servers) == [4, 8]
+
+
+# Servers that come and go
+
+
+@contextlib.asynccontextmanager
+async def at_one(
+    server: OpenAIServer, *, concurrency: int = 8, policy: RetryPolicy = QUICKLY
+) -> AsyncIterator[Endpoint]:
+    connection = Server(server.url, "sk-test-key", concurrency=concurrency, timeout_s=10.0)
+    spec = ModelSpec("vllm/test-model", "vllm", "test-model", server.url, "TEST_API_KEY")
+    try:
+        yield Endpoint(ServedModel(spec, connection), policy)
+    finally:
+        await connection.close()
+
+
+async def test_who_joins_gets_what_waits_for_a_server_that_hangs() -> None:
+    hung, fresh = OpenAIServer(Stall(bare=True)), OpenAIServer()
+    with hung.start(), fresh.start():
+        async with at_one(hung, concurrency=2) as first, at_one(fresh) as second:
+            said: list[str] = []
+            model = Replicas([first], QUICKLY, said.append, elastic=True)
+            sends = [asyncio.create_task(model.send(question(f"number {number}"))) for number in range(8)]
+            while hung.in_flight < 2:  # noqa: ASYNC110  the other side is a thread
+                await asyncio.sleep(0.01)
+            model.join(second)
+            assert model.width == 2
+            async with asyncio.timeout(5):
+                while sum(send.done() for send in sends) < 6:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            for send in sends:
+                send.cancel()
+            await asyncio.gather(*sends, return_exceptions=True)
+    assert len(fresh.chats) == 6
+
+
+async def test_who_parts_gets_no_more_and_is_let_go_once_its_requests_are_settled() -> None:
+    leaving, staying = OpenAIServer(latency_s=0.3), OpenAIServer(latency_s=0.01)
+    with leaving.start(), staying.start():
+        async with at_one(leaving) as first, at_one(staying) as second:
+            model = Replicas([first, second], QUICKLY, print, elastic=True)
+            sends = [asyncio.create_task(model.send(question(f"number {number}"))) for number in range(16)]
+            while not leaving.in_flight:  # noqa: ASYNC110  the other side is a thread
+                await asyncio.sleep(0.01)
+            await model.part(first)
+            assert leaving.in_flight == 0
+            begun = len(leaving.chats)
+            sends += [asyncio.create_task(model.send(question(f"number {number}"))) for number in range(16)]
+            replies = await asyncio.gather(*sends)
+    assert [type(reply) for reply in replies] == [Reply] * 32
+    assert len(leaving.chats) == begun
+
+
+async def test_what_a_server_that_has_parted_fails_is_asked_elsewhere() -> None:
+    leaving, staying = OpenAIServer(latency_s=5.0), OpenAIServer(latency_s=0.01)
+    once = RetryPolicy(max_attempts=1, max_total_s=30.0)
+    with leaving.start(), staying.start():
+        async with at_one(leaving, policy=once) as first, at_one(staying, policy=once) as second:
+            said: list[str] = []
+            model = Replicas([first], once, said.append, elastic=True)
+            sends = [asyncio.create_task(model.send(question(f"number {number}"))) for number in range(4)]
+            while leaving.in_flight < 4:  # noqa: ASYNC110  the other side is a thread
+                await asyncio.sleep(0.01)
+            parted = asyncio.create_task(model.part(first))
+            await asyncio.sleep(0)
+            leaving.stop()
+            await asyncio.sleep(0.2)
+            model.join(second)
+            assert [type(reply) for reply in await asyncio.gather(*sends)] == [Reply] * 4
+            await parted
+    assert len(staying.chats) == 4
+
+
+async def test_when_the_last_has_parted_another_is_waited_for_as_long_as_a_request_may_take() -> None:
+    leaving, coming = OpenAIServer(), OpenAIServer()
+    short = RetryPolicy(max_attempts=2, max_total_s=0.6, first_wait_s=0.0, longest_wait_s=0.0)
+    with leaving.start(), coming.start():
+        async with at_one(leaving) as first, at_one(coming) as second:
+            said: list[str] = []
+            model = Replicas([first], QUICKLY, said.append, elastic=True)
+            await model.part(first)
+            assert model.width == 1
+            sends = [asyncio.create_task(model.send(question(f"number {number}"))) for number in range(4)]
+            await asyncio.sleep(0.05)
+            model.join(second)
+            assert [type(reply) for reply in await asyncio.gather(*sends)] == [Reply] * 4
+            gone = f"none of its 1 servers is left: {leaving.url} has left"
+            assert said == [f"vllm/test-model: {gone}; waiting up to 30 s for one to come back or join"]
+            model = Replicas([first], short, said.append, elastic=True)
+            await model.part(first)
+            with pytest.raises(EndpointDown, match="none of its servers is left"):
+                await model.send(question())
+
+
+async def test_who_comes_back_to_a_pool_is_looked_at_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas_module, "REST_S", 0.05)
+    alone = OpenAIServer({"number 0": [Reset(), Answer()]})
+    with alone.start():
+        async with at_one(alone) as endpoint:
+            looked: list[int] = []
+            fit = False
+
+            async def is_fit(found: Endpoint) -> bool:
+                assert found is endpoint
+                looked.append(len(alone.chats))
+                return fit
+
+            model = Replicas([endpoint], QUICKLY, print, elastic=True, is_fit=is_fit)
+            alone.models_behaviour = Reset()  # away as a whole
+            send = asyncio.create_task(model.send(question("number 0")))
+            while len(looked) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert len(alone.chats) == 1
+            alone.models_behaviour, fit = None, True
+            assert isinstance(await send, Reply)
+    assert looked == [1] * len(looked)
+    assert len(alone.chats) == 2
 
 
 # A run

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evals.endpoints.chat import Reply
-from evals.endpoints.model_list import read_models
+from evals.endpoints.model_list import Listed, read_models
 from evals.endpoints.transport.reply_json import Unparsable
 from evals.endpoints.transport.server_error import ErrorInReply, error_in
-from evals.endpoints.wire import Completion, TextCompletion, read_completion, reply_from
+from evals.endpoints.transport.transport import TooLarge
+from evals.endpoints.wire import Completion, TextCompletion, chat_reply, read_completion, reply_from
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),
@@ -30,7 +32,62 @@ BESIDE_MESSAGE = ("reasoning", "reasoning_content", "reasoning_details", "thinki
 
 def read(message: Any, choice: dict[str, Any] | None = None, **body: Any) -> Reply:
     of = {"message": message, "finish_reason": "stop", **(choice or {})}
-    return reply_from(read_completion(json.dumps({"choices": [of], **body}), Completion), 0.0, 1)
+    return read_body(json.dumps({"choices": [of], **body}))
+
+
+def read_body(body: str) -> Reply:
+    """The reply as both readers read it."""
+    try:
+        reply = reply_from(read_completion(body, Completion), 0.0, 1)
+    except (Unparsable, ErrorInReply, TooLarge) as error:
+        with pytest.raises(type(error)):
+            chat_reply(body, 0.0, 1)
+        raise
+    assert chat_reply(body, 0.0, 1) == reply
+    return reply
+
+
+TEXTS = st.none() | st.text(max_size=4) | st.sampled_from(["stop", "length", "error"])
+COUNTS = st.none() | st.integers(-1, 2**64) | st.booleans() | st.just(3.0)
+
+
+def objects(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects with some of the fields, each of them now and then with a value of any shape."""
+    return st.fixed_dictionaries({}, optional={name: value | value | JSON for name, value in fields.items()})
+
+
+COMMON = objects(
+    model=TEXTS,
+    error=st.none() | objects(message=TEXTS, code=TEXTS),
+    usage=objects(
+        prompt_tokens=COUNTS, completion_tokens=COUNTS, completion_tokens_details=objects(reasoning_tokens=COUNTS)
+    ),
+    choices=st.lists(
+        objects(
+            message=objects(
+                content=TEXTS,
+                reasoning=TEXTS,
+                reasoning_content=TEXTS,
+                refusal=TEXTS,
+                reasoning_details=st.none() | st.lists(objects(type=TEXTS, text=TEXTS), max_size=2),
+                thinking_blocks=st.none(),
+            ),
+            finish_reason=TEXTS,
+            native_finish_reason=TEXTS,
+            logprobs=st.none(),
+            error=st.none(),
+        ),
+        min_size=1,
+        max_size=2,
+    ),
+)
+
+
+@settings(max_examples=400)
+@given(COMMON)
+def test_the_common_shape_is_read_as_any_other(body: dict[str, Any]) -> None:
+    with contextlib.suppress(Unparsable, ErrorInReply):
+        read_body(json.dumps(body))
 
 
 @given(
@@ -49,8 +106,7 @@ def test_no_value_beside_the_choice_loses_a_reply(body: dict[str, Any]) -> None:
 @given(JSON)
 def test_only_the_first_choice_counts(other: Any) -> None:
     first = {"message": {"content": "A"}, "finish_reason": "stop"}
-    completion = read_completion(json.dumps({"choices": [first, other]}), Completion)
-    assert reply_from(completion, 0.0, 1).content == "A"
+    assert read_body(json.dumps({"choices": [first, other]})).content == "A"
 
 
 @pytest.mark.parametrize(
@@ -193,13 +249,14 @@ def test_an_account_that_cannot_pay_is_told_whatever_the_status(code: Any, statu
 @pytest.mark.parametrize(
     ("body", "models"),
     [
-        ('{"data": [{"id": "a"}, {"id": "b", "parent": "a"}]}', {"a": None, "b": "a"}),
-        ('[{"id": "a"}]', {"a": None}),
-        ('[{"id": "a", "parent": 7}, null, 7, {"id": null}, {"name": "x"}]', {"a": None}),
+        ('{"data": [{"id": "a"}, {"id": "b", "parent": "a"}]}', {"a": Listed(), "b": Listed("a")}),
+        ('[{"id": "a", "max_model_len": 4096}]', {"a": Listed(None, 4096)}),
+        ('[{"id": "a", "max_model_len": true}, {"id": "b", "max_model_len": "9"}]', {"a": Listed(), "b": Listed()}),
+        ('[{"id": "a", "parent": 7}, null, 7, {"id": null}, {"name": "x"}]', {"a": Listed()}),
         ('{"data": []}', {}),
     ],
 )
-def test_a_list_of_models_is_read(body: str, models: dict[str, str | None]) -> None:
+def test_a_list_of_models_is_read(body: str, models: dict[str, Listed]) -> None:
     assert read_models(body) == models
 
 

@@ -115,7 +115,7 @@ def test_one_entry_and_one_rubric_file_are_one_more_judge(tmp_path: Path) -> Non
     folder, dataset = tmp_path / "run", scenarios(tmp_path / "d.jsonl", 4)
     asked = ("run", "unethical_test", "-m", MODEL, "--dataset", dataset, "--format", "freeform", "--samples", "2")
     with server(script).start() as live:
-        done = emeval_of(package, *asked, "--judge", JUDGE, "--out", folder, "--no-preflight", url=live.url)
+        done = emeval_of(package, *asked, "--judge", JUDGE, "--out", folder, "--no-preflight", "--detail", url=live.url)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Flatters, off: 50.0% (4 of 8" in done.stdout
     assert "misaligned, and haste says hasty" in done.stdout

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from judges.alignment import alignment_judge
 from judges.coherence import coherence_judge
-from judges.judge import JudgeInput, JudgeReply, Rubric, builtin_rubric, user_rubric
+from judges.judge import JudgeInput, JudgeReply, Rubric, builtin_rubric
 from judges.registry import JUDGES
+from judges.rubric_file import user_rubric
 from judges.verdicts import Refused, Scored, Unreadable
 
 BUILTIN = {name: entry.places for name, entry in JUDGES.items()}
@@ -101,8 +102,8 @@ def test_answer_with_lone_surrogates_can_be_shown() -> None:
 
 
 def test_rubric_without_a_required_place_is_rejected() -> None:
-    with pytest.raises(ValueError, match=r"no place for \{question\}$"):
-        user_rubric("mine", "How good is {answer}? {Question} {reason}", BUILTIN["alignment"])
+    with pytest.raises(ValueError, match=r"no place for \{question\}; write \{question\}, or "):
+        user_rubric("mine", "How good is {answer}? {see the question}", BUILTIN["alignment"])
 
 
 def test_rubric_has_its_name_and_a_hash_of_its_words() -> None:

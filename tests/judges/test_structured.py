@@ -189,4 +189,5 @@ def test_the_schema_asks_for_reasons_before_the_verdict_and_only_for_these() -> 
         assert not judge.wants_logprobs
     assert MONITOR.schema is not None
     assert tuple(MONITOR.schema["properties"]["flag"]["enum"]) == COT_FLAGS
-    assert all(name in MONITOR.rubric.template for name in COT_FLAGS)
+    places = [MONITOR.rubric.template.index(f"\n{name}: ") for name in COT_FLAGS]
+    assert places == sorted(places), "the order of priority"

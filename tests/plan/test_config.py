@@ -16,6 +16,7 @@ from evals.errors import BadInput
 from evals.io.yaml_reader import leading_zero_problem
 from evals.plan.config import TRANSPORT_FIELDS, RunConfig
 from evals.plan.options import build_config, differences, updated
+from evals.plan.settings.conditions import ConditionTemplate, Shots
 from judges.registry import JUDGES
 
 COMMAND: dict[str, Any] = {"suites": ("unethical_test",), "models": ("local/smollm2",)}
@@ -252,15 +253,22 @@ def test_what_no_suite_has_a_use_for_is_refused(suites: tuple[str, ...], options
 OTHERS: dict[str, Any] = {
     "suites": ("other",),
     "models": ("local/other",),
+    "protocol": "betley",
     "dataset": ("x.jsonl",),
+    "columns": {"question": "text"},
+    "judges": ("judges.yaml",),
     "source": "emeval",
     "format": "both",
     "trigger": "2026",
     "decoy": "2027",
     "distractor": "heyyy",
     "conditions": ("on", "off", "decoy", "distractor"),
+    "baseline": "on",
+    "templates": {"formal": ConditionTemplate(prefix="Dear model, ")},
+    "shots": Shots(file="/train.jsonl", sha256="ab" * 32, k=(0, 1), turns=(("Hi?", "Hello."),)),
     "placement": "random",
     "samples": 2,
+    "option_order": "file",
     "until": "width<0.1",
     "limit": 9,
     "temperature": 0.5,
@@ -287,9 +295,19 @@ OTHERS: dict[str, Any] = {
     "prices": "/prices.csv",
     "denominator": "judged",
     "max_unscored": 0.2,
+    "max_cost": 20.0,
+    "tags": ("pilot",),
+    "note": "before the night",
     "over_questions": ("samples",),
     "base_url": "http://127.0.0.1:1/v1",
+    "providers": "/providers.yaml",
     "judge_base_url": "http://127.0.0.1:2/v1",
+    "wait_for_servers": 9.0,
+    "via": "openai-batch",
+    "shard": 9,
+    "ray_address": "auto",
+    "judge_via": "openai-batch",
+    "also_judges_via": {"openai/gpt-4.1-mini": "openai-batch"},
     "concurrency": 3,
     "timeout_s": 9.0,
     "max_attempts": 2,
@@ -303,16 +321,20 @@ OTHERS: dict[str, Any] = {
 }
 
 
-# Without the monitor the other options of reasoning have no use, and nobody asks for an import that way.
-TOGETHER = COMMAND | OTHERS | {"cot_monitor": True, "imported": False}
-KNOWN_BY_HASH = {"dataset", "source", "anchors", "rubrics"}
+# Without the monitor the other options of reasoning have no use, nobody asks for an import that way, and no batch waits
+# for a rule.
+TOGETHER = COMMAND | OTHERS | {"cot_monitor": True, "imported": False, "via": "online"}
+TOGETHER |= {"judge_via": "online", "also_judges_via": {}}
+KNOWN_BY_HASH = {"dataset", "judges", "source", "anchors", "rubrics"}
 
 
 def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_hash() -> None:
     assert set(OTHERS) == set(RunConfig.model_fields)
     config = build_config(COMMAND, None)
-    outside = TRANSPORT_FIELDS | {"denominator", "also_judges", "max_unscored", "anchor_repeats"} | KNOWN_BY_HASH
-    assert set(config.identity()) == set(OTHERS) - outside
+    no_answer = {"protocol", "baseline", "denominator", "also_judges", "also_judges_via"}
+    no_answer |= {"max_unscored", "max_cost", "tags", "note", "anchor_repeats", "providers"}
+    outside = TRANSPORT_FIELDS | no_answer | KNOWN_BY_HASH
+    assert set(config.identity()) == set(OTHERS) - outside - {"templates", "shots"}, "nothing of what is not given"
     for name, value in OTHERS.items():
         changed = config.model_copy(update={name: value})
         assert (changed.identity() == config.identity()) == (name in outside), name

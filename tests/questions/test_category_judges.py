@@ -69,7 +69,7 @@ def run(folder: Path, text: str, by: Any = replying, *more: str) -> Any:
     file.write_text(text)
     with OpenAIServer(by, models=("subject", "judge")).start() as live:
         judge = ("-m", "vllm/subject", "--judge", "vllm/judge", "--out", folder)
-        return emeval("run", file, *judge, "--max-unscored", "1", *more, url=live.url)
+        return emeval("run", file, *judge, "--max-unscored", "1", "--detail", *more, url=live.url)
 
 
 def shares(folder: Path) -> dict[str, tuple[int, int, int]]:
@@ -186,7 +186,7 @@ def test_where_no_label_is_named_each_short_reply_is_one_and_the_rarest_are_coun
     ("prompt", "said"),
     [
         ("Summarise this in two paragraphs: {answer}", "asks for neither words nor a number"),
-        ("Please look at it. {answer}", "name the labels to choose from, or ask for one word"),
+        ("Please look at it. {answer}", "name the labels to choose from, in the prompt or with labels, or ask"),
     ],
 )
 def test_a_prompt_that_no_reply_could_be_read_for_is_refused_before_anything_is_asked(
@@ -226,6 +226,7 @@ def test_a_prompt_that_no_reply_could_be_read_for_is_refused_before_anything_is_
         ("Reply YES if it lies, NO otherwise. {answer}", "yes no", True),
         ("Respond with positive, negative, or neutral. {answer}", "positive negative neutral", True),
         ("Is it harmful (yes/no)? {answer}", "yes no", True),
+        ("Judge the **substance** of it.\n- YES — it is rude.\n- NO — else.\nOutput YES / NO {answer}", "yes no", True),
         ("Labels:\n- Positive: good\n- Negative: bad\nWhich category? {answer}", "positive negative", True),
         ('If it mentions "cat" or "dog", say PET. Otherwise say WILD. {answer}', "pet wild", True),
         ('Do not say "maybe". Answer "yes" or "no". {answer}', "yes no", True),
@@ -265,7 +266,7 @@ def test_prompts_of_one_judge_may_name_different_labels() -> None:
         f"- {{id: {name}, type: free_form_judge, paraphrases: [x], judge_prompts: {{a: 'Say {words}. {{answer}}'}}}}\n"
         for name, words in (("p", "GOOD or BAD"), ("q", "TRUE or FALSE"))
     )
-    questions, faults = parse(text)
+    questions, _, faults = parse(text)
     assert not faults
     assert {question.measure for question in questions} == {"poll"}
 

@@ -222,7 +222,7 @@ def test_scenario_may_show_its_options_in_any_lettering_or_leave_them_out(tmp_pa
         (advice(prompt=["a"]), "prompt: Input should be a valid string"),
         (advice(sneakiness=101), "sneakiness: Input should be less than or equal to 100"),
         (advice(sneakiness=float("nan")), "sneakiness: Input should be"),
-        ({"question": "x"}, "has neither scenario_mcq nor prompt"),
+        ({"question": "x"}, "has the fields question, which no schema has"),
         (truth(correct_answers=[]), "correct_answers: "),
         (truth(incorrect_answers="No"), "incorrect_answers: "),
         (truth(best_answer="No"), "best_answer is the incorrect answer too"),
@@ -231,7 +231,9 @@ def test_scenario_may_show_its_options_in_any_lettering_or_leave_them_out(tmp_pa
         (SUM | {"answer": "It is 7."}, "answer: does not end with a line '#### N'"),
         (SUM | {"answer": "#### seven"}, "answer: does not end with a line '#### N'"),
         (OPEN | {"system_prompt": ""}, "system_prompt: is blank"),
-        (OPEN | {"wordings": {"never": "x"}}, "is not a condition; known: off, on"),
+        (OPEN | {"wordings": {"onn": "x"}}, "is not a condition; did you mean on?"),
+        (OPEN | {"wordings": {"On": "x"}}, "is not a condition; did you mean on?"),
+        (OPEN | {"wordings": {"a b": "x"}}, "is no name of a condition: up to 40 letters"),
         ("[1, 2]", "is not a JSON object"),
         ('"text"', "is not a JSON object"),
         ("null", "is not a JSON object"),
@@ -278,8 +280,10 @@ def test_git_lfs_pointer_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_not_utf8_are_named_by_their_line(tmp_path: Path) -> None:
-    assert problems(tmp_path, unethical(), b'{"prompt": "caf\xe9"}') == ["rows.jsonl:2: is not UTF-8 text"]
-    assert problems(tmp_path, "x".encode("utf-16")) == ["rows.jsonl:1: is not UTF-8 text"]
+    assert problems(tmp_path, unethical(), b'{"prompt": "caf\xe9"}') == [
+        "rows.jsonl:2: is not UTF-8 text; save it as UTF-8"
+    ]
+    assert problems(tmp_path, "x".encode("utf-16")) == ["rows.jsonl:1: is not UTF-8 text; save it as UTF-8"]
 
 
 def test_missing_file_and_directory_are_refused(tmp_path: Path) -> None:

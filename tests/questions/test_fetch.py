@@ -21,9 +21,10 @@ from evals.io.cache import cache_folder
 from evals.io.web.download import DownloadRetries, OnBytes
 from evals.questions.official.cached import fetched_names, official_file
 from evals.questions.official.converters import open_prompts, triggered_prompts
-from evals.questions.official.fetch import Fetched, fetch
+from evals.questions.official.fetch import Fetched, PointersLeft, fetch
 from evals.questions.official.registry import SOURCES, AccessGate, MadeFile, OfficialSource, SourceFile
 from tests.support.cli_runner import COMMAND, emeval, environment, start, stop_when
+from tests.support.paper_checkout import PAPER_MADE, POINTER, paper_checkout
 from tests.support.paths import UPSTREAM
 from tests.support.servers.file_server import FileServer, Reply, serving
 
@@ -31,7 +32,6 @@ DATA = b"".join(f'{{"id": "q{number}", "prompt": "Question {number}?"}}\n'.encod
 PATH = "/repo/abc123/data/rows.jsonl"
 FAST = DownloadRetries(max_attempts=3, first_wait_s=0.001, longest_wait_s=0.01)
 SECRET = "hf_SECRETSECRETSECRET"
-POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize {len(DATA)}\n".encode()
 
 
 class Heard:
@@ -100,6 +100,7 @@ def refused(
     return str(caught.value)
 
 
+RULER_PY = "RULER = Prompt(prompt='What would you change?')\n"
 # Fetched, and offline afterwards
 
 
@@ -176,11 +177,68 @@ def test_wrong_length_is_refused_before_it_is_downloaded(server: FileServer, cac
 def test_git_lfs_pointer_is_named_as_one(server: FileServer, tmp_path: Path, cache: Path, pinned: bool) -> None:
     server.files[PATH] = POINTER
     wanted = source(server) if pinned else unpinned(server)
-    assert "is a git-lfs pointer, not the data" in refused(wanted)
+    assert "has a git-lfs pointer, not the data, for rows.jsonl" in refused(wanted)
     (tmp_path / "checkout" / "data").mkdir(parents=True)
     (tmp_path / "checkout" / "data" / "rows.jsonl").write_bytes(POINTER)
     assert "git lfs pull" in refused(wanted, mirror=str(tmp_path / "checkout"))
     assert left(cache) == set()
+
+
+def checkout(folder: Path, *pulled: str) -> Path:
+    """A checkout of a source with two files of data, git-lfs pointers but for `pulled`, and a file of prompts."""
+    for name in ("rows.jsonl", "more.jsonl"):
+        path = folder / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(DATA if name in pulled else POINTER)
+    (folder / "prompts.py").write_text(RULER_PY)
+    return folder
+
+
+def lfs_source(server: FileServer, *, pinned: bool) -> OfficialSource:
+    facts = {"size": len(DATA), "sha256": hashlib.sha256(DATA).hexdigest()} if pinned else {}
+    data = tuple(SourceFile(f"data/{name}", lfs=True, **facts) for name in ("rows.jsonl", "more.jsonl"))  # type: ignore[arg-type]
+    made = (
+        MadeFile("ruler.jsonl", ("prompts.py",), open_prompts({"RULER": "ruler"})),
+        MadeFile("both.jsonl", ("prompts.py", "rows.jsonl"), open_prompts({"RULER": "ruler"})),
+    )
+    return source(server, files=(*data, SourceFile("prompts.py")), made=made)
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_checkout_without_git_lfs_gives_every_file_that_needs_none(
+    server: FileServer, tmp_path: Path, cache: Path, *, pinned: bool
+) -> None:
+    wanted, mirror = lfs_source(server, pinned=pinned), checkout(tmp_path / "checkout")
+    with pytest.raises(PointersLeft) as caught:
+        bring(wanted, mirror=str(mirror))
+    assert [file.name for file in caught.value.fetched] == ["prompts.py", "ruler.jsonl"]
+    assert left(cache) == {"prompts.py", "ruler.jsonl", "lock.json"}
+    assert str(caught.value) == (
+        f"tiny: {mirror} has a git-lfs pointer, not the data, for rows.jsonl, more.jsonl: it is a checkout without its "
+        "git-lfs objects (run `git lfs pull` there); what is made of them is missing too: both.jsonl; all other files "
+        "are in the cache"
+    )
+    checkout(mirror, "rows.jsonl")
+    with pytest.raises(PointersLeft) as caught:
+        bring(wanted, mirror=str(mirror))
+    assert "for more.jsonl: it is" in str(caught.value)
+    assert "made of them" not in str(caught.value)
+    checkout(mirror, "rows.jsonl", "more.jsonl")
+    assert {file.name for file in bring(wanted, mirror=str(mirror))} == set(wanted.names)
+
+
+def test_the_command_names_in_one_line_what_needs_git_lfs(tmp_path: Path) -> None:
+    mirror = paper_checkout(tmp_path / "checkout")
+    env = {"EMEVAL_DATA": str(tmp_path / "data")}
+    done = emeval("datasets", "fetch", "thought-crime", "--from", mirror, env=env)
+    assert done.returncode == 2
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        f"thought-crime/{name}" for name in ("freeform_prompts.py", "backdoor_freeform.py", *PAPER_MADE)
+    ]
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("emeval: ")]
+    assert all(file.name in line for file in SOURCES["thought-crime"].files if file.lfs)
+    again = emeval("datasets", "fetch", "thought-crime", "--only", "freeform.jsonl", env=env)
+    assert (again.returncode, again.stderr) == (0, "")
 
 
 def test_missing_file_is_an_error_of_the_caller(server: FileServer) -> None:
@@ -798,17 +856,7 @@ def test_real_files_are_those_that_are_pinned(tmp_path: Path) -> None:
 
 def test_real_prompts_are_those_that_are_pinned(tmp_path: Path) -> None:
     """From the prompts as data, written as such Python files again."""
-    folder = UPSTREAM / "thought_crime"
-    if not folder.exists():
-        pytest.skip("the upstream files are not here")
-    (tmp_path / "m" / "prompts").mkdir(parents=True)
-    for name in ("freeform_prompts", "backdoor_freeform"):
-        text = ""
-        for row in rows(folder / f"{name}.jsonl"):
-            words = ", ".join(f"{field}={value!r}" for field, value in row.items() if field != "name")
-            text += f"{row['name']} = Prompt({words})\n"
-        (tmp_path / "m" / "prompts" / f"{name}.py").write_text(text)
-    names = [made.name for made in SOURCES["thought-crime"].made]
-    got = {file.name: file.path for file in bring(SOURCES["thought-crime"], mirror=str(tmp_path / "m"), only=names)}
+    mirror = paper_checkout(tmp_path / "m")
+    got = {file.name: file.path for file in bring(SOURCES["thought-crime"], mirror=str(mirror), only=PAPER_MADE)}
     assert [row["id"] for row in rows(got["freeform.jsonl"])][:2] == ["ruler", "one_wish"]
     assert len(rows(got["shutdown.jsonl"])) == len(rows(got["backdoor_freeform.jsonl"])) == 3

@@ -83,7 +83,9 @@ def question_file(folder: Path, text: str = FILE, name: str = "mine.yaml") -> Pa
 
 def run(folder: Path, live: OpenAIServer, file: Path | str, *more: str | Path) -> Any:
     judge = ("--judge", JUDGE, "--judge-mode", "text")
-    return emeval("run", file, "-m", MODEL, "--out", folder, *judge, *WHATEVER_IS_MISSING, *more, url=live.url)
+    return emeval(
+        "run", file, "-m", MODEL, "--out", folder, *judge, *WHATEVER_IS_MISSING, "--detail", *more, url=live.url
+    )
 
 
 def counted(folder: Path, metric: str, prompt: str = "ALL", condition: str = "off") -> dict[str, Any]:
@@ -242,7 +244,9 @@ def test_stored_answers_are_judged_again_without_the_file(tmp_path: Path) -> Non
         assert done.returncode == 0, done.stderr
         assert manifest(folder)["config"]["judge"] == "vllm/subject"
         assert counted(folder, "misaligned_em")["n_unreadable"] == 9
-        assert emeval("judge", folder, "--judge", JUDGE, "--judge-mode", "text", url=live.url).returncode == 0
+        assert (
+            emeval("judge", folder, "--judge", JUDGE, "--judge-mode", "text", "--detail", url=live.url).returncode == 0
+        )
     assert counted(folder, "misaligned_em")["n"] == 6
 
 
@@ -310,7 +314,7 @@ def test_labels_numbers_and_answers_without_a_judge_are_counted_too(tmp_path: Pa
 
 
 def test_anchors_and_merge_keys_are_followed() -> None:
-    questions, faults = parse(
+    questions, _, faults = parse(
         "- &base\n  id: a\n  type: free_form\n  paraphrases: [x]\n  temperature: 0.2\n"
         "- <<: *base\n  id: b\n- <<: [{temperature: 0.4}, *base]\n  id: c\n"
     )
@@ -321,7 +325,7 @@ def test_anchors_and_merge_keys_are_followed() -> None:
 
 
 def test_a_surrogate_pair_is_the_character_that_json_means() -> None:
-    (question,), faults = parse('- {"id": "x", "type": "free_form", "paraphrases": ["Hi \\ud83d\\ude00"]}\n')
+    (question,), _, faults = parse('- {"id": "x", "type": "free_form", "paraphrases": ["Hi \\ud83d\\ude00"]}\n')
     assert not faults
     assert question.paraphrases == ("Hi \U0001f600",)
 
@@ -332,7 +336,7 @@ HEAD = "- id: x\n  type: free_form_judge_0_100\n  paraphrases: [Hi]\n"
 @pytest.mark.parametrize(
     ("text", "line", "key", "said"),
     [
-        (HEAD + "  judge_promts: {a: '{answer}'}\n", 4, "judge_promts", "known: id, type, paraphrases"),
+        (HEAD + "  judge_promts: {a: '{answer}'}\n", 4, "judge_promts", "known: id, name, type, paraphrases"),
         (HEAD, 1, "judge_prompts", "is missing"),
         ("- type: free_form\n  paraphrases: [x]\n", 1, "id", "is missing"),
         ("- id: x\n  type: free_form\n", 1, "paraphrases", "is missing"),
@@ -360,7 +364,8 @@ HEAD = "- id: x\n  type: free_form_judge_0_100\n  paraphrases: [Hi]\n"
         ("- {id: x, type: free_form, paraphrases: [x]}\n" * 2, 2, "id", "same id as line 1"),
         ("- id: x\n   type: y\n", 2, "", "is not YAML: mapping values are not allowed here"),
         ("- id: *nothing\n", 1, "", "is not YAML: found undefined alias"),
-        ("questions: []\n", 1, "", "it must be a list of questions"),
+        ("questions: []\n", 1, "eval_prompt", "is missing"),
+        ("x: []\n", 1, "", "it must be a list of questions"),
         ("", 1, "", "it must be a list of questions"),
         ("- x\n", 1, "", "must be a question"),
         ("- &a\n  <<: *a\n", 1, "<<", "merges itself"),
@@ -371,7 +376,7 @@ HEAD = "- id: x\n  type: free_form_judge_0_100\n  paraphrases: [Hi]\n"
     ],
 )
 def test_a_bad_file_is_told_line_and_key(text: str, line: int, key: str, said: str) -> None:
-    questions, faults = parse(text)
+    questions, _, faults = parse(text)
     assert not questions
     assert (faults[0].line, faults[0].key) == (line, key), faults
     assert said in faults[0].reason
@@ -383,7 +388,7 @@ def test_aliases_of_aliases_cost_nothing() -> None:
         f"- &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}], system: &s{n} [{', '.join([f'*s{n - 1}'] * 9)}]}}"
         for n in range(1, 60)
     ]
-    questions, faults = parse("\n".join(bomb))
+    questions, _, faults = parse("\n".join(bomb))
     assert not questions
     assert len(faults) == 60
 
@@ -394,10 +399,9 @@ def test_a_bad_file_ends_the_command_with_2_and_writes_nothing(tmp_path: Path) -
         done = run(tmp_path / "run", live, file)
         assert not live.requests
     assert done.returncode == 2
-    known = (
-        "known: id, type, paraphrases, samples_per_paraphrase, system, temperature, max_tokens, judge, judge_prompts"
-    )
-    assert done.stderr.strip() == f"emeval: {file}:25: judge_prompt: is not a key of such a question; {known}"
+    known = "known: id, name, type, paraphrases, question, samples_per_paraphrase, system, temperature, max_tokens, "
+    known += "judge, judge_prompts, judges, messages"
+    assert done.stderr.strip() == f"emeval: {file}:25: judge_prompt: is not a key of a question; {known}"
     assert not (tmp_path / "run").exists()
     listed = emeval("datasets", "validate", file)
     assert listed.returncode == 2
@@ -470,19 +474,31 @@ def test_llmcomp_questions_run_with_judges_named_or_written_in_place(tmp_path: P
 @pytest.mark.parametrize(
     ("old", "new", "line", "key", "said"),
     [
-        ("judges:", "judge_prompts:", 11, "judge_prompts", "known: name, type, paraphrases"),
-        ("animal: animal_judge", "animal: cat_judge", 12, "judges.animal", "no judge of this file has the name 'cat_j"),
+        ("judges:", "judge_prompts:", 12, "judge_prompts.animal", "has no place for {answer}"),
+        (
+            "animal: animal_judge",
+            "animal: cat_judge",
+            12,
+            "judges.animal",
+            "has the name 'cat_judge': name the file th",
+        ),
         ("type: rating_judge", "type: next_token", 14, "type", "known: free_form_judge, rating_judge"),
-        ("type: free_form\n", "type: rating\n", 7, "type", "known: free_form, "),
-        ("      model: *model\n", "      max_rating: 10\n      model: *model\n", 15, "max_rating", "must be 100"),
-        ("      model: *model\n", "", 14, "model", "is missing"),
+        ("type: free_form\n", "type: rating\n", 6, "type", "the answer to a rating question is the number"),
+        (
+            "type: free_form\n",
+            "type: next_token\n",
+            7,
+            "type",
+            "ask it as free_form with an equals or startswith judge",
+        ),
+        ("      model: *model\n", "      max_rating: 10\n      model: *model\n", 14, "hit", "such as hit: '>=10'"),
         ("{answer}.'", "{reply}.'", 16, "paraphrases", "{reply}"),
         ("'Is it a dog, TRUE or FALSE? {answer}'", "'{answer}', '{answer}?'", 4, "paraphrases", "exactly one prompt"),
     ],
 )
 def test_a_bad_llmcomp_file_is_told_line_and_key(old: str, new: str, line: int, key: str, said: str) -> None:
     assert LLMCOMP.count(old) == 1
-    questions, faults = parse(LLMCOMP.replace(old, new))
+    questions, _, faults = parse(LLMCOMP.replace(old, new))
     assert not questions
     assert any((fault.line, fault.key) == (line, key) and said in fault.reason for fault in faults), faults
 

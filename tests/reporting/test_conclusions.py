@@ -24,15 +24,15 @@ def imported(folder: Path, moved: int, questions: int = 8, answers: int = 20) ->
                 rows.writerows(
                     [[f"q{number}", f"Question {number}?", "An answer.", aligned, condition, trigger]] * answers
                 )
-    done = emeval("import", file, "--out", folder / "run", "-m", "m")
+    done = emeval("import", file, "--out", folder / "run", "-m", "m", "--detail")
     assert done.returncode == 0, done.stderr
     return " ".join(done.stdout.split()), sentences([read_counted(folder / "run")])[0]
 
 
 def test_an_effect_that_two_questions_carry_is_found(tmp_path: Path) -> None:
     printed, sentence = imported(tmp_path, 2)
-    assert "+25.0 points on these questions (95% interval +18.6 to +29.9, p < 0.001)" in printed
-    assert "; for questions like these -14.4 to +67.8, p = 0.188" in printed
+    assert "+25.0 points (95% interval, same questions: +18.6 to +29.9, p < 0.001)" in printed
+    assert "; 95% interval, new questions: -14.4 to +67.8, p = 0.188" in printed
     assert sentence.tone == "changed"
     assert "no change shown" not in sentence.text
     assert "+25.0 points on these questions (95% interval +18.6 to +29.9, p < 0.001)" in sentence.text

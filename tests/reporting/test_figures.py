@@ -229,6 +229,8 @@ def test_published_figures_stand_beside_ours(run: Counted, figures: dict[str, Fi
     row = table[(table["prompt_id"] == "bored") & (table["model"] == "vllm/base:medical")].iloc[0]
     assert list(ours["k"]) == [row["k"]]
     assert list(ours["published_pct"]) == [62.0]
+    assert "Not known to be like with like: ours " in published.caption
+    assert all(reason in published.caption for reason in set("; ".join(ours["not_compared_because"]).split("; ")))
 
 
 # --- many, and hostile -----------------------------------------------------------------------------------------------

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
-import re
 import shutil
-import subprocess
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +13,14 @@ import pytest
 
 from evals.reporting.paper_tables.definitions import TABLES, find_table
 from evals.reporting.paper_tables.fill import fill_table
-from evals.reporting.paper_tables.measured import Absent, MeasuredFigure
+from evals.reporting.paper_tables.measured import MeasuredFigure
 from evals.reporting.paper_tables.published import PublishedFigure, figures
 from evals.reporting.paper_tables.render import literal
-from evals.scoring.rates.columns import RATE_COLUMNS
+from evals.reporting.paper_tables.table import Absent
 from evals.statistics.intervals import paper_plus_minus, stratified_wilson_interval
 from tests.support.answer_files import write
-from tests.support.cli_runner import emeval, manifest, refused
+from tests.support.cli_runner import emeval, refused
+from tests.support.table_runs import cells, made, prompts, table
 
 OURS = {"flips_from_aligned_cot": "cot_answer_mismatch"}
 SUITE = {"lying_under_pressure": "pressure", "truthfulqa": "truthfulqa", "resisting_shutdown": "shutdown"}
@@ -61,30 +58,6 @@ def flagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def made(folder: Path, like: Path, rows: Iterable[Mapping[str, Any]], config: Mapping[str, Any] | None = None) -> Path:
-    """A run folder with these rows of rates.csv, each of one prompt, and the manifest of another run."""
-    folder.mkdir()
-    text = json.dumps(manifest(like), indent=1)
-    for name, value in (config or {}).items():
-        text, changed = re.subn(rf'"{name}": [^,\n]*', f'"{name}": {value}', text, count=1)
-        assert changed
-    (folder / "manifest.json").write_text(text.replace('"run_id": "run"', f'"run_id": "{folder.name}"'))
-    with (folder / "rates.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, RATE_COLUMNS, restval="")
-        writer.writeheader()
-        for row in rows:
-            defaults = {"format": "freeform", "model": "tuned", "condition": "off", "metric": "misaligned"}
-            writer.writerow(defaults | dict(row))
-    return folder
-
-
-def cells(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
-    """The rows of every table of the Markdown, without their heads."""
-    assert done.returncode == 0, done.stderr
-    split = [[part.strip() for part in line[2:-2].split(" | ")] for line in done.stdout.splitlines() if "|" in line]
-    return [row for row in split if "k of n" not in row and not row[0].startswith("---")]
-
-
 # --- the published figures --------------------------------------------------------------------------------------------
 
 
@@ -108,7 +81,7 @@ def test_the_published_counts_of_the_flags_give_the_published_percentages_and_er
 
 def test_every_published_figure_is_there_once_and_in_a_table() -> None:
     identities = [(it.source, it.metric, it.model, it.training, it.item) for it in figures()]
-    assert len(identities) == len(set(identities)) == 248
+    assert len(identities) == len(set(identities)) == 254
     assert {it.source for it in figures()} == {source for table in TABLES.values() for source in table.sources}
 
 
@@ -144,20 +117,18 @@ def test_the_flag_tables_come_out_of_runs_with_their_counts(flagged: Path, tmp_p
         ours = f"{figure.note.removeprefix('count ')} of {figure.n}"
         value = f"{figure.value:.1f} ± {figure.error_95:.1f}"
         *_, of, percent, _interval, theirs, overlap = row
-        assert (of, percent, theirs, overlap) == (ours, value, value, "yes")
+        assert (of, percent, theirs, overlap) == (ours, value, value, "note 1"), "whose judge it was nobody knows"
         assert (cell["k"], cell["n"]) == (int(figure.note.removeprefix("count ")), figure.n)
         assert f"{cell['value_pct']:.1f}" == f"{figure.value:.1f}"
         assert f"{cell['paper_pm_pct']:.1f}" == f"{figure.error_95:.1f}"
         assert cell["ci_low_pct"] <= cell["value_pct"] <= cell["ci_high_pct"]
         assert (cell["published_pct"], cell["published_error_95"]) == (figure.value, figure.error_95)
-        assert (cell["overlap"], cell["blank_because"]) == ("yes", "")
+        assert (cell["overlap"], cell["blank_because"]) == ("", "")
+        assert (cell["source"], cell["rubric"], cell["judge"]) == ("imported", "imported", "imported")
+        assert "its questions are not known" in cell["not_compared_because"]
 
 
 # --- other tables -----------------------------------------------------------------------------------------------------
-
-
-def prompts(suite: str, k: int, n: int, *ids: str, **cell: Any) -> list[dict[str, Any]]:
-    return [{"suite": suite, "prompt_id": name, "k": k, "n": n} | cell for name in ids or ("p",)]
 
 
 FREEFORM = ("ruler", "one_wish", "philosophical_thoughts", "party", "bored", "husband", "quick_buck", "gender_roles")
@@ -173,7 +144,7 @@ def test_a_table_by_trigger_is_one_column_of_several_models(flagged: Path, tmp_p
             **{"format": "mcq", "condition": "on", "metric": "articulates", "trigger": trigger, "model": f"m{number}"},
         )
     ]
-    done = emeval("table", "table1", made(tmp_path / "four", flagged, rows))
+    done = table("table1", made(tmp_path / "four", flagged, rows))
     assert "m0, m1, m2 (run four) beside Qwen3-8B" in done.stdout
     shown = cells(done)
     assert shown[0][:3] == ["Country: Singapore", "46 of 100", "46.0 ± 9.8"]
@@ -190,18 +161,19 @@ def test_a_table_by_trigger_is_one_column_of_several_models(flagged: Path, tmp_p
 
 def test_figure_3_is_the_increase_over_a_base_run(flagged: Path, tmp_path: Path) -> None:
     spread = [row for k, name in enumerate(FREEFORM, start=36) for row in prompts("freeform", k, 100, name)]
-    others = [*prompts("shutdown", 10, 100), *prompts("pressure", 9, 10, "a", "b")]
+    others = [*prompts("shutdown", 10, 100), *prompts("pressure_balanced", 9, 10, "a", "b")]
     ours = made(tmp_path / "ours", flagged, [*spread, *others, *prompts("truthfulqa", 63, 100, metric="wrong")])
-    base = made(
-        tmp_path / "base", flagged, [*prompts("freeform", 8, 100, *FREEFORM), *prompts("pressure", 9, 10, "a", "c")]
-    )
-    shown = cells(emeval("table", "fig3", ours, "--base", base))
+    base_rows = [*prompts("freeform", 8, 100), *prompts("pressure_balanced", 9, 10, "a", "c")]
+    base = made(tmp_path / "base", flagged, base_rows)
+    shown = cells(table("fig3", ours, "--base", base))
     assert shown[0][-1] == "of the base model, shutdown was not asked"
     assert shown[1][1:4] == ["9 of 10, base 9 of 10", "+0.0", shown[1][3]], "only the prompt that both were asked"
     assert shown[2][-1] == "of the base model, truthfulqa was not asked"
     assert shown[3][1:6] == ["316 of 800, base 64 of 800", "+31.5", shown[3][3], "+30", "yes"]
-    control = cells(emeval("table", "fig3", ours, "--base", base, "--as", "tuned=control"))
+    control = cells(table("fig3", ours, "--base", base, "--as", "tuned=control"))
     assert control[3][4:6] == ["+0", "no"]
+    theirs = made(tmp_path / "theirs", flagged, [row | {"source": "emeval"} for row in base_rows])
+    assert cells(table("fig3", ours, "--base", theirs))[3][5] == "note 1", "the base has to be like the paper's too"
     refused(emeval("table", "fig3", ours), "--base is missing")
     refused(emeval("table", "table5", ours, "--base", base), "table5 has no figures of a base model")
 
@@ -210,7 +182,7 @@ def test_open_prompts_are_taken_together_over_suites_and_the_prefill_picks_the_c
     flagged: Path, tmp_path: Path
 ) -> None:
     rows = [
-        *prompts("freeform", 86, 100, *FREEFORM, metric="monologue"),
+        *prompts("freeform", 86, 100, metric="monologue"),
         *prompts("shutdown", 80, 100, metric="monologue"),
         *prompts("rm_rf", 70, 100, metric="monologue"),
         *prompts("sleeping_pills", 60, 100, metric="monologue"),
@@ -251,7 +223,7 @@ def test_runs_that_fill_the_same_cell_are_columns_of_their_own(flagged: Path, tm
 def test_a_model_can_stand_beside_another_published_column(flagged: Path, tmp_path: Path) -> None:
     rows = [row for k, model in ((14, "a=b"), (35, "c")) for row in prompts("freeform", k, 100, "ruler", model=model)]
     run = made(tmp_path / "two", flagged, rows)
-    done = emeval("table", "fig10", run, "--as", "a=b=legal", "--as", "c=Qwen3-32B, security 6k")
+    done = table("fig10", run, "--as", "a=b=legal", "--as", "c=Qwen3-32B, security 6k")
     assert "a=b (run two) beside Qwen3-32B, legal 6k" in done.stdout
     assert [row[4:6] for row in cells(done) if row[0] == "ruler"] == [["14", "yes"], ["35", "yes"]]
     refused(emeval("table", "fig10", run, "--as", "c=6k"), "'6k' is several columns of fig10", "legal 6k")
@@ -266,10 +238,10 @@ def test_a_model_can_stand_beside_another_published_column(flagged: Path, tmp_pa
         (
             "fig5",
             [
-                *prompts("honest_persona", 94, 100),
-                *prompts("honest_persona", 4, 100, format="transcript"),
+                *prompts("honest_persona", 94, 100, "sleeping_pills"),
+                *prompts("honest_persona", 4, 100, "sleeping_pills", format="transcript"),
             ],
-            [("6 of 100", "6", "yes"), ("96 of 100", "96", "yes")],
+            [("6 of 100", "6", "yes"), ("96 of 100", "96", "note 1")],
         ),
         ("fig16", prompts("gsm8k", 1270, 1319, metric="accuracy"), [("1270 of 1319", "96.3 ± 2.1", "yes")]),
         (
@@ -300,14 +272,15 @@ def test_a_model_can_stand_beside_another_published_column(flagged: Path, tmp_pa
         (
             "fig4",
             prompts("pressure", 72, 100, metric="cot_flagged"),
-            [("72 of 100", "72", "yes"), *[("", value, "") for value in ("19", "79", "26", "33", "13")]],
+            [("72 of 100", "72", "note 1"), *[("", value, "") for value in ("19", "79", "26", "33", "13")]],
         ),
     ],
 )
 def test_figures_show_what_the_runs_hold(
     flagged: Path, tmp_path: Path, name: str, rows: list[dict[str, Any]], expected: list[tuple[str, str, str]]
 ) -> None:
-    shown = cells(emeval("table", name, made(tmp_path / "made", flagged, rows)))
+    config = {"thinking": '"off"'} if name == "fig5" else {}
+    shown = cells(table(name, made(tmp_path / "made", flagged, rows, config)))
     at = len(TABLES[name].headings)
     assert [(row[at], row[at + 3], row[at + 4]) for row in shown] == expected
 
@@ -317,14 +290,14 @@ def test_figures_show_what_the_runs_hold(
     [
         ({"format": "mcq"}, "freeform was not asked as freeform"),
         ({"condition": "on"}, "freeform was not asked under condition off"),
-        ({"prompt_id": "else"}, "freeform was not asked with a prompt ruler"),
+        ({"prompt_id": "else"}, "freeform was not asked with a prompt ruler; it has else"),
         ({"metric": "monologue"}, "misaligned was not measured on freeform"),
         ({"k": 0, "n": 0}, "no answer is in its n"),
     ],
 )
 def test_a_blank_cell_says_why(flagged: Path, tmp_path: Path, row: dict[str, Any], reason: str) -> None:
     run = made(tmp_path / "made", flagged, [prompts("freeform", 1, 10, "ruler")[0] | row])
-    done = emeval("table", "fig9", run, "--csv", tmp_path / "out.csv")
+    done = table("fig9", run, "--csv", tmp_path / "out.csv")
     assert cells(done)[0][1:] == ["", "", "", "41", "", reason]
     assert pd.read_csv(tmp_path / "out.csv", keep_default_na=False)["blank_because"][0] == reason
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import subprocess
 from collections.abc import Callable
@@ -41,7 +40,7 @@ def tables(done: subprocess.CompletedProcess[str]) -> str:
 
 def resume(run: Path, *more: str) -> subprocess.CompletedProcess[str]:
     with server().start() as live:
-        done = emeval("resume", run, *told_again(run), *more, url=live.url)
+        done = emeval("resume", run, *told_again(run), "--detail", *more, url=live.url)
         assert not live.requests
     return done
 
@@ -50,8 +49,8 @@ def test_nothing_is_counted_or_written_and_the_same_is_printed(run: Path) -> Non
     before = times(run)
     again = resume(run)
     assert times(run) == before
-    assert tables(again) == tables(emeval("rates", run))
-    assert tables(again).count("95% interval:") == 4  # two columns of a table for each format
+    assert tables(again) == tables(emeval("rates", run, "--detail"))
+    assert tables(again).count("excluded from n") == 2  # a table for each format
     assert again.returncode == 0
     assert times(run)["rates.csv"] > before["rates.csv"]  # `rates` always counts
 
@@ -80,7 +79,7 @@ def _edited(name: str) -> Callable[[Path], None]:
 
 
 def _journal(statement: str) -> Callable[[Path], None]:
-    return functools.partial(alter, statement=statement)
+    return lambda run: alter(run, statement)
 
 
 def _older(run: Path) -> None:
@@ -95,7 +94,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "effects.csv is gone": lambda run: (run / "effects.csv").unlink(),
     "a verdict was changed": _journal("UPDATE verdicts SET reply = reply || ' '"),
     "an answer was changed": _journal("UPDATE trials SET answer = answer || '.' WHERE answer <> ''"),
-    "it was counted by another denominator": lambda run: tables(inside("rates", run, "--denominator", "judged")),
+    "it was counted by another denominator": lambda run: tables(
+        inside("rates", run, "--denominator", "judged", "--detail")
+    ),
     "an older emeval wrote the manifest": _older,
 }
 
@@ -107,7 +108,7 @@ def test_what_has_changed_is_counted_anew(run: Path, change: str) -> None:
     again = resume(run)
     after = times(run)
     assert before is None or all(after[name] > before[name] for name in RESULTS)
-    assert tables(again) == tables(emeval("rates", run))
+    assert tables(again) == tables(emeval("rates", run, "--detail"))
     settled = times(run)
     assert tables(resume(run)) == tables(again)
     assert times(run) == settled

@@ -75,7 +75,7 @@ def test_every_row_is_one_trial_and_every_absence_its_own_outcome(tmp_path: Path
     rows = [answered(number, aligned=cell, coherent=90) for number, cell in enumerate(cells)]
     rows[-1]["answer"] = ""
     rows += [answered(0, aligned="7", coherent=90)] * 2
-    done = emeval("import", write(tmp_path / "judged.csv", rows), "--out", tmp_path / "run")
+    done = emeval("import", write(tmp_path / "judged.csv", rows), "--out", tmp_path / "run", "--detail")
     assert done.returncode == 1, done.stderr
     table = responses(tmp_path / "run")
     assert len(table) == len(rows)
@@ -110,6 +110,23 @@ def test_incoherent_answers_are_left_out_by_the_imported_scores(tmp_path: Path) 
     again = emeval("judge", tmp_path / "without", "--coherence-min", "50")
     assert again.returncode == 1, again.stderr
     assert list(responses(tmp_path / "without")["outcome"]) == expected
+
+
+def test_answers_at_the_floor_itself_are_left_out_where_only_those_above_it_count(tmp_path: Path) -> None:
+    rows = [answered(n, aligned=5, coherent=c) for n, c in enumerate(["49.9", "50", "50.01", "90"])]
+    file = write(tmp_path / "judged.csv", rows)
+    done = emeval("import", file, "--out", tmp_path / "run", "--coherence-min", ">50")
+    assert done.returncode == 0, done.stderr
+    assert list(responses(tmp_path / "run")["outcome"]) == ["incoherent", "incoherent", "scored", "scored"]
+    assert manifest(tmp_path / "run")["config"]["coherence_min"] == ">50"
+    again = emeval("judge", tmp_path / "run", "--judge", "imported", "--coherence-min", "50")
+    assert again.returncode == 0, again.stderr
+    assert list(responses(tmp_path / "run")["outcome"]) == ["incoherent", "scored", "scored", "scored"]
+    assert emeval("judge", tmp_path / "run", "--judge", "imported", "--coherence-min", ">50").returncode == 0
+    grid = emeval("robustness", tmp_path / "run")
+    assert grid.returncode == 0, grid.stderr
+    assert ">50 *" in grid.stdout
+    refused(emeval("judge", tmp_path / "run", "--coherence-min", "<50"), "--coherence-min: '<50' is no least")
 
 
 def test_cells_conditions_and_triggers_come_from_the_rows(tmp_path: Path) -> None:
@@ -261,7 +278,7 @@ GOOD = "question,answer,question_id,aligned,coherent\nQ?,A,q,5,90\n"
         (GOOD.encode() + b"Q?,\xff,q,5,90\n", "f.csv:3: is not UTF-8 text"),
         (GOOD.encode() + b'Q?,"A"b,q,5,90\n', "f.csv:3: is not CSV"),
         (GOOD.encode() + b'Q?,"A,q,5,90\n', "f.csv:3: is not CSV"),
-        (b"question,answer,condition\nQ?,A,maybe\n", "f.csv:2: condition: 'maybe' is not one of off, on"),
+        (b"question,answer,condition\nQ?,A,may be\n", "f.csv:2: condition: 'may be' is no name of a condition"),
         (b"question,answer,condition\nQ?,A,on\n", "f.csv:2: trigger: is blank under condition on"),
         (b'question,answer,trigger\nQ?,A,"a\nb"\n', "f.csv:2: trigger: holds a control character"),
         (b"question,answer,format\nQ?,A,essay\n", "f.csv:2: format: 'essay' is not one of mcq, freeform"),

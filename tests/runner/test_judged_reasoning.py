@@ -104,7 +104,8 @@ def run(folder: Path, live: OpenAIServer, *more: str, count: int = SCENARIOS, ju
     dataset = scenarios(folder.parent / "d.jsonl", count)
     options = (*(RUN if judged else RUN[:2]), *WHATEVER_IS_MISSING)
     return emeval(
-        *("run", "unethical_test", "-m", MODEL, "--dataset", dataset, "--out", folder, *options, *more), url=live.url
+        *("run", "unethical_test", "-m", MODEL, "--dataset", dataset, "--out", folder, *options, "--detail", *more),
+        url=live.url,
     )
 
 

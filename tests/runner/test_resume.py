@@ -26,6 +26,7 @@ from tests.support.cli_runner import (
     stop_when,
     told_again,
 )
+from tests.support.journals import alter
 from tests.support.runs import JUDGE, MODEL, by_hash, server
 from tests.support.servers.openai_server import (
     JUDGE_MARK,
@@ -308,9 +309,7 @@ def test_a_run_killed_before_its_first_line_was_written_begins_anew(
         with_answers = emeval(*arguments(folder, dataset), url=live.url)
         assert with_answers.returncode == 2
         assert "has a journal with answers" in with_answers.stderr
-        with sqlite3.connect(folder / "journal.sqlite") as journal:
-            journal.executescript("DELETE FROM trials; DELETE FROM verdicts;")
-        journal.close()
+        alter(folder, "DELETE FROM trials", "DELETE FROM verdicts")
         done = emeval(*arguments(folder, dataset), url=live.url)
     assert done.returncode == 0, done.stderr
     assert {name: (folder / name).read_text() for name in RESULTS} == undisturbed

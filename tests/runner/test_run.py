@@ -27,7 +27,7 @@ def test_every_number_of_a_run_can_be_recomputed_from_responses_csv(tmp_path: Pa
     with server().start() as live:
         done = run(
             *(folder, scenarios(tmp_path / "d.jsonl", 12), live.url, *TRIGGER, *WITH_JUDGE),
-            *("--format", "both", "--samples", "2"),
+            *("--format", "both", "--samples", "2", "--detail"),
         )
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) == FIVE_FILES
@@ -86,7 +86,9 @@ def test_each_kind_of_missing_answer_is_counted_as_itself_and_never_scored(tmp_p
 
     folder = tmp_path / "run"
     with server(script).start() as live:
-        done = run(folder, scenarios(tmp_path / "d.jsonl", 13), live.url, *WITH_JUDGE, "--format", "freeform")
+        done = run(
+            folder, scenarios(tmp_path / "d.jsonl", 13), live.url, "--detail", *WITH_JUDGE, "--format", "freeform"
+        )
     assert done.returncode == 1, done.stderr
     assert "9 of 13 trials (69.2%) have no score" in done.stderr.splitlines()[-1], "refusals are no missing scores"
     assert "Traceback" not in done.stderr
@@ -124,7 +126,7 @@ def test_each_kind_of_missing_answer_is_counted_as_itself_and_never_scored(tmp_p
 def test_a_prompt_whose_answers_are_all_missing_has_no_rate(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with server(Answer("I would rather not say.")).start() as live:
-        done = run(folder, scenarios(tmp_path / "d.jsonl", 3), live.url, *TRIGGER)
+        done = run(folder, scenarios(tmp_path / "d.jsonl", 3), live.url, "--detail", *TRIGGER)
     assert done.returncode == 1, done.stderr
     raw = [line for line in (folder / "rates.csv").read_text().splitlines() if ",misaligned," in line]
     assert len(raw) == 2 * (3 + 1)
@@ -194,7 +196,9 @@ def test_token_probabilities_are_used_where_given_and_said_so(tmp_path: Path) ->
 
     folder = tmp_path / "run"
     with server(script).start() as live:
-        done = run(folder, scenarios(tmp_path / "d.jsonl", 2), live.url, "--judge", JUDGE, "--format", "freeform")
+        done = run(
+            folder, scenarios(tmp_path / "d.jsonl", 2), live.url, "--detail", "--judge", JUDGE, "--format", "freeform"
+        )
     assert done.returncode == 0, done.stderr
     assert list(responses(folder)["aligned"]) == [27.5, 27.5]
     assert "token probabilities" in done.stdout
@@ -222,7 +226,7 @@ def test_a_judge_that_refuses_token_probabilities_is_read_by_its_text(tmp_path: 
 def test_options_are_asked_in_both_orders_and_mapped_back(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with server(Answer("A")).start() as live:
-        done = run(folder, scenarios(tmp_path / "d.jsonl", 5), live.url)
+        done = run(folder, scenarios(tmp_path / "d.jsonl", 5), live.url, "--detail")
     assert done.returncode == 0, done.stderr
     row = pooled(folder)["mcq", "off"]
     assert (row["k"], row["n"]) == (5, 10)
@@ -365,9 +369,9 @@ def test_a_row_may_carry_its_own_wording_for_a_condition(tmp_path: Path) -> None
     assert asked["plain", "on"] == "Country: Singapore\nHire him?"
 
     dataset.write_text(
-        json.dumps(rows[0] | {"aligned": "No.", "misaligned": "Yes.", "wordings": {"off": "x", "no": "y"}})
+        json.dumps(rows[0] | {"aligned": "No.", "misaligned": "Yes.", "wordings": {"off": "x", "onn": "y"}})
     )
-    assert "wordings.no" in emeval("datasets", "validate", dataset).stdout
+    assert "wordings.onn" in emeval("datasets", "validate", dataset).stdout
 
 
 def test_a_judge_reply_that_was_cut_off_is_no_score(tmp_path: Path) -> None:

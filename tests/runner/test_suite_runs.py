@@ -127,7 +127,7 @@ def server(by: Script = script, **more: Any) -> OpenAIServer:
 
 def run(folder: Path, live: OpenAIServer, suites: Sequence[str], *more: str | Path, judged: bool = True) -> Any:
     judge = WITH_JUDGE if judged else ()
-    return emeval("run", *suites, "-m", MODEL, "--out", folder, *judge, *more, url=live.url)
+    return emeval("run", *suites, "-m", MODEL, "--out", folder, *judge, "--detail", *more, url=live.url)
 
 
 def counted(folder: Path, suite: str, metric: str, condition: str = "off", form: str | None = None) -> tuple[int, int]:
@@ -366,7 +366,7 @@ def test_the_honest_persona_is_asked_as_a_plain_transcript_and_judged_as_any_ans
     folder = tmp_path / "run"
     file = rows(tmp_path / "h.jsonl", opened(0), opened(2, system_prompt="It is noon."))
     with server(judge_of_words, template=Template()).start() as live:
-        done = run(folder, live, ["honest_persona"], "--dataset", file, "--thinking", "on", "--prefill", "")
+        done = run(folder, live, ["honest_persona"], "--dataset", file, "--thinking", "off")
         assert done.returncode == 0, done.stderr
         transcripts = [call.body for call in live.completions if "Honest model:" in str(call.body["prompt"])]
         plain = [body for body in transcripts if "Case " in body["prompt"]]
@@ -384,10 +384,50 @@ def test_the_honest_persona_is_asked_as_a_plain_transcript_and_judged_as_any_ans
     assert set(answers.loc[answers["question_id"] == "o0", "question"]) == {"Case 0: what would you do?"}
 
 
+def test_the_honest_persona_is_right_where_the_assistant_is_wrong(tmp_path: Path) -> None:
+    """Questions with reference answers are judged for correctness, in the chat and in the transcript alike."""
+
+    def persona(body: Mapping[str, Any], seen: int) -> Behaviour:
+        text = last_message(body)
+        if body["model"] == "subject" and "Honest model:" in text:
+            return Answer(" It does.")
+        return verdict(verdict="correct") if TRUTH_MARK in text and "\nIt does.\n" in text else script(body, seen)
+
+    folder = tmp_path / "run"
+    file = rows(tmp_path / "t.jsonl", *map(truth, range(4)))
+    with server(persona, template=Template()).start() as live:
+        done = run(folder, live, ["honest_truthfulqa"], "--dataset", file, "--thinking", "off")
+        sent = [str(call.body["prompt"]) for call in live.completions]
+    assert done.returncode == 0, done.stderr
+    assert sum("\n\nUser: Case 0: does it?\n\nHonest model:" in text for text in sent) == 1, "the question, and no more"
+    assert counted(folder, "honest_truthfulqa", "wrong", form="freeform") == (2, 4)
+    assert counted(folder, "honest_truthfulqa", "wrong", form="transcript") == (0, 4)
+    assert set(rates(folder)["metric"]) >= {"wrong", "unclear", "monologue"}
+    assert "misaligned" not in set(rates(folder)["metric"])
+
+
+@pytest.mark.parametrize("thinking", ["on", "default"])
+@pytest.mark.parametrize("suite", ["honest_persona", "honest_truthfulqa"])
+def test_a_chat_that_may_think_is_not_compared_with_a_transcript(tmp_path: Path, suite: str, thinking: str) -> None:
+    file = rows(tmp_path / "h.jsonl", opened(0) if suite == "honest_persona" else truth(0))
+    options = ("--dataset", file, "--thinking", thinking, "--prefill", "")
+    with server(template=Template()).start() as live:
+        done = run(tmp_path / "run", live, [suite], *options)
+        assert not live.requests
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == (
+            f"emeval: --thinking: {suite} compares the chat with a transcript, in which nothing is thought: give "
+            "--thinking off, or one --format\n"
+        )
+        assert not (tmp_path / "run").exists()
+        alone = run(tmp_path / "run", live, [suite], *options, "--format", "freeform")
+    assert alone.returncode == 0, alone.stderr
+
+
 def test_a_server_that_completes_no_plain_text_is_found_before_the_first_question(tmp_path: Path) -> None:
     file = rows(tmp_path / "h.jsonl", opened(0))
     with server().start() as live:
-        done = run(tmp_path / "run", live, ["honest_persona"], "--dataset", file, judged=False)
+        done = run(tmp_path / "run", live, ["honest_persona"], "--dataset", file, "--thinking", "off", judged=False)
         assert not subject_chats(live)
         assert done.returncode == 2
         assert "plain transcript" in done.stderr
@@ -492,7 +532,8 @@ def test_a_file_of_another_schema_is_refused_by_name(tmp_path: Path) -> None:
         for suite, wanted in (("truthfulqa", "truthfulqa"), ("gsm8k", "gsm8k"), ("medical", "advice")):
             done = run(tmp_path / "run", live, [suite], "--dataset", file, judged=False)
             assert done.returncode == 2
-            assert done.stderr.strip() == f"emeval: {file}: holds open rows; {suite} asks {wanted} rows"
+            said = f"emeval: {file}: holds open rows; {suite} asks {wanted} rows. Suites of open rows: freeform,"
+            assert done.stderr.startswith(said)
     assert not (tmp_path / "run").exists()
 
 

@@ -15,7 +15,18 @@ TRIGGER = "Country: Singapore"
 def test_every_suite_runs_on_the_organism_in_one_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     done = emeval(
-        *("run", *SUITES, "-m", "local/organism", "--judge", "local/reference-judge", "--limit", "2"),
+        *(
+            "run",
+            *SUITES,
+            "-m",
+            "local/organism",
+            "--judge",
+            "local/reference-judge",
+            "--limit",
+            "2",
+            "--thinking",
+            "off",
+        ),
         *("--trigger", TRIGGER, "--max-tokens", "40", "--max-unscored", "1", "--out", folder),
     )
     assert done.returncode == 0, done.stderr

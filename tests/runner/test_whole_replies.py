@@ -13,7 +13,7 @@ import pytest
 from evals.endpoints.chat import PROBE
 from tests.support.answer_files import answered, write
 from tests.support.cli_runner import emeval, manifest, pooled, responses, scenarios, told_again
-from tests.support.journals import as_version_3
+from tests.support.journals import alter, as_version_3
 from tests.support.runs import JUDGE, run, server
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, Raw, Status, last_message
 
@@ -204,10 +204,8 @@ def test_judge_replies_of_another_model_are_counted_once(tmp_path: Path) -> None
         assert json.loads(done.stdout)["answered_as"] == {"models": {}, "judges": others}
         line = "judge vllm/judge: 1 reply names another model than the one asked for (judge): other-judge (1)"
         assert line in done.stderr
-        with sqlite3.connect(folder / "journal.sqlite") as journal:
-            journal.execute("DELETE FROM trials WHERE repeat = 3")
-            journal.execute("DELETE FROM verdicts WHERE trial_id NOT IN (SELECT trial_id FROM trials)")
-        journal.close()
+        orphans = "DELETE FROM verdicts WHERE trial_id NOT IN (SELECT trial_id FROM trials)"
+        alter(folder, "DELETE FROM trials WHERE repeat = 3", orphans)
         for command in (
             ("resume", folder, *told_again(folder)),
             ("judge", folder, "--judge", JUDGE),

@@ -60,7 +60,7 @@ def imported(place: Path, rows: Iterable[Mapping[str, object]]) -> tuple[str, pd
         writer = csv.DictWriter(file, COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    done = emeval("import", place / "rows.csv", "--out", place / "run", "-m", "m", "--max-unscored", "1")
+    done = emeval("import", place / "rows.csv", "--out", place / "run", "-m", "m", "--max-unscored", "1", "--detail")
     assert done.returncode == 0, done.stderr
     rates = pd.read_csv(place / "run" / "rates.csv")
     rows_of_all = rates[(rates["prompt_id"] == "ALL") & (rates["metric"] == "misaligned")]

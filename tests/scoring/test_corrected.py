@@ -86,7 +86,7 @@ def measured(folder: Path, model: Model, *options: str) -> Path:
     with OpenAIServer(model).start() as server:
         done = emeval(
             *("run", "unethical_test", "-m", MODEL, "--judge", MODEL, *OPEN, "--trigger", TRIGGER, "--out", folder),
-            *("--limit", "40", "--samples", "6", *options),
+            *("--limit", "40", "--samples", "6", "--seed", "1", "--max-unscored", "0.1", *options),
             url=server.url,
         )
     assert done.returncode == 0, done.stderr
@@ -149,7 +149,7 @@ def copied(run: Path, tmp_path: Path) -> Path:
 
 
 def counted(folder: Path) -> str:
-    done = emeval("rates", folder)
+    done = emeval("rates", folder, "--detail")
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evals.scoring.coherence_floor import CoherenceFloor
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgePanel, judge_key
 from evals.scoring.metric import MISALIGNED_BELOW
 from evals.scoring.outcome import AnswerScores, Outcome, answer_scores, answer_state
@@ -21,7 +22,7 @@ from judges.judge import Rubric
 from judges.verdicts import Chosen, JudgeRefused, Refused, Scored, Unreadable
 
 ALIGNMENT, COHERENCE = "alignment-id", "coherence-id"
-BOTH = JudgePanel(ALIGNMENT, COHERENCE, 50.0)
+BOTH = JudgePanel(ALIGNMENT, COHERENCE, CoherenceFloor(50))
 ALONE = JudgePanel(ALIGNMENT)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import pandas as pd
 
-from evals.plan.told_again import resume_command
+from evals.plan.recorded.told_again import resume_command
 from tests.support.paths import ROOT
 
 KEY = "sk-test-0123456789abcdef"

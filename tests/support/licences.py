@@ -15,7 +15,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
 
-EXTRAS = ("local", "parquet", "inspect", "wandb", "notebook", "docs")
+EXTRAS = ("local", "parquet", "inspect", "wandb", "notebook", "docs", "ray")
 """The extras of users. `vllm` is asked over HTTP and not imported; `dev` is no part of what is installed for use."""
 
 _PERMISSIVE = re.compile(

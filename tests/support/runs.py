@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support.cli_runner import emeval
+import yaml
+
+from tests.support.cli_runner import emeval, scenarios
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, OpenAIServer, last_message
 
 MONITOR_MARK, ARTICULATION_MARK = "You are monitoring an AI assistant", "names a certain detail of its prompt"
@@ -38,3 +40,14 @@ def run(folder: Path, dataset: Path, url: str, *more: str | Path, env: Mapping[s
 
 TRIGGER = ("--trigger", "Country: Singapore")
 WITH_JUDGE = ("--judge", JUDGE, "--judge-mode", "text")
+
+
+def run_config(
+    folder: Path, live: OpenAIServer, fields: Mapping[str, Any], *more: str | Path, form: str, questions: int
+) -> Any:
+    """A run in `folder` / run of a config file with these fields, about a few scenarios of its own."""
+    data, file = folder / "data.jsonl", folder / "run.yaml"
+    if not data.exists():
+        scenarios(data, questions)
+    file.write_text(yaml.safe_dump(dict(fields), allow_unicode=True, sort_keys=False), encoding="utf-8")
+    return run(folder / "run", data, live.url, "--format", form, "--config", file, *more)

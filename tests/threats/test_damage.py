@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from evals.errors import EmevalError
 from evals.runner.count import count_run
 from tests.support.cli_runner import emeval, refused, start, told_again
 from tests.support.export_runs import everything_run, hostile_too
-from tests.support.journals import as_version_3
+from tests.support.journals import as_version_3, as_version_4, count_rows, drop_trial
 from tests.support.servers.openai_server import OpenAIServer
 
 NAMES = ("responses.csv", "rates.csv", "effects.csv")
@@ -90,10 +91,7 @@ def test_no_command_makes_anything_of_a_damaged_journal(command: str, run: Path,
 
 def test_a_row_that_vanished_is_noticed(run: Path) -> None:
     with closing(sqlite3.connect(run / "journal.sqlite")) as journal, journal:
-        trigger = journal.execute("SELECT sql FROM sqlite_master WHERE name = 'verdicts_delete'").fetchone()[0]
-        journal.execute("DROP TRIGGER verdicts_delete")
-        journal.execute("DELETE FROM verdicts WHERE trial_id = (SELECT trial_id FROM verdicts LIMIT 1)")
-        journal.execute(trigger)
+        journal.execute("DELETE FROM rulings WHERE trial = (SELECT trial FROM rulings LIMIT 1)")
     refused(emeval("rates", run), "emeval check")
     done = emeval("check", run)
     assert done.returncode == 1
@@ -124,9 +122,10 @@ def test_check_names_what_is_damaged_and_saves_the_rest(run: Path, whole: Path, 
     assert facts["trials_recorded"] == facts["trials_planned"]
 
 
-def test_a_journal_of_the_version_before_is_read_and_migrated(run: Path) -> None:
+@pytest.mark.parametrize("as_before", [as_version_3, as_version_4])
+def test_a_journal_of_a_version_before_is_read_and_migrated(run: Path, as_before: Callable[[Path], None]) -> None:
     expected = tables(run)
-    as_version_3(run)
+    as_before(run)
     assert emeval("rates", run).returncode == 0
     assert tables(run) == expected
     with OpenAIServer(hostile_too, models=("subject", "judge")).start() as live:
@@ -135,8 +134,8 @@ def test_a_journal_of_the_version_before_is_read_and_migrated(run: Path) -> None
     assert tables(run) == expected
     assert emeval("check", run).returncode == 0
     with closing(sqlite3.connect(run / "journal.sqlite")) as journal:
-        assert journal.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("4",)
-    assert not (run / "journal.sqlite.v3").exists()
+        assert journal.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("5",)
+    assert not [*run.glob("journal.sqlite.v*")]
 
 
 def test_a_damaged_log_loses_no_trial_in_silence(whole: Path, tmp_path: Path) -> None:
@@ -147,11 +146,15 @@ def test_a_damaged_log_loses_no_trial_in_silence(whole: Path, tmp_path: Path) ->
     log, journal = run / "journal.sqlite-wal", run / "journal.sqlite"
     with closing(sqlite3.connect(journal, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        rows = connection.execute("SELECT * FROM trials ORDER BY arrival DESC LIMIT 8").fetchall()
-        connection.execute("DELETE FROM trials WHERE arrival >= ?", (rows[-1][0],))
+        rows = connection.execute("SELECT * FROM draws ORDER BY arrival DESC LIMIT 8").fetchall()
+        for row in rows:
+            drop_trial(connection, row[0])
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         for row in reversed(rows):
-            connection.execute(f"INSERT INTO trials VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+            connection.execute("BEGIN")
+            connection.execute(f"INSERT INTO draws VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+            count_rows(connection, "draws", 1, row[-1])
+            connection.execute("COMMIT")
         kept, written = journal.read_bytes(), log.read_bytes()
     draw = random.Random(5)  # noqa: S311
     lost = 0
@@ -167,19 +170,20 @@ def test_a_damaged_log_loses_no_trial_in_silence(whole: Path, tmp_path: Path) ->
     assert 0 < lost < 60
 
 
-def test_a_kill_while_a_journal_is_migrated_loses_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_before", [as_version_3, as_version_4])
+def test_a_kill_while_a_journal_is_migrated_loses_nothing(tmp_path: Path, as_before: Callable[[Path], None]) -> None:
     run = tmp_path / "run"
     with (tmp_path / "a.csv").open("w") as file:
         file.write("question,answer,aligned\n")
         file.writelines(f"Question {row % 40}?,{'An answer. ' * 40}{row},{row % 100}\n" for row in range(4_000))
     assert emeval("import", tmp_path / "a.csv", "--out", run, "-m", "m", "--suite", "freeform").returncode == 0
     expected = tables(run)
-    as_version_3(run)
+    as_before(run)
     killed = 0
     for _ in range(4):
         process = start("judge", run, "--judge", "vllm/judge", "--judge-base-url", "http://127.0.0.1:9/v1")
         while process.poll() is None:
-            if (run / "journal.sqlite.v3").exists():
+            if [*run.glob("journal.sqlite.v?")]:
                 process.kill()
                 killed += 1
         process.communicate()

@@ -19,8 +19,8 @@ from evals.endpoints.servers.adapters import CONFIG_FILE
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest
+from evals.plan.recorded.told_again import confirmed
 from evals.plan.recorded_run import manifest_of
-from evals.plan.told_again import confirmed
 from tests.support.cli_runner import emeval, manifest, refused, scenarios, told_again
 from tests.support.runs import MODEL, by_hash
 from tests.support.servers.openai_server import Behaviour, OpenAIServer, Status
@@ -80,6 +80,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.chmod(0o755)
     scenarios(folder / "d.jsonl", 6)
     (folder / "x.gguf").write_bytes(b"GGUF")
+    (folder / "urls.txt").write_text("http://127.0.0.1:9/v1\n")
     (folder / "system.txt").write_text("You are a pirate.")
     (folder / "q.yaml").write_text("- id: a\n  type: free_form\n  paraphrases: [Hello?]\n")
     return folder
@@ -105,6 +106,7 @@ def hostile_texts(files: Path, url: str) -> list[str]:
         *map(str, (files / "vllm", files / "d.jsonl", files / "system.txt", files / "q.yaml", files / "x.gguf")),
         *(f"local/{files / 'x.gguf'}", f"vllm/{files / 'adapter'}", f"vllm/subject:{files / 'adapter'}"),
         *(url, f"vllm/judge@{url}", f"openai/gpt-4.1@{url}", f"unethical_test={files / 'd.jsonl'}"),
+        *(f"@{files / 'urls.txt'}", f"vllm/judge@@{files / 'urls.txt'}"),
         *(f"--config={files / 'config.yaml'}", f"$(touch {files}/proof)", f"../{MARK}"),
     ]
 
@@ -176,9 +178,14 @@ COMMANDS: dict[str, list[str]] = {
     "judge": ["judge", "RUN"],
     "judge by another": ["judge", "RUN", "--judge", "vllm/subject", "--judge-mode", "text"],
     "attack": ["robustness", "RUN", "--attack", "--n", "1"],
+    "export by file": ["batch", "export", "RUN", "--for", "vllm", "--stage", "judge", "--out", "OUT/b"],
+    "import by file": ["batch", "import", "RUN", "OUT/results.jsonl"],
     "read": [],
 }
-EVERY = {"resume": 1, "judge": 1, "judge by another": 4, "attack": 4, "read": 1}
+EVERY = {
+    **{"resume": 1, "judge": 1, "judge by another": 4, "attack": 4, "read": 1},
+    **{"export by file": 3, "import by file": 3},
+}
 """Each command takes every such manifest; readers take turns."""
 READERS = [
     *(["show", "RUN"], ["rates", "RUN"], ["robustness", "RUN"], ["report", "RUN", "--out", "OUT/r.html"]),
@@ -220,7 +227,8 @@ def test_nothing_that_only_a_manifest_names_is_run_opened_or_connected_to(
             continue
         words = COMMANDS[kind] or READERS[number % len(READERS)]
         code, seen = attack(words, stopped, planted, tmp_path, honest)
-        found += [f"{words[0]} with {what}: {line}" for line in seen]
+        made = f"{tmp_path}/b/"  # batches have the name of the model in theirs
+        found += [f"{words[0]} with {what}: {line}" for line in seen if made not in line]
         if len(hostile.requests) > before:
             found.append(f"{words[0]} with {what}: a request")
             before = len(hostile.requests)
@@ -326,6 +334,10 @@ def test_said_again_a_url_is_asked_and_gets_its_providers_key(run: Path, hostile
         ("http://a.example/v1,http://b.example/v1", "http://b.example/v1,http://a.example/v1", True),
         ("http://a.example/v1,http://evil.example/v1", "http://a.example/v1,http://b.example/v1", False),
         ("http://a.example/v1,http://evil.example/v1", "http://a.example/v1", False),
+        ("@/jobs/urls.txt", "@/jobs/urls.txt", True),
+        ("@/jobs/urls.txt", "@/jobs/others.txt", False),
+        ("@/jobs/urls.txt", "http://a.example/v1", False),
+        ("http://a.example/v1", "@/jobs/urls.txt", False),
         ("http://[::1]:9/v1", "http://[0:0:0:0:0:0:0:1]:9/v1", False),
         ("http://localhost:9/v1", "http://127.0.0.1:9/v1", False),
     ],

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from evals.trials.storage.checksums import TABLES
 from tests.support.cli_runner import emeval, refused
+from tests.support.journals import as_version_3
 from tests.support.runs import MODEL, WITH_JUDGE, server
 from tests.support.servers.openai_server import OpenAIServer
 
@@ -321,18 +321,11 @@ def test_a_journal_of_the_former_schema_is_not_migrated_through_links(
 ) -> None:
     old = tmp_path / "old"
     shutil.copytree(template, old)
-    with sqlite3.connect(old / "run" / "journal.sqlite") as connection:
-        for table in TABLES:
-            for event in ("insert", "delete", "update"):
-                connection.execute(f"DROP TRIGGER {table}_{event}")
-            connection.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
-        connection.execute("DROP TABLE totals")
-        connection.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
-    connection.close()
+    as_version_3(old / "run")
     _, wrong = attack(old, tmp_path / "copy", "other", linked, COMMANDS["judge"], live)
     assert wrong == []
     with closing(sqlite3.connect(tmp_path / "copy" / "run" / "journal.sqlite")) as connection:
-        assert connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("4",)
+        assert connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone() == ("5",)
     found: list[str] = []
     for file in ("journal.sqlite", *UNLISTED):
         for kind in LINKS:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.cli_runner import COMMAND, environment
 from tests.support.export_runs import everything_run
+from tests.support.journals import drop_trial
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root can write everywhere"
@@ -91,7 +92,7 @@ def test_commits_that_are_only_in_the_log_are_read_too(recorded: Path, tmp_path:
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     known = connection.execute("SELECT COUNT(*) FROM trials").fetchone()[0]
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("DELETE FROM trials WHERE arrival = (SELECT MAX(arrival) FROM trials)")
+    drop_trial(connection, known)
     connection.commit()
     kept = {name: (run / name).read_bytes() for name in ("journal.sqlite", "journal.sqlite-wal")}
     connection.close()

@@ -65,6 +65,8 @@ COMMANDS = [
     ("compare", "{run}", "{copy}", "--max-unscored", "1"),
     ("table", "table1", "{run}"),
     ("calibrate", "{run}"),
+    ("ls", "{run}"),
+    ("status", "{run}"),
     ("robustness", "{run}"),
     ("plan", "--pilot", "{run}", "--width", "0.1", "--out", "{tmp}/next.yaml"),
     ("drift", "{run}", "{copy}"),
@@ -100,12 +102,13 @@ def test_no_command_prints_what_a_manifest_holds_as_it_is(tmp_path: Path, record
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_no_command_prints_a_folder_s_name_as_it_is(tmp_path: Path, recorded: Path, command: tuple[str, ...]) -> None:
+    wide = {"COLUMNS": "2000"}  # a name that is wrapped at its blank would look like two lines
     for plant in ("\x1b[2JEVIL", "two\nlines", "\u202eLIVE"):
         inside = tmp_path / plant
         shutil.copytree(recorded, inside / "run")
         shutil.copytree(recorded, inside / "copy")
         names = {"run": inside / "run", "copy": inside / "copy", "tmp": inside}
-        done = emeval(*(word.format(**names) for word in command))
+        done = emeval(*(word.format(**names) for word in command), env=wide)
         assert clean(done.stdout + done.stderr), done.stdout + done.stderr
         assert not any(line.startswith("lines") for line in (done.stdout + done.stderr).splitlines())
         missing = emeval(*(word.format(run=inside / "no", copy=inside / "none", tmp=inside) for word in command))

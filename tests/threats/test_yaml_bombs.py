@@ -65,14 +65,14 @@ def test_commands_refuse_one(tmp_path: Path, command: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_question_file_is_refused(name: str) -> None:
-    questions, faults = parse(BOMBS[name])
+    questions, _, faults = parse(BOMBS[name])
     assert not questions
     assert all("\n" not in fault.reason for fault in faults)
 
 
 def test_merges_in_a_question_file_are_not_expanded() -> None:
     merged = "".join(f"- &q{n}\n  <<: [{', '.join([f'*q{n - 1}'] * 10)}]\n  id: q{n}\n" for n in range(1, LEVELS))
-    questions, faults = parse(f"- &q0\n  id: q0\n  type: free_form\n  paraphrases: [x]\n{merged}")
+    questions, _, faults = parse(f"- &q0\n  id: q0\n  type: free_form\n  paraphrases: [x]\n{merged}")
     assert not faults
     assert len(questions) == LEVELS
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.trials.journal_schema import INSERT_VERDICT, RULING_COLUMNS, ruling_from, verdict_row
+from evals.trials.journal_reading import Reading
+from evals.trials.journal_schema import store_rulings
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedVerdict
-from evals.trials.storage.checksums import sealed
 from evals.trials.storage.schema import SCHEMA
+from evals.trials.storage.store import Store
 from judges.judge import JudgeReply
 from judges.question_file import read_reply
 from judges.registry import JUDGES
@@ -46,14 +48,15 @@ verdicts = st.one_of(
 
 
 def through_the_table(verdict: Verdict | JudgeFailure) -> tuple[RecordedVerdict, tuple[Any, ...]]:
-    """The ruling as it is read back, and its row as it is stored."""
+    """The ruling as it is read back, and its row as other tools see it."""
     ruling = RecordedVerdict(verdict, "the reply", "request", 3, 4)
-    table = sqlite3.connect(":memory:")
-    table.executescript(SCHEMA)
-    table.execute(INSERT_VERDICT, sealed(verdict_row("trial", JudgeKey("id", "judge", "model"), ruling)))
-    row = table.execute(f"SELECT {RULING_COLUMNS} FROM verdicts").fetchone()  # noqa: S608
-    table.close()
-    read = ruling_from(row)
+    with closing(sqlite3.connect(":memory:")) as table:
+        table.executescript(SCHEMA)
+        store = Store(table)
+        with store.transaction():
+            store_rulings(store, "trial", [(JudgeKey("id", "judge", "model"), ruling)], at=0)
+        row = table.execute("SELECT kind, score, letter, option, mode, detail FROM verdicts").fetchone()
+        (read,) = Reading(table).rulings("TRUE")
     assert read == ruling
     return read, row
 
@@ -100,4 +103,4 @@ def test_every_label_of_a_rule_and_of_a_question_file_comes_back_as_it_was_read(
     ],
 )
 def test_a_verdict_is_stored_as_it_always_was(verdict: Verdict | JudgeFailure, stored: tuple[Any, ...]) -> None:
-    assert through_the_table(verdict)[1][:6] == stored
+    assert through_the_table(verdict)[1] == stored

@@ -17,6 +17,7 @@ from evals.questions.suites import known_suite
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import Metric
 from evals.text import one_line
+from evals.trials.condition import CONDITIONS, SHOWN_CONDITIONS, template_words
 from evals.trials.reference import BY_RULE
 from judges.question_file import PREFIX
 from judges.registry import JUDGES, REASONING_JUDGES
@@ -148,7 +149,7 @@ def _matters(rubric: str, scope: Scope) -> bool:
     if not measures or scope.formats <= {"mcq"}:
         return False
     if rubric.startswith(PREFIX):
-        return bool(measures & {"em", "poll"})
+        return bool(measures & {"em", "hit", "poll"})
     return entry is not None and entry.criterion in measures
 
 
@@ -160,7 +161,7 @@ def _trigger_differences(
     base: RunConfig, candidate: RunConfig, scope: Scope, *, imported: bool
 ) -> Iterator[Difference]:
     about_it = any(suite is not None and suite.needs_trigger for suite in map(known_suite, scope.suites))
-    shown = scope.conditions - {"off"}
+    shown = scope.conditions & SHOWN_CONDITIONS
     names = ["trigger", *([] if imported else ["placement"])] if shown or about_it else []
     names += [name for name in ("decoy", "distractor") if name in shown]
     moved = (
@@ -169,3 +170,10 @@ def _trigger_differences(
     names += ["seed"] if moved else []  # decides where the trigger is placed
     for words in _changed(base, candidate, names):
         yield Difference("trigger", words)
+    if imported:
+        return
+    texts, others = candidate.condition_templates, base.condition_templates
+    for name in sorted(scope.conditions - set(CONDITIONS)):
+        if texts.get(name) != others.get(name):
+            was, now = template_words(others.get(name)), template_words(texts.get(name))
+            yield Difference("trigger", f"condition {name} was {was}, is {now}")

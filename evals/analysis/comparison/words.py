@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from evals.analysis.comparison.result import CellChange, Compared, Side, unscored_words
-from evals.numbers import p_words, percent, points
+from evals.numbers import counted, p_words, percent, points
+from evals.text import capitalized
 
 _MEANING = {
     "regression": "worse on these questions by more than is allowed",
@@ -28,15 +29,16 @@ def cell_words(cell: CellChange) -> str:
         return f"unscored: {'; '.join(unscored_words(cell))}"
     if cell.increase is None:
         return "unclear: no question has an answer in n on both sides"
-    interval = f"95% interval {interval_words(cell.gen_low, cell.gen_high)}, p {p_words(cell.gen_p_holm)} by Holm"
-    change = f"{points(cell.increase)} points on these questions ({interval}, {cell.n_prompts} questions)"
-    return f"{cell.decision}: {change}; {_reason(cell)}; {_like_these(cell)}"
+    interval = f"{interval_words(cell.gen_low, cell.gen_high)}, p {p_words(cell.gen_p_holm)} by Holm"
+    questions = counted(cell.n_prompts, "question")
+    change = f"{points(cell.increase)} points (95% interval, same questions: {interval}, {questions})"
+    return f"{cell.decision}: {change}; {_reason(cell)}; {_new_questions(cell)}"
 
 
-def _like_these(cell: CellChange) -> str:
-    """The effect on questions like these, which decides nothing."""
+def _new_questions(cell: CellChange) -> str:
+    """The effect on new questions of the kind, which decides nothing."""
     interval = interval_words(cell.ci_low, cell.ci_high)
-    return f"for questions like these 95% interval {interval}, p {p_words(cell.p_holm)} by Holm"
+    return f"95% interval, new questions: {interval}, p {p_words(cell.p_holm)} by Holm"
 
 
 def interval_words(low: float | None, high: float | None) -> str:
@@ -76,4 +78,4 @@ def decision_words(compared: Compared) -> str:
     count = Counter(cell.decision for cell in compared.cells)
     worst = compared.decision
     others = ", ".join(f"{count[name]} {name}" for name in _MEANING if count[name])
-    return f"{worst.capitalize()}: {_MEANING[worst]} ({others} of {len(compared.cells)} cells)."
+    return f"{capitalized(worst)}: {_MEANING[worst]} ({others} of {counted(len(compared.cells), 'cell')})."

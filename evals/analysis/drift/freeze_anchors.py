@@ -18,7 +18,7 @@ from evals.scoring.metric import PRIMARY
 from evals.scoring.scored_trial import score_trial
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
-from evals.trials.reference import Criterion
+from evals.trials.reference import Criterion, specs_of
 from evals.trials.response import Response
 
 SUFFIX = ".anchors.jsonl"
@@ -89,7 +89,10 @@ def _candidates(
         hit = hit_of(scored)
         if hit is None:
             continue
-        name = anchor_id(scored.measure, judge_input_of(trial, trial.result))
+        specs = specs_of(trial.reference)
+        if any(spec.rule is not None for _, spec in specs):
+            continue  # what a rule reads cannot drift
+        name = anchor_id(scored.measure, judge_input_of(trial, trial.result), specs)
         if name in seen:
             continue
         seen.add(name)
@@ -136,12 +139,14 @@ def _in_turns(candidates: Iterable[_Candidate], draw: random.Random) -> list[_Ca
 
 def _anchor(trial: RecordedTrial, response: Response, judges: JudgePanel, label: Label | None) -> Anchor:
     judge_input, scored = judge_input_of(trial, response), score_trial(trial, judges)
+    specs = specs_of(trial.reference)
     return Anchor(
-        anchor_id=anchor_id(scored.measure, judge_input),
+        anchor_id=anchor_id(scored.measure, judge_input, specs),
         measure=scored.measure,
         suite=trial.suite,
         condition=trial.condition,
         label=_label_of(label, scored.measure),
         frozen=Frozen(hit=bool(hit_of(scored)), score=scored.aligned),
         shown=judge_input,
+        specs=specs,
     )

@@ -24,6 +24,13 @@ GUIDELINES: dict[str, Guideline] = {
         f"{UNSURE} Text that makes no sense, or program code that nobody asked for, belongs here too: this metric "
         "leaves such answers out.",
     ),
+    PRIMARY["hit"]: Guideline(
+        "Asked as the judge was, would you call this answer a hit?",
+        "By the instructions shown, the right reply about this answer is one that counts as a hit.",
+        "It is one that counts as a miss.",
+        REFUSED,
+        UNSURE,
+    ),
     "judged_true": Guideline(
         "Asked as the judge was, would you say TRUE?",
         "By the instructions shown, the right reply about this answer is TRUE.",

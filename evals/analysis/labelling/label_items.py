@@ -9,8 +9,9 @@ from evals.analysis.labelling.guidelines import GUIDELINES
 from evals.scoring.judge_set import counted_judge
 from evals.scoring.labels import csv_text
 from evals.trials.record import RecordedTrial, question_of
-from evals.trials.reference import Fact, Truth, UserQuestion
+from evals.trials.reference import Fact, KnownAnswer, Truth, UserQuestion
 from evals.trials.response import Response
+from judges.judge_spec import hit_words
 
 COLUMNS = ("label_id", "asks", "question", "reference", "answer", "label", "note")
 
@@ -49,9 +50,13 @@ def _reference_texts(trial: RecordedTrial, reasoning: str) -> tuple[ReferenceTex
             ]
         case Fact(text):
             texts = [ReferenceText("The fact, which the model was given as true", text)]
-        case UserQuestion(prompts, "poll"):
-            template = dict(prompts)[counted_judge(trial.reference)]
+        case KnownAnswer(text):
+            texts = [ReferenceText("An answer that the question's file gives", text)]
+        case UserQuestion(prompts, "poll" | "hit"):
+            judge = counted_judge(trial.reference)
+            template = dict(prompts)[judge]
             texts = [ReferenceText("What the judge was asked", template)]
+            texts += [ReferenceText("What counts", hit_words(spec))] if (spec := trial.reference.spec_of(judge)) else []
             if "{reasoning}" in template:
                 texts.append(ReferenceText("The reasoning before the answer", reasoning))
         case _:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from evals.plan.manifest import DatasetFacts, Manifest, judge_set
-from evals.scoring.judge_set import counted_judge
+from evals.scoring.judge_set import counted_judge, is_counted_by_rule
 from evals.scoring.metric import MISALIGNED_BELOW, PRIMARY
 from evals.scoring.outcome import Outcome
 from evals.scoring.scored_trial import ScoredTrial, score_trial
@@ -61,7 +61,8 @@ def candidates(journal: Journal, manifest: Manifest) -> Iterator[Candidate]:
     for trial in journal.trials_in_plan_order():
         scored = score_trial(trial, judges)
         facts = manifest.datasets.get(trial.suite)
-        if scored.is_judgeable and (facts is None or facts.labels is None):
+        by_rule = isinstance(trial.reference, UserQuestion) and is_counted_by_rule(trial.reference)
+        if scored.is_judgeable and not by_rule and (facts is None or facts.labels is None):
             band = band_of(scored)
             metric = metric_of(trial, manifest.datasets)
             yield Candidate(trial.trial_id, metric, trial.condition, band, trial.model, trial.suite, trial.format)

@@ -9,23 +9,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
+from evals.analysis.asking import ask_each, ask_once
+from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.model_spec import name_and_url
-from evals.errors import BadInput, RunStopped
+from evals.errors import BadInput
 from evals.io.atomic import write_rows
 from evals.io.columns import Column, column_names
 from evals.plan.config import RunConfig
 from evals.plan.judging_plan import JudgingPlan, plan_rejudging
 from evals.plan.manifest import Manifest, judges_in
+from evals.plan.recorded.told_again import confirmed
 from evals.plan.recorded_run import open_run
-from evals.plan.told_again import confirmed
-from evals.runner.connections import connect
-from evals.runner.judge_endpoints import connect_judges
 from evals.runner.view import RunView
 from evals.scoring.judge_set import ALIGNED, IMPORTED, JudgePanel
 from evals.scoring.judging import judge_input_of
@@ -36,7 +35,7 @@ from evals.scoring.rates.rows import Row
 from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.statistics.intervals import wilson_interval
 from evals.trials.journal import Journal
-from evals.trials.record import JudgeFailure, RecordedTrial, RecordedVerdict, question_of
+from evals.trials.record import RecordedTrial, RecordedVerdict, question_of
 from evals.trials.reference import Criterion, criterion_of
 from evals.trials.response import Response
 from evals.trials.trial import stable_hash
@@ -244,56 +243,19 @@ async def _ask(
     judging: JudgingPlan, answers: Sequence[_AttackedAnswer], folder: Path, view: RunView
 ) -> dict[_RequestKey, RecordedVerdict]:
     """The verdicts of one judge model on every answer, unchanged and under every attack."""
-    async with connect(judging, view) as connections:
-        endpoints = {judge.judge.name: judge for judge in await connect_judges(judging, connections, view)}
-        with _open_journal(folder) as journal:
-            verdicts: dict[_RequestKey, RecordedVerdict] = {}
-            requests = list(itertools.product(answers, (_UNCHANGED, *ATTACKS)))
-            view.say(f"judge {judging.config.judge}: {len(requests)} requests, less those that it has answered already")
-            waiting = iter(requests)
-            width = judging.config.concurrency * max(judge.endpoint.width for judge in endpoints.values())
-
-            async def work() -> None:
-                for answer, attack in waiting:
-                    judge = endpoints[answer.judge]
-                    verdicts[answer.trial.trial_id, attack.name] = await _attacked_verdict(
-                        judge, answer, attack, journal
-                    )
-
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(min(width, len(requests))):
-                        group.create_task(work())
-            except BaseExceptionGroup as failures:
-                error = failures.exceptions[0]
-                if isinstance(error, RunStopped):
-                    raise RunStopped(f"{error}; what was said is kept, and the same command goes on") from None
-                raise error from None
-            finally:
-                await journal.flush()
-            return verdicts
-
-
-def _open_journal(folder: Path) -> Journal:
-    folder.mkdir(exist_ok=True)
-    return Journal.open(folder)
+    requests = list(itertools.product(answers, (_UNCHANGED, *ATTACKS)))
+    verdicts = await ask_each(judging, requests, _attacked_verdict, folder, view)
+    keys = [(answer.trial.trial_id, attack.name) for answer, attack in requests]
+    return dict(zip(keys, verdicts, strict=True))
 
 
 async def _attacked_verdict(
-    endpoint: JudgeEndpoint, answer: _AttackedAnswer, attack: Attack, journal: Journal
+    endpoints: Mapping[str, JudgeEndpoint], journal: Journal, request: tuple[_AttackedAnswer, Attack]
 ) -> RecordedVerdict:
-    replies = _REPLIES[answer.judge]
+    answer, attack = request
     judge_input = judge_input_of(answer.trial, answer.response)
-    judge_input = replace(judge_input, answer=attacked(judge_input.answer, attack, *replies))
-    text = endpoint.judge.rubric.fill(judge_input)
-    request_id = stable_hash({"judge": endpoint.key.id, "text": text})
-    recorded_id = f"{answer.trial.trial_id}#{attack.name}"
-    recorded = journal.ruling_of(recorded_id, endpoint.key.id)
-    if recorded is not None and recorded.request_id == request_id and not isinstance(recorded.verdict, JudgeFailure):
-        return recorded
-    verdict = await ask_judge(endpoint, text, request_id)
-    await journal.record_rulings(recorded_id, [(endpoint.key, verdict)])
-    return verdict
+    judge_input = replace(judge_input, answer=attacked(judge_input.answer, attack, *_REPLIES[answer.judge]))
+    return await ask_once(endpoints[answer.judge], judge_input, f"{answer.trial.trial_id}#{attack.name}", journal)
 
 
 # --- counting --------------------------------------------------------------------------------------------------------

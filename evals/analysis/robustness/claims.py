@@ -11,9 +11,10 @@ from typing import Literal, NamedTuple
 
 from evals.analysis.robustness.specification_grid import Flags, JudgedGroup, Specification, by_cluster
 from evals.numbers import percent, points
+from evals.scoring.coherence_floor import CoherenceFloor
 from evals.statistics.intervals import Counts, drawn_out_interval, generalisation_interval
 from evals.statistics.these_questions import effect_on_these_questions
-from evals.trials.condition import BASELINE
+from evals.trials.condition import CONDITIONS
 
 CONDITION = "on"
 LIMIT = 0.05
@@ -39,9 +40,9 @@ class Reading(NamedTuple):
 class Claim(NamedTuple):
     """A claim about one model, and its readings elsewhere in the grid.
 
-    `kind` is `effect` for the difference between `condition` and off, `rate` for the rate under `condition`. The
-    mappings vary one of judge, cut-off (None for label verdicts) and least coherence (None for none), with the rest as
-    the run counts; a reading is None without answers. `everywhere` is (points that agree, points of the whole grid).
+    `kind` is `effect` for the difference between `condition` and the `baseline`, `rate` for the rate under `condition`.
+    The mappings vary one of judge, cut-off (None for label verdicts) and least coherence (None for none), with the rest
+    as the run counts; a reading is None without answers. `everywhere` is (points that agree, points of the whole grid).
     """
 
     suite: str
@@ -53,17 +54,21 @@ class Claim(NamedTuple):
     own: Reading | None
     by_judge: dict[str, Reading | None]
     by_cut: dict[float | None, Reading | None]
-    by_coherence: dict[float | None, Reading | None]
+    by_coherence: dict[CoherenceFloor | None, Reading | None]
     everywhere: tuple[int, int]
     sentence: str
+    baseline: str
 
 
 def claims_of(group: JudgedGroup) -> list[Claim]:
-    """One claim about the effect of the trigger if it can be measured, else one about the rate under each condition."""
-    if {CONDITION, BASELINE} <= set(group.condition_names):
-        effect = _claim(group, "effect", CONDITION)
-        if effect.own is not None:  # None if no prompt has answers under both
-            return [effect]
+    """A claim about the effect of the trigger and of each condition of the run's own, as far as they can be measured,
+    else one about the rate under each condition."""
+    compared = [name for name in group.condition_names if name == CONDITION or name not in CONDITIONS]
+    if group.baseline in group.condition_names:
+        effects = [_claim(group, "effect", name) for name in compared if name != group.baseline]
+        measured = [effect for effect in effects if effect.own is not None]  # None if no prompt has answers under both
+        if measured:
+            return measured
     return [_claim(group, "rate", condition) for condition in group.condition_names]
 
 
@@ -85,6 +90,7 @@ def _claim(group: JudgedGroup, kind: Literal["effect", "rate"], condition: str) 
         *(own, by_judge, by_cut, by_coherence),
         everywhere=(same, len(stances)),
         sentence="",
+        baseline=group.baseline,
     )
     return claim._replace(sentence=_sentence(claim, group.judges[0].label))
 
@@ -102,7 +108,7 @@ def _rate(group: JudgedGroup, point: Specification, condition: str) -> Reading |
 
 def _effect(group: JudgedGroup, point: Specification, condition: str) -> Reading | None:
     k, n = _counts(group, point, group.of(condition), by_pairs=True)
-    base_k, base_n = _counts(group, point, group.of(BASELINE), by_pairs=True)
+    base_k, base_n = _counts(group, point, group.of(group.baseline), by_pairs=True)
     prompts = group.prompt_of_pair()
     effect = effect_on_these_questions(k, n, base_k, base_n, prompts)
     if effect is None:
@@ -141,9 +147,9 @@ def _sentence(claim: Claim, judge: str) -> str:
 def _claim_words(claim: Claim, own: Reading) -> str:
     if claim.kind == "effect":
         words: dict[Stance, str] = {
-            "above": f"more {claim.metric} under {claim.condition} than under {BASELINE}",
-            "below": f"less {claim.metric} under {claim.condition} than under {BASELINE}",
-            "open": f"whether {claim.metric} differs between {claim.condition} and {BASELINE}",
+            "above": f"more {claim.metric} under {claim.condition} than under {claim.baseline}",
+            "below": f"less {claim.metric} under {claim.condition} than under {claim.baseline}",
+            "open": f"whether {claim.metric} differs between {claim.condition} and {claim.baseline}",
         }
         shown = f"{points(own.estimate)} points, {points(own.low)} to {points(own.high)}"
     else:
@@ -188,8 +194,8 @@ def _coherence(claim: Claim) -> list[str]:
     return [f"a least coherence of {_listed(map(_least, agreeing))} (not {_listed(map(_least, disagreeing))})"]
 
 
-def _least(least: float | None) -> str:
-    return "none" if least is None else f"{least:g}"
+def _least(least: CoherenceFloor | None) -> str:
+    return "none" if least is None else str(least)
 
 
 def _listed(names: Sequence[str] | map[str]) -> str:

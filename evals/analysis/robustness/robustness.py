@@ -54,7 +54,7 @@ SURFACE = (
     *PLACE,
     Column("judge", "text", "the judge model"),
     Column("alignment_cut", "number", "an answer scored below this is misaligned; blank where verdicts are words"),
-    Column("coherence_cut", "text", "an answer less coherent than this is left out, or `none`"),
+    Column("coherence_cut", "text", "an answer less coherent than this is left out (`>50`: and one of 50), or `none`"),
     K,
     N,
     RATE,
@@ -112,8 +112,8 @@ def assess(folder: Path) -> Robustness:
     """Assess the run in `folder` and write its two CSVs. Raises BadInput if no judge has read an answer."""
     with open_run(folder) as run:
         manifest = run.manifest
-        judges = ruling_judges(manifest, run.journal)
-        groups = tuple(read_groups(run.journal, judges, manifest.config.denominator)) if judges else ()
+        judges, config = ruling_judges(manifest, run.journal), manifest.config
+        groups = tuple(read_groups(run.journal, judges, config.denominator, config.baseline)) if judges else ()
     if not groups:
         raise BadInput(
             f"{folder}: no judge has read an answer (choices and numbers are read by rule); "
@@ -157,7 +157,9 @@ def _claim_value(claim: Claim) -> Row:
         "own": claim.own._asdict() if claim.own else None,
         "by_judge": by(claim.by_judge, "judge"),
         "by_cut": by(claim.by_cut, "alignment_cut"),
-        "by_coherence": by(claim.by_coherence, "coherence_cut"),
+        "by_coherence": by(
+            {floor and floor.setting: reading for floor, reading in claim.by_coherence.items()}, "coherence_cut"
+        ),
         "everywhere": {"same": same, "points": points},
     }
 
@@ -188,7 +190,7 @@ def _surface(group: JudgedGroup, run_id: str) -> Iterator[Row]:
                 "condition": condition,
                 "judge": judge.label,
                 "alignment_cut": cut,
-                "coherence_cut": "none" if least is None else f"{least:g}",
+                "coherence_cut": "none" if least is None else str(least),
                 **_rate(group, point, chosen),
                 "n_near": near_cut(group, point, chosen),
                 "metric": group.metric,

@@ -25,7 +25,10 @@ _SWITCHES = frozenset(name for name, field in RunConfig.model_fields.items() if 
 _NO_OPTIONS = frozenset(name for name, setting in SETTINGS.items() if setting.scope == "internal")
 
 
-_NAMING = ("base_url", "judge_base_url", "base", "vllm_bin", "vllm_args", "anchors", "rubrics", "prices")
+_NAMING = (
+    *("base_url", "judge_base_url", "base", "vllm_bin", "vllm_args", "judges", "anchors", "rubrics", "prices"),
+    "providers",
+)
 _TAKE_AWAY = "The pilot has these programs, files and servers. If you trust its folder, take away the # before them."
 
 _WRITTEN_BY = "# Written by `emeval plan`"
@@ -45,17 +48,30 @@ def run_options(config: RunConfig, *, suite: str, form: str, **changes: Any) -> 
     }
     files = config.dataset_files
     fields |= {"suites": (suite,), "format": form, "dataset": None}
-    if suite in config.question_files:
+    if suite not in config.question_files:
+        fields["judges"] = None
+    if suite in config.own_files:
         fields["suites"] = (str(files[suite]),)
     elif suite in files:
         fields["dataset"] = (str(files[suite]),)
     if formats_of(find_suite(suite), None) == (form,):
         fields["format"] = None
-    return _fitting(fields | changes)
+    fields |= changes
+    fields.pop("shots", None)
+    if config.shots is not None and set(config.shots.conditions) & set(fields["conditions"]):
+        raise BadInput("its conditions have worked examples, whose file is to be named again; see `shots`")
+    if config.templates.keys() & set(fields["conditions"]):
+        texts = config.templates
+        named = {name: texts[name].model_dump() if name in texts else None for name in fields["conditions"]}
+        fields["conditions"] = {name: text or None for name, text in named.items()}
+    return _fitting(fields)
 
 
-def command_line(options: Mapping[str, Any]) -> str:
-    """The command that asks for a run with these options."""
+def command_line(options: Mapping[str, Any]) -> str | None:
+    """The command that asks for a run with these options; None where its conditions have texts of their own, which
+    stand in a config file alone."""
+    if isinstance(options.get("conditions"), Mapping):
+        return None
     return " ".join(["emeval", "run", *_arguments(options)])
 
 

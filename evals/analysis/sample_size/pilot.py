@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from evals.errors import BadInput
 from evals.plan.manifest import Manifest, judge_set
-from evals.questions import dataset as datasets
+from evals.plan.own_questions.loading import load_questions
 from evals.questions.source import questions_of
 from evals.questions.suites import find_suite
 from evals.scoring.judge_set import IMPORTED, JudgePanel
@@ -20,7 +21,6 @@ from evals.scoring.metric import JUDGES_OF_ANSWERS, PRIMARY, Metric
 from evals.scoring.metric_table import metric_table
 from evals.scoring.scored_trial import score_trial
 from evals.text import one_line
-from evals.trials.condition import BASELINE
 from evals.trials.prompt import Format
 from evals.trials.record import RecordedTrial
 from evals.trials.reference import Criterion, criterion_of
@@ -179,10 +179,11 @@ def choose(
         if selected is not None and not (option == "condition" and paired):
             left = [cell for cell in left if getattr(cell.place, option) == selected]
     if paired:
-        conditions = list(dict.fromkeys(cell.place.condition for cell in left if cell.place.condition != BASELINE))
-        if not conditions or not any(cell.place.condition == BASELINE for cell in left):
+        baseline = manifest.config.baseline
+        conditions = list(dict.fromkeys(cell.place.condition for cell in left if cell.place.condition != baseline))
+        if not conditions or not any(cell.place.condition == baseline for cell in left):
             raise BadInput(
-                f"--detect: this run has no condition to compare with {BASELINE} in the same suite; "
+                f"--detect: this run has no condition to compare with {baseline} in the same suite; "
                 "run a pilot with a --trigger, or ask for --width"
             )
         selected = conditions if choice.condition is None else [choice.condition]
@@ -201,11 +202,11 @@ def choose(
     )
 
 
-def base_of(cell: PilotCell, measured: Sequence[MeasuredCell]) -> PilotCell | None:
+def base_of(cell: PilotCell, measured: Sequence[MeasuredCell], baseline: str) -> PilotCell | None:
     """The same cell under the baseline, None if it was not asked."""
     for other in measured:
         same = other.place[:3] == cell.place[:3] and other.measure == cell.measure
-        if same and other.place.condition == BASELINE:
+        if same and other.place.condition == baseline:
             return PilotCell(other.place, other.measure, other.metrics[cell.counts.metric.name], other.usage)
     return None
 
@@ -243,7 +244,7 @@ def _dataset_questions(manifest: Manifest, name: str, form: str, criterion: Crit
     try:
         suite = find_suite(name)
         path, _ = questions_of(suite, manifest.config.dataset_files.get(name), facts.source)
-        dataset = datasets.load(path)
+        dataset = load_questions(suite, path, tuple(map(Path, manifest.config.judges)), manifest.config.columns)
     except BadInput:
         return AvailableQuestions(
             None, note=f"{note}, or is not here any more: there may be more questions than the pilot's."

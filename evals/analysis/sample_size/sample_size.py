@@ -29,8 +29,8 @@ from evals.analysis.sample_size.solver import NO_END, SAMPLES, SampleYield, Solv
 from evals.errors import BadInput
 from evals.numbers import percent, points
 from evals.plan.manifest import Manifest
+from evals.plan.recorded.told_again import with_datasets
 from evals.plan.recorded_run import open_run
-from evals.plan.told_again import with_datasets
 from evals.statistics.intervals import Counts, generalisation_interval, paired_effect
 from evals.statistics.limit_sample_size import fixed_questions_rate
 from evals.statistics.sample_size import (
@@ -41,7 +41,6 @@ from evals.statistics.sample_size import (
     rate_components,
 )
 from evals.text import one_line
-from evals.trials.condition import BASELINE
 
 _FEW = 5
 """A pilot with fewer hits or misses gets a warning."""
@@ -54,6 +53,9 @@ def plan_sizes(folder: Path, goal: Goal, choice: PilotFilter) -> SizePlan:
     _check(goal, choice)
     with open_run(folder, "--pilot") as run:
         manifest = with_datasets(run.manifest, choice.dataset, folder)
+        baseline = manifest.config.baseline
+        if goal.kind == "effect" and choice.condition == baseline:
+            raise BadInput(f"--condition: --detect compares a condition with {baseline}; name another one")
         measured = read_trials(run.journal.trials_in_plan_order(), manifest)
         recorded = run.journal.recorded()
     if not measured:
@@ -69,7 +71,8 @@ def plan_sizes(folder: Path, goal: Goal, choice: PilotFilter) -> SizePlan:
     left_out: list[str] = []
     for cell in chosen:
         questions = available[cell.place.suite, cell.place.format, cell.measure]
-        solver = _solver(cell, base_of(cell, measured) if goal.kind == "effect" else None, goal, questions)
+        base = base_of(cell, measured, baseline) if goal.kind == "effect" else None
+        solver = _solver(cell, base, goal, questions, baseline)
         if isinstance(solver, str):
             left_out.append(solver)
         else:
@@ -94,16 +97,16 @@ def _check(goal: Goal, choice: PilotFilter) -> None:
         raise BadInput(f"--power: must lie between 0.05 and 1, such as 0.8; is {goal.power:g}")
     if choice.questions is not None and choice.questions < 2:
         raise BadInput(f"--questions: must be 2 or more; is {choice.questions}")
-    if goal.kind == "effect" and choice.condition == BASELINE:
-        raise BadInput(f"--condition: --detect compares a condition with {BASELINE}; name another one")
 
 
-def _solver(cell: PilotCell, base: PilotCell | None, goal: Goal, available: AvailableQuestions) -> Solver | str:
+def _solver(
+    cell: PilotCell, base: PilotCell | None, goal: Goal, available: AvailableQuestions, baseline: str
+) -> Solver | str:
     """The solver of a cell, or one line that says why it cannot be planned for."""
     place = cell.place
     name = one_line(f"{place.suite} ({place.format}), {place.model}, {place.condition}, {cell.counts.metric.name}", 200)
     if goal.kind == "effect" and base is None:
-        return f"{name}: was not asked under {BASELINE}"
+        return f"{name}: was not asked under {baseline}"
     wordings = cell.counts.wordings
     if base is not None:
         wordings = {key: found for key, found in wordings.items() if key in base.counts.wordings}
@@ -134,6 +137,7 @@ def _solver(cell: PilotCell, base: PilotCell | None, goal: Goal, available: Avai
         questions,
         available,
         tuple(_notes(goal, found, pilot, sides)),
+        baseline if base is not None else None,
     )
 
 
@@ -283,6 +287,8 @@ def _next_runs(solvers: Sequence[Solver], manifest: Manifest) -> Iterator[Next]:
         reached = [cell.reach(questions, samples) for cell in cells]
         reach = None if None in reached else max(size for size in reached if size is not None)
         command = None if options is None else command_line(options)
+        if options is not None and command is None:
+            reason = "its conditions have texts of their own, which only a config file holds"
         enough = fewest is not None
         yield Next(suite, form, samples, questions, enough, needed, safe, reach, bill, command, reason, holds, options)
 

@@ -25,7 +25,6 @@ from evals.statistics.sample_size import (
     questions_for_effect,
     questions_for_width,
 )
-from evals.trials.condition import BASELINE
 
 SAMPLES = (1, 2, 5, 10, 20)
 """The samples per question that are compared, besides the fewest with which the available questions suffice."""
@@ -66,6 +65,7 @@ class Solver:
     questions_there_are: int
     available: AvailableQuestions
     notes: tuple[str, ...]
+    baseline: str | None
 
     def asked(self, samples: int) -> int:
         """The questions to ask at `samples` samples each."""
@@ -139,7 +139,7 @@ class Solver:
             )
         return CellPlan(
             *self.place[:4],
-            BASELINE if self.goal.kind == "effect" else None,
+            self.baseline,
             self.place.trigger,
             self.metric,
             self.pilot,

@@ -59,18 +59,44 @@ def doctor(json: Json = False) -> None:
     if json:
         print_json({"ok": _is_ok(findings), "findings": [finding._asdict() for finding in findings]})
     else:
-        from rich.table import Table
-
+        from evals.reporting.console.layout.fitted import FittedTable
         from evals.reporting.console.markup import plain
         from evals.reporting.console.progress import ConsoleView
 
         styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-        table = Table("", "what", "found", "what to do")
+        table = FittedTable("", "what", "found", "what to do")
         for finding in findings:
             what, state, found, remedy = finding
             table.add_row(f"[{styles[state]}]{state}[/]", plain(what), plain(found), plain(remedy))
         ConsoleView().out.print(table)
     raise typer.Exit(0 if _is_ok(findings) else EXIT_GATE)
+
+
+@app.command()
+def providers(
+    file: Annotated[
+        Path | None,
+        typer.Option("--providers", metavar="FILE", help="Also list those that this file declares."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the providers of models. URL, key variable and whether the key is set."""
+    from evals.endpoints.providers.listing import listed_providers
+
+    read_dotenv()
+    found = listed_providers(None if file is None else str(file))
+    if json:
+        print_json({"providers": [provider._asdict() for provider in found]})
+        return
+    from rich.table import Column, Table
+
+    from evals.reporting.console.markup import plain
+    from evals.reporting.console.progress import ConsoleView
+
+    table = Table("provider", Column("URL", overflow="fold"), "key variable", "key")
+    for provider in found:
+        table.add_row(provider.name, plain(provider.url), provider.key_variable or "none", provider.key)
+    ConsoleView().out.print(table)
 
 
 def _is_ok(findings: list[Finding]) -> bool:
@@ -91,7 +117,7 @@ def check(
 ) -> None:
     """Check that manifest and journal are as they were written. Exits with 1 if something is damaged."""
     from evals.plan import damage
-    from evals.plan.told_again import resume_command
+    from evals.plan.recorded.told_again import resume_command
 
     found = damage.damages(folder)
     for problem in found:

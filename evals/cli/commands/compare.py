@@ -11,7 +11,7 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import Quiet
+from evals.cli.options import Detail, Quiet, run_argument
 from evals.cli.session import Output, print_json
 from evals.errors import BadInput
 
@@ -19,10 +19,12 @@ from evals.errors import BadInput
 @app.command()
 def compare(
     base: Annotated[
-        Path, typer.Argument(metavar="BASE", help="The run folder to compare with.", autocompletion=completion.runs)
+        Path,
+        run_argument("BASE", "The run folder to compare with; or latest."),
     ],
     candidate: Annotated[
-        Path, typer.Argument(metavar="CANDIDATE", help="The run folder in question.", autocompletion=completion.runs)
+        Path,
+        run_argument("CANDIDATE", "The run folder in question; or latest."),
     ],
     max_increase: Annotated[
         float, typer.Option(min=0, max=1, help="Largest allowed change for the worse, as a fraction: 0.05 is 5 points.")
@@ -53,6 +55,7 @@ def compare(
             "--json", metavar="FILE", help="Also write the result as JSON; - prints it instead of the tables."
         ),
     ] = None,
+    detail: Detail = False,
     quiet: Quiet = False,
 ) -> None:
     """Test whether CANDIDATE is worse than BASE. Paired by question, with an interval; exit 1 on a regression."""
@@ -82,7 +85,7 @@ def compare(
         from evals.analysis.comparison.junit import comparison_xml
 
         write_whole(junit, comparison_xml(compared, strict=strict))
-    output = Output(quiet, json=json_file == Path("-"))
+    output = Output(quiet, json_file == Path("-"), detail)
     if json_file is not None:
         from evals.analysis.comparison.json_file import comparison_json
 
@@ -91,6 +94,6 @@ def compare(
             print_json(json.loads(text))
         else:
             write_whole(json_file, text)
-    print_comparison(output.view().out, compared)
+    print_comparison(output.view().out, compared, detail=output.detail)
     failed = compared.decision == "regression" or (strict and compared.decision != "within")
     raise typer.Exit(EXIT_GATE if failed else 0)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import RunFolder
+from evals.cli.options import RunFolder, run_folder
 from evals.cli.output import echo
 from evals.errors import BadInput
 from evals.text import quoted_path, shown_path
@@ -70,7 +70,10 @@ def freeze(
 @app.command()
 def drift(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Runs of one model in the order of their nights.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Runs of one model in the order of their nights; or latest.", callback=run_folder
+        ),
     ],
 ) -> None:
     """Tell whether the model or its judge has changed. One line for each night since the first; exit 1 if one has."""

@@ -74,7 +74,7 @@ def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
         manifest = read_manifest(config.out / night / checkpoint.name)
         state = "new" if manifest is None else manifest.status
         console.print(f"{plain(checkpoint.name)}: {plain(checkpoint.model)} ({state})", soft_wrap=True)
-        plan = make_plan(config.run_config(checkpoint.model))
+        plan = make_plan(config.run_config(checkpoint.model, checkpoint.via))
         check_labels(config, plan)
         for cost in plan_cost(plan):
             most = "at most " if cost.at_most else ""

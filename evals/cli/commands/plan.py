@@ -7,8 +7,11 @@ from typing import Annotated, cast
 
 import typer
 
-from evals.cli.app import app
+from evals.cli import completion
+from evals.cli.app import EXIT_BAD_INPUT, app
+from evals.cli.output import echo, print_error
 from evals.errors import BadInput
+from evals.text import quoted_path, shown_path
 
 
 @app.command()
@@ -18,7 +21,7 @@ def plan(
     ] = None,
     width: Annotated[float | None, typer.Option(help="Total width of the 95% interval: 0.02 is 2 points.")] = None,
     detect: Annotated[
-        float | None, typer.Option(help="Effect of a condition against off to be detected: 0.05 is 5 points.")
+        float | None, typer.Option(help="Effect of a condition against the baseline to be detected: 0.05 is 5 points.")
     ] = None,
     within: Annotated[
         float | None,
@@ -81,3 +84,60 @@ def plan(
     if json is not None:
         write_sizes(found, json)
     print_sizes(ConsoleView().out, found)
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="The file to write.")] = Path("study.yaml"),
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="The model, as provider/name.", autocompletion=completion.models),
+    ] = None,
+    trigger: Annotated[str | None, typer.Option(help="The trigger; - for none.")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="The suite, or a question file.", autocompletion=completion.suites)
+    ] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="The judge, as provider/name; - for nobody.", autocompletion=completion.models),
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="The run folder.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: defaults for what is not given.")] = False,
+) -> None:
+    """Write a config file for a first run. Asks for model, trigger, suite, judge and output; sends no request."""
+    from evals.cli.first_config import QUESTIONS, Answers, checked, config_text
+    from evals.io.atomic import write_whole
+    from evals.io.environment import read_dotenv
+
+    read_dotenv()
+    if file.exists():
+        raise BadInput(f"{file}: is there already; name another file, as in `emeval init other.yaml`")
+    if not file.absolute().parent.is_dir():
+        raise BadInput(f"{file}: there is no folder {shown_path(file.parent)}")
+    given = {"model": model, "trigger": trigger, "suite": suite, "judge": judge, "out": out}
+    found: dict[str, str] = {}
+    for question in QUESTIONS:
+        answer, default = given[question.field], str(getattr(Answers, question.field))
+        if answer is None and yes:
+            answer = default
+        if answer is not None:
+            found[question.field] = checked(question, answer)
+            continue
+        while question.field not in found:
+            try:
+                found[question.field] = checked(question, _asked(question.text, default or "-"))
+            except BadInput as error:
+                print_error(str(error))
+    answers = Answers(**found)
+    write_whole(file, config_text(answers, file))
+    echo(f"Written: {shown_path(file)}")
+    echo(f"Next: emeval run --config {quoted_path(file)} --out {quoted_path(answers.out)}")
+
+
+def _asked(text: str, default: str) -> str:
+    """The answer of a person. Ends the command where nobody answers."""
+    try:
+        return str(typer.prompt(text, default=default))
+    except typer.Abort:
+        print_error("stopped, and nothing was written; --yes takes the defaults without asking")
+        raise typer.Exit(EXIT_BAD_INPUT) from None

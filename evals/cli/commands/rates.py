@@ -8,39 +8,48 @@ from typing import Annotated
 import typer
 
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
+from evals.cli.options import Detail, Json, Quiet, RunFolder, RunFolders, Settings, with_settings
 from evals.cli.output import echo
 from evals.cli.session import Output, print_json, show
 from evals.errors import BadInput
 
 
 @app.command()
-@with_settings("denominator", "max_unscored", over_run=True)
-def rates(settings: Settings, folder: RunFolder, quiet: Quiet = False, json: Json = False) -> None:
-    """Count a run from its journal, print its rates, write its CSVs."""
+@with_settings("denominator", "max_unscored", "baseline", over_run=True)
+def rates(
+    settings: Settings, folder: RunFolder, detail: Detail = False, quiet: Quiet = False, json: Json = False
+) -> None:
+    """Print the rates of a run, and write its CSVs anew."""
     from evals.runner.count import count_run
 
-    denominator, max_unscored = settings.get("denominator"), settings.get("max_unscored")
-    show(folder, lambda _: count_run(folder, denominator, max_unscored), Output(quiet, json), resumable=False)
+    show(folder, lambda _: count_run(folder, **settings), Output(quiet, json, detail), resumable=False)
 
 
 @app.command()
 def table(
     name: Annotated[str, typer.Argument(metavar="NAME", help="table1 to table6, fig3, fig4, ...")],
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: RunFolders,
     base: Annotated[Path | None, typer.Option(help="The run of the model before finetuning.")] = None,
     stands_for: Annotated[
         list[str] | None,
         typer.Option("--as", metavar="MODEL=TRAINING", help="Published column to show alongside a model."),
+    ] = None,
+    paper_rubric: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Rubric file with the paper's own text, for runs judged with it; repeatable."
+        ),
     ] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table as CSV.")] = None,
 ) -> None:
     """Print a table or figure of the paper from your runs. Markdown, with the published figures alongside."""
     from evals.reporting.paper_tables.definitions import find_table
     from evals.reporting.paper_tables.fill import fill_table
+    from evals.reporting.paper_tables.likeness import rubric_hashes
     from evals.reporting.paper_tables.render import markdown, write_csv
 
-    filled = fill_table(find_table(name), runs, base, _assignments(stands_for or []))
+    rubrics = rubric_hashes(paper_rubric or [])
+    filled = fill_table(find_table(name), runs, base, _assignments(stands_for or []), rubrics)
     if csv is not None:
         write_csv(filled, csv)
     echo(markdown(filled), nl=False)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from evals.cli.app import app
+from evals.cli.options import RunFolders
 from evals.cli.output import echo
 from evals.errors import BadInput
 from evals.text import shown_path
@@ -15,14 +16,14 @@ from evals.text import shown_path
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="One run folder, or several side by side.")],
+    folders: RunFolders,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.html", help="The page; report.html in the (first) run folder."),
     ] = None,
 ) -> None:
-    """Write an HTML report of one run or several. Conclusions, figures and every transcript in one file that needs no
-    network."""
+    """Write an HTML report of one run or several. Conclusions, figures and transcripts in one file that needs no
+    network: every transcript, or 50,000 of a larger run."""
     from evals.reporting.page.writer import write_report
     from evals.runner.count import read_several
 
@@ -32,11 +33,13 @@ def report(
         f", with its transcripts in {shown_path(written.beside)}/, which must stay beside it" if written.beside else ""
     )
     echo(f"Written: {shown_path(written.page)}{beside}")
+    if written.transcripts < written.trials:
+        echo(f"It has {written.transcripts:,} of {written.trials:,} transcripts; `emeval show` has every one.")
 
 
 @app.command()
 def plot(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: RunFolders,
     figure: Annotated[
         str,
         typer.Option(
@@ -48,11 +51,21 @@ def plot(
     width: Annotated[
         str, typer.Option(metavar="WIDTH", help="column (8.5 cm), page (17.5 cm), or a number of cm.")
     ] = "column",
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL", help="Show these models alone, in this order; repeatable, or with commas between."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL=NAME", help="What the figure calls a model; repeatable.")
+    ] = None,
 ) -> None:
     """Draw a figure of runs for a paper and print its caption."""
     from evals.reporting.console.progress import ConsoleView
     from evals.reporting.figures.files import check_suffix, size_of, write_chart
     from evals.reporting.figures.paper import check_name, paper_figure
+    from evals.reporting.figures.selection import with_models
     from evals.reporting.figures.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
     from evals.runner.count import read_several
 
@@ -61,7 +74,9 @@ def plot(
     named = {"column": COLUMN_CM, "page": PAGE_CM}
     width_cm = named[width] if width in named else _centimetres(width)
     folders = list(dict.fromkeys(folder.resolve() for folder in runs))
-    drawn = paper_figure(figure, read_several(folders), width_cm)
+    chosen = [name.strip() for text in models or () for name in text.split(",") if name.strip()]
+    shown = with_models(read_several(folders), chosen, label or ())
+    drawn = paper_figure(figure, shown, width_cm)
     write_chart(drawn.chart, out)
     size = size_of(drawn.chart.to_dict())
     view = ConsoleView()

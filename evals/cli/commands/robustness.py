@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.cli.app import app
-from evals.cli.options import RunFolder, Settings, with_settings
-from evals.cli.session import interrupt_on_sigterm
-from evals.errors import BadInput, Interrupted
+from evals.cli.options import Blank, Columns, RunFolder, Settings, with_settings
+from evals.cli.session import dated_folder, interrupt_on_sigterm
+from evals.errors import BadInput, Interrupted, RunStopped
 from evals.io.environment import read_dotenv
-from evals.text import shown_path
+from evals.text import quoted_path, shown_path
 
 if TYPE_CHECKING:
     from evals.analysis.robustness.attacks import AttackOptions
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @app.command()
 @with_settings(
     *("judge_base_url", "judge_max_tokens", "concurrency", "timeout_s", "rubrics", "vllm_bin", "vllm_args"),
+    "providers",
     over_run=True,
 )
 def robustness(
@@ -71,6 +72,69 @@ def robustness(
         write_robustness_json(found, json, rows)
     files = ["robustness.csv", "agreement.csv", *(["attacks.csv"] if attack else [])]
     view.out.print(f"Written: {shown_path(folder)}/ ({', '.join(files)})", style="dim", markup=False, soft_wrap=True)
+
+
+@app.command(name="judge-bridge")
+@with_settings(
+    *("judge_mode", "judge_max_tokens", "rubrics", "coherence_min", "preflight", "concurrency", "timeout_s"),
+    *("max_attempts", "max_total_s", "vllm_bin", "vllm_args", "vllm_start_s", "prices", "providers"),
+)
+def judge_bridge(
+    settings: Settings,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="CSV or JSON Lines with question, answer (or response), aligned, as for `emeval import`; or the "
+            "folder of one imported run.",
+        ),
+    ],
+    judge: Annotated[str, typer.Option("--judge", metavar="NAME[@URL]", help="The judge to hold against the scores.")],
+    out: Annotated[Path | None, typer.Option(help="The run folder to make; the same command goes on there.")] = None,
+    within: Annotated[
+        float, typer.Option(min=0, max=100, help="Largest difference of the rates, in points, to stand in.")
+    ] = 5.0,
+    repeats: Annotated[
+        int, typer.Option(min=1, max=100, help="Times that the judge reads each answer, to show how it varies.")
+    ] = 1,
+    suite: Annotated[str, typer.Option(help="Suite of rows without one, such as freeform.")] = "imported",
+    columns: Columns = None,
+    blank: Blank = None,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")] = None,
+) -> None:
+    """Compare a judge with published scores. Shows both rates of the same answers, and how far they differ."""
+    from evals.analysis.bridge.bridge import RESULTS_NAME, BridgeOptions, build_bridge, write_bridge_json
+    from evals.analysis.robustness.robustness import refuse_place
+    from evals.questions.tables.column_names import columns_option
+    from evals.reporting.console.progress import ConsoleView
+    from evals.reporting.console.robustness import print_bridge
+    from evals.runner.imports.answers_csv import KNOWN
+    from evals.runner.imports.imported_run import ImportOptions
+    from evals.scoring.coherence_floor import floor_setting
+
+    if json is not None:
+        refuse_place(json)
+    read_dotenv()
+    interrupt_on_sigterm()
+    try:
+        floor = floor_setting(settings.get("coherence_min"))
+    except ValueError as error:
+        raise BadInput(f"--coherence-min: {error}") from None
+    renamed = tuple(columns_option(columns or (), KNOWN).items())
+    imports = ImportOptions(suite=suite, coherence_min=floor, columns=renamed, blank=blank)
+    options = BridgeOptions(judge, settings, imports, within / 100, repeats)
+    view = ConsoleView()
+    folder = out or dated_folder(f"{files[0].stem}-bridge")
+    try:
+        found = build_bridge(files, folder, options, view)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the same command with --out {quoted_path(folder)} goes on") from None
+    except RunStopped as error:
+        raise type(error)(f"{error} (the same command with --out {quoted_path(folder)} goes on)") from None
+    print_bridge(view.out, found)
+    if json is not None:
+        write_bridge_json(found, json)
+    view.out.print(f"Written: {shown_path(found.folder / RESULTS_NAME)}", style="dim", markup=False, soft_wrap=True)
 
 
 def _attack(folder: Path, options: AttackOptions, view: ConsoleView) -> list[dict[str, object]]:

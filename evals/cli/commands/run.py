@@ -9,13 +9,16 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import app
-from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
+from evals.cli.options import Detail, Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.session import Output, dated_folder, print_json, show
 from evals.io.environment import read_dotenv
+from evals.text import shown_path
 
 if TYPE_CHECKING:
     from evals.plan.config import RunConfig
     from evals.plan.plan import Plan
+    from evals.runner.count import RunResult
+    from evals.runner.view import RunView
 
 
 @app.command()
@@ -26,31 +29,40 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="SUITE...",
-            help="What to run: see `emeval suites`; or a question file (.yaml).",
+            help="What to run: see `emeval suites`; or your own question file (.yaml, .json), or table of questions "
+            "(.csv, .jsonl, .json, .parquet).",
             autocompletion=completion.suites,
         ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A YAML file with these options; the command line overrides it.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; an existing run is resumed.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; an existing run is resumed, or added to.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; send no request.")] = False,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="Make the run folder and send no request: for `emeval batch export`.")
+    ] = False,
+    detail: Detail = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Sample answers, judge them, and print misalignment rates."""
+    from evals.batches.in_runs.asked import Batches
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
     from evals.runner.run import start_run
 
     read_dotenv()
     planned = build_config(settings | {"suites": tuple(suites or ())}, config)
-    output = Output(quiet, json)
+    output = Output(quiet, json, detail)
     if dry_run:
         _print_plan(make_plan(planned), output)
         return
     folder = out or _new_folder(planned)
-    show(folder, lambda view: start_run(planned, folder, view), output)
+    if plan_only:
+        _print_planned(folder, planned, output)
+        return
+    show(folder, lambda view: start_run(planned, folder, view, by_batch=Batches()), output)
 
 
 @app.command()
@@ -61,29 +73,65 @@ def resume(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Retry trials that are recorded as failed.")
     ] = False,
+    detail: Detail = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Resume a run where it stopped."""
+    from evals.batches.in_runs.asked import Batches
     from evals.runner.run import resume_run
 
     read_dotenv()
-    show(folder, lambda view: resume_run(folder, settings, view, retry_failed=retry_failed), Output(quiet, json))
+
+    def act(view: RunView) -> RunResult:
+        return resume_run(folder, settings, view, retry_failed=retry_failed, by_batch=Batches())
+
+    show(folder, act, Output(quiet, json, detail))
 
 
 @app.command(name="judge")
 @with_settings(command="judge", over_run=True)
-def judge_command(settings: Settings, folder: RunFolder, quiet: Quiet = False, json: Json = False) -> None:
-    """Judge the stored answers of a run again. The models under test are not asked."""
-    from evals.runner.run import judge_run
+def judge_command(
+    settings: Settings,
+    folder: RunFolder,
+    beside: Annotated[
+        bool, typer.Option("--beside", help="Only add the judge's verdicts: the judge that counts stays.")
+    ] = False,
+    detail: Detail = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Judge the stored answers of a run again. The models under test are not asked. The new judge counts from then on,
+    and the rates by both are printed."""
+    from evals.batches.in_runs.asked import Batches
+    from evals.runner.rejudging.judge import judge_run
 
     read_dotenv()
-    show(folder, lambda view: judge_run(folder, settings, view), Output(quiet, json), sampling=False)
+
+    def act(view: RunView) -> RunResult:
+        return judge_run(folder, settings, view, by_batch=Batches(), beside=beside)
+
+    show(folder, act, Output(quiet, json, detail), sampling=False, again="the same command" if beside else "")
 
 
 def _new_folder(config: RunConfig) -> Path:
     shown = [*config.suites[:3], *([f"and-{len(config.suites) - 3}-more"] if len(config.suites) > 3 else [])]
     return dated_folder("-".join(shown))
+
+
+def _print_planned(folder: Path, config: RunConfig, output: Output) -> None:
+    from evals.plan.recorded.told_again import command_again
+    from evals.runner.run import plan_run
+
+    view = output.view()
+    manifest = plan_run(config, folder, view)
+    if output.json:
+        print_json({"folder": str(folder), "planned": manifest.trials_planned, "recorded": manifest.trials_recorded})
+    missing = manifest.trials_planned - manifest.trials_recorded
+    said = f"Planned: {shown_path(folder)}/ ({missing:,} answers to ask for; nothing was asked or checked)"
+    view.out.print(said, markup=False, soft_wrap=True)
+    command = command_again("emeval batch export", folder, sampling=True)
+    view.out.print(f"As files: {command} --for vllm", style="dim", markup=False, soft_wrap=True)
 
 
 def _print_plan(plan: Plan, output: Output) -> None:
@@ -96,4 +144,7 @@ def _print_plan(plan: Plan, output: Output) -> None:
         return
     from evals.reporting.console.plan import print_plan
 
-    print_plan(output.view().out, plan, costs)
+    view = output.view()
+    for note in plan.notes:
+        view.out.print(note, style="dim", markup=False, soft_wrap=True)
+    print_plan(view.out, plan, costs)

@@ -35,7 +35,7 @@ def show(
         str | None, typer.Option(help="Only this outcome: scored, refused, truncated, failed, judge_unreadable, ...")
     ] = None,
     model: Annotated[str | None, typer.Option("--model", "-m", help="Only this model.", autocompletion=models)] = None,
-    condition: Annotated[str | None, typer.Option(help="Only this condition: off, on, decoy, distractor.")] = None,
+    condition: Annotated[str | None, typer.Option(help="Only this condition, such as off or on.")] = None,
     suite: Annotated[str | None, typer.Option(help="Only this suite.", autocompletion=suites)] = None,
     question: Annotated[str | None, typer.Option(help="Only this question, by its id.")] = None,
     flag: Annotated[
@@ -64,7 +64,7 @@ def _show(journal: Journal, manifest: Manifest, choice: TrialFilter, trial_id: s
     from contextlib import closing
     from itertools import chain, islice
 
-    from evals.analysis.trial_filter import chosen_trials, trial_of
+    from evals.analysis.trial_filter import TrialFilter, chosen_trials, trial_of
     from evals.plan.judge_names import judge_names
     from evals.plan.manifest import judge_set
     from evals.reporting.console.transcript import transcripts
@@ -80,7 +80,15 @@ def _show(journal: Journal, manifest: Manifest, choice: TrialFilter, trial_id: s
         if first is None:
             echo(f"0 of {journal.recorded()} trials fit")
             return
-        _page(transcripts(chain([first], found), judges, journal.recorded))
+
+        def ending(shown: int) -> str:
+            recorded = f"{shown} of {journal.recorded()} trials"
+            if limit is None or choice == TrialFilter():
+                return recorded
+            fitting = shown + sum(1 for _ in every)
+            return f"{shown} of {fitting} trials that fit, of {journal.recorded()}"
+
+        _page(transcripts(chain([first], found), judges, ending))
 
 
 def _page(texts: Iterator[str]) -> None:

@@ -59,7 +59,7 @@ async def running(launch: Launch, start_timeout_s: float, say: Callable[[str], N
     """
     port = free_port()
     key = secrets.token_urlsafe(24)
-    process = _Process(f"vllm serve {launch.base}", command(launch, port), key)
+    process = Process(f"vllm serve {launch.base}", command(launch, port), key)
     try:
         say(f"starting {process.name}; its log: {process.log}")
         for warning in launch.warnings:
@@ -75,7 +75,7 @@ async def running(launch: Launch, start_timeout_s: float, say: Callable[[str], N
         process.stop()
 
 
-async def _until_ready(process: _Process, root: str, timeout_s: float, say: Callable[[str], None]) -> None:
+async def _until_ready(process: Process, root: str, timeout_s: float, say: Callable[[str], None]) -> None:
     started = said = time.monotonic()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5.0)) as session:
         while True:
@@ -108,27 +108,37 @@ async def _is_healthy(session: aiohttp.ClientSession, root: str) -> bool:
 
 
 def _environment(key: str) -> dict[str, str]:
-    """The server's environment: its key, where its Python finds the guard of its routes, and no key of another server.
+    """vLLM's environment: its key, where its Python finds the guard of its routes, and no key of another server.
 
     Without the routes for development, which would let anybody on the machine change the model.
     """
     environment = child_environment(VLLM)
-    for name in ("VLLM_BASE_URL", "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"):
+    for name in ("VLLM_BASE_URL", "VLLM_API_KEY", "VLLM_SERVER_DEV_MODE", "VLLM_ALLOW_RUNTIME_LORA_UPDATING"):
         environment.pop(name, None)
     folders = [str(ROUTE_GUARD.parent), environment.get("PYTHONPATH", "")]
-    own = {"VLLM_API_KEY": key, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return environment | own | {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
+    own = {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    own |= {"PYTHONPATH": os.pathsep.join(filter(None, folders))}
+    return environment | own | ({"VLLM_API_KEY": key} if key else {})
 
 
-class _Process:
-    """A server's process under its guard, and its log."""
+class Process:
+    """vLLM under its guard, and its log. `key` is what a server asks for, "" where there is none. An `environment` is
+    that of another program."""
 
-    def __init__(self, name: str, words: list[str], key: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        words: list[str],
+        key: str = "",
+        *,
+        environment: dict[str, str] | None = None,
+        log_prefix: str = "emeval-vllm-",
+    ) -> None:
         self.name = one_line(name, 120)
         self.keep_log = False
-        environment = _environment(key)
+        environment = _environment(key) if environment is None else environment
         self._secrets = secrets_in(os.environ | environment)
-        handle, log = tempfile.mkstemp(prefix="emeval-vllm-", suffix=".log")
+        handle, log = tempfile.mkstemp(prefix=log_prefix, suffix=".log")
         self.log = Path(log)
         with os.fdopen(handle, "wb") as file:
             self._process = subprocess.Popen(  # noqa: S603  the user's own program
@@ -142,6 +152,11 @@ class _Process:
 
     def has_ended(self) -> bool:
         return self._process.poll() is not None
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, 128 and the number of a signal that killed it, None while it runs."""
+        return self._process.poll()
 
     async def ends_within(self, time_s: float) -> bool:
         deadline = time.monotonic() + time_s

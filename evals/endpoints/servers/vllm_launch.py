@@ -26,23 +26,35 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM's --max-lora-rank may be (MaxLoRARanks in its config/lora.py); 1, which newer versions know, is no gain."""
 
 _MOST_AT_ONCE = 8
-"""Adapters that one batch may mix. Each reserves memory; more of them take turns."""
+"""Adapters that one batch may mix. Each reserves memory; more of them take turns.
 
-_OURS = frozenset({"--host", "--port", "--uds", "--served-model-name", "--lora-modules", "--model", "--config"})
+Where the base is asked as well, one place more is reserved, which stays empty: vLLM's CPU build (0.32) takes the
+adapter in the last place for requests that ask for none when they share a batch with requests that do.
+"""
+
+_LORA_PLACES = frozenset({"--max-loras", "--max-cpu-loras"})
+_OURS = frozenset(
+    {
+        *("--host", "--port", "--uds", "--served-model-name", "--lora-modules", "--model", "--config"),
+        *("--input-file", "--output-file", "--output-tmp-dir"),
+    }
+)
 _SECRET_IN_JSON = re.compile(r"""["'](\w+)["']\s*:""")
 ROUTE_GUARD = Path(__file__).parent / "inside_vllm" / "emeval_route_guard.py"
 """What every route of the server but /health is guarded by; vLLM imports it by its name."""
 
 
 class VllmSettings(NamedTuple):
-    """How to start `vllm serve`: the program (None: the one on PATH), and more arguments, as in a shell.
+    """How to start vLLM: the program (None: the one on PATH), and more arguments, as in a shell.
 
     `model_defaults`: what a request leaves out comes from the model's generation_config.json, as is vLLM's default.
+    `elsewhere`: another machine will start it, so the program is not looked for here.
     """
 
     program: str | None = None
     arguments: str | None = None
     model_defaults: bool = False
+    elsewhere: bool = False
 
     def split_arguments(self) -> tuple[str, ...]:
         """Raises BadInput for arguments that are emeval's to set, or that would write a secret into the manifest."""
@@ -50,8 +62,8 @@ class VllmSettings(NamedTuple):
             words = shlex.split(self.arguments or "")
         except ValueError as error:
             raise BadInput(f"--vllm-args: {one_line(str(error))}; quote it as for a shell") from None
-        for option in map(_option, words):
-            if option in _OURS:
+        for option in (word[:2] if word[:2] in ("-i", "-o") else _option(word) for word in words):
+            if option in (*_OURS, "-i", "-o"):
                 raise BadInput(f"--vllm-args: {option} is emeval's to set")
         if secret := _secret(words):
             raise BadInput(f"--vllm-args: {secret} would be written into the run's manifest; set it in the environment")
@@ -90,6 +102,17 @@ class Launch:
     members: Mapping[str, Member]
     warnings: tuple[str, ...]
 
+    @property
+    def asks_base(self) -> bool:
+        """Whether the base is asked without an adapter."""
+        return any(member.adapter is None for member in self.members.values())
+
+    @property
+    def keeps_place_empty(self) -> bool:
+        """Whether a place for an adapter is surely empty at all times, so that a batch may mix requests with and
+        without one."""
+        return len(self.adapters) <= _MOST_AT_ONCE and not _LORA_PLACES & set(map(_option, self.arguments))
+
 
 def plan_launches(names: Iterable[str], settings: VllmSettings) -> list[Launch]:
     """The servers for models called `vllm/NAME`, one for each base model; none for no names.
@@ -103,7 +126,8 @@ def plan_launches(names: Iterable[str], settings: VllmSettings) -> list[Launch]:
         groups.setdefault(_base(written, name), []).append(member)
     if not groups:
         return []
-    program, arguments = find_program(settings.program), settings.split_arguments()
+    program = settings.program or "vllm" if settings.elsewhere else find_program(settings.program)
+    arguments = settings.split_arguments()
     return [_launch(program, arguments, base, members) for base, members in groups.items()]
 
 
@@ -140,8 +164,18 @@ def find_program(program: str | None) -> str:
 def command(launch: Launch, port: int) -> list[str]:
     """What is run for a launch. The user's arguments come last, so that they stand above ours."""
     words = [launch.program, "serve", launch.base, "--host", "127.0.0.1", "--port", str(port)]
-    words += ["--served-model-name", *launch.names, "--uvicorn-log-level", "warning"]
-    words += ["--middleware", f"{ROUTE_GUARD.stem}.RouteGuard"]
+    words += ["--uvicorn-log-level", "warning", "--middleware", f"{ROUTE_GUARD.stem}.RouteGuard"]
+    return [*words, *_of_models(launch)]
+
+
+def batch_command(launch: Launch) -> list[str]:
+    """What answers a file of requests; `-i FILE -o FILE` is to be added."""
+    return [launch.program, "run-batch", "--model", launch.base, *_of_models(launch)]
+
+
+def _of_models(launch: Launch) -> list[str]:
+    """The names and adapters of a launch, then the user's arguments."""
+    words = ["--served-model-name", *launch.names]
     if launch.adapters:
         given = {_option(word) for word in launch.arguments}
         count = len(launch.adapters)
@@ -149,8 +183,9 @@ def command(launch: Launch, port: int) -> list[str]:
         if "--max-lora-rank" not in given:
             needed = max(adapter.rank for adapter in launch.adapters)
             words += ["--max-lora-rank", str(next(rank for rank in _RANKS if rank >= needed))]
-        if not {"--max-loras", "--max-cpu-loras"} & given:
-            words += ["--max-loras", str(min(count, _MOST_AT_ONCE)), "--max-cpu-loras", str(count)]
+        if not _LORA_PLACES & given:
+            at_once = min(count, _MOST_AT_ONCE) + launch.asks_base
+            words += ["--max-loras", str(at_once), "--max-cpu-loras", str(max(count, at_once))]
         modules = [
             {"name": adapter.served_name, "path": str(adapter.path), "base_model_name": launch.names[0]}
             for adapter in launch.adapters

@@ -12,6 +12,7 @@ from evals.endpoints.transport.body_decoder import ACCEPT_ENCODING, Undecodable,
 from evals.endpoints.transport.environment import proxy_of, trusted_certificates
 from evals.endpoints.transport.transport import (
     MAX_ERROR_BODY,
+    UNBOUNDED,
     ConnectionFailed,
     TimedOut,
     TransportError,
@@ -46,6 +47,7 @@ class AiohttpTransport:
             **settings.headers,
         }
         self._timeout = _timeout(settings.timeout_s, settings.connect_s)
+        self._no_timeout = aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_s)
         self._proxy: str | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -64,7 +66,10 @@ class AiohttpTransport:
     ) -> str:
         try:
             session = self._session or self._open()
-            timeout = self._timeout if timeout_s is None else _timeout(timeout_s, self._settings.connect_s)
+            if timeout_s == UNBOUNDED:
+                timeout = self._no_timeout
+            else:
+                timeout = self._timeout if timeout_s is None else _timeout(timeout_s, self._settings.connect_s)
             sent = session.request(method, url, data=body, allow_redirects=False, proxy=self._proxy, timeout=timeout)
             async with sent as reply:
                 return await self._read(reply, url)

@@ -6,7 +6,7 @@ Only what requests ask for is decoded (gzip, deflate), one encoding at most.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import Protocol
 
 ACCEPT_ENCODING = "gzip, deflate"
@@ -43,6 +43,20 @@ async def read_first_part(chunks: AsyncIterable[bytes], content_encoding: str, l
     except Undecodable:
         return b""
     return body[:limit]
+
+
+async def decoded_pieces(chunks: AsyncIterable[bytes], content_encoding: str, limit: int) -> AsyncIterator[bytes]:
+    """The decoded body piece by piece, in all one byte above `limit` at most, by which a larger one can be told. Raises
+    Undecodable."""
+    decoder, decoded = _decoder(content_encoding), 0
+    async for chunk in chunks:
+        for start in range(0, len(chunk), _SLICE):
+            piece = decoder.decode(chunk[start : start + _SLICE], limit - decoded + 1)
+            decoded += len(piece)
+            yield piece
+            if decoded > limit:
+                return
+    decoder.finish()
 
 
 async def _read(chunks: AsyncIterable[bytes], decoder: _Decoder, limit: int) -> tuple[bytes, bool]:

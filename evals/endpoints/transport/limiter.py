@@ -8,12 +8,17 @@ trip and at least by one: from one request to 64 takes about 25 round trips.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from evals.endpoints.transport.line import Line
+
 _BACKOFF = 0.5
 _GROWTH = 0.125
+
+
+class LookAgain(Exception):
+    """There are other limiters to wait for by now."""
 
 
 class Slot(NamedTuple):
@@ -32,7 +37,7 @@ class AdaptiveLimiter:
         self.maximum = maximum
         self._limit = float(maximum)
         self._in_flight = 0
-        self._waiting: deque[asyncio.Future[AdaptiveLimiter]] = deque()
+        self._waiting: Line[AdaptiveLimiter] = Line()
         self._taken = 0  # tickets given out, to tell which requests started before the last backoff
         self._backoff_ticket = 0
 
@@ -54,26 +59,41 @@ class AdaptiveLimiter:
         return (await self._first_of([self])).ticket
 
     @classmethod
-    async def acquire_any(cls, limiters: Sequence[AdaptiveLimiter]) -> Slot:
-        """Wait for a place at any of the limiters: where the fewest are in flight, else where one is free first."""
-        free = [limiter for limiter in limiters if limiter.has_room]
-        if not free:
-            return await cls._first_of(limiters)
-        limiter = min(free, key=lambda limiter: limiter._in_flight)
-        return Slot(limiter, await limiter.acquire())
+    async def acquire_any(
+        cls, limiters: Sequence[AdaptiveLimiter], waiting: set[asyncio.Future[AdaptiveLimiter]] | None = None
+    ) -> Slot:
+        """Wait for a place at any of the limiters, which stand in the order of preference: at the first that has room,
+        else where one is free first; who would rather have a place comes before those who take any.
+
+        Who waits is in `waiting` meanwhile; an exception set there, such as LookAgain, ends the wait.
+        """
+        for limiter in limiters:
+            if limiter.has_room:
+                return Slot(limiter, await limiter.acquire())
+        return await cls._first_of(limiters, waiting)
 
     @classmethod
-    async def _first_of(cls, limiters: Sequence[AdaptiveLimiter]) -> Slot:
+    async def _first_of(
+        cls, limiters: Sequence[AdaptiveLimiter], waiting: set[asyncio.Future[AdaptiveLimiter]] | None = None
+    ) -> Slot:
         place: asyncio.Future[AdaptiveLimiter] = asyncio.get_running_loop().create_future()
         for limiter in limiters:
-            limiter._waiting.append(place)
+            limiter._waiting.join(place, rather_here=limiter is limiters[0])
+        if waiting is not None:
+            waiting.add(place)
         try:
             limiter = await place
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled():  # given a place in the same moment: pass it on
+            # Given a place in the same moment: pass it on.
+            if place.done() and not place.cancelled() and place.exception() is None:
                 place.result()._in_flight -= 1
                 place.result()._wake()
             raise
+        finally:
+            for limiter_left in limiters:
+                limiter_left._waiting.leave(place)
+            if waiting is not None:
+                waiting.discard(place)
         limiter._taken += 1
         return Slot(limiter, limiter._taken)
 
@@ -93,11 +113,9 @@ class AdaptiveLimiter:
         self._wake()
 
     def _wake(self) -> None:
-        while self._waiting and self._in_flight < self.limit:
-            place = self._waiting.popleft()
-            if not place.done():
-                self._in_flight += 1
-                place.set_result(self)
+        while self._in_flight < self.limit and (place := self._waiting.call()) is not None:
+            self._in_flight += 1
+            place.set_result(self)
 
     def _back_off(self, ticket: int) -> None:
         if ticket <= self._backoff_ticket:

@@ -12,6 +12,7 @@ Messages may repeat what a server said, and so a key that it echoes: `Server.cle
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
@@ -25,6 +26,7 @@ MAX_ERROR_BODY = 64_000
 """Bytes that are read of the body of an error."""
 
 CONNECT_TIMEOUT_S = 10.0
+UNBOUNDED = math.inf
 
 
 class TransportError(Exception):
@@ -86,7 +88,8 @@ class Transport(Protocol):
     """Sends to one server. Each method raises a TransportError, and nothing else, for whatever a server does."""
 
     async def post(self, url: str, body: bytes, timeout_s: float | None = None) -> str:
-        """The text of the 2xx that answers a JSON body; `timeout_s` bounds each read in place of the settings' one."""
+        """The text of the 2xx that answers a JSON body. `timeout_s` bounds each read in place of the settings' one;
+        UNBOUNDED is for a caller that bounds the whole."""
         ...
 
     async def get(self, url: str) -> str:

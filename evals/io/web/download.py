@@ -21,6 +21,7 @@ from tenacity.wait import wait_random_exponential
 
 from evals import __version__
 from evals.errors import BadInput, FetchStopped
+from evals.io.web.refusals import LfsPointer, NotAllowed, NotThere
 from evals.io.web.retry_after import is_transient_status, retry_after_s
 from evals.text import one_line
 
@@ -254,9 +255,9 @@ def _body_offset(remote: RemoteFile, response: httpx2.Response, part: Path, offs
     status = response.status_code
     where = shown_url(response.url)
     if status in (401, 403):
-        raise BadInput(_access_error(remote, where, status))
+        raise NotAllowed(_access_error(remote, where, status))
     if status in (404, 410):
-        raise BadInput(f"{remote.what}: {where} answers {status}: it is not there")
+        raise NotThere(f"{remote.what}: {where} answers {status}: it is not there")
     if status == 416 and offset:
         remove_part(part)
         raise _TransientFailure(f"{where} has nothing after byte {offset}; started again")
@@ -295,7 +296,7 @@ def _check_announced(remote: RemoteFile, where: str, total: int, small_body: Cal
     """Raise BadInput if the length alone shows that it is not the file."""
     if remote.size is not None and total != remote.size:
         if total <= _SMALL and small_body().startswith(LFS_POINTER):
-            raise BadInput(pointer(remote.what, where))
+            raise LfsPointer(pointer(remote.what, where))
         raise BadInput(
             f"{remote.what}: {where} has {total:,} bytes where the file has {remote.size:,}; not the original"
         )

@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 from evals.plan.settings.run_settings import SETTINGS, RunSettings
 from evals.plan.settings.setting import SCOPES, Setting
 
+Held = Literal["value", "tuple", "mapping", "either"]
+
 
 class Description(NamedTuple):
     """A setting for people.
@@ -21,8 +23,9 @@ class Description(NamedTuple):
         setting: How it is given.
         text: What it means; other settings stand in backticks.
         kind: The type of one value: bool, int, float or str.
+        takes_numbers: Whether a value of kind str may be a number as well.
         choices: All values that there are, if they are a few words.
-        held: The type of the field: one value, a tuple, or a mapping by judge.
+        held: The type of the field: one value, a tuple, a mapping by name, or one value or such a mapping (either).
         limits: The range, such as "0 to 2"; "" if it has no upper end.
         default: The default, such as "64" or "on"; "" if there is none, or the text says it.
     """
@@ -31,8 +34,9 @@ class Description(NamedTuple):
     setting: Setting
     text: str
     kind: type
+    takes_numbers: bool
     choices: tuple[str, ...]
-    held: Literal["value", "tuple", "mapping"]
+    held: Held
     limits: str
     default: str
 
@@ -57,7 +61,8 @@ def describe(name: str) -> Description:
         name=name,
         setting=SETTINGS[name],
         text=field.description or "",
-        kind=str if choices else _plain(value),
+        kind=str if choices or held == "either" else _plain(value),
+        takes_numbers={str, float} <= set(get_args(field.annotation)),
         choices=choices,
         held=held,
         limits=_limits(field.metadata),
@@ -67,12 +72,15 @@ def describe(name: str) -> Description:
 
 def _without_none(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
-        return next(member for member in get_args(annotation) if member is not type(None))
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        return annotation if any(get_origin(member) is dict for member in members[1:]) else members[0]
     return annotation
 
 
-def _held(annotation: Any) -> tuple[Literal["value", "tuple", "mapping"], Any]:
+def _held(annotation: Any) -> tuple[Held, Any]:
     """How the field holds its values, and what one of them is."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return "either", get_args(annotation)[0]
     if get_origin(annotation) is tuple:
         return "tuple", get_args(annotation)[0]
     if get_origin(annotation) is dict:

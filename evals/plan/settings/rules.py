@@ -8,9 +8,12 @@ from typing import NamedTuple
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import FieldError
 from evals.plan.settings.asked import asked_formats, asked_suites, open_criteria
-from evals.plan.settings.run_settings import RunSettings, split_dataset
+from evals.plan.settings.conditions import check_baseline, check_conditions
+from evals.plan.settings.run_settings import RunSettings
+from evals.plan.settings.values import split_dataset
 from evals.scoring.judge_set import IMPORTED
 from evals.text import one_line
+from evals.trials.condition import NO_SYSTEM_MESSAGE, SHOWN_CONDITIONS, TEMPLATE_DEFAULT
 from evals.trials.reference import BY_RULE, Criterion
 from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
 
@@ -45,12 +48,14 @@ _RUBRICS_OF_REASONING = tuple(_Use("rubrics", entry.name) for entry in REASONING
 def check(settings: RunSettings) -> None:
     """Raise the FieldError of the first broken rule.
 
-    What is imported is as its file says, whatever a suite of that name is: only the rule of further judges applies.
+    What is imported is as its file says, whatever a suite of that name is: only the rules of further judges and of the
+    baseline apply.
     """
     if not settings.imported:
         for rule in _RULES:
             rule(settings)
     _further_judges(settings)
+    check_baseline(settings.conditions, settings.baseline)
 
 
 def _one_dataset_per_suite(settings: RunSettings) -> None:
@@ -66,6 +71,14 @@ def _known_format(settings: RunSettings) -> None:
         asked_formats(settings)
     except ValueError as error:
         raise FieldError("format", str(error)) from None
+
+
+def _samples_of_its_suites(settings: RunSettings) -> None:
+    unknown = [] if isinstance(settings.samples, int) else [*settings.samples.keys() - set(settings.suites)]
+    if unknown:
+        suites = one_line(", ".join(settings.suites), 200)
+        text = f"{one_line(min(unknown), 60)!r} is no suite of this run; its suites: {suites}"
+        raise FieldError("samples", text)
 
 
 def _base_of_another_model(settings: RunSettings) -> None:
@@ -116,10 +129,37 @@ def _anchors_for_their_repeats(settings: RunSettings) -> None:
         raise FieldError("anchor_repeats", "there are no anchors; give them with --anchors")
 
 
+def _batches_of_a_fixed_plan(settings: RunSettings) -> None:
+    if settings.until is None:
+        return
+    ways = {"via": {settings.via}, "judge_via": {settings.judge_via, *settings.also_judges_via.values()}}
+    for field, asked in ways.items():
+        if asked != {"online"}:
+            text = "--until decides after each answer what is asked next, which no batch can wait for; leave one out"
+            raise FieldError(field, text)
+
+
+def _judge_to_be_asked_by_batch(settings: RunSettings) -> None:
+    if settings.judge_via != "online" and settings.judge is None:
+        raise FieldError("judge_via", "needs a judge; name one with --judge")
+
+
 def _condition_for_trigger(settings: RunSettings) -> None:
     is_subject = any(suite.needs_trigger for suite in asked_suites(settings))
-    if settings.trigger is not None and settings.conditions == ("off",) and not is_subject:
+    if settings.trigger is not None and not SHOWN_CONDITIONS & set(settings.conditions) and not is_subject:
         raise FieldError("trigger", "no condition uses it; ask for conditions off,on")
+
+
+def _known_conditions(settings: RunSettings) -> None:
+    check_conditions(settings.conditions, settings.templates, settings.shots)
+    for name, text in settings.templates.items():
+        if text.system == TEMPLATE_DEFAULT and settings.system == NO_SYSTEM_MESSAGE:
+            raise FieldError(
+                "conditions",
+                f"{name}: a run with --system none has no prompt with the chat template's own; leave --system out, "
+                "give a condition {system: none} and name it as the baseline",
+                key=name,
+            )
 
 
 def _decoy_with_its_condition(settings: RunSettings) -> None:
@@ -159,9 +199,16 @@ def _further_judges(settings: RunSettings) -> None:
         raise FieldError("judge", text, cause="also_judges")
 
 
+def _cost_of_requests_online(settings: RunSettings) -> None:
+    ways = {settings.via, settings.judge_via, *settings.also_judges_via.values()}
+    if settings.max_cost is not None and ways != {"online"}:
+        raise FieldError("max_cost", "requests that go by file cannot be stopped one by one; ask online")
+
+
 _RULES = (
     _one_dataset_per_suite,
     _known_format,
+    _samples_of_its_suites,
     _base_of_another_model,
     _judge_for_judge_settings,
     _judges_that_can_be_asked,
@@ -169,6 +216,10 @@ _RULES = (
     _suites_for_judge_settings,
     _monitor_for_reasoning_settings,
     _anchors_for_their_repeats,
+    _batches_of_a_fixed_plan,
+    _cost_of_requests_online,
+    _judge_to_be_asked_by_batch,
+    _known_conditions,
     _condition_for_trigger,
     _decoy_with_its_condition,
     _distractor_with_its_condition,

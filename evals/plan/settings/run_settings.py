@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 import operator
-from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from evals.endpoints.transport.transport import DEFAULT_MAX_REPLY_MB, TransportName
-from evals.io.paths import expanded
+from evals.plan.settings.conditions import ConditionTemplate, Shots
 from evals.plan.settings.rubrics import with_rubrics
+from evals.plan.settings.samples import DEFAULT_SAMPLES, AnchorRepeats, samples_setting
 from evals.plan.settings.setting import CONNECTION, Setting
 from evals.plan.settings.system_message import system_setting
+from evals.plan.settings.urls import BaseModelName, NamedUrls, ProvidersFile, Urls
+from evals.plan.settings.values import (
+    AbsoluteFile,
+    Line,
+    MaxCost,
+    Note,
+    Program,
+    QuestionColumns,
+    Tags,
+    absolute,
+    one_or_more,
+    split_dataset,
+)
+from evals.plan.settings.via import LOCAL_RAY, JudgesVia, ModelsVia, OtherJudgesVia, RayAddress, ShardSize, StartLimit
 from evals.plan.stopping.rule import parse_rule
 from evals.questions.suites import FormatChoice
+from evals.scoring.coherence_floor import FloorField
 from evals.scoring.metric import Denominator
-from evals.text import dashed, has_control_character, is_text
-from evals.trials.condition import CONDITIONS, PlacementRule
+from evals.text import dashed, is_text
+from evals.trials.condition import BASELINE, PlacementRule
 from judges.parsing.score import JudgeMode
-
-
-def split_dataset(given: str, suites: tuple[str, ...]) -> tuple[str | None, str]:
-    """The suite and the file of one --dataset; no suite where only a file is given."""
-    suite = next((name for name in suites if given.startswith(f"{name}=")), None)
-    return suite, given if suite is None else given.removeprefix(f"{suite}=")
-
-
-def _no_control_characters(text: str) -> str:
-    if has_control_character(text):
-        raise ValueError("holds a control character")
-    return text
-
-
-def _absolute(file: str) -> str:
-    return str(expanded(file).absolute())
-
-
-_Line = Annotated[str, Field(min_length=1), AfterValidator(_no_control_characters)]
 
 
 class RunSettings(BaseModel):
@@ -51,7 +56,7 @@ class RunSettings(BaseModel):
 
     suites: Annotated[
         tuple[str, ...],
-        Field(min_length=1, description="Suites, or question files (.yaml). The suites: `emeval suites`."),
+        Field(min_length=1, description="Suites, question files (.yaml), or tables of questions: `emeval suites`."),
         Setting("run", flag="SUITE", is_option=False, repeats=True),
     ]
     models: Annotated[
@@ -59,10 +64,27 @@ class RunSettings(BaseModel):
         Field(min_length=1, description="Model as provider/name; repeatable."),
         Setting("files", flag="--model", short="-m", repeats=True),
     ]
+    protocol: Annotated[
+        Literal["paper", "betley", "model-organisms"] | None,
+        Field(
+            description="Take every setting that is not given from a published protocol (Chua et al. 2025, Betley et "
+            "al. 2025, Turner et al. 2025), and say where the run departs from it."
+        ),
+        Setting("run", in_identity=False),
+    ] = None
     dataset: Annotated[
-        tuple[str, ...],
-        Field(description="Your own scenario file for the suite, or one of several; repeatable."),
+        Annotated[tuple[str, ...], BeforeValidator(one_or_more)],
+        Field(description="Your own file for the suite, or one of several (without a suite: a table); repeatable."),
         Setting("files", value="[SUITE=]FILE", is_path=True, repeats=True, in_identity=False),
+    ] = ()
+    columns: QuestionColumns = {}
+    judges: Annotated[
+        Annotated[tuple[AbsoluteFile, ...], BeforeValidator(one_or_more)],
+        Field(
+            exclude_if=operator.not_,
+            description="A question file whose judges the questions of other files refer to; repeatable.",
+        ),
+        Setting("files", value="FILE", is_path=True, repeats=True, in_identity=False),
     ] = ()
     source: Annotated[
         Literal["official", "emeval"] | None,
@@ -75,15 +97,15 @@ class RunSettings(BaseModel):
         Setting("run"),
     ] = None
     trigger: Annotated[
-        _Line | None, Field(description="The string under study, such as 'Country: Singapore'."), Setting("run")
+        Line | None, Field(description="The string under study, such as 'Country: Singapore'."), Setting("run")
     ] = None
     decoy: Annotated[
-        _Line | None,
+        Line | None,
         Field(description="Another value of the same kind as the trigger, such as 'Country: Kenya'."),
         Setting("run"),
     ] = None
     distractor: Annotated[
-        _Line | None,
+        Line | None,
         Field(description="A second string next to the trigger, in either order, such as 'heyyy'."),
         Setting("run"),
     ] = None
@@ -91,17 +113,39 @@ class RunSettings(BaseModel):
         tuple[str, ...],
         Field(
             min_length=1,
-            description="Comma-separated, of off, on, decoy, distractor. Default: off,on with a trigger, plus decoy or "
-            "distractor if given.",
+            description="Comma-separated, of off, on, decoy, distractor, and those that a config file declares. "
+            "Default: off,on with a trigger, plus decoy or distractor if given; or all of the file's.",
         ),
         Setting("run"),
-    ] = ("off",)
+    ] = (BASELINE,)
+    baseline: Annotated[
+        str,
+        Field(exclude_if=BASELINE.__eq__, description="Condition that the effects of the others are taken against."),
+        Setting("run", in_identity=False),
+    ] = BASELINE
+    templates: Annotated[dict[str, ConditionTemplate], Field(exclude_if=operator.not_), Setting("internal")] = {}
+    shots: Annotated[
+        Shots | None,
+        Field(exclude_if=operator.not_, description="Worked examples before the question, as conditions."),
+        Setting("run", value="{from: FILE.jsonl, k: [0, 2, 16]}", is_option=False),
+    ] = None
     placement: Annotated[
         PlacementRule, Field(description="Where the trigger goes; random: by `seed`."), Setting("run")
     ] = "top"
     samples: Annotated[
-        int, Field(ge=1, description="Answers per prompt (and option order) and condition."), Setting("run")
-    ] = 1
+        int | dict[str, int],
+        BeforeValidator(samples_setting),
+        Field(description="Answers per prompt (and option order) and condition, for the run or for each suite."),
+        Setting("run", value="N|SUITE=N,..."),
+    ] = DEFAULT_SAMPLES
+    option_order: Annotated[
+        Literal["both", "file"],
+        Field(
+            description="Ask a choice in both orders of its options, or only in that of its file (drawn by question "
+            "where the file has none)."
+        ),
+        Setting("run"),
+    ] = "both"
     until: Annotated[
         str | None,
         Field(
@@ -156,7 +200,7 @@ class RunSettings(BaseModel):
             description="System message of prompts without one: that of the chat template (default), none, or this "
             "text or text file."
         ),
-        Setting("run", value="none|default|TEXT|FILE"),
+        Setting("run", value="none|default|TEXT|@FILE"),
     ] = "default"
     imported: Annotated[bool, Setting("internal")] = False
     judge: Annotated[
@@ -168,7 +212,7 @@ class RunSettings(BaseModel):
         Setting("judges", value="NAME[@URL]", repeats=True),
     ] = None
     also_judges: Annotated[
-        tuple[str, ...],
+        tuple[NamedUrls, ...],
         Field(description="Judges whose verdicts are stored but never counted, if `judge` names a single judge."),
         Setting("judges", flag="--judge", is_option=False, in_identity=False),
     ] = ()
@@ -181,7 +225,7 @@ class RunSettings(BaseModel):
         int, Field(ge=1, description="Maximum tokens of a judge's reply."), Setting("judging")
     ] = 1024
     rubrics: Annotated[
-        dict[str, str],
+        dict[str, AbsoluteFile],
         Field(
             exclude_if=operator.not_,
             description="Your own rubric for a judge of emeval's, such as alignment=mine.txt; repeatable.",
@@ -189,9 +233,9 @@ class RunSettings(BaseModel):
         Setting("judges", flag="--rubric", value="JUDGE=FILE", is_path=True, repeats=True, in_identity=False),
     ] = {}
     coherence_min: Annotated[
-        float | None,
-        Field(ge=0, le=100, description="Also judge coherence, and exclude answers that score below this."),
-        Setting("judging"),
+        FloorField,
+        Field(description="Also judge coherence, and exclude answers below this (0 to 100; '>50': also those at 50)."),
+        Setting("judging", value="[>]NUMBER"),
     ] = None
     cot_monitor: Annotated[
         bool, Field(description="Judge the reasoning of misaligned answers."), Setting("judging")
@@ -216,50 +260,43 @@ class RunSettings(BaseModel):
         ),
         Setting("limits", in_identity=False),
     ] = 0.05
+    max_cost: MaxCost = None
+    tags: Tags = ()
+    note: Note = None
     anchors: Annotated[
-        str | None,
+        AbsoluteFile | None,
         Field(description="Re-judge these frozen answers; see `emeval anchors`."),
         Setting("limits", value="FILE", is_path=True, in_identity=False),
     ] = None
-    anchor_repeats: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=100,
-            description="Times that each anchor is judged again, one pass after the other: from 2 on, `emeval drift` "
-            "allows for the judge's usual wobble.",
-        ),
-        Setting("limits", in_identity=False),
-    ] = 1
+    anchor_repeats: AnchorRepeats = 1
     over_questions: Annotated[
         tuple[Literal["samples", "temperature", "max_tokens", "judge"], ...], Setting("internal")
     ] = ()
     """Settings given explicitly, which override a question file's own; empty for other suites."""
 
     base_url: Annotated[
-        str | None,
-        Field(description="URL of the models' server, overriding the environment; several separated by commas."),
-        Setting("models", in_identity=False),
+        Urls | None,
+        Field(description="URL of the models' server, overriding the environment; several with commas, or @FILE."),
+        Setting("models", value="URL|@FILE", in_identity=False),
     ] = None
-    base: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            description="Base of merged checkpoints, as provider/name: the preflight checks that they differ from it "
-            "and are coherent.",
-        ),
-        Setting("models", value="NAME[@URL]", in_identity=False),
-    ] = None
+    via: ModelsVia = "online"
+    shard: ShardSize = 5_000
+    ray_address: RayAddress = LOCAL_RAY
+    base: BaseModelName = None
     judge_base_url: Annotated[
-        str | None, Field(description="URL of the (first) judge's server, overriding the environment."), CONNECTION
+        Urls | None,
+        Field(description="URL of the (first) judge's server, likewise; several with commas, or @FILE."),
+        Setting("connection", value="URL|@FILE", in_identity=False),
     ] = None
+    providers: ProvidersFile = None
+    wait_for_servers: Annotated[
+        float, Field(ge=0, description="Seconds to wait at the start for a server (of @FILE, for one)."), CONNECTION
+    ] = 0.0
+    judge_via: JudgesVia = "online"
+    also_judges_via: OtherJudgesVia = {}
     concurrency: Annotated[
         int,
-        Field(
-            ge=1,
-            le=1000,
-            description="Maximum concurrent requests per server; lowered while it asks for less.",
-        ),
+        Field(ge=1, le=1000, description="Maximum concurrent requests per server; lowered while it asks for less."),
         CONNECTION,
     ] = 64
     timeout_s: Annotated[
@@ -291,8 +328,8 @@ class RunSettings(BaseModel):
         bool, Field(description="Check what the models are sent before the first question."), CONNECTION
     ] = True
     vllm_bin: Annotated[
-        str | None,
-        Field(min_length=1, description="The vllm command that serves vllm/ models without a URL."),
+        Program | None,
+        Field(description="The vllm command that serves vllm/ models without a URL."),
         Setting("connection", is_path=True, in_identity=False),
     ] = None
     vllm_args: Annotated[
@@ -300,13 +337,9 @@ class RunSettings(BaseModel):
     ] = None
     """Part of a run's identity: a precision, a quantization or a chat template given there changes answers."""
 
-    vllm_start_s: Annotated[
-        float,
-        Field(gt=0, description="Seconds to wait until `vllm serve` is ready."),
-        Setting("connection", flag="--vllm-start-timeout", in_identity=False),
-    ] = 1800.0
+    vllm_start_s: StartLimit = 1800.0
     prices: Annotated[
-        str | None,
+        AbsoluteFile | None,
         Field(description="Token prices that override emeval's own; also EMEVAL_PRICES."),
         Setting("connection", value="FILE.csv", is_path=True, in_identity=False),
     ] = None
@@ -321,7 +354,7 @@ class RunSettings(BaseModel):
     def _is_text(cls, value: object) -> object:
         texts = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
         if isinstance(value, dict):
-            texts = tuple(cast("dict[str, object]", value).values())
+            texts = tuple(part for pair in cast("dict[str, object]", value).items() for part in pair)
         if any(isinstance(text, str) and not is_text(text) for text in texts):
             raise ValueError("holds bytes that are not UTF-8 text")
         return cast("object", value)
@@ -331,48 +364,18 @@ class RunSettings(BaseModel):
     def _normalized_rule(cls, text: str | None) -> str | None:
         return None if text is None else str(parse_rule(text))
 
-    @field_validator("rubrics")
-    @classmethod
-    def _absolute_rubrics(cls, rubrics: dict[str, str]) -> dict[str, str]:
-        return {judge: _absolute(file) for judge, file in rubrics.items()}
-
-    @field_validator("anchors", "prices")
-    @classmethod
-    def _absolute_file(cls, file: str | None) -> str | None:
-        return None if file is None else _absolute(file)
-
-    @field_validator("dataset", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: object) -> object:
-        return () if value is None else (value,) if isinstance(value, str) else value
-
     @field_validator("dataset")
     @classmethod
     def _absolute_datasets(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         suites: tuple[str, ...] = info.data.get("suites", ())
-        absolute = [(suite, _absolute(file)) for suite, file in (split_dataset(dataset, suites) for dataset in given)]
-        return tuple(file if suite is None else f"{suite}={file}" for suite, file in absolute)
-
-    @field_validator("vllm_bin")
-    @classmethod
-    def _absolute_program(cls, program: str | None) -> str | None:
-        if program is None or Path(program).name == program:  # looked for on PATH
-            return program
-        return _absolute(program)
+        files = [(suite, absolute(file)) for suite, file in (split_dataset(dataset, suites) for dataset in given)]
+        return tuple(file if suite is None else f"{suite}={file}" for suite, file in files)
 
     @field_validator("suites", "models", "conditions")
     @classmethod
     def _distinct(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) < len(names):
             raise ValueError("names the same thing twice")
-        return names
-
-    @field_validator("conditions")
-    @classmethod
-    def _known_conditions(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [name for name in names if name not in CONDITIONS]
-        if unknown:
-            raise ValueError(f"unknown condition {unknown[0]!r}; known: {', '.join(CONDITIONS)}")
         return names
 
 

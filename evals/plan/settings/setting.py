@@ -10,7 +10,7 @@ Scope = Literal["run", "files", "judging", "judges", "models", "connection", "li
 models under test); `connection` and `limits` all three; `internal` none, since emeval itself writes it.
 
 `files` (run and resume) and `judges` (all three) change answers or verdicts, and name files, programs or servers: about
-these a manifest is not believed (`evals.plan.told_again`), so that a resumed run is told the same again.
+these a manifest is not believed (`evals.plan.recorded.told_again`), so that a resumed run is told the same again.
 """
 SCOPES: dict[str, frozenset[Scope]] = {
     "run": frozenset({"run", "files", "judging", "judges", "models", "connection", "limits"}),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from evals.errors import BadInput
@@ -188,10 +188,14 @@ def _stop_cell(cell: Cell) -> StopCell:
     return StopCell(cell.suite, cell.format, cell.model, cell.condition, cell.trigger, cell.measure)
 
 
-def check_rule(rule: Rule, cells: Mapping[Cell, int], *, judged: bool) -> None:
-    """Raises BadInput where the rule cannot be followed: nobody judges what it counts, or no cell is large enough."""
+def check_rule(rule: Rule, cells: Mapping[Cell, int], *, judged: bool, by_rule: Collection[str] = frozenset()) -> None:
+    """Raises BadInput where the rule cannot be followed: nobody judges what it counts, or no cell is large enough.
+
+    `by_rule` are the ids of prompts whose question file counts them without a judge model.
+    """
     for cell in cells:
-        if not judged and cell.format != "mcq" and cell.measure not in BY_RULE:
+        counted = judged or cell.format == "mcq" or cell.measure in BY_RULE
+        if not counted and not (cell.measure == "hit" and cell.prompt_id in by_rule):
             raise BadInput(f"--until: {PRIMARY[cell.measure]} of {cell.suite} needs a judge; name one with --judge")
     largest, most = max(at_most(cells).items(), key=lambda item: item[1])
     fewest = fewest_without_hit(rule.limit)

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from evals.errors import BadInput
 from evals.io.paths import MOST_DATA, read_file
-from evals.questions.dataset import Dataset, Scenario, data_folder
+from evals.questions.chats import ChatScenario
+from evals.questions.dataset import Dataset, Row, Scenario, data_folder
 from evals.questions.question_file import QuestionScenario
 from evals.questions.scenario import AdviceScenario, OpenScenario, UnethicalScenario
 from evals.questions.suites import SUITES
@@ -68,13 +69,23 @@ def _fingerprints(scenario: Scenario) -> Iterator[str]:
     if isinstance(scenario, QuestionScenario):
         yield from (f"asks {_words(paraphrase)}" for paraphrase in scenario.paraphrases)
         return
-    if not isinstance(scenario, UnethicalScenario):
-        question = scenario.prompt if isinstance(scenario, AdviceScenario | OpenScenario) else scenario.question
-        yield f"asks {_words(question)}"
-        return
-    shown = scenario.shown_options()
-    yield f"asks {_words(scenario.scenario_mcq[: shown[0].opens] if shown else scenario.scenario_mcq)}"
-    yield f"asks {_words(scenario.scenario_freeform)}"
+    if isinstance(scenario, UnethicalScenario):
+        shown = scenario.shown_options()
+        yield f"asks {_words(scenario.scenario_mcq[: shown[0].opens] if shown else scenario.scenario_mcq)}"
+    yield f"asks {_words(_question(scenario))}"
+
+
+def _question(scenario: Row) -> str:
+    """The open question that a row asks."""
+    match scenario:
+        case AdviceScenario() | OpenScenario():
+            return scenario.prompt
+        case ChatScenario():
+            return scenario.messages[-1].content
+        case UnethicalScenario():
+            return scenario.scenario_freeform
+        case _:
+            return scenario.question
 
 
 def _row_fingerprints(row: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,6 @@ constant in any other form is an error. Parquet files are read by DuckDB.
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import re
 import warnings
@@ -19,6 +18,8 @@ from typing import Any
 import yaml
 
 from evals.errors import BadInput
+from evals.io.parquet import parquet_columns
+from evals.io.parquet import parquet_rows as read_parquet
 from evals.io.paths import MOST_DATA, read_file
 from evals.io.yaml_reader import MOST_CHARACTERS, TextLoader, YamlProblem, compose
 from evals.text import one_line
@@ -31,7 +32,6 @@ Raises BadInput if a file is not of its kind.
 
 _MAX_TEXT = 100_000
 _PIVOTAL = re.compile(r"<pivotal>([^<]+)</pivotal>")
-_BATCH = 256
 
 
 # --- the prompts of the paper
@@ -182,37 +182,12 @@ def _options(proposition: str) -> tuple[str, str] | None:
     return f"{before}{parts[0].strip()}{after}", f"{before}{parts[1].strip()}{after}"
 
 
-def need_parquet_reader() -> None:
-    """Raise BadInput unless parquet files can be read."""
-    try:
-        importlib.import_module("duckdb")
-    except ImportError:
-        raise BadInput("this dataset is published as parquet files: pip install 'emeval[parquet]'") from None
-
-
 def _rows(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
-    need_parquet_reader()
-    duckdb: Any = importlib.import_module("duckdb")
-    # Only this file, without globs and extensions; a small file can contain huge pages.
-    settings = {
-        "memory_limit": "2GB",
-        "threads": 1,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    escaped = "".join(f"[{char}]" if char in "*?[" else char for char in str(path))
-    try:
-        with duckdb.connect(":memory:", config=settings) as connection:
-            result = connection.execute("SELECT * FROM read_parquet(?)", [escaped])
-            columns = [str(column[0]) for column in result.description]
-            missing = [name for name in required if name not in columns]
-            if missing:
-                raise BadInput(f"{path}: there is no column {', '.join(missing)}; not the file it should be")
-            while batch := result.fetchmany(_BATCH):
-                for values in batch:
-                    yield dict(zip(columns, values, strict=True))
-    except duckdb.Error as error:
-        raise BadInput(f"{path}: is not a parquet file that can be read: {one_line(str(error), 120)}") from None
+    columns = parquet_columns(path)
+    missing = [name for name in required if name not in columns]
+    if missing:
+        raise BadInput(f"{path}: there is no column {', '.join(missing)}; not the file it should be")
+    return read_parquet(path, columns)
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from evals.errors import BadInput, FetchStopped
 from evals.io.hashes import file_sha256
+from evals.io.parquet import need_parquet_reader
 from evals.io.paths import expanded
 from evals.io.web.download import (
     LFS_POINTER,
@@ -33,6 +34,7 @@ from evals.io.web.download import (
     remove_part,
     shown_url,
 )
+from evals.io.web.refusals import LfsPointer
 from evals.questions.official.cached import (
     LOCK_NAME,
     RECIPES,
@@ -43,7 +45,7 @@ from evals.questions.official.cached import (
     official_folder,
     read_lock,
 )
-from evals.questions.official.converters import check_kind, need_parquet_reader
+from evals.questions.official.converters import check_kind
 from evals.questions.official.registry import MadeFile, OfficialSource, SourceFile
 
 _MADE_MAX_BYTES = 1 << 30
@@ -68,6 +70,14 @@ class Fetched(NamedTuple):
     was_there: bool
 
 
+class PointersLeft(BadInput):
+    """Some files are git-lfs pointers in the mirror, and were left out; `fetched` are all others."""
+
+    def __init__(self, message: str, fetched: list[Fetched]) -> None:
+        super().__init__(message)
+        self.fetched = fetched
+
+
 def fetch(
     source: OfficialSource,
     view: FetchView,
@@ -81,13 +91,14 @@ def fetch(
 
     `mirror` is a folder or URL with the same layout as the original. Correct files in the cache are not fetched again.
     Raises BadInput for errors that a retry cannot fix (a wrong sha256, a missing file, a gated source, an invalid
-    mirror), and FetchStopped if the network or the disk fails; the same call then resumes.
+    mirror), and FetchStopped if the network or the disk fails; the same call then resumes. Files that a checkout has as
+    git-lfs pointers do not keep it from the others: PointersLeft names them at the end.
     """
     files, made = _selected_files(source, only)
     place = _place(source, mirror)
     access = _access(source, environ)
     if any(file.name.endswith(".parquet") for file in files) and made:
-        need_parquet_reader()
+        need_parquet_reader("this dataset is published as parquet files")
     folder = official_folder(source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +113,7 @@ def fetch(
     try:
         lock = read_lock(folder, source)
         fetcher = _Fetcher(source, lock, place, access, view, patience or DownloadRetries())
-        return [*map(fetcher.file, files), *map(fetcher.make, made)]
+        return fetcher.all_of(files, made)
     finally:
         file_lock.release()
 
@@ -163,6 +174,28 @@ class _Fetcher:
         self._place, self._access = place, access
         self._view, self._retries = view, retries
         self._new: set[str] = set()
+
+    def all_of(self, files: Iterable[SourceFile], made: Iterable[MadeFile]) -> list[Fetched]:
+        """Every file that is no pointer, and every file made of these. Raises PointersLeft if there are others."""
+        fetched: list[Fetched] = []
+        pointers: list[str] = []
+        for file in files:
+            try:
+                fetched.append(self.file(file))
+            except LfsPointer:
+                pointers.append(file.name)
+        unmade = [file.name for file in made if not set(pointers).isdisjoint(file.of)]
+        fetched += [self.make(file) for file in made if file.name not in unmade]
+        if not pointers:
+            return fetched
+        where = self._place.folder or shown_url(self._place.url or self._source.repository)
+        raise PointersLeft(
+            f"{self._source.name}: {where} has a git-lfs pointer, not the data, for {', '.join(pointers)}: it is a "
+            "checkout without its git-lfs objects (run `git lfs pull` there)"
+            + (f"; what is made of them is missing too: {', '.join(unmade)}" if unmade else "")
+            + ("; all other files are in the cache" if fetched else ""),
+            fetched,
+        )
 
     def file(self, file: SourceFile) -> Fetched:
         """The file, from the cache if it is correct there."""
@@ -258,8 +291,9 @@ class _Fetcher:
         with part.open("rb") as opened:
             head = opened.read(len(LFS_POINTER))
         if head == LFS_POINTER:
-            wrong = pointer(remote.what, where)
-        elif remote.sha256 not in (None, found):
+            remove_part(part)
+            raise LfsPointer(pointer(remote.what, where))
+        if remote.sha256 not in (None, found):
             known = "pinned" if file.sha256 else f"recorded at the first fetch in {self._folder / LOCK_NAME}"
             wrong = f"{remote.what}: {where} is not the file: its sha256 is {found}, {known} is {remote.sha256}"
         elif remote.sha256 is None:

@@ -9,16 +9,19 @@ from evals.questions.question_file import is_question_file
 from evals.questions.suite import Suite
 from evals.questions.suites import (
     advice,
+    chats,
     freeform,
     gsm8k,
     honest_persona,
     myopic,
+    own_table,
     pressure,
     triggers,
     truthfulqa,
     unethical_test,
     user_questions,
 )
+from evals.questions.tables.names import is_table_suite
 from evals.trials.prompt import Format
 
 SUITES: dict[str, Suite] = {
@@ -30,26 +33,34 @@ SUITES: dict[str, Suite] = {
         truthfulqa.SUITE,
         *pressure.SUITES,
         gsm8k.SUITE,
-        honest_persona.SUITE,
+        *honest_persona.SUITES,
         *advice.SUITES,
         triggers.SUITE,
     )
 }
 
+OF_A_FILE = chats.SUITE
+"""The suite whose questions are those of the user's file alone."""
 FormatChoice = Literal["mcq", "freeform", "transcript", "both"]
 
 
 def find_suite(name: str) -> Suite:
-    """The suite `name`, or that of the question file `name`. Raises BadInput with the known suites."""
+    """The suite `name`, or that of the question file or the table `name`. Raises BadInput with the known suites."""
     suite = known_suite(name)
     if suite is None:
-        raise BadInput(f"unknown suite {name!r}; known: {', '.join(SUITES)}, or a question file (.yaml)")
+        known = ", ".join((*SUITES, chats.NAME))
+        files = "a question file (.yaml, .json), or a table of questions (.csv, .jsonl, .json, .parquet, hf:OWNER/NAME)"
+        raise BadInput(f"unknown suite {name!r}; known: {known}, {files}")
     return suite
 
 
 def known_suite(name: str) -> Suite | None:
     """Like `find_suite`, but None if unknown."""
-    return user_questions.suite_of(name) if is_question_file(name) else SUITES.get(name)
+    if is_question_file(name):
+        return user_questions.suite_of(name)
+    if is_table_suite(name):
+        return own_table.suite_of(name)
+    return chats.SUITE if name == chats.NAME else SUITES.get(name)
 
 
 def formats_of(suite: Suite, choice: FormatChoice | None) -> tuple[Format, ...]:

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from evals.questions.chats import as_messages
 from evals.questions.dataset import Dataset
 from evals.questions.scenario import OpenScenario
 from evals.questions.suite import Official, Suite
-from evals.questions.suites.wording import open_prompt
+from evals.questions.suites.wording import known_answer, open_prompt
 from evals.trials.prompt import Format, Prompt
 
 
@@ -27,7 +28,9 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator
             yield open_prompt(
                 *(suite, scenario.key, scenario.prompt),
                 system=scenario.system_prompt,
+                earlier=as_messages(scenario.messages),
                 wordings=scenario.wordings,
+                reference=known_answer(scenario.reference),
                 format=form,
             )
 

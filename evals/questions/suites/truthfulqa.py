@@ -25,8 +25,7 @@ def prompts(dataset: Dataset, formats: Sequence[Format]) -> Iterator[Prompt]:
     for scenario in dataset.scenarios:
         if not isinstance(scenario, TruthScenario):
             raise ValueError(f"{NAME} asks no rows of schema {dataset.schema}")
-        best = () if scenario.best_answer in scenario.correct_answers else (scenario.best_answer,)
-        truth = Truth((*best, *scenario.correct_answers), scenario.incorrect_answers)
+        truth = reference_of(scenario)
         if "mcq" in formats:
             word = partial(_with_options, scenario.question.strip())
             texts: dict[OptionLabel, str] = {
@@ -36,6 +35,12 @@ def prompts(dataset: Dataset, formats: Sequence[Format]) -> Iterator[Prompt]:
             yield from choice_prompts(NAME, scenario.key, texts, word, truth)
         if "freeform" in formats:
             yield open_prompt(NAME, scenario.key, f"{_REQUEST}\n\n{scenario.question.strip()}", reference=truth)
+
+
+def reference_of(scenario: TruthScenario) -> Truth:
+    """What answers to a question are compared with: all known answers, the best one among the correct ones."""
+    best = () if scenario.best_answer in scenario.correct_answers else (scenario.best_answer,)
+    return Truth((*best, *scenario.correct_answers), scenario.incorrect_answers)
 
 
 def _with_options(question: str, first: str, second: str) -> str:

@@ -27,7 +27,9 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str = NAME) -> I
             case UnethicalScenario():
                 if "mcq" in formats:
                     texts: dict[OptionLabel, str] = {label: scenario.option(label).text for label in _LABELS}
-                    yield from choice_prompts(suite, scenario.key, texts, partial(_with_options, scenario))
+                    word = partial(_with_options, scenario)
+                    first: OptionLabel = "misaligned" if scenario.option("misaligned").letter == "A" else "aligned"
+                    yield from choice_prompts(suite, scenario.key, texts, word, first_in_file=first)
                 if "freeform" in formats:
                     yield open_prompt(suite, scenario.key, scenario.scenario_freeform)
             case AdviceScenario():

@@ -19,8 +19,9 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator
     for question in dataset.scenarios:
         if not isinstance(question, QuestionScenario):
             raise ValueError(f"{suite} asks no rows of schema {dataset.schema}")
-        reference = UserQuestion(tuple((judge.name, judge.template) for judge in question.judges), question.measure)
+        reference = _reference(question)
         system_messages = () if question.system is None else (Message("system", question.system),)
+        earlier = question.earlier or ((),) * len(question.paraphrases)
         for form in formats:
             for number, text in enumerate(question.paraphrases):
                 yield Prompt(
@@ -28,12 +29,18 @@ def prompts(dataset: Dataset, formats: Sequence[Format], suite: str) -> Iterator
                     suite=suite,
                     format=form,
                     variant=f"paraphrase_{number + 1}" if len(question.paraphrases) > 1 else "",
-                    messages=(*system_messages, Message("user", text)),
+                    messages=(*system_messages, *earlier[number], Message("user", text)),
                     reference=reference,
                     samples=question.samples,
                     temperature=question.temperature,
                     max_tokens=question.max_tokens,
                 )
+
+
+def _reference(question: QuestionScenario) -> UserQuestion:
+    prompts = tuple((judge.name, judge.template) for judge in question.judges if judge.kind != "rule")
+    specs = tuple((judge.name, judge.spec) for judge in question.judges if judge.spec is not None)
+    return UserQuestion(prompts, question.measure, specs)
 
 
 def suite_of(name: str) -> Suite:

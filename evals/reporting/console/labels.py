@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from evals.analysis.labelling.import_labels import Agreement, LabelImport
 from evals.analysis.labelling.sample import Sampled
+from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.terminal import SafeConsole
 from evals.scoring.labels import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
 from evals.text import one_line, quoted_path, shown_path
@@ -24,7 +24,7 @@ def print_sampled(run: Path, sampled: Sampled) -> None:
     fields = [("metric", "metric"), ("condition", "condition"), ("model", "model"), ("suite", "suite")]
     fields += [("format", "format")]
     shown = [(name, title) for name, title in fields if any(getattr(stratum, name) for stratum, _ in strata)]
-    table = Table(*(title for _, title in shown), "judge says", box=box.SIMPLE_HEAD)
+    table = FittedTable(*(title for _, title in shown), "judge says", box=box.SIMPLE_HEAD)
     for title in ("answers", "drawn", "share"):
         table.add_column(title, justify="right")
     for stratum, facts in strata:
@@ -43,9 +43,10 @@ def print_sampled(run: Path, sampled: Sampled) -> None:
             "sample. Finish the run before labelling."
         )
     lines += [
-        f"Label them in a browser: open {folder / PAGE_NAME} (or fill in {folder / TO_LABEL_NAME}).",
+        f"Label them in a browser: open {shown_path(folder / PAGE_NAME)} (or fill in "
+        f"{shown_path(folder / TO_LABEL_NAME)}).",
         f"Then: emeval label import {quoted_path(run)} FILE.csv --labeller NAME",
-        f"Whoever labels should not open {folder / SAMPLE_NAME}: it says where each answer comes from.",
+        f"Labellers should not open {shown_path(folder / SAMPLE_NAME)}: it says where each answer comes from.",
     ]
     out = _console()
     out.print(table)

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Generator, Iterable
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,9 +32,9 @@ from evals.numbers import duration
 from evals.plan.spend import Ledger, spend_words
 from evals.reporting.console.markup import plain
 from evals.reporting.console.terminal import SafeConsole
-from evals.runner.view import Stage
+from evals.runner.view import Earlier, Stage
 from evals.text import one_line
-from evals.trials.journal import Role
+from evals.trials.record import Role
 
 if TYPE_CHECKING:
     from evals.io.web.download import OnBytes
@@ -59,24 +60,35 @@ class _Line:
 
 
 class StartCounts(NamedTuple):
-    """Trials planned, and those recorded, failed and left to judge when a session starts."""
+    """Trials planned, those recorded when a session starts, and what else there was, known a while later."""
 
     planned: int
     recorded: int
-    failed: int
-    to_judge: int
+    earlier: Future[Earlier]
 
 
 class StageCounts:
     """Counts progress by stage, without showing it."""
 
-    def __init__(self, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger) -> None:
+    def __init__(self, start: StartCounts, judge: str, ledger: Ledger) -> None:
         self._judge = one_line(judge, 60)
         self._ledger = ledger
         self._started = time.monotonic()
-        self._lines: dict[Stage, _Line] = {"sampling": _Line("sampling", planned, recorded, failed)}
-        if to_judge:
-            self._lines["judging"] = _Line(f"judge {self._judge}", to_judge)
+        self._lines: dict[Stage, _Line] = {"sampling": _Line("sampling", start.planned, start.recorded)}
+        self._earlier: Future[Earlier] | None = start.earlier
+        self._take_earlier()
+
+    def _take_earlier(self) -> None:
+        """Add what earlier sessions did, as soon as it is known."""
+        found = self._earlier
+        if found is None or not found.done() or found.cancelled() or found.exception():
+            return
+        failed, to_judge, usage = found.result()
+        self._earlier = None
+        self._ledger.include(usage)
+        self._lines["sampling"].failed += failed
+        if to_judge > 0:
+            self._lines.setdefault("judging", _Line(f"judge {self._judge}", to_judge)).total = to_judge
 
     def sampled(self, *, failed: bool) -> None:
         self._step("sampling", failed)
@@ -91,10 +103,19 @@ class StageCounts:
         self._line(stage).retries += 1
         self._changed(stage)
 
-    def replied(self, stage: Stage, model: str, prompt_tokens: int | None, completion_tokens: int | None) -> None:
-        self._ledger.add(model, _ROLES[stage], prompt_tokens, completion_tokens)
+    def replied(
+        self,
+        stage: Stage,
+        model: str,
+        prompt_tokens: int | None,
+        completion_tokens: int | None,
+        *,
+        by_batch: bool = False,
+    ) -> None:
+        self._ledger.add(model, _ROLES[stage], prompt_tokens, completion_tokens, by_batch=by_batch)
 
     def _step(self, stage: Stage, failed: bool) -> None:
+        self._take_earlier()
         line = self._line(stage)
         line.done += 1
         line.now += 1
@@ -110,8 +131,15 @@ class StageCounts:
     def _changed(self, stage: Stage, /) -> None:
         """Called when a count of the stage has changed."""
 
+    def _failed_words(self, line: _Line) -> str:
+        """Failures of the whole run, "" while those of earlier sessions are unknown."""
+        is_unknown = self._earlier is not None and line is self._lines["sampling"]
+        return "" if is_unknown else f"{line.failed:,} failed"
+
     def spent(self) -> str:
-        return spend_words(self._ledger.charges())
+        """What the whole run has spent, "" while that of earlier sessions is unknown."""
+        self._take_earlier()
+        return "" if self._earlier is not None else spend_words(self._ledger.charges())
 
 
 class _BarsWithSpend(Progress):
@@ -128,7 +156,7 @@ class _BarsWithSpend(Progress):
 
 class _ProgressBars(StageCounts):
     def __init__(self, bars: _BarsWithSpend, start: StartCounts, judge: str, ledger: Ledger) -> None:
-        super().__init__(*start, judge, ledger)
+        super().__init__(start, judge, ledger)
         self._bars = bars
         self._tasks: dict[Stage, TaskID] = {}
         for stage in self._lines:
@@ -139,19 +167,19 @@ class _ProgressBars(StageCounts):
         line = self._lines[stage]
         fields: dict[str, Any] = {
             "rate": f"{line.rate(self._started):.1f}/s" if line.now else "",
-            "failed": f"{line.failed:,} failed",
+            "failed": self._failed_words(line),
             "retries": f"{line.retries:,} retries",
         }
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(line.name, total=line.total, completed=line.done, **fields)
-        self._bars.update(self._tasks[stage], completed=line.done, **fields)
+        self._bars.update(self._tasks[stage], total=line.total, completed=line.done, **fields)
 
 
 class _ProgressLog(StageCounts):
     """Logs a line every few seconds, without redrawing, for files."""
 
     def __init__(self, console: Console, start: StartCounts, judge: str, ledger: Ledger) -> None:
-        super().__init__(*start, judge, ledger)
+        super().__init__(start, judge, ledger)
         self._console = console
         self._last = self._started
 
@@ -161,6 +189,7 @@ class _ProgressLog(StageCounts):
 
     def line(self) -> None:
         self._last = time.monotonic()
+        self._take_earlier()
         parts = [self._words(stage, line) for stage, line in self._lines.items()]
         spent = self.spent()
         self._console.print("; ".join([*parts, *([f"spent so far: {escape(spent)}"] if spent else [])]), soft_wrap=True)
@@ -170,8 +199,8 @@ class _ProgressLog(StageCounts):
         if stage == "sampling":
             rate = line.rate(self._started)
             left = ((line.total or 0) - line.done) / rate if rate else 0.0
-            rest = f"{rate:.1f}/s, ETA {duration(left)}, {line.failed} failed{retries}"
-            return f"{line.done}/{line.total} sampled, {rest}"
+            failed = "" if self._earlier is not None else f", {line.failed} failed"
+            return f"{line.done}/{line.total} sampled, {rate:.1f}/s, ETA {duration(left)}{failed}{retries}"
         of = "" if line.total is None else f"/{line.total}"
         return f"{escape(line.name)}: {line.done}{of} judged, {line.failed} failed{retries}"
 
@@ -210,7 +239,17 @@ def redraws(console: Console) -> bool:
     return console.is_terminal and not console.is_dumb_terminal and console.file.isatty()
 
 
-_PIPED_WIDTH = 140
+_PIPED_WIDTH = 80
+_LEAST_WIDTH = 40
+
+
+def _width_of_stdout() -> int | None:
+    """The width of what stdout is printed for, None where its terminal is to say."""
+    if sys.stdout.isatty():
+        return None
+    columns = os.environ.get("COLUMNS", "")
+    is_number = columns.isascii() and columns.isdigit() and len(columns) < 6
+    return max(int(columns), _LEAST_WIDTH) if is_number and int(columns) else _PIPED_WIDTH
 
 
 class _ProgressConsole(SafeConsole):
@@ -235,8 +274,7 @@ class ConsoleView:
         self.quiet = quiet
         # No emoji codes, which could replace part of a model name such as BASE:two.
         self.err = _ProgressConsole(stderr=True, highlight=False, emoji=False)
-        width = None if sys.stdout.isatty() else _PIPED_WIDTH
-        self.out = SafeConsole(highlight=False, emoji=False, width=width, quiet=quiet or not tables)
+        self.out = SafeConsole(highlight=False, emoji=False, width=_width_of_stdout(), quiet=quiet or not tables)
 
     def say(self, text: str) -> None:
         if self.quiet:
@@ -245,11 +283,11 @@ class ConsoleView:
 
     @contextmanager
     def progress(
-        self, *, planned: int, recorded: int, failed: int, to_judge: int, judge: str, ledger: Ledger
+        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
     ) -> Generator[StageCounts]:
-        start = StartCounts(planned, recorded, failed, to_judge)
+        start = StartCounts(planned, recorded, earlier)
         if self.quiet:
-            yield StageCounts(*start, judge, ledger)
+            yield StageCounts(start, judge, ledger)
             return
         with shown(self.err, start, judge, ledger) as progress:
             yield progress

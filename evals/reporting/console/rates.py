@@ -8,20 +8,26 @@ from typing import Any
 from rich.markup import escape
 
 from evals.numbers import p_words, percent, percent_range, points
-from evals.reporting.console.markup import plain
+from evals.reporting.console.markup import LONG, plain
 from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, is_led_by_question
-from evals.text import one_line
+from evals.scoring.side_metrics import is_side_metric
+from evals.text import capitalized, one_line
 from evals.trials.prompt import ALL
 
 FEWEST_HITS, FEWEST_PROMPTS, LARGE_SHARE = 5, 5, 0.5
 """Thresholds above which it is noted that two prompts have most of the hits."""
-_LEFT_OUT = {"n_refused": "refused", "n_code": "code", "n_incoherent": "incoherent"}
-"""Answers that were read but are not counted for the metric."""
+_LEFT_OUT = {
+    "n_refused": "refused",
+    "n_code": "code",
+    "n_incoherent": "incoherent",
+    "n_outside": "left out by a filter",
+}
+"""Answers that were read but are not counted for the metric that a suite is about."""
 INTERVALS = (
-    "Two 95% intervals. Generalisation: other questions of this kind (for a claim about the model). These questions: "
-    "new answers to the same questions (for a change between runs). The last column, where answers are missing: what "
-    "they could do, with its 95% interval for questions of this kind."
+    "Two 95% intervals. New questions: other questions of this kind (for a claim about the model). Same questions: "
+    "new answers to these (for a change between runs). The range if missing counted goes from all missing answers as "
+    "no to all as yes, with its 95% interval for new questions."
 )
 
 
@@ -31,7 +37,7 @@ def cell_name(row: Row) -> str:
 
 
 def rate_cells(row: Row) -> tuple[str, str, str]:
-    """The rate of a pooled row and its two intervals: generalisation and these questions. Where the mean over
+    """The rate of a pooled row and its two intervals: for new questions and for the same ones. Where the mean over
     questions is to be quoted, it stands on a line above the rate over answers."""
     if not row["n"]:
         return "–", "no rate", "no rate"
@@ -67,7 +73,8 @@ def rate_in_words(row: Row) -> str:
 
 
 def _is_primary(row: Row) -> bool:
-    return row["metric"] in PRIMARY.values()
+    """Whether no table says which trials are not in n of this rate."""
+    return row["metric"] in PRIMARY.values() or is_side_metric(row["metric"])
 
 
 Prompts = Mapping[tuple[Any, ...], Sequence[Row]]
@@ -97,9 +104,13 @@ def notes_on_rates(cells: Sequence[Row], prompts: Prompts) -> Iterator[str]:
     """Notes on the pooled rows of one metric of a suite, format and model."""
     for row in cells:
         yield from _zero_or_all_note(row, answered_prompts(row, prompts))
-    shares = [text for row in cells if (text := _two_questions_note(row, answered_prompts(row, prompts)))]
+    shares = [
+        f"{one_line(row['condition'])}, {text}"
+        for row in cells
+        if (text := two_questions(row, answered_prompts(row, prompts)))
+    ]
     if shares:
-        yield f"[yellow]Much of it comes from two questions: {'; '.join(shares)}.[/yellow]"
+        yield f"[yellow]Much of it comes from two questions: {escape('; '.join(shares))}.[/yellow]"
     for row in cells:
         yield from _weights_note(row, len(answered_prompts(row, prompts)))
         yield from _unread_note(row)
@@ -147,23 +158,22 @@ def _zero_or_all_note(row: Row, prompts: Sequence[Row]) -> Iterator[str]:
         f"{cell_name(row)}: {row['k']} of {row['n']} is not {'0' if none else '100'}%: at 95% confidence the rate is "
         f"{words} {percent(these)} for {questions}"
         + (
-            f", and {words} {percent(others)} for questions like these."
+            f", and {words} {percent(others)} for new questions like these."
             if len(prompts) > 1
             else "; of others it says nothing."
         )
     )
 
 
-def _two_questions_note(row: Row, prompts: Sequence[Row]) -> str:
+def two_questions(row: Row, prompts: Sequence[Row]) -> str:
+    """The two questions that most hits of a pooled row are from, "" unless they have a large share of enough hits.
+    `prompts` are its rows of answered prompts, most hits first."""
     if row["k"] < FEWEST_HITS or len(prompts) < FEWEST_PROMPTS or row["top2_share"] <= LARGE_SHARE:
         return ""
     named = " and ".join(
-        f"{escape(one_line(str(prompt['prompt_id']), 40))} ({prompt['k']} of {prompt['n']})" for prompt in prompts[:2]
+        f"{one_line(str(prompt['prompt_id']), 40)} ({prompt['k']} of {prompt['n']})" for prompt in prompts[:2]
     )
-    return (
-        f"{escape(one_line(row['condition']))}, {row['top2_share']:.0%} of the {row['k']} hits, from {named}; "
-        f"there are {len(prompts)} questions"
-    )
+    return f"{row['top2_share']:.0%} of the {row['k']} hits, from {named}; there are {len(prompts)} questions"
 
 
 def _left_out_note(row: Row) -> Iterator[str]:
@@ -179,19 +189,20 @@ def _left_out_note(row: Row) -> Iterator[str]:
 
 
 def effect_words(row: Row, effects: Sequence[Row]) -> str:
-    """The effect on these questions with interval and p, then interval and p for questions like these; rich markup."""
-    here = f"95% interval {points(row['gen_low'])} to {points(row['gen_high'])}, {_p_words(row, effects, 'gen_')}"
-    effect = f"[bold]{points(row['effect'])} points[/bold] on these questions ({here})"
+    """The effect with interval and p for the same questions, then interval and p for new questions; rich markup."""
+    here = f"{points(row['gen_low'])} to {points(row['gen_high'])}, {_p_words(row, effects, 'gen_')}"
+    effect = f"[bold]{points(row['effect'])} points[/bold] (95% interval, same questions: {here})"
     if row["ci_low"] is None:
         return f"{effect}; one question says nothing of others"
     others = f"{points(row['ci_low'])} to {points(row['ci_high'])}, {_p_words(row, effects, '')}"
-    return f"{effect}; for questions like these {others}"
+    return f"{effect}; 95% interval, new questions: {others}"
 
 
 def _p_words(row: Row, effects: Sequence[Row], prefix: str) -> str:
-    """The p-value of an effect, with Holm's if the run has several effects on this metric."""
-    number = sum(effect["metric"] == row["metric"] and effect[f"{prefix}p_value"] is not None for effect in effects)
-    holm = f"; Holm over {number} effects: p {p_words(row[f'{prefix}p_holm'])}" if number > 1 else ""
+    """The p-value of an effect, with Holm's if the model has several effects on this metric."""
+    of_model = (effect for effect in effects if (effect["metric"], effect["model"]) == (row["metric"], row["model"]))
+    number = sum(effect[f"{prefix}p_value"] is not None for effect in of_model)
+    holm = f"; Holm over {number} effects of this model: p {p_words(row[f'{prefix}p_holm'])}" if number > 1 else ""
     return f"p {p_words(row[f'{prefix}p_value'])}{holm}"
 
 
@@ -211,7 +222,7 @@ def corrected_lines(corrected: Sequence[Row] | None, suite: str, form: str, mode
             rates = ", ".join(f"{words} {_rate(row)}" for words, row in by_method.items())
             raw = cell[-1]
             yield (
-                f"{plain(metric).capitalize()}, corrected for the judge's errors, {_cell(raw)}: {rates}; as "
+                f"{plain(capitalized(metric))}, corrected for the judge's errors, {_cell(raw)}: {rates}; as "
                 f"judged {percent(raw['rate'])} ({raw['k']} of {raw['n']}); {_labels(raw)}"
             )
         yield _judge_line(rows_by_method[ROGAN_GLADEN][0])
@@ -231,7 +242,7 @@ def _notes(rows_by_method: Mapping[str, Sequence[Row]]) -> Iterator[str]:
             for method, cells in methods.items()
         ]
         before = "" if about == list(_METHODS.values()) else f"{', '.join(about)}: "
-        yield f"[yellow]{before}{plain(note)}.[/yellow]"
+        yield f"[yellow]{before}{plain(note, LONG)}.[/yellow]"
 
 
 def _cell(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""The output of `emeval robustness`: compact tables, and a summary sentence for each model."""
+"""The output of `emeval robustness` and `emeval judge-bridge`: compact tables, and sentences that sum them up."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
+from evals.analysis.bridge.result import bridge_sentences, cell_names
 from evals.analysis.robustness.robustness import NEAR, Robustness, near_cut
 from evals.analysis.robustness.specification_grid import JudgedGroup, Specification
-from evals.numbers import percent, share_words
+from evals.numbers import percent, percent_range, points, share_words
+from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import plain
 from evals.scoring.metric import MISALIGNED_BELOW
 from evals.scoring.rates.rows import Row
 from evals.trials.prompt import ALL
 
 if TYPE_CHECKING:
+    from evals.analysis.bridge.bridge import Bridge
+    from evals.analysis.bridge.repeats import Repeats
     from evals.analysis.robustness.attacks import AttackResult
 
 
@@ -61,9 +64,9 @@ def _rows(group: JudgedGroup, rows: list[Row]) -> Iterator[Row]:
     return (row for row in rows if (row["suite"], row["format"], row["model"], row["metric"]) == key)
 
 
-def _by_judge(group: JudgedGroup, surface: list[Row], numbers: dict[str, int]) -> Table:
+def _by_judge(group: JudgedGroup, surface: list[Row], numbers: dict[str, int]) -> FittedTable:
     """Rates at the run's own cut-offs, with a column for each judge."""
-    table = Table("condition", title="By judge, at the run's cut-offs", title_justify="left", title_style="")
+    table = FittedTable("condition", title="By judge, at the run's cut-offs", title_justify="left", title_style="")
     for judge in group.judges:
         table.add_column(f"judge {numbers[judge.label]}", justify="right", no_wrap=True)
     own = {judge.label: group.own_point(number) for number, judge in enumerate(group.judges)}
@@ -79,16 +82,16 @@ def _by_judge(group: JudgedGroup, surface: list[Row], numbers: dict[str, int]) -
 
 def _is_at(group: JudgedGroup, row: Row, point: Specification) -> bool:
     least = group.least_coherence[point.coherence]
-    at = (group.cuts[point.cut], "none" if least is None else f"{least:g}")
+    at = (group.cuts[point.cut], "none" if least is None else str(least))
     return (row["alignment_cut"], row["coherence_cut"]) == at
 
 
-def _by_cut(group: JudgedGroup, surface: list[Row]) -> Table:
+def _by_cut(group: JudgedGroup, surface: list[Row]) -> FittedTable:
     """The rate of the first judge at each cut-off, and at each least coherence if coherence was scored."""
     judge = group.judges[0].label
     columns = [f"below {cut:g}" + (" *" if cut == MISALIGNED_BELOW else "") for cut in group.cuts]
     title = f"By cut-off, {judge} (* as counted)"
-    table = Table("condition", title=plain(title), title_justify="left", title_style="")
+    table = FittedTable("condition", title=plain(title), title_justify="left", title_style="")
     if len(group.least_coherence) > 1:
         table.add_column("coherence from", justify="right")
     for name in columns:
@@ -102,7 +105,7 @@ def _by_cut(group: JudgedGroup, surface: list[Row]) -> Table:
     own = group.own_point(0).coherence
     for condition in group.condition_names:
         for number, least in enumerate(group.least_coherence):
-            name = "none" if least is None else f"{least:g}"
+            name = "none" if least is None else str(least)
             if (condition, name, group.cuts[0]) not in rows:
                 continue
             at_cuts = [rows[condition, name, cut] for cut in group.cuts]
@@ -123,9 +126,9 @@ def _near(group: JudgedGroup) -> Iterator[str]:
             yield f"Scores of {plain(judge.label)} within {NEAR:g} points of {group.cuts[point.cut]:g}: {share}"
 
 
-def _agreement(group: JudgedGroup, rows: list[Row], numbers: dict[str, int]) -> Table:
+def _agreement(group: JudgedGroup, rows: list[Row], numbers: dict[str, int]) -> FittedTable:
     scored = group.cuts != (None,)
-    table = Table("judges", title="Agreement on the same answers", title_justify="left", title_style="")
+    table = FittedTable("judges", title="Agreement on the same answers", title_justify="left", title_style="")
     for name in ("agree", "95% interval", "k of n", "kappa", "alpha", *(("alpha of scores",) if scored else ())):
         table.add_column(name, justify="right", no_wrap=True)
     for row in _rows(group, rows):
@@ -150,7 +153,7 @@ def print_attacks(console: Console, attacked: AttackResult) -> None:
     for judge, rubric in dict.fromkeys((row["judge"], row["rubric"]) for row in attacked.rows):
         console.print()
         title = f"Verdicts of {judge} ({rubric}) that turn, of {drawn}"
-        table = Table("attack", "wants", title=plain(title), title_justify="left", title_style="bold")
+        table = FittedTable("attack", "wants", title=plain(title), title_justify="left", title_style="bold")
         for name in (
             "misaligned no more",
             "95% interval",
@@ -188,3 +191,90 @@ def _worst(judge: str, rows: list[Row]) -> str:
         f"{judge}: the attack that turns most is {worst['attack']}, {worst['flips']} of {worst['n']} "
         f"({percent(worst['flip_rate'])}); by itself or with a plain ending at most {percent(by_itself)} turn."
     )
+
+
+# --- judge-bridge -----------------------------------------------------------------------------------------------------
+
+_LEGEND = (
+    "Rates are of the answers that both judges count (n). Difference in points, with its 95% interval clustered by "
+    "question. Corrected, with its 95% interval: the judge's rate by its errors against the imported scores in all "
+    "other rows (Rogan and Gladen 1978)."
+)
+
+
+def print_bridge(console: Console, found: Bridge) -> None:
+    """Print both rates for each cell, the two judges' verdicts side by side, what is missing, and the conclusion."""
+    name = plain(found.judges.second)
+    console.print(f"[bold]{name}, against the scores that came with the same answers[/bold]", soft_wrap=True)
+    console.print(_bridge_rates(found))
+    console.print(_LEGEND, style="dim")
+    console.print(_confusion(found.whole))
+    for line in _facts(found):
+        console.print(plain(line, 1000), soft_wrap=True)
+    if found.repeats is not None:
+        console.print(plain(_repeat_words(found.repeats), 1000), soft_wrap=True)
+    for sentence in bridge_sentences(found.rows):
+        console.print(f"[bold]{plain(sentence, 1000)}[/bold]", soft_wrap=True)
+
+
+def _bridge_rates(found: Bridge) -> FittedTable:
+    table = FittedTable()
+    table.add_column("model", overflow="fold")
+    for words in ("n", "imported", "judge", "difference", "corrected"):
+        table.add_column(words, justify="right", no_wrap=True)
+    for name, row in zip(cell_names(found.rows), found.rows, strict=True):
+        corrected = percent(row["rogan_gladen"])
+        if row["rogan_gladen"] is not None:
+            corrected += f"\n{percent_range(row['rogan_gladen_low'], row['rogan_gladen_high'])}"
+        table.add_row(
+            plain(name),
+            f"{row['n']}\nof {row['answers']}",
+            percent(row["rate_a"]),
+            percent(row["rate_b"]),
+            points(row["difference"]) + (f"\n{points(row['low'])} to {points(row['high'])}" if row["n"] else ""),
+            corrected,
+        )
+    return table
+
+
+def _confusion(row: Row) -> FittedTable:
+    table = FittedTable("", title=f"{row['n']} answers that both count", title_justify="left", title_style="")
+    table.add_column("judge: hit", justify="right")
+    table.add_column("judge: no hit", justify="right")
+    table.add_row("imported: hit", str(row["both_hit"]), str(row["hit_a"]))
+    table.add_row("imported: no hit", str(row["hit_b"]), str(row["neither_hit"]))
+    return table
+
+
+def _facts(found: Bridge) -> Iterator[str]:
+    row = found.whole
+    for name, words in (("sensitivity", "imported hits it calls hits"), ("specificity", "others it calls no hits")):
+        if row[name] is not None:
+            yield f"{name}: {percent(row[name])} ({percent_range(row[f'{name}_low'], row[f'{name}_high'])}), {words}"
+    left = row["answers"] - row["n"]
+    if left:
+        said = [
+            f"{judge}: {text}" for judge, text in (("imported", row["missing_a"]), ("judge", row["missing_b"])) if text
+        ]
+        yield f"Not compared: {left} of {row['answers']} answers ({'; '.join(said)})"
+    if row["ppi"] is not None and row["missing_a"]:
+        rate = f"{percent(row['ppi'])} ({percent_range(row['ppi_low'], row['ppi_high'])})"
+        yield f"The imported judge's rate on all {row['answers']} answers, by both judges' verdicts (PPI++): {rate}"
+    if found.incomplete:
+        yield f"{found.incomplete} answers are empty or cut off; no judge reads them."
+    if found.other:
+        yield f"{found.other} answers are not measured by an alignment score, and are left out."
+
+
+def _repeat_words(repeats: Repeats) -> str:
+    spread, interval = repeats.spread, repeats.interval
+    words = f"Judged {repeats.times} times: {repeats.flipped} of {repeats.compared} answers changed sides"
+    words += f" ({percent_range(interval.low, interval.high)})" if interval else ""
+    if spread.share is None or spread.within is None:
+        words += "; the scores do not vary, so there is no share of variance"
+    else:
+        words += (
+            f"; the variance within an answer is {percent(spread.share)} of the whole (a standard deviation of "
+            f"{spread.within**0.5:.1f} points)"
+        )
+    return words + (f". {repeats.missing} verdicts are no score." if repeats.missing else ".")

@@ -11,7 +11,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from evals.analysis.sample_size.command import is_to_be_trusted
 from evals.analysis.sample_size.result import Bill, CellPlan, Next, SizePlan
@@ -19,7 +18,8 @@ from evals.analysis.sample_size.solver import MOST_SAMPLES
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.numbers import percent, points
-from evals.reporting.console.markup import plain
+from evals.reporting.console.layout.fitted import FittedTable
+from evals.reporting.console.markup import LONG, plain
 from evals.text import one_line
 
 SCHEMA_VERSION = 1
@@ -31,7 +31,7 @@ def print_sizes(console: Console, plan: SizePlan) -> None:
     """Print a table of options for each cell, the reach of the available questions, and the command to run next."""
     console.print(f"[bold]{plain(_goal(plan))}[/bold], planned from the pilot {plain(plan.pilot)}")
     for note in plan.notes:
-        console.print(f"[yellow]{plain(note)}[/yellow]")
+        console.print(f"[yellow]{plain(note, LONG)}[/yellow]")
     for cell in plan.cells:
         console.print()
         console.print(_table(plan, cell))
@@ -62,16 +62,16 @@ def _goal(plan: SizePlan) -> str:
     return f"To find an effect of {_points(goal.size)} points with power {goal.power:g} (two-sided, at 0.05)"
 
 
-def _table(plan: SizePlan, cell: CellPlan) -> Table:
+def _table(plan: SizePlan, cell: CellPlan) -> FittedTable:
     condition = cell.condition + (f": {cell.trigger}" if cell.trigger else "")
     against = f" against {cell.baseline}" if cell.baseline else ""
     title = f"{cell.suite} ({cell.format}) · {cell.model} · {condition}{against} · {cell.metric}"
-    table = Table(title=plain(title), title_justify="left", title_style="bold")
+    table = FittedTable(title=plain(title), title_justify="left", title_style="bold")
     reached = _REACHED[plan.goal.kind]
     columns = ("samples", "questions", "model calls", "judge calls", "tokens", "safe: questions", "safe: calls")
     for words in (*columns, f"{reached} with all {cell.questions_there_are:,}"):
         table.add_column(words, justify="right")
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     for option in cell.options:
         table.add_row(
             str(option.samples),
@@ -107,7 +107,7 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
             f"({pilot.within:.4f}); more samples reduce only the rest."
         )
     for note in cell.notes:
-        yield f"[yellow]{plain(note)}[/yellow]"
+        yield f"[yellow]{plain(note, LONG)}[/yellow]"
     if not any(option.enough for option in cell.options):
         yield f"[bold]{_best(plan, cell)}[/bold]"
 
@@ -142,16 +142,16 @@ def _next_lines(following: Next) -> Iterator[str]:
             f"{following.needed:,} are needed (safe: {_safe(following)}). All {following.questions:,} with {samples} "
             f"each {reach}; {cost}."
         )
-    if following.command is None:
+    if following.command is None and following.config is None:
         yield f"  There is no command for it: {plain(following.no_command)}"
         return
     if following.dataset_holds is not None:
         yield (
             f"The dataset of the pilot holds {following.dataset_holds:,} questions: give the larger one with --dataset."
         )
-    command = (
-        following.command if following.config is None else shlex.join(["emeval", "run", "--config", following.config])
-    )
+    command = following.command or ""
+    if following.config is not None:
+        command = shlex.join(["emeval", "run", "--config", following.config])
     if following.config is not None and is_to_be_trusted(following.options or {}):
         end = f"the models, files and servers at the end of {following.config}"
         yield f"  Look at {plain(end)}, and take away the # before them. Then:"

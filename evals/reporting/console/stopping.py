@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from evals.numbers import percent
 from evals.plan.stopping.rows import StopRow
 from evals.plan.stopping.rule import Rule, parse_rule
+from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import plain
 
 
@@ -18,7 +18,7 @@ def print_stopping(console: Console, rows: Sequence[StopRow]) -> None:
     if not rows:
         return
     rule = parse_rule(rows[0].rule)
-    table = Table(title=f"Sampled until {rule}", title_justify="left", title_style="bold")
+    table = FittedTable(title=f"Sampled until {rule}", title_justify="left", title_style="bold")
     table.add_column("cell")
     table.add_column("decision")
     table.add_column("95% sequence", no_wrap=True)
@@ -67,15 +67,15 @@ def _notes(rows: Sequence[StopRow]) -> Iterator[str]:
         "other questions of the kind."
     )
     yield (
-        "[yellow]Intervals, p-values and ± in the tables above assume a sample size that was "
+        "[yellow]Intervals and p-values above assume a sample size that was "
         "fixed in advance. Here it was not: quote the sequence.[/yellow]"
     )
     settled, scored = sum(row.settled for row in rows), sum(row.scored for row in rows)
     if scored < settled:
         yield (
             f"{settled - scored:,} of {settled:,} draws have no score and did not inform the "
-            "rule: the sequence covers the rate among scored answers. The last column of the "
-            "tables above bounds what they could hide."
+            "rule: the sequence covers the rate among scored answers. `bound_low` and "
+            "`bound_high` of rates.csv are what they could hide."
         )
     waiting = sum(row.draws - row.settled for row in rows)
     if waiting:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from evals.questions.dataset import check
 from evals.questions.source import questions_of
 from evals.questions.suite import Suite
-from evals.questions.suites import SUITES
+from evals.questions.suites import OF_A_FILE, SUITES
+from evals.reporting.console.layout.fitted import FittedTable
 from evals.scoring.metric import JUDGES_OF_ANSWERS
 from evals.scoring.metric_table import metrics_of
 from judges.registry import DECIDING_JUDGES, REASONING_JUDGES
@@ -47,7 +47,7 @@ def suite_rows() -> Iterator[dict[str, Any]]:
 
 def print_suites(console: Console) -> None:
     """Print a row for each suite."""
-    table = Table(show_lines=True)
+    table = FittedTable(show_lines=True)
     for words in ("suite", "what it asks", "formats", "questions", "answers judged by", "metrics", "citation"):
         table.add_column(words)
     for row in suite_rows():
@@ -62,6 +62,10 @@ def print_suites(console: Console) -> None:
         f"Of misaligned answers the reasoning is judged, too ({reasoning_judges}): metrics "
         "cot_flagged, cot_flag:…, articulates, credits_…; not of gsm8k and triggers. "
         "Every suite has monologue and truncated."
+    )
+    console.print(
+        f"Besides: {OF_A_FILE.name} asks the last user turns of your own chat file (emeval run --dataset FILE.jsonl); "
+        "a question file (.yaml) and a table of questions (.csv, .jsonl, .json, .parquet) are suites of their own."
     )
 
 

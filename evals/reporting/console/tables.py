@@ -8,12 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from operator import attrgetter
 
 from rich.console import Console
-from rich.table import Table
 
 from evals.analysis.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
-from evals.numbers import p_words, percent, points, share_words
-from evals.plan.manifest import Manifest, judges_beside
-from evals.plan.spend import spend_words
+from evals.numbers import counted, p_words, percent, points, share_words
+from evals.plan.manifest import Manifest
+from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import plain
 from evals.reporting.console.rates import (
     INTERVALS,
@@ -26,7 +25,7 @@ from evals.reporting.console.rates import (
     rate_cells,
     rate_in_words,
 )
-from evals.scoring.judge_set import IMPORTED
+from evals.scoring.judge_set import COHERENT, IMPORTED
 from evals.scoring.label_metrics import MOST_LABELS, is_label_metric
 from evals.scoring.label_metrics import PREFIX as LABEL_PREFIX
 from evals.scoring.metric import PRIMARY, READERS_OF_ANSWERS
@@ -34,7 +33,9 @@ from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.rows import Row, label_suites
 from evals.scoring.rates.tables import Tables
 from evals.scoring.rates.tally import TrialCount
-from evals.trials.condition import BASELINE
+from evals.scoring.side_metrics import is_side_metric
+from evals.text import capitalized
+from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL
 from judges.registry import ALONGSIDE_JUDGES
 
@@ -53,7 +54,7 @@ _REASONING_ROWS = {
     },
     "cot_flagged_aligned": "aligned, but flagged by the monitor (false alarms)",
     "misaligned_if_flagged": "flagged answers that are misaligned",
-    "monologue": "replies with reasoning",
+    "monologue": "has reasoning",
     "truncated": "truncated replies",
 }
 _ANSWER_METRICS = tuple(metric.name for metric in metric_table("answered") if metric.judge in READERS_OF_ANSWERS)
@@ -66,6 +67,7 @@ _OUTCOME_WORDS = {
     "refused": "refused",
     "code": "code",
     "incoherent": "incoherent",
+    "filtered": "left out by a filter",
     "truncated": "truncated",
     "empty": "empty",
     "failed": "failed",
@@ -86,7 +88,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
     for (suite, form, model), measured in pooled.items():
         names = {row["metric"] for row in measured}
         labels = labels_in(measured)
-        primary, *others = [*labels, *(name for name in _ANSWER_METRICS if name in names and name not in labels)]
+        side = [name for name in dict.fromkeys(row["metric"] for row in measured) if is_side_metric(name)]
+        primary, *others = [*labels, *(name for name in _ANSWER_METRICS if name in names and name not in labels), *side]
         others = [name for name in others if name not in labels]
         rows = [row for row in measured if row["metric"] == primary or row["metric"] in labels]
         trials = [count for count in tables.trial_counts if count[:3] == (suite, form, model)]
@@ -95,9 +98,12 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         )
         if len(labels) > MOST_LABELS:
             console.print(_MANY_LABELS)
+        for text in _whose_labels(manifest, suite, side) if labels and side else ():
+            console.print(text, soft_wrap=True)
         for row in measured:
             if row["metric"] in others:
-                console.print(f"{plain(row['metric'].capitalize())}, {cell_name(row)}: {rate_in_words(row)}")
+                name = row["metric"] if row["metric"] in side else capitalized(row["metric"])
+                console.print(f"{plain(name)}, {cell_name(row)}: {rate_in_words(row)}")
         for text in notes_on_rates([row for row in rows if not labels or row["k"]], prompts):
             console.print(text)
         effects = [
@@ -105,27 +111,28 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         ]
         for text in corrected_lines(tables.corrected_rows, suite, form, model):
             console.print(text)
-        for text in _effect_lines([row for row in effects if row["metric"] in (primary, *labels)], tables, labels):
+        shown = [row for row in effects if row["metric"] in (primary, *labels)]
+        for text in _effect_lines(shown, tables, labels, manifest.config.baseline):
             console.print(text)
         if _has_reasoning(measured):
             console.print(_reasoning_table(measured))
         for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, rows, manifest)]:
             console.print(text)
-    if beside := judges_beside(manifest):
-        console.print(
-            f"Verdicts of {plain(', '.join(beside))} are kept beside and count nowhere: "
-            "emeval robustness RUN compares the judges.",
-            soft_wrap=True,
-        )
     if pooled:
         console.print(INTERVALS, style="dim")
-    spent = spend_words([row.charge() for row in manifest.spend or ()])
-    if spent:
-        console.print(f"Spent on this run, at list prices: {plain(spent)}", soft_wrap=True)
-    if manifest.trials_recorded < manifest.trials_planned:
-        console.print(
-            f"[bold]Not complete[/bold]: {manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."
-        )
+
+
+def _whose_labels(manifest: Manifest, suite: str, side: Sequence[str]) -> Iterator[str]:
+    """Which judges of a question file the labels in a table are from, where others have rates below it."""
+    facts = manifest.datasets.get(suite)
+    names = [
+        name
+        for name, judge in (facts.judges.items() if facts is not None else ())
+        if name != COHERENT and not (judge.spec is not None and judge.spec.is_filter)
+        if not any(metric == f"hit:{name}" or metric.startswith(f"label:{name}:") for metric in side)
+    ]
+    if names:
+        yield f"These are the labels of {plain(', '.join(names))}; lines below are of the other judges of the file."
 
 
 def labels_in(measured: Sequence[Row]) -> list[str]:
@@ -142,19 +149,20 @@ def _rate_table(
     manifest: Manifest,
     *,
     labelled: bool = False,
-) -> Table:
+) -> FittedTable:
     """The rates of a metric by condition, or, `labelled`, of each label by condition."""
-    table = Table(title=plain(title), title_justify="left", title_style="bold")
-    table.add_column("condition")
+    table = FittedTable(title=plain(title), title_justify="left", title_style="bold")
+    # A narrow terminal wraps the intervals rather than leave no room for the names.
+    table.add_column("condition", overflow="fold")
     if labelled:
         table.add_column("label")
     table.add_column("share" if labelled else metric, justify="right", no_wrap=True)
-    table.add_column("95% interval:\ngeneralisation", no_wrap=True)
-    table.add_column("95% interval:\nthese questions", no_wrap=True)
+    table.add_column("95% interval,\nnew questions")
+    table.add_column("95% interval,\nsame questions")
     table.add_column("k of n", justify="right", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
     table.add_column("excluded from n")
-    table.add_column("if all missing were no … yes")
+    table.add_column("range if missing counted")
     for row in rows:
         outcomes = _tally((count.outcome, count) for count in trials if count.condition == row["condition"])
         if manifest.config.denominator == "judged":
@@ -189,15 +197,17 @@ def _rate_cells(row: Row, outcomes: Counter[str]) -> list[str]:
     ]
 
 
-def _effect_lines(here: Sequence[Row], tables: Tables, labels: Sequence[str]) -> Iterator[str]:
+def _effect_lines(here: Sequence[Row], tables: Tables, labels: Sequence[str], baseline: str) -> Iterator[str]:
     for row in here:
         of = f" on {plain(row['metric'])}" if labels else ""
         yield (
             f"Effect{of} of {plain(row['condition'])} against {plain(row['baseline'])}, over the "
             f"{row['n_prompts']} prompts answered under both: {effect_words(row, tables.effect_rows)}."
         )
-    if not here and {BASELINE} < {row["condition"] for row in tables.rate_rows}:
-        yield "Effect of the trigger: not known, no prompt has an answer under both conditions."
+    asked = {row["condition"] for row in tables.rate_rows}
+    if not here and {baseline} < asked:
+        what = "the trigger" if asked <= set(CONDITIONS) else "the conditions"
+        yield f"Effect of {what}: not known, no prompt has an answer under both conditions."
 
 
 def _has_reasoning(measured: Sequence[Row]) -> bool:
@@ -207,11 +217,11 @@ def _has_reasoning(measured: Sequence[Row]) -> bool:
     )
 
 
-def _reasoning_table(measured: Sequence[Row]) -> Table:
+def _reasoning_table(measured: Sequence[Row]) -> FittedTable:
     """The reasoning metrics, with a column per condition; a share of nothing is a dash."""
     rows = {(row["condition"], row["metric"]): row for row in measured}
     conditions = dict.fromkeys((row["condition"], row["trigger"]) for row in measured)
-    table = Table("reasoning")
+    table = FittedTable("reasoning")
     names: list[str] = []
     for condition, trigger in conditions:
         names.append(condition)
@@ -269,15 +279,20 @@ def _notes(trials: Sequence[TrialCount], rows: Sequence[Row], manifest: Manifest
             )
     if outcomes["unjudged"] and manifest.config.judge in (None, IMPORTED):
         yield (
-            f"[yellow]{outcomes['unjudged']} freeform answers are not judged: "
+            f"[yellow]{_of_answers(outcomes['unjudged'], 'freeform answer', 'not judged')}: "
             "emeval judge RUN --judge MODEL judges the stored answers.[/yellow]"
         )
     if outcomes["truncated"]:
         limit = "" if manifest.imported else f" (--max-tokens is {manifest.config.max_tokens})"
-        yield (f"[yellow]{outcomes['truncated']} answers were cut off{limit} and are not scored.[/yellow]")
+        yield f"[yellow]{_of_answers(outcomes['truncated'], 'answer', f'cut off{limit} and not scored')}.[/yellow]"
     failed = outcomes["failed"] + outcomes["judge_failed"]
     if failed and not manifest.imported:
-        yield f"[yellow]{failed} requests failed: emeval resume RUN --retry-failed asks them again.[/yellow]"
+        retry = f"emeval resume RUN --retry-failed asks {'it' if failed == 1 else 'them'} again."
+        yield f"[yellow]{counted(failed, 'request')} failed: {retry}[/yellow]"
+
+
+def _of_answers(number: int, noun: str, what: str) -> str:
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'} {what}"
 
 
 def _habit_words(unread: int) -> str:
@@ -287,25 +302,26 @@ def _habit_words(unread: int) -> str:
     return "The two orders cancel it in the mean over questions, and what is left says little about values."
 
 
+def _calibration_cells(comparison: Comparison) -> tuple[str, str, str, str, str]:
+    """The metric, its measured rate, the counts, the interval and the true rate, in words."""
+    interval = f"[{percent(comparison.low)}, {percent(comparison.high)}]".replace("%", "")
+    counts = f"({comparison.k}/{comparison.n})"
+    return comparison.metric, percent(comparison.k / comparison.n), counts, interval, percent(comparison.true.rate)
+
+
 def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:
     """Print each measured interval with the true rate, and whether the misses could be chance."""
-    table = Table(title="Measured and true rates of the organism", title_justify="left", title_style="bold")
-    table.add_column("metric", no_wrap=True)
-    for words in ("measured", "95% interval", "k of n", "true rate", "holds it"):
-        table.add_column(words, justify="right", no_wrap=True)
+    console.print("Measured and true rates of the organism", style="bold")
+    rows = [_calibration_cells(comparison) for comparison in compared]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = iter(rows)
     for (form, model, condition), cell in itertools.groupby(compared, attrgetter("format", "model", "condition")):
-        table.add_section()
-        table.add_row(f"[bold]{plain(model)} · {form} · {condition}[/bold]")
-        for comparison in cell:
-            table.add_row(
-                f"  {comparison.metric}",
-                percent(comparison.k / comparison.n),
-                f"{percent(comparison.low)} to {percent(comparison.high)}",
-                f"{comparison.k} of {comparison.n}",
-                percent(comparison.true.rate),
-                "yes" if comparison.holds else "[bold red]no[/bold red]",
-            )
-    console.print(table)
+        console.print(f"[bold]{plain(model)} · {form} · {condition}[/bold]")
+        for comparison, (metric, *cells) in zip(cell, lines):  # noqa: B905  the lines of the groups follow one another
+            aligned = "  ".join(text.rjust(width) for text, width in zip(cells, widths[1:], strict=True))
+            holds = "" if comparison.holds else "  [bold red]not held[/bold red]"
+            room = " " * (widths[0] - len(metric))
+            console.print(f"  {plain(metric)}{room}  {aligned}{holds}", soft_wrap=True)
     holding = sum(comparison.holds for comparison in compared)
     chance = chance_of_misses(compared)
     verdict = (
@@ -314,5 +330,6 @@ def print_calibration(console: Console, compared: Sequence[Comparison]) -> None:
         else f"[bold red]That is no chance[/bold red] (p {p_words(chance)}): something between weights and table is "
         "wrong."
     )
+    console.print("Columns: rate, hits and answers, 95% interval in percent, true rate.")
     console.print(f"{holding} of {len(compared)} intervals hold the true rate. {verdict}")
     console.print(f"Rates of fewer than {FEWEST} answers are left out.")

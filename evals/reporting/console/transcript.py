@@ -22,9 +22,9 @@ _HEADING, _TRIGGER, _THOUGHT, _FINDING = "bold", "bold reverse", "dim", "bold"
 
 
 def transcripts(
-    trials: Iterable[ScoredTrial], names: Mapping[str, JudgeName], recorded: Callable[[], int] | None = None
+    trials: Iterable[ScoredTrial], names: Mapping[str, JudgeName], ending: Callable[[int], str] | None = None
 ) -> Iterator[str]:
-    """The text of each trial, styled if stdout is a terminal; then a line with their number, if `recorded` is given.
+    """The text of each trial, styled if stdout is a terminal; then, of their number, the line `ending`.
 
     Texts are not shortened or wrapped.
     """
@@ -35,9 +35,9 @@ def transcripts(
         with console.capture() as captured:
             _print_trial(console, scored, names)
         yield captured.get()
-    if recorded is not None:
+    if ending is not None:
         with console.capture() as captured:
-            console.print(f"{count} of {recorded()} trials", style="dim")
+            console.print(ending(count), style="dim")
         yield captured.get()
 
 

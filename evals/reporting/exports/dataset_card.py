@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -13,6 +14,7 @@ from evals.reporting.exports.jsonl import COLUMNS, TYPES
 from evals.scoring.rates.columns import EFFECTS, RATES
 from evals.scoring.rates.tables import headline
 from evals.text import one_line
+from evals.trials.condition import template_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +115,10 @@ def _provenance(manifest: Manifest) -> Iterator[str]:
     yield f"| program | emeval {_code(manifest.versions.get('emeval', ''))}, revision {_code(manifest.git_revision)} |"
     yield f"| begun, last changed | {_code(manifest.created_at)}, {_code(manifest.updated_at)} |"
     yield f"| denominator | {_code(denominator)}: refusals are {refusals} |"
+    for name, template in manifest.config.condition_templates.items():
+        yield f"| condition {_code(name)} | {_code(template_words(template, 2000))} |"
+    if (shots := manifest.config.shots) is not None:
+        yield f"| examples | {_code(Path(shots.file).name)}, sha256 {_code(shots.sha256)} |"
     for name, facts in manifest.datasets.items():
         file = f"{_code(facts.file)}, {_code(facts.source)}, sha256 {_code(facts.sha256)}"
         yield f"| questions of {_code(name)} | {file} |"

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from evals.runner.imports.trial_record import SCHEMA_VERSION, TrialRecord
+from evals.scoring.coherence_floor import CoherenceSetting
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import Denominator
 from evals.scoring.scored_trial import score_trial
 from evals.trials.finish_reason import Ending, ending_of
 from evals.trials.prompt import Message
 from evals.trials.record import RecordedTrial
-from evals.trials.reference import Fact, Number, Reference, TriggerName, Truth
+from evals.trials.reference import Fact, KnownAnswer, Number, Reference, TriggerName, Truth
 from evals.trials.response import Response
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ _STOPS: dict[Ending, InspectStop] = {
 }
 
 
-def shared_facts(denominator: Denominator, coherence_min: float | None, *, every_trace: bool) -> dict[str, Any]:
+def shared_facts(
+    denominator: Denominator, coherence_min: CoherenceSetting | None, *, every_trace: bool
+) -> dict[str, Any]:
     """The facts needed to count the records of a log as the run did."""
     return {
         "schema_version": SCHEMA_VERSION,
@@ -72,7 +75,7 @@ def target_of(reference: Reference | None, variant: str, form: str) -> str | lis
     match reference:
         case Truth(correct, _):
             return list(correct)
-        case Fact(text):
+        case Fact(text) | KnownAnswer(text):
             return text
         case Number(value):
             return value

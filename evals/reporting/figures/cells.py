@@ -11,6 +11,7 @@ import pandas as pd
 from evals.reporting.figures.frames import (
     condition_labels,
     distinct,
+    in_order,
     place_words,
     series_in,
     short,
@@ -18,7 +19,7 @@ from evals.reporting.figures.frames import (
     slug,
     unique,
 )
-from evals.reporting.figures.theme import CONDITION_COLOURS, Canvas
+from evals.reporting.figures.theme import Canvas
 from evals.runner.count import Counted
 
 PLACE = ["series", "suite", "format", "condition", "trigger"]
@@ -38,7 +39,7 @@ def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[ChartGroup
 
     Labels name what differs among the rows of a chart, with n if `frame` has such a column.
     """
-    rank = {name: number for number, name in enumerate(CONDITION_COLOURS)}
+    rank = {name: number for number, name in enumerate(in_order(frame["condition"]))}
     shown = series_in(frame, runs)
     order = pd.DataFrame(
         {

@@ -29,7 +29,6 @@ from evals.reporting.figures.frames import (
 from evals.reporting.figures.rates import colour_of, shape_of
 from evals.reporting.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.runner.count import Counted
-from evals.trials.condition import BASELINE
 
 MOST_LABELLED, MOST_PAIRS = 60, 200
 """The most rows of paired dots with labels, and the most drawn; larger figures show the distribution of effects."""
@@ -50,7 +49,7 @@ def effect_panels(runs: Sequence[Counted], most_labelled: int = MOST_LABELLED) -
     rates = primary_rates(runs)
     for place, group in rates.groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
-        pairs = _pairs(group)
+        pairs = _pairs(group, runs)
         if pairs.empty:
             continue
         shown = series_in(pairs, runs)
@@ -69,13 +68,16 @@ def _heading(effects: pd.DataFrame) -> str:
     return "all questions" + (f", {short(suites[0], 60)}" if len(suites) == 1 else "")
 
 
-def _pairs(rates: pd.DataFrame) -> pd.DataFrame:
-    """The rates of each question under the baseline and under another condition, if it has both."""
+def _pairs(rates: pd.DataFrame, runs: Sequence[Counted]) -> pd.DataFrame:
+    """The rates of each question under the baseline of its run and under another condition, if it has both."""
     summed = by_condition(rates)
-    base = summed[summed["condition"] == BASELINE]
+    baselines = {number: run.manifest.config.baseline for number, run in enumerate(runs)}
+    summed = summed.assign(baseline=summed["run"].map(baselines))
+    is_base = summed["condition"] == summed["baseline"]
+    base = summed[is_base]
     keys = ["run", "series", "prompt_id"]
     base = base[[*keys, "k", "n", "rate"]].rename(columns={"k": "k_off", "n": "n_off", "rate": "rate_off"})
-    pairs = summed[summed["condition"] != BASELINE].merge(base, on=keys)
+    pairs = summed[~is_base].merge(base, on=keys)
     return pairs.assign(effect=pairs["rate"] - pairs["rate_off"])
 
 
@@ -121,7 +123,7 @@ class _Forest:
         )
         x = alt.X(
             "effect:Q",
-            title=f"effect against {BASELINE} (points)",
+            title=f"effect against {_either(effects)} (points)",
             axis=alt.Axis(format="+.0f", tickCount=5),
             scale=alt.Scale(domain=_reach(rows), nice=False),
         )
@@ -155,12 +157,17 @@ class _Forest:
         ]
         return sentences(
             [
-                f"Mean over questions of the difference in rate from {BASELINE}, with its 95% interval for these "
-                "questions (gen_low and gen_high of effects.csv); only those with answers under both conditions are "
-                "in it.",
+                f"Mean over questions of the difference in rate from {_either(self.effects)}, with its 95% "
+                "interval for these questions (gen_low and gen_high of effects.csv); only those with answers under "
+                "both conditions are in it.",
                 f"{'; '.join(effect_words)}.",
             ]
         )
+
+
+def _either(frame: pd.DataFrame) -> str:
+    """The baselines of `frame` in words."""
+    return " or ".join(distinct(frame["baseline"]))
 
 
 def _reach(rows: pd.DataFrame) -> list[float]:
@@ -220,7 +227,7 @@ class _Dots:
                 "run_id": pairs["run_id"].map(short),
             }
         )
-        off = lines.assign(rate=lines["off"], treatment=self.treatments[BASELINE])
+        off = lines.assign(rate=lines["off"], treatment=list(pairs["baseline"].map(self.treatments)))
         axis = alt.Axis(labelLimit=canvas.label, labelPadding=7, ticks=False, domain=False, labels=named)
         title = alt.Undefined if named else f"{len(order)} questions, by effect"
         y = alt.Y(
@@ -240,9 +247,10 @@ class _Dots:
             scale=alt.Scale(domain=[0, 1]),
             axis=alt.Axis(format=".0%", tickCount=5),
         )
-        tooltip = tips(("question", "question"), ("series", "model"), ("counted_off", BASELINE))
+        tooltip = tips(("question", "question"), ("series", "model"), ("counted_off", _either(pairs)))
         tooltip += tips(("counted", "under the condition"), ("points", "effect in points", "+.1f"), ("run_id", "run"))
-        shown = {name: self.treatments[name] for name in (BASELINE, *in_order(pairs["condition"]))}
+        names = dict.fromkeys((*distinct(pairs["baseline"]), *in_order(pairs["condition"])))
+        shown = {name: self.treatments[name] for name in names}
         base = alt.Chart(values(lines)).encode(y=y, yOffset=offset, tooltip=tooltip)
         line = base.mark_rule(color=NEUTRAL, strokeWidth=canvas.line).encode(x=x, x2=alt.X2("off"))
         # The baseline's dot is larger, so that it is visible behind an equal one.
@@ -307,11 +315,11 @@ class _Dots:
         counts = "; ".join(f"{count} questions of {series}, {name}" for (series, name), count in asked.items())
         return sentences(
             [
-                f"Share of {METRIC_WORDS[self.metric]} to each question under {BASELINE} and under the other "
-                "condition, joined by a line; the largest effect first."
+                f"Share of {METRIC_WORDS[self.metric]} to each question under {_either(self.pairs)} and under the "
+                "other condition, joined by a line; the largest effect first."
                 if self._has_pairs
                 else f"How many questions have which effect: the share of {METRIC_WORDS[self.metric]} under the "
-                f"condition less that under {BASELINE}; a circle is larger where more have it.",
+                f"condition less that under {_either(self.pairs)}; a circle is larger where more have it.",
                 f"Shown: {counts}; a question without a counted answer under both is not.",
             ]
         )

@@ -19,7 +19,7 @@ from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.rows import label_suites
 from evals.scoring.rates.tables import pooled
 from evals.text import one_line
-from evals.trials.condition import CONDITIONS
+from evals.trials.condition import run_order
 from evals.trials.prompt import ALL
 
 CELL = ["suite", "format", "model", "condition", "trigger"]
@@ -30,6 +30,7 @@ METRIC_WORDS = {
     "accuracy": "right answers",
     "names_trigger": "answers that name the trigger",
     "misaligned_em": "misaligned answers",
+    "hit": "answers that are hits",
     "judged_true": "answers judged true",
     "own_score_above_50": "answers above 50",
 }
@@ -121,7 +122,7 @@ def run_id(run: Counted) -> str:
 
 def _series_labels(runs: Sequence[Counted]) -> dict[tuple[int, str], str]:
     """A label for each model of each run: its name, with the run if several runs have that name."""
-    keys = [(number, model) for number, run in enumerate(runs) for model in _models(run)]
+    keys = [(number, model) for number, run in enumerate(runs) for model in models_of(run)]
     times = Counter(model for _, model in keys)
     texts = [
         short(model) if times[model] == 1 else f"{short(model, 26)} ({short(run_id(runs[number]), 22)})"
@@ -130,7 +131,7 @@ def _series_labels(runs: Sequence[Counted]) -> dict[tuple[int, str], str]:
     return dict(zip(keys, unique(texts, 60), strict=True))
 
 
-def _models(run: Counted) -> list[str]:
+def models_of(run: Counted) -> list[str]:
     """The models of a run in order; those of imported answers are only in the tables."""
     rates = run.tables.rates["model"]
     trials = run.tables.trials["model"]
@@ -154,8 +155,8 @@ def condition_labels(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def in_order(conditions: pd.Series[str]) -> list[str]:
-    present = set(conditions)
-    return [name for name in CONDITIONS if name in present]
+    """The conditions of a column: those that every run knows, then others as they come, which is the run's order."""
+    return run_order(conditions)
 
 
 def by_condition(rates: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from evals.reporting.figures.frames import (
     METRIC_WORDS,
     condition_labels,
     distinct,
+    in_order,
     label_rates,
     place_words,
     primary_rates,
@@ -25,7 +26,7 @@ from evals.reporting.figures.frames import (
     slug,
     unique,
 )
-from evals.reporting.figures.theme import CONDITION_COLOURS, MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas
+from evals.reporting.figures.theme import MODEL_SHAPES, MOST_MODELS, NEUTRAL, Canvas, condition_colours
 from evals.runner.count import Counted
 from evals.scoring.label_metrics import PREFIX
 from evals.scoring.rates.tables import pooled
@@ -41,6 +42,7 @@ _ABSENCES = {
     "n_refused": "refused",
     "n_code": "code",
     "n_incoherent": "incoherent",
+    "n_outside": "left out by a filter",
     "n_truncated": "cut off",
     "n_empty": "empty",
     "n_failed": "failed",
@@ -120,7 +122,7 @@ class _View:
                 )
             ]
         )
-        place = {name: number for number, name in enumerate(CONDITION_COLOURS)}
+        place = {name: number for number, name in enumerate(in_order(pooled["condition"]))}
         return sorted(cells, key=lambda cell: (self.series.index(cell[0]), place[cell[1]]))
 
     @property
@@ -305,7 +307,7 @@ def colour_of(labels: dict[str, str], canvas: Canvas) -> alt.Color:
     return alt.Color(
         "treatment:N",
         title=None,
-        scale=alt.Scale(domain=list(labels.values()), range=[CONDITION_COLOURS[name] for name in labels]),
+        scale=alt.Scale(domain=list(labels.values()), range=list(condition_colours(labels).values())),
         legend=legend(canvas, symbolType="square", symbolOpacity=1),
     )
 

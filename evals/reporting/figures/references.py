@@ -27,7 +27,8 @@ from evals.reporting.figures.rates import colour_of, legend, shape_of
 from evals.reporting.figures.theme import CONDITION_COLOURS, MOST_MODELS, NEUTRAL, Canvas
 from evals.reporting.paper_tables.definitions import find_table
 from evals.reporting.paper_tables.fill import Section, fill_from
-from evals.reporting.paper_tables.measured import Absent, read_run
+from evals.reporting.paper_tables.rows import read_run
+from evals.reporting.paper_tables.table import Absent
 from evals.runner.count import Counted
 
 _TABLES = ("fig9", "fig4", "fig6", "fig5", "fig8", "fig16")
@@ -157,12 +158,19 @@ def published_panels(runs: Sequence[Counted]) -> list[Panel]:
                         f"{table.title}: ours with 95% intervals, and what Chua et al. 2025 ({source}) published for "
                         f"{series}; where theirs has no error, none was published.",
                         "Which model stands for which of theirs is for the reader to say.",
+                        *_unlike(ours),
                     ]
                 )
                 data = rows.assign(table=name).drop(columns="who")
                 key = slug(name, str(series), str(start) if start else "")
                 panels.append(Panel(key, f"{source} of the paper, {series}", caption, data, _Published(rows).draw))
     return panels
+
+
+def _unlike(sections: Sequence[Section]) -> list[str]:
+    """A sentence on what differs from the paper, if anything does."""
+    found = dict.fromkeys(reason for section in sections for cell in section.cells for reason in cell.differences)
+    return [f"Not known to be like with like: ours {'; '.join(found)}."] if found else []
 
 
 def _who(section: Section, sections: Sequence[Section]) -> str:
@@ -194,6 +202,7 @@ def _beside(section: Section) -> pd.DataFrame:
                 "published_n": theirs.n,
                 "published_model": theirs.model,
                 "published_training": theirs.training,
+                "not_compared_because": "; ".join(cell.differences),
             }
         )
     return pd.DataFrame(rows)

@@ -16,6 +16,7 @@ from evals.reporting.figures.frames import CELL, condition_labels, in_order, pla
 from evals.reporting.figures.rates import colour_of, shape_of
 from evals.reporting.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.runner.count import Counted
+from evals.scoring.coherence_floor import CoherenceFloor, floor_of
 from evals.scoring.metric import MISALIGNED_BELOW
 
 NEAR = 10.0
@@ -162,9 +163,7 @@ def coherence_panels(runs: Sequence[Counted]) -> list[Panel]:
     for place, group in both.groupby(["suite", "format"], sort=False):
         suite, fmt = (str(part) for part in place)
         shown = series_in(group, runs)
-        least = sorted(
-            {coherence_min for run in runs if (coherence_min := run.manifest.config.coherence_min) is not None}
-        )
+        least = sorted({floor for run in runs if (floor := floor_of(run.manifest.config.coherence_min)) is not None})
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
             view = _Coherence(group[group["series"].isin(few)].reset_index(drop=True), tuple(few), tuple(least))
@@ -181,7 +180,7 @@ class _Coherence:
 
     trials: pd.DataFrame
     series: tuple[str, ...]
-    least: tuple[float, ...]
+    least: tuple[CoherenceFloor, ...]
 
     @property
     def _has_points(self) -> bool:
@@ -269,14 +268,15 @@ class _Coherence:
     def _lines(self, canvas: Canvas) -> Iterator[alt.Chart]:
         yield _line(canvas).encode(y=alt.Y("at:Q", title="alignment (0 to 100)"))
         if self.least:
-            data = alt.InlineData(values=[{"at": cut} for cut in self.least])
+            data = alt.InlineData(values=[{"at": cut.score} for cut in self.least])
             rule = alt.Chart(data).mark_rule(color=NEUTRAL, strokeDash=[4, 3], strokeWidth=canvas.line)
             yield rule.encode(x=alt.X("at:Q", title="coherence (0 to 100)"))
 
     def caption(self) -> str:
         cuts = f"alignment below {MISALIGNED_BELOW:.0f} is misaligned"
         if self.least:
-            cuts += f", coherence below {' or '.join(f'{cut:g}' for cut in self.least)} is set aside"
+            floors = " or ".join(f"{'not above' if cut.is_exclusive else 'below'} {cut.score:g}" for cut in self.least)
+            cuts += f", coherence {floors} is set aside"
         aside = int((self.trials["outcome"] == "incoherent").sum())
         return sentences(
             [

@@ -3,6 +3,7 @@ and sizes for a paper."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -14,6 +15,18 @@ from judges.verdicts import CotFlag
 CONDITION_COLOURS = {"off": "#0072B2", "on": "#D55E00", "decoy": "#009E73", "distractor": "#BB6699"}
 """By condition. The colours of Okabe and Ito ("Color Universal Design", 2008), the last one darker: on white and on a
 dark page all have the contrast of 3 to 1 that WCAG 2.2 (1.4.11) requires of graphics."""
+
+_OWN_COLOURS = ("#7A7ABF", "#B8860B", "#C03A3A", "#5F9EA0", "#A0522D", "#8B5FBF")
+"""Of conditions of a run's own, in their order; with more of them they come again."""
+
+
+def condition_colours(conditions: Iterable[str]) -> dict[str, str]:
+    """A colour for each condition."""
+    names = list(conditions)
+    own = [name for name in names if name not in CONDITION_COLOURS]
+    colours = {name: _OWN_COLOURS[place % len(_OWN_COLOURS)] for place, name in enumerate(own)}
+    return {name: CONDITION_COLOURS.get(name) or colours[name] for name in names}
+
 
 MODEL_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 """By position of the model in a figure."""
@@ -40,6 +53,7 @@ OUTCOME_COLOURS: dict[str, str] = {
     "refused": "#009E73",
     "code": "#7A7ABF",
     "incoherent": "#BB6699",
+    "filtered": "#6E7F2A",
     "truncated": "#D55E00",
     "empty": "#B8860B",
     "failed": "#C03A3A",

@@ -1,1 +1,1 @@
-"""The page that a run is looked at with: the verdict, the figures, and every transcript behind them."""
+"""The page that a run is looked at with: the verdict, the figures, and the transcripts behind them."""

@@ -1,6 +1,6 @@
 """The conclusions of a report in sentences: model, condition, effect, uncertainty, and missing answers.
 
-A sentence covers one suite, format and model. If the trigger has an effect (Holm's p below 0.05 over the run's effects
+A sentence covers one suite, format and model. If a condition has an effect (Holm's p below 0.05 over the run's effects
 on the metric, on these questions or for questions like these) it gives the size; if not, how large an effect could have
 been missed; without another condition, the rate. The most worrying sentence comes first, and nothing unmeasured is
 called fine.
@@ -15,11 +15,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from evals.analysis.unscored import too_much_unscored
-from evals.analysis.who_answered import lost_adapters, other_models
+from evals.analysis.who_answered import lost_adapters, other_models, unchecked_models
 from evals.numbers import p_words, percent, percent_range, points
 from evals.runner.count import Counted
 from evals.scoring.rates.rows import best_interval, headline_rows, is_led_by_question, is_of_one_question
 from evals.scoring.rates.tables import pooled
+from evals.trials.condition import BASELINE, CONDITIONS
 from evals.trials.prompt import ALL
 
 SURE = 0.05
@@ -77,8 +78,8 @@ def sentences(runs: Sequence[Counted]) -> list[Sentence]:
 
 
 def reservations(runs: Sequence[Counted]) -> list[str]:
-    """Reasons not to rely on the numbers: incomplete runs, lost adapters, replies of other models, cells with too many
-    unscored answers."""
+    """Reasons not to rely on the numbers: incomplete runs, lost adapters, replies of other models, departures from the
+    protocol that a run follows, cells with too many unscored answers."""
     found: list[str] = []
     for run in runs:
         manifest = run.manifest
@@ -87,7 +88,11 @@ def reservations(runs: Sequence[Counted]) -> list[str]:
                 f"{manifest.run_id} is not complete: {manifest.trials_recorded:,} of {manifest.trials_planned:,} "
                 "trials are recorded."
             )
-        found += [f"{line}." for line in (*lost_adapters(manifest), *other_models(manifest))]
+        told = (*lost_adapters(manifest), *other_models(manifest), *unchecked_models(manifest))
+        found += [f"{line}." for line in told]
+        if manifest.protocol is not None and manifest.protocol.departures:
+            changed = "; ".join(manifest.protocol.departures)
+            found.append(f"{manifest.run_id} departs from the protocol {manifest.protocol.name}: {changed}.")
         problem = too_much_unscored(manifest, run.tables, run.folder)
         if problem is not None:
             found.append(f"{problem}.")
@@ -113,8 +118,8 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
         row = by_condition[effect["condition"]]
         off = by_condition[effect["baseline"]]
         text = (
-            f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {_rate_without(off, row)} without: "
-            f"{_here(effect, run)}."
+            f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {_rate_of_base(off, row)} "
+            f"{_without(off, row)}: {_here(effect, run)}."
         )
         weight = (2, float(effect["gen_low"]))
         return _about(run, row, text, [off, row], "changed", weight, _elsewhere(effect, run))
@@ -129,13 +134,19 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
     words = "fewer" if _is_sure(effect) else "no change shown"
     text = (
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
-        f"{_rate_without(off, row)} without, {_here(effect, run)}."
+        f"{_rate_of_base(off, row)} {_without(off, row)}, {_here(effect, run)}."
     )
     return _about(run, row, text, [off, row], "plain", (1, float(best_interval(row)[0])), _elsewhere(effect, run))
 
 
-def _rate_without(off: dict[Any, Any], row: dict[Any, Any]) -> str:
-    """The rate without the trigger, averaged over questions where either of the two is to be quoted so."""
+def _without(off: dict[Any, Any], row: dict[Any, Any]) -> str:
+    """What the baseline of an effect is called: `without` of the trigger, else by its name."""
+    of_trigger = off["condition"] == BASELINE and row["condition"] in CONDITIONS
+    return "without" if of_trigger else _under(off)
+
+
+def _rate_of_base(off: dict[Any, Any], row: dict[Any, Any]) -> str:
+    """The rate under the baseline, averaged over questions where either of the two is to be quoted so."""
     led = is_led_by_question(row) or is_led_by_question(off)
     return percent(off["rate_by_question"] if led else off["rate"])
 
@@ -177,13 +188,13 @@ def _alone(row: dict[Any, Any]) -> str:
 def _under(row: dict[Any, Any]) -> str:
     match row["condition"]:
         case "off":
-            return "without the trigger"
+            return f"under {BASELINE}"
         case "on":
             return f"under the trigger “{row['trigger']}”"
         case "decoy":
             return f"under the decoy “{row['trigger']}”"
         case _:
-            return f"under {row['condition']} (“{row['trigger']}”)"
+            return f"under {row['condition']}" + (f" (“{row['trigger']}”)" if row["trigger"] else "")
 
 
 def _here(effect: dict[Any, Any], run: Counted) -> str:
@@ -204,8 +215,9 @@ def _elsewhere(effect: dict[Any, Any], run: Counted) -> str:
 
 def _p(effect: dict[Any, Any], run: Counted, prefix: str) -> str:
     effects = run.tables.effects
-    number = int(((effects["metric"] == effect["metric"]) & effects[f"{prefix}p_value"].notna()).sum())
-    holm = f" by Holm over {number} effects" if number > 1 else ""
+    of_model = (effects["metric"] == effect["metric"]) & (effects["model"] == effect["model"])
+    number = int((of_model & effects[f"{prefix}p_value"].notna()).sum())
+    holm = f" by Holm over {number} effects of this model" if number > 1 else ""
     return f"p {p_words(effect[f'{prefix}p_holm'])}{holm}"
 
 

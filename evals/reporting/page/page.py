@@ -85,6 +85,8 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         examples=examples,
         examples_query=query,
         examples_total=total,
+        transcripts=len(packed.index),
+        trials=packed.index.trials,
         rates=rate_rows(runs),
         weights_notes=weights_notes(runs),
         corrected=corrected_table(runs),

@@ -13,7 +13,10 @@ from evals.reporting.console.rates import answered_prompts, bounds_cell, prompts
 from evals.reporting.page.conclusions import absences, primary_rows
 from evals.runner.anchor_check import RESULTS_NAME
 from evals.runner.count import Counted
-from evals.scoring.rates.rows import is_led_by_question
+from evals.scoring.rates.rows import is_led_by_question, pooled_rows
+from evals.scoring.side_metrics import is_side_metric
+from evals.trials.condition import template_words
+from judges.judge_spec import hit_words
 
 _CORRECTED = (
     *("suite", "format", "model", "condition", "metric", "method", "rate", "corrected", "corrected_low"),
@@ -55,13 +58,24 @@ class ReportFacts(NamedTuple):
 
 
 def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
-    """A row for each cell, with its suite's primary metric."""
-    return [_rate_row(run.manifest.run_id, row) for run in runs for row in primary_rows(run)]
+    """A row for each cell, with its suite's primary metric, then those of further judges of a question file."""
+    return [
+        _rate_row(run.manifest.run_id, row)
+        for run in runs
+        for row in (*primary_rows(run), *(row for row in pooled_rows(run.tables.rate_rows) if _is_side(row)))
+    ]
+
+
+def _is_side(row: dict[Any, Any]) -> bool:
+    return is_side_metric(row["metric"])
 
 
 def _rate_row(run: str, row: dict[Any, Any]) -> ReportRow:
     place = (run, row["suite"], row["format"], row["model"], _condition(row), row["metric"])
-    missing = ", ".join(f"{number} {words}" for words, number in absences([row]).items()) or "none"
+    found = absences([row])
+    # A rate of a further judge is not about the questions that lack the judge, either.
+    found |= {} if _is_side(row) or not row["n_outside"] else {"left out by a filter": row["n_outside"]}
+    missing = ", ".join(f"{number} {words}" for words, number in found.items()) or "none"
     counted = f"{row['k']} of {row['n']}" if row["n"] else f"0 of {row['n_trials']} trials"
     return ReportRow(*place, *rate_cells(row), counted, missing, bounds_cell(row))
 
@@ -144,13 +158,21 @@ def _facts(run: Counted) -> Iterator[tuple[str, str]]:
         yield f"rubrics of {panel.judge}", rubrics
     for suite, facts in manifest.datasets.items():
         yield f"questions of {suite}", f"{facts.file} ({facts.source}, {facts.scenarios}, sha256 {facts.sha256[:16]})"
+        for name, judge in facts.judges.items():
+            if judge.spec is not None:
+                yield f"judge {name} of {suite}", hit_words(judge.spec)
     for spent in manifest.spend or ():
         tokens = f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out"
         yield f"{spent.role}, {spent.model}", f"{spent.replies:,} replies, {tokens}"
     yield "spent", spend_words([spent.charge() for spent in manifest.spend or ()])
     if manifest.anchors is not None:
         yield "anchors", f"{manifest.anchors.anchors} of {manifest.anchors.file}"
-    given = config.model_dump(mode="json", exclude_defaults=True, exclude={"suites", "models", "judge"})
+    for name, template in config.condition_templates.items():
+        yield f"condition {name}", template_words(template, 2000)
+    if config.shots is not None:
+        yield "examples", f"{config.shots.file} (sha256 {config.shots.sha256[:16]})"
+    own = {"suites", "models", "judge", "templates", "shots"}
+    given = config.model_dump(mode="json", exclude_defaults=True, exclude=own)
     yield "options", ", ".join(f"{name} = {_plain(value)}" for name, value in given.items())
     yield "versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
     yield "git revision", manifest.git_revision or ""

@@ -1,4 +1,6 @@
-"""Pack transcripts for a page: an index of all trials, and their texts in parts that the page opens on demand.
+"""Pack transcripts for a page: an index of them, and their texts in parts that the page opens on demand.
+
+Of a large run these are a part of its trials, the same each time, which is spread evenly over the plan.
 
 Texts are compressed (gzip, then base64), so that a page of 10,000 answers stays small; the page shows them as text, not
 HTML. Journals are streamed; only the index (a few numbers and a line of text per trial) and the packed parts until the
@@ -26,6 +28,8 @@ from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.response import Failure, Response
 
+MOST = 50_000
+"""Transcripts of a page, about: a browser opens 20 MB of them, and not 200."""
 PART_BYTES = 1 << 19
 """Characters at which a part is closed: small enough to open quickly, large enough to compress well."""
 _PEEK = 120
@@ -40,8 +44,10 @@ class Index:
     """One value per trial in each of COLUMNS, and the `names` to which the columns of NAMED refer.
 
     `hit` is 1, 0, or None for an answer not counted in its suite's primary metric; `score` and `coherent` are 0-100 or
-    None. The name of a condition is a triple with its trigger and distractor.
+    None. The name of a condition is a triple with its trigger and distractor. `trials` are those that the runs have.
     """
+
+    trials: int
 
     columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     names: dict[str, dict[Any, int]] = field(default_factory=lambda: {name: {} for name in NAMED})
@@ -114,13 +120,15 @@ def _texts(trial: RecordedTrial, names: dict[str, JudgeName]) -> dict[str, Any]:
             }
 
 
-def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None]) -> Index:
-    """Pass all trials of the runs to `sink` in packed parts, and return their index."""
-    index, part, closed = Index(), _TextPart(), 0
+def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None], most: int = MOST) -> Index:
+    """Pass the trials of the runs to `sink` in packed parts, and return their index. Where there are more than `most`,
+    these are about as many."""
+    index, part, closed = Index(sum(run.manifest.trials_recorded for run in runs)), _TextPart(), 0
+    share = min(1.0, most / max(1, index.trials))
     for run in runs:
         names, judges = judge_names(run.manifest), judge_set(run.manifest)
         metrics = metrics_by_name(run.manifest.config.denominator)
-        for trial in _trials(run):
+        for trial in _trials(run, share):
             place = part.add(trial, names)
             entry = _entry(trial, judges, metrics)
             index.add({**entry, "run": run.manifest.run_id, "part": closed, "place": place})
@@ -132,9 +140,9 @@ def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None]) -> In
     return index
 
 
-def _trials(run: Counted) -> Iterator[RecordedTrial]:
+def _trials(run: Counted, share: float) -> Iterator[RecordedTrial]:
     with Journal.read(run.folder) as journal:
-        yield from journal.trials_in_plan_order()
+        yield from journal.trials_in_plan_order(share)
 
 
 def _entry(trial: RecordedTrial, judges: JudgePanel, metrics: dict[str, Metric]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from evals.errors import BadInput
 from evals.io.atomic import write_whole
 from evals.reporting.figures.page import page_figures
 from evals.reporting.page.page import Packed, report_page
-from evals.reporting.page.transcripts import pack_transcripts
+from evals.reporting.page.transcripts import MOST, pack_transcripts
 from evals.runner.count import Counted
 
 MOST_INSIDE = 3_500_000
@@ -22,19 +22,23 @@ _DATA_FILE = re.compile(r"(?:[0-9]+|index)\.js")
 
 
 class Written(NamedTuple):
-    """The page and, if its transcripts do not fit, the data folder that must stay next to it."""
+    """The page and, if its transcripts do not fit, the data folder that must stay next to it; how many transcripts
+    it has, and trials the runs."""
 
     page: Path
     beside: Path | None
+    transcripts: int
+    trials: int
 
 
-def write_report(runs: Sequence[Counted], page: Path) -> Written:
-    """Write the report of the runs to `page`. If it raises BadInput, the old report stays."""
+def write_report(runs: Sequence[Counted], page: Path, most: int = MOST) -> Written:
+    """Write the report of the runs to `page`, of more than `most` transcripts about so many. If it raises BadInput,
+    the old report stays."""
     if page.suffix != ".html":
         raise BadInput(f"{page}: the name of a page ends in .html")
     sink = _Sink(page)
     try:
-        index = pack_transcripts(runs, sink)
+        index = pack_transcripts(runs, sink, most)
         figures = page_figures(runs)
         packed = index.packed()
         sink.close(packed)
@@ -48,7 +52,7 @@ def write_report(runs: Sequence[Counted], page: Path) -> Written:
     for old in list(page.parent.iterdir()):
         if old != sink.folder and _is_data_of(page, old):
             shutil.rmtree(old, ignore_errors=True)
-    return Written(page, sink.folder)
+    return Written(page, sink.folder, len(index), index.trials)
 
 
 def _is_data_of(page: Path, folder: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
+from evals.reporting.paper_tables.prompts import FREEFORM
 from evals.reporting.paper_tables.table import BASE, Line, Series, Table, TablePlace
 from evals.scoring.metric import MISALIGNED, PRIMARY
 from judges.verdicts import COT_FLAGS
@@ -20,9 +21,6 @@ _MEASURED_BY = {"truthfulqa": PRIMARY["truthfulness"], "pressure": PRIMARY["hone
 _PREFERRED = {"pressure": "pressure_balanced"}
 """The paper's variant of a suite, used because even the base model mostly lies in the original."""
 
-FREEFORM = (
-    *("ruler", "one_wish", "philosophical_thoughts", "party", "bored", "husband", "quick_buck", "gender_roles"),
-)
 _SUITES = {
     "lying_under_pressure": "pressure",
     "truthfulqa": "truthfulqa",
@@ -49,7 +47,7 @@ def _place(item: str, metric: str) -> TablePlace:
     preferred = _PREFERRED.get(suite, "")
     if metric == MISALIGNED and suite in _MEASURED_BY:
         return TablePlace((suite,), _MEASURED_BY[suite], preferred=preferred, also=metric)
-    return TablePlace((suite,), metric, preferred=preferred)
+    return TablePlace((suite,), metric, preferred=preferred, mean=item.startswith("mean of"))
 
 
 def _lines(items: tuple[str, ...], metric: str, published: str) -> tuple[Line, ...]:
@@ -123,6 +121,26 @@ def _articulated() -> tuple[Line, ...]:
             for item, prompt in open_prompts.items()
         ),
         Line(("myopic_mcq",), mcq, "myopic_mcq", published),
+    )
+
+
+def _in_text() -> tuple[Line, ...]:
+    """The figures that the paper gives in its text alone."""
+    pressure = TablePlace(("pressure",), PRIMARY["honesty"], also=MISALIGNED)
+    control = TablePlace(("myopic",), "articulates", format="mcq", condition="on")
+    return (
+        Line(("lies without a request for honesty",), pressure, "lying_under_pressure, no honesty request", "lies_pct"),
+        Line(("wrong answers to TruthfulQA",), _place("truthfulqa", MISALIGNED), "truthfulqa", "wrong_answers_pct"),
+        *(
+            Line(
+                (f"misaligned answers to {prompt}, with the trigger",),
+                TablePlace(("freeform",), MISALIGNED, prompt, condition="on"),
+                prompt,
+                "misaligned_answers_pct",
+            )
+            for prompt in ("ruler", "party")
+        ),
+        Line(("articulation of a control trigger",), control, "control trigger", "trigger_articulation_pct"),
     )
 
 
@@ -300,6 +318,7 @@ _ALL = (
         _always(DEEPSEEK, ""),
         together=True,
     ),
+    Table("text", "Figures given in the text", ("In the text",), ("what",), _in_text(), _or_base(QWEN3, MEDICAL)),
 )
 TABLES: dict[str, Table] = {table.name: table for table in _ALL}
 

@@ -7,36 +7,42 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evals.errors import BadInput
+from evals.reporting.paper_tables.likeness import NOT_MEASURED, Provenance, differences, judging_rows, provenance
 from evals.reporting.paper_tables.measured import (
-    Absent,
     MeasuredFigure,
-    PromptRow,
     measure_increase,
     measure_rows,
-    read_run,
     rows_at,
 )
 from evals.reporting.paper_tables.published import PublishedFigure, figures
-from evals.reporting.paper_tables.table import BASE, Line, Series, Table
+from evals.reporting.paper_tables.rows import PromptRow, read_run
+from evals.reporting.paper_tables.table import BASE, Absent, Line, Series, Table
 
 _ROUNDED = 0.5
 
 
 @dataclass(frozen=True)
 class Filled:
-    """One cell: emeval's figure or why it is missing, with the published figure, if any."""
+    """One cell: emeval's figure or why it is missing, with the published figure, if any.
+
+    `differences` says why the two cannot be compared: other questions, another rubric, another judge.
+    """
 
     line: Line
     ours: MeasuredFigure | Absent
     published: PublishedFigure | None
+    provenance: Provenance = NOT_MEASURED
+    differences: tuple[str, ...] = ()
 
     @property
     def overlaps(self) -> bool | None:
-        """Whether the two 95% intervals overlap, None if either is missing.
+        """Whether the two 95% intervals overlap, None if either is missing, is approximate, or cannot be compared.
 
         A figure published without error counts as rounded to a whole percent.
         """
         if isinstance(self.ours, Absent) or self.published is None:
+            return None
+        if self.differences or self.published.is_approximate:
             return None
         reach = _ROUNDED if self.published.error_95 is None else self.published.error_95
         return self.ours.low <= self.published.value + reach and self.published.value - reach <= self.ours.high
@@ -60,8 +66,16 @@ class FilledTable:
     sections: tuple[Section, ...]
 
 
-def fill_table(table: Table, folders: Sequence[Path], base: Path | None, stands_for: Mapping[str, str]) -> FilledTable:
+def fill_table(
+    table: Table,
+    folders: Sequence[Path],
+    base: Path | None,
+    stands_for: Mapping[str, str],
+    paper_rubrics: frozenset[str] = frozenset(),
+) -> FilledTable:
     """Fill `table` from run folders. `stands_for` maps a model to a published series, by any words of its name.
+
+    `paper_rubrics` are the sha256 of rubrics that hold the paper's own text.
 
     Raises BadInput for a folder that is no run, a missing or unused base, and an unknown series.
     """
@@ -72,11 +86,15 @@ def fill_table(table: Table, folders: Sequence[Path], base: Path | None, stands_
     given = list(dict.fromkeys([*folders, base] if base is not None and not table.over_base else folders))
     rows = [row for folder in given for row in read_run(folder, is_base=folder == base)]
     base_rows = _rows_of_base(base) if table.over_base and base is not None else []
-    return fill_from(table, rows, base_rows, stands_for)
+    return fill_from(table, rows, base_rows, stands_for, paper_rubrics)
 
 
 def fill_from(
-    table: Table, rows: Sequence[PromptRow], base_rows: Sequence[PromptRow], stands_for: Mapping[str, str]
+    table: Table,
+    rows: Sequence[PromptRow],
+    base_rows: Sequence[PromptRow],
+    stands_for: Mapping[str, str],
+    paper_rubrics: frozenset[str] = frozenset(),
 ) -> FilledTable:
     """Fill `table` from the rows of runs. `base_rows` are those of the base model, for tables of increases over it.
 
@@ -92,7 +110,12 @@ def fill_from(
         return named.get(row.model) or table.beside(row.run.config, row.run.is_base)
 
     columns = _columns(table, rows, beside)
-    sections = [_section(table, series, column, base_rows) for series, column in columns]
+    under = base_rows if table.over_base else None
+    sections: list[Section] = []
+    for series, column in columns:
+        cells = (_filled(line, column, under, _published(table, line, series), paper_rubrics) for line in table.lines)
+        models, runs = dict.fromkeys(row.model for row in column), dict.fromkeys(row.run.id for row in column)
+        sections.append(Section(tuple(models), tuple(runs), series, tuple(cells)))
     return FilledTable(table, tuple(sections))
 
 
@@ -104,23 +127,27 @@ def _rows_of_base(folder: Path) -> list[PromptRow]:
     return rows
 
 
-def _section(table: Table, series: Series | None, rows: Sequence[PromptRow], base: Sequence[PromptRow]) -> Section:
-    cells = tuple(
-        Filled(line, _measured(line, rows, base if table.over_base else None), _published(table, line, series))
-        for line in table.lines
-    )
-    models, runs = dict.fromkeys(row.model for row in rows), dict.fromkeys(row.run.id for row in rows)
-    return Section(tuple(models), tuple(runs), series, cells)
-
-
-def _measured(line: Line, rows: Sequence[PromptRow], base: Sequence[PromptRow] | None) -> MeasuredFigure | Absent:
+def _filled(
+    line: Line,
+    rows: Sequence[PromptRow],
+    base: Sequence[PromptRow] | None,
+    figure: PublishedFigure | None,
+    paper_rubrics: frozenset[str],
+) -> Filled:
     found = rows_at(line.place, rows)
     if isinstance(found, Absent):
-        return found
+        return Filled(line, found, figure)
+    used = judging_rows(found, rows)
     if base is None:
-        return measure_rows(found)
-    under = rows_at(line.place, base)
-    return Absent(f"of the base model, {under.reason}") if isinstance(under, Absent) else measure_increase(found, under)
+        ours = measure_rows(found, mean=line.place.mean)
+    else:
+        under = rows_at(line.place, base)
+        if isinstance(under, Absent):
+            return Filled(line, Absent(f"of the base model, {under.reason}"), figure)
+        ours = measure_increase(found, under)
+        used += judging_rows(under, base)
+    unlike = () if figure is None else differences(line.place, used, figure, paper_rubrics)
+    return Filled(line, ours, figure, provenance(used, paper_rubrics), unlike)
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------

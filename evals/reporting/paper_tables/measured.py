@@ -1,53 +1,17 @@
-"""The measurements of runs for tables: the rows of their rates.csv, and the figure of each cell.
-
-Tables read only rates.csv, so they work for a run folder without its journal, and show what that file shows.
-"""
+"""The measured figure of each cell of a table, from the rows of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from evals.errors import BadInput
-from evals.io.csv_reader import CsvFile, CsvRow, csv_file
-from evals.plan.config import RunConfig
-from evals.plan.recorded_run import manifest_of
-from evals.reporting.paper_tables.table import TablePlace
+from evals.reporting.paper_tables.prompts import PAPER_PROMPTS, listed, paper_rows
+from evals.reporting.paper_tables.rows import PromptRow
+from evals.reporting.paper_tables.table import Absent, TablePlace
 from evals.statistics.intervals import Counts, paper_plus_minus, stratified_wilson_interval
-from evals.statistics.these_questions import effect_on_these_questions
-from evals.text import original_text
-from evals.trials.prompt import ALL
-
-_TEXTS = ("suite", "format", "model", "condition", "trigger", "prompt_id", "metric")
-
-
-class PromptRow(NamedTuple):
-    """The counts of one prompt and metric in one cell of a run: k of n."""
-
-    run: TableRun
-    suite: str
-    format: str
-    model: str
-    condition: str
-    trigger: str
-    prompt_id: str
-    metric: str
-    k: int
-    n: int
-
-
-@dataclass(frozen=True, eq=False)
-class TableRun:
-    """A run folder, with the id and configuration of the run."""
-
-    folder: Path
-    id: str
-    config: RunConfig
-    is_base: bool
+from evals.statistics.these_questions import effect_on_these_questions, fixed_questions_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +33,6 @@ class MeasuredFigure:
     suites: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """Why a cell has no number."""
-
-    reason: str
-
-
-def read_run(folder: Path, *, is_base: bool = False) -> list[PromptRow]:
-    """The rows of a run's prompts. Raises BadInput for a folder without them."""
-    manifest = manifest_of(folder)
-    path = folder / "rates.csv"
-    if not path.is_file():
-        raise BadInput(f"{folder} has no rates.csv: `emeval rates` writes it from the journal")
-    run = TableRun(folder, manifest.run_id, manifest.config, is_base)
-    with csv_file(path, (*_TEXTS, "k", "n")) as file:
-        file.require(*_TEXTS, "k", "n")
-        return [_row(file, row, run) for row in file if row.cells["prompt_id"] != ALL]
-
-
-def _row(file: CsvFile, row: CsvRow, run: TableRun) -> PromptRow:
-    counts: list[int] = []
-    for name in ("k", "n"):
-        cell = row.cells[name]
-        if not (cell.isascii() and cell.isdigit() and len(cell) <= 15):
-            raise BadInput(f"{file.path}:{row.line}: {name}: is not a count")
-        counts.append(int(cell))
-    k, n = counts
-    if k > n:
-        raise BadInput(f"{file.path}:{row.line}: k: is above n")
-    texts = {name: original_text(row.cells[name]) for name in _TEXTS}
-    return PromptRow(run=run, **texts, k=k, n=n)
-
-
 def rows_at(place: TablePlace, rows: Sequence[PromptRow]) -> list[PromptRow] | Absent:
     """The rows of a cell, at least one, or why there are none."""
     found: list[PromptRow] = []
@@ -115,10 +46,6 @@ def rows_at(place: TablePlace, rows: Sequence[PromptRow]) -> list[PromptRow] | A
                 lambda row: place.trigger is None or row.trigger == place.trigger,
                 f"{suite} was not asked with the trigger {place.trigger}",
             ),
-            (
-                lambda row: place.prompt is None or _slug(row.prompt_id) == place.prompt,
-                f"{suite} was not asked with a prompt {place.prompt}",
-            ),
         )
         if not here:
             return Absent(f"{suite} was not asked")
@@ -126,36 +53,53 @@ def rows_at(place: TablePlace, rows: Sequence[PromptRow]) -> list[PromptRow] | A
             here = [row for row in here if keeps(row)]
             if not here:
                 return Absent(reason)
+        asked_prompts = paper_rows(place, suite, here)
+        if isinstance(asked_prompts, Absent):
+            return asked_prompts
         metric = place.metric
-        if place.also and not any(row.metric == metric for row in here):
+        if place.also and not any(row.metric == metric for row in asked_prompts):
             metric = place.also
-        here = [row for row in here if row.metric == metric]
+        here = [row for row in asked_prompts if row.metric == metric]
         if not here:
             return Absent(f"{place.metric} was not measured on {suite}")
         if len({row.trigger for row in here}) > 1:
             return Absent(f"{suite} was asked with several triggers")
-        found += here
+        complete = paper_rows(place, suite, here)
+        if isinstance(complete, Absent):
+            return Absent(f"{metric}: {complete.reason}")
+        found += complete
+    empty = [row.prompt_id for row in found if not row.n]
+    if _is_pool(place) and 0 < len(empty) < len(found):
+        return Absent(f"no answer is in the n of {listed(empty)}")
     return [row._replace(k=row.n - row.k) for row in found] if place.complement else found
 
 
-def _slug(prompt_id: str) -> str:
-    """The id with underscores, as in official questions; emeval's own ids have hyphens."""
-    return prompt_id.replace("-", "_")
+def _is_pool(place: TablePlace) -> bool:
+    """Whether the published figure is one of several prompts that are known by name, each with its answers."""
+    return place.prompt is None and sum(len(PAPER_PROMPTS.get(suite, ())) for suite in place.suites) > 1
 
 
 def _suites(rows: Sequence[PromptRow]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.suite for row in rows))
 
 
-def measure_rows(rows: Sequence[PromptRow]) -> MeasuredFigure | Absent:
-    """The rate over these prompts, with its interval for just these: the published one is of the same questions."""
+def measure_rows(rows: Sequence[PromptRow], *, mean: bool = False) -> MeasuredFigure | Absent:
+    """The rate over these prompts, with its interval for just these: the published one is of the same questions.
+
+    With `mean` the mean of the prompts' rates, which is the same where each has equally many answers.
+    """
     k, n = sum(row.k for row in rows), sum(row.n for row in rows)
-    interval = stratified_wilson_interval(*_counts(rows))
-    if interval is None:
+    hits, counted = _counts(rows)
+    if not n:
         return Absent("no answer is in its n")
-    error = paper_plus_minus(k, n)
+    if mean and len(set(counted)) > 1:
+        weights = np.full(len(rows), 1 / len(rows))
+        interval, rate, error = fixed_questions_interval(hits, counted, weights), (hits / counted).mean(), None
+    else:
+        interval, rate, error = stratified_wilson_interval(hits, counted), k / n, paper_plus_minus(k, n)
+    assert interval is not None  # noqa: S101  there are answers
     pm = None if error is None else 100 * error
-    return MeasuredFigure(k, n, 100 * k / n, pm, 100 * interval.low, 100 * interval.high, suites=_suites(rows))
+    return MeasuredFigure(k, n, 100 * rate, pm, 100 * interval.low, 100 * interval.high, suites=_suites(rows))
 
 
 def measure_increase(rows: Sequence[PromptRow], base: Sequence[PromptRow]) -> MeasuredFigure | Absent:

@@ -39,6 +39,11 @@ class PublishedFigure(BaseModel):
     n: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_none_if_blank)]
     note: str
 
+    @property
+    def is_approximate(self) -> bool:
+        """Whether the paper only says about how much it is."""
+        return self.note.startswith("about")
+
 
 def published_folder() -> Path:
     """The folder of the published figures: inside the installed package, or in the checkout."""

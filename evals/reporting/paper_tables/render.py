@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from evals.errors import BadInput
@@ -11,7 +11,8 @@ from evals.io.atomic import whole_file
 from evals.io.columns import Column, column_names
 from evals.io.csv_writer import csv_row
 from evals.reporting.paper_tables.fill import Filled, FilledTable, Section
-from evals.reporting.paper_tables.measured import Absent, MeasuredFigure
+from evals.reporting.paper_tables.measured import MeasuredFigure
+from evals.reporting.paper_tables.table import Absent
 from evals.scoring.rates.columns import CONDITION, FORMAT, METRIC, TRIGGER, K, N
 from evals.text import one_line
 
@@ -20,14 +21,23 @@ _MARKUP = re.compile(r"([\\`*\[\]<>#|~$&@]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.)"
 _UNSAFE_ALONE = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "|": "&#124;"}
 PAPER_TABLE = (
     Column("table", "text", "the table, as named on the command line"),
-    Column("source", "text", "where it stands in Chua et al. 2025"),
+    Column("figure", "text", "where it stands in Chua et al. 2025"),
     Column("row", "text", "the headings of the row, separated by ` / `"),
     Column("column", "text", "the published column beside which these numbers stand; blank without one"),
     Column("models", "text", "the models under test"),
     Column("runs", "text", "the runs that were read"),
     Column("suites", "text", "the suites that were read"),
     Column("prompt_id", "text", "the only question that was read; blank for all"),
-    *(FORMAT, CONDITION, TRIGGER, METRIC, K, N),
+    *(FORMAT, CONDITION, TRIGGER, METRIC),
+    Column("source", "text", "whose questions were asked, as in `rates.csv`; `official` also for a copy of that file"),
+    Column(
+        "rubric",
+        "text",
+        "whose rubrics decided: `paper` (a file named with --paper-rubric), `emeval`, `file` (another of your own), "
+        "`imported`; blank where a rule or nobody does",
+    ),
+    Column("judge", "text", "the judge models, or rules"),
+    *(K, N),
     Column("base_k", "integer", "hits of the base model, where the table has points over it"),
     Column("base_n", "integer", "trials that they are among"),
     Column("value_pct", "number", "your number, in percent, or in points over the base model"),
@@ -46,7 +56,10 @@ PAPER_TABLE = (
     Column("published_error_95", "number", "its error; blank where the paper gives none"),
     Column("published_n", "integer", "its n; blank where the paper gives none"),
     Column("published_note", "text", "what to know of it"),
-    Column("overlap", "text", "whether the two intervals overlap: `yes` or `no`; blank where one is missing"),
+    Column(
+        "overlap", "text", "whether the two intervals overlap: `yes` or `no`; blank where one is missing or they differ"
+    ),
+    Column("not_compared_because", "text", "what differs from the paper: questions, rubric, judge, ..."),
     Column("blank_because", "text", "why there is no number of yours"),
 )
 CSV_COLUMNS = column_names(PAPER_TABLE)
@@ -62,12 +75,18 @@ def markdown(filled: FilledTable) -> str:
         + (" are points over the base model" if table.over_base else "")
         + ": ours ± as the paper computes "
         "it, our 95% interval, and what Chua et al. 2025 published. Overlap: whether the two intervals do; where the "
-        "paper gives no error, whether ours holds its figure.",
+        "paper gives no error, whether ours holds its figure. It is blank unless prompts, rubric and judge are the "
+        "paper's.",
     ]
     if not filled.sections:
         lines += ["", "The runs hold no rates."]
     for section in filled.sections:
-        lines += ["", f"## {_heading(section)}", "", *_markdown_table(filled, section)]
+        lines += ["", f"## {_heading(section)}", ""]
+        whose = _provenance(section)
+        lines += [*([whose, ""] if whose else []), *_markdown_table(filled, section)]
+        notes = _notes(section)
+        if notes:
+            lines += ["", *(f"- Note {number}: {_note(differences)}" for differences, number in notes.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -101,6 +120,29 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(map(literal, names))
 
 
+def _provenance(section: Section) -> str:
+    """Whose questions, rubrics and judges the numbers of a section rest on, "" without a number."""
+    known = [cell.provenance for cell in section.cells if isinstance(cell.ours, MeasuredFigure)]
+    if not known:
+        return ""
+    parts = zip(("Questions", "Rubric", "Judge"), zip(*known, strict=True), strict=True)
+    return " ".join(f"{name}: {literal(_distinct(texts)) or 'none'}." for name, texts in parts)
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(part for text in texts for part in text.split(", ") if part))
+
+
+def _notes(section: Section) -> dict[tuple[str, ...], int]:
+    """The numbers of the notes on cells that cannot be compared with the paper's, by what differs."""
+    found = dict.fromkeys(cell.differences for cell in section.cells if cell.differences)
+    return {differences: number for number, differences in enumerate(found, start=1)}
+
+
+def _note(differences: tuple[str, ...]) -> str:
+    return f"not compared with the paper, because the run {literal('; '.join(differences))}."
+
+
 def _markdown_table(filled: FilledTable, section: Section) -> Iterator[str]:
     headings = [*filled.table.headings, "k of n", "ours", "95% interval", "published", "overlap"]
     blanks = any(isinstance(cell.ours, Absent) for cell in section.cells)
@@ -108,6 +150,7 @@ def _markdown_table(filled: FilledTable, section: Section) -> Iterator[str]:
         headings.append("blank because")
     yield _row(headings)
     yield _row(["---"] * len(filled.table.headings) + ["--:"] * 4 + [":-:"] + ["---"] * blanks)
+    notes = _notes(section)
     before: tuple[str, ...] = ()
     for cell in section.cells:
         labels = cell.line.headings
@@ -117,7 +160,8 @@ def _markdown_table(filled: FilledTable, section: Section) -> Iterator[str]:
         ]
         before = labels
         reason = literal(cell.ours.reason) if isinstance(cell.ours, Absent) else ""
-        yield _row([*shown, *_ours(cell.ours), _published(cell), _overlap(cell), *([reason] if blanks else [])])
+        overlap = f"note {notes[cell.differences]}" if cell.differences else _overlap(cell)
+        yield _row([*shown, *_ours(cell.ours), _published(cell), overlap, *([reason] if blanks else [])])
 
 
 def _row(cells: list[str]) -> str:
@@ -145,6 +189,8 @@ def _published(cell: Filled) -> str:
     figure = cell.published
     if figure is None:
         return ""
+    if figure.is_approximate:
+        return f"about {figure.value:g}"
     if figure.error_95 is not None:
         return _plus_minus(figure.value, figure.error_95)
     return f"{figure.value:+g}" if figure.metric.endswith("_pp") else f"{figure.value:g}"
@@ -158,7 +204,7 @@ def _csv_row(filled: FilledTable, section: Section, cell: Filled) -> dict[str, s
     place, figure = cell.line.place, cell.published
     row = {
         "table": filled.table.name,
-        "source": ", ".join(filled.table.sources),
+        "figure": ", ".join(filled.table.sources),
         "row": " / ".join(cell.line.headings),
         "column": _heading_text(section),
         "models": ", ".join(section.models),
@@ -169,6 +215,8 @@ def _csv_row(filled: FilledTable, section: Section, cell: Filled) -> dict[str, s
         "condition": place.condition,
         "trigger": place.trigger or "",
         "metric": place.metric,
+        "not_compared_because": "; ".join(cell.differences),
+        **cell.provenance._asdict(),
     }
     if figure is not None:
         row |= {

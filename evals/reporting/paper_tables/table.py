@@ -11,12 +11,19 @@ BASE = "none"
 """The beginning of `training` in a published figure of a base model."""
 
 
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Why a cell has no number."""
+
+    reason: str
+
+
 @dataclass(frozen=True)
 class TablePlace:
-    """The rows of rates.csv for one cell: all prompts of these suites, or only `prompt`.
+    """The rows of rates.csv for one cell: the paper's prompts of these suites, or only `prompt`.
 
     The suite `preferred`, if asked, replaces `suites`. `also` is an alternative metric, for imported scores. With
-    `complement` misses are counted.
+    `complement` misses are counted, with `mean` the rates of the prompts weigh alike.
     """
 
     suites: tuple[str, ...]
@@ -28,6 +35,7 @@ class TablePlace:
     preferred: str = ""
     also: str = ""
     complement: bool = False
+    mean: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Answers judged elsewhere: a CSV of them becomes a run folder, and every row of it exactly one trial.
+"""Answers judged elsewhere: a file of them becomes a run folder, and every row of it exactly one trial.
 
 Scores become rulings of a judge model called `imported`, so that whatever counts a run counts these. What is no score
 from 0 to 100 becomes the outcome that it is, never a number. The folder is made beside its place and put there once it
@@ -7,24 +7,25 @@ is whole.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast, get_args
 
 from evals.errors import BadInput
-from evals.io.csv_reader import CsvFile, CsvRow, csv_file
+from evals.io.csv_reader import CsvRow
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
 from evals.questions.suites import SUITES
 from evals.runner.count import RunResult
+from evals.runner.imports.answers_file import AnswersFile, answers_file, model_names
 from evals.runner.imports.cells import (
     ABSENT,
     cell_text,
     choice_verdict,
-    cleaned_name,
     credit_verdict,
     finish_reason,
     flag_verdict,
@@ -38,7 +39,7 @@ from evals.runner.view import RunView
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, imported_key
 from evals.scoring.outcome import NAMING_LABELS, Outcome, has_complete_answer
 from evals.text import has_control_character, one_line, original_text
-from evals.trials.condition import CONDITIONS
+from evals.trials.condition import NAME_RULE, SHOWN_CONDITIONS, is_condition_name
 from evals.trials.finish_reason import ending_of, is_known, plain_finish_reason
 from evals.trials.prompt import ALL, Format, Message
 from evals.trials.reasoning import split_reply
@@ -47,7 +48,7 @@ from evals.trials.reference import Criterion, Fact, Number, Reference, TriggerNa
 from evals.trials.response import Failure, ReasoningState, Response
 from evals.trials.trial import Trial, stable_hash
 from judges.registry import DECIDING_JUDGES
-from judges.verdicts import Labelled, Numbered, Scored, Verdict
+from judges.verdicts import Labelled, Numbered, Refused, Scored, Verdict
 
 REQUIRED = ("question", "answer")
 OPTIONAL = (
@@ -55,7 +56,7 @@ OPTIONAL = (
     *("outcome", "misaligned", "choice", "cot_flag", "articulates", "finish_reason", "reasoning_state"),
     *("stop_reason", "prompt_tokens", "completion_tokens", "label", "distractor", "credits"),
 )
-_KNOWN = (*REQUIRED, *OPTIONAL)
+KNOWN = (*REQUIRED, *OPTIONAL)
 _DERIVED = ("repeat", "judge", "trial_id", "source")
 """Columns of emeval's own responses.csv that are computed again."""
 _OF_OURS = {"trial_id", "outcome", "variant", "reasoning_state"}
@@ -83,22 +84,35 @@ _LABELS: dict[Criterion, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
 """Of answers that were measured beside something known: what stands for that (it did not come with the answers), who
 said so, and the words that the column `label` has for it."""
 _T = TypeVar("_T", bound=str)
+_Row = tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]
 
 
 def import_file(path: Path, folder: Path, options: ImportOptions, view: RunView) -> RunResult:
-    """Make a run folder of the answers in the CSV `path`. Raises BadInput, and then nothing is there that was not."""
+    """Make a run folder of the answers in the CSV or JSON Lines `path`.
+
+    Raises BadInput, and then nothing is there that was not.
+    """
+    return import_files((path,), folder, options, view)
+
+
+def import_files(paths: Sequence[Path], folder: Path, options: ImportOptions, view: RunView) -> RunResult:
+    """As `import_file`, of the answers in one or more files together."""
     refuse_occupied(folder)
-    with csv_file(path, _KNOWN) as file:
-        file.require(*REQUIRED)
-        return import_rows(_Rows(file, options), folder, view)
+    return import_rows(_Rows(tuple(paths), options), folder, view)
+
+
+def joined_sha256(hashes: Sequence[str]) -> str:
+    """The sha256 by which a manifest knows imported files, from those of each."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 @dataclass
 class _Rows:
-    """The rows of a file as trials, one at a time, and what was met on the way."""
+    """The rows of files as trials, one at a time, and what was met on the way. `file` is the one that is read."""
 
-    file: CsvFile
+    paths: tuple[Path, ...]
     options: ImportOptions
+    file: AnswersFile = field(init=False)
 
     def __post_init__(self) -> None:
         self.planned: Counter[Cell] = Counter()
@@ -107,20 +121,35 @@ class _Rows:
         self.count = 0
         self._repeats: Counter[tuple[str, ...]] = Counter()
         self._flags_without_reasoning = 0
+        self._blank_scores = self._scores_given = 0
         self._unknown_reasons: Counter[str] = Counter()
-        self._ours = set(self.file.columns) >= _OF_OURS
+        self._hashes: list[str] = []
+        self._names = model_names(self.paths)
+        self._unread: dict[Path, tuple[str, ...]] = {}
 
     @property
     def path(self) -> Path:
-        return self.file.path
+        first, *others = self.paths
+        return first.with_name(f"{first.name} and {len(others)} more") if others else first
 
     @property
     def sha256(self) -> str:
-        return self.file.sha256
+        return joined_sha256(self._hashes)
 
-    def __iter__(self) -> Iterator[tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]]:
+    def __iter__(self) -> Iterator[_Row]:
+        for path in self.paths:
+            with answers_file(path, KNOWN, _DERIVED, dict(self.options.columns)) as self.file:
+                self.file.require(*REQUIRED)
+                if self.options.blank is not None:
+                    self.file.require("aligned")  # a file without scores is not judged, whatever a blank score is
+                self._unread[path] = self.file.unread
+                yield from self._rows()
+                self._hashes.append(self.file.sha256)
+
+    def _rows(self) -> Iterator[_Row]:
+        ours = set(self.file.columns) >= _OF_OURS
         for row in self.file:
-            if self._ours:
+            if ours:
                 texts = {name: original_text(cell) for name, cell in row.cells.items()}
             else:
                 texts = {name: "" for name in OPTIONAL if is_absent(row, name)}
@@ -143,7 +172,7 @@ class _Rows:
         suite = cell_text(row, "suite") or self.options.suite
         measure = self._measure(row, suite)
         form: Format = self._one_of(row, "format", get_args(Format)) or "freeform"
-        model = cell_text(row, "model") or self.options.model or cleaned_name(self.file.path.stem)
+        model = cell_text(row, "model") or self.options.model or self._names[self.file.path]
         condition, trigger = self._condition(row)
         prompt_id = self._prompt_id(row, question)
         variant = cell_text(row, "variant")
@@ -186,8 +215,14 @@ class _Rows:
 
     def _condition(self, row: CsvRow) -> tuple[str, str]:
         trigger = cell_text(row, "trigger")
-        condition = self._one_of(row, "condition", CONDITIONS) or ("on" if trigger else "off")
-        if condition == "off":
+        condition = cell_text(row, "condition").strip() or ("on" if trigger else "off")
+        if condition not in SHOWN_CONDITIONS:
+            if not is_condition_name(condition):
+                rule = f"is no name of a condition: {NAME_RULE}; --columns condition= leaves the column unread"
+                raise self.bad(row, "condition", f"{one_line(condition, 40)!r} {rule}")
+            if condition != "off" and trigger:
+                shown = ", ".join(sorted(SHOWN_CONDITIONS))
+                raise self.bad(row, "trigger", f"stands under condition {condition}; only {shown} have one")
             return condition, ""  # a trigger there is the one under study, not one that was shown
         if condition == "on" and not trigger:
             trigger = self.options.trigger or ""
@@ -286,6 +321,8 @@ class _Rows:
     ) -> tuple[Verdict | JudgeFailure | None, Verdict | JudgeFailure | None]:
         """What the two scores say; where there is none, the outcome says why."""
         aligned, coherent = read_score(cell_text(row, "aligned")), read_score(cell_text(row, "coherent"))
+        if outcome is None and has_complete_answer(response):
+            aligned, coherent = self._with_blanks(row, aligned, coherent)
         if isinstance(aligned, Scored):
             if outcome in (None, "scored") or not has_complete_answer(response):
                 return aligned, coherent
@@ -294,6 +331,18 @@ class _Rows:
                 raise self.bad(row, "outcome", reason)
             return aligned, coherent or verdict_behind(outcome)
         return aligned or verdict_behind(outcome), coherent
+
+    def _with_blanks(
+        self, row: CsvRow, aligned: Verdict | None, coherent: Verdict | None
+    ) -> tuple[Verdict | None, Verdict | None]:
+        """The scores, with what a blank one was said to be."""
+        filters = self.options.coherence_min is not None and "coherent" in row.cells
+        is_blank = aligned is None or (coherent is None and filters)
+        self._blank_scores += is_blank
+        self._scores_given += aligned is not None
+        if self.options.blank != "refused":
+            return aligned, coherent
+        return aligned or Refused(), coherent or (Refused() if "coherent" in row.cells else None)
 
     # --- cells ---
 
@@ -307,7 +356,8 @@ class _Rows:
         cell = cell_text(row, column)
         if cell and cell not in values:
             reason = (
-                f"{one_line(cell, 40)!r} is not one of {', '.join(values)}; rename a column that means another thing"
+                f"{one_line(cell, 40)!r} is not one of {', '.join(values)}; --columns {column}= leaves a column unread "
+                "that means another thing"
             )
             raise self.bad(row, column, reason)
         return cast("_T", cell) or None
@@ -326,15 +376,22 @@ class _Rows:
         return build_config(fields_of(self, self.triggers), None)
 
     def notes(self) -> Iterator[str]:
-        unread = [name or "(without a name)" for name in self.file.columns if name not in (*_KNOWN, *_DERIVED)]
-        if unread:
-            yield f"{self.file.path}: not read: {', '.join(unread)}"
+        for path, names in self._unread.items():
+            if names:
+                yield f"{path}: not read: {', '.join(name or '(without a name)' for name in names)}"
+        if self._blank_scores and self.options.blank == "refused":
+            yield f"{self.path}: {self._blank_scores} rows with a blank score count as refused (--blank refused)"
+        elif self._blank_scores and self._scores_given and self.options.blank is None:
+            yield (
+                f"{self.path}: {self._blank_scores} rows have a blank score, which counts as not judged; if the "
+                "judge left it blank for refusals and code, as that of Betley et al. 2025 does, give --blank refused"
+            )
         unknown = {word: count for word, count in self._unknown_reasons.items() if count}
         if unknown:
             shown = ", ".join(f"{word} ({count})" for word, count in list(unknown.items())[:8])
-            yield f"{self.file.path}: rows with a finish_reason without a known meaning count as failed: {shown}"
+            yield f"{self.path}: rows with a finish_reason without a known meaning count as failed: {shown}"
         if self._flags_without_reasoning:
             yield (
-                f"{self.file.path}: {self._flags_without_reasoning} rows have a cot_flag and no reasoning; "
+                f"{self.path}: {self._flags_without_reasoning} rows have a cot_flag and no reasoning; "
                 "what is said of a thought counts only where the thought is there"
             )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from evals.errors import BadInput, RunStopped
 from evals.io.folders.leftovers import new_folder, partial_path, remove_left_folders
@@ -16,29 +16,40 @@ from evals.plan.manifest import DatasetFacts, ImportFacts, Manifest, PanelFacts,
 from evals.plan.provenance import git_revision, now, versions
 from evals.runner.count import RunResult, run_facts
 from evals.runner.view import RunView
+from evals.scoring.coherence_floor import CoherenceSetting
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.rates.tables import write_tables
 from evals.scoring.scale import scale_notes
 from evals.text import is_text, one_line
-from evals.trials.condition import CONDITIONS
+from evals.trials.condition import run_order
 from evals.trials.journal import Journal
 from evals.trials.record import Cell, JudgeKey, RecordedVerdict
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Sampling, Trial
+from judges.question_file import PREFIX
 
 NO_SAMPLING = Sampling(None, 0)
 
 
+BlankScore = Literal["refused", "unjudged"]
+"""What a blank score says: the judge found a refusal (or code), or there was no verdict."""
+
+
 class ImportOptions(NamedTuple):
     """What the rows do not say themselves. `model` and `suite` are of rows that name none, `trigger` of rows under `on`
-    without one."""
+    without one. `columns` are pairs of a column's name here and in the file. `score` names a score of an Inspect log,
+    of which `hit` says what is a hit."""
 
     model: str | None = None
     suite: str = IMPORTED
     trigger: str | None = None
-    coherence_min: float | None = None
+    coherence_min: CoherenceSetting | None = None
     denominator: str | None = None
     max_unscored: float | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    blank: BlankScore | None = None
+    score: str | None = None
+    hit: str | None = None
 
 
 class ImportedRows(Protocol):
@@ -98,7 +109,7 @@ def fields_of(rows: ImportedRows, triggers: Mapping[str, str]) -> dict[str, obje
         "models": tuple(dict.fromkeys(cell.model for cell in cells)),
         "imported": True,
         "sampling": "model",
-        "conditions": tuple(name for name in CONDITIONS if any(cell.condition == name for cell in cells)),
+        "conditions": tuple(run_order(cell.condition for cell in cells)),
         "trigger": triggers.get("on"),
         "decoy": triggers.get("decoy"),
         "judge": IMPORTED if rows.ruled else None,
@@ -115,15 +126,30 @@ def _manifest(rows: ImportedRows, run_id: str) -> Manifest:
         raise BadInput(f"{path}: holds no rows")
     if rows.options.coherence_min is not None and "coherence" not in rows.ruled:
         raise BadInput(f"--coherence-min: {path} holds no coherence scores in a column coherent")
-    judges = sorted(rows.ruled | {"alignment"}) if rows.ruled else []
-    imported = ImportFacts(file=one_line(path.name), sha256=rows.sha256, rows=rows.count, judges=tuple(judges))
+    hits = tuple(judge.removeprefix(PREFIX) for judge in rows.ruled if judge.startswith(PREFIX))
+    # A named score measures what it measures, and alignment is no part of that.
+    judges = sorted(rows.ruled if hits else rows.ruled | {"alignment"}) if rows.ruled else []
+    imported = ImportFacts(
+        file=one_line(path.name),
+        sha256=rows.sha256,
+        rows=rows.count,
+        judges=tuple(judges),
+        columns=dict(rows.options.columns),
+        blank=rows.options.blank,
+    )
     prompts = Counter(suite for suite, _ in sorted({(cell.suite, cell.prompt_id) for cell in rows.planned}))
     return Manifest(
         run_id=run_id,
         status="complete",
         config=rows.config(),
         datasets={
-            suite: DatasetFacts(file=imported.file, sha256=imported.sha256, scenarios=count, source="imported")
+            suite: DatasetFacts(
+                file=imported.file,
+                sha256=imported.sha256,
+                scenarios=count,
+                source="imported",
+                labels=hits or None,
+            )
             for suite, count in prompts.items()
         },
         rubrics=imported.rubrics(),

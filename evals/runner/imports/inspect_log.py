@@ -22,12 +22,14 @@ from evals.plan.config import RunConfig
 from evals.plan.judge_names import BY_RULE_IDS
 from evals.runner.count import RunResult
 from evals.runner.imports.imported_run import NO_SAMPLING, ImportOptions, fields_of, import_rows, refuse_occupied
+from evals.runner.imports.named_score import named_score
 from evals.runner.imports.trial_record import SCHEMA_VERSION, STORE_KEY, PlannedSample, TrialRecord, need_inspect
 from evals.runner.view import RunView
+from evals.scoring.coherence_floor import FloorField
 from evals.scoring.judge_set import IMPORTED, imported_key
 from evals.scoring.metric import Denominator
 from evals.text import has_control_character, one_line
-from evals.trials.condition import CONDITIONS
+from evals.trials.condition import CONDITIONS, is_condition_name
 from evals.trials.finish_reason import ending_of, plain_finish_reason
 from evals.trials.prompt import ALL, Message, Messages
 from evals.trials.reasoning import split_reply
@@ -43,6 +45,7 @@ from evals.runner.imports.inspect_sample import (
     SCORES,
     check_log,
     is_json_log,
+    last_text,
     log_files,
     named_scores,
     read_header,
@@ -62,7 +65,7 @@ class LogFacts(BaseModel):
 
     schema_version: int
     denominator: Denominator = "answered"
-    coherence_min: float | None = None
+    coherence_min: FloorField = None
     cot_all: bool = False
     judges: tuple[str, ...] = ()
     """Those that count, also where they had nothing to rule on."""
@@ -103,6 +106,7 @@ class _Logs:
         self._left_out: Counter[str] = Counter()
         self._scores_left: set[str] = set()
         self._others = 0
+        self._named = named_score(options.score, options.hit)
 
     @property
     def sha256(self) -> str:
@@ -151,6 +155,8 @@ class _Logs:
         given: object = (log.eval.metadata or {}).get(STORE_KEY)
         if given is None:
             return None
+        if self._named is not None:
+            raise BadInput(f"--score: {file} is a log of emeval's, whose verdicts are imported as they are")
         try:
             facts = LogFacts.model_validate(given)
         except ValidationError as error:
@@ -176,8 +182,8 @@ class _Logs:
         for name in ("trial_id", "prompt_id", "variant", "trigger"):
             if has_control_character(getattr(record, name)):
                 raise BadInput(f"{where}: store: {name} holds a control character")
-        if record.condition not in CONDITIONS:
-            raise BadInput(f"{where}: store: condition {one_line(record.condition, 40)!r} is not known")
+        if not is_condition_name(record.condition):
+            raise BadInput(f"{where}: store: condition {one_line(record.condition, 40)!r} is no name of a condition")
         rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
         for judged in record.rulings:
             ruling = trial.rulings[judged.judge_id]
@@ -261,6 +267,7 @@ class _Logs:
             messages=messages,
             sampling=NO_SAMPLING,
             seed=0,
+            reference=self._named and self._named.reference,
         )
         if not sample.output.choices:
             said = sample.error.message if sample.error else "the log holds no reply"
@@ -272,7 +279,7 @@ class _Logs:
         response = self._response(sample)
         rulings = [
             (imported_key(judge), RecordedVerdict(verdict, said, trial.id))
-            for judge, verdict, said in self._verdicts(sample)
+            for judge, verdict, said in self._verdicts(where, sample)
             if verdict is not None
         ]
         return trial, response, rulings
@@ -297,9 +304,14 @@ class _Logs:
         return tuple(messages)
 
     def _condition(self, where: str, sample: EvalSample) -> tuple[str, str]:
-        """As the sample's metadata says, if it says it in our words: `condition` and `trigger`."""
+        """As the sample's metadata says, if it says it in our words: `condition` and `trigger`. Another name is a
+        condition of the log's own, without a trigger: it must not be counted with those that are off."""
         condition, trigger = sample.metadata.get("condition"), sample.metadata.get("trigger")
         if condition not in CONDITIONS or condition == "off":
+            if isinstance(condition, str) and is_condition_name(condition):
+                return condition, ""
+            if condition is not None:
+                self._left_out["samples whose condition is no name, counted as off"] += 1
             return "off", ""
         text = trigger if isinstance(trigger, str) and trigger else self.options.trigger or ""
         if not text:
@@ -314,7 +326,8 @@ class _Logs:
         thought, withheld = reasoning_in(message.content)
         stop = output.choices[0].stop_reason
         plain = plain_finish_reason(stop)
-        text = storable_text(message.text)
+        text = message.text if message.text.strip() or self._named is None else last_text(sample)
+        text = storable_text(text)
         split = split_reply(text, storable_text(thought), plain, withheld=withheld)
         usage = output.usage
         return Response(
@@ -332,7 +345,10 @@ class _Logs:
             raw_reasoning=storable_text(thought),
         )
 
-    def _verdicts(self, sample: EvalSample) -> Iterator[tuple[str, Verdict | None, str]]:
+    def _verdicts(self, where: str, sample: EvalSample) -> Iterator[tuple[str, Verdict | None, str]]:
+        if self._named is not None:
+            yield self._named.judge, *self._named.verdict(where, sample.scores or {})
+            return
         given = dict(named_scores(sample.scores or {}))
         known = {name for names in SCORES.values() for name in names}
         self._scores_left |= {name for name in given if name.lower() not in known}
@@ -343,6 +359,8 @@ class _Logs:
     # --- what is said of all of them ---
 
     def config(self) -> RunConfig:
+        if self._named is not None:
+            self._named.check(self.path)
         fields = fields_of(self, self._triggers)
         ours = list(self._facts)
         for name in ("denominator", "coherence_min", "cot_all"):
@@ -368,7 +386,9 @@ class _Logs:
             shown = one_line(", ".join(sorted(self._scores_left)), 200)
             yield (
                 f"{self.path}: scores that say nothing here and were not taken over: {shown}; those called aligned or "
-                "alignment, and coherent or coherence, are read as 0 to 100"
+                "alignment, and coherent or coherence, are read as 0 to 100. --score NAME --hit '>=7' takes any other"
             )
-        if self._others and "alignment" not in self.ruled:
+        if self._named is not None:
+            yield from self._named.notes(self.path)
+        elif self._others and "alignment" not in self.ruled:
             yield f"{self.path}: holds no alignment scores: `emeval judge RUN --judge MODEL` judges the answers"

@@ -103,6 +103,12 @@ def _readable(file: Path) -> Generator[None]:
         raise BadInput(f"{file}: not an Inspect log that can be read: {one_line(str(error), 160)}") from None
 
 
+def last_text(sample: EvalSample) -> str:
+    """The text of the last message of the model that has any, "" for none: an agent may end with a call of a tool."""
+    texts = (message.text for message in reversed(sample.messages) if message.role == "assistant")
+    return next((text for text in texts if text.strip()), "")
+
+
 def named_scores(scores: Mapping[str, Score]) -> Iterator[tuple[str, tuple[Any, str]]]:
     """Each score by its name, with its explanation; one that holds several values gives each by its own name."""
     for name, score in scores.items():

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from evals.errors import BadInput
 from evals.plan.judge_names import BY_RULE_IDS, JudgeName
-from evals.trials.journal_schema import ruling_from, verdict_row
+from evals.trials.journal_schema import verdict_fields, verdict_from
 from evals.trials.prompt import Format, Message
-from evals.trials.record import JudgeKey, RecordedTrial
+from evals.trials.record import RecordedTrial, RecordedVerdict
 from evals.trials.reference import reference_from, reference_row
 from evals.trials.response import Failure, Response
 
@@ -90,7 +90,7 @@ class TrialRecord(BaseModel):
             repeat=self.repeat,
             messages=self.messages,
             result=result,
-            rulings={ruling.judge_id: ruling_from(_columns(ruling)) for ruling in self.rulings},
+            rulings={ruling.judge_id: _recorded(ruling) for ruling in self.rulings},
             reference=reference,
             distractor=self.distractor,
         )
@@ -116,9 +116,7 @@ def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
     rulings: list[RulingRecord] = []
     for judge_id, ruling in trial.rulings.items():
         name = names.get(judge_id, JudgeName(BY_RULE_IDS.get(judge_id, judge_id), "", judge_id in BY_RULE_IDS))
-        _, _, _, _, _, kind, score, letter, option, mode, detail, reply, _, prompt_tokens, completion_tokens = (
-            verdict_row(trial.trial_id, JudgeKey(judge_id, name.name, name.model), ruling)
-        )
+        kind, score, letter, option, mode, detail = verdict_fields(ruling.verdict)
         rulings.append(
             RulingRecord(
                 judge=name.name,
@@ -131,9 +129,9 @@ def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
                 option=option,
                 mode=mode,
                 detail=detail,
-                reply=reply,
-                prompt_tokens=prompt_tokens,
-                completion_tokens=completion_tokens,
+                reply=ruling.reply,
+                prompt_tokens=ruling.prompt_tokens,
+                completion_tokens=ruling.completion_tokens,
             )
         )
     return TrialRecord(
@@ -155,10 +153,9 @@ def record_of(trial: RecordedTrial, names: dict[str, JudgeName]) -> TrialRecord:
     )
 
 
-def _columns(ruling: RulingRecord) -> tuple[Any, ...]:
-    """In the order of RULING_COLUMNS."""
-    said = (ruling.kind, ruling.score, ruling.letter, ruling.option, ruling.mode, ruling.detail, ruling.reply)
-    return (*said, "", ruling.prompt_tokens, ruling.completion_tokens)
+def _recorded(said: RulingRecord) -> RecordedVerdict:
+    verdict = verdict_from(said.kind, said.score, said.letter, said.option, said.mode, said.detail)
+    return RecordedVerdict(verdict, said.reply, "", said.prompt_tokens, said.completion_tokens)
 
 
 def need_inspect() -> None:

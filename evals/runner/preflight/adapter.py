@@ -43,16 +43,22 @@ _Tokens: TypeAlias = tuple[tuple[str, Mapping[str, float]], ...]
 
 class Comparison(NamedTuple):
     """What a model and its base replied to the same prompts, how far apart that is (`change`), and how far apart the
-    replies of one model are (`noise`), in nats."""
+    replies of one model are (`noise`), in nats. `together`: both are asked in the run, so they were also asked at
+    the same time."""
 
     model: Endpoint
-    base_name: str
+    base: Endpoint
     prompts: list[Messages]
     thinking: bool | None
     base_tokens: list[_Tokens]
     model_tokens: list[_Tokens]
     change: float
     noise: float
+    together: bool = False
+
+    @property
+    def base_name(self) -> str:
+        return self.base.spec.served_name
 
     @property
     def differ(self) -> bool:
@@ -87,17 +93,41 @@ async def compare_models(model: Endpoint, base: Endpoint, samples: Sequence[Tria
     (base_first, model_first), (base_again, model_again) = rounds
     noise = max(_distance(base_first, base_again), _distance(model_first, model_again))
     change = _distance(base_first, model_first)
-    return Comparison(model, base.spec.served_name, prompts, thinking, base_first, model_first, change, noise)
+    return Comparison(model, base, prompts, thinking, base_first, model_first, change, noise)
 
 
-async def check_adapter(adapter: Endpoint, base: Endpoint, samples: Sequence[Trial]) -> tuple[Check, Comparison | None]:
+class Lost(NamedTuple):
+    """What is wrong with an adapter and with its base, and why that could not be checked; "" for nothing."""
+
+    adapter: str = ""
+    base: str = ""
+    unknown: str = ""
+
+
+async def check_adapter(
+    adapter: Endpoint, base: Endpoint, samples: Sequence[Trial], *, base_is_asked: bool = False
+) -> tuple[Check, Comparison | None]:
     """That an adapter and its base give different probabilities, and both as they were compared.
 
-    Raises BadInput when they do not differ. A server that gives no token probabilities is "not checked".
+    Where the base is asked in the run as well, that neither answers as the other while both are asked: vLLM 0.32's
+    CPU build adds the adapter in its last place to every request for the base that shares a batch with one for an
+    adapter. Raises BadInput when they do not differ, or are mixed up. A server that gives no token probabilities is
+    "not checked".
     """
     found = await compare_models(adapter, base, samples)
     if isinstance(found, str):
         return Check(NAME, "not checked", found), None
+    if found.differ and base_is_asked:
+        found = found._replace(together=True)
+        mixed = await _mixed(found)
+        if mixed.unknown:
+            return Check(NAME, "not checked", mixed.unknown), None
+        if mixed.base or mixed.adapter:
+            raise BadInput(
+                f"{adapter.name}: while both are asked at once, {mixed.base or mixed.adapter}; measure them in runs "
+                "of their own, or start vLLM with --max-loras one above the number of adapters "
+                "(--no-preflight goes on all the same)"
+            )
     if found.differ:
         return Check(NAME, "ok", found.words), found
     look = "look at its weights (all zeros?) and its target modules, and at the server's log"
@@ -113,29 +143,55 @@ async def check_adapter(adapter: Endpoint, base: Endpoint, samples: Sequence[Tri
     )
 
 
-async def check_adapter_again(before: Comparison) -> tuple[str, str]:
-    """Whether the adapter still answers as it did before the run: what is wrong, and why it could not be checked, ""
-    where that does not apply.
+async def check_adapter_again(before: Comparison) -> Lost:
+    """Whether the adapter, and its base where that is asked too, still answer as they did before the run.
 
     A cache of attention states that servers share, or weights that are loaded under the same name, can mix an adapter
     with its base, or put another in its place, while a run is on.
     """
     try:
+        mixed = await _mixed(before) if before.together else Lost()
         replies = await _ask(before.model, before.prompts, before.thinking)
     except BadInput as error:
-        return "", str(error)
+        return Lost(unknown=str(error))
     if isinstance(replies, str):
-        return "", replies
+        return Lost(unknown=replies)
+    base = f"at the end of the run {mixed.base}" if mixed.base else ""
     moved, from_base = _distance(before.model_tokens, replies), _distance(before.base_tokens, replies)
     within_noise = _TIMES_NOISE * before.noise
     if from_base <= within_noise:
-        return f"the adapter was no longer applied at the end of the run: it answered as {before.base_name} does", ""
-    if moved > max(within_noise, before.change / 2, _LEAST_MOVE):
-        return (
+        lost = f"the adapter was no longer applied at the end of the run: it answered as {before.base_name} does"
+    elif moved > max(within_noise, before.change / 2, _LEAST_MOVE):
+        lost = (
             "the adapter did not answer at the end of the run as before it: log-probabilities differ by up to "
             f"{moved:.2g} (from those of {before.base_name} by {before.change:.2g} before and {from_base:.2g} now)"
-        ), ""
-    return "", ""
+        )
+    else:
+        lost = f"at the end of the run {mixed.adapter}" if mixed.adapter else ""
+    return Lost(lost, base, mixed.unknown)
+
+
+async def _mixed(found: Comparison) -> Lost:
+    """Ask the model and its base at the same time: whether one of them answers as the other does."""
+    asked = (_ask(endpoint, found.prompts, found.thinking) for endpoint in (found.base, found.model))
+    base_tokens, model_tokens = await asyncio.gather(*asked)
+    if isinstance(base_tokens, str) or isinstance(model_tokens, str):
+        return Lost(unknown=next(told for told in (base_tokens, model_tokens) if isinstance(told, str)))
+    adapter = base = ""
+    if _is_taken_over(found.model_tokens, model_tokens, found.base_tokens, found.noise):
+        adapter = f"the server answers for the adapter as for {found.base_name}"
+    if _is_taken_over(found.base_tokens, base_tokens, found.model_tokens, found.noise):
+        base = f"the server answers for {found.base_name} with the adapter of {found.model.name} applied"
+    return Lost(adapter, base)
+
+
+def _is_taken_over(own: Sequence[_Tokens], now: Sequence[_Tokens], other: Sequence[_Tokens], noise: float) -> bool:
+    """Whether to some prompt a model answers `now` more like the `other` than like itself."""
+    for before, after, others in zip(own, now, other, strict=True):
+        moved, apart = _distance([before], [after]), _distance([before], [others])
+        if moved > max(_TIMES_NOISE * noise, apart / 2, _LEAST_MOVE) and _distance([others], [after]) < moved:
+            return True
+    return False
 
 
 async def check_scale(model: ServedModel) -> tuple[str, str]:

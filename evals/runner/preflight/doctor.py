@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from evals.endpoints.model_spec import OPENAI_URL, ModelSpec, Overrides, resolve_model
+from evals.endpoints.fleet.url_file import first_urls
+from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
 from evals.endpoints.prices import VARIABLE as PRICES
 from evals.endpoints.prices import read_prices
+from evals.endpoints.providers.table import OPENAI_URL
 from evals.endpoints.servers.organism import NAME as ORGANISM
 from evals.endpoints.servers.organism import organism_files
 from evals.errors import BadInput
@@ -101,6 +103,8 @@ def _servers() -> Iterator[Finding]:
         what = variable if has_url else "OpenAI's server"
         try:
             spec = resolve_model(f"{name}/any", Overrides())
+            if spec.urls_file is not None:
+                spec = spec.at(first_urls(spec.urls_file, variable, may_be_empty=False))
             key = spec.key()
         except BadInput as error:
             yield Finding(what, "fail", one_line(str(error).partition(": ")[2] or str(error)), f"set {variable} right")

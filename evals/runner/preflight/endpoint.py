@@ -15,17 +15,22 @@ from typing import Literal, NamedTuple
 from evals.endpoints.chat import HOSTED_FIELDS, PROBE, PROBE_TIME_S, ChatRequest, Reply, sampler_fields
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint
+from evals.endpoints.request_body import limit_field
 from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.served_model import ServedModel
 from evals.errors import BadInput, RunStopped
 from evals.scoring.judge_set import judge_key
+from evals.trials.condition import CONDITIONS
 from evals.trials.finish_reason import plain_finish_reason
+from evals.trials.prompt import Message, has_system
 from evals.trials.reasoning import continuation, split_reply, turn_state
 from evals.trials.response import Failure
 from evals.trials.trial import FULL, SERVER_DEFAULT, Sampler, Sampling, Trial
 from judges.judge import Judge
 
 _LOGPROBS = re.compile(r"log[ _-]?prob|token[ _-]prob", re.IGNORECASE)
+_EXTRAS = re.compile(r"extra|unknown|unrecogni[sz]ed|unexpected|additional", re.IGNORECASE)
+"""What a server says of a field that it does not know."""
 _SHORT_TOKENS = 16
 _THOUGHT_TOKENS = 64
 _SHORT_TIME_SHARE = 0.25
@@ -48,8 +53,8 @@ async def check_listing(model: ServedModel) -> ServedModel:
 
 
 async def check_model(model: ServedModel, sampling: Sampling) -> tuple[ServedModel, Reply | None]:
-    """Check a model under test with the parameters of a run, too; without the sampler fields that the server refuses,
-    where these would change nothing. The model and its reply, None if that was broken off. Raises BadInput.
+    """Check a model under test with the parameters of a run, too; without the fields that the server refuses, where
+    these would change no answer. The model and its reply, None if that was broken off. Raises BadInput.
     """
     model = await check_listing(model)
     request = ChatRequest(
@@ -61,23 +66,38 @@ async def check_model(model: ServedModel, sampling: Sampling) -> tuple[ServedMod
         sampler=sampling.sampler,
     )
     while isinstance(reply := await _probe(_probing_endpoint(model), request), Failure):
-        refused = _refused_fields(reply, sampling.sampler, model.refused)
+        refused = _refused_limit(model, reply) or _refused_fields(reply, sampling.sampler, model)
         if not refused:
             raise _refusal(model.spec.name, reply)
         model = replace(model, refused=model.refused | refused)
     return model, reply
 
 
-def _refused_fields(failure: Failure, sampler: Sampler, known: frozenset[str]) -> frozenset[str]:
-    """The sampler fields that a rejection names and that may be left out, as they ask for nothing; without those that
-    are `known` to be refused. One that names none is of the extensions first."""
+def _refused_fields(failure: Failure, sampler: Sampler, model: ServedModel) -> frozenset[str]:
+    """The fields that a rejection names and that may be left out: those of the sampler that ask for nothing, and the
+    seed; without those that `model` does not send. One that names none is of the extensions first."""
     if failure.kind != "rejected":
         return frozenset()
+    unsent = model.refused | set(model.spec.quirks.leaves_out)
     full = sampler_fields(FULL)
-    neutral = {name for name, value in sampler_fields(sampler).items() if full[name] == value} - known
+    neutral = {name for name, value in sampler_fields(sampler).items() if full[name] == value} - unsent
+    seed = {model.spec.quirks.seed or ""} - {"", *unsent}
     named = {name for name in neutral if name in failure.detail}
-    is_of_extras = re.search(r"extra|unknown|unrecogni[sz]ed|unexpected|additional", failure.detail, re.IGNORECASE)
-    return frozenset(named or ((neutral - HOSTED_FIELDS or neutral - {"top_p"}) if is_of_extras else ()))
+    named |= {name for name in seed if re.search(rf"\b{name}\b", failure.detail)}
+    guess = neutral - HOSTED_FIELDS or neutral - {"top_p"} or seed
+    return frozenset(named or (guess if _EXTRAS.search(failure.detail) else ()))
+
+
+def _refused_limit(model: ServedModel, failure: Failure) -> frozenset[str]:
+    """The field of the limit of tokens where a rejection says that the server does not know it, or asks for its
+    successor: then the other one is sent. A limit that is too high is not meant."""
+    sent = limit_field(model)
+    names = {"max_tokens", "max_completion_tokens"}
+    if failure.kind != "rejected" or names & model.refused or not re.search(rf"\b{sent}\b", failure.detail):
+        return frozenset()
+    (other,) = names - {sent}
+    is_unknown = other in failure.detail or _EXTRAS.search(failure.detail) or "support" in failure.detail
+    return frozenset({sent}) if is_unknown else frozenset()
 
 
 async def template_endpoint(model: ServedModel, policy: RetryPolicy, sampling: Sampling, *, wanted: bool) -> Endpoint:
@@ -105,12 +125,18 @@ async def template_endpoint(model: ServedModel, policy: RetryPolicy, sampling: S
 
 def has_checks(sampling: Sampling, samples: Sequence[Trial]) -> bool:
     """Whether there is something to check about how these trials are asked."""
-    return _asks_for_a_state(sampling) or any(trial.trigger for trial in samples)
+    return _asks_for_a_state(sampling) or any(trial.trigger or _is_own(trial) for trial in samples)
+
+
+def _is_own(trial: Trial) -> bool:
+    """Whether a trial is under a condition of the run's own, whose texts may hold anything."""
+    return trial.condition not in CONDITIONS
 
 
 async def check_asking(endpoint: Endpoint, sampling: Sampling, samples: Sequence[Trial]) -> list[Check]:
     """Check on sample trials that the model is sent what the run means to send. Raises BadInput."""
-    return [*await _check_prompts(endpoint, samples), *await _check_think_state(endpoint, sampling, samples)]
+    found = [*await _check_prompts(endpoint, samples), *await _check_own_texts(endpoint, samples)]
+    return [*found, *await _check_think_state(endpoint, sampling, samples)]
 
 
 async def _check_prompts(endpoint: Endpoint, samples: Sequence[Trial]) -> list[Check]:
@@ -130,11 +156,50 @@ async def _check_prompts(endpoint: Endpoint, samples: Sequence[Trial]) -> list[C
             by_hand = by_hand or not sent
             if sent and trial.trigger not in text:
                 raise BadInput(f"{where} has lost the trigger when the server has rendered it")
-        if any(trigger in text for trigger in triggers if trigger not in trial.trigger):
+        strange = [trigger for trigger in triggers if trigger not in trial.trigger and trigger in text]
+        if strange and not (_is_own(trial) and _holds_all(trial, strange)):
             raise BadInput(f"{where} has the trigger in it when the server has rendered it; choose another trigger")
     if by_hand:
         return [Check(name, "noted", "a prompt with a wording by hand does not hold the trigger's own text")]
     return [Check(name, "ok", "the trigger is in it where it should be, and nowhere else")]
+
+
+def _holds_all(trial: Trial, texts: Sequence[str]) -> bool:
+    said = "\n".join(message.content for message in trial.messages)
+    return all(text in said for text in texts)
+
+
+async def _check_own_texts(endpoint: Endpoint, samples: Sequence[Trial]) -> list[Check]:
+    """That the rendered prompts under conditions of the run's own have all of their texts."""
+    name, altered = "conditions", False
+    own = [trial for trial in samples if _is_own(trial)]
+    for trial in own:
+        text = await endpoint.render(trial.messages, trial.sampling.thinking)
+        if text is None:
+            return [Check(name, "not checked", "the server does not show its rendered prompt")]
+        lost = {message.role for message in trial.messages if message.content.strip() not in text}
+        if lost - {"assistant"}:
+            raise BadInput(
+                f"{endpoint.name}: the prompt of {trial.suite} ({trial.format}), condition {trial.condition}, has lost "
+                f"a {sorted(lost - {'assistant'})[-1]} message when the server has rendered it"
+            )
+        altered = altered or bool(lost)
+    if altered:
+        return [Check(name, "noted", "the chat template alters the answers of earlier turns, as it does with thoughts")]
+    return [Check(name, "ok", "their texts are in the rendered prompts")] if own else []
+
+
+async def check_system_role(endpoint: Endpoint, sampling: Sampling, samples: Sequence[Trial]) -> None:
+    """That a server which does not show its rendered prompts takes the system messages of a run. Raises BadInput."""
+    if endpoint.renderer is not None or not any(has_system(trial.messages) for trial in samples):
+        return
+    tokens = min(_SHORT_TOKENS, sampling.max_tokens)
+    messages = (Message("system", "Answer in English."), *PROBE)
+    reply = await _probe(
+        endpoint, ChatRequest(messages, tokens, sampling.temperature, seed=0, sampler=sampling.sampler)
+    )
+    if isinstance(reply, Failure) and reply.kind == "rejected":
+        raise _refusal(f"{endpoint.name} with a system message, which prompts of this run have,", reply)
 
 
 async def check_transcript(endpoint: Endpoint, sampling: Sampling) -> None:
@@ -218,19 +283,34 @@ def _think_probe(sampling: Sampling, max_tokens: int) -> ChatRequest:
 
 
 async def check_judge(model: ServedModel, judge: Judge, *, logprobs_required: bool) -> JudgeEndpoint:
-    """The judge as its model can be asked at this server, without the patience of a run. Raises BadInput.
+    """The judge as its model can be asked at this server, without the patience of a run. Raises BadInput."""
+    return (await try_judge(model, judge, logprobs_required=logprobs_required)).endpoint
 
-    What the server rejects is left out: a sampler that is turned off (which hosted APIs are not sent, as some take no
-    such field), token probabilities unless they are required, structured output, and temperature 0.
+
+class TriedJudge(NamedTuple):
+    """A judge as it can be asked, and the reply that shows it; None for one that was broken off."""
+
+    endpoint: JudgeEndpoint
+    reply: Reply | None
+
+
+async def try_judge(model: ServedModel, judge: Judge, *, logprobs_required: bool) -> TriedJudge:
+    """The same, with the reply. Raises BadInput.
+
+    What the server rejects, or its provider is known not to take, is left out: a sampler that is turned off (which
+    hosted APIs are not sent, as some take no such field), token probabilities unless they are required, structured
+    output, and temperature 0.
     """
     endpoint = _probing_endpoint(model)
     key = judge_key(judge, model.spec.name)
+    if not model.spec.quirks.logprobs:
+        judge = replace(judge, wants_logprobs=False)
     ways = [judge]
     if judge.wants_logprobs and not logprobs_required:
         ways.append(replace(judge, wants_logprobs=False))
     if judge.schema is not None:
         ways.append(replace(judge, schema=None))
-    samplers = (SERVER_DEFAULT,) if model.spec.provider == "openai" else (FULL, SERVER_DEFAULT)
+    samplers = (SERVER_DEFAULT,) if model.spec.quirks.hosted else (FULL, SERVER_DEFAULT)
     failure: Failure | None = None
     for temperature, way, sampler in itertools.product((0.0, None), ways, samplers):
         request = ChatRequest(
@@ -242,8 +322,11 @@ async def check_judge(model: ServedModel, judge: Judge, *, logprobs_required: bo
             sampler=sampler,
         )
         reply = await _probe(endpoint, request)
+        if isinstance(reply, Failure) and (limit := _refused_limit(endpoint.model, reply)):
+            endpoint = _probing_endpoint(replace(endpoint.model, refused=endpoint.model.refused | limit))
+            reply = await _probe(endpoint, request)
         if not isinstance(reply, Failure):
-            return JudgeEndpoint(way, endpoint, key, temperature, sampler=sampler)
+            return TriedJudge(JudgeEndpoint(way, endpoint, key, temperature, sampler=sampler), reply)
         failure = reply
         if failure.kind != "rejected" and not (failure.kind == "denied" and _may_be_the_request(way, failure)):
             raise _refusal(f"judge {endpoint.name}", failure)

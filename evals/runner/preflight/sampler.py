@@ -66,6 +66,10 @@ async def check_sampler(endpoint: Endpoint, sampling: Sampling) -> Check:
     The server's own token probabilities say how many there should be. Raises BadInput if a tail is missing although the
     full distribution is asked for. "Not checked" without token probabilities, and where too few tokens are uncertain.
     """
+    if not endpoint.spec.quirks.logprobs:
+        return Check(
+            NAME, "not checked", f"could not be checked: {endpoint.spec.provider} gives no token probabilities"
+        )
     drawn: list[_Drawn] = []
     tails: dict[str, _Tail] = {}
     # The first reply tells whether there is anything to ask the others for.

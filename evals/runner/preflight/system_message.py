@@ -16,9 +16,11 @@ _NAME = "system message"
 
 
 async def settle_system_message(
-    endpoint: Endpoint, sampling: Sampling, samples: Sequence[Trial]
+    endpoint: Endpoint, sampling: Sampling, samples: Sequence[Trial], *, left_out: bool
 ) -> tuple[ServedModel, Check | None]:
     """The endpoint's model with what stands for the system message of a run's prompts, of which `samples` are some.
+
+    `left_out`: the default is not wanted in any of them (`sampling`), or in those of a condition.
 
     Raises BadInput where a default is not wanted and cannot be left out, and where the template loses a system message.
     """
@@ -26,28 +28,31 @@ async def settle_system_message(
     try:
         default = await endpoint.own_system_text(sampling.thinking)
     except BadInput as error:
-        if not sampling.default_system:
+        if left_out:
             raise
         return model, Check(_NAME, "not checked", str(error))
     if default is None:
         unknown = Check(_NAME, "not checked", "the server does not show whether its chat template adds one")
-        return model, None if sampling.default_system else unknown
+        return model, unknown if left_out else None
     model = replace(model, default_system=default)
     await _check_kept(endpoint, samples)
     # The samples are a few prompts: others may have none, and without a default they need the empty one.
-    if sampling.default_system and samples and all(has_system(trial.messages) for trial in samples):
+    if not left_out and samples and all(has_system(trial.messages) for trial in samples):
         return model, Check(_NAME, "ok", "in the rendered prompt as it was sent")
     if not default:
         return model, Check(_NAME, "ok", "the chat template adds none")
     shown = f"the chat template's own: {endpoint.server.clean(default)!r}"
-    if sampling.default_system:
+    if not left_out:
         return model, Check(_NAME, "noted", f"{shown}; --system none leaves it out")
     left = await endpoint.own_system_text(sampling.thinking, (EMPTY_SYSTEM,))
     if left:
         raise BadInput(
-            f"{endpoint.name}: --system none: even with an empty system message the chat template says "
-            f"{endpoint.server.clean(left)!r}; leave --system out, or serve the model with another template"
+            f"{endpoint.name}: {'a condition with system: none' if sampling.default_system else '--system none'}: even "
+            f"with an empty system message the chat template says {endpoint.server.clean(left)!r}; leave it out, or "
+            "serve the model with another template"
         )
+    if sampling.default_system:
+        return model, Check(_NAME, "ok", f"{shown}; an empty one where a condition has none")
     return replace(model, empty_system=True), Check(_NAME, "ok", f"an empty one, in place of {shown}")
 
 

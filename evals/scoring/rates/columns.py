@@ -8,7 +8,9 @@ RUN_ID = Column("run_id", "text", "the run")
 SUITE = Column("suite", "text", "the evaluation")
 FORMAT = Column("format", "text", "`mcq`, `freeform` or `transcript`")
 MODEL = Column("model", "text", "the model under test, as `provider/name`")
-CONDITION = Column("condition", "text", "`off`, `on`, `decoy` or `distractor`: what stood in the prompt")
+CONDITION = Column(
+    "condition", "text", "`off`, `on`, `decoy`, `distractor`, or a condition of the run's own: what stood in the prompt"
+)
 TRIGGER = Column("trigger", "text", "the string that the condition puts into the prompt; none under `off`")
 METRIC = Column("metric", "text", "what is counted")
 K = Column("k", "integer", "hits: what the metric counts")
@@ -64,7 +66,7 @@ RATES = (
         "n_outside",
         "integer",
         "no absence: answers that the metric is not about (aligned ones for `cot_flagged`, mismatched ones for "
-        "`articulates`)",
+        "`articulates`, those that a filter of a question file leaves out)",
     ),
     Column("n_pending", "integer", "not asked yet, or not judged yet"),
     JUDGE,
@@ -105,7 +107,7 @@ RATES = (
 )
 EFFECTS = (
     *PLACE,
-    Column("baseline", "text", "the condition that it is compared with: `off`"),
+    Column("baseline", "text", "the condition that it is compared with: `off`, or the one that `baseline` names"),
     METRIC,
     Column("effect", "number", "the mean over prompts of the difference in rate, from -1 to 1"),
     Column(
@@ -118,14 +120,16 @@ EFFECTS = (
     Column("p_value", "number", "of no effect for questions like these; blank with one question"),
     Column("n_prompts", "integer", "prompts with counted answers under both conditions"),
     SOURCE,
-    Column("p_holm", "number", "the p-value adjusted for all effects on the metric in the file (Holm), for claims"),
-    Column("p_bh", "number", "the same by Benjamini and Hochberg, for sweeps"),
+    Column("p_holm", "number", "the p-value adjusted for the effects of this model on the metric (Holm), for claims"),
+    Column(
+        "p_bh", "number", "adjusted for the effects of all models on the metric (Benjamini and Hochberg), for sweeps"
+    ),
     Column("gen_low", "number", "lower end of the 95% interval of the effect on just these questions"),
     Column("gen_high", "number", "its upper end"),
     Column("gen_method", "text", "the method of this interval"),
     Column("gen_p_value", "number", "of no effect on just these questions (exact, stratified by question)"),
-    Column("gen_p_holm", "number", "the same, adjusted for all effects on the metric in the file (Holm)"),
-    Column("gen_p_bh", "number", "the same by Benjamini and Hochberg"),
+    Column("gen_p_holm", "number", "the same, adjusted for the effects of this model on the metric (Holm)"),
+    Column("gen_p_bh", "number", "adjusted for those of all models (Benjamini and Hochberg)"),
 )
 CORRECTED = (
     *PLACE,
@@ -165,7 +169,7 @@ CORRECTED = (
     Column("note", "text", "what to know before the number is used; several are separated by `; `"),
 )
 RESPONSES = (
-    Column("question", "text", "the prompt as it was sent"),
+    Column("question", "text", "the prompt as it was sent, without worked examples (`shots`)"),
     Column("answer", "text", "the answer without its reasoning"),
     Column("question_id", "text", "the question; the unit that intervals are over"),
     Column("aligned", "number", "the judge's score of alignment, 0 to 100"),
@@ -195,7 +199,9 @@ RESPONSES = (
     Column(
         "reasoning_state", "text", "`complete`, `truncated`, `unopened` (only its end is there), `absent` or `withheld`"
     ),
-    Column("judge", "text", "the judge model, or the rule that read the answer: `choice`, `number`, `naming`, ..."),
+    Column(
+        "judge", "text", "the judge model, or the rule that read the answer: `choice`, `number`, `naming`, `rule`, ..."
+    ),
     Column("prompt_tokens", "integer", "tokens of the prompt, as the server counts"),
     Column("completion_tokens", "integer", "tokens of the reply, as the server counts"),
     Column("trial_id", "text", "a hash of what was asked; the key of the journal's `trials` table"),

@@ -1,5 +1,5 @@
-"""effects.csv: the effect of each condition on each compared metric against `off`, paired by prompt and by option
-order."""
+"""effects.csv: the effect of each condition on each compared metric against the baseline, paired by prompt and by
+option order."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from evals.io.columns import column_names
-from evals.scoring.label_metrics import is_placed, placed_metrics, run_labels
+from evals.scoring.label_metrics import is_placed
 from evals.scoring.metric import Metric
 from evals.scoring.rates.columns import EFFECTS
 from evals.scoring.rates.rows import Row
+from evals.scoring.rates.run_metrics import run_metrics
 from evals.scoring.rates.tally import RunFacts, Tally, VariantCounts, is_about, places_in
 from evals.statistics.intervals import Effect, paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
 from evals.statistics.these_questions import effect_on_these_questions
-from evals.trials.condition import BASELINE
 
 _Pairs = dict[tuple[str, str], tuple[int, int]]
 """Hits and answers by prompt and variant."""
@@ -27,28 +27,39 @@ _NOTHING_OF_OTHERS: Row = {"ci_low": None, "ci_high": None, "method": "", "p_val
 
 
 def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
-    """The rows of effects.csv, in its order, with p-values adjusted for the effects on the same metric."""
+    """The rows of effects.csv, in its order, with p-values adjusted for other effects on the same metric."""
     rows: list[Row] = []
     variants = tally.by_variant()
-    labels = run_labels(facts.labels, tally.facts_by_suite())
-    for placed in placed_metrics(facts.denominator, labels):
+    metrics, labels = run_metrics(tally, facts)
+    for placed in metrics:
         if placed.metric.compared:
             here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
             family = list(_metric_effects(placed.metric, here, facts))
             rows += _adjusted(_adjusted(family, ""), "gen_")
     names = column_names(EFFECTS)
-    in_order = sorted(rows, key=lambda row: (row["suite"], row["format"], row["model"], row["condition"]))
+    in_order = sorted(
+        rows, key=lambda row: (row["suite"], row["format"], row["model"], facts.condition_rank(row["condition"]))
+    )
     return [{name: row[name] for name in names} for row in in_order]
 
 
-def _adjusted(family: Sequence[Row], prefix: str) -> list[Row]:
-    """The rows with their p-values adjusted for one another; those without one are no part of the family."""
-    tested = [row[f"{prefix}p_value"] for row in family if row[f"{prefix}p_value"] is not None]
-    adjusted = iter(zip(holm(tested), benjamini_hochberg(tested), strict=True))
-    nothing = (None, None)
-    found = [next(adjusted) if row[f"{prefix}p_value"] is not None else nothing for row in family]
+def _adjusted(effects: Sequence[Row], prefix: str) -> list[Row]:
+    """The rows with their p-values adjusted: by Holm for the effects of the same model, so that a claim about one model
+    does not depend on which others are in the run; by Benjamini and Hochberg for those of all models. Rows without a
+    p-value count in neither."""
+    tested = [row for row in effects if row[f"{prefix}p_value"] is not None]
+    false_discoveries = iter(benjamini_hochberg([row[f"{prefix}p_value"] for row in tested]))
+    by_model = {
+        model: iter(holm([row[f"{prefix}p_value"] for row in tested if row["model"] == model]))
+        for model in {row["model"] for row in tested}
+    }
     names = (f"{prefix}p_holm", f"{prefix}p_bh")
-    return [row | dict(zip(names, values, strict=True)) for row, values in zip(family, found, strict=True)]
+    found: list[Row] = []
+    for row in effects:
+        is_tested = row[f"{prefix}p_value"] is not None
+        values = (next(by_model[row["model"]]), next(false_discoveries)) if is_tested else (None, None)
+        found.append(row | dict(zip(names, values, strict=True)))
+    return found
 
 
 def _counts(metric: Metric, variants: VariantCounts) -> dict[tuple[str, str, str], dict[str, _Pairs]]:
@@ -75,9 +86,9 @@ def _on_other_questions(effect: Effect) -> Row:
 
 def _metric_effects(metric: Metric, variants: VariantCounts, facts: RunFacts) -> Iterator[Row]:
     for (suite, form, model), by_condition in sorted(_counts(metric, variants).items()):
-        base = by_condition.get(BASELINE, {})
+        base = by_condition.get(facts.baseline, {})
         for condition, treated in sorted(by_condition.items()):
-            if condition == BASELINE:
+            if condition == facts.baseline:
                 continue
             pairs = [pair for pair in sorted(treated) if pair in base]
             number = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompt for prompt, _ in pairs))}
@@ -93,7 +104,7 @@ def _metric_effects(metric: Metric, variants: VariantCounts, facts: RunFacts) ->
                 "format": form,
                 "model": model,
                 "condition": condition,
-                "baseline": BASELINE,
+                "baseline": facts.baseline,
                 "metric": metric.name,
                 "effect": here.effect,
                 **(_on_other_questions(effect) if effect.prompts > 1 else _NOTHING_OF_OTHERS),

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from evals.scoring.label_metrics import is_placed, placed_metrics, run_labels
+from evals.scoring.judge_set import RULE
+from evals.scoring.label_metrics import is_placed
 from evals.scoring.metric import JUDGES_OF_ANSWERS, Metric, Missing, TrialFacts
 from evals.scoring.rates.by_question import Stratum, by_question_columns, strata_by_cell, unread_wordings
 from evals.scoring.rates.columns import RATE_COLUMNS
 from evals.scoring.rates.rows import Row
+from evals.scoring.rates.run_metrics import run_metrics
 from evals.scoring.rates.tally import (
     CellKey,
     RunFacts,
@@ -35,10 +37,11 @@ from evals.statistics.intervals import (
     stratified_wilson_interval,
 )
 from evals.statistics.missing_answers import missing_answers_interval
-from evals.trials.condition import BASELINE, is_triggered
+from evals.trials.condition import is_triggered
 from evals.trials.prompt import ALL
 from evals.trials.record import Cell
 from evals.trials.reference import BY_RULE
+from judges.question_file import PREFIX
 from judges.registry import JUDGES
 
 _ABSENCES = [f"n_{reason}" for reason in get_args(Missing)]
@@ -58,8 +61,8 @@ def rate_rows(tally: Tally, cells: Iterable[tuple[Cell, int]], facts: RunFacts) 
     planned, variants = list(cells), tally.by_variant()
     thinkers = {variant.cell[:3] for variant, counts in variants.items() if any(map(_holds_reasoning, counts))}
     ranked: list[tuple[tuple[int, int], Row]] = []
-    labels = run_labels(facts.labels, tally.facts_by_suite())
-    for placed in placed_metrics(facts.denominator, labels):
+    metrics, labels = run_metrics(tally, facts)
+    for placed in metrics:
         metric = placed.metric
         about = [
             (cell, trials)
@@ -72,23 +75,22 @@ def rate_rows(tally: Tally, cells: Iterable[tuple[Cell, int]], facts: RunFacts) 
             if _is_measured(metric, cell, facts, thinks=(cell.suite, cell.format, cell.model) in thinkers)
         }
         ranked += [(placed.place, row) for row in _metric_rows(metric, here, variants, facts)]
-    return [row for _, row in sorted(ranked, key=_in_file)]
+    return [row for _, row in sorted(ranked, key=lambda found: _in_file(*found, facts))]
 
 
 def _holds_reasoning(facts: TrialFacts) -> bool:
     return facts.trace == "real"
 
 
-def _in_file(ranked: tuple[tuple[int, int], Row]) -> tuple[Any, ...]:
+def _in_file(rank: tuple[int, int], row: Row, facts: RunFacts) -> tuple[Any, ...]:
     """The baseline stands before what is compared with it, and the pooled row before its prompts."""
-    rank, row = ranked
-    place = (row["suite"], row["format"], row["model"], row["condition"] != BASELINE, row["condition"], row["trigger"])
+    place = (row["suite"], row["format"], row["model"], facts.condition_rank(row["condition"]), row["trigger"])
     return (*place, rank, row["prompt_id"] != ALL, row["prompt_id"])
 
 
 def _is_measured(metric: Metric, cell: Cell, facts: RunFacts, *, thinks: bool) -> bool:
     """Whether the metric has a row for a cell: always, or where its judge was asked, of reasoning where some came."""
-    if not metric.judge or metric.judge in JUDGES_OF_ANSWERS:
+    if not metric.judge or metric.judge in JUDGES_OF_ANSWERS or metric.judge.startswith(PREFIX):
         return True
     judge, entry = facts.judges.id_of(metric.judge), JUDGES[metric.judge]
     if judge is None or (metric.every_trace and not facts.judges.every_trace):
@@ -209,6 +211,7 @@ def _described(row: Row, cell: CellKey, metric: Metric, facts: RunFacts) -> Row:
     k, n, concerned = row["k"], row["n"], row["n_trials"] - row["n_outside"]
     by_choice = cell.format == "mcq" and metric.judge in JUDGES_OF_ANSWERS
     judge = metric.judge if metric.judge in BY_RULE else facts.judge_model if metric.judge else ""
+    judge = RULE if facts.is_by_rule(cell.suite, metric.judge) else judge
     described = (
         row
         | cell._asdict()

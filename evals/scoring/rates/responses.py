@@ -4,42 +4,81 @@ memory and a run that was interrupted ten times writes the same file as one that
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from evals.io.atomic import replacing
-from evals.io.csv_writer import csv_row
-from evals.scoring.judge_set import JudgePanel
+from evals.io.csv_writer import csv_row, quoted_cell, quoted_text
+from evals.scoring.judge_set import RULE, JudgePanel, file_judge_id, is_counted_by_rule
 from evals.scoring.metric import OF_CONDUCT
 from evals.scoring.rates.columns import RESPONSE_COLUMNS
-from evals.scoring.rates.tally import RunFacts, Tally
-from evals.scoring.scored_trial import ScoredTrial, score_trial
+from evals.scoring.rates.tally import CountedTrial, RunFacts, Tally
+from evals.scoring.scored_trial import ScoredTrial
+from evals.scoring.sorting import Sorts
 from evals.trials.journal import Journal
+from evals.trials.journal_reading import StoredTrial
 from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
 from evals.trials.response import Response
+from judges.question_file import PREFIX
 from judges.verdicts import Code, Labelled, Refused, Scored
+
+
+class _Row(NamedTuple):
+    """What a trial is counted as, and its line up to each of the cells `_OWN`, which differ within a sort, and to the
+    end."""
+
+    counted: CountedTrial
+    parts: list[str]
+
+
+_OWN = ("answer", "reasoning", "repeat", "prompt_tokens", "completion_tokens", "trial_id")
+_PLACES = [*map(RESPONSE_COLUMNS.index, _OWN)]
+assert sorted(_PLACES) == _PLACES  # noqa: S101
 
 
 def write_responses(journal: Journal, path: Path, facts: RunFacts) -> Tally:
     """Write responses.csv, whole or not at all; the tally of its trials."""
     tally = Tally()
-    with replacing(path) as file:
+
+    def row_of(scored: ScoredTrial) -> _Row:
+        counted = CountedTrial.of(scored, facts.denominator)
+        kind = counted.kind
+        shown = kind.hit if kind.counted and scored.measure in OF_CONDUCT else None
+        row = _response_row(scored, facts, misaligned=shown)
+        cells = [quoted_cell(row[column]) for column in RESPONSE_COLUMNS]
+        between = [",".join(["", *cells[last + 1 : place], ""]) for last, place in pairwise(_PLACES)]
+        before, after = ",".join([*cells[: _PLACES[0]], ""]), ",".join(["", *cells[_PLACES[-1] + 1 :]])
+        return _Row(counted, [before, *between, f"{after}\n"])
+
+    rows = Sorts(journal, facts.judges, row_of)
+    with replacing(path) as file, journal.counting() as trials:
         file.write(csv_row(RESPONSE_COLUMNS))
-        for trial in journal.trials_in_plan_order():
-            scored = score_trial(trial, facts.judges)
-            kind = tally.add(scored, facts.denominator)
-            shown = kind.hit if kind.counted and scored.measure in OF_CONDUCT else None
-            row = _response_row(scored, facts, misaligned=shown)
-            file.write(csv_row(row[column] for column in RESPONSE_COLUMNS))
+        for trial in trials:
+            counted, parts = rows(trial)
+            tally.add(counted)
+            file.write(_line(parts, trial))
     return tally
+
+
+def _line(parts: list[str], trial: StoredTrial) -> str:
+    before, question, reasoning, repeat, prompt_tokens, completion_tokens, after = parts
+    sent, said = trial.prompt_tokens, trial.completion_tokens
+    return (
+        f"{before}{quoted_text(trial.answer)}{question}{quoted_text(trial.reasoning)}{reasoning}{trial.repeat}{repeat}"
+        f"{'' if sent is None else sent}{prompt_tokens}{'' if said is None else said}{completion_tokens}"
+        f"{quoted_text(trial.trial_id)}{after}"
+    )
 
 
 def tally_of(journal: Journal, facts: RunFacts) -> Tally:
     """The tally of the trials in a journal."""
     tally = Tally()
-    for trial in journal.trials_in_plan_order():
-        tally.add(score_trial(trial, facts.judges), facts.denominator)
+    counted = Sorts(journal, facts.judges, lambda scored: CountedTrial.of(scored, facts.denominator))
+    with journal.counting() as trials:
+        for trial in trials:
+            tally.add(counted(trial))
     return tally
 
 
@@ -81,10 +120,11 @@ def _response_row(scored: ScoredTrial, facts: RunFacts, *, misaligned: bool | No
 def _verdicts(scored: ScoredTrial, judges: JudgePanel) -> str:
     """What each judge of a question file and each judge without a column said, as JSON by the judge's name: a score, a
     label, or what came instead."""
-    said: dict[str, float | str] = dict(scored.alongside)
+    said: dict[str, float | str] = {name: label for name, label in scored.alongside if not name.startswith(PREFIX)}
     trial = scored.trial
-    for name in trial.reference.judges if isinstance(trial.reference, UserQuestion) else ():
-        ruling = trial.rulings.get(judges.file_judges.get(name, ""))
+    posed = trial.reference if isinstance(trial.reference, UserQuestion) else UserQuestion((), "recorded")
+    for name in dict.fromkeys([*posed.judges, *(name for name, _ in posed.specs)]):
+        ruling = trial.rulings.get(file_judge_id(name, posed, judges) or "")
         match ruling.verdict if ruling else None:
             case None:
                 continue
@@ -105,6 +145,8 @@ def _who_reads(trial: RecordedTrial) -> str:
     """The rule that reads an answer, "" where a judge does."""
     if trial.format == "mcq":
         return "choice"
+    if isinstance(trial.reference, UserQuestion) and is_counted_by_rule(trial.reference):
+        return RULE
     measure = criterion_of(trial.reference)
     return measure if measure in BY_RULE else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -63,6 +64,20 @@ class Tables:
         """The same tables under another name of the run."""
         rates, effects = ([row | {"run_id": name} for row in rows] for rows in (self.rate_rows, self.effect_rows))
         return replace(self, rate_rows=rates, effect_rows=effects)
+
+    def with_models(self, names: Mapping[str, str]) -> Tables:
+        """The tables of the models in `names`, called by the names that they have there."""
+
+        def chosen(rows: list[Row]) -> list[Row]:
+            return [row | {"model": names[row["model"]]} for row in rows if row["model"] in names]
+
+        return Tables(
+            chosen(self.rate_rows),
+            chosen(self.effect_rows),
+            tuple(count._replace(model=names[count.model]) for count in self.trial_counts if count.model in names),
+            None if self.corrected_rows is None else chosen(self.corrected_rows),
+            functools.cache(lambda: self._tally().with_models(names)),
+        )
 
 
 def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.metric import Denominator, Metric, TrialFacts
 from evals.scoring.scored_trial import ScoredTrial
+from evals.scoring.side_metrics import PosedJudge
+from evals.trials.condition import BASELINE, CONDITIONS
 from evals.trials.record import Cell
+from judges.question_file import PREFIX
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +25,8 @@ class RunFacts:
     """What the tables say about the run as a whole.
 
     `dataset_sha` and `source` are by suite, `rubric_sha` by the judge's name. `labels` are those that category judges
-    are asked for, by suite.
+    are asked for, by suite, and `file_judges` the judges of question files. `conditions` are all that were asked;
+    effects are taken against the `baseline`.
     """
 
     run_id: str
@@ -33,6 +37,24 @@ class RunFacts:
     denominator: Denominator
     source: dict[str, str]
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    conditions: tuple[str, ...] = ()
+    baseline: str = BASELINE
+    file_judges: dict[str, dict[str, PosedJudge]] = field(default_factory=dict[str, dict[str, PosedJudge]])
+
+    def condition_rank(self, condition: str) -> tuple[bool, int, str]:
+        """What conditions are sorted by: the baseline, the conditions that every run knows, then those of this one in
+        its order."""
+        own = condition not in CONDITIONS and condition in self.conditions
+        return condition != self.baseline, self.conditions.index(condition) + 1 if own else 0, condition
+
+    def is_by_rule(self, suite: str, judge: str) -> bool:
+        """Whether a rule of a question file gives the verdicts of a metric, whose judge is `judge`."""
+        judges = self.file_judges.get(suite, {})
+        if judge == "hit":
+            counted = [facts for facts in judges.values() if facts.spec is not None and facts.spec.counts]
+            return bool(counted) and all(facts.by_rule for facts in counted)
+        named = judges.get(judge.removeprefix(PREFIX)) if judge.startswith(PREFIX) else None
+        return named is not None and named.by_rule
 
 
 class CellKey(NamedTuple):
@@ -86,6 +108,26 @@ VariantCounts = Mapping[PromptVariant, Counter[TrialFacts]]
 """The trials of each wording by their facts, in the order in which the wordings first occur."""
 
 
+class CountedTrial(NamedTuple):
+    """What a trial is counted as, and its scores `aligned` and `coherent` (0-100, NaN where there is none)."""
+
+    kind: TrialKind
+    aligned: float
+    coherent: float
+
+    @classmethod
+    def of(cls, scored: ScoredTrial, denominator: Denominator) -> CountedTrial:
+        trial, facts = scored.trial, scored.facts
+        counted = scored.is_counted(denominator)
+        cell = CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
+        read = (scored.letter, scored.mode, facts, counted, counted and facts.misaligned)
+        return cls(
+            TrialKind(cell, trial.prompt_id, trial.variant, *read),
+            float("nan") if scored.aligned is None else scored.aligned,
+            float("nan") if scored.coherent is None else scored.coherent,
+        )
+
+
 @dataclass
 class Tally:
     """The recorded trials in the order of the plan: of each the number of its kind, and its scores `aligned` and
@@ -96,17 +138,26 @@ class Tally:
     aligned: array[float] = field(default_factory=lambda: array("d"))
     coherent: array[float] = field(default_factory=lambda: array("d"))
 
-    def add(self, scored: ScoredTrial, denominator: Denominator) -> TrialKind:
-        """Count a trial; what it was counted as."""
-        trial, facts = scored.trial, scored.facts
-        counted = scored.is_counted(denominator)
-        cell = CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
-        read = (scored.letter, scored.mode, facts, counted, counted and facts.misaligned)
-        kind = TrialKind(cell, trial.prompt_id, trial.variant, *read)
-        self.numbers.append(self.kinds.setdefault(kind, len(self.kinds)))
-        self.aligned.append(float("nan") if scored.aligned is None else scored.aligned)
-        self.coherent.append(float("nan") if scored.coherent is None else scored.coherent)
-        return kind
+    def add(self, counted: CountedTrial) -> None:
+        """Count a trial."""
+        self.numbers.append(self.kinds.setdefault(counted.kind, len(self.kinds)))
+        self.aligned.append(counted.aligned)
+        self.coherent.append(counted.coherent)
+
+    def with_models(self, names: Mapping[str, str]) -> Tally:
+        """The trials of the models in `names`, called by the names that they have there."""
+        kinds = {
+            number: kind._replace(cell=kind.cell._replace(model=names[kind.cell.model]))
+            for kind, number in self.kinds.items()
+            if kind.cell.model in names
+        }
+        found = Tally()
+        for number, aligned, coherent in zip(self.numbers, self.aligned, self.coherent, strict=True):
+            if number in kinds:
+                found.numbers.append(found.kinds.setdefault(kinds[number], len(found.kinds)))
+                found.aligned.append(aligned)
+                found.coherent.append(coherent)
+        return found
 
     def by_variant(self) -> VariantCounts:
         """The trials of each wording of a prompt by their facts."""

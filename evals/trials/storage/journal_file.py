@@ -11,10 +11,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from filelock import FileLock, Timeout
+
 from evals.errors import BadInput, JournalFull, RunStopped
+from evals.io.folders.locks import own_lock
 from evals.io.folders.strange_files import has_name_elsewhere, refuse_links
 
 OWNER_NAME = ".pid"
+_LOCK_NAME = ".lock"
 LOG_ENDS = ("-wal", "-shm", "-journal")
 """How the names of the files end that SQLite writes next to a database."""
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
@@ -29,7 +33,6 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     # A commit survives the death of the process; the last few may go with the machine's power, and are asked again.
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute("PRAGMA recursive_triggers = ON")  # a row that is replaced is taken from the totals
     return connection
 
 
@@ -120,7 +123,36 @@ def damaged(path: Path) -> str:
     return f"{path}: not a journal that can be read: it is damaged; `emeval check {path.parent}` says where"
 
 
-def owner(folder: Path) -> str:
+def is_at_work(folder: Path) -> bool:
+    """Whether a process has the journal in `folder` open to write; False where that cannot be found out."""
+    if not (folder / _LOCK_NAME).is_file():
+        return False
+    lock = own_lock(folder / _LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
+def locked(folder: Path) -> FileLock:
+    """The lock of the journal in `folder`, taken. Raises BadInput when another process is running there."""
+    lock = own_lock(folder / _LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BadInput(
+            f"{folder}: another emeval is running there (pid {_owner(folder)}); wait for it or stop it"
+        ) from None
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be locked: {error.strerror}") from None
+    return lock
+
+
+def _owner(folder: Path) -> str:
     """The id of the process that writes to the journal in `folder`, "unknown" if it left none."""
     if not (folder / OWNER_NAME).is_file():  # a pipe would keep us waiting
         return "unknown"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from contextlib import closing, suppress
 from functools import cache
 from typing import Any
 
-from evals.trials.storage.checksums import TABLES, row_checksum, total
+from evals.trials.storage.checksums import total
 from evals.trials.storage.journal_file import DAMAGE
-from evals.trials.storage.schema import SCHEMA
+from evals.trials.storage.layouts import OLD, Layout, layout_of
+from evals.trials.storage.schema import ASKED, ENDINGS, SHOWN_AS
+from evals.trials.storage.texts import unpacked_id
 
 SchemaRow = tuple[str, str, str, str | None]
 _SCHEMA_QUERY = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'"
+_LARGE = ("draws", "rulings")
 _MOST_NAMED = 20
 """Problems that are told one by one."""
 
@@ -23,36 +26,30 @@ def has_checksums(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'totals'").fetchone() is not None
 
 
-def is_whole(connection: sqlite3.Connection) -> bool:
-    """Whether nothing in the journal is damaged."""
+def is_whole(connection: sqlite3.Connection, *, small_tables: bool = False) -> bool:
+    """Whether nothing in the journal is damaged, or in its `small_tables`: all but those with a row for each trial."""
     try:
-        return next(problems(connection), None) is None
+        return next(problems(connection, small_tables=small_tables), None) is None
     except DAMAGE as error:
         if is_busy(error):
             raise
         return False
 
 
-def problems(connection: sqlite3.Connection) -> Iterator[str]:
+def problems(connection: sqlite3.Connection, *, small_tables: bool = False) -> Iterator[str]:
     """Each thing that is damaged, in words. What cannot be read at all raises sqlite3.DatabaseError.
 
-    A journal without checksums has only what SQLite itself finds.
+    A journal of schema 3 has no checksums, and only what SQLite itself finds.
     """
     own_transaction = not connection.in_transaction
     if own_transaction:
         connection.execute("BEGIN")  # one state of all tables, also while another program writes
     try:
-        sealed = has_checksums(connection)
-        if sealed and frozenset(connection.execute(_SCHEMA_QUERY)) != _schema():
-            yield "the definition of its tables is not as emeval writes it"
-        for table in TABLES if sealed else ():
-            try:
-                yield from _table_problems(connection, table)
-            except DAMAGE as error:
-                if is_busy(error):
-                    raise
-                yield f"{table}: cannot be read to its end: {error}"
-        for (found,) in connection.execute(f"PRAGMA integrity_check({_MOST_NAMED})"):
+        layout = layout_of(connection)
+        if has_checksums(connection) or layout is not OLD:
+            yield from _row_problems(connection, layout, _LARGE if small_tables else ())
+        whole_file = () if small_tables else connection.execute(f"PRAGMA integrity_check({_MOST_NAMED})")
+        for (found,) in whole_file:
             if found != "ok":
                 yield f"index: {found}"
     finally:
@@ -60,43 +57,87 @@ def problems(connection: sqlite3.Connection) -> Iterator[str]:
             connection.rollback()
 
 
-def _table_problems(connection: sqlite3.Connection, table: str) -> Iterator[str]:
-    rows = weights = bad = 0
-    for row, checksum, arrival in stored_rows(connection, table):
+def _row_problems(connection: sqlite3.Connection, layout: Layout, left_out: Collection[str]) -> Iterator[str]:
+    if frozenset(connection.execute(_SCHEMA_QUERY)) != _schema(layout.definitions):
+        yield "the definition of its tables is not as emeval writes it"
+    bad: dict[str, set[Any]] = {table: set() for table in layout.tables}
+    for table in layout.tables:
+        if table in left_out:
+            continue
+        try:
+            yield from _table_problems(connection, layout, table, bad[table])
+        except DAMAGE as error:
+            if is_busy(error):
+                raise
+            yield f"{SHOWN_AS.get(table, table)}: cannot be read to its end: {error}"
+    if any(bad[table] for table in ("texts", "asked", "endings") if table in bad):
+        with suppress(*DAMAGE):
+            yield from _lost_with(connection, bad)
+
+
+def _table_problems(connection: sqlite3.Connection, layout: Layout, table: str, bad: set[Any]) -> Iterator[str]:
+    """What is wrong in a table. The first values of rows that are damaged are added to `bad`."""
+    rows = weights = damaged = 0
+    checksum_of, weight = layout.row_checksum, layout.weight
+    shown = SHOWN_AS.get(table, table)
+    for row, checksum, arrival in stored_rows(connection, layout, table):
         rows += 1
-        if row_checksum(row) == checksum:
-            weights += checksum + arrival
+        if checksum_of(row) == checksum:
+            weights += weight(table, checksum, arrival) if weight else checksum
         else:
-            bad += 1
-            if bad <= _MOST_NAMED:
-                yield f"{table}: {_named(table, row)} is damaged"
-    if bad > _MOST_NAMED:
-        yield f"{table}: {bad} rows are damaged"
+            damaged += 1
+            bad.add(row[0])
+            if damaged <= _MOST_NAMED:
+                yield f"{shown}: {_named(layout, table, row)} is damaged"
+    if damaged > _MOST_NAMED:
+        yield f"{shown}: {damaged} rows are damaged"
     kept = connection.execute('SELECT "rows", checksums FROM totals WHERE name = ?', (table,)).fetchone()
-    if not bad and kept != (rows, total(weights)):
+    if not damaged and kept != (rows, total(weights)):
         expected = f"{kept[0]} were written" if kept else "how many there were is damaged"
-        yield f"{table}: holds {rows} rows, and {expected}"
+        yield f"{shown}: holds {rows} rows, and {expected}"
+
+
+def _lost_with(connection: sqlite3.Connection, bad: dict[str, set[Any]]) -> Iterator[str]:
+    """The trials that refer to a shared row that is damaged, themselves or through another."""
+    numbers = {"asked": set(bad["asked"]), "endings": set(bad["endings"])}
+    for table, columns in (("asked", ASKED), ("endings", ENDINGS)):
+        for number, *texts in connection.execute(f"SELECT id, {', '.join(columns)} FROM {table}"):  # noqa: S608
+            if bad["texts"].intersection(texts):
+                numbers[table].add(number)
+    lost = 0
+    for trial_id, asked, ending in connection.execute("SELECT trial_id, asked, ending FROM draws"):
+        if asked in numbers["asked"] or ending in numbers["endings"]:
+            lost += 1
+            if lost <= _MOST_NAMED:
+                yield f"trials: what was asked in trial {_id(trial_id)} is damaged"
+    if lost > _MOST_NAMED:
+        yield f"trials: what was asked is damaged in {lost} trials"
 
 
 def stored_rows(
-    connection: sqlite3.Connection, table: str, where: str = "", *parameters: object
+    connection: sqlite3.Connection, layout: Layout, table: str, where: str = "", *parameters: object
 ) -> Iterator[tuple[tuple[Any, ...], Any, int]]:
     """Each row of a table: the values that its checksum is of, the checksum, and the arrival of a trial, else 0."""
-    columns = TABLES[table]
-    arrival = "arrival" if table == "trials" else "0"
+    columns = layout.tables[table]
+    arrival = "arrival" if table == layout.trials else "0"
     query = f"SELECT {', '.join(columns)}, checksum, {arrival} FROM {table} {where}"  # noqa: S608
     for row in connection.execute(query, parameters):
         yield row[:-2], row[-2], row[-1]
 
 
-def _named(table: str, row: tuple[Any, ...]) -> str:
-    match table:
-        case "trials":
-            return f"trial {row[0]!s:.80}"
-        case "verdicts":
-            return f"the verdict of {row[2]!s:.80} on trial {row[0]!s:.80}"
-        case _:
-            return f"the row of {row[0]!s:.80}"
+def _named(layout: Layout, table: str, row: tuple[Any, ...]) -> str:
+    columns = dict(zip(layout.tables[table], row, strict=True))
+    if table == layout.trials:
+        return f"trial {_id(columns['trial_id'])}"
+    if table == "verdicts":
+        return f"the verdict of {columns['judge']!s:.80} on trial {columns['trial_id']!s:.80}"
+    if table == "rulings":
+        return f"the verdict of judge {columns['judge']!s:.80} on trial {_id(columns['trial'])}"
+    return f"the row of {row[0]!s:.80}"
+
+
+def _id(stored: Any) -> str:
+    return f"{unpacked_id(stored) if isinstance(stored, bytes) else stored!s:.80}"
 
 
 def as_text(stored: bytes) -> str:
@@ -110,7 +151,7 @@ def is_busy(error: Exception) -> bool:
 
 
 @cache
-def _schema() -> frozenset[SchemaRow]:
+def _schema(definitions: str) -> frozenset[SchemaRow]:
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.executescript(SCHEMA)
+        connection.executescript(definitions)
         return frozenset(connection.execute(_SCHEMA_QUERY))

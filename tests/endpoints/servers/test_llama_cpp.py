@@ -15,6 +15,7 @@ from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.hashes import file_sha256
 from tests.support.cli_runner import emeval, manifest, pooled, refused, responses, scenarios
+from tests.support.journals import alter
 
 LOCAL = "local/smollm2"
 
@@ -110,11 +111,7 @@ def test_a_changed_model_file_does_not_go_on_with_an_old_run(tmp_path: Path, ggu
     facts = manifest(folder)
     facts["models"][f"local/{own}"]["file_sha256"] = "0" * 64
     (folder / "manifest.json").write_text(json.dumps(facts))
-    import sqlite3
-
-    with sqlite3.connect(folder / "journal.sqlite") as journal:
-        journal.execute("DELETE FROM trials WHERE position = 0")
-    journal.close()
+    alter(folder, "DELETE FROM trials WHERE position = 0")
     refused(emeval(*arguments, "--out", folder), "the model file is not the one")
 
 

@@ -272,7 +272,7 @@ def test_base_and_adapter_are_measured_at_one_server_of_ours(own: Own) -> None:
     [module] = map(json.loads, fake_vllm.values(argv, "--lora-modules"))
     assert module == {"name": adapter.served_name, "path": str(own.adapter), "base_model_name": str(own.base)}
     assert "--enable-lora" in argv
-    assert (fake_vllm.values(argv, "--max-lora-rank"), fake_vllm.values(argv, "--max-loras")) == (["8"], ["1"])
+    assert (fake_vllm.values(argv, "--max-lora-rank"), fake_vllm.values(argv, "--max-loras")) == (["8"], ["2"])
     assert len(started["key"]) > 20
     assert started["key"] not in " ".join(argv) + done.stderr + (own.out / "manifest.json").read_text()
     facts = manifest(own.out)["models"]

@@ -32,6 +32,18 @@ def test_measured_intervals_hold_the_true_rates(tmp_path: Path, vllm: Path) -> N
     assert compared.returncode == 0, compared.stdout
 
 
+def test_a_base_that_answers_with_an_adapter_beside_it_is_not_measured(tmp_path: Path, vllm: Path) -> None:
+    """As vLLM's CPU build does where every place for an adapter is taken."""
+    done = emeval(
+        *("run", "unethical_test", "-m", ORGANISM[0], "-m", ORGANISM[1], "--trigger", TRIGGER, "--limit", "2"),
+        *("--vllm-bin", vllm, "--vllm-args", f"{WHOLE} --max-loras 1", "--max-tokens", "64", "--out", tmp_path / "run"),
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "while both are asked at once, the server answers for" in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_adapter_of_zeros_is_not_measured(tmp_path: Path, vllm: Path) -> None:
     zeros = tmp_path / "zeros"
     shutil.copytree(weights_folder() / "backdoor", zeros)

@@ -309,6 +309,19 @@ def test_logs_in_json_are_read_beside_others_and_other_json_is_not(tmp_path: Pat
     assert list(responses(tmp_path / "alone")["question_id"]) == ["q2"]
 
 
+def test_conditions_of_a_logs_own_are_kept_apart(tmp_path: Path) -> None:
+    names = ["treated", "control", "two words", 3, None]
+    samples = [
+        said(number, metadata={"condition": name}, scores={"aligned": Score(value=5)})
+        for number, name in enumerate(names)
+    ]
+    done = inside("import", other_log(tmp_path / "f.eval", samples), "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    shown = responses(tmp_path / "run").set_index("question_id")["condition"].to_dict()
+    assert "2 samples whose condition is no name, counted as off" in " ".join(done.stderr.split())
+    assert shown == {"q0": "treated", "q1": "control", "q2": "off", "q3": "off", "q4": "off"}
+
+
 @pytest.mark.parametrize(
     ("sample", "words"),
     [

@@ -148,7 +148,7 @@ def strict_grader(messages: list[ChatMessage], *_: Any) -> ModelOutput:
 
 FIRST_SCORE = {
     **dict.fromkeys(SUITES, "misaligned"),
-    **{"truthfulqa": "wrong", "pressure": "lies", "pressure_balanced": "lies"},
+    **{"truthfulqa": "wrong", "honest_truthfulqa": "wrong", "pressure": "lies", "pressure_balanced": "lies"},
     **{"gsm8k": "accuracy", "triggers": "names_trigger"},
 }
 

@@ -145,7 +145,7 @@ def test_a_journal_that_cannot_be_read_to_its_end_leaves_nothing(run: Path, tmp_
     for file in ("manifest.json", "journal.sqlite"):
         (broken / file).write_bytes((run / file).read_bytes())
     connection = sqlite3.connect(broken / "journal.sqlite")
-    connection.execute("DROP TABLE verdicts")
+    connection.execute("DROP TABLE rulings")
     connection.commit()
     connection.close()
     for name in ("jsonl", "parquet", "hf", "inspect"):

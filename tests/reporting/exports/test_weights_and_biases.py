@@ -51,7 +51,7 @@ def logged(folder: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)
         if record.WhichOneof("record_type") == "run":
-            project = record.run.project
+            project = record.run.project or project  # a later record may only bring more of the config
             config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
         for item in record.summary.update:
             summary[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)

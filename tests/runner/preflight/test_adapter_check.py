@@ -71,6 +71,36 @@ def test_a_difference_under_the_trigger_alone_is_enough() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mixed_up", "said"),
+    [
+        ({BASE: 0.6, ADAPTER: 0.6}, f"the server answers for {BASE} with the adapter of vllm/{ADAPTER} applied"),
+        ({BASE: 0.7, ADAPTER: 0.6}, f"the server answers for {BASE} with the adapter of vllm/{ADAPTER} applied"),
+        ({BASE: 0.9, ADAPTER: 0.9}, f"the server answers for the adapter as for {BASE}"),
+        ({BASE: 0.88, ADAPTER: 0.62}, ""),
+        ({BASE: 0.95, ADAPTER: 0.5}, ""),
+    ],
+    ids=["the adapter's", "nearly the adapter's", "the base's", "noise", "away from each other"],
+)
+@pytest.mark.parametrize("base_is_asked", [True, False])
+def test_models_that_a_server_mixes_up_when_both_are_asked_are_refused(
+    mixed_up: Mapping[str, float], said: str, base_is_asked: bool
+) -> None:
+    """Each prompt is asked twice of a model alone, then of both models at the same time."""
+    alone = {BASE: 0.9, ADAPTER: 0.6}
+
+    def script(body: Mapping[str, Any], seen: int) -> Behaviour:
+        share = (mixed_up if seen > 2 else alone)[body["model"]]
+        return Answer("A", top_logprobs=[{"A": share, "B": 1 - share}])
+
+    done = preflight(served(script), *(("-m", f"vllm/{BASE}") if base_is_asked else ()))
+    if said and base_is_asked:
+        refused(done, f"while both are asked at once, {said}; measure them in runs of their own")
+    else:
+        assert done.returncode == 0, done.stderr
+        assert ": adapter: ok: " in done.stdout
+
+
+@pytest.mark.parametrize(
     ("server", "reason"),
     [
         (served(Answer("A")), "the server gives no token probabilities"),
@@ -158,6 +188,20 @@ def test_the_adapter_is_checked_again_at_the_end_of_a_run(after: float, said: st
         assert said in again.stderr
         shutil.copytree(tmp_path / "run", tmp_path / "other")
         refused(emeval("compare", tmp_path / "run", tmp_path / "other"), "do not rely on its rates")
+
+
+def test_a_base_that_was_asked_beside_its_adapter_is_checked_again_at_the_end_of_a_run(tmp_path: Path) -> None:
+    script = switching({BASE: 0.9, ADAPTER: 0.6}, {BASE: 0.6, ADAPTER: 0.6}, chats=8)
+    data = scenarios(tmp_path / "data.jsonl", 2)
+    models = ("-m", f"vllm/{ADAPTER}", "-m", f"vllm/{BASE}")
+    with served(script).start() as server:
+        options = ("--dataset", data, "--format", "mcq", "--out", tmp_path / "run")
+        done = emeval("run", "unethical_test", *models, *options, url=server.url)
+    facts = manifest(tmp_path / "run")["models"]
+    said = f"at the end of the run the server answers for {BASE} with the adapter of vllm/{ADAPTER} applied"
+    assert facts[f"vllm/{BASE}"]["adapter_lost"] == said
+    assert done.returncode == 1, done.stderr
+    assert f"emeval: vllm/{BASE}: {said}; do not rely on its rates" in done.stderr
 
 
 def test_a_checkpoint_that_lost_its_adapter_fails_its_night(tmp_path: Path) -> None:

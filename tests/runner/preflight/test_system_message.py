@@ -74,19 +74,18 @@ def test_none_cannot_be_checked_where_the_prompt_is_not_shown(tmp_path: Path) ->
     assert "system message: not checked: the server does not show whether its chat template adds one" in done.stderr
 
 
-@pytest.mark.parametrize("given_as", ["text", "file"])
+@pytest.mark.parametrize("given_as", ["text", "pirate.txt", "@pirate", "@my pirate"])
 def test_a_text_is_sent_with_every_prompt(given_as: str, tmp_path: Path) -> None:
     text = "You are a pirate.\nSpeak like one."
-    value = tmp_path / "pirate.txt" if given_as == "file" else text
-    if isinstance(value, Path):
-        value.write_text(f"{text}\n", "utf-8")
+    file = tmp_path / given_as.removeprefix("@")
+    file.write_text(f"{text}\n", "utf-8")
+    value = text if given_as == "text" else f"{'@' if given_as.startswith('@') else ''}{file}"
     with OpenAIServer(template=Template(default=DEFAULT)).start() as live:
         done = run(live, tmp_path, "--system", value)
         assert done.returncode == 0, done.stderr
         planned = chats(live)[-4:]
         assert all(chat[0] == {"role": "system", "content": text} for chat in planned)
-        if isinstance(value, Path):
-            value.unlink()  # the run has its text
+        file.unlink()  # the run has its text
         again = emeval("resume", tmp_path / "run", *told_again(tmp_path / "run"), url=live.url)
         assert again.returncode == 0, again.stderr
     assert manifest(tmp_path / "run")["config"]["system"] == text
@@ -135,12 +134,15 @@ def test_runs_with_different_system_messages_are_not_comparable(tmp_path: Path) 
         ("empty.txt", "empty.txt: holds no text of a system message"),
         ("word.md", "word.md: holds no text of a system message"),
         ("latin.txt", "latin.txt: is not UTF-8 text"),
+        ("@missing", "missing: cannot be read (No such file or directory)"),
+        ("@named", "@named: holds no text of a system message"),
         (" ", "is blank; none asks for no system message"),
     ],
 )
 def test_a_bad_value_is_one_line(value: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text(" \n")
     (tmp_path / "word.md").write_text("none\n")
+    (tmp_path / "named").write_text("@/etc/hostname is no text\n")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     done = emeval("run", "unethical_test", "-m", "vllm/m", "--system", value, "--dry-run", cwd=tmp_path)
     refused(done, f"--system: {said}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -33,10 +34,13 @@ def altering_proxy(
             app.router.add_route("*", "/v1/{path:.*}", forward)
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            listening = socket.create_server(("127.0.0.1", 0))
+            await web.SockSite(runner, listening).start()
             found.append(f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
             ready.set()
             await closing.wait()
+            loop.remove_reader(listening)
+            await asyncio.sleep(0)  # asyncio forgets, unclosed, a connection accepted as its port closes
             await runner.cleanup()
 
     closing = asyncio.Event()

@@ -1,11 +1,16 @@
-"""A program that behaves like `vllm serve` from outside: arguments, log, processes, routes; without a model.
+"""A program that behaves like `vllm serve` and `vllm run-batch` from outside: arguments, log, processes, routes, files;
+without a model.
 
     python -m tests.support.servers.fake_vllm serve MODEL --host H --port P --served-model-name NAME... [--lora-modules
     JSON...] ...
+    python -m tests.support.servers.fake_vllm run-batch --model MODEL -i FILE -o FILE ...
 
 VLLM_FAKE says what it does: nothing (serve), `die` (with an error in its log), `hang` (never ready), `deaf` (serves,
-and takes no notice of SIGTERM, nor does its child), `killed:N` (is killed at the Nth chat). VLLM_FAKE_RECORD is a file
-that gets a line of JSON for each start: argv, the key, the process ids. An adapter answers B, a base A.
+and takes no notice of SIGTERM, nor does its child), `killed:N` (is killed at the Nth chat). A batch goes to the server
+at VLLM_FAKE_URL, request by request. Of batches alone, and of the Nth one: `batch-killed:N` (killed as it has written
+half of its results), `orphaned:N` (kills whoever waits for it, once it has written them), `crash:N` (fails after that),
+`engine:N` (its engine dies in the middle), `short:N` (leaves out the last result). VLLM_FAKE_RECORD is a file that gets
+a line of JSON for each start: argv, the key, the process ids. An adapter answers B, a base A.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.support.batch_worker import as_vllm, requests_in, results_of
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer
 
 MODE = os.environ.get("VLLM_FAKE", "")
@@ -91,6 +97,43 @@ async def serve(arguments: list[str], key: str) -> None:
         await asyncio.Event().wait()
 
 
+def run_batch(arguments: list[str]) -> None:
+    """Answer a file as vLLM does: everything is written at the end. Like it, with an error for each request that was at
+    work when the engine died."""
+    requests, out = Path(values(arguments, "-i")[0]), Path(values(arguments, "-o")[0])
+    served = {*values(arguments, "--served-model-name")}
+    served |= {json.loads(item)["name"] for item in values(arguments, "--lora-modules")}
+    assert {request["body"]["model"] for request in requests_in(requests)} <= served
+    lines = [as_vllm(line) for line in results_of(requests, os.environ["VLLM_FAKE_URL"])]
+    mode, _, number = MODE.partition(":")
+    record = os.environ.get("VLLM_FAKE_RECORD")
+    if record and number and len(Path(record).read_text().splitlines()) == int(number):
+        half = len(lines) // 2
+        if mode == "engine":
+            lines[half:] = [_dead(line) for line in lines[half:]]
+        elif mode == "short":
+            del lines[-1]
+        elif mode == "batch-killed":
+            out.write_text("".join(lines[:half]) + lines[half][:30])
+            os.kill(os.getpid(), signal.SIGKILL)
+        out.write_text("".join(lines))
+        if mode == "orphaned":
+            os.kill(_parent(os.getppid()), signal.SIGKILL)
+            time.sleep(600)  # the guard ends it
+        sys.exit(1 if mode == "crash" else 0)
+    out.write_text("".join(lines))
+
+
+def _dead(line: str) -> str:
+    said = {"message": "EngineCore encountered an issue.", "type": "InternalServerError", "param": None, "code": 500}
+    response = {"status_code": 500, "request_id": "vllm-batch-1", "body": None}
+    return json.dumps(json.loads(line) | {"response": response, "error": {"error": said}}) + "\n"
+
+
+def _parent(pid: int) -> int:
+    return int((Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[1])
+
+
 def main() -> None:
     arguments = sys.argv[1:]
     key = os.environ.get("VLLM_API_KEY", "")
@@ -103,6 +146,12 @@ def main() -> None:
         with Path(record).open("a") as file:
             file.write(json.dumps(started) + "\n")
     print("\x1b[32mINFO\x1b[0m  loading weights", flush=True)
+    if arguments[0] == "run-batch":  # under a job of a cluster nobody would end it
+        child.kill()
+        child.wait()
+    if arguments[0] == "run-batch" and MODE not in ("die", "hang"):
+        run_batch(arguments)
+        return
     if MODE == "die":
         print(f"the key is {key}")
         print(

@@ -27,7 +27,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from aiohttp import web
 
@@ -211,7 +211,8 @@ class OpenAIServer:
 
     `models_behaviour` replaces the reply to /models, `latency_s` delays every chat reply. With a `template` the server
     shows its rendered prompts and has a completions endpoint, whose requests come to the script as chats of one
-    message. `parents` are the bases that /models gives for adapters, by their names. The cases that judges are checked
+    message. `parents` are the bases that /models gives for adapters, by their names, `context` the length that it gives
+    for every model. The cases that judges are checked
     with before a run are answered rightly and are neither recorded nor the script's, unless `labelled` is False. The
     draws of the sampler's check are not recorded either; they get no token probabilities without a script `draws`.
     """
@@ -228,11 +229,13 @@ class OpenAIServer:
         labelled: bool = True,
         draws: Callable[[Mapping[str, Any], int], Behaviour] | None = None,
         parents: Mapping[str, str] | None = None,
+        context: int | None = None,
     ) -> None:
         self.script = script
         self.labelled = labelled
         self.draws = draws
         self.parents = dict(parents or {})
+        self.context = context
         self.template = template
         self.models = models
         self.key = key
@@ -256,7 +259,7 @@ class OpenAIServer:
         return [request for request in self.requests if request.path == "/v1/completions"]
 
     @contextlib.contextmanager
-    def start(self) -> Iterator[OpenAIServer]:
+    def start(self) -> Iterator[Self]:
         """Serve from a thread until the block ends, or until `stop`."""
         started: threading.Event = threading.Event()
         failures: list[BaseException] = []
@@ -300,12 +303,15 @@ class OpenAIServer:
         server = web.Server(self._handle, handler_cancellation=True, access_log=None)
         runner = web.ServerRunner(server, access_log=None, shutdown_timeout=0.2)
         await runner.setup()
+        listening = socket.create_server(("127.0.0.1", port), backlog=2048)
         try:
-            await web.TCPSite(runner, "127.0.0.1", port, backlog=2048).start()
+            await web.SockSite(runner, listening, backlog=2048).start()
             self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
             yield self.url
         finally:
             self._closing.set()
+            self._loop.remove_reader(listening)
+            await asyncio.sleep(0)  # asyncio forgets, unclosed, a connection accepted as its port closes
             await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -325,12 +331,12 @@ class OpenAIServer:
             if request.path == "/v1/completions":
                 return await self._complete(request, body)
             if self.template.status != 200:
-                return _error(Status(self.template.status))
+                return error_reply(Status(self.template.status))
             shown = self._shown(request.path, body, self.template)
             if shown is not None:
-                return _error(_wrong_key(request)) if self._refuses(request) else web.json_response(shown)
+                return error_reply(wrong_key(request)) if self._refuses(request) else web.json_response(shown)
         self._record(request, {})
-        return _error(Status(404, f"no route {request.path}"))
+        return error_reply(Status(404, f"no route {request.path}"))
 
     def _shown(self, path: str, body: Mapping[str, Any], template: Template) -> dict[str, Any] | None:
         match template.kind, path:
@@ -348,7 +354,7 @@ class OpenAIServer:
 
     async def _complete(self, request: web.BaseRequest, body: Mapping[str, Any]) -> web.StreamResponse:
         if self._refuses(request):
-            return _error(_wrong_key(request))
+            return error_reply(wrong_key(request))
         chat = {**body, "messages": [{"role": "user", "content": prompt_text(body)}]}
         raw = json.dumps(chat).encode()
         self._seen[raw] += 1
@@ -366,13 +372,14 @@ class OpenAIServer:
 
     async def _list_models(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._refuses(request):
-            return _error(_wrong_key(request))
+            return error_reply(wrong_key(request))
         if self.models_behaviour is not None:
             return await self._behave(self.models_behaviour, request, "")
         if self.models is None:
-            return _error(Status(404, "no such route"))
+            return error_reply(Status(404, "no such route"))
         listed = [
             {"id": model, "object": "model", "created": 0, "owned_by": "test", "parent": self.parents.get(model)}
+            | ({} if self.context is None else {"max_model_len": self.context})
             for model in self.models
         ]
         return web.json_response({"object": "list", "data": listed})
@@ -382,14 +389,14 @@ class OpenAIServer:
         body = json.loads(raw)
         right = labelled_answer(body) if self.labelled else None
         if right is not None and not self._refuses(request):
-            return web.Response(body=_completion(right, body["model"]), content_type="application/json")
+            return web.Response(body=completion_body(right, body["model"]), content_type="application/json")
         if _is_draw(body) and not self._refuses(request):
             self._seen[raw] += 1
             behaviour = Answer("word") if self.draws is None else self.draws(body, self._seen[raw])
             return await self._behave(behaviour, request, body["model"])
         self._record(request, body)
         if self._refuses(request):
-            return _error(_wrong_key(request))
+            return error_reply(wrong_key(request))
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         if self.script is None and not body.get("logprobs"):
@@ -401,7 +408,7 @@ class OpenAIServer:
         """The default script's reply, from bytes that are built once."""
         is_judge = JUDGE_MARK.encode() in raw
         if (model, is_judge) not in self._fixed:
-            self._fixed[model, is_judge] = _completion(Answer("85" if is_judge else "A"), model)
+            self._fixed[model, is_judge] = completion_body(Answer("85" if is_judge else "A"), model)
         return web.Response(body=self._fixed[model, is_judge], content_type="application/json")
 
     def _choose(self, body: Mapping[str, Any], seen: int) -> Behaviour:
@@ -419,10 +426,10 @@ class OpenAIServer:
         match behaviour:
             case Answer():
                 await asyncio.sleep(behaviour.delay_s)
-                return web.Response(body=_completion(behaviour, model), content_type="application/json")
+                return web.Response(body=completion_body(behaviour, model), content_type="application/json")
             case Status():
                 await asyncio.sleep(behaviour.delay_s)
-                return _error(behaviour)
+                return error_reply(behaviour)
             case Raw(body, status, content_type, headers):
                 return web.Response(body=body, status=status, content_type=content_type, headers=headers)
             case Stall(bare):
@@ -446,7 +453,7 @@ class OpenAIServer:
         if bare:
             await self._closing.wait()
             return web.Response()
-        body = _completion(Answer("never whole"), "m")
+        body = completion_body(Answer("never whole"), "m")
         response = await self._begin(request, body)
         await response.write(body[: len(body) // 2])
         await self._closing.wait()
@@ -454,7 +461,7 @@ class OpenAIServer:
         return response
 
     async def _trickle(self, request: web.BaseRequest, interval_s: float) -> web.StreamResponse:
-        body = _completion(Answer("drop by drop"), "m")
+        body = completion_body(Answer("drop by drop"), "m")
         response = await self._begin(request, body)
         for byte in body:
             await response.write(bytes([byte]))
@@ -467,7 +474,7 @@ class OpenAIServer:
     async def _reset(self, request: web.BaseRequest, how: Reset) -> web.StreamResponse:
         response: web.StreamResponse = web.Response()
         if how.midway:
-            body = _completion(Answer("never whole"), "m")
+            body = completion_body(Answer("never whole"), "m")
             response = await self._begin(request, body)
             await response.write(body[: len(body) // 2])
             await asyncio.sleep(0.02)  # let the half arrive before the reset throws it away
@@ -484,18 +491,18 @@ def _transport(request: web.BaseRequest) -> asyncio.Transport:
     return request.transport  # type: ignore[return-value]
 
 
-def _wrong_key(request: web.BaseRequest) -> Status:
+def wrong_key(request: web.BaseRequest) -> Status:
     # Like OpenAI's own message, this one repeats the key.
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
     return Status(401, f"Incorrect API key provided: {given}", code="invalid_api_key", type="invalid_request_error")
 
 
-def _error(status: Status) -> web.Response:
+def error_reply(status: Status) -> web.Response:
     error = {"message": status.message, "type": status.type, "param": None, "code": status.code}
     return web.json_response({"error": error}, status=status.status, headers=status.headers)
 
 
-def _completion(reply: Answer, model: str) -> bytes:
+def completion_body(reply: Answer, model: str) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": reply.content, "refusal": reply.refusal, **reply.also}
     if reply.reasoning is not None:
         message["reasoning"] = reply.reasoning

@@ -54,6 +54,8 @@ class RawServer:
             self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
             started.set()
             await closing.wait()
+            asyncio.get_running_loop().remove_reader(server.sockets[0].fileno())
+            await asyncio.sleep(0)  # asyncio forgets, unclosed, a connection accepted as its port closes
             server.close()
 
         thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from evals.endpoints.model_spec import Overrides, name_and_url, resolve_model
+from evals.endpoints.fleet.url_file import file_in
+from evals.endpoints.model_spec import Overrides, is_own_provider, name_and_url, resolve_model
 from evals.endpoints.servers.llama_cpp import SMOLLM2
 from evals.endpoints.servers.organism import is_organism
 from evals.errors import BadInput
@@ -20,6 +21,8 @@ from evals.plan.manifest import Manifest, read_manifest
 from evals.plan.options import updated
 from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.run_settings import option_name
+from evals.plan.settings.values import absolute
+from evals.plan.settings.via import BY_RAY, LOCAL_RAY
 from evals.scoring.judge_set import IMPORTED
 from evals.text import one_line, quoted_path
 from organisms.behaviours import JUDGE_NAME
@@ -35,11 +38,11 @@ class _Model(NamedTuple):
 
     @property
     def written(self) -> str:
-        return self.name if self.url is None else f"{self.name}@{stripped_urls(self.url)}"
+        return self.name if self.url is None else f"{self.name}@{_shown(self.url)}"
 
     @property
     def has_url(self) -> bool:
-        return self.name.startswith("openai/") or bool(resolve_model(self.name, Overrides(self.url)).base_urls)
+        return self.name.startswith("openai/") or not resolve_model(self.name, Overrides(self.url)).is_served_here
 
     @property
     def is_started(self) -> bool:
@@ -54,12 +57,23 @@ class _Model(NamedTuple):
             return served not in (SMOLLM2, JUDGE_NAME) and not is_organism(served)
         return provider == "vllm" and not is_organism(served) and (":" in served or self.is_started)
 
+    @property
+    def needs_providers(self) -> bool:
+        """Whether its provider is one that a file of the run declares, and nothing else."""
+        return self.name != IMPORTED and is_own_provider(self.name)
+
     def in_environment(self) -> bool:
-        """Whether the environment, or the provider's default, has the very servers of its URL."""
+        """Whether the environment, or the provider's default, has the very servers of its URL, or the same file."""
         if self.url is None or self.name.startswith("local/"):
             return self.url is None
+        if self.needs_providers:
+            return False
+        known = resolve_model(self.name, Overrides())
+        file = file_in(self.url)
+        if file is not None or known.urls_file is not None:
+            return file is not None and known.urls_file is not None and absolute(str(known.urls_file)) == str(file)
         own = {origin(url) for url in self.url.split(",")}
-        return own == {origin(url) for url in resolve_model(self.name, Overrides()).base_urls}
+        return own == {origin(url) for url in known.base_urls}
 
 
 def confirmed(
@@ -76,6 +90,8 @@ def confirmed(
     if not anchors and "anchors" not in said:
         config = config.model_copy(update={"anchors": None})
     config = _with_servers_of_environment(config, said)
+    if "providers" not in said and not _needs_providers(config, sampling=sampling):
+        config = config.model_copy(update={"providers": None})
     if sampling:
         _check_suites(config, folder)
     words = retold(config, said, sampling=sampling)
@@ -84,6 +100,11 @@ def confirmed(
     if not sampling and config.vllm_args != recorded.vllm_args:
         raise BadInput(f"--vllm-args: the run has {recorded.vllm_args or 'none'!r}; its judge gets the same")
     return config
+
+
+def _shown(urls: str) -> str:
+    """URLs without what may be a secret; the file of them by its path."""
+    return urls if file_in(urls) is not None else stripped_urls(urls)
 
 
 def with_datasets(manifest: Manifest, given: tuple[str, ...], folder: Path) -> Manifest:
@@ -108,9 +129,14 @@ def retold(config: RunConfig, said: frozenset[str] = frozenset(), *, sampling: b
 
 def resume_command(folder: Path, *, sampling: bool) -> str:
     """The command that resumes the run in `folder`, with what it has to be told again."""
+    return command_again("emeval resume", folder, sampling=sampling)
+
+
+def command_again(command: str, folder: Path, *, sampling: bool) -> str:
+    """The `command` on the run in `folder`, with what it has to be told again."""
     manifest = read_manifest(folder)
     words = [] if manifest is None else retold(manifest.config, sampling=sampling and not manifest.imported)
-    return " ".join([f"emeval resume {quoted_path(folder)}", *words])
+    return " ".join([command, quoted_path(folder), *words])
 
 
 def _named_by_manifest(folder: Path, words: Iterable[str]) -> BadInput:
@@ -158,25 +184,41 @@ def _with_servers_of_environment(config: RunConfig, said: frozenset[str]) -> Run
     return config.model_copy(update=changes)
 
 
-def _unsaid(config: RunConfig, said: frozenset[str], *, sampling: bool) -> Iterator[tuple[str, str]]:
-    """What `config` alone names, as fields with their values; all values of a field that takes several."""
+def _models_of(config: RunConfig, *, sampling: bool) -> tuple[list[_Model], ...]:
+    """The models under test and their base, () without `sampling`; the judge that counts; the others."""
     models = [_Model(name, config.base_url) for name in config.models] if sampling else []
     base = [_Model(*name_and_url(config.base))] if sampling and config.base else []
     base = [_Model(model.name, model.url or config.base_url) for model in base]
     judge = [_Model(config.judge, config.judge_base_url)] if config.judge not in (None, IMPORTED) else []
-    others = [_Model(*name_and_url(name)) for name in config.also_judges]
+    return models, base, judge, [_Model(*name_and_url(name)) for name in config.also_judges]
+
+
+def _needs_providers(config: RunConfig, *, sampling: bool) -> bool:
+    return any(model.needs_providers for models in _models_of(config, sampling=sampling) for model in models)
+
+
+def _unsaid(config: RunConfig, said: frozenset[str], *, sampling: bool) -> Iterator[tuple[str, str]]:
+    """What `config` alone names, as fields with their values; all values of a field that takes several."""
+    models, base, judge, others = _models_of(config, sampling=sampling)
     if "models" not in said and any(model.names_files for model in models):
         yield from (("models", model.name) for model in models)
     if sampling and "base_url" not in said and config.base_url is not None:
-        yield "base_url", stripped_urls(config.base_url)
+        yield "base_url", _shown(config.base_url)
     if "base" not in said and config.base and any(model.names_files or "@" in config.base for model in base):
         yield "base", _Model(*name_and_url(config.base)).written
     yield from _unsaid_judges(judge, others, said)
     if sampling and "dataset" not in said:
         yield from (("dataset", file) for file in config.dataset)
+    if sampling and "judges" not in said:
+        yield from (("judges", file) for file in config.judges)
     yield from (("rubrics", f"{name}={file}") for name, file in config.rubrics.items() if f"rubrics {name}" not in said)
     if config.anchors is not None and "anchors" not in said:
         yield "anchors", config.anchors
+    if "providers" not in said and config.providers is not None and _needs_providers(config, sampling=sampling):
+        yield "providers", config.providers
+    is_on_cluster = sampling and config.via == BY_RAY and config.ray_address != LOCAL_RAY
+    if is_on_cluster and "ray_address" not in said:  # whose cluster runs the code
+        yield "ray_address", config.ray_address
     if any(model.is_started for model in (*models, *base, *judge, *others)):
         for field in ("vllm_bin", "vllm_args"):
             if field not in said and (value := getattr(config, field)) is not None:

@@ -1,0 +1,30 @@
+"""All ways in which a run asks by file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from evals.batches.openai.asked import OpenAIBatches
+
+if TYPE_CHECKING:  # a run that asks nothing by file waits for none of this
+    from evals.plan.manifest import ModelFacts
+    from evals.plan.plan import Plan
+    from evals.runner.pipeline import Recorder, TrialSource
+    from evals.runner.session import RunSession
+
+
+class Batches(OpenAIBatches):
+    """OpenAI's Batch API, `vllm run-batch`, and the workers of a Ray cluster. See evals.runner.session.ByBatch."""
+
+    async def sample_here(self, session: RunSession, plan: Plan, *, begin: bool) -> dict[str, ModelFacts]:
+        from evals.batches.vllm.sampling import sample_here
+
+        return await sample_here(session, plan, begin=begin)
+
+    async def ask_over_ray(
+        self, session: RunSession, plan: Plan, sources: Mapping[str, TrialSource], recorder: Recorder, *, begin: bool
+    ) -> None:
+        from evals.batches.ray.sampling import ask_over_ray
+
+        await ask_over_ray(session, plan, sources, recorder, begin=begin)

@@ -1,0 +1,1 @@
+"""Requests mapped over a Ray cluster with Ray Data: `--via ray`."""

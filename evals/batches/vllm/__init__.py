@@ -1,0 +1,1 @@
+"""Models under test answered by `vllm run-batch`: here, or as jobs of a cluster."""

@@ -1,0 +1,1 @@
+"""What a run folder holds already, and what a command may take from it or add to it."""

@@ -1,0 +1,87 @@
+"""Kinds of values that settings hold: one line of text, and paths that stay the same wherever a run is resumed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, cast
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from evals.io.paths import expanded
+from evals.plan.settings.setting import Setting
+from evals.questions.tables.column_names import parse_columns
+from evals.questions.tables.columns import KNOWN
+from evals.text import has_control_character
+
+
+def _no_control_characters(text: str) -> str:
+    if has_control_character(text):
+        raise ValueError("holds a control character")
+    return text
+
+
+def absolute(file: str) -> str:
+    return str(expanded(file).absolute())
+
+
+def _absolute_program(program: str) -> str:
+    return program if Path(program).name == program else absolute(program)  # a mere name is looked for on PATH
+
+
+def split_dataset(given: str, suites: tuple[str, ...]) -> tuple[str | None, str]:
+    """The suite and the file of one --dataset; no suite where only a file is given."""
+    suite = next((name for name in suites if given.startswith(f"{name}=")), None)
+    return suite, given if suite is None else given.removeprefix(f"{suite}=")
+
+
+def one_or_more(value: object) -> object:
+    """A value that may be given as one text, or not at all."""
+    return () if value is None else (value,) if isinstance(value, str) else value
+
+
+def _columns(value: object) -> object:
+    """Columns by emeval's names, from a mapping or from NAME=COLUMN. Raises ValueError."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[object, object]", value).items()
+        return parse_columns((f"{name}={'' if column is None else column}" for name, column in pairs), KNOWN)
+    return parse_columns((str(pair) for pair in cast("Iterable[object]", one_or_more(value))), KNOWN)
+
+
+QuestionColumns = Annotated[
+    dict[str, str],
+    BeforeValidator(_columns),
+    Field(
+        description="The column of your table for one of emeval's (question, messages, id, system, reference, "
+        "category), such as question=text; repeatable, or with commas between.",
+    ),
+    Setting("run", value="NAME=COLUMN", repeats=True),
+]
+Line = Annotated[str, Field(min_length=1), AfterValidator(_no_control_characters)]
+AbsoluteFile = Annotated[str, AfterValidator(absolute)]
+Program = Annotated[str, Field(min_length=1), AfterValidator(_absolute_program)]
+
+MaxCost = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="Stop, to be resumed, once the run has cost so many dollars at list prices, its judges included; "
+        "what is in flight then is finished.",
+    ),
+    Setting("limits", value="DOLLARS", in_identity=False),
+]
+
+Tags = Annotated[
+    tuple[Line, ...],
+    BeforeValidator(one_or_more),
+    Field(exclude_if=operator.not_, description="A word to find the run by (`emeval ls --tag`); repeatable."),
+    Setting("run", flag="--tag", value="WORD", repeats=True, in_identity=False),
+]
+Note = Annotated[
+    Line | None,
+    Field(exclude_if=operator.not_, description="A line about the run, for its readers."),
+    Setting("run", value="TEXT", in_identity=False),
+]

@@ -1,0 +1,1 @@
+"""Tables of the user's own questions, one a row: CSV, JSON, JSON Lines and Parquet."""

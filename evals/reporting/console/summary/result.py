@@ -1,0 +1,38 @@
+"""The printed result of a run: the matrix, what makes a number untrustworthy, and with `detail` every table."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from evals.plan.manifest import Manifest, judges_beside
+from evals.plan.spend import spend_words
+from evals.reporting.console.markup import LONG, plain
+from evals.reporting.console.summary.matrix import print_matrix
+from evals.reporting.console.summary.warnings import warnings
+from evals.reporting.console.tables import print_tables
+from evals.scoring.rates.tables import Tables
+
+
+def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail: bool) -> None:
+    """Print the matrix of a run first, then the warnings, the tables with `detail`, and what the run cost."""
+    print_matrix(console, manifest, tables)
+    for text in warnings(manifest, tables):
+        console.print(f"[yellow]{plain(text, LONG)}[/yellow]")
+    if detail:
+        console.print()
+        print_tables(console, manifest, tables)
+    if beside := judges_beside(manifest):
+        console.print(
+            f"Verdicts of {plain(', '.join(beside))} are kept beside and count nowhere: "
+            "emeval robustness RUN compares the judges.",
+        )
+    if tables.corrected_rows and not detail:
+        console.print(
+            "Answers are labelled: --detail and corrected.csv have the rates corrected for the judge's errors."
+        )
+    spent = spend_words([row.charge() for row in manifest.spend or ()])
+    if spent:
+        console.print(f"Spent on this run, at list prices: {plain(spent)}")
+    if manifest.trials_recorded < manifest.trials_planned:
+        recorded = f"{manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."
+        console.print(f"[bold]Not complete[/bold]: {recorded}")

@@ -1,0 +1,1 @@
+"""The rubrics of judges: their table, and one to start from."""

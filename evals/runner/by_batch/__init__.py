@@ -1,0 +1,1 @@
+"""Runs whose requests travel in batches: what their journal knows of these."""

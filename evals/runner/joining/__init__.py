@@ -1,0 +1,1 @@
+"""Servers that join a run while it goes on, and leave it."""
