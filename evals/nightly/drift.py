@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,6 +14,7 @@ from evals.plan.manifest import Manifest, read_manifest
 from evals.text import one_line
 
 NOT_WATCHED = "not watched"
+_NIGHT = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Drift(NamedTuple):
@@ -57,11 +59,7 @@ def judge_changed_since(
     if base is None:
         return ""
     for changed in sorted({row["night"] for row in history if _is_judge_change(row, checkpoint)}):
-        run = read_manifest(out / changed / checkpoint) if changed <= night else None
-        is_later = changed <= night and (
-            run.created_at > base.created_at if run is not None else changed >= base.created_at[:10]
-        )
-        if is_later:
+        if changed <= night and _is_after(out, changed, checkpoint, baseline, base):
             return f"the judge changed in the night of {changed}"
     tonight = out / night / checkpoint
     found = _anchor_drift([baseline, tonight])
@@ -87,6 +85,16 @@ def judge_changes(before: Manifest | None, now: Manifest | None) -> str:
         if old is not None and old.sha256 != facts.sha256:
             changed.append(f"rubric {one_line(name, 60)} was {old.sha256[:12]}, is {facts.sha256[:12]}")
     return "; ".join(changed)
+
+
+def _is_after(out: Path, changed: str, checkpoint: str, baseline: Path, base: Manifest) -> bool:
+    """Whether a night came after the baseline was run: by the name of the baseline's night where it has one, for names
+    are in order and clocks are set; by the time of both otherwise."""
+    night = baseline.resolve().parent
+    if night.parent == out.resolve() and _NIGHT.fullmatch(night.name):
+        return changed > night.name
+    run = _manifest(out / changed / checkpoint)
+    return run.created_at > base.created_at if run is not None else changed >= base.created_at[:10]
 
 
 def _manifest(run: Path) -> Manifest | None:

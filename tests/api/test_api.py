@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +29,7 @@ from tests.support.cli_runner import KEY, environment, manifest, recorded, scena
 from tests.support.cli_runner import emeval as command
 from tests.support.runs import JUDGE, MODEL, by_hash, server
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, Stall, Status
+from tests.support.waiting import until
 
 RESULTS = ("responses.csv", "rates.csv", "effects.csv")
 HOSTILE = ("=1+1", "'quoted'", "+cmd\r\nsecond line", '"a", "b"\n\n', "-5\tand <b>bold</b> \x1b[31mred", "@here")
@@ -63,13 +63,6 @@ def stalling(body: Mapping[str, Any], seen: int) -> Behaviour:
     """Answers some of the cases, and is silent on the others."""
     text = json.dumps(body["messages"])
     return Stall(bare=True) if "ase 3" in text or "ase 5" in text else by_hash(body, seen)
-
-
-def until(condition: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.01)
 
 
 # --- the same run -----------------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from nbclient.exceptions import CellExecutionError
 from tests.support.cli_runner import KEY, manifest, recorded, scenarios
 from tests.support.paths import ROOT
 from tests.support.servers.openai_server import OpenAIServer, Stall
+from tests.support.waiting import until
 
 NOTEBOOK = ROOT / "docs" / "notebooks" / "first_run.ipynb"
 
@@ -83,10 +83,7 @@ def test_the_stop_button_stops_a_run(tmp_path: Path, call: str) -> None:
         kernel, asked = start_new_kernel(kernel_name="python3", cwd=str(tmp_path))
         try:
             message = asked.execute(source)
-            deadline = time.monotonic() + 120
-            while recorded(folder) < 4:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            until(lambda: recorded(folder) >= 4)
             kernel.interrupt_kernel()
             reply = asked.get_shell_msg(timeout=60)
             while reply["parent_header"].get("msg_id") != message:

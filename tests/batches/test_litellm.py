@@ -11,7 +11,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import yaml
 from tests.support.cli_runner import emeval
 from tests.support.runs_by_batch import VIA, arguments, ask, server, table
 from tests.support.servers.batch_server import BatchServer, Ending
+from tests.support.waiting import looks
 
 KEY, UPSTREAM_KEY = "sk-proxy-0123456789abcdef", "sk-upstream-0123456789abcdef"
 _PROGRAM = os.environ.get("EMEVAL_LITELLM", "")
@@ -64,16 +64,14 @@ def proxy(folder: Path, upstream: BatchServer) -> Iterator[str]:
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 180
-    while True:
+    for _ in looks(180.0, 0.2):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         with contextlib.suppress(OSError), contextlib.closing(connection):
             connection.request("GET", "/health/liveliness")
             if connection.getresponse().status == 200:
                 return
         assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
+    raise AssertionError(log.read_text())
 
 
 def test_a_run_by_batch_through_litellm_ends_as_the_run_online(tmp_path: Path) -> None:

@@ -7,10 +7,8 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,17 @@ import pandas as pd
 import pytest
 
 from evals.io.folders.leftovers import remove_left_folders
-from tests.support.cli_runner import KEY, own_process, rates, recorded, responses, scenarios, start, told_again
+from tests.support.cli_runner import (
+    KEY,
+    own_process,
+    rates,
+    recorded,
+    responses,
+    scenarios,
+    start,
+    still_runs,
+    told_again,
+)
 from tests.support.runs import TRIGGER, WITH_JUDGE, by_hash, server
 from tests.support.runs_by_batch import table
 from tests.support.servers.openai_server import (
@@ -32,6 +40,7 @@ from tests.support.servers.openai_server import (
     Status,
     last_message,
 )
+from tests.support.waiting import until
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'emeval[ray]'")
 
@@ -127,7 +136,7 @@ def test_a_killed_worker_of_two_servers_costs_no_trial(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with server(slow).start() as live, server(slow).start() as other:
         process = start(*over_ray(run, live), url=f"{live.url},{other.url}")
-        until(lambda: len(trials_asked(live)) >= 24, process)
+        until(lambda: len(trials_asked(live)) >= 24, seconds=240.0, meanwhile=lambda: still_runs(process))
         victim = next(pid for pid, command in rays(process.pid).items() if command.startswith(b"ray::MapWorker"))
         os.kill(victim, signal.SIGKILL)
         _, said = process.communicate(timeout=240)
@@ -142,7 +151,7 @@ def test_a_killed_run_goes_on_with_what_was_written(tmp_path: Path) -> None:
     run = tmp_path / "run"
     with server(slow).start() as live:
         process = start(*over_ray(run, live), url=live.url)
-        until(lambda: recorded(run) or list(run.glob("ray/block-*")), process)
+        until(lambda: recorded(run) or list(run.glob("ray/block-*")), meanwhile=lambda: still_runs(process))
         process.kill()
         process.communicate()
         written = sum(len(path.read_text().splitlines()) for path in run.glob("ray/block-*"))
@@ -163,11 +172,3 @@ def test_a_killed_run_goes_on_with_what_was_written(tmp_path: Path) -> None:
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     remove_left_folders(left.with_name("eray"))  # as a later run over Ray does
     assert not left.exists()
-
-
-def until(condition: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
-    deadline = time.monotonic() + 240
-    while not condition():
-        assert process is None or process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.02)

@@ -27,6 +27,7 @@ from evals.nightly.config import GateEntry, read_nightly
 from evals.nightly.gates import NoComparison, RateRow, judge_rates
 from evals.nightly.history import COLUMNS, read_history
 from evals.nightly.night import night_of
+from evals.plan.manifest import read_manifest, write_manifest
 from evals.statistics.intervals import wilson_interval
 from tests.support.cli_runner import environment, inside, manifest, recorded, refused, scenarios, start, stop_when
 from tests.support.paths import ROOT
@@ -458,16 +459,22 @@ def test_where_the_judge_changed_nights_are_not_compared_and_one_night_is(
     assert third["steady"]["decision"] in ("within", "unclear")
 
 
+@pytest.mark.parametrize("clock", ["right", "set back after the first night"])
 def test_a_baseline_from_before_the_judge_changed_stays_incomparable(
-    tmp_path: Path, answers: Checkpoints, live: OpenAIServer
+    tmp_path: Path, answers: Checkpoints, live: OpenAIServer, clock: str
 ) -> None:
     judge, anchors = frozen(tmp_path, live)
     assert nightly(config(tmp_path, run=JUDGED, anchors=anchors), FIRST).returncode == 0
     kept = str(tmp_path / "nights" / FIRST / "base")
+    if clock != "right":
+        told = read_manifest(Path(kept))
+        assert told is not None
+        write_manifest(Path(kept), told.model_copy(update={"created_at": "2099-01-01T00:00:00+00:00"}))
     judge.share = 0.6
     file = config(tmp_path, run=JUDGED, anchors=anchors, baseline=kept, checkpoints=[{"model": "vllm/steady"}])
     codes = [nightly(file, night).returncode for night in (SECOND, THIRD)]
     assert codes == [1, 1]
+    assert "; the judge changed (steady)" in summary(tmp_path, SECOND).splitlines()[0]
     assert "the judge changed in the night of 2026-03-02" in summary(tmp_path, THIRD)
 
 

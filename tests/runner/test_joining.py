@@ -25,6 +25,7 @@ from tests.support.servers.openai_server import (
     Reset,
     last_message,
 )
+from tests.support.waiting import until
 
 MODEL = "vllm/test-model"
 
@@ -92,13 +93,6 @@ class Pool:
 @pytest.fixture
 def pool(tmp_path: Path) -> Pool:
     return Pool(tmp_path)
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
 
 
 def slow_until(condition: Callable[[], object]) -> Callable[..., Behaviour]:

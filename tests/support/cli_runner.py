@@ -11,7 +11,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import pandas as pd
 
 from evals.plan.recorded.told_again import resume_command
 from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 KEY = "sk-test-0123456789abcdef"
 COMMAND = [sys.executable, "-m", "evals"]
@@ -81,13 +81,13 @@ def start(*arguments: str | Path, url: str = "", env: Mapping[str, str] | None =
     )
 
 
+def still_runs(process: subprocess.Popen[str]) -> None:
+    assert process.poll() is None, process.communicate()
+
+
 def stop_when(process: subprocess.Popen[str], condition: Any, sent: signal.Signals) -> tuple[int, str, str]:
     """Send a signal as soon as the condition holds; exit code, stdout, stderr."""
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.005)
+    until(condition, pause_s=0.005, meanwhile=lambda: still_runs(process))
     process.send_signal(sent)
     out, err = process.communicate(timeout=60)
     return process.returncode, out, err

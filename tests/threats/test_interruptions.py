@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli_runner import COMMAND, environment, manifest, recorded, responses, scenarios, start
+from tests.support.cli_runner import COMMAND, environment, manifest, recorded, responses, scenarios, start, still_runs
 from tests.support.runs import MODEL, server
 from tests.support.servers.openai_server import Answer, Behaviour
+from tests.support.waiting import until
 
 TRIALS = 40
 
@@ -39,11 +40,7 @@ def arguments(folder: Path) -> list[str]:
 
 
 def until_recorded(process: subprocess.Popen[Any], folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 120
-    while recorded(folder) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: recorded(folder) >= count, pause_s=0.01, meanwhile=lambda: still_runs(process))
 
 
 def check(folder: Path, *statuses: str) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from evals.reporting.exports.output_path import whole_file_path, whole_folder
 from tests.support.answer_files import write
 from tests.support.cli_runner import COMMAND, emeval, environment, start
 from tests.support.paths import ROOT
+from tests.support.waiting import until
 
 ANSWERS = 3000
 
@@ -37,10 +37,7 @@ def parts(folder: Path) -> list[str]:
 
 def killed_when(process: subprocess.Popen[str], seen: Callable[[], object]) -> bool:
     """Kill the process as soon as something is seen; whether it was before its end."""
-    deadline = time.monotonic() + 60
-    while not seen() and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.0005)
+    until(lambda: seen() or process.poll() is not None, pause_s=0.0005)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
     return process.returncode == -signal.SIGKILL

@@ -13,6 +13,7 @@ let place = 0;
 const undone = [];
 let isKept = true;
 let isSaved = true;
+let hasPlace = false;
 
 function warn(text) {
   byId("warning").textContent = text;
@@ -24,6 +25,8 @@ function of(row) {
 }
 
 function put(row, change) {
+  hasPlace = true;
+  reread();
   const now = { ...of(row), ...change };
   if (now.label === "" && now.note === "") delete said[row.label_id];
   else said[row.label_id] = now;
@@ -51,9 +54,48 @@ function keep() {
     if (!isKept) warn("");
     isKept = true;
   } catch {
-    isKept = false;
-    warn("This browser does not keep what you label here: your labels are lost when the page closes. Download them before you leave.");
+    cannotKeep();
   }
+}
+
+// Another tab with the same page may have labelled meanwhile: what it kept is never written over with what was here
+// before. Where this page cannot keep anything, what it holds is all there is.
+function reread() {
+  if (!isKept) return;
+  try {
+    const text = localStorage.getItem(sample.key);
+    if (text !== null) said = readKept(text).found;
+  } catch {
+    // Broken by whatever wrote it: the next label puts it right.
+  }
+}
+
+// A browser may tell a page that has just been opened late what was kept: it then goes where the reader stopped.
+function refresh() {
+  const before = JSON.stringify(said);
+  const at = place;
+  if (hasPlace) reread();
+  else restore();
+  if (place !== at) show();
+  else if (JSON.stringify(said) !== before) {
+    note.value = of(rows[place]).note;
+    showState();
+  }
+}
+
+// A page that is only opened leaves the store as it is.
+function tryStore() {
+  try {
+    localStorage.setItem(`${sample.key}-try`, "");
+    localStorage.removeItem(`${sample.key}-try`);
+  } catch {
+    cannotKeep();
+  }
+}
+
+function cannotKeep() {
+  isKept = false;
+  warn("This browser does not keep what you label here: your labels are lost when the page closes. Download them before you leave.");
 }
 
 function restore() {
@@ -61,6 +103,8 @@ function restore() {
     const text = localStorage.getItem(sample.key);
     if (text === null) return;
     ({ found: said, at: place } = readKept(text));
+    hasPlace = true;
+    if (isKept) warn("");
   } catch {
     warn("What this browser kept of earlier labels could not be read. Nothing is labelled yet.");
   }
@@ -131,6 +175,8 @@ function go(to, spoken = "") {
     announce(`${spoken}This is the ${to < 0 ? "first" : "last"} answer. ${counted()}.`);
     return;
   }
+  hasPlace = true;
+  reread();
   place = to;
   show();
   keep();
@@ -235,16 +281,11 @@ document.addEventListener("keydown", (event) => {
   if (!isRepeat) action();
 });
 
-// Another tab with the same page would otherwise be overwritten by this one.
 window.addEventListener("storage", (event) => {
-  if (event.key !== sample.key || event.newValue === null) return;
-  try {
-    said = readKept(event.newValue).found;
-  } catch {
-    return;
-  }
-  show();
+  if (event.key === sample.key) refresh();
 });
+document.addEventListener("visibilitychange", refresh);
+window.addEventListener("focus", refresh);
 
 window.addEventListener("beforeunload", (event) => {
   if (!isKept && !isSaved) event.preventDefault();
@@ -252,5 +293,5 @@ window.addEventListener("beforeunload", (event) => {
 
 restore();
 show();
-keep();
+tryStore();
 byId("answer").focus({ preventScroll: true });

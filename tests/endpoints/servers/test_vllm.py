@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,11 @@ import pandas as pd
 import pytest
 
 from evals.endpoints.servers.adapters import read_adapter
-from tests.support.cli_runner import emeval, manifest, recorded, responses, scenarios, start, told_again
+from tests.support.cli_runner import emeval, manifest, recorded, responses, scenarios, start, still_runs, told_again
 from tests.support.paths import ROOT
 from tests.support.servers.vllm_cpu import ARGUMENTS, ENVIRONMENT
 from tests.support.servers.vllm_server import START_S, vllm_server
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="session")
@@ -61,14 +61,6 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def until(holds: Callable[[], bool], time_s: float, process: subprocess.Popen[str] | None = None) -> None:
-    deadline = time.monotonic() + time_s
-    while not holds():
-        assert process is None or process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.02)
-
-
 def answers(folder: Path, model: str) -> pd.Series[Any]:
     table = responses(folder)
     table = table[table["model"] == model]
@@ -105,7 +97,7 @@ def test_a_base_and_its_adapters_are_measured_through_two_kills(
     )
     # The server is killed.
     process = started(*arguments)
-    until(lambda: recorded(folder) > 5, START_S, process)
+    until(lambda: recorded(folder) > 5, seconds=START_S, meanwhile=lambda: still_runs(process))
     servers = descendants(process.pid)
     assert len(servers) > 2, "a guard, the server, its engine"
     os.kill(vllm_process(process.pid), signal.SIGKILL)
@@ -119,11 +111,11 @@ def test_a_base_and_its_adapters_are_measured_through_two_kills(
     # emeval itself is killed.
     before = recorded(folder)
     process = started("resume", folder, *told_again(folder))
-    until(lambda: recorded(folder) > before, START_S, process)
+    until(lambda: recorded(folder) > before, seconds=START_S, meanwhile=lambda: still_runs(process))
     servers = descendants(process.pid)
     process.kill()
     process.communicate(timeout=30)
-    until(lambda: not any(map(is_alive, servers)), 60.0)
+    until(lambda: not any(map(is_alive, servers)))
     # And it goes on to its end.
     process = started("resume", folder, *told_again(folder))
     _, err = process.communicate(timeout=START_S)

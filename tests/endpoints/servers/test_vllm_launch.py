@@ -10,7 +10,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from evals.io.hashes import model_sha256
 from tests.support.cli_runner import emeval, manifest, own_process, recorded, responses, scenarios, start, told_again
 from tests.support.servers import fake_vllm
 from tests.support.servers.openai_server import OpenAIServer
+from tests.support.waiting import until
 
 SETTINGS = VllmSettings(program=sys.executable)
 
@@ -242,13 +242,6 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(holds: Callable[[], bool], time_s: float = 120.0) -> None:
-    deadline = time.monotonic() + time_s
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Own]:
     own = Own(tmp_path)
@@ -330,7 +323,7 @@ def test_it_is_stopped_with_emeval(own: Own, sent: signal.Signals, mode: str) ->
     process.send_signal(sent)
     process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGKILL if sent == signal.SIGKILL else 130)
-    until(own.all_ended, 30.0)
+    until(own.all_ended)
 
 
 def test_a_server_that_takes_no_notice_is_killed(own: Own) -> None:
@@ -338,7 +331,7 @@ def test_a_server_that_takes_no_notice_is_killed(own: Own) -> None:
     until(lambda: recorded(own.out) > 10)
     process.kill()
     process.communicate(timeout=60)
-    until(own.all_ended, 60.0)
+    until(own.all_ended)
 
 
 def test_a_server_that_is_killed_stops_the_run_which_then_goes_on(own: Own) -> None:

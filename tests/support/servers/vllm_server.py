@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from evals.endpoints.servers.vllm_launch import free_port
 from tests.support.servers.vllm_cpu import ENVIRONMENT
+from tests.support.waiting import looks
 
 START_S = 1200.0
 
@@ -53,12 +53,11 @@ def vllm_server(
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
+    for _ in looks(START_S, 0.5):
         assert process.poll() is None, log.read_text()[-3000:]
-        assert time.monotonic() < deadline, log.read_text()[-3000:]
         try:
             with urllib.request.urlopen(url, timeout=5):  # noqa: S310  our own loopback URL
                 return
         except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
+            continue
+    raise AssertionError(log.read_text()[-3000:])
