@@ -23,6 +23,7 @@ def organism_files(name: str, suffix: str) -> tuple[Path, Path | None]:
     base, *adapters = MODELS
     asked = name.partition(":")[2]
     if asked and asked not in adapters:
-        raise BadInput(f"{name!r}: the organism's adapters are {', '.join(adapters)}")
+        known = f"its adapters are {', '.join(f'{NAME}:{one}' for one in adapters)}"
+        raise BadInput(f"{name!r}: the organism without an adapter is {NAME}, and {known}")
     folder = weights_folder()
     return folder / f"{base}{suffix}", folder / f"{asked}{suffix}" if asked else None
