@@ -88,7 +88,7 @@ def test_the_reference_of_the_command_line_is_current() -> None:
 
 
 def test_the_settings_are_described_as_they_are_declared() -> None:
-    options, page = ROOT / "emeval" / "run_options.py", ROOT / "docs" / "settings.md"
+    options, page = ROOT / "emeval" / "run_options.py", ROOT / "docs" / "config.md"
     assert options.read_text(encoding="utf-8") == settings_reference.module(), "make docs-cli"
     assert page.read_text(encoding="utf-8") == settings_reference.page(), "make docs-cli"
 

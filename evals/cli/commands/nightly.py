@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.cli.app import app
+from evals.cli.output import print_error
 from evals.cli.session import interrupt_on_sigterm
 from evals.errors import Interrupted
 from evals.io.environment import read_dotenv
+from evals.text import shown_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +39,8 @@ def nightly(
 
     read_dotenv()
     settings = read_nightly(config)
+    for note in settings.renamed_keys():
+        print_error(f"{shown_path(config)}:{note}")
     night = night_of(settings.out, date, datetime.now().astimezone().date(), datetime.now(UTC))
     view = ConsoleView()
     if dry_run:

@@ -10,6 +10,7 @@ import typer
 from evals.cli import completion
 from evals.cli.app import app
 from evals.cli.options import Detail, Json, Quiet, RunFolder, Settings, with_settings
+from evals.cli.output import print_error
 from evals.cli.session import Output, dated_folder, print_json, show
 from evals.io.environment import read_dotenv
 from evals.text import shown_path
@@ -53,7 +54,7 @@ def run(
     from evals.runner.run import start_run
 
     read_dotenv()
-    planned = build_config(settings | {"suites": tuple(suites or ())}, config)
+    planned = build_config(settings | {"suites": tuple(suites or ())}, config, print_error)
     output = Output(quiet, json, detail)
     if dry_run:
         _print_plan(make_plan(planned), output)
