@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from evals.endpoints.prices import BATCH_DISCOUNT, Price
 from evals.plan.anchors import Anchor
 from evals.plan.judging_plan import JudgingPlan
+from evals.plan.likely.lengths import Lengths, Likely
 from evals.plan.plan import Plan
 from evals.plan.settings.via import BY_BATCH
 from evals.trials.condition import has_distractor, is_triggered, without_examples
@@ -25,7 +26,8 @@ class Cost(NamedTuple):
     model, and of a judge what it judges, too.
 
     `at_most`: nobody knows beforehand how many answers will be misaligned and have reasoning to read; counted are all.
-    `by_batch`: asked by OpenAI's Batch API, at its price.
+    `by_batch`: asked by OpenAI's Batch API, at its price. The likely numbers are what `evals.plan.likely` expects of
+    it, by what a run has recorded, by the prior, or by both (`likely_from`).
     """
 
     who: str
@@ -35,58 +37,109 @@ class Cost(NamedTuple):
     at_most: bool = False
     model: str = ""
     by_batch: bool = False
+    likely_requests: int = 0
+    likely_prompt_tokens: int = 0
+    likely_reply_tokens: int = 0
+    likely_from: str = ""
 
 
-def plan_cost(plan: Plan) -> Iterator[Cost]:
-    """What a run would ask of each model, before retries; sends nothing. Raises BadInput."""
+class _Asked:
+    """The running sums of requests: how many, characters of their prompts, tokens of their replies."""
+
+    def __init__(self) -> None:
+        self.requests = self.characters = self.most = 0
+        self.likely = 0.0
+        self.sources: dict[str, None] = {}
+
+    def add(self, characters: int, most: int, likely: Likely) -> None:
+        self.requests += 1
+        self.characters += characters
+        self.most += most
+        self.likely += likely.tokens
+        self.sources[likely.source] = None
+
+
+def plan_cost(plan: Plan, lengths: Lengths | None = None) -> Iterator[Cost]:
+    """What a run would ask of each model, before retries; sends nothing. Raises BadInput.
+
+    `lengths` are the likely ones, those of the prior unless given.
+    """
     plan.cells()
+    lengths = lengths or Lengths(plan.config)
     judges = plan.judging.judges
-    shown: dict[str, list[int]] = {judge.name: [0, 0] for judge in judges}  # requests, characters of prompts
+    shown = {judge.name: _Asked() for judge in judges}
     for name in plan.specs:
-        asked: dict[bool, list[int]] = {}  # by whether they go by batch: requests, characters, tokens of replies
+        asked: dict[bool, _Asked] = {}  # by whether they go by batch
         for trial in plan.trials(name):
-            sums = asked.setdefault(plan.config.via == BY_BATCH and trial.is_chat, [0, 0, 0])
-            sums[0] += 1
-            sums[1] += sum(len(message.content) for message in trial.messages)
-            sums[2] += trial.sampling.max_tokens
+            likely, most = lengths.answer(trial), trial.sampling.max_tokens
+            length = sum(len(message.content) for message in trial.messages)
+            asked.setdefault(plan.config.via == BY_BATCH and trial.is_chat, _Asked()).add(length, most, likely)
             shown_messages = without_examples(trial.condition, trial.messages)
             length = sum(len(message.content) for message in shown_messages)
             for judge in judges:
                 if _may_read(judge, trial):
-                    shown[judge.name][0] += 1
-                    shown[judge.name][1] += length
-        for by_batch, (requests, characters, replies) in asked.items():
-            who = name if len(asked) == 1 or by_batch else f"{name} (online)"
-            yield Cost(who, requests, characters // _CHARACTERS_PER_TOKEN, replies, model=name, by_batch=by_batch)
+                    shown[judge.name].add(length, most, likely)
+        for by_batch, sums in asked.items():
+            prompt, reply = sums.characters // _CHARACTERS_PER_TOKEN, round(sums.likely)
+            yield Cost(
+                name if len(asked) == 1 or by_batch else f"{name} (online)",
+                *(sums.requests, prompt, sums.most),
+                model=name,
+                by_batch=by_batch,
+                likely_requests=sums.requests,
+                likely_prompt_tokens=prompt,
+                likely_reply_tokens=reply,
+                likely_from=" and ".join(sums.sources),
+            )
     for judging in plan.judgings:
         for judge in judging.judges:
-            yield from _judge_costs(judging, judge, shown[judge.name])
+            yield from _judge_costs(judging, judge, shown[judge.name], lengths)
 
 
-def _judge_costs(judging: JudgingPlan, judge: Judge, shown: Sequence[int]) -> Iterator[Cost]:
+def _judge_costs(judging: JudgingPlan, judge: Judge, shown: _Asked, lengths: Lengths) -> Iterator[Cost]:
     """What a judge is asked about the answers of a run, then about its anchors."""
     model = judging.config.judge or ""
-    requests, characters = shown
-    characters += requests * len(judge.rubric.template)
-    prompt_tokens = characters // _CHARACTERS_PER_TOKEN + requests * judging.config.max_tokens
+    requests = shown.requests
+    prompts = (shown.characters + requests * len(judge.rubric.template)) // _CHARACTERS_PER_TOKEN
     at_most = judge.name in JUDGES and JUDGES[judge.name].reads == "reasoning"
-    by_batch = judging.config.judge_via == BY_BATCH
-    who = f"{model} ({judge.name})"
-    yield Cost(who, requests, prompt_tokens, requests * judge.max_tokens, at_most, model, by_batch)
+    reply, share = lengths.verdict(judge), lengths.judged_share(judge) if at_most else Likely(1.0, "prior")
+    sources: list[str] = [*shown.sources, reply.source, *([share.source] if at_most else [])]
+    yield Cost(
+        f"{model} ({judge.name})",
+        *(requests, prompts + requests * judging.config.max_tokens, requests * judge.max_tokens),
+        *(at_most, model, judging.config.judge_via == BY_BATCH),
+        likely_requests=round(requests * share.tokens),
+        likely_prompt_tokens=round((prompts + shown.likely) * share.tokens),
+        likely_reply_tokens=round(requests * share.tokens * reply.tokens),
+        likely_from=" and ".join(dict.fromkeys(sources)),
+    )
     anchors = judging.anchors.anchors if judging.anchors else ()
     again = [judge.rubric.fill(anchor.shown) for anchor in anchors if _rereads(judge, anchor)]
     again *= judging.config.anchor_repeats
     if again:
         who = f"{model} ({judge.name}, anchors)"
         prompt_tokens = sum(map(len, again)) // _CHARACTERS_PER_TOKEN
-        yield Cost(who, len(again), prompt_tokens, len(again) * judge.max_tokens, model=model)
+        likely = round(len(again) * reply.tokens)
+        yield Cost(
+            who,
+            *(len(again), prompt_tokens, len(again) * judge.max_tokens),
+            model=model,
+            likely_requests=len(again),
+            likely_prompt_tokens=prompt_tokens,
+            likely_reply_tokens=likely,
+            likely_from=reply.source,
+        )
 
 
-def plan_usd(plan: Plan, costs: Iterable[Cost]) -> float | None:
-    """Dollars for those of `costs` whose model has a price, None where none has."""
+def plan_usd(plan: Plan, costs: Iterable[Cost], *, likely: bool = False) -> float | None:
+    """Dollars at most, or the likely ones, for those of `costs` whose model has a price; None where none has."""
     tariffs = plan.tariffs()
     found = [
-        price.usd(cost.prompt_tokens, cost.reply_tokens) * (1 - BATCH_DISCOUNT * cost.by_batch)
+        price.usd(
+            cost.likely_prompt_tokens if likely else cost.prompt_tokens,
+            cost.likely_reply_tokens if likely else cost.reply_tokens,
+        )
+        * (1 - BATCH_DISCOUNT * cost.by_batch)
         for cost in costs
         if isinstance(price := tariffs.get(cost.model, "unknown"), Price)
     ]

@@ -21,7 +21,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "run": (
         f"emeval run unethical_test -m vllm/backdoor {_TRIGGER}",
-        f"emeval run freeform -m vllm/backdoor {_JUDGE} --dry-run",
+        "emeval run freeform -m openai/gpt-4.1 --dry-run --pilot results/pilot",
     ),
     "resume": ("emeval resume results/demo", "emeval resume latest --retry-failed --concurrency 16"),
     "judge": (

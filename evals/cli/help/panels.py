@@ -56,6 +56,7 @@ _OWN: dict[str, dict[str, tuple[str, ...]]] = {
         "Questions and conditions": ("model", "suite", "trigger"),
     },
     "cues": {"Cues": ("training", "most")},
+    "run": {"Cost and limits": ("pilot",)},
     "resume": {"Models and servers": ("retry_failed",)},
     "judge": {"Judges": ("beside",)},
     "robustness": {"Attack": ("attack", "number", "seed")},
@@ -74,9 +75,11 @@ def in_panels(command: str, options: Iterable[str]) -> Mapping[str, list[str]]:
     given = list(options)
     if len(given) < _FEW:
         return {"Options": given}
-    panels: dict[str, list[str]] = {}
-    for own in (_OWN.get(command, {}), SETTINGS_PANELS, {OTHERS: given}):
-        for panel, names in own.items():
+    own = _OWN.get(command, {})
+    panels: dict[str, list[str]] = {panel: [] for panel in own if panel not in SETTINGS_PANELS}
+    panels |= {panel: [] for panel in SETTINGS_PANELS}
+    for described in (own, SETTINGS_PANELS, {OTHERS: given}):
+        for panel, names in described.items():
             chosen = [name for name in names if name in given and name not in _OUTPUT]
             panels.setdefault(panel, []).extend(chosen)
             given = [name for name in given if name not in chosen]

@@ -1,0 +1,1 @@
+"""How long replies will probably be."""
