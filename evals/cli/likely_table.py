@@ -6,7 +6,7 @@ import re
 import sys
 from pathlib import Path
 
-from evals.plan.likely.prior import FORMATS, JUDGED_SHARE, LABEL, REASONS, SCORE, SUITES
+from evals.plan.cost.prior import FORMATS, JUDGED_SHARE, LABEL, REASONS, SCORE, SUITES
 
 _PLACE = re.compile(r"(<!-- likely tokens -->\n).*?(<!-- end of likely tokens -->)", re.DOTALL)
 

@@ -173,7 +173,7 @@ def test_a_dry_run_says_what_it_would_cost_and_what_has_no_price(
     assert content["usd_at_most"] == pytest.approx(49.51, abs=0.01)
     assert [row["usd"] is None for row in content["requests"]] == [False, True, True]
     monkeypatch.setenv("EMEVAL_PRICES", str(prices))
-    assert f"Cost: likely $1.93, at most $49.51, and what {JUDGE} costs." in inside(*common).stdout
+    assert f"Cost: likely $4.12, at most $49.51, and what {JUDGE} costs." in inside(*common).stdout
     monkeypatch.delenv("EMEVAL_PRICES")
     paid = [*arguments(tmp_path / "run", dataset), *("--format", "both", "--judge", "openai/gpt-4.1-2025-04-14")]
     official = inside(*paid, "--dry-run").stdout

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from evals.plan.cost import plan_cost, plan_usd
-from evals.plan.likely.lengths import likely_lengths
-from evals.plan.likely.prior import FORMATS, JUDGED_SHARE, REASONS, SCORE
+from evals.plan.cost.lengths import likely_lengths
+from evals.plan.cost.planned import plan_cost, plan_usd
+from evals.plan.cost.prior import FORMATS, JUDGED_SHARE, REASONS, SCORE
 from evals.plan.options import build_config
 from evals.plan.plan import make_plan
 from tests.support.cli_runner import emeval, refused, scenarios

@@ -66,7 +66,7 @@ def nightly(
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
     from evals.nightly.config import check_labels
-    from evals.plan.cost import plan_cost
+    from evals.plan.cost.planned import plan_cost
     from evals.plan.manifest import read_manifest
     from evals.plan.plan import make_plan
     from evals.reporting.console.markup import plain

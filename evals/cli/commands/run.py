@@ -18,7 +18,7 @@ from evals.text import shown_path
 
 if TYPE_CHECKING:
     from evals.plan.config import RunConfig
-    from evals.plan.likely.lengths import Lengths
+    from evals.plan.cost.lengths import Lengths
     from evals.plan.plan import Plan
     from evals.runner.count import RunResult
     from evals.runner.view import RunView
@@ -60,7 +60,7 @@ def run(
 ) -> None:
     """Sample answers, judge them, and print misalignment rates."""
     from evals.batches.in_runs.asked import Batches
-    from evals.plan.likely.lengths import likely_lengths
+    from evals.plan.cost.lengths import likely_lengths
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
     from evals.runner.run import start_run
@@ -150,7 +150,7 @@ def _print_planned(folder: Path, config: RunConfig, output: Output) -> None:
 
 
 def _print_plan(plan: Plan, output: Output, lengths: Lengths) -> None:
-    from evals.plan.cost import plan_cost, plan_usd
+    from evals.plan.cost.planned import plan_cost, plan_usd
 
     costs = list(plan_cost(plan, lengths))
     if output.json:

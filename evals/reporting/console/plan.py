@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from evals.plan.cost import Cost, plan_usd
-from evals.plan.likely.lengths import Lengths
+from evals.plan.cost.lengths import Lengths
+from evals.plan.cost.planned import Cost, plan_usd
 from evals.plan.plan import Plan
 from evals.plan.settings.protocols import protocol_lines
 from evals.plan.spend import usd_words

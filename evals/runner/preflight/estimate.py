@@ -9,7 +9,7 @@ from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.servers.llama_cpp import SLOTS
 from evals.errors import RunStopped
-from evals.plan.cost import Cost, plan_cost, plan_usd
+from evals.plan.cost.planned import Cost, plan_cost, plan_usd
 from evals.plan.plan import Plan
 from evals.plan.spend import usd_words
 from evals.trials.response import Failure

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from evals.errors import BadInput
 from evals.plan.config import RunConfig
-from evals.plan.likely.prior import JUDGED_SHARE, answer_tokens, verdict_tokens
+from evals.plan.cost.prior import JUDGED_SHARE, answer_tokens, verdict_tokens
 from evals.plan.manifest import judge_set, read_manifest
 from evals.plan.recorded_run import open_run
 from evals.scoring.judge_set import JudgePanel

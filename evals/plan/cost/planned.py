@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from evals.endpoints.prices import BATCH_DISCOUNT, Price
 from evals.plan.anchors import Anchor
+from evals.plan.cost.lengths import Lengths, Likely
 from evals.plan.judging_plan import JudgingPlan
-from evals.plan.likely.lengths import Lengths, Likely
 from evals.plan.plan import Plan
 from evals.plan.settings.via import BY_BATCH
 from evals.trials.condition import has_distractor, is_triggered, without_examples
@@ -26,8 +26,8 @@ class Cost(NamedTuple):
     model, and of a judge what it judges, too.
 
     `at_most`: nobody knows beforehand how many answers will be misaligned and have reasoning to read; counted are all.
-    `by_batch`: asked by OpenAI's Batch API, at its price. The likely numbers are what `evals.plan.likely` expects of
-    it, by what a run has recorded, by the prior, or by both (`likely_from`).
+    `by_batch`: asked by OpenAI's Batch API, at its price. The likely numbers are those of `evals.plan.cost.lengths`:
+    by what a run has recorded, by the prior, or by both (`likely_from`).
     """
 
     who: str

@@ -1,1 +1,0 @@
-"""How long replies will probably be."""
