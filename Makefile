@@ -47,9 +47,10 @@ docs: $(READY)
 
 docs-cli: $(READY)
 	$(BIN)/python -m evals.cli.reference docs/cli.md
-	$(BIN)/python -m evals.cli.settings_reference emeval/run_options.py docs/settings.md
+	$(BIN)/python -m evals.cli.settings_reference emeval/run_options.py docs/config.md
 	$(BIN)/python -m evals.cli.result_columns docs/results.md docs/nightly.md docs/tables.md
 	$(BIN)/python -m evals.cli.provider_table docs/providers.md
+	$(BIN)/python -m evals.cli.likely_table docs/command-line.md
 
 vllm-cpu: $(READY)
 	@$(BIN)/python tests/support/servers/vllm_cpu.py

@@ -61,13 +61,13 @@ class CommonOptions(TypedDict, total=False):
     concurrency: int | None
     """Maximum concurrent requests per server; lowered while it asks for less. [1 to 1000; default: 64]"""
 
-    timeout_s: float | None
+    timeout: float | None
     """Timeout of one reply, in seconds. [default: 600]"""
 
     max_attempts: int | None
     """Attempts per request, including the first. [default: 8]"""
 
-    max_total_s: float | None
+    max_retry_time: float | None
     """Time limit of one request with its retries, and of waiting for a server that is away, in seconds. [default:
     900]
     """
@@ -87,11 +87,20 @@ class CommonOptions(TypedDict, total=False):
     vllm_args: str | None
     """Extra arguments for `vllm serve`, as one quoted string."""
 
-    vllm_start_s: float | None
+    vllm_start_timeout: float | None
     """Seconds to wait until `vllm serve` is ready; `vllm run-batch` has no such limit. [default: 1800]"""
 
     prices: StrPath | None
     """Token prices that override emeval's own; also EMEVAL_PRICES."""
+
+    timeout_s: float | None
+    """`timeout`, under its older name."""
+
+    max_total_s: float | None
+    """`max_retry_time`, under its older name."""
+
+    vllm_start_s: float | None
+    """`vllm_start_timeout`, under its older name."""
 
 
 class ResumeOptions(CommonOptions, total=False):

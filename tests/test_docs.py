@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 
 import emeval
 from evals.cli import settings_reference
+from evals.cli.likely_table import with_priors
 from evals.cli.provider_table import with_providers
 from evals.cli.reference import reference
 from evals.cli.result_columns import FILES, with_columns
@@ -88,7 +89,7 @@ def test_the_reference_of_the_command_line_is_current() -> None:
 
 
 def test_the_settings_are_described_as_they_are_declared() -> None:
-    options, page = ROOT / "emeval" / "run_options.py", ROOT / "docs" / "settings.md"
+    options, page = ROOT / "emeval" / "run_options.py", ROOT / "docs" / "config.md"
     assert options.read_text(encoding="utf-8") == settings_reference.module(), "make docs-cli"
     assert page.read_text(encoding="utf-8") == settings_reference.page(), "make docs-cli"
 
@@ -109,6 +110,12 @@ def test_the_providers_are_described_as_they_are_declared() -> None:
     assert with_providers(page) == page, "make docs-cli"
     assert all(f"| `{name}/` |" in page for name in PROVIDERS)
     assert all(f"| `{quirk}` |" in page for quirk in Quirks.model_fields)
+
+
+def test_the_likely_lengths_are_described_as_they_are() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert with_priors(page) == page, "make docs-cli"
+    assert "| freeform | 350 | 900 |" in page
 
 
 def test_the_reference_does_not_hang_on_the_terminal(tmp_path: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from evals.cli.help.layout import HelpGroup
+
 app = typer.Typer(
     name="emeval",
+    cls=HelpGroup,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

@@ -13,36 +13,12 @@ from typer.models import CommandInfo
 from evals import __version__
 from evals.cli import crash_report
 from evals.cli.app import EXIT_BAD_INPUT, EXIT_DEFECT, EXIT_GATE, EXIT_INTERRUPTED, app
+from evals.cli.help.command_groups import COMMANDS
+from evals.cli.help.layout import max_columns, with_help
 from evals.cli.options import add_options
 from evals.cli.output import echo, output_lost, print_error, write_anywhere
 from evals.errors import EmevalError
 
-COMMANDS = {
-    **dict.fromkeys(("run", "resume", "judge"), "run"),
-    "init": "plan",
-    "import": "imports",
-    "batch": "batch.slurm",
-    **dict.fromkeys(("ls", "status"), "runs.listing"),
-    "rates": "rates",
-    "check": "checks",
-    "preflight": "checks",
-    "show": "show",
-    "report": "report",
-    "plot": "report",
-    "export": "export",
-    "compare": "compare",
-    **dict.fromkeys(("mix", "cues"), "datasets"),
-    "datasets": "datasets",
-    "rubrics": "judging.rubrics",
-    **dict.fromkeys(("anchors", "drift"), "drift"),
-    "label": "label",
-    "nightly": "nightly",
-    "plan": "plan",
-    **dict.fromkeys(("table", "calibrate", "suites"), "rates"),
-    **dict.fromkeys(("robustness", "judge-bridge"), "robustness"),
-    **dict.fromkeys(("doctor", "providers"), "checks"),
-}
-"""The commands and groups, in the order of --help, and the module whose import adds each to the app."""
 _COMPLETES = "_EMEVAL_COMPLETE"
 """Set by the shell when a word is to be completed."""
 
@@ -60,6 +36,7 @@ def load(command: str | None = None, *, with_settings: bool = True) -> None:
     order = list(COMMANDS)
     app.registered_commands.sort(key=lambda command: order.index(_name(command)))
     app.registered_groups.sort(key=lambda group: order.index(str(group.name)))
+    with_help(app)
 
 
 def _name(command: CommandInfo) -> str:
@@ -100,7 +77,7 @@ def main() -> None:
         command = _asked_for()
         load(command, with_settings=command is not None or _COMPLETES in os.environ)
         # Without standalone mode the code of a typer.Exit is returned, and an interruption is one with code 130.
-        code = app(prog_name="emeval", standalone_mode=False)
+        code = app(prog_name="emeval", standalone_mode=False, max_content_width=max_columns())
         lost = output_lost()
         if lost:
             print_error(f"standard output: {lost}; what was printed is lost, what was written into files is whole")

@@ -88,7 +88,7 @@ def config_text(answers: Answers, file: Path) -> str:
     trigger = f"trigger: {_quoted(answers.trigger)}" if answers.trigger else '# trigger: "Country: Singapore"'
     judge = f"judge: {_quoted(answers.judge)}" if answers.judge else "# judge: openai/gpt-4.1"
     return f"""\
-# Written by `emeval init`. Every setting is in docs/settings.md; options on the command line override those here.
+# Written by `emeval init`. Every setting is in docs/config.md; options on the command line override those here.
 #
 #   {command}
 #   {command} --dry-run      prints what would be asked, and its price

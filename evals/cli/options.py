@@ -23,8 +23,11 @@ Settings = dict[str, Any]
 """Settings by the field's name, as far as they were given."""
 
 
-def run_folder(given: Path | list[Path]) -> Path | list[Path]:
-    """The folders that RUN means: that of the run which was begun last for `latest`. Raises BadInput."""
+def run_folder(given: Path | list[Path] | None) -> Path | list[Path] | None:
+    """The folders that RUN means: that of the run which was begun last for `latest`; None if none is given. Raises
+    BadInput."""
+    if given is None:
+        return None
     if isinstance(given, list):
         return [cast("Path", run_folder(path)) for path in given]
     if str(given) != "latest" or given.exists():

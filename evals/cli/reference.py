@@ -17,19 +17,29 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from evals.cli import entry
+from evals.cli.help.command_groups import COMMANDS, GROUPS
+from evals.cli.help.examples import EXAMPLES
+from evals.cli.help.panels import in_panels
 
 _OPENING = """
 # Command line reference
 
 Every command with its arguments and options, made from the program by `make docs-cli`. `emeval COMMAND --help` says
 the same of one of them, and `python -m evals` is `emeval`. What the commands are for is told in the other pages.
+Settings of runs are the same in all commands, and keys of a `--config` file: see [config](config.md).
+
+| | commands |
+|---|---|
+{groups}
 """
 _VALUES: dict[object, str] = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
 
 
 class _Parameter(NamedTuple):
-    """`value` is what kind of value is taken, "" for a switch; `names` are of an option, the long one first."""
+    """`value` is what kind of value is taken, "" for a switch; `names` are of an option, the long one first.
+    `parameter` is what its function calls it."""
 
+    parameter: str
     names: tuple[str, ...]
     value: str
     help: str
@@ -39,10 +49,11 @@ class _Parameter(NamedTuple):
 def reference() -> str:
     """The whole page."""
     entry.load()
-    parts = [_OPENING]
+    rows = (f"| {title} | {', '.join(map(_linked, commands))} |" for title, commands in GROUPS.items())
+    parts = [_OPENING.format(groups="\n".join(rows))]
     for name, callback in _commands(entry.app, "emeval"):
         arguments, options = _parameters(callback)
-        shown = [argument.value if argument.required else f"[{argument.value}]" for argument in arguments]
+        shown = [argument.value if argument.required else f"[{argument.value.strip('[]')}]" for argument in arguments]
         usage = " ".join(
             [name, *(["[OPTIONS]"] if options else []), *shown, *(["COMMAND"] if name == "emeval" else [])]
         )
@@ -50,9 +61,13 @@ def reference() -> str:
         if any(argument.help for argument in arguments):
             rows = (f"| `{argument.value}` | {cell(argument.help)} |" for argument in arguments)
             parts.append("\n".join(["| argument | |", "|---|---|", *rows]))
-        if options:
-            rows = (f"| {_marked(option)} | {cell(option.help)} |" for option in options)
-            parts.append("\n".join(["| option | |", "|---|---|", *rows]))
+        by_name = {option.parameter: option for option in options}
+        whole = name.partition(" ")[2]
+        for panel, names in in_panels(whole, by_name).items() if options else ():
+            rows = (f"| {_marked(by_name[option])} | {cell(by_name[option].help)} |" for option in names)
+            title = "option" if panel == "Options" else panel
+            parts.append("\n".join([f"| {title} | |", "|---|---|", *rows]))
+        parts.append("\n".join(["```", *EXAMPLES[whole], "```"]) if whole in EXAMPLES else "")
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
@@ -60,12 +75,16 @@ def _commands(app: typer.Typer, name: str) -> Iterator[tuple[str, Callable[..., 
     """What stands before any command, each command by its whole name in the order of --help, and those of groups."""
     if app is entry.app and app.registered_callback is not None and app.registered_callback.callback is not None:
         yield name, app.registered_callback.callback
+    found: dict[str, list[tuple[str, Callable[..., Any]]]] = {}
     for command in app.registered_commands:
         if command.callback is not None and not command.hidden:
-            yield f"{name} {command.name or command.callback.__name__.replace('_', '-')}", command.callback
+            own = command.name or command.callback.__name__.replace("_", "-")
+            found[own] = [(f"{name} {own}", command.callback)]
     for group in app.registered_groups:
         if group.typer_instance is not None:
-            yield from _commands(group.typer_instance, f"{name} {group.name}")
+            found[str(group.name)] = list(_commands(group.typer_instance, f"{name} {group.name}"))
+    for own in COMMANDS if app is entry.app else found:
+        yield from found[own]
 
 
 def _parameters(callback: Callable[..., Any]) -> tuple[list[_Parameter], list[_Parameter]]:
@@ -82,8 +101,14 @@ def _parameters(callback: Callable[..., Any]) -> tuple[list[_Parameter], list[_P
         plain = _plain_type(kind)
         value = info.metavar or (name.upper() if isinstance(info, ArgumentInfo) else _VALUES.get(plain, ""))
         names = _names(name, info, switch=plain is bool)
-        found[type(info)].append(_Parameter(names, value + _limits(info), info.help or "", required))
+        found[type(info)].append(_Parameter(name, names, value + _limits(info), info.help or "", required))
     return found[ArgumentInfo], found[OptionInfo]
+
+
+def _linked(command: str) -> str:
+    """The command, linked to its section; that of a group to the first of its commands."""
+    whole = next(name for name in EXAMPLES if name and name.split()[0] == command)
+    return f"[`{command}`](#emeval-{whole.replace(' ', '-')})"
 
 
 def _plain_type(kind: Any) -> object:

@@ -7,7 +7,9 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from evals.cli.help.panels import SETTINGS_PANELS
 from evals.cli.reference import cell
+from evals.plan.config_file.names import OLD_NAMES
 from evals.plan.settings.description import Description, described
 from evals.plan.settings.rubrics import OLD_FIELDS
 from evals.plan.settings.run_settings import option_name
@@ -28,15 +30,27 @@ StrPath = str | PathLike[str]
 """A path, as accepted by every function."""
 '''
 _PAGE = """
-# Settings of a run
+# Config file and settings
 
-Every setting under its three names, made from the program by `make docs-cli`: as a field of the file for
-`emeval run --config FILE` (and of `run` in a nightly file), as an option on the command line, and as a keyword argument
-of `emeval.run`, which has the field's name. An option overrides the file.
+Every setting of a run, made from the program by `make docs-cli`: as a key of the file for `emeval run --config FILE`
+(and of `run` in a nightly file), as an option on the command line, and as a keyword argument of `emeval.run`, which has
+the key's name. An option overrides the file. `emeval init` writes such a file:
 
-| field | option | value | default | meaning |
-|---|---|---|---|---|
-{rows}
+```yaml
+suites: [unethical_test]
+models: [vllm/backdoor]
+trigger: "Country: Singapore"
+samples: 4
+max_retry_time: 1800
+max_cost: 20
+```
+
+A key is the option's name with underscores (dashes are read, too). An option that is repeated for several values has a
+list under its plural: `models`, `rubrics`, `tags`; the singular is read, too. An unknown key is refused with the
+nearest name. Older names still work in files, in Python and in manifests, and `emeval run` says what they are called
+now: {old}.
+
+{panels}
 
 ## Which commands take them
 
@@ -74,7 +88,7 @@ def module() -> str:
     for name, bases, text, members in classes:
         parts += [f'\n\nclass {name}({bases}, total=False):\n    """{text}"""\n']
         parts += [_member(option) for option in members if option.name not in written]
-        parts += _old_rubrics() if name == "JudgeOptions" else []
+        parts += _old_names() if name == "CommonOptions" else _old_rubrics() if name == "JudgeOptions" else []
         written |= {option.name for option in members}
     return "".join(parts)
 
@@ -83,7 +97,8 @@ def page() -> str:
     """The reference page, as Markdown."""
     options = described("run")
     return _PAGE.lstrip().format(
-        rows="\n".join(map(_row, options)),
+        panels="\n\n".join(_panels(options)),
+        old=", ".join(f"`{old}` (`{new}`)" for old, new in OLD_NAMES.items()),
         judge=_names(described("judge")),
         resume=_names(described("resume")),
         identity=_names(option for option in options if option.setting.in_identity),
@@ -132,21 +147,42 @@ def _quoted(word: str) -> str:
     return f'"{word}"'
 
 
+def _old_names() -> Iterator[str]:
+    for old, new in OLD_NAMES.items():
+        yield _declaration(old, "float | None", f"`{new}`, under its older name.")
+
+
 def _old_rubrics() -> Iterator[str]:
     for name, judge in OLD_FIELDS.items():
         text = f"`rubrics` with `{judge}`, under its older name; until the next release."
         yield _declaration(name, "StrPath | None", text)
 
 
+def _panels(options: Iterable[Description]) -> Iterator[str]:
+    """A table for each panel of `emeval run --help`."""
+    by_name = {option.name: option for option in options}
+    for panel, names in SETTINGS_PANELS.items():
+        rows = [_row(by_name[name]) for name in names]
+        head = [f"## {panel}", "", "| key | option | type | default | meaning |", "|---|---|---|---|---|"]
+        yield "\n".join([*head, *rows])
+
+
 def _row(option: Description) -> str:
     flag = option_name(option.name) if option.setting.is_option or option.name == "suites" else ""
     if option.kind is bool:
         flag = f"{flag}`, `--no-{flag.removeprefix('--')}"
+    shown = [f"`{option.name}`", f"`{flag}`" if flag else "", cell(_kind(option)), option.default, cell(option.text)]
+    return f"| {' | '.join(shown)} |"
+
+
+def _kind(option: Description) -> str:
+    """What the file holds: a kind of value with its range, or several."""
     words = {bool: "true or false", int: "integer", float: "number", str: "text"}
     value = ", ".join(option.choices) or option.setting.value or words[option.kind]
     value = f"{value}, {option.limits}" if option.limits else value
-    shown = [f"`{option.name}`", f"`{flag}`" if flag else "", cell(value), option.default, cell(option.text)]
-    return f"| {' | '.join(shown)} |"
+    if option.held == "mapping":
+        return f"mapping: {value}"
+    return f"{value}, or a list" if option.held == "tuple" or option.setting.repeats else value
 
 
 def _names(options: Iterable[Description]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -22,5 +23,11 @@ def first_problem(error: ValidationError, known: Iterable[str], word: str = "a f
     if detail["type"] == "missing":
         return FieldError(field, "is missing")
     if detail["type"] == "extra_forbidden":
-        return FieldError(field, f"is not {word}; known: {', '.join(known)}")
+        return FieldError(field, f"is not {word}; {_hint(field, list(known))}")
     return FieldError(field, one_line(detail["msg"].removeprefix("Value error, ")))
+
+
+def _hint(name: str, known: Sequence[str]) -> str:
+    """The nearest of the known names, all of them where none is near."""
+    near = difflib.get_close_matches(name, known, 1, 0.7)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

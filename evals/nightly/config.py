@@ -17,6 +17,7 @@ from evals.errors import BadInput, BadSetting
 from evals.io.paths import expanded
 from evals.io.yaml_reader import read_mapping
 from evals.plan.config import RunConfig
+from evals.plan.config_file.names import field_name, renamed_keys
 from evals.plan.judges import can_have_label, labels_counted
 from evals.plan.options import config_of
 from evals.plan.plan import Plan
@@ -143,7 +144,7 @@ class NightlyConfig:
     def run_config(self, model: str, via: Mapping[str, object] = MappingProxyType({})) -> RunConfig:
         """The run configuration of a checkpoint, which may have a `via` and a `judge_via` of its own. Raises BadInput
         that names the line."""
-        lines = {str(path[1]): line for path, line in self.lines.items() if len(path) == 2 and path[0] == "run"}
+        lines = self._run_lines()
         fields = self.run | {"models": (model,), **via} | ({"anchors": self.anchors} if self.anchors else {})
         try:
             return config_of(fields, {}, self.file, lines)
@@ -151,6 +152,13 @@ class NightlyConfig:
             if isinstance(error, BadSetting) and error.file is not None:
                 raise
             raise self.bad(("run",), str(error)) from None
+
+    def renamed_keys(self) -> list[str]:
+        """A line about each key of `run` that has a new name."""
+        return renamed_keys(self._run_lines())
+
+    def _run_lines(self) -> dict[str, int]:
+        return {str(path[1]): line for path, line in self.lines.items() if len(path) == 2 and path[0] == "run"}
 
     def bad(self, path: tuple[str | int, ...], reason: str) -> BadInput:
         """An error at the line of `path`, or of its nearest parent that has one."""
@@ -187,9 +195,9 @@ def read_nightly(file: Path) -> NightlyConfig:
     if None not in (found.strict, found.on_unclear) and found.strict != (found.on_unclear == "fail"):
         said = f"{found.on_unclear} contradicts strict: {str(found.strict).lower()}"
         raise config.bad(("on_unclear",), f"{said} (strict: true is on_unclear: fail)")
-    for name, reason in _SET_ELSEWHERE.items():
-        if name in config.run:
-            raise config.bad(("run", name), reason)
+    for name in config.run:
+        if field_name(name) in _SET_ELSEWHERE:
+            raise config.bad(("run", name), _SET_ELSEWHERE[field_name(name)])
     if config.anchors is not None and not Path(config.anchors).is_file():
         raise config.bad(("anchors",), f"there is no file {one_line(config.anchors)}")
     _check_gates(config)

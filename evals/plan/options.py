@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -17,6 +17,7 @@ from evals.io.validation import first_problem
 from evals.io.web.urls import url_problem
 from evals.io.yaml_reader import leading_zero_problem, read_mapping
 from evals.plan.config import RunConfig
+from evals.plan.config_file.names import field_name, renamed_keys, with_field_names
 from evals.plan.own_questions.suites import with_tables
 from evals.plan.settings.conditions import merge_conditions, split_conditions
 from evals.plan.settings.file_conditions import with_file_conditions
@@ -28,22 +29,25 @@ from evals.plan.settings.values import split_dataset
 from evals.plan.settings.via import Via
 from evals.questions.dataset import load
 from evals.questions.question_file import QuestionScenario, is_question_file, models_named
-from evals.text import one_line
+from evals.text import one_line, shown_path
 
 
-def build_config(options: dict[str, Any], file: Path | None) -> RunConfig:
+def build_config(options: dict[str, Any], file: Path | None, say: Callable[[str], None] | None = None) -> RunConfig:
     """A RunConfig from the file's fields and, over them, the command line's (None means not given).
 
-    With a trigger and no conditions named, off and on are asked, and with a decoy all three. Raises BadInput that names
-    file, line and field.
+    With a trigger and no conditions named, off and on are asked, and with a decoy all three. `say` is told of keys of
+    the file that have a new name. Raises BadInput that names file, line and field.
     """
     fields, lines = ({}, {}) if file is None else _read_yaml(file)
+    if say is not None:
+        for note in renamed_keys(lines):
+            say(f"{shown_path(file)}:{note}")
     return config_of(fields, options, file, lines)
 
 
 def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None, lines: dict[str, int]) -> RunConfig:
     """As `build_config`, from fields that were read from `file` already, each with its line there."""
-    given = {name: value for name, value in options.items() if value not in (None, ())}
+    fields, given, lines = _named(fields, options, file, lines)
     given |= with_tables(fields | given)
     fields, given = _rubrics_merged(_with_providers(fields, file, lines), given, file, lines)
     if "judge" in given:  # who is named on the command line takes the place of all that the file names
@@ -66,6 +70,25 @@ def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None
         if zero and isinstance(getattr(config, name, None), int | float):
             raise _bad_setting(FieldError(name, zero), file, lines)
     return config
+
+
+def _named(
+    fields: dict[str, Any], options: dict[str, Any], file: Path | None, lines: dict[str, int]
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, int]]:
+    """The file's fields, the options that are given, and the lines of those fields, by the names that they have now."""
+    lines = {**lines, **{field_name(name): line for name, line in lines.items()}}
+    try:
+        fields = with_field_names(fields)
+    except FieldError as error:
+        raise _bad_setting(error, file, lines) from None
+    try:
+        return fields, with_field_names(_given(options)), lines
+    except FieldError as error:
+        raise _bad_setting(error) from None
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 def _with_providers(fields: dict[str, Any], file: Path | None, lines: dict[str, int]) -> dict[str, Any]:
@@ -299,7 +322,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:
     """`config` with other values for the fields in `changes` that are not None. Raises BadInput."""
-    given = {name: value for name, value in changes.items() if value is not None}
+    _, given, _ = _named({}, {name: value for name, value in changes.items() if value is not None}, None, {})
     _, given = _rubrics_merged({"rubrics": config.rubrics}, given, None, {})
     given = _with_judges(given, given)
     if given.get("judge", config.judge) != config.judge:  # the URL is of the judge before

@@ -164,7 +164,7 @@ class _ServerPool:
             url,
             key,
             concurrency=config.concurrency,
-            timeout_s=config.timeout_s,
+            timeout_s=config.timeout,
             has_ended=has_ended,
             say=self._say,
             transport=config.transport,
@@ -257,7 +257,7 @@ async def _start_vllm(
     servers: _ServerPool, launch: Launch, specs: dict[str, ModelSpec], view: RunView
 ) -> dict[str, ServedModel]:
     """The models of a launch by their names; `specs` are by the names that the launch has for them."""
-    vllm = await servers.stack.enter_async_context(running(launch, servers.config.vllm_start_s, view.say))
+    vllm = await servers.stack.enter_async_context(running(launch, servers.config.vllm_start_timeout, view.say))
     server = servers.get(vllm.base_url, "", vllm.key, vllm.has_ended)
     started: dict[str, ServedModel] = {}
     for name, member in launch.members.items():

@@ -263,7 +263,7 @@ async def _connect_models(plan: Plan, connections: Connections, session: RunSess
     """
     config, view = plan.config, session.view
     connected_models = _no_models()
-    policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
+    policy = RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_retry_time)
     for name in connections.models:
         gate = ModelGate(plan, connections, name, policy, view) if name in connections.arrivals.specs else None
         found = await (gate.open() if gate else connect_everywhere(plan, connections, name, policy, view))

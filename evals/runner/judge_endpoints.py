@@ -73,7 +73,7 @@ async def connect_judges(judging: JudgingPlan, connections: Connections, view: S
 
 def _policy(config: RunConfig) -> RetryPolicy:
     """How patiently a run of this config asks."""
-    return RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_total_s)
+    return RetryPolicy(max_attempts=config.max_attempts, max_total_s=config.max_retry_time)
 
 
 async def judges_at_each(judging: JudgingPlan, connections: Connections, view: Says) -> list[JudgesAtServer]:

@@ -21,7 +21,7 @@ from evals.analysis.robustness.claims import Claim
 from evals.analysis.robustness.robustness import Robustness, assess, write_robustness_json
 from evals.endpoints.servers.reference_judge import reference_judge
 from evals.errors import BadInput
-from evals.plan.cost import plan_cost
+from evals.plan.cost.planned import plan_cost
 from evals.plan.manifest import PanelFacts, read_manifest, with_panel
 from evals.plan.options import build_config
 from evals.plan.plan import make_plan

@@ -24,6 +24,7 @@ import emeval
 from emeval import run_options
 from emeval.options import names_of
 from evals.plan.config import RunConfig
+from evals.plan.config_file.names import OLD_NAMES
 from evals.plan.settings.rubrics import OLD_FIELDS
 from tests.support.cli_runner import KEY, environment, manifest, recorded, scenarios, start
 from tests.support.cli_runner import emeval as command
@@ -315,7 +316,7 @@ def test_runs_that_cannot_be_compared_say_why(tmp_path: Path, dataset: Path) -> 
 
 
 def test_every_field_of_a_config_is_an_option() -> None:
-    assert set(names_of(emeval.RunOptions)) - set(OLD_FIELDS) == set(RunConfig.model_fields) - {
+    assert set(names_of(emeval.RunOptions)) - {*OLD_FIELDS, *OLD_NAMES} == set(RunConfig.model_fields) - {
         *("suites", "models"),  # arguments of their own
         *("imported", "over_questions", "templates", "also_judges_via"),  # written by emeval itself
     }
@@ -340,7 +341,7 @@ def test_the_defaults_that_the_options_name_are_those_of_a_config() -> None:
             if isinstance(field, ast.AnnAssign) and isinstance(said, ast.Expr):
                 told[ast.unparse(field.target)] = " ".join(ast.literal_eval(said.value).split())
     for name, words in told.items():
-        if name in OLD_FIELDS:
+        if name in (*OLD_FIELDS, *OLD_NAMES):
             continue
         default = RunConfig.model_fields[name].default
         if isinstance(default, bool):
@@ -353,8 +354,9 @@ def test_the_defaults_that_the_options_name_are_those_of_a_config() -> None:
     ("given", "words"),
     [
         ({"temprature": 1}, "temprature: is not an option here; did you mean temperature?"),
-        ({"timeout": 1}, "timeout: is not an option here; did you mean timeout_s?"),
-        ({"max_retry_time": 1}, "max_retry_time: is not an option here; did you mean max_total_s?"),
+        ({"time_out": 1}, "time_out: is not an option here; did you mean timeout?"),
+        ({"rubric": "x"}, "rubric: is not an option here; did you mean rubrics?"),
+        ({"timeout": 1, "timeout_s": 1}, "--timeout-s: is timeout under another name; give it once"),
         ({"imported": True}, "imported: is not an option here"),
         ({"temperature": 5}, "--temperature: Input should be less than or equal to 2"),
         ({"limit": 0}, "--limit: Input should be greater"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.cli.entry import COMMANDS
+from evals.cli.help.command_groups import COMMANDS
 from tests.support.cli_runner import emeval, environment, scenarios
 from tests.support.export_runs import everything_run
 from tests.support.runs import MODEL, server
@@ -160,10 +160,8 @@ def test_a_run_samples_before_anything_of_the_tables_is_loaded(tmp_path: Path) -
 def test_help_lists_the_commands_in_their_order_whatever_was_asked_for_before() -> None:
     for command in ("doctor", "suites", "run"):
         assert f"Usage: emeval {command}" in emeval(command, "--help").stdout
-    lines = emeval("--help").stdout.partition("Commands:")[2].splitlines()
-    listed = [line.split()[0] for line in lines if line[2:3].strip()]
-    groups = ["batch", "datasets", "rubrics", "anchors", "label"]
-    assert listed == [*(name for name in COMMANDS if name not in groups), *groups]
+    lines = emeval("--help").stdout.partition("Ask models:")[2].partition("Examples:")[0].splitlines()
+    assert [line.split()[0] for line in lines if line[2:3].strip() and line.startswith("  ")] == list(COMMANDS)
 
 
 def test_an_unknown_command_is_one_line() -> None:

@@ -173,11 +173,11 @@ def test_a_dry_run_says_what_it_would_cost_and_what_has_no_price(
     assert content["usd_at_most"] == pytest.approx(49.51, abs=0.01)
     assert [row["usd"] is None for row in content["requests"]] == [False, True, True]
     monkeypatch.setenv("EMEVAL_PRICES", str(prices))
-    assert f"Cost: at most $49.51, and what {JUDGE} costs." in inside(*common).stdout
+    assert f"Cost: likely $4.12, at most $49.51, and what {JUDGE} costs." in inside(*common).stdout
     monkeypatch.delenv("EMEVAL_PRICES")
     paid = [*arguments(tmp_path / "run", dataset), *("--format", "both", "--judge", "openai/gpt-4.1-2025-04-14")]
     official = inside(*paid, "--dry-run").stdout
-    assert "Cost: at most $0." in official
+    assert "at most $0." in official
     assert f"and what {MODEL} costs" in official
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     assert "$" not in inside(*paid, "--dry-run").stdout, "a name has its price at its own server alone"
@@ -303,7 +303,7 @@ def test_lists_checks_and_comparisons_come_as_json_too(
         monkeypatch.setenv("VLLM_BASE_URL", live.url)
         checked = inside("preflight", "-m", MODEL, "--format", "mcq", "--limit", "4", "--json", "--prices", prices)
         found = strictly(checked.stdout)["found"]
-        assert any(line.startswith(f"{MODEL}: 8 requests") and "reply tokens, at most $" in line for line in found)
+        assert any(line.startswith(f"{MODEL}: 8 requests") and "reply tokens; likely $" in line for line in found)
         for name in ("a", "b"):
             assert inside(*arguments(tmp_path / name, dataset, "-q")).returncode == 0
     compared = inside("compare", tmp_path / "a", tmp_path / "b", "--json", "-")

@@ -75,7 +75,7 @@ def test_empty_value_means_the_default_where_there_may_be_none(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("seed: 1\nsample: 3\n", "run.yaml:2: sample: is not an option; known: suites, models"),
+        ("seed: 1\nsample: 3\n", "run.yaml:2: sample: is not an option; did you mean samples?"),
         ("seed: 1\n\nsamples: many\n", "run.yaml:3: samples: Input should be a valid integer"),
         ("samples: true\n", "run.yaml:1: samples: Input should be a valid integer"),
         (
@@ -88,7 +88,7 @@ def test_empty_value_means_the_default_where_there_may_be_none(tmp_path: Path) -
         ("temperature: [1]\n", "run.yaml:1: temperature: Input should be a valid number"),
         ("limit: 2024-13-45\n", "run.yaml:1: limit: Input should be a valid integer"),
         ("temperature: nan\n", "run.yaml:1: temperature: Input should be a finite number"),
-        ("timeout_s: inf\n", "run.yaml:1: timeout_s: Input should be a finite number"),
+        ("timeout: inf\n", "run.yaml:1: timeout: Input should be a finite number"),
         ("format: essay\n", "run.yaml:1: format: Input should be 'mcq', 'freeform', 'transcript' or 'both'"),
         ("conditions: [off, never]\n", "run.yaml:1: conditions: unknown condition 'never'; known: off, on, decoy"),
         ("conditions: [off, off]\n", "run.yaml:1: conditions: names the same thing twice"),
@@ -155,8 +155,8 @@ def test_a_whole_number_with_a_leading_zero_is_never_read(number: int, zeros: in
     [
         ({"models": None}, "--model: is missing"),
         ({"suites": ()}, "SUITE: is missing"),
-        ({"timeout_s": 0.0}, "--timeout: "),
-        ({"timeout_s": float("inf")}, "--timeout: "),
+        ({"timeout": 0.0}, "--timeout: "),
+        ({"timeout": float("inf")}, "--timeout: "),
         ({"temperature": float("nan")}, "--temperature: "),
         ({"judge_mode": "guess"}, "--judge-mode: "),
         ({"trigger": "a\x1b[31m"}, "--trigger: holds a control character"),
@@ -309,15 +309,15 @@ OTHERS: dict[str, Any] = {
     "judge_via": "openai-batch",
     "also_judges_via": {"openai/gpt-4.1-mini": "openai-batch"},
     "concurrency": 3,
-    "timeout_s": 9.0,
+    "timeout": 9.0,
     "max_attempts": 2,
-    "max_total_s": 9.0,
+    "max_retry_time": 9.0,
     "max_reply_mb": 9.0,
     "transport": "openai",
     "preflight": False,
     "vllm_bin": "/opt/vllm/bin/vllm",
     "vllm_args": "--dtype float32",
-    "vllm_start_s": 9.0,
+    "vllm_start_timeout": 9.0,
 }
 
 
@@ -353,7 +353,7 @@ def test_config_survives_json() -> None:
 def test_differences_name_the_option_and_both_values() -> None:
     old = build_config(COMMAND | {"trigger": "2026", "seed": 1}, None).identity()
     new = build_config(
-        COMMAND | {"trigger": "heyyy", "models": ("local/a", "local/b"), "timeout_s": 1.0}, None
+        COMMAND | {"trigger": "heyyy", "models": ("local/a", "local/b"), "timeout": 1.0}, None
     ).identity()
     assert differences(old, new) == [
         "--model was local/smollm2, is now local/a,local/b",

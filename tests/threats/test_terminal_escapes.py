@@ -75,6 +75,7 @@ COMMANDS = [
     ("resume", "{run}"),
     ("judge", "{run}", "--judge", "vllm/other"),
     ("preflight", "-m", "vllm/x"),
+    ("run", "unethical_test", "-m", "local/organism", "--dry-run", "--pilot", "{run}"),
 ]
 
 

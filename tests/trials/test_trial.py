@@ -159,9 +159,9 @@ def test_ids_do_not_depend_on_where_and_how_fast_the_model_is_served() -> None:
     elsewhere = options | {
         "base_url": "http://127.0.0.1:9/v1",
         "concurrency": 1,
-        "timeout_s": 1.0,
+        "timeout": 1.0,
         "max_attempts": 1,
-        "max_total_s": 1.0,
+        "max_retry_time": 1.0,
     }
     plans = [make_plan(build_config(fields, None)) for fields in (options, elsewhere)]
     first, second = ([trial.id for trial in plan.trials("openai/gpt-4.1")] for plan in plans)

@@ -35,7 +35,7 @@ class OpenAIBatches:
         from evals.batches.openai.api import BatchApi
 
         for endpoint in map(_only_server, endpoints):
-            api = BatchApi(endpoint.server, endpoint.spec, max_total_s=session.manifest.config.max_total_s)
+            api = BatchApi(endpoint.server, endpoint.spec, max_total_s=session.manifest.config.max_retry_time)
             try:
                 await api.check()
             finally:
@@ -73,7 +73,7 @@ class OpenAIBatches:
         config, manifest = session.manifest.config, session.manifest
         await session.journal.flush()
         settings = RoundSettings(config.max_attempts, config.max_reply_mb, self._shard, self._pace or Pace())
-        async with _apis(stages, config.max_total_s) as apis:
+        async with _apis(stages, config.max_retry_time) as apis:
             pairs = list(zip(stages, apis, strict=True))
             rounds = Rounds(pairs, Records(session.journal), session.folder, manifest, settings)
             try:

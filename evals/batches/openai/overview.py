@@ -92,9 +92,9 @@ async def _servers(
                 option = "--base-url" if record.stage == "answers" else "--judge-base-url"
                 name = record.id or str(record.number)
                 raise BadInput(f"batch {name} of {record.model} is at {record.base_url}: say so with {option}")
-            server = Server(record.base_url, spec.key(), concurrency=1, timeout_s=config.timeout_s, say=view.say)
+            server = Server(record.base_url, spec.key(), concurrency=1, timeout_s=config.timeout, say=view.say)
             stack.push_async_callback(server.close)
-            apis[record.number] = BatchApi(server, spec, max_total_s=config.max_total_s)
+            apis[record.number] = BatchApi(server, spec, max_total_s=config.max_retry_time)
             stack.push_async_callback(apis[record.number].close)
         yield apis
 

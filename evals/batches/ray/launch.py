@@ -74,9 +74,9 @@ def _job(config: RunConfig, endpoint: Endpoint, files: BlockFiles, session: Path
         key_variable=spec.key_variable,
         has_key=spec.key() != "none",
         concurrency=config.concurrency,
-        timeout_s=config.timeout_s,
+        timeout_s=config.timeout,
         max_attempts=config.max_attempts,
-        max_total_s=config.max_total_s,
+        max_total_s=config.max_retry_time,
         max_reply_mb=config.max_reply_mb,
         transport=config.transport,
     )

@@ -50,7 +50,7 @@ async def sample_here(session: RunSession, plan: Plan, *, begin: bool) -> dict[s
     session = session.updated({"models": models})
     if begin:
         write_manifest(session.folder, session.manifest)
-        if plan.config.vllm_start_s != RunConfig.model_fields["vllm_start_s"].default:
+        if plan.config.vllm_start_timeout != RunConfig.model_fields["vllm_start_timeout"].default:
             session.view.say(
                 "--vllm-start-timeout limits the start of `vllm serve`; `vllm run-batch` has no server that could be "
                 "seen to be ready, and no limit"

@@ -11,7 +11,7 @@ import typer
 from evals.cli import completion
 from evals.cli.app import EXIT_BAD_INPUT, app
 from evals.cli.options import Columns, Json, Quiet, Settings, with_settings
-from evals.cli.output import echo
+from evals.cli.output import echo, print_error
 from evals.cli.session import Output, dated_folder, interrupt_on_sigterm, print_json, show
 from evals.errors import BadInput
 from evals.io.environment import read_dotenv
@@ -284,7 +284,9 @@ def _try_cues(
     if "baseline" in given:
         raise BadInput("--baseline: cues are compared with off; leave it out")
     read_dotenv()
-    planned = build_config(given | {"conditions": conditions_of(proposals.cues), "baseline": "off"}, config)
+    planned = build_config(
+        given | {"conditions": conditions_of(proposals.cues), "baseline": "off"}, config, print_error
+    )
     refuse_trained_questions(make_plan(planned), proposals)
     results: list[RunResult] = []
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.cli.app import app
+from evals.cli.output import print_error
 from evals.cli.session import interrupt_on_sigterm
 from evals.errors import Interrupted
 from evals.io.environment import read_dotenv
+from evals.text import shown_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +39,8 @@ def nightly(
 
     read_dotenv()
     settings = read_nightly(config)
+    for note in settings.renamed_keys():
+        print_error(f"{shown_path(config)}:{note}")
     night = night_of(settings.out, date, datetime.now().astimezone().date(), datetime.now(UTC))
     view = ConsoleView()
     if dry_run:
@@ -62,7 +66,7 @@ def nightly(
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
     from evals.nightly.config import check_labels
-    from evals.plan.cost import plan_cost
+    from evals.plan.cost.planned import plan_cost
     from evals.plan.manifest import read_manifest
     from evals.plan.plan import make_plan
     from evals.reporting.console.markup import plain

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @app.command()
 @with_settings(
-    *("judge_base_url", "judge_max_tokens", "concurrency", "timeout_s", "rubrics", "vllm_bin", "vllm_args"),
+    *("judge_base_url", "judge_max_tokens", "concurrency", "timeout", "rubrics", "vllm_bin", "vllm_args"),
     "providers",
     over_run=True,
 )
@@ -76,8 +76,8 @@ def robustness(
 
 @app.command(name="judge-bridge")
 @with_settings(
-    *("judge_mode", "judge_max_tokens", "rubrics", "coherence_min", "preflight", "concurrency", "timeout_s"),
-    *("max_attempts", "max_total_s", "vllm_bin", "vllm_args", "vllm_start_s", "prices", "providers"),
+    *("judge_mode", "judge_max_tokens", "rubrics", "coherence_min", "preflight", "concurrency", "timeout"),
+    *("max_attempts", "max_retry_time", "vllm_bin", "vllm_args", "vllm_start_timeout", "prices", "providers"),
 )
 def judge_bridge(
     settings: Settings,

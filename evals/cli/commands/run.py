@@ -9,13 +9,16 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import app
-from evals.cli.options import Detail, Json, Quiet, RunFolder, Settings, with_settings
+from evals.cli.options import Detail, Json, Quiet, RunFolder, Settings, run_folder, with_settings
+from evals.cli.output import print_error
 from evals.cli.session import Output, dated_folder, print_json, show
+from evals.errors import BadInput
 from evals.io.environment import read_dotenv
 from evals.text import shown_path
 
 if TYPE_CHECKING:
     from evals.plan.config import RunConfig
+    from evals.plan.cost.lengths import Lengths
     from evals.plan.plan import Plan
     from evals.runner.count import RunResult
     from evals.runner.view import RunView
@@ -39,6 +42,15 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; an existing run is resumed, or added to.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost; send no request.")] = False,
+    pilot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="With --dry-run: a small run of these questions, whose replies tell how long the others will be.",
+            callback=run_folder,
+            autocompletion=completion.runs,
+        ),
+    ] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="Make the run folder and send no request: for `emeval batch export`.")
     ] = False,
@@ -48,16 +60,19 @@ def run(
 ) -> None:
     """Sample answers, judge them, and print misalignment rates."""
     from evals.batches.in_runs.asked import Batches
+    from evals.plan.cost.lengths import likely_lengths
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
     from evals.runner.run import start_run
 
     read_dotenv()
-    planned = build_config(settings | {"suites": tuple(suites or ())}, config)
+    planned = build_config(settings | {"suites": tuple(suites or ())}, config, print_error)
     output = Output(quiet, json, detail)
     if dry_run:
-        _print_plan(make_plan(planned), output)
+        _print_plan(make_plan(planned), output, likely_lengths(planned, pilot, out))
         return
+    if pilot is not None:
+        raise BadInput("--pilot: tells what a run is likely to cost; it goes with --dry-run")
     folder = out or _new_folder(planned)
     if plan_only:
         _print_planned(folder, planned, output)
@@ -134,17 +149,21 @@ def _print_planned(folder: Path, config: RunConfig, output: Output) -> None:
     view.out.print(f"As files: {command} --for vllm", style="dim", markup=False, soft_wrap=True)
 
 
-def _print_plan(plan: Plan, output: Output) -> None:
-    from evals.plan.cost import plan_cost, plan_usd
+def _print_plan(plan: Plan, output: Output, lengths: Lengths) -> None:
+    from evals.plan.cost.planned import plan_cost, plan_usd
 
-    costs = list(plan_cost(plan))
+    costs = list(plan_cost(plan, lengths))
     if output.json:
-        models = [cost._asdict() | {"usd": plan_usd(plan, [cost])} for cost in costs]
-        print_json({"until": plan.config.until, "usd_at_most": plan_usd(plan, costs), "requests": models})
+        models = [
+            cost._asdict() | {"usd": plan_usd(plan, [cost]), "usd_likely": plan_usd(plan, [cost], likely=True)}
+            for cost in costs
+        ]
+        totals = {"usd_likely": plan_usd(plan, costs, likely=True), "usd_at_most": plan_usd(plan, costs)}
+        print_json({"until": plan.config.until, **totals, "requests": models})
         return
     from evals.reporting.console.plan import print_plan
 
     view = output.view()
     for note in plan.notes:
         view.out.print(note, style="dim", markup=False, soft_wrap=True)
-    print_plan(view.out, plan, costs)
+    print_plan(view.out, plan, costs, lengths)

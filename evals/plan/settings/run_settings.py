@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from evals.endpoints.transport.transport import DEFAULT_MAX_REPLY_MB, TransportName
+from evals.plan.config_file.names import with_field_names
 from evals.plan.settings.conditions import ConditionTemplate, Shots
 from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.samples import DEFAULT_SAMPLES, AnchorRepeats, samples_setting
@@ -299,20 +300,20 @@ class RunSettings(BaseModel):
         Field(ge=1, le=1000, description="Maximum concurrent requests per server; lowered while it asks for less."),
         CONNECTION,
     ] = 64
-    timeout_s: Annotated[
+    timeout: Annotated[
         float,
         Field(gt=0, description="Timeout of one reply, in seconds."),
-        Setting("connection", flag="--timeout", in_identity=False),
+        CONNECTION,
     ] = 600.0
     max_attempts: Annotated[int, Field(ge=1, description="Attempts per request, including the first."), CONNECTION] = 8
-    max_total_s: Annotated[
+    max_retry_time: Annotated[
         float,
         Field(
             gt=0,
             description="Time limit of one request with its retries, and of waiting for a server that is away, in "
             "seconds.",
         ),
-        Setting("connection", flag="--max-retry-time", in_identity=False),
+        CONNECTION,
     ] = 900.0
     max_reply_mb: Annotated[
         float,
@@ -337,7 +338,7 @@ class RunSettings(BaseModel):
     ] = None
     """Part of a run's identity: a precision, a quantization or a chat template given there changes answers."""
 
-    vllm_start_s: StartLimit = 1800.0
+    vllm_start_timeout: StartLimit = 1800.0
     prices: Annotated[
         AbsoluteFile | None,
         Field(description="Token prices that override emeval's own; also EMEVAL_PRICES."),
@@ -346,8 +347,8 @@ class RunSettings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _rubrics_in_one_place(cls, fields: object) -> object:
-        return with_rubrics(cast("dict[str, Any]", fields)) if isinstance(fields, dict) else fields
+    def _older_names(cls, fields: object) -> object:
+        return with_rubrics(with_field_names(cast("dict[str, Any]", fields))) if isinstance(fields, dict) else fields
 
     @field_validator("*")
     @classmethod

@@ -44,7 +44,7 @@ ShardSize = Annotated[
 StartLimit = Annotated[
     float,
     Field(gt=0, description="Seconds to wait until `vllm serve` is ready; `vllm run-batch` has no such limit."),
-    Setting("connection", flag="--vllm-start-timeout", in_identity=False),
+    CONNECTION,
 ]
 RayAddress = Annotated[
     str,

@@ -9,7 +9,7 @@ from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.servers.llama_cpp import SLOTS
 from evals.errors import RunStopped
-from evals.plan.cost import Cost, plan_cost, plan_usd
+from evals.plan.cost.planned import Cost, plan_cost, plan_usd
 from evals.plan.plan import Plan
 from evals.plan.spend import usd_words
 from evals.trials.response import Failure
@@ -55,11 +55,11 @@ def estimate(plan: Plan, paces: Mapping[str, Pace]) -> Iterator[str]:
     unknown: dict[str, None] = {}
     for cost in plan_cost(plan):
         most = "at most " if cost.at_most else ""
-        usd = plan_usd(plan, [cost])
-        price = "" if usd is None else f", at most {usd_words(usd)}"
+        usd, likely = plan_usd(plan, [cost]), plan_usd(plan, [cost], likely=True)
+        price = "" if usd is None or likely is None else f"; likely {usd_words(likely)}, at most {usd_words(usd)}"
         yield (
             f"{cost.who}: {most}{cost.requests:,} requests, about {cost.prompt_tokens:,} prompt tokens, "
-            f"at most {cost.reply_tokens:,} reply tokens{price}"
+            f"likely {cost.likely_reply_tokens:,} and at most {cost.reply_tokens:,} reply tokens{price}"
         )
         name = cost.who if cost.who in plan.specs else cost.who.rpartition(" (")[0]
         span = _span(cost, paces.get(name, Pace()), plan.config.concurrency)

@@ -1,0 +1,1 @@
+"""What `--help` prints: commands in groups, options in panels, examples at the end."""

@@ -1,0 +1,1 @@
+"""How the settings of a run are named in a file."""

@@ -1,0 +1,1 @@
+"""What a run will cost: calls, tokens and dollars, at most and likely."""
