@@ -21,6 +21,7 @@ from evals.cli.result_columns import FILES, with_columns
 from evals.endpoints.providers.provider import Quirks
 from evals.endpoints.providers.table import PROVIDERS
 from evals.errors import EmevalError
+from tests.support.browser import open_page
 
 ROOT = Path(__file__).parents[1]
 COMMUNITY = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -81,6 +82,18 @@ def test_a_browser_asks_nothing_of_the_network(site: Path, chromium: Browser) ->
         page.wait_for_load_state("load")
     assert asked
     assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+
+
+def test_the_search_works_from_disk(site: Path, chromium: Browser) -> None:
+    with open_page(chromium, site / "index.html") as page:
+        page.locator("input[name=query]").click()
+        page.keyboard.type("denominator")
+        found = page.locator(".md-search-result__link")
+        found.first.wait_for()
+        targets = [str(link.get_attribute("href")) for link in found.all()]
+        assert any(re.search(r"(results|statistics)\.html", url) for url in targets), targets
+        found.first.click()
+        page.wait_for_url(re.compile(r"/(?!index)\w+\.html"))
 
 
 def test_the_reference_of_the_command_line_is_current() -> None:
