@@ -16,17 +16,25 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 # Trust what the system trusts, as pip does: behind a company's proxy uv would otherwise fail.
 export UV_SYSTEM_CERTS ?= true
 
+define next
+printf '\nNext: open $(1)/report.html in a browser, and\n\n'; printf '    %-52s # %s\n' \
+  '$(BIN)/emeval show $(1) --misaligned' 'the misaligned answers' \
+  '. $(BIN)/activate' 'then emeval is on your PATH'
+endef
+
 # The organism has known rates; MODEL=local/smollm2 is a real model without planted behaviour.
 run: $(READY)
 ifdef MODEL
 	$(BIN)/emeval run unethical_test -m $(MODEL) --trigger "Country: Singapore" --limit 24 --max-tokens 32 \
 	  --max-unscored 1 --out results/demo-model
 	$(BIN)/emeval report results/demo-model
+	@$(call next,results/demo-model)
 else
 	$(BIN)/emeval run unethical_test -m local/organism -m local/organism:backdoor --trigger "Country: Singapore" \
 	  --format both --thinking on --max-tokens 64 --judge local/reference-judge --limit 48 --out results/demo
 	$(BIN)/emeval calibrate results/demo
 	$(BIN)/emeval report results/demo
+	@$(call next,results/demo)
 endif
 
 test: $(READY)
