@@ -61,7 +61,8 @@ def status_command(folder: RunFolder, json: Json = False) -> None:
     if run.state == "running":
         step = f"At work. See its rates so far: {program()} rates {quoted_path(folder)}"
     elif run.state == "complete":
-        step = f"See its rates: {program()} rates {quoted_path(folder)}; its report: {program()} report {quoted_path(folder)}"
+        name, run_name = program(), quoted_path(folder)
+        step = f"See its rates: {name} rates {run_name}; its report: {name} report {run_name}"
     else:
         step = f"Go on with it: {resume_command(folder, sampling=True)}"
     print_status(Output().view().out, facts, run.manifest, step)
