@@ -78,6 +78,19 @@ def program() -> str:
     return "emeval" if is_found else quoted_path(called)
 
 
+def install_extra(extra: str) -> str:
+    """The command that installs the packages of one of emeval's extras, by their own names, for a checkout as well."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        declared = requires("emeval") or []
+    except PackageNotFoundError:  # the source folder on PYTHONPATH
+        return f"pip install '.[{extra}]'"
+    split = [line.partition(";") for line in declared]
+    names = [name.strip() for name, _, marker in split if re.fullmatch(rf"\s*extra == ['\"]{extra}['\"]\s*", marker)]
+    return f"pip install {shlex.join(names)}"
+
+
 def spreadsheet_safe(text: str) -> str:
     """`text` as a CSV cell that no spreadsheet runs as a formula, nor a line of it that it makes a cell.
 

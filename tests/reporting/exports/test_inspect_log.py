@@ -210,7 +210,7 @@ def test_without_inspect_one_line_says_what_to_install(run: Path, tmp_path: Path
     root = str(ROOT)
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), root])}
     done = own_process("export", run, "--format", "inspect", "-o", tmp_path / "logs", env=env)
-    refused(done, "pip install 'emeval[inspect]'")
+    refused(done, "Inspect is not installed: pip install 'inspect-ai<0.4,>=")
     assert not (tmp_path / "logs").exists()
 
 
