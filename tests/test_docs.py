@@ -22,6 +22,7 @@ from evals.endpoints.providers.provider import Quirks
 from evals.endpoints.providers.table import PROVIDERS
 from evals.errors import EmevalError
 from tests.support.browser import open_page
+from tests.support.pictures import MOST_BYTES
 
 ROOT = Path(__file__).parents[1]
 COMMUNITY = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -130,6 +131,14 @@ def test_the_reference_does_not_hang_on_the_terminal(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "evals.cli.reference", str(file)]
     subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=True)
     assert file.read_text(encoding="utf-8") == reference()
+
+
+def test_every_picture_is_small_shown_and_described() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
+    shown = {name: words for text in texts for words, name in re.findall(r"!\[([^]]*)\]\(images/([^)]+)\)", text)}
+    assert {path.name for path in (ROOT / "docs" / "images").iterdir()} == set(shown)
+    assert all(len(words) > 30 for words in shown.values())
+    assert all(path.stat().st_size <= MOST_BYTES for path in (ROOT / "docs" / "images").iterdir())
 
 
 def test_every_name_of_the_python_api_is_documented(site: Path) -> None:
