@@ -133,6 +133,12 @@ def test_the_reference_does_not_hang_on_the_terminal(tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8") == reference()
 
 
+def test_no_page_shows_a_backslash_before_a_bar(site: Path) -> None:
+    """GitHub needs one before a bar within code in a table, and the site would show it."""
+    for page in pages(site):
+        assert "\\|" not in page.read_text(encoding="utf-8"), page
+
+
 def test_every_picture_is_small_shown_and_described() -> None:
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
     shown = {name: words for text in texts for words, name in re.findall(r"!\[([^]]*)\]\(images/([^)]+)\)", text)}
