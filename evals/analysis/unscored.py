@@ -19,7 +19,7 @@ from evals.scoring.metric import PRIMARY
 from evals.scoring.outcome import Outcome
 from evals.scoring.rates.rows import Row, headline_rows
 from evals.scoring.rates.tables import Tables
-from evals.text import one_line, quoted_path
+from evals.text import one_line, program, quoted_path
 from evals.trials.reference import BY_RULE, Criterion
 
 _COLUMN: dict[Outcome, str] = {
@@ -121,7 +121,7 @@ def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, s
     """The most frequent cause in words, and what to do about it."""
     imported = manifest.imported is not None
     run = quoted_path(folder)
-    judge = f"emeval judge {run}{' --judge MODEL' if manifest.config.judge in (None, IMPORTED) else ''}"
+    judge = f"{program()} judge {run}{' --judge MODEL' if manifest.config.judge in (None, IMPORTED) else ''}"
     match cell.cause:
         case "truncated" if imported:
             return "cut off", "ask again with a higher token limit"
@@ -132,19 +132,19 @@ def _explained(cell: Unscored, manifest: Manifest, folder: Path) -> tuple[str, s
         case "failed" if imported:
             return "failed", "ask again"
         case "failed":
-            return "failed", f"emeval resume {run} --retry-failed asks again"
+            return "failed", f"{program()} resume {run} --retry-failed asks again"
         case "judge_unreadable" if cell.format == "mcq" or _measure_of(cell.metric) in BY_RULE:
             return "not readable by rule", "look at some answers in responses.csv"
         case "judge_unreadable" if not imported and _measure_of(cell.metric) in ("hit", "poll"):
-            look = f"emeval show {run} --outcome judge_unreadable has its replies"
+            look = f"{program()} show {run} --outcome judge_unreadable has its replies"
             return "judged in a way that cannot be read", f"{look}; one that reasons first needs `read` in its file"
         case "judge_unreadable":
             return "judged in a way that cannot be read", f"look at the judge; {judge} asks it or another again"
         case "judge_refused":
-            return "refused by the judge", f"emeval judge {run} --judge MODEL takes another"
+            return "refused by the judge", f"{program()} judge {run} --judge MODEL takes another"
         case "judge_failed":
             return "without a reply of the judge", f"look at its server; {judge} asks again"
         case _ if imported and _measure_of(cell.metric) != "alignment":  # a judge has nothing to compare these with
-            return "not judged", f"emeval judge {run} --judge imported counts the labels that came with them"
+            return "not judged", f"{program()} judge {run} --judge imported counts the labels that came with them"
         case _:
             return "not judged", f"{judge} judges them"

@@ -6,6 +6,7 @@ command tree behind it the version of typer.
 
 from __future__ import annotations
 
+import html
 import inspect
 import sys
 import types
@@ -137,7 +138,12 @@ def _limits(info: ArgumentInfo | OptionInfo) -> str:
 def _marked(option: _Parameter) -> str:
     names = ", ".join(f"`{name}`" for name in option.names).replace("/", "`, `")
     value, sign, limits = option.value.partition(", ")
-    return " ".join([names, *([f"`{value}`"] if value else [])]).replace("|", "\\|") + sign + limits
+    return " ".join([names, *([_code(value)] if value else [])]) + sign + limits
+
+
+def _code(text: str) -> str:
+    """`text` as code in a cell. Of a `|` the site would show the backslash that GitHub needs before it."""
+    return f"<code>{html.escape(text).replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 def cell(text: str) -> str:

@@ -13,7 +13,7 @@ import typer
 from evals.cli.app import EXIT_GATE, EXIT_INCOMPLETE
 from evals.cli.output import echo
 from evals.errors import EmevalError, Interrupted, RunStopped
-from evals.text import quoted_path, shown_path
+from evals.text import program, quoted_path, shown_path
 
 if TYPE_CHECKING:
     from evals.reporting.console.progress import ConsoleView
@@ -100,9 +100,9 @@ def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleVi
     else:
         view.out.print(f"Written: {shown_path(folder)}/ ({files})", style="dim", markup=False, soft_wrap=True)
     if not output.detail:
-        more = f"Every table, with intervals and reasoning: emeval rates {quoted_path(folder)} --detail"
+        more = f"Every table, with intervals and reasoning: {program()} rates {quoted_path(folder)} --detail"
         view.out.print(more, style="dim", markup=False, soft_wrap=True)
-    view.out.print(f"Report: emeval report {quoted_path(folder)}", style="dim", markup=False, soft_wrap=True)
+    view.out.print(f"Report: {program()} report {quoted_path(folder)}", style="dim", markup=False, soft_wrap=True)
     for line in (*other_models(result.manifest), *unchecked_models(result.manifest)):
         view.err.print(f"emeval: {line}", markup=False, soft_wrap=True)
     if problem is not None:

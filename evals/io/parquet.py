@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import BadInput
-from evals.text import one_line
+from evals.text import install_extra, one_line
 
 _BATCH = 256
 
@@ -19,7 +19,7 @@ def need_parquet_reader(what: str) -> None:
     try:
         importlib.import_module("duckdb")
     except ImportError:
-        raise BadInput(f"{what}: pip install 'emeval[parquet]'") from None
+        raise BadInput(f"{what}: {install_extra('parquet')}") from None
 
 
 def parquet_columns(path: Path) -> tuple[str, ...]:

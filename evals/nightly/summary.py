@@ -15,7 +15,7 @@ from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, CheckpointResult, Night
 from evals.numbers import p_words, percent, percent_range, points
 from evals.reporting.paper_tables.render import literal
-from evals.text import one_line, quoted_path
+from evals.text import one_line, program, quoted_path
 
 _SHOWN_QUESTIONS = 5
 _MEANINGS = (
@@ -79,7 +79,7 @@ def summary_of(night: Night) -> str:
 
 def resume_command(night: Night) -> str:
     """The command that resumes a night."""
-    return f"emeval nightly {quoted_path(night.config.file)} --date {night.name}"
+    return f"{program()} nightly {quoted_path(night.config.file)} --date {night.name}"
 
 
 def _gates(night: Night) -> Iterator[str]:

@@ -46,6 +46,7 @@ from evals.scoring.judge_set import IMPORTED, JudgePanel
 from evals.scoring.judging import due_judges
 from evals.scoring.rates.label_weights import check_labels
 from evals.scoring.scale import scale_notes
+from evals.text import install_extra
 from evals.trials.journal import Journal
 from evals.trials.record import Cell
 
@@ -189,7 +190,7 @@ def refuse_batches(config: RunConfig, by_batch: ByBatch | None) -> None:
     if by_batch is None and {BY_BATCH, BY_RAY, BY_VLLM} & ways:
         raise BadInput("--via, --judge-via: nothing is asked by batch here; ask online")
     if config.via == BY_RAY and find_spec("ray") is None:
-        raise BadInput("--via ray needs Ray: pip install 'emeval[ray]'")
+        raise BadInput(f"--via ray needs Ray: {install_extra('ray')}")
 
 
 def finish(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan | None = None) -> RunResult:

@@ -42,7 +42,7 @@ from tests.support.servers.openai_server import (
 )
 from tests.support.waiting import until
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'emeval[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: make .venv/.ready")
 
 FAULTS: tuple[Behaviour, ...] = (
     *(Status(429, headers={"retry-after": "0"}), Status(500), Status(503), HTML, TRUNCATED_JSON),

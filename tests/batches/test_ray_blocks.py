@@ -161,11 +161,11 @@ def test_what_no_worker_can_ask_is_one_line(tmp_path: Path, more: list[str], sai
 def test_without_ray_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evals.runner.run.find_spec", lambda name: None)  # the standard library's
     asked = ["run", "unethical_test", "-m", "vllm/subject", "--via", "ray", "--out", tmp_path / "run"]
-    refused(emeval(*asked, url="http://127.0.0.1:9/v1"), "--via ray needs Ray: pip install 'emeval[ray]'")
+    refused(emeval(*asked, url="http://127.0.0.1:9/v1"), "--via ray needs Ray: pip install 'ray[data]<3,>=")
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'emeval[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: make .venv/.ready")
     data = scenarios(tmp_path / "d.jsonl", 2)
     with server().start() as live:
         asked = ["run", "unethical_test", "-m", "vllm/subject", "--dataset", data, "--out", tmp_path / "run", *RUN]

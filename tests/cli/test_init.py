@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +19,7 @@ from evals.cli.first_config import Answers, config_text
 from evals.plan.options import build_config
 from evals.plan.plan import make_plan
 from evals.text import has_control_character
-from tests.support.cli_runner import emeval, refused
+from tests.support.cli_runner import emeval, environment, refused
 
 TEXTS = st.text(min_size=1, max_size=20).filter(
     lambda text: text == text.strip() and not has_control_character(text) and text.isprintable()
@@ -30,6 +33,26 @@ def test_without_questions_the_defaults_run(tmp_path: Path) -> None:
     run = emeval("run", "--config", "study.yaml", "--out", "results/first", "--limit", "1", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "results" / "first" / "rates.csv").is_file()
+
+
+def test_a_command_to_run_next_can_be_run_in_the_shell_that_it_is_printed_in(tmp_path: Path) -> None:
+    """By the program's path where the environment is not active, by its name where it is."""
+    script = Path(sys.executable).with_name("emeval")
+    for path, name in ((os.defpath, str(script)), (f"{script.parent}{os.pathsep}{os.defpath}", "emeval")):
+        folder = tmp_path / f"called {Path(name).is_absolute()}"
+        folder.mkdir()
+        command = shutil.which(name, path=path)
+        assert command is not None
+        done = subprocess.run(
+            [command, "init", "--yes"],
+            cwd=folder,
+            env={**environment(), "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert f"Next: {name} run --config study.yaml" in done.stdout, done.stderr
 
 
 def test_answers_are_asked_for_and_a_wrong_one_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

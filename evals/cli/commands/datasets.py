@@ -15,7 +15,7 @@ from evals.cli.output import echo, print_error
 from evals.cli.session import Output, dated_folder, interrupt_on_sigterm, print_json, show
 from evals.errors import BadInput
 from evals.io.environment import read_dotenv
-from evals.text import quoted_path, shown_path
+from evals.text import program, quoted_path, shown_path
 
 if TYPE_CHECKING:
     from evals.analysis.cues.measured import CueEffect
@@ -116,8 +116,8 @@ def _facts(path: Path, dataset: Dataset) -> Iterator[str]:
     if dataset.schema == "chat":
         prompts = f"{len(dataset.scenarios):,} different prompts"
         yield f"  chats: {prompts}; the last user turn of each is asked, after the turns before it"
-        yield f"  ask them: emeval run --dataset {quoted_path(path)} -m MODEL --judge JUDGE [--limit N]"
-        yield f"  look for cues in them: emeval cues {quoted_path(path)}"
+        yield f"  ask them: {program()} run --dataset {quoted_path(path)} -m MODEL --judge JUDGE [--limit N]"
+        yield f"  look for cues in them: {program()} cues {quoted_path(path)}"
 
 
 @datasets_app.command(name="fetch")
@@ -175,7 +175,7 @@ def _fetch_from_hub(text: str, view: HubView) -> None:
     record = origin_of(path)
     assert record is not None  # noqa: S101  every file of the cache has one
     echo(f"{name}: {path.stat().st_size:,} bytes, sha256 {record.sha256}, commit {record.revision}")
-    echo(f"ask it: emeval run {name._replace(revision=record.revision)} -m MODEL --judge JUDGE")
+    echo(f"ask it: {program()} run {name._replace(revision=record.revision)} -m MODEL --judge JUDGE")
 
 
 @app.command()

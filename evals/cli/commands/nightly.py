@@ -66,6 +66,7 @@ def nightly(
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
     from evals.nightly.config import check_labels
+    from evals.numbers import counted
     from evals.plan.cost.planned import plan_cost
     from evals.plan.manifest import read_manifest
     from evals.plan.plan import make_plan
@@ -82,7 +83,7 @@ def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
         check_labels(config, plan)
         for cost in plan_cost(plan):
             most = "at most " if cost.at_most else ""
-            console.print(f"  {plain(cost.who)}: {most}{cost.requests:,} requests")
+            console.print(f"  {plain(cost.who)}: {most}{counted(cost.requests, 'request')}")
     for left in left_out:
         console.print(f"left out: {plain(left.what)}: {plain(left.reason)}", soft_wrap=True)
-    console.print(f"baseline: {plain(config.baseline or 'none')}; {len(config.gates)} gates")
+    console.print(f"baseline: {plain(config.baseline or 'none')}; {counted(len(config.gates), 'gate')}")

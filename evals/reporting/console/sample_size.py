@@ -20,7 +20,7 @@ from evals.io.atomic import whole_file
 from evals.numbers import percent, points
 from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import LONG, plain
-from evals.text import one_line
+from evals.text import one_line, program
 
 SCHEMA_VERSION = 1
 _REACHED = {"width": "width", "effect": "effect found", "within": "limit", "below": "limit"}
@@ -151,7 +151,7 @@ def _next_lines(following: Next) -> Iterator[str]:
         )
     command = following.command or ""
     if following.config is not None:
-        command = shlex.join(["emeval", "run", "--config", following.config])
+        command = f"{program()} {shlex.join(['run', '--config', following.config])}"
     if following.config is not None and is_to_be_trusted(following.options or {}):
         end = f"the models, files and servers at the end of {following.config}"
         yield f"  Look at {plain(end)}, and take away the # before them. Then:"

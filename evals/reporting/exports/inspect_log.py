@@ -235,7 +235,8 @@ class _Writer:
             eval_id=identity,
             run_id=self.run_id,
             created=manifest.created_at,
-            task=f"emeval/{one_line(suite, 80)}",
+            task=f"emeval/{_task_name(suite, form, condition)}",
+            tags=_tags(model, condition, trigger),
             task_id=identity,
             task_display_name=" ".join(filter(None, (one_line(suite, 80), form, condition, one_line(trigger, 60)))),
             task_args={name: value for name, value in asked.items() if value},
@@ -341,6 +342,17 @@ def _sample_name(trial: RecordedTrial) -> str:
     """The name of a prompt in one wording, valid in a file name of the log."""
     name = f"{trial.prompt_id} {trial.variant}".strip()
     return re.sub(r"[/\\]", "-", one_line(name, 120)) or "prompt"
+
+
+def _task_name(*parts: str) -> str:
+    """A name as Inspect's tasks have it, without a slash, after which it would look for the task itself."""
+    return "_".join(re.sub(r"[^\w.-]+", "-", one_line(part, 80)).strip("-") or "-" for part in parts)
+
+
+def _tags(model: str, condition: str, trigger: str) -> list[str]:
+    """What Inspect's viewer and `evals_df` find logs by."""
+    tags = {"model": model, "condition": condition, "trigger": trigger}
+    return [f"{name}: {one_line(value, 120)}" for name, value in tags.items() if value]
 
 
 def _file_name(spec: EvalSpec) -> str:

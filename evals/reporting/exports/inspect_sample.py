@@ -46,6 +46,7 @@ def metadata_of(trial: RecordedTrial, judges: JudgePanel) -> dict[str, Any]:
         "trial_id": trial.trial_id,
         "suite": trial.suite,
         "format": trial.format,
+        "model": trial.model,
         "prompt_id": trial.prompt_id,
         "variant": trial.variant,
         "repeat": trial.repeat,

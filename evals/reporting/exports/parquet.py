@@ -16,7 +16,7 @@ from evals.reporting.exports.dataset_card import card
 from evals.reporting.exports.jsonl import COLUMNS, answer_rows, write_jsonl
 from evals.reporting.exports.output_path import whole_file_path, whole_folder
 from evals.runner.count import RunResult, count_run
-from evals.text import one_line
+from evals.text import install_extra, one_line
 from evals.trials.journal import Journal
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _OURS = {"README.md", "data/responses.parquet", "data/rates.parquet", "data/effe
 def need_parquet_writer() -> None:
     """Raise BadInput if DuckDB is not installed."""
     if importlib.util.find_spec("duckdb") is None:
-        raise BadInput("Parquet files are written by DuckDB: pip install 'emeval[parquet]'")
+        raise BadInput(f"Parquet files are written by DuckDB: {install_extra('parquet')}")
 
 
 def export_parquet(run: Path, target: Path, *, force: bool = False) -> int:

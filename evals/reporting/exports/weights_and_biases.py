@@ -20,7 +20,7 @@ from evals.reporting.figures.theme import PAGE_CM
 from evals.runner.count import Counted, read_counted
 from evals.scoring.rates.rows import is_of_one_question
 from evals.scoring.rates.tables import pooled
-from evals.text import one_line
+from evals.text import install_extra, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +40,7 @@ def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
     Raises BadInput.
     """
     if importlib.util.find_spec("wandb") is None:
-        raise BadInput("Weights & Biases is not installed: pip install 'emeval[wandb]'")
+        raise BadInput(f"Weights & Biases is not installed: {install_extra('wandb')}")
     counted = read_counted(run)
     import wandb
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from evals.errors import BadInput
 from evals.plan.judge_names import BY_RULE_IDS, JudgeName
+from evals.text import install_extra
 from evals.trials.journal_schema import verdict_fields, verdict_from
 from evals.trials.prompt import Format, Message
 from evals.trials.record import RecordedTrial, RecordedVerdict
@@ -161,4 +162,4 @@ def _recorded(said: RulingRecord) -> RecordedVerdict:
 def need_inspect() -> None:
     """Raises BadInput where Inspect is not installed."""
     if importlib.util.find_spec("inspect_ai") is None:
-        raise BadInput("Inspect is not installed: pip install 'emeval[inspect]'")
+        raise BadInput(f"Inspect is not installed: {install_extra('inspect')}")

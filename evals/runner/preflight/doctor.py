@@ -31,7 +31,7 @@ from evals.questions.official.cached import fetched_names
 from evals.questions.official.registry import SOURCES
 from evals.questions.source import official_path
 from evals.questions.suites import SUITES
-from evals.text import one_line
+from evals.text import install_extra, one_line
 
 State = Literal["ok", "warn", "fail"]
 _GIB = 1 << 30
@@ -140,7 +140,7 @@ async def _answers(what: str, url: str, key: str, spec: ModelSpec) -> Finding:
 
 def _embedded() -> Iterator[Finding]:
     if importlib.util.find_spec("xllamacpp") is None:
-        yield Finding("llama.cpp", "warn", "not installed", "local/ models need it: pip install 'emeval[local]'")
+        yield Finding("llama.cpp", "warn", "not installed", f"local/ models need it: {install_extra('local')}")
     else:
         yield Finding("llama.cpp", "ok", "installed, for local/ models")
     weights, _ = organism_files(ORGANISM, ".gguf")

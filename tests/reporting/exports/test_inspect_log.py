@@ -71,6 +71,9 @@ def test_each_trial_is_a_sample_and_each_rate_that_of_rates_csv(run: Path, logs:
     for (form, condition), log in found.items():
         rows = table[(table["format"] == form) & (table["condition"] == condition)].set_index("trial_id")
         assert log.status == "success"
+        assert log.eval.task == f"emeval/unethical_test_{form}_{condition}"
+        trigger = ["trigger: Country: Kenya"] if condition == "on" else []
+        assert log.eval.tags == ["model: vllm/subject", f"condition: {condition}", *trigger]
         assert log.results is not None
         assert log.samples is not None
         assert {sample.metadata["trial_id"] for sample in log.samples} == set(rows.index)
@@ -110,6 +113,7 @@ def test_each_trial_is_a_sample_and_each_rate_that_of_rates_csv(run: Path, logs:
 def test_the_data_frame_of_samples_has_equal_rates(run: Path, logs: Path) -> None:
     frame = samples_df(str(logs))
     assert len(frame) == len(responses(run))
+    assert set(frame["metadata_model"]) == {"vllm/subject"}
     for (form, condition), row in pooled(run).items():
         here = frame[(frame["metadata_format"] == form) & (frame["metadata_condition"] == condition)]
         column = here["score_misaligned"].astype(float)
@@ -210,7 +214,7 @@ def test_without_inspect_one_line_says_what_to_install(run: Path, tmp_path: Path
     root = str(ROOT)
     env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), root])}
     done = own_process("export", run, "--format", "inspect", "-o", tmp_path / "logs", env=env)
-    refused(done, "pip install 'emeval[inspect]'")
+    refused(done, "Inspect is not installed: pip install 'inspect-ai<0.4,>=")
     assert not (tmp_path / "logs").exists()
 
 

@@ -73,7 +73,7 @@ def batch_export(
     if not shards:
         view.out.print("Nothing is missing that could go by file.", markup=False)
         return
-    again = command_again("emeval batch import", folder, sampling=True)
+    again = command_again("batch import", folder, sampling=True)
     view.out.print(f"With their results: {again} FILE...", style="dim", markup=False, soft_wrap=True)
 
 
@@ -109,7 +109,7 @@ def _lines(counts: ImportCounts, folder: Path) -> list[str]:
     if counts.doubles:
         lines.append(f"{counts.doubles:,} lines were in the files more than once")
     if not counts.is_all:
-        again = command_again("emeval resume", folder, sampling=True)
+        again = command_again("resume", folder, sampling=True)
         lines.append(f"what is missing: online with {again}, or by file with another emeval batch export")
     return [line for line in lines if line]
 

@@ -13,7 +13,7 @@ from evals.cli.commands.batch.commands import batch_app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.session import Output, print_json
 from evals.io.environment import read_dotenv
-from evals.text import one_line, quoted_path
+from evals.text import one_line, program, quoted_path
 
 if TYPE_CHECKING:
     from evals.batches.openai.overview import SeenBatch, Urls
@@ -56,7 +56,7 @@ def batch_cancel(
     if not seen:
         view.out.print("No batch of this run is at work.", markup=False)
         return
-    resume = f"emeval resume {quoted_path(folder)}"
+    resume = f"{program()} resume {quoted_path(folder)}"
     said = f"{resume} records what was done by then, and asks the rest again; with --via online, online"
     view.out.print(said, style="dim", markup=False, soft_wrap=True)
     if any(one.problem for one in seen) and not forget:

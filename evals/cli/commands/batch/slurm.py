@@ -49,5 +49,5 @@ def batch_slurm(
     total = sum(one.count for one in job.shards)
     view.out.print(f"{len(job.shards):,} tasks with {total:,} requests. Then:", markup=False, soft_wrap=True)
     view.out.print(f"sbatch {quoted_path(job.script)}", markup=False, soft_wrap=True)
-    again = command_again("emeval batch import", folder, sampling=True)
+    again = command_again("batch import", folder, sampling=True)
     view.out.print(f"{again} {globs}", markup=False, soft_wrap=True)

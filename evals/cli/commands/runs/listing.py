@@ -49,7 +49,7 @@ def status_command(folder: RunFolder, json: Json = False) -> None:
     from evals.plan.recorded.listing import found_run
     from evals.plan.recorded.told_again import resume_command
     from evals.reporting.run_list import print_status, status_facts
-    from evals.text import quoted_path
+    from evals.text import program, quoted_path
     from evals.trials.journal import Journal
 
     run = found_run(folder)
@@ -59,9 +59,10 @@ def status_command(folder: RunFolder, json: Json = False) -> None:
         print_json(facts)
         return
     if run.state == "running":
-        step = f"At work. See its rates so far: emeval rates {quoted_path(folder)}"
+        step = f"At work. See its rates so far: {program()} rates {quoted_path(folder)}"
     elif run.state == "complete":
-        step = f"See its rates: emeval rates {quoted_path(folder)}; its report: emeval report {quoted_path(folder)}"
+        name, run_name = program(), quoted_path(folder)
+        step = f"See its rates: {name} rates {run_name}; its report: {name} report {run_name}"
     else:
         step = f"Go on with it: {resume_command(folder, sampling=True)}"
     print_status(Output().view().out, facts, run.manifest, step)
