@@ -11,6 +11,7 @@ from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
 from evals.plan.manifest import DatasetFacts, Manifest, read_manifest
 from evals.plan.options import differences
 from evals.plan.plan import Plan
+from evals.plan.plugins import plugin_facts
 from evals.plan.provenance import git_revision, now, versions
 from evals.plan.recorded.growth import is_grown
 from evals.text import is_text
@@ -90,4 +91,5 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         anchors=before.anchors if before else None,
         spend=before.spend if before else None,
         grown=before.grown if before else (),
+        plugins=plugin_facts(plan.config),
     )

@@ -26,7 +26,12 @@ CI_HIGH = Column("ci_high", "number", "its upper end")
 JUDGE = Column("judge", "text", "the judge model, or the rule, that the number depends on")
 RUBRIC_SHA = Column("rubric_sha", "text", "sha256 of the judge's rubric; blank without one")
 DATASET_SHA = Column("dataset_sha", "text", "sha256 of the question set")
-SOURCE = Column("source", "text", "whose questions: `official`, `emeval`, `user` (a file of your own), or `imported`")
+SOURCE = Column(
+    "source",
+    "text",
+    "whose questions: `official`, `emeval`, `user` (a file of your own), `package` (an installed package's suite), or "
+    "`imported`",
+)
 PLACE = (RUN_ID, SUITE, FORMAT, MODEL, CONDITION)
 """The first columns of most tables: which cell."""
 
