@@ -10,6 +10,8 @@ from evals.errors import BadInput
 from evals.io.plugins.entry_points import Kind, Plugin, installed, plugin_called
 from evals.plan.config import RunConfig
 from evals.plan.settings.asked import asked_suites
+from evals.questions.plugins.suites import refused_name
+from evals.questions.suite import Suite
 from evals.questions.suites import SUITES, known_suite
 from evals.scoring.metric import Metric
 from evals.scoring.plugins.judges import use_judge
@@ -43,7 +45,31 @@ def use_plugins(names: Iterable[str]) -> Iterator[tuple[Plugin, JudgeEntry | Met
         if not found:
             raise BadInput(f"--plugin: {_unknown(name)}")
         for plugin in found:
-            yield plugin, use_judge(plugin) if plugin.kind == "judge" else use_metric(plugin)
+            yield plugin, _used(plugin)
+
+
+def _used(plugin: Plugin) -> JudgeEntry | Metric:
+    return use_judge(plugin) if plugin.kind == "judge" else use_metric(plugin)
+
+
+def listed_plugins(*kinds: Kind) -> Iterator[tuple[Plugin, Suite | JudgeEntry | Metric | BadInput]]:
+    """Every plugin of these kinds that is installed, loaded, or why it cannot be used."""
+    for kind in kinds:
+        for plugin in installed(kind):
+            try:
+                yield plugin, _loaded(plugin)
+            except BadInput as problem:
+                yield plugin, problem
+
+
+def _loaded(plugin: Plugin) -> Suite | JudgeEntry | Metric:
+    plugin_called(plugin.kind, plugin.name)  # refuses a name that two packages have
+    if plugin.kind != "suite":
+        return _used(plugin)
+    suite = known_suite(plugin.name)
+    if suite is None or suite.dataset == "" or plugin.name in SUITES:
+        raise refused_name(plugin)
+    return suite
 
 
 def check_plugins(config: RunConfig) -> None:
@@ -79,7 +105,7 @@ def require_judges_and_metrics(recorded: Iterable[PluginFacts], run: str) -> Non
         if facts.kind == "suite":
             continue
         plugin = _required(facts, run)
-        _ = use_judge(plugin) if plugin.kind == "judge" else use_metric(plugin)
+        _used(plugin)
         now = _facts(plugin).state
         if now != facts.state:
             raise BadInput(

@@ -32,9 +32,14 @@ class Plugin:
     version: str
 
     @property
+    def origin(self) -> str:
+        """The package and its version, on one line."""
+        return one_line(f"{self.package} {self.version}", 80)
+
+    @property
     def shown(self) -> str:
         """The plugin and its package on one line, for error lines and tables."""
-        return one_line(f"{self.kind} {self.name} of {self.package} {self.version}", 160)
+        return one_line(f"{self.kind} {one_line(self.name, 60)} of {self.origin}", 160)
 
     def load(self) -> object:
         """The object that the entry point names. Raises BadInput if it cannot be imported."""
@@ -58,7 +63,7 @@ def plugin_called(kind: Kind, name: str) -> Plugin | None:
     """The plugin of this name, None if no package declares it. Raises BadInput if two packages do."""
     found = [plugin for plugin in installed(kind) if plugin.name == name]
     if len(found) > 1:
-        both = " and ".join(one_line(f"{plugin.package} {plugin.version}", 80) for plugin in found[:2])
+        both = " and ".join(plugin.origin for plugin in found[:2])
         raise BadInput(f"{kind} {one_line(name, 60)} is declared twice, by {both}; uninstall one of them")
     return found[0] if found else None
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from evals.errors import BadInput, EmevalError
-from evals.io.plugins.entry_points import Plugin, bad_plugin, in_words, installed, plugin_called
+from evals.io.plugins.entry_points import Plugin, bad_plugin, in_words, plugin_called
 from evals.questions.dataset import Dataset
 from evals.questions.suite import Suite
 from evals.text import one_line
@@ -33,19 +33,6 @@ def plugin_suite(name: str) -> Suite | None:
         return None
     plugin = plugin_called("suite", name)
     return None if plugin is None else _checked(plugin)
-
-
-def listed_suites(taken: Container[str]) -> Iterator[tuple[Plugin, Suite | BadInput]]:
-    """Every suite of an installed package, or why it cannot be used. Names in `taken` are emeval's own."""
-    for plugin in installed("suite"):
-        try:
-            if plugin.name in taken or not NAME.fullmatch(plugin.name):
-                raise refused_name(plugin)
-            found = plugin_suite(plugin.name)
-            assert found is not None  # noqa: S101  it is installed
-            yield plugin, found
-        except BadInput as error:
-            yield plugin, error
 
 
 def refused_name(plugin: Plugin) -> BadInput:
