@@ -18,7 +18,7 @@ from evals.scoring.plugins.judges import use_judge
 from evals.scoring.plugins.metrics import use_metric
 from evals.text import one_line
 from judges.entry import JudgeEntry
-from judges.registry import OWN_JUDGES
+from judges.registry import JUDGES, OWN_JUDGES
 
 
 class PluginFacts(BaseModel):
@@ -97,6 +97,28 @@ def plugin_facts(config: RunConfig) -> tuple[PluginFacts, ...]:
     plugins = [plugin for name in suites if (plugin := plugin_called("suite", name)) is not None]
     plugins += [plugin for plugin, _ in use_plugins(config.plugins)]
     return tuple(map(_facts, plugins))
+
+
+def plugin_metrics(recorded: Iterable[PluginFacts]) -> frozenset[str]:
+    """The names of all metrics that the plugins of a run add, where these are known (`require_judges_and_metrics`)."""
+    names: set[str] = set()
+    for facts in recorded:
+        if facts.kind == "metric":
+            names.add(facts.name)
+        elif facts.kind == "judge" and facts.name in JUDGES:
+            names |= {metric.name for metric in JUDGES[facts.name].metrics}
+    return frozenset(names)
+
+
+def installed_metrics() -> frozenset[str]:
+    """The names of all metrics that installed packages declare, without those that cannot be used."""
+    names: set[str] = set()
+    for _, found in listed_plugins("judge", "metric"):
+        if isinstance(found, JudgeEntry):
+            names |= {metric.name for metric in found.metrics}
+        elif isinstance(found, Metric):
+            names.add(found.name)
+    return frozenset(names)
 
 
 def require_judges_and_metrics(recorded: Iterable[PluginFacts], run: str) -> None:

@@ -10,6 +10,11 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
+LABELS = "labels={'yes': 'It is.', 'no': 'It is not.'}"
+JUDGE_CODE = "from emeval import LabelJudge\nmade = LabelJudge({})\n"
+METRIC_CODE = "from emeval import Metric\nmade = Metric({})\n"
+ALWAYS = "missing=lambda facts: None, hits=lambda facts: True"
+"""Source of packages: a judge, a metric, and what they are made with."""
 _FILES = re.compile(r"^`([\w./-]+)`\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from evals.plan.manifest import Manifest
+from evals.plan.plugins import plugin_metrics
 from evals.reporting.console.layout.words import server_of_all
 from evals.reporting.console.markup import plain
 from evals.reporting.console.rates import cell_name, rate_in_words
 from evals.scoring.rates.tables import Tables
 from evals.trials.prompt import ALL
-from judges.registry import JUDGES
 
 _MOST_LINES = 12
 
 
 def plugin_lines(manifest: Manifest, tables: Tables) -> Iterator[str]:
     """A line of markup for each rate of a metric that a package has added."""
-    added = {facts.name for facts in manifest.plugins if facts.kind == "metric"}
-    judges = [JUDGES[facts.name] for facts in manifest.plugins if facts.kind == "judge" and facts.name in JUDGES]
-    added |= {metric.name for entry in judges for metric in entry.metrics}
+    added = plugin_metrics(manifest.plugins)
     rows = [row for row in tables.rate_rows if row["prompt_id"] == ALL and row["metric"] in added]
+    order = list(dict.fromkeys(row["metric"] for row in rows))
+    rows.sort(key=lambda row: order.index(row["metric"]))
     server = server_of_all([row["model"] for row in rows])
     suites = {row["suite"] for row in rows}
     for row in rows[:_MOST_LINES]:
