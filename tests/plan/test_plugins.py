@@ -229,3 +229,12 @@ def test_imported_answers_are_judged_by_the_judge_of_a_package(tmp_path: Path) -
     row = pooled(run, "flatters")["freeform", "off"]
     assert (row["k"], row["n"]) == (1, 2)
     assert [one["name"] for one in manifest(run)["plugins"]] == ["flattery"]
+
+
+def test_names_of_plugins_are_completed_without_importing_them(tmp_path: Path) -> None:
+    site = install(tmp_path / "site", example())
+    (site / "emeval_flattery" / "__init__.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    code = "from evals.cli import completion; print(completion.suites('bad'), completion.plugins(''))"
+    env = environment("", with_site(site))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60, check=True)
+    assert done.stdout == "['bad_poems'] ['flattery', 'refuses']\n"

@@ -213,7 +213,11 @@ RESPONSES = (
     Column("label", "text", "what the answer is beside a reference, where its suite has one"),
     Column("credits", "text", "which of trigger and distractor the reasoning credits"),
     SOURCE,
-    Column("verdicts", "text", "what each judge of a question file says, as JSON by the judge's name"),
+    Column(
+        "verdicts",
+        "text",
+        "what each judge of a question file or an installed package says, as JSON by its name",
+    ),
 )
 RATE_COLUMNS = column_names(RATES)
 CORRECTED_COLUMNS = column_names(CORRECTED)
