@@ -227,7 +227,8 @@ class Manifest(BaseModel):
         datasets = {f"dataset of {name}": facts.sha256[:12] for name, facts in self.datasets.items()}
         rubrics = {f"rubric {name}": facts.sha256[:12] for name, facts in self.rubrics.items()}
         imported = {"imported file": self.imported.sha256[:12]} if self.imported else {}
-        suites = {f"suite {facts.name}": facts.state for facts in self.plugins if facts.kind == "suite"}
+        made = [facts for facts in self.plugins if facts.kind == "suite" and facts.sha256]  # else the questions say it
+        suites = {f"suite {facts.name}": facts.state for facts in made}
         return self.config.identity() | datasets | rubrics | imported | suites
 
 

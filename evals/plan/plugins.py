@@ -10,7 +10,7 @@ from evals.errors import BadInput
 from evals.io.plugins.entry_points import Kind, Plugin, installed, plugin_called
 from evals.plan.config import RunConfig
 from evals.plan.settings.asked import asked_suites
-from evals.questions.plugins.suites import refused_name
+from evals.questions.plugins.suites import code_sha256, refused_name
 from evals.questions.suite import Suite
 from evals.questions.suites import SUITES, known_suite
 from evals.scoring.metric import Metric
@@ -22,7 +22,10 @@ from judges.registry import JUDGES, OWN_JUDGES
 
 
 class PluginFacts(BaseModel):
-    """A suite, judge or metric of another package that a run uses. `sha256` is of the file of its module."""
+    """A suite, judge or metric of another package that a run uses.
+
+    `sha256` is of the file of its module; for a suite of the one that makes its prompts, "" where emeval makes them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -161,7 +164,7 @@ def _facts(plugin: Plugin) -> PluginFacts:
         name=plugin.name,
         package=plugin.package,
         version=plugin.version,
-        sha256=plugin.sha256(),
+        sha256=code_sha256(plugin) if plugin.kind == "suite" else plugin.sha256(),
     )
 
 

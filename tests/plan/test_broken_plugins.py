@@ -96,6 +96,9 @@ def test_a_suite_of_own_code_is_asked_as_it_says(tmp_path: Path) -> None:
         done = own_process(*asked, url=live.url, env=with_site(site))
         assert done.returncode == 0, done.stderr
         asked_texts = [last_message(chat.body) for chat in live.chats]
+        (site / "pack_code.py").write_text(SUITE_OF_CODE.format(body=body.replace("upper", "lower")), encoding="utf-8")
+        refused(own_process(*asked, url=live.url, env=with_site(site)), "suite made was pack 1.0", "is now pack 1.0")
+        refused(own_process("resume", tmp_path / "run", url=live.url, env=with_site(site)), "suite made was pack 1.0")
     assert asked_texts.count("WHAT NOW?") == 2
     assert "What now?" not in asked_texts
     refused(

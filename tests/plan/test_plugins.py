@@ -122,12 +122,20 @@ def test_a_run_whose_package_is_missing_or_changed_says_so(tmp_path: Path) -> No
         code.write_text(kept.replace('outcome == "refused",\n)', 'outcome != "refused",\n)'), encoding="utf-8")
         assert code.read_text(encoding="utf-8") != kept
         refused(own_process("rates", run, env=with_site(site)), "judge flattery was emeval-flattery 0.1.0", "is now")
-        refused(own_process("resume", run, url=live.url, env=with_site(site)), "suite bad_poems was emeval-flattery")
         assert (run / "rates.csv").read_bytes() == counted
+        asked = len(live.chats)
+        refuses = pooled(run, "refuses")["freeform", "off"]["k"]
+        done = own_process("resume", run, url=live.url, env=with_site(site))
+        assert done.returncode == 0, done.stderr
+        assert pooled(run, "refuses")["freeform", "off"]["k"] == 8 - refuses
 
-        code.write_text(kept, encoding="utf-8")
         install(site, example(), version="0.2.0")
-        refused(own_process("resume", run, url=live.url, env=with_site(site)), "0.1.0", "is now emeval-flattery 0.2.0")
+        refused(own_process("rates", run, env=with_site(site)), "0.1.0", "is now emeval-flattery 0.2.0")
+        done = own_process("resume", run, url=live.url, env=with_site(site))
+        assert done.returncode == 0, done.stderr
+        assert (run / "rates.csv").read_bytes() == counted
+        assert len(live.chats) == asked
+    assert {one["version"] for one in manifest(run)["plugins"]} == {"0.2.0"}
 
 
 def test_a_changed_metric_is_counted_again_by_resume(tmp_path: Path) -> None:

@@ -46,12 +46,8 @@ class Plugin:
         return _loaded(self)
 
     def sha256(self) -> str:
-        """The sha256 of the imported module's file, "" if it has none. Tells an edited module from the released one."""
-        file = getattr(sys.modules.get(self.target.partition(":")[0].strip()), "__file__", None)
-        try:
-            return file_sha256(Path(file)) if file else ""
-        except OSError:
-            return ""
+        """The sha256 of its module, once it is loaded (see `module_sha256`)."""
+        return module_sha256(self.target.partition(":")[0].strip())
 
 
 def installed(kind: Kind) -> tuple[Plugin, ...]:
@@ -93,6 +89,15 @@ def _loaded(plugin: Plugin) -> object:
         return point.load()
     except (Exception, SystemExit) as error:  # the code of others may raise anything
         raise bad_plugin(plugin, f"cannot be loaded: {in_words(error)}") from error
+
+
+def module_sha256(name: str) -> str:
+    """The sha256 of an imported module's file, "" if it has none. Tells an edited module from the released one."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    try:
+        return file_sha256(Path(file)) if file else ""
+    except OSError:
+        return ""
 
 
 def bad_plugin(plugin: Plugin, problem: str) -> BadInput:

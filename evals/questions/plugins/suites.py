@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 from evals.errors import BadInput, EmevalError
-from evals.io.plugins.entry_points import Plugin, bad_plugin, in_words, plugin_called
+from evals.io.plugins.entry_points import Plugin, bad_plugin, in_words, module_sha256, plugin_called
 from evals.questions.dataset import Dataset
 from evals.questions.suite import Suite
 from evals.text import one_line
@@ -33,6 +33,17 @@ def plugin_suite(name: str) -> Suite | None:
         return None
     plugin = plugin_called("suite", name)
     return None if plugin is None else _checked(plugin)
+
+
+def code_sha256(plugin: Plugin) -> str:
+    """The sha256 of the module that makes the prompts of a suite, "" where that is emeval's own code: then all that is
+    asked follows from the questions."""
+    suite = plugin.load()
+    made: object = suite.prompts if isinstance(suite, Suite) else None
+    while isinstance(made, partial):
+        made = cast("partial[object]", made).func
+    module = str(getattr(made, "__module__", ""))
+    return "" if module.partition(".")[0] == "evals" else module_sha256(module)
 
 
 def refused_name(plugin: Plugin) -> BadInput:

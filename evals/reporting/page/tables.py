@@ -169,7 +169,8 @@ def _facts(run: Counted) -> Iterator[tuple[str, str]]:
             if judge.spec is not None:
                 yield f"judge {name} of {suite}", hit_words(judge.spec)
     for plugin in manifest.plugins:
-        yield f"{plugin.kind} {plugin.name}", f"of {plugin.package} {plugin.version} (sha256 {plugin.sha256[:16]})"
+        code = f" (sha256 {plugin.sha256[:16]})" if plugin.sha256 else ""
+        yield f"{plugin.kind} {plugin.name}", f"of {plugin.package} {plugin.version}{code}"
     for spent in manifest.spend or ():
         tokens = f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out"
         yield f"{spent.role}, {spent.model}", f"{spent.replies:,} replies, {tokens}"
