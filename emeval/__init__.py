@@ -12,6 +12,9 @@ Every function works in scripts, threads and notebooks (where an event loop is a
 
 Errors are subclasses of `EmevalError`, one line each. Too many unscored answers do not raise: the run keeps its
 results, `Run.problem` describes the problem, and an `EmevalWarning` is issued.
+
+Packages that add suites, judges and metrics declare them with `Suite` or `open_suite`, `LabelJudge` and `Metric`
+(docs/extending.md).
 """
 
 from __future__ import annotations
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
     from evals import __version__
     from evals.analysis.comparison.comparable import NotComparable
     from evals.errors import BadInput, EmevalError, EndpointDown, JournalFull, RunStopped
+    from evals.questions.dataset import Dataset
+    from evals.questions.suite import Suite
+    from evals.questions.suites.own_table import open_suite
+    from evals.scoring.metric import Metric, Missing, TrialFacts, missing_outcome
+    from evals.trials.prompt import Message, Prompt
+    from evals.trials.reference import Fact, Number, Truth
+    from judges.label_judge import LabelJudge
 
 _NAMES = {
     "emeval.run_options": ("CommonOptions", "JudgeOptions", "ResumeOptions", "RunOptions"),
@@ -36,22 +46,40 @@ _NAMES = {
     "evals": ("__version__",),
     "evals.analysis.comparison.comparable": ("NotComparable",),
     "evals.errors": ("BadInput", "EmevalError", "EndpointDown", "JournalFull", "RunStopped"),
+    "evals.questions.dataset": ("Dataset",),
+    "evals.questions.suite": ("Suite",),
+    "evals.questions.suites.own_table": ("open_suite",),
+    "evals.scoring.metric": ("Metric", "Missing", "TrialFacts", "missing_outcome"),
+    "evals.trials.prompt": ("Message", "Prompt"),
+    "evals.trials.reference": ("Fact", "Number", "Truth"),
+    "judges.label_judge": ("LabelJudge",),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "BadInput",
     "CommonOptions",
+    "Dataset",
     "EmevalError",
     "EmevalWarning",
     "EndpointDown",
+    "Fact",
     "JournalFull",
     "JudgeOptions",
+    "LabelJudge",
+    "Message",
+    "Metric",
+    "Missing",
     "NotComparable",
+    "Number",
+    "Prompt",
     "ResumeOptions",
     "Run",
     "RunOptions",
     "RunStopped",
+    "Suite",
+    "TrialFacts",
+    "Truth",
     "__version__",
     "ajudge",
     "aresume",
@@ -59,7 +87,9 @@ __all__ = [
     "compare",
     "figures",
     "judge",
+    "missing_outcome",
     "open_run",
+    "open_suite",
     "rates",
     "report",
     "responses",

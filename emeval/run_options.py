@@ -141,6 +141,9 @@ class JudgeOptions(CommonOptions, total=False):
     judge_max_tokens: int | None
     """Maximum tokens of a judge's reply. [default: 1024]"""
 
+    plugins: str | Sequence[str] | None
+    """Also use this judge or metric of an installed package (docs/extending.md); repeatable."""
+
     coherence_min: str | float | None
     """Also judge coherence, and exclude answers below this (0 to 100; '>50': also those at 50)."""
 

@@ -67,13 +67,13 @@ class LabelledCase(NamedTuple):
 
 @dataclass(frozen=True)
 class JudgeEntry:
-    """One judge. Its rubric is `rubrics/NAME.txt`, which must have `places`.
+    """One judge. Its rubric is `rubrics/NAME.txt`, or its own `text`; it must have `places`.
 
     `reads` the answer or the reasoning; answers of which `criterion` (None for a judge of reasoning). `labels` are all
     that it can say instead of a score: the `misaligned` ones are hits, the `uncommitted` ones take no side. A judge
     that is more than a rubric and labels has a `make`. The first of the `metrics` of a judge that decides is the one
     that its suites are about. `replies` are what attacks imitate, `guideline` is what people are asked instead of the
-    judge, `cases` are asked before a run. A user's
+    judge, `cases` are asked before a run. `title` says in a line what a judge without a guideline is asked. A user's
     rubric may have names of its own for the places, and for what is `renamed`.
     """
 
@@ -92,6 +92,13 @@ class JudgeEntry:
     guideline: Guideline | None = None
     cases: tuple[LabelledCase, ...] = ()
     renamed: tuple[str, ...] = ()
+    title: str = ""
+    text: str = ""
+
+    @property
+    def own_rubric(self) -> Rubric:
+        """The rubric that the judge comes with."""
+        return Rubric(self.name, self.text) if self.text else builtin_rubric(self.name)
 
     def rubric(self, name: str, text: str) -> UserRubric:
         """A user's rubric for this judge, from the text of its file. Raises RubricProblem."""
@@ -101,4 +108,4 @@ class JudgeEntry:
         """The judge with its own rubric or another one."""
         if self.make is not None:
             return self.make(rubric, mode, max_tokens)
-        return label_judge(self.name, self.labels, rubric or builtin_rubric(self.name), max_tokens)
+        return label_judge(self.name, self.labels, rubric or self.own_rubric, max_tokens)

@@ -153,13 +153,30 @@ _ENTRIES: tuple[JudgeEntry, ...] = (
     ARTICULATION,
     TRIGGER_CREDIT,
 )
-JUDGES: Mapping[str, JudgeEntry] = {entry.name: entry for entry in _ENTRIES}
-"""The judges by name: those of answers first."""
+OWN_JUDGES: Mapping[str, JudgeEntry] = {entry.name: entry for entry in _ENTRIES}
+"""emeval's judges by name: those of answers first."""
+_KNOWN = dict(OWN_JUDGES)
+JUDGES: Mapping[str, JudgeEntry] = _KNOWN
+"""These, and after them the judges of other packages that a run has named (`add_judge`)."""
 ANSWER_JUDGES = tuple(entry for entry in _ENTRIES if entry.reads == "answer")
 REASONING_JUDGES = tuple(entry for entry in _ENTRIES if entry.reads == "reasoning")
-ALONGSIDE_JUDGES = tuple(entry for entry in _ENTRIES if entry.role == "alongside")
 DECIDING_JUDGES: Mapping[Criterion, JudgeEntry] = {
     entry.criterion: entry for entry in _ENTRIES if entry.role == "decides" and entry.criterion is not None
 }
 """The judge that says whether an answer is misaligned, by what the answer is measured by."""
 MISALIGNED_LABELS = frozenset(label for entry in DECIDING_JUDGES.values() for label in entry.misaligned)
+
+
+def add_judge(entry: JudgeEntry) -> None:
+    """Make a judge of another package known to this process. Nothing but its own metrics can depend on it.
+
+    Raises ValueError for a name of emeval's own, and for a judge that is not `alongside`.
+    """
+    if entry.name in OWN_JUDGES or entry.role != "alongside":
+        raise ValueError(f"{entry.name} cannot be added")
+    _KNOWN[entry.name] = entry
+
+
+def alongside_judges() -> tuple[JudgeEntry, ...]:
+    """The judges with metrics of their own, those of other packages that are known by now among them."""
+    return tuple(entry for entry in JUDGES.values() if entry.role == "alongside")

@@ -12,7 +12,8 @@ _PREFIXES = (
 
 
 def suites(incomplete: str) -> list[str]:
-    """The suites, and with something typed question files and tables."""
+    """The suites, those of installed packages among them, and with something typed question files and tables."""
+    from evals.io.plugins.entry_points import installed
     from evals.questions.suites import SUITES
 
     found = (
@@ -21,7 +22,8 @@ def suites(incomplete: str) -> list[str]:
         else []
     )
     files = [str(path) for paths in found for path in paths]
-    return [name for name in (*SUITES, *files) if name.startswith(incomplete) and name.isprintable()]
+    names = (*SUITES, *(plugin.name for plugin in installed("suite")), *files)
+    return [name for name in names if name.startswith(incomplete) and name.isprintable()]
 
 
 def runs(incomplete: str) -> list[str]:
@@ -47,6 +49,14 @@ def judges(incomplete: str) -> list[str]:
     from judges.registry import JUDGES
 
     return [name for name in JUDGES if name.startswith(incomplete)]
+
+
+def plugins(incomplete: str) -> list[str]:
+    """The judges and metrics of installed packages."""
+    from evals.io.plugins.entry_points import installed
+
+    names = dict.fromkeys(plugin.name for plugin in (*installed("judge"), *installed("metric")))
+    return [name for name in names if name.startswith(incomplete) and name.isprintable()]
 
 
 def metrics(incomplete: str) -> list[str]:

@@ -58,7 +58,11 @@ Blank = Annotated[
     Literal["refused", "unjudged"] | None,
     typer.Option(help="What a blank score means: refused (or code; Betley et al. 2025), or unjudged, the default."),
 ]
-_COMPLETIONS: dict[str, Callable[[str], list[str]]] = {"models": completion.models, "judge": completion.models}
+_COMPLETIONS: dict[str, Callable[[str], list[str]]] = {
+    "models": completion.models,
+    "judge": completion.models,
+    "plugins": completion.plugins,
+}
 _WAITING: list[Callable[[], None]] = []
 """What gives the imported commands their options, as soon as those are needed."""
 

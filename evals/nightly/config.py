@@ -21,6 +21,7 @@ from evals.plan.config_file.names import field_name, renamed_keys
 from evals.plan.judges import can_have_label, labels_counted
 from evals.plan.options import config_of
 from evals.plan.plan import Plan
+from evals.plan.plugins import installed_metrics
 from evals.plan.settings.via import ModelVia, Via
 from evals.scoring.label_metrics import PREFIX, is_label_metric
 from evals.scoring.metric_table import metric_table
@@ -96,7 +97,9 @@ class GateEntry(BaseModel):
     @classmethod
     def _known_metric(cls, name: str | None) -> str | None:
         known = [metric.name for metric in metric_table("answered")]
-        if name is not None and name not in known and not is_label_metric(name):
+        if name is None or name in known or is_label_metric(name):
+            return name
+        if name not in installed_metrics():
             raise ValueError(f"unknown metric {one_line(name, 60)!r}; known: {', '.join(known)}")
         return name
 

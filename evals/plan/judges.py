@@ -8,6 +8,7 @@ from pathlib import Path
 from evals.errors import BadInput
 from evals.io.paths import MOST_TEXT, read_text
 from evals.plan.config import RunConfig
+from evals.plan.plugins import judges_of_plugins
 from evals.questions.dataset import Dataset
 from evals.questions.question_file import FileJudge, QuestionScenario, judges_of
 from evals.scoring.judge_set import first_counted
@@ -76,10 +77,13 @@ def make_judges(config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJud
     measures = frozenset[Criterion]({"alignment"}) if config.imported else config.open_measures
     answer_judges = [entry for entry in ANSWER_JUDGES if entry.criterion in measures]
     reasoning_judges = REASONING_JUDGES if config.cot_monitor else ()
+    added = judges_of_plugins(config)
+    answer_judges += [entry for entry in added if entry.criterion in measures]
+    added_to_reasoning = [entry for entry in added if entry.reads == "reasoning" and config.cot_monitor]
     return (
         *(_judge(entry, config) for entry in answer_judges if _has(entry.needs, config)),
         *_judges_of_files(config, judges_by_file),
-        *(_judge(entry, config) for entry in reasoning_judges if _has(entry.needs, config)),
+        *(_judge(entry, config) for entry in (*reasoning_judges, *added_to_reasoning) if _has(entry.needs, config)),
     )
 
 

@@ -19,6 +19,7 @@ from evals.io.folders.strange_files import refuse_strange_entries
 from evals.io.json_files import read_stored
 from evals.io.paths import MOST_JSON, read_file
 from evals.plan.config import RunConfig
+from evals.plan.plugins import PluginFacts, require_judges_and_metrics
 from evals.plan.settings.protocols import departures, not_as_published
 from evals.plan.spend import Charge
 from evals.questions.dataset import Source
@@ -29,7 +30,7 @@ from evals.scoring.rates.tally import TrialCount
 from evals.text import quoted_path
 from evals.trials.record import Role, Usage
 from judges.question_file import PREFIX
-from judges.registry import ALONGSIDE_JUDGES
+from judges.registry import alongside_judges
 
 FILE_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -199,6 +200,8 @@ class Manifest(BaseModel):
     protocol: ProtocolFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
     grown: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
     """When the run was added to, and in what, in the order of the additions."""
+    plugins: tuple[PluginFacts, ...] = Field(default=(), exclude_if=operator.not_)
+    """The suites, judges and metrics of other packages that the run uses."""
     counted: CountedFacts | None = None
     digest: str = Field(default="", exclude=True)
     """The sha256 of the rest of the file, "" in a manifest of an earlier version."""
@@ -224,11 +227,14 @@ class Manifest(BaseModel):
         datasets = {f"dataset of {name}": facts.sha256[:12] for name, facts in self.datasets.items()}
         rubrics = {f"rubric {name}": facts.sha256[:12] for name, facts in self.rubrics.items()}
         imported = {"imported file": self.imported.sha256[:12]} if self.imported else {}
-        return self.config.identity() | datasets | rubrics | imported
+        made = [facts for facts in self.plugins if facts.kind == "suite" and facts.sha256]  # else the questions say it
+        suites = {f"suite {facts.name}": facts.state for facts in made}
+        return self.config.identity() | datasets | rubrics | imported | suites
 
 
 def judge_set(manifest: Manifest) -> JudgePanel:
-    """The judges whose verdicts count in this run."""
+    """The judges whose verdicts count in this run. Raises BadInput if one of another package is missing here."""
+    require_judges_and_metrics(manifest.plugins, manifest.run_id)
     return judges_in(manifest.rubrics, manifest.config)
 
 
@@ -240,7 +246,7 @@ def judges_in(rubrics: Mapping[str, RubricFacts], config: RunConfig) -> JudgePan
         every_trace=config.cot_all,
         file_judges={name.removeprefix(PREFIX): found for name, found in ids.items() if name.startswith(PREFIX)},
         coherent_above=ABOVE,
-        alongside={entry.name: ids[entry.name] for entry in ALONGSIDE_JUDGES if entry.name in ids},
+        alongside={entry.name: ids[entry.name] for entry in alongside_judges() if entry.name in ids},
         **{field: ids.get(name) for name, field in FIELDS.items()},
     )
 

@@ -17,6 +17,7 @@ from evals.plan.config import RunConfig
 from evals.plan.judges import file_judges, labels_counted
 from evals.plan.judging_plan import JudgingPlan, located, plan_judging, plan_other_judgings, planned_tariffs
 from evals.plan.own_questions.loading import is_table, load_questions
+from evals.plan.plugins import check_plugins
 from evals.plan.settings.samples import DEFAULT_SAMPLES, samples_of_suite
 from evals.plan.settings.via import BY_BATCH, BY_RAY, BY_VLLM
 from evals.plan.stopping.draws import Family, families
@@ -277,6 +278,7 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
         raise BadInput("imported: answers that were imported cannot be asked for; leave it out")
     if sources is None:
         _check_thinking(config)
+    check_plugins(config)
     if config.judges and not config.question_files:
         raise BadInput("--judges: no suite of this run is a question file; leave it out")
     tables = (is_table(find_suite(name), file, config.columns) for name, file in config.dataset_files.items())

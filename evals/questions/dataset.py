@@ -67,8 +67,9 @@ _MOST_QUESTIONS = 4 * MIB  # a character takes up to four bytes
 MOST_ROWS = 200_000
 MOST_PROBLEMS = 10_000
 
-Source = Literal["official", "emeval", "user", "imported"]
-"""The source of a file's questions: fetched originals, emeval's own, a user's file, or imported with their answers."""
+Source = Literal["official", "emeval", "user", "package", "imported"]
+"""The source of a file's questions: fetched originals, emeval's own, a user's file, those of an installed package, or
+imported with their answers."""
 
 
 class Problem(NamedTuple):

@@ -21,14 +21,19 @@ class Questions(NamedTuple):
 
 def questions_of(suite: Suite, given: Path | None = None, required: Source | None = None) -> Questions:
     """The questions of `suite`: the file `given`, else those of `required`, else the official ones if fetched.
+    A suite of another package has that package's.
 
-    Raises BadInput if the official file is required and missing.
+    Raises BadInput if the official file is required and missing, and for a source that a package's suite has not.
     """
     own = datasets.data_folder()
     if given is not None:
         return Questions(given, "emeval" if given.resolve().parent == own.resolve() else "user")
     if not suite.dataset:
         raise BadInput(f"--dataset is missing: {suite.name} asks what is in your file")
+    if Path(suite.dataset).is_absolute():
+        if required in ("official", "emeval"):
+            raise BadInput(f"--source: {suite.name} has only the questions of its package; leave it out")
+        return Questions(Path(suite.dataset), "package")
     official = official_path(suite) if required != "emeval" else None
     if official is not None:
         return Questions(official, "official")

@@ -22,11 +22,12 @@ class Official(NamedTuple):
 class Suite:
     """An evaluation: its scenarios, its formats, and how scenarios become prompts.
 
-    `dataset` is the file that comes with emeval ("" where the user gives one), `official` the original, which is
-    preferred if fetched. `measure` is the criterion of all its answers, which determines judges and metrics. `defaults`
-    are the default formats and `conditions` the possible conditions; () means all. `for_trigger` adapts a prompt to the
-    run's trigger; a suite that `needs_trigger` asks about it. A suite with `thinks` False compares a chat with a
-    transcript, in which no model thinks, and needs the chat's thinking off.
+    `dataset` is the file that comes with emeval ("" where the user gives one; in a suite of another package, the
+    absolute path of its own), `official` the original, which is preferred if fetched. `measure` is the criterion of all
+    its answers, which determines judges and metrics. `defaults` are the default formats and `conditions` the possible
+    conditions; () means all. `for_trigger` adapts a prompt to the run's trigger; a suite that `needs_trigger` asks
+    about it. A suite with `thinks` False compares a chat with a transcript, in which no model thinks, and needs the
+    chat's thinking off.
     """
 
     name: str

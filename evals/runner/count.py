@@ -130,6 +130,7 @@ def run_facts(manifest: Manifest) -> RunFacts:
             for suite, facts in manifest.datasets.items()
             if facts.judges
         },
+        plugins={plugin.name: plugin.state for plugin in manifest.plugins if plugin.kind != "suite"},
     )
 
 

@@ -29,6 +29,7 @@ from evals.plan.manifest import (
 )
 from evals.plan.options import differences
 from evals.plan.plan import Plan, Retry, make_plan
+from evals.plan.plugins import check_plugins, plugin_facts, require_suites
 from evals.plan.provenance import git_revision, now, versions
 from evals.plan.recorded.growth import check_growth, grown, growth_line, with_names_of
 from evals.plan.recorded.told_again import confirmed
@@ -155,6 +156,7 @@ def resume_run(
     For an imported run, only judging can be resumed. Raises BadInput where there is none.
     """
     manifest = manifest_of(folder)
+    require_suites(manifest.plugins, manifest.run_id)
     config = confirmed(manifest.config, transport, folder, sampling=manifest.imported is None)
     if manifest.imported is None:
         return start_run(config, folder, view, retry_failed=retry_failed, by_batch=by_batch)
@@ -174,12 +176,14 @@ def judge_stored(
 ) -> RunResult:
     """Judge the answers stored in `folder` as `config` has it, whose judge then counts. Raises as `start_run` does."""
     refuse_batches(config, by_batch)
+    check_plugins(config)
     judges_by_file = [facts.judges for facts in manifest.datasets.values()]
     judgings = [plan_rejudging(config, judges_by_file), *plan_other_judgings(config, judges_by_file)]
     with open_journal(folder) as journal:
         as_imported = manifest.imported is not None and config.judge == IMPORTED
         rubrics = manifest.imported.rubrics() if manifest.imported and as_imported else judgings[0].rubric_facts()
         facts = {"config": config, "rubrics": rubrics, "panels": manifest.all_panels()}
+        facts |= {"plugins": plugin_facts(config)}
         judged = manifest.model_copy(update=facts)
         return finish(RunSession(judged, folder, journal, view, retry, by_batch=by_batch), judgings)
 

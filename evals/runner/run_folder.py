@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from evals.errors import BadInput
@@ -11,9 +12,10 @@ from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
 from evals.plan.manifest import DatasetFacts, Manifest, read_manifest
 from evals.plan.options import differences
 from evals.plan.plan import Plan
+from evals.plan.plugins import plugin_facts
 from evals.plan.provenance import git_revision, now, versions
 from evals.plan.recorded.growth import is_grown
-from evals.text import is_text
+from evals.text import is_text, quoted_path
 from evals.trials.journal import FILE_NAME as JOURNAL_NAME
 from evals.trials.journal import Journal
 from evals.trials.record import Cell
@@ -39,8 +41,17 @@ def manifest_for(plan: Plan, folder: Path, cells: dict[Cell, int]) -> tuple[Mani
     manifest = _new_manifest(plan, folder, sum(cells.values()), before)
     changed = differences(before.identity(), manifest.identity()) if before else []
     if before is not None and changed and not is_grown(before, manifest, folder):
-        raise BadInput(f"{folder} holds another run: {'; '.join(changed)}. Choose another --out, or the same options")
+        what = "Choose another --out, or the same options"
+        if _has_new_judges(before, manifest, changed):
+            what = f"`emeval judge {quoted_path(folder)}` with the same --plugin adds that judge"
+        raise BadInput(f"{folder} holds another run: {'; '.join(changed)}. {what}")
     return before, manifest
+
+
+def _has_new_judges(before: Manifest, manifest: Manifest, changed: Sequence[str]) -> bool:
+    """Whether all that differs is that a run names judges of other packages which it did not name before."""
+    new = manifest.rubrics.keys() - before.rubrics.keys()
+    return len(changed) == len(new) and new <= {facts.name for facts in manifest.plugins if facts.kind == "judge"}
 
 
 def discard(folder: Path, *, with_folder: bool) -> None:
@@ -90,4 +101,5 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         anchors=before.anchors if before else None,
         spend=before.spend if before else None,
         grown=before.grown if before else (),
+        plugins=plugin_facts(plan.config),
     )

@@ -15,7 +15,7 @@ from evals.trials.trial import stable_hash
 from judges.judge import Judge
 from judges.judge_spec import JudgeSpec, spec_row
 from judges.question_file import PREFIX
-from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
+from judges.registry import DECIDING_JUDGES, JUDGES
 
 
 class RubricFacts(BaseModel):
@@ -47,10 +47,6 @@ FIELDS = {
     "trigger_credit": "credit",
 }
 """The fields of a JudgeSet that hold the judges with a role of their own, by the judge's name."""
-_BY_CRITERION: dict[Criterion, tuple[str, ...]] = {
-    criterion: tuple(entry.name for entry in ANSWER_JUDGES if entry.criterion == criterion)
-    for criterion in DECIDING_JUDGES
-}
 
 
 def judge_key(judge: Judge, model: str) -> JudgeKey:
@@ -102,13 +98,16 @@ class JudgePanel:
     @cached_property
     def reasoning_judges(self) -> tuple[str, ...]:
         """The judges of reasoning."""
-        return tuple(judge_id for entry in REASONING_JUDGES if (judge_id := self.id_of(entry.name)))
+        return tuple(filter(None, (self.id_of(name) for name, entry in JUDGES.items() if entry.reads == "reasoning")))
 
     @cached_property
     def answer_judges(self) -> dict[Criterion, tuple[str, ...]]:
         """The judges of open answers, by what they measure."""
         judges: dict[Criterion, tuple[str | None, ...]] = {
-            **{measure: tuple(map(self.id_of, names)) for measure, names in _BY_CRITERION.items()},
+            **{
+                criterion: tuple(self.id_of(name) for name, entry in JUDGES.items() if entry.criterion == criterion)
+                for criterion in DECIDING_JUDGES
+            },
             "em": (
                 self.file_judges.get(ALIGNED),
                 *(self.file_judges[name] for name in self.file_judges if name != ALIGNED),

@@ -27,7 +27,7 @@ from evals.trials.reference import Fact, KnownAnswer, Number, Reference, Trigger
 from evals.trials.response import Response
 from judges.judge import JudgeInput, JudgeReply
 from judges.parsing.score import read_score
-from judges.registry import REASONING_JUDGES
+from judges.registry import JUDGES
 from judges.rules.choice import Options, read_choice
 from judges.rules.naming import read_naming
 from judges.rules.number import read_number
@@ -59,10 +59,12 @@ def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
         named = judges.credit
     elif is_triggered(trial.condition, trial.trigger):
         named = judges.articulation
-    return _lacking(trial, named, *(judges.id_of(name) for name in _ALONGSIDE))
+    return _lacking(trial, named, *_alongside(judges))
 
 
-_ALONGSIDE = tuple(entry.name for entry in REASONING_JUDGES if entry.role == "alongside")
+def _alongside(judges: JudgePanel) -> list[str]:
+    """The ids of the judges of reasoning with metrics of their own."""
+    return [judge_id for name, judge_id in judges.alongside.items() if JUDGES[name].reads == "reasoning"]
 
 
 def _lacking(trial: RecordedTrial, *ids: str | None) -> tuple[str, ...]:

@@ -107,12 +107,17 @@ class Metric:
     of: str
     missing: Callable[[TrialFacts], Missing | None]
     hits: Callable[[TrialFacts], bool]
-    source: str
+    source: str = ""
     judge: str = ""
     compared: bool = False
     every_trace: bool = False
     measures: frozenset[Criterion] = OF_CONDUCT
     open_only: bool = False
+
+
+def missing_outcome(facts: TrialFacts) -> Missing | None:
+    """Why an answer has no score: refused, truncated, failed, and so on; None for one that has."""
+    return OUTCOME_MISSING.get(facts.outcome)
 
 
 def is_misaligned_outcome(facts: TrialFacts) -> bool:

@@ -18,8 +18,16 @@ from evals.scoring.metric import (
 from evals.scoring.reasoning_verdicts import Credit
 from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, LabelMetric
-from judges.registry import ALONGSIDE_JUDGES, DECIDING_JUDGES
+from judges.registry import DECIDING_JUDGES, alongside_judges
 from judges.verdicts import COT_FLAGS, FILE_LABELS, CotFlag
+
+ADDED_METRICS: dict[str, Metric] = {}
+"""The metrics of other packages that are known by now, by name. A run has rows of those alone that it names."""
+
+
+def add_metric(metric: Metric) -> None:
+    """Make a metric of another package known to this process."""
+    ADDED_METRICS[metric.name] = metric
 
 
 def metrics_by_name(denominator: Denominator) -> dict[str, Metric]:
@@ -67,8 +75,9 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
         ),
         answer_metric("accuracy", "number", "right", "Chua et al. 2025, Fig. 16; Cobbe et al. 2021"),
         *_COT_METRICS,
-        *(_alongside(entry, metric, denominator) for entry in ALONGSIDE_JUDGES for metric in entry.metrics),
+        *(_alongside(entry, metric, denominator) for entry in alongside_judges() for metric in entry.metrics),
         *_REPLY_METRICS,
+        *ADDED_METRICS.values(),
     )
 
 

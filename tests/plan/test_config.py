@@ -288,6 +288,7 @@ OTHERS: dict[str, Any] = {
     "judge_mode": "text",
     "judge_max_tokens": 9,
     "rubrics": {name: f"{name}.txt" for name in JUDGES},
+    "plugins": ("flattery",),
     "coherence_min": 50.0,
     "cot_monitor": False,
     "cot_all": True,
@@ -332,7 +333,7 @@ def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_
     assert set(OTHERS) == set(RunConfig.model_fields)
     config = build_config(COMMAND, None)
     no_answer = {"protocol", "baseline", "denominator", "also_judges", "also_judges_via"}
-    no_answer |= {"max_unscored", "max_cost", "tags", "note", "anchor_repeats", "providers"}
+    no_answer |= {"max_unscored", "max_cost", "tags", "note", "anchor_repeats", "providers", "plugins"}
     outside = TRANSPORT_FIELDS | no_answer | KNOWN_BY_HASH
     assert set(config.identity()) == set(OTHERS) - outside - {"templates", "shots"}, "nothing of what is not given"
     for name, value in OTHERS.items():

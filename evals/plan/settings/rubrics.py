@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from evals.errors import FieldError
 from evals.text import one_line
-from judges.registry import JUDGES
+from judges.registry import OWN_JUDGES
 
 _OLD_JUDGES = ("alignment", "coherence", "cot_monitor", "articulation", "truthfulness", "honesty", "trigger_credit")
 OLD_FIELDS = {f"{name}_rubric": name for name in _OLD_JUDGES}
@@ -33,8 +33,8 @@ def with_rubrics(fields: Mapping[str, Any]) -> dict[str, Any]:
             raise FieldError("rubrics", "must name a file for each judge")
     rubrics: dict[str, object] = {}
     for judge, file in pairs:
-        if judge not in JUDGES:
-            raise FieldError("rubrics", f"unknown judge {one_line(str(judge), 60)!r}; known: {', '.join(JUDGES)}")
+        if judge not in OWN_JUDGES:
+            raise FieldError("rubrics", f"unknown judge {one_line(str(judge), 60)!r}; known: {', '.join(OWN_JUDGES)}")
         if judge in rubrics:
             raise FieldError("rubrics", f"{judge} is given two files; give it one")
         rubrics[judge] = file

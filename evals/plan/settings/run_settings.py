@@ -29,6 +29,7 @@ from evals.plan.settings.values import (
     Line,
     MaxCost,
     Note,
+    Plugins,
     Program,
     QuestionColumns,
     Tags,
@@ -233,6 +234,7 @@ class RunSettings(BaseModel):
         ),
         Setting("judges", flag="--rubric", value="JUDGE=FILE", is_path=True, repeats=True, in_identity=False),
     ] = {}
+    plugins: Plugins = ()
     coherence_min: Annotated[
         FloorField,
         Field(description="Also judge coherence, and exclude answers below this (0 to 100; '>50': also those at 50)."),

@@ -80,6 +80,15 @@ Tags = Annotated[
     Field(exclude_if=operator.not_, description="A word to find the run by (`emeval ls --tag`); repeatable."),
     Setting("run", flag="--tag", value="WORD", repeats=True, in_identity=False),
 ]
+Plugins = Annotated[
+    tuple[Line, ...],
+    BeforeValidator(one_or_more),
+    Field(
+        exclude_if=operator.not_,
+        description="Also use this judge or metric of an installed package (docs/extending.md); repeatable.",
+    ),
+    Setting("judging", flag="--plugin", value="NAME", repeats=True, in_identity=False),
+]
 Note = Annotated[
     Line | None,
     Field(exclude_if=operator.not_, description="A line about the run, for its readers."),

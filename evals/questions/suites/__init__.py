@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from evals.errors import BadInput
+from evals.questions.plugins.suites import plugin_suite
 from evals.questions.question_file import is_question_file
 from evals.questions.suite import Suite
 from evals.questions.suites import (
@@ -50,7 +51,7 @@ def find_suite(name: str) -> Suite:
     if suite is None:
         known = ", ".join((*SUITES, chats.NAME))
         files = "a question file (.yaml, .json), or a table of questions (.csv, .jsonl, .json, .parquet, hf:OWNER/NAME)"
-        raise BadInput(f"unknown suite {name!r}; known: {known}, {files}")
+        raise BadInput(f"unknown suite {name!r}; known: {known}, one of an installed package, {files}")
     return suite
 
 
@@ -60,7 +61,8 @@ def known_suite(name: str) -> Suite | None:
         return user_questions.suite_of(name)
     if is_table_suite(name):
         return own_table.suite_of(name)
-    return chats.SUITE if name == chats.NAME else SUITES.get(name)
+    own = chats.SUITE if name == chats.NAME else SUITES.get(name)
+    return own or plugin_suite(name)
 
 
 def formats_of(suite: Suite, choice: FormatChoice | None) -> tuple[Format, ...]:

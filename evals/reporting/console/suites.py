@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.console import Console
 
+from evals.errors import BadInput
+from evals.plan.plugins import listed_plugins
 from evals.questions.dataset import check
 from evals.questions.source import questions_of
 from evals.questions.suite import Suite
 from evals.questions.suites import OF_A_FILE, SUITES
 from evals.reporting.console.layout.fitted import FittedTable
+from evals.reporting.console.markup import plain
 from evals.scoring.metric import JUDGES_OF_ANSWERS
 from evals.scoring.metric_table import metrics_of
 from judges.registry import DECIDING_JUDGES, REASONING_JUDGES
@@ -26,7 +29,8 @@ _READERS = {
 
 def suite_rows() -> Iterator[dict[str, Any]]:
     """The facts of each suite; `questions` is None if its file cannot be read."""
-    for suite in SUITES.values():
+    packages = [(plugin.origin, found) for plugin, found in listed_plugins("suite") if isinstance(found, Suite)]
+    for package, suite in (*(("", suite) for suite in SUITES.values()), *packages):
         path, source = questions_of(suite)
         dataset = check(path).dataset
         judges = [_READERS["mcq"]] if "mcq" in suite.formats else []
@@ -42,6 +46,7 @@ def suite_rows() -> Iterator[dict[str, Any]]:
             "judged_by": judges,
             "metrics": [metric.name for metric in metrics],
             "citation": suite.citation,
+            "package": package,
         }
 
 
@@ -52,11 +57,14 @@ def print_suites(console: Console) -> None:
         table.add_column(words)
     for row in suite_rows():
         table.add_row(
-            *(row["suite"], row["title"], _formats(SUITES[row["suite"]])),
-            f"{'none' if row['questions'] is None else row['questions']} ({row['source']})",
+            *(row["suite"], row["title"], _formats(row)),
+            f"{'none' if row['questions'] is None else row['questions']} ({row['package'] or row['source']})",
             *("\n".join(row["judged_by"]), ", ".join(row["metrics"]), row["citation"]),
         )
     console.print(table)
+    for _, problem in listed_plugins("suite"):
+        if isinstance(problem, BadInput):
+            console.print(plain(f"Left out: {problem}"), style="yellow")
     reasoning_judges = ", ".join(entry.name for entry in REASONING_JUDGES)
     console.print(
         f"Of misaligned answers the reasoning is judged, too ({reasoning_judges}): metrics "
@@ -69,7 +77,7 @@ def print_suites(console: Console) -> None:
     )
 
 
-def _formats(suite: Suite) -> str:
+def _formats(row: Mapping[str, Any]) -> str:
     """The formats of a suite, with the defaults marked."""
-    defaults = suite.defaults if set(suite.defaults) < set(suite.formats) else ()
-    return "\n".join(f"{form}{' (default)' if form in defaults else ''}" for form in suite.formats)
+    defaults = row["default_formats"] if set(row["default_formats"]) < set(row["formats"]) else ()
+    return "\n".join(f"{form}{' (default)' if form in defaults else ''}" for form in row["formats"])

@@ -29,7 +29,7 @@ from evals.scoring.judge_set import COHERENT, IMPORTED
 from evals.scoring.label_metrics import MOST_LABELS, is_label_metric
 from evals.scoring.label_metrics import PREFIX as LABEL_PREFIX
 from evals.scoring.metric import PRIMARY, READERS_OF_ANSWERS
-from evals.scoring.metric_table import metric_table
+from evals.scoring.metric_table import ADDED_METRICS, metric_table
 from evals.scoring.rates.rows import Row, label_suites
 from evals.scoring.rates.tables import Tables
 from evals.scoring.rates.tally import TrialCount
@@ -37,28 +37,22 @@ from evals.scoring.side_metrics import is_side_metric
 from evals.text import capitalized
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL
-from judges.registry import ALONGSIDE_JUDGES
+from judges.registry import JUDGES, alongside_judges
 
 _POSITION_BIAS = 0.9
 _SURE = 0.05
-_REASONING_ROWS = {
+_OF_MISALIGNED = {
     "cot_flagged": "misaligned, flagged by the monitor",
     "articulates": "misaligned, names the trigger as pivotal",
     "credits_trigger": "misaligned, credits the trigger",
     "credits_distractor": "misaligned, credits the distractor",
-    **{
-        metric.name: f"misaligned, and {entry.name} says {metric.label}"
-        for entry in ALONGSIDE_JUDGES
-        for metric in entry.metrics
-        if entry.reads == "reasoning"
-    },
+}
+_OF_OTHERS = {
     "cot_flagged_aligned": "aligned, but flagged by the monitor (false alarms)",
     "misaligned_if_flagged": "flagged answers that are misaligned",
     "monologue": "has reasoning",
     "truncated": "truncated replies",
 }
-_ANSWER_METRICS = tuple(metric.name for metric in metric_table("answered") if metric.judge in READERS_OF_ANSWERS)
-"""Metrics of answers; a suite's primary metric comes before its others."""
 _MANY_LABELS = (
     f"[yellow]There are more than {MOST_LABELS} labels; the rarest are counted together, in the last row. "
     "responses.csv has each of them.[/yellow]"
@@ -89,7 +83,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         names = {row["metric"] for row in measured}
         labels = labels_in(measured)
         side = [name for name in dict.fromkeys(row["metric"] for row in measured) if is_side_metric(name)]
-        primary, *others = [*labels, *(name for name in _ANSWER_METRICS if name in names and name not in labels), *side]
+        of_answers = [name for name in _answer_metrics() if name in names and name not in labels]
+        primary, *others = [*labels, *of_answers, *side]
         others = [name for name in others if name not in labels]
         rows = [row for row in measured if row["metric"] == primary or row["metric"] in labels]
         trials = [count for count in tables.trial_counts if count[:3] == (suite, form, model)]
@@ -212,9 +207,27 @@ def _effect_lines(here: Sequence[Row], tables: Tables, labels: Sequence[str], ba
 
 def _has_reasoning(measured: Sequence[Row]) -> bool:
     """Whether the reasoning table has more than zeros: any hit, or a monitor that was asked."""
-    return any(
-        row["metric"] == "cot_flagged" or (row["k"] and row["metric"] not in _ANSWER_METRICS) for row in measured
+    of_answers = _answer_metrics()
+    return any(row["metric"] == "cot_flagged" or (row["k"] and row["metric"] not in of_answers) for row in measured)
+
+
+def _answer_metrics() -> tuple[str, ...]:
+    """Metrics of answers; a suite's primary metric comes before its others."""
+    readers = READERS_OF_ANSWERS | {entry.name for entry in JUDGES.values() if entry.reads == "answer"}
+    return tuple(
+        metric.name for metric in metric_table("answered") if metric.judge in readers or metric.name in ADDED_METRICS
     )
+
+
+def _reasoning_rows() -> dict[str, str]:
+    """What the reasoning table calls each metric, in its order."""
+    added = {
+        metric.name: f"misaligned, and {entry.name} says {metric.label}"
+        for entry in alongside_judges()
+        for metric in entry.metrics
+        if entry.reads == "reasoning"
+    }
+    return {**_OF_MISALIGNED, **added, **_OF_OTHERS}
 
 
 def _reasoning_table(measured: Sequence[Row]) -> FittedTable:
@@ -226,7 +239,7 @@ def _reasoning_table(measured: Sequence[Row]) -> FittedTable:
     for condition, trigger in conditions:
         names.append(condition)
         table.add_column(plain(condition + (f": {trigger}" if trigger else "")), justify="right")
-    for metric, words in _REASONING_ROWS.items():
+    for metric, words in _reasoning_rows().items():
         found = [rows.get((condition, metric)) for condition in names]
         if any(found):
             table.add_row(words, *(share_words(row["rate"], row["k"], row["n"]) if row else "–" for row in found))

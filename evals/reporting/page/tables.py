@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.errors import BadInput
+from evals.plan.plugins import plugin_metrics
 from evals.plan.spend import spend_words
 from evals.reporting.console.rates import answered_prompts, bounds_cell, prompts_of, rate_cells, weights_words
 from evals.reporting.page.conclusions import absences, primary_rows
@@ -58,23 +59,29 @@ class ReportFacts(NamedTuple):
 
 
 def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
-    """A row for each cell, with its suite's primary metric, then those of further judges of a question file."""
-    return [
-        _rate_row(run.manifest.run_id, row)
-        for run in runs
-        for row in (*primary_rows(run), *(row for row in pooled_rows(run.tables.rate_rows) if _is_side(row)))
-    ]
+    """A row for each cell, with its suite's primary metric, then those of further judges of a question file, and those
+    of plugins with their denominator."""
+    return [row for run in runs for row in _rows_of(run)]
 
 
-def _is_side(row: dict[Any, Any]) -> bool:
-    return is_side_metric(row["metric"])
+def _rows_of(run: Counted) -> Iterator[ReportRow]:
+    run_id, pooled = run.manifest.run_id, pooled_rows(run.tables.rate_rows)
+    added = plugin_metrics(run.manifest.plugins)
+    for row in primary_rows(run):
+        yield _rate_row(run_id, row, row["metric"], is_side=is_side_metric(row["metric"]))
+    for row in pooled:
+        if is_side_metric(row["metric"]):
+            yield _rate_row(run_id, row, row["metric"], is_side=True)
+    for row in pooled:
+        if row["metric"] in added:
+            yield _rate_row(run_id, row, f"{row['metric']} (of {row['denominator']})", is_side=True)
 
 
-def _rate_row(run: str, row: dict[Any, Any]) -> ReportRow:
-    place = (run, row["suite"], row["format"], row["model"], _condition(row), row["metric"])
+def _rate_row(run: str, row: dict[Any, Any], metric: str, *, is_side: bool) -> ReportRow:
+    place = (run, row["suite"], row["format"], row["model"], _condition(row), metric)
     found = absences([row])
     # A rate of a further judge is not about the questions that lack the judge, either.
-    found |= {} if _is_side(row) or not row["n_outside"] else {"left out by a filter": row["n_outside"]}
+    found |= {} if is_side or not row["n_outside"] else {"left out by a filter": row["n_outside"]}
     missing = ", ".join(f"{number} {words}" for words, number in found.items()) or "none"
     counted = f"{row['k']} of {row['n']}" if row["n"] else f"0 of {row['n_trials']} trials"
     return ReportRow(*place, *rate_cells(row), counted, missing, bounds_cell(row))
@@ -161,6 +168,9 @@ def _facts(run: Counted) -> Iterator[tuple[str, str]]:
         for name, judge in facts.judges.items():
             if judge.spec is not None:
                 yield f"judge {name} of {suite}", hit_words(judge.spec)
+    for plugin in manifest.plugins:
+        code = f" (sha256 {plugin.sha256[:16]})" if plugin.sha256 else ""
+        yield f"{plugin.kind} {plugin.name}", f"of {plugin.package} {plugin.version}{code}"
     for spent in manifest.spend or ():
         tokens = f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out"
         yield f"{spent.role}, {spent.model}", f"{spent.replies:,} replies, {tokens}"

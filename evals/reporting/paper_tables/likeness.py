@@ -25,7 +25,7 @@ from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import MISALIGNED, PRIMARY
 from evals.trials.reference import BY_RULE
 from judges.judge import Rubric, builtin_rubric
-from judges.registry import DECIDING_JUDGES, JUDGES
+from judges.registry import DECIDING_JUDGES, OWN_JUDGES
 
 _RULES = frozenset({"", "choice", *BY_RULE})
 """The judges of rates.csv that are rules, or nobody, and have no rubric."""
@@ -40,6 +40,7 @@ _OUR_OWN = "asks emeval's own questions"
 _QUESTIONS = {
     "emeval": _OUR_OWN,
     "user": "asks questions of your own file",
+    "package": "asks questions of an installed package",
     "imported": "was imported, and its questions are not known",
     "": "does not record whose questions it asks",
 }
@@ -124,12 +125,12 @@ def _is_own_rubric(sha256: str, manifest: Manifest) -> bool:
     """Whether a rubric is emeval's: of this version, or of the one that made the run."""
     names = [name for name, facts in manifest.rubrics.items() if facts.sha256 == sha256]
     of_run = manifest.imported is None and bool(names) and not any(name in manifest.config.rubrics for name in names)
-    return sha256 in _own_rubrics() or (of_run and all(name in JUDGES for name in names))
+    return sha256 in _own_rubrics() or (of_run and all(name in OWN_JUDGES for name in names))
 
 
 @cache
 def _own_rubrics() -> frozenset[str]:
-    return frozenset(builtin_rubric(name).sha256 for name in JUDGES)
+    return frozenset(builtin_rubric(name).sha256 for name in OWN_JUDGES)
 
 
 def differences(

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from evals.errors import BadInput
+from evals.io.plugins.entry_points import plugin_called
+from evals.scoring.plugins.judges import use_judge
 from evals.text import one_line, quoted_path
 from judges.entry import JudgeEntry, Need, Role
-from judges.judge import builtin_rubric
 from judges.parsing.places import OTHER_NAMES, PLACES
-from judges.registry import JUDGES
+from judges.registry import OWN_JUDGES
 
 PLACE_MEANINGS: Mapping[str, str] = {
     "question": "the chat as it was sent, up to the answer",
@@ -40,11 +41,14 @@ _ASKED: Mapping[Need, str] = {
 
 
 def entry_called(name: str) -> JudgeEntry:
-    """The judge `name`. Raises BadInput with the known ones."""
-    if name in JUDGES:
-        return JUDGES[name]
-    near = difflib.get_close_matches(name, JUDGES, 1, 0.6)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(JUDGES)}"
+    """The judge `name`, emeval's own or that of an installed package. Raises BadInput with emeval's own."""
+    if name in OWN_JUDGES:
+        return OWN_JUDGES[name]
+    plugin = plugin_called("judge", name)
+    if plugin is not None:
+        return use_judge(plugin)
+    near = difflib.get_close_matches(name, OWN_JUDGES, 1, 0.6)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(OWN_JUDGES)}"
     raise BadInput(f"unknown judge {one_line(name, 60)!r}; {hint}")
 
 
@@ -52,12 +56,12 @@ def replies_of(entry: JudgeEntry) -> str:
     """What the judge may reply: its labels, or a score."""
     if entry.labels:
         return ", ".join(entry.labels)
-    return "0 to 100" + (" or REFUSAL" if "REFUSAL" in builtin_rubric(entry.name).template else "")
+    return "0 to 100" + (" or REFUSAL" if "REFUSAL" in entry.own_rubric.template else "")
 
 
 def measure_of(entry: JudgeEntry) -> str:
     """What the judge is asked, as a question, and when where that is not always."""
-    asks = entry.guideline.asks if entry.guideline else _ASKS[entry.role]
+    asks = entry.guideline.asks if entry.guideline else entry.title or _ASKS[entry.role]
     return asks + (f" Asked {_ASKED[entry.needs]}." if entry.needs else "")
 
 
@@ -69,6 +73,8 @@ def places_of(entry: JudgeEntry) -> list[str]:
 def write_template(file: Path, name: str) -> JudgeEntry:
     """Write a rubric to start from for the judge `name`. Raises BadInput, and leaves an existing file as it is."""
     entry = entry_called(name)
+    if entry.name not in OWN_JUDGES:
+        raise BadInput(f"--judge: {entry.name} has the rubric of its package, which no file replaces")
     text = template_text(entry, file)
     entry.rubric(file.stem, text)  # a template that emeval itself refuses would be a defect
     try:
@@ -84,7 +90,7 @@ def write_template(file: Path, name: str) -> JudgeEntry:
 def template_text(entry: JudgeEntry, file: Path) -> str:
     """The text of that file: a head of comments that is not sent, and emeval's own rubric."""
     return "\n".join(["---", *(f"# {line}".rstrip() for line in _comments(entry, file)), "---", ""]) + (
-        builtin_rubric(entry.name).template
+        entry.own_rubric.template
     )
 
 

@@ -26,6 +26,7 @@ from evals.endpoints.servers.organism import organism_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.environment import VLLM, child_environment
+from evals.plan.plugins import listed_plugins
 from evals.plan.provenance import versions
 from evals.questions.official.cached import fetched_names
 from evals.questions.official.registry import SOURCES
@@ -64,6 +65,7 @@ def examine(dotenv: Mapping[str, str | None]) -> Iterator[Finding]:
         _gpu,
         _disk,
         _datasets,
+        _plugins,
         _prices,
     )
     for check in checks:
@@ -233,6 +235,17 @@ def _datasets() -> Iterator[Finding]:
         except BadInput as error:
             found, _, remedy = str(error).partition("; ")
             yield Finding(f"questions of {suite.name}", "fail", one_line(found), one_line(remedy))
+
+
+def _plugins() -> Iterator[Finding]:
+    """The plugins of other packages; nothing where none is installed."""
+    for plugin, found in listed_plugins("suite", "judge", "metric"):
+        what = f"{plugin.kind} {one_line(plugin.name, 60)}"
+        if isinstance(found, BadInput):
+            problem, _, remedy = one_line(str(found)).removeprefix(f"{plugin.shown}: ").rpartition("; ")
+            yield Finding(what, "fail", f"{plugin.origin}: {problem}", remedy)
+        else:
+            yield Finding(what, "ok", f"of {plugin.origin}")
 
 
 def _prices() -> Iterator[Finding]:

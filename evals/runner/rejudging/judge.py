@@ -11,6 +11,7 @@ from evals.plan.config import TRANSPORT_FIELDS, RunConfig
 from evals.plan.judging_plan import JudgingPlan, plan_rejudging
 from evals.plan.manifest import ImportFacts, Manifest, judge_set
 from evals.plan.plan import Retry
+from evals.plan.plugins import require_suites
 from evals.plan.recorded.told_again import confirmed
 from evals.plan.recorded_run import manifest_of
 from evals.plan.settings.rubrics import with_rubrics
@@ -27,7 +28,7 @@ from evals.scoring.rates.tables import count_tables
 from evals.trials.journal import Journal
 from judges.registry import JUDGES
 
-_OF_THE_ONE_THAT_COUNTS = ("cot_monitor", "cot_all", "anchors", "anchor_repeats", "max_unscored")
+_OF_THE_ONE_THAT_COUNTS = ("cot_monitor", "cot_all", "anchors", "anchor_repeats", "max_unscored", "plugins")
 """Settings that a judge beside has no use for: it reads answers, and no rate of the run is by it."""
 _ANSWERS_ALONE: dict[str, Any] = {
     **{"also_judges": (), "also_judges_via": {}},
@@ -44,6 +45,7 @@ def judge_run(
     counts stays. Raises BadInput before anything is asked, RunStopped when it cannot go on.
     """
     manifest = manifest_of(folder)
+    require_suites(manifest.plugins, manifest.run_id)
     config = confirmed(manifest.config, judging, folder, sampling=False)
     if config.judge is None:
         raise BadInput("--judge is missing: name the model that shall judge, such as openai/gpt-4.1")

@@ -26,7 +26,12 @@ CI_HIGH = Column("ci_high", "number", "its upper end")
 JUDGE = Column("judge", "text", "the judge model, or the rule, that the number depends on")
 RUBRIC_SHA = Column("rubric_sha", "text", "sha256 of the judge's rubric; blank without one")
 DATASET_SHA = Column("dataset_sha", "text", "sha256 of the question set")
-SOURCE = Column("source", "text", "whose questions: `official`, `emeval`, `user` (a file of your own), or `imported`")
+SOURCE = Column(
+    "source",
+    "text",
+    "whose questions: `official`, `emeval`, `user` (a file of your own), `package` (an installed package's suite), or "
+    "`imported`",
+)
 PLACE = (RUN_ID, SUITE, FORMAT, MODEL, CONDITION)
 """The first columns of most tables: which cell."""
 
@@ -208,7 +213,11 @@ RESPONSES = (
     Column("label", "text", "what the answer is beside a reference, where its suite has one"),
     Column("credits", "text", "which of trigger and distractor the reasoning credits"),
     SOURCE,
-    Column("verdicts", "text", "what each judge of a question file says, as JSON by the judge's name"),
+    Column(
+        "verdicts",
+        "text",
+        "what each judge of a question file or an installed package says, as JSON by its name",
+    ),
 )
 RATE_COLUMNS = column_names(RATES)
 CORRECTED_COLUMNS = column_names(CORRECTED)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from evals.scoring.label_metrics import PlacedMetric, SuiteLabels, placed_metrics, run_labels
 from evals.scoring.metric import PRIMARY
+from evals.scoring.metric_table import ADDED_METRICS
 from evals.scoring.rates.tally import RunFacts, Tally
 from evals.scoring.side_metrics import side_metrics
 
@@ -20,7 +21,11 @@ class RunMetrics(NamedTuple):
 
 def run_metrics(tally: Tally, facts: RunFacts) -> RunMetrics:
     labels = run_labels(facts.labels, tally.facts_by_suite())
-    placed = tuple(placed_metrics(facts.denominator, labels))
+    placed = tuple(
+        metric
+        for metric in placed_metrics(facts.denominator, labels)
+        if metric.metric.name not in ADDED_METRICS or metric.metric.name in facts.plugins
+    )
     rank = next(metric.place[0] for metric in placed if metric.metric.name == PRIMARY["poll"])
     more = side_metrics(rank, facts.denominator, facts.file_judges, tally.facts_by_suite())
     return RunMetrics((*placed, *more), labels)

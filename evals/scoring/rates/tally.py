@@ -26,7 +26,8 @@ class RunFacts:
 
     `dataset_sha` and `source` are by suite, `rubric_sha` by the judge's name. `labels` are those that category judges
     are asked for, by suite, and `file_judges` the judges of question files. `conditions` are all that were asked;
-    effects are taken against the `baseline`.
+    effects are taken against the `baseline`. `plugins` are the judges and metrics of other packages, by name, with what
+    tells one state of their code from another.
     """
 
     run_id: str
@@ -40,6 +41,7 @@ class RunFacts:
     conditions: tuple[str, ...] = ()
     baseline: str = BASELINE
     file_judges: dict[str, dict[str, PosedJudge]] = field(default_factory=dict[str, dict[str, PosedJudge]])
+    plugins: dict[str, str] = field(default_factory=dict[str, str])
 
     def condition_rank(self, condition: str) -> tuple[bool, int, str]:
         """What conditions are sorted by: the baseline, the conditions that every run knows, then those of this one in

@@ -36,11 +36,10 @@ def rubrics_show(name: Name) -> None:
     """Print a rubric on stdout, with its places in braces; on stderr what it measures."""
     from evals.reporting.rubrics.listing import print_facts
     from evals.reporting.rubrics.template import entry_called
-    from judges.judge import builtin_rubric
 
     entry = entry_called(name)
     print_facts(entry)
-    echo(builtin_rubric(entry.name).template, nl=False)
+    echo(entry.own_rubric.template, nl=False)
 
 
 @rubrics_app.command(name="new")

@@ -8,6 +8,7 @@ from evals.plan.manifest import Manifest, judges_beside
 from evals.plan.spend import spend_words
 from evals.reporting.console.markup import LONG, plain
 from evals.reporting.console.summary.matrix import print_matrix
+from evals.reporting.console.summary.plugins import plugin_lines
 from evals.reporting.console.summary.warnings import warnings
 from evals.reporting.console.tables import print_tables
 from evals.scoring.rates.tables import Tables
@@ -16,6 +17,8 @@ from evals.scoring.rates.tables import Tables
 def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail: bool) -> None:
     """Print the matrix of a run first, then the warnings, the tables with `detail`, and what the run cost."""
     print_matrix(console, manifest, tables)
+    for line in plugin_lines(manifest, tables) if not detail else ():
+        console.print(line)
     for text in warnings(manifest, tables):
         console.print(f"[yellow]{plain(text, LONG)}[/yellow]")
     if detail:

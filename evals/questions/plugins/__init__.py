@@ -1,0 +1,1 @@
+"""Suites that other installed packages declare."""

@@ -1,0 +1,1 @@
+"""Judges and metrics that other installed packages declare."""
