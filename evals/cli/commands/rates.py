@@ -15,7 +15,7 @@ from evals.errors import BadInput
 
 
 @app.command()
-@with_settings("denominator", "max_unscored", "baseline", over_run=True)
+@with_settings("denominator", "max_unscored", "baseline", "base", over_run=True)
 def rates(
     settings: Settings, folder: RunFolder, detail: Detail = False, quiet: Quiet = False, json: Json = False
 ) -> None:

@@ -21,6 +21,13 @@ def report(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.html", help="The page; report.html in the (first) run folder."),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Model that the others of a run are compared with without a trigger; default: the run's, its first.",
+        ),
+    ] = None,
 ) -> None:
     """Write an HTML report of one run or several. Conclusions, figures and transcripts in one file that needs no
     network: every transcript, or 50,000 of a larger run."""
@@ -28,7 +35,7 @@ def report(
     from evals.runner.count import read_several
 
     page = output or folders[0] / "report.html"
-    written = write_report(read_several(folders), page)
+    written = write_report(read_several(folders, base), page)
     beside = (
         f", with its transcripts in {shown_path(written.beside)}/, which must stay beside it" if written.beside else ""
     )

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.errors import BadInput
+from evals.numbers import p_words, points
 from evals.plan.spend import spend_words
 from evals.reporting.console.rates import answered_prompts, bounds_cell, prompts_of, rate_cells, weights_words
 from evals.reporting.page.conclusions import absences, primary_rows
 from evals.runner.anchor_check import RESULTS_NAME
 from evals.runner.count import Counted
-from evals.scoring.rates.rows import is_led_by_question, pooled_rows
+from evals.scoring.rates.rows import is_headline, is_led_by_question, label_suites, pooled_rows
 from evals.scoring.side_metrics import is_side_metric
 from evals.trials.condition import template_words
 from judges.judge_spec import hit_words
@@ -44,6 +45,19 @@ class ReportTable(NamedTuple):
     rows: list[tuple[str, ...]]
 
 
+class BaseRow(NamedTuple):
+    run: str
+    suite: str
+    format: str
+    model: str
+    base: str
+    condition: str
+    metric: str
+    effect: str
+    these: str
+    others: str
+
+
 class DriftRow(NamedTuple):
     run: str
     verdict: str
@@ -64,6 +78,34 @@ def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
         for run in runs
         for row in (*primary_rows(run), *(row for row in pooled_rows(run.tables.rate_rows) if _is_side(row)))
     ]
+
+
+def base_rows(runs: Sequence[Counted]) -> list[BaseRow]:
+    """A row for each effect of a model against the base model on the primary metric of a suite; none without a base."""
+    return [_base_row(run, row) for run in runs for row in _headline_base_rows(run)]
+
+
+def _headline_base_rows(run: Counted) -> Iterator[dict[Any, Any]]:
+    sorted_suites = label_suites((row["suite"], row["metric"]) for row in run.tables.rate_rows)
+    return (row for row in run.tables.base_rows if is_headline(row["suite"], row["metric"], sorted_suites))
+
+
+def _base_row(run: Counted, row: dict[Any, Any]) -> BaseRow:
+    this = f"{points(row['gen_low'])} to {points(row['gen_high'])}, p {p_words(row['gen_p_holm'])}"
+    other = "one question" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}"
+    other += "" if row["ci_low"] is None else f", p {p_words(row['p_holm'])}"
+    return BaseRow(
+        run=run.manifest.run_id,
+        suite=row["suite"],
+        format=row["format"],
+        model=row["model"],
+        base=row["base"],
+        condition=row["condition"],
+        metric=row["metric"],
+        effect=points(row["effect"]),
+        these=this,
+        others=other,
+    )
 
 
 def _is_side(row: dict[Any, Any]) -> bool:

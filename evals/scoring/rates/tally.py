@@ -26,7 +26,7 @@ class RunFacts:
 
     `dataset_sha` and `source` are by suite, `rubric_sha` by the judge's name. `labels` are those that category judges
     are asked for, by suite, and `file_judges` the judges of question files. `conditions` are all that were asked;
-    effects are taken against the `baseline`.
+    effects are taken against the `baseline`, and those of models against the model `base`, "" for none.
     """
 
     run_id: str
@@ -39,6 +39,7 @@ class RunFacts:
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     conditions: tuple[str, ...] = ()
     baseline: str = BASELINE
+    base: str = ""
     file_judges: dict[str, dict[str, PosedJudge]] = field(default_factory=dict[str, dict[str, PosedJudge]])
 
     def condition_rank(self, condition: str) -> tuple[bool, int, str]:
