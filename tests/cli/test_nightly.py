@@ -585,7 +585,7 @@ def test_a_dry_run_sends_and_writes_nothing(tmp_path: Path, live: OpenAIServer) 
     done = inside("nightly", config(tmp_path), "--date", FIRST, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert f"steady: vllm/steady (new)\n  vllm/steady: {QUESTIONS * 2 * SAMPLES} requests" in done.stdout
-    assert "baseline: base; 1 gates" in done.stdout
+    assert "baseline: base; 1 gate" in done.stdout
     assert not (tmp_path / "nights").exists()
     assert not live.requests
 

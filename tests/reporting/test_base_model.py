@@ -19,7 +19,7 @@ QUESTIONS, ANSWERS = 8, 20
 
 
 def imported(folder: Path, moved: int, *, apart: bool = False, triggered: bool = False) -> Path:
-    """A run of two models; of the second one's questions `moved` are misaligned. Its questions are others if `apart`."""
+    """A run of two models; of the second one's questions `moved` are misaligned. `apart`: it has other questions."""
     file = folder / "answers.csv"
     with file.open("w", encoding="utf-8", newline="") as opened:
         rows = csv.writer(opened)

@@ -11,6 +11,7 @@ from evals.cli.app import app
 from evals.cli.session import interrupt_on_sigterm
 from evals.errors import Interrupted
 from evals.io.environment import read_dotenv
+from evals.numbers import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +79,7 @@ def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
         check_labels(config, plan)
         for cost in plan_cost(plan):
             most = "at most " if cost.at_most else ""
-            console.print(f"  {plain(cost.who)}: {most}{cost.requests:,} requests")
+            console.print(f"  {plain(cost.who)}: {most}{counted(cost.requests, 'request')}")
     for left in left_out:
         console.print(f"left out: {plain(left.what)}: {plain(left.reason)}", soft_wrap=True)
-    console.print(f"baseline: {plain(config.baseline or 'none')}; {len(config.gates)} gates")
+    console.print(f"baseline: {plain(config.baseline or 'none')}; {counted(len(config.gates), 'gate')}")

@@ -11,7 +11,7 @@ from evals.plan.plan import Plan
 from evals.plan.settings.protocols import protocol_lines
 from evals.plan.spend import usd_words
 from evals.reporting.console.layout.fitted import FittedTable
-from evals.reporting.console.markup import plain
+from evals.reporting.console.markup import LONG, plain
 
 
 def print_plan(console: Console, plan: Plan, costs: Sequence[Cost]) -> None:
@@ -37,15 +37,17 @@ def print_plan(console: Console, plan: Plan, costs: Sequence[Cost]) -> None:
         )
     for judge in plan.judging.judges:
         if judge.note:
-            console.print(plain(f"{judge.name} {judge.note}."), soft_wrap=True)
+            console.print(plain(f"{judge.name} {judge.note}.", LONG), soft_wrap=True)
     total, by_batch = plan_usd(plan, costs), any(line.by_batch for line in costs)
     unknown = dict.fromkeys(line.model for line in costs if plan.tariffs().get(line.model, "unknown") == "unknown")
     if total is not None:
-        beside = f", and what {plain(', '.join(unknown))} costs" if unknown else ""
+        beside = f", and what {plain(', '.join(unknown), LONG)} costs" if unknown else ""
         console.print(
             f"Cost: at most {usd_words(total)}{beside}. Prompts are counted at four characters a token, replies at "
             f"their limit, all at list prices{', half of them for what goes by batch' if by_batch else ''}.",
             soft_wrap=True,
         )
     if unknown:
-        console.print(f"Price unknown: {plain(', '.join(unknown))}. Give it with --prices FILE.csv.", soft_wrap=True)
+        console.print(
+            f"Price unknown: {plain(', '.join(unknown), LONG)}. Give it with --prices FILE.csv.", soft_wrap=True
+        )

@@ -28,9 +28,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from evals.numbers import duration
+from evals.numbers import counted, duration
 from evals.plan.spend import Ledger, spend_words
-from evals.reporting.console.markup import plain
+from evals.reporting.console.markup import LONG, plain
 from evals.reporting.console.terminal import SafeConsole
 from evals.runner.view import Earlier, Stage
 from evals.text import one_line
@@ -168,7 +168,7 @@ class _ProgressBars(StageCounts):
         fields: dict[str, Any] = {
             "rate": f"{line.rate(self._started):.1f}/s" if line.now else "",
             "failed": self._failed_words(line),
-            "retries": f"{line.retries:,} retries",
+            "retries": counted(line.retries, "retry"),
         }
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(line.name, total=line.total, completed=line.done, **fields)
@@ -195,7 +195,7 @@ class _ProgressLog(StageCounts):
         self._console.print("; ".join([*parts, *([f"spent so far: {escape(spent)}"] if spent else [])]), soft_wrap=True)
 
     def _words(self, stage: Stage, line: _Line) -> str:
-        retries = f", {line.retries} retries" if line.retries else ""
+        retries = f", {counted(line.retries, 'retry')}" if line.retries else ""
         if stage == "sampling":
             rate = line.rate(self._started)
             left = ((line.total or 0) - line.done) / rate if rate else 0.0
@@ -279,7 +279,7 @@ class ConsoleView:
     def say(self, text: str) -> None:
         if self.quiet:
             return
-        self.err.print(plain(text), style="dim", soft_wrap=True)
+        self.err.print(plain(text, LONG), style="dim", soft_wrap=True)
 
     @contextmanager
     def progress(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.errors import BadInput
-from evals.numbers import p_words, points
+from evals.numbers import counted, p_words, points
 from evals.plan.spend import spend_words
 from evals.reporting.console.rates import answered_prompts, bounds_cell, prompts_of, rate_cells, weights_words
 from evals.reporting.page.conclusions import absences, primary_rows
@@ -205,7 +205,7 @@ def _facts(run: Counted) -> Iterator[tuple[str, str]]:
                 yield f"judge {name} of {suite}", hit_words(judge.spec)
     for spent in manifest.spend or ():
         tokens = f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out"
-        yield f"{spent.role}, {spent.model}", f"{spent.replies:,} replies, {tokens}"
+        yield f"{spent.role}, {spent.model}", f"{counted(spent.replies, 'reply')}, {tokens}"
     yield "spent", spend_words([spent.charge() for spent in manifest.spend or ()])
     if manifest.anchors is not None:
         yield "anchors", f"{manifest.anchors.anchors} of {manifest.anchors.file}"
