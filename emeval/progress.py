@@ -11,6 +11,7 @@ from evals.io.meanwhile import import_meanwhile
 from evals.plan.spend import Ledger
 from evals.reporting.console.progress import ConsoleView, StageCounts, StartCounts
 from evals.runner.view import Earlier, Progress, RunView
+from evals.scoring.rates.running import RunningRates
 
 _log = logging.getLogger("emeval")
 
@@ -32,10 +33,17 @@ class _Importing:
 
     @contextmanager
     def progress(
-        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
+        self,
+        *,
+        planned: int,
+        recorded: int,
+        earlier: Future[Earlier],
+        judge: str,
+        ledger: Ledger,
+        rates: RunningRates | None = None,
     ) -> Generator[Progress]:
         counts = {"planned": planned, "recorded": recorded}
-        with self._view.progress(**counts, earlier=earlier, judge=judge, ledger=ledger) as progress:
+        with self._view.progress(**counts, earlier=earlier, judge=judge, ledger=ledger, rates=rates) as progress:
             import_meanwhile("pandas")
             yield progress
 
@@ -46,8 +54,17 @@ class _LogView:
 
     @contextmanager
     def progress(
-        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
+        self,
+        *,
+        planned: int,
+        recorded: int,
+        earlier: Future[Earlier],
+        judge: str,
+        ledger: Ledger,
+        rates: RunningRates | None = None,
     ) -> Generator[StageCounts]:
+        del rates
+
         def say(known: Future[Earlier]) -> None:
             if not known.cancelled() and not known.exception():
                 failed, to_judge, _ = known.result()
