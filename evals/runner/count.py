@@ -21,6 +21,8 @@ from evals.endpoints.model_spec import can_be_from, name_and_url
 from evals.errors import BadInput, JournalFull
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
+from evals.io.waits import said_if_long
+from evals.numbers import counted
 from evals.plan.damage import lost_trials
 from evals.plan.manifest import (
     CountedFacts,
@@ -175,13 +177,15 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     manifest = manifest.model_copy(update=facts)
     # Before it is counted: labels that come meanwhile make it another run than the one that the tables are of.
     of = _counted_from(run_facts(manifest), folder, journal) if status == "complete" else None
+    answers = counted(journal.recorded(), "answer")
     try:
-        result = _counted(manifest, folder, journal, stopping)
+        with said_if_long(session.view.say, f"counting {answers} ..."):
+            result = _counted(manifest, folder, journal, stopping)
     except BadInput:  # labels of another run: what has been asked stands in the journal, and who asked it must be known
         write_manifest(folder, manifest)
         raise
-    counted = of and CountedFacts(of=of, files=_files(folder), trials=result.tables.trial_counts)
-    manifest = manifest.model_copy(update={"counted": counted})
+    facts_counted = of and CountedFacts(of=of, files=_files(folder), trials=result.tables.trial_counts)
+    manifest = manifest.model_copy(update={"counted": facts_counted})
     write_manifest(folder, manifest)
     return result._replace(manifest=manifest)
 

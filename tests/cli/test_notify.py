@@ -37,7 +37,7 @@ class Hook(ThreadingHTTPServer):
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
-            def log_message(self, *_: object) -> None: ...
+            def log_message(self, format: str, *args: object) -> None: ...
 
         super().__init__(("127.0.0.1", 0), Handler)
 

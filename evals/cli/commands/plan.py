@@ -11,6 +11,7 @@ from evals.cli import completion
 from evals.cli.app import EXIT_BAD_INPUT, app
 from evals.cli.output import echo, print_error
 from evals.errors import BadInput
+from evals.io.waits import said_if_long
 from evals.text import quoted_path, shown_path
 
 
@@ -80,10 +81,12 @@ def plan(
     kind, size = given[0]
     goal = Goal(cast("GoalKind", kind), size, 0.8 if power is None else power)
     choice = PilotFilter(metric, model, suite, format, condition, questions, tuple(dataset or ()))
-    found = write_configs(plan_sizes(pilot, goal, choice), out)
+    view = ConsoleView()
+    with said_if_long(view.say, "looking for sample sizes ..."):
+        found = write_configs(plan_sizes(pilot, goal, choice), out)
     if json is not None:
         write_sizes(found, json)
-    print_sizes(ConsoleView().out, found)
+    print_sizes(view.out, found)
 
 
 @app.command()

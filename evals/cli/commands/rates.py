@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,11 @@ from evals.cli.options import Detail, Json, Quiet, RunFolder, RunFolders, Settin
 from evals.cli.output import echo
 from evals.cli.session import Output, print_json, show
 from evals.errors import BadInput
+from evals.io.waits import said_if_long
+
+if TYPE_CHECKING:
+    from evals.runner.count import RunResult
+    from evals.runner.view import RunView
 
 
 @app.command()
@@ -22,7 +27,11 @@ def rates(
     """Print the rates of a run, and write its CSVs anew."""
     from evals.runner.count import count_run
 
-    show(folder, lambda _: count_run(folder, **settings), Output(quiet, json, detail), resumable=False)
+    def count(view: RunView) -> RunResult:
+        with said_if_long(view.say, "counting the answers ..."):
+            return count_run(folder, **settings)
+
+    show(folder, count, Output(quiet, json, detail), resumable=False)
 
 
 @app.command()
