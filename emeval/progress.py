@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from evals.io.meanwhile import import_meanwhile
 from evals.plan.spend import Ledger
@@ -31,6 +31,9 @@ class _Importing:
     def say(self, text: str) -> None:
         self._view.say(text)
 
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        return self._view.busy(text)
+
     @contextmanager
     def progress(
         self,
@@ -51,6 +54,10 @@ class _Importing:
 class _LogView:
     def say(self, text: str) -> None:
         _log.info("%s", text)
+
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        _log.debug("%s", text)
+        return nullcontext()
 
     @contextmanager
     def progress(

@@ -21,7 +21,6 @@ from evals.endpoints.model_spec import can_be_from, name_and_url
 from evals.errors import BadInput, JournalFull
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
-from evals.io.waits import said_if_long
 from evals.numbers import counted
 from evals.plan.damage import lost_trials
 from evals.plan.manifest import (
@@ -179,7 +178,7 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     of = _counted_from(run_facts(manifest), folder, journal) if status == "complete" else None
     answers = counted(journal.recorded(), "answer")
     try:
-        with said_if_long(session.view.say, f"counting {answers} ..."):
+        with session.view.busy(f"counting {answers} ..."):
             result = _counted(manifest, folder, journal, stopping)
     except BadInput:  # labels of another run: what has been asked stands in the journal, and who asked it must be known
         write_manifest(folder, manifest)

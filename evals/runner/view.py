@@ -57,6 +57,10 @@ class Says(Protocol):
 class RunView(Says, Protocol):
     """What a person watching a run is told."""
 
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        """During the block something is at work that may take long; `text` says what."""
+        ...
+
     def progress(
         self,
         *,

@@ -14,7 +14,6 @@ from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import Detail, Quiet, run_argument
 from evals.cli.session import Output, print_json
 from evals.errors import BadInput
-from evals.io.waits import said_if_long
 
 
 @app.command()
@@ -83,7 +82,7 @@ def compare(
     )
     output = Output(quiet, json_file == Path("-"), detail)
     view = output.view()
-    with said_if_long(view.say, "counting the answers of both runs ..."):
+    with view.busy("counting the answers of both runs ..."):
         compared = compare_runs(base, candidate, gate)
     if junit is not None:
         from evals.analysis.comparison.junit import comparison_xml

@@ -11,7 +11,6 @@ from evals.cli import completion
 from evals.cli.app import EXIT_BAD_INPUT, app
 from evals.cli.output import echo, print_error
 from evals.errors import BadInput
-from evals.io.waits import said_if_long
 from evals.text import quoted_path, shown_path
 
 
@@ -82,7 +81,7 @@ def plan(
     goal = Goal(cast("GoalKind", kind), size, 0.8 if power is None else power)
     choice = PilotFilter(metric, model, suite, format, condition, questions, tuple(dataset or ()))
     view = ConsoleView()
-    with said_if_long(view.say, "looking for sample sizes ..."):
+    with view.busy("looking for sample sizes ..."):
         found = write_configs(plan_sizes(pilot, goal, choice), out)
     if json is not None:
         write_sizes(found, json)

@@ -12,7 +12,6 @@ from evals.cli.options import Detail, Json, Quiet, RunFolder, RunFolders, Settin
 from evals.cli.output import echo
 from evals.cli.session import Output, print_json, show
 from evals.errors import BadInput
-from evals.io.waits import said_if_long
 
 if TYPE_CHECKING:
     from evals.runner.count import RunResult
@@ -28,7 +27,7 @@ def rates(
     from evals.runner.count import count_run
 
     def count(view: RunView) -> RunResult:
-        with said_if_long(view.say, "counting the answers ..."):
+        with view.busy("counting the answers ..."):
             return count_run(folder, **settings)
 
     show(folder, count, Output(quiet, json, detail), resumable=False)

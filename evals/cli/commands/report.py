@@ -11,7 +11,6 @@ from evals.cli.app import app
 from evals.cli.options import RunFolders
 from evals.cli.output import echo
 from evals.errors import BadInput
-from evals.io.waits import said_if_long
 from evals.text import shown_path
 
 
@@ -38,9 +37,9 @@ def report(
 
     page = output or folders[0] / "report.html"
     view = ConsoleView()
-    with said_if_long(view.say, "counting the answers ..."):
+    with view.busy("counting the answers ..."):
         runs = read_several(folders, base)
-    with said_if_long(view.say, "drawing the figures and packing the transcripts ..."):
+    with view.busy("drawing the figures and packing the transcripts ..."):
         written = write_report(runs, page)
     beside = (
         f", with its transcripts in {shown_path(written.beside)}/, which must stay beside it" if written.beside else ""
@@ -89,7 +88,7 @@ def plot(
     folders = list(dict.fromkeys(folder.resolve() for folder in runs))
     chosen = [name.strip() for text in models or () for name in text.split(",") if name.strip()]
     view = ConsoleView()
-    with said_if_long(view.say, "counting the answers and drawing the figure ..."):
+    with view.busy("counting the answers and drawing the figure ..."):
         shown = with_models(read_several(folders), chosen, label or ())
         drawn = paper_figure(figure, shown, width_cm)
         write_chart(drawn.chart, out)

@@ -31,6 +31,7 @@ from rich.text import Text
 from evals.numbers import counted, duration
 from evals.plan.spend import Ledger, spend_words
 from evals.reporting.console.live.interim import interim_lines
+from evals.reporting.console.live.waits import shown_if_long
 from evals.reporting.console.markup import LONG, plain
 from evals.reporting.console.terminal import SafeConsole
 from evals.runner.view import Earlier, Stage
@@ -296,6 +297,14 @@ class ConsoleView:
         if self.quiet:
             return
         self.err.print(plain(text, LONG), style="dim", soft_wrap=True)
+
+    @contextmanager
+    def busy(self, text: str) -> Generator[None]:
+        if self.quiet or not redraws(self.err):
+            yield
+            return
+        with shown_if_long(self.err, plain(text)):
+            yield
 
     @contextmanager
     def progress(
