@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from evals.io.meanwhile import import_meanwhile
 from evals.plan.spend import Ledger
 from evals.reporting.console.progress import ConsoleView, StageCounts, StartCounts
 from evals.runner.view import Earlier, Progress, RunView
+from evals.scoring.rates.running import RunningRates
 
 _log = logging.getLogger("emeval")
 
@@ -30,12 +31,22 @@ class _Importing:
     def say(self, text: str) -> None:
         self._view.say(text)
 
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        return self._view.busy(text)
+
     @contextmanager
     def progress(
-        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
+        self,
+        *,
+        planned: int,
+        recorded: int,
+        earlier: Future[Earlier],
+        judge: str,
+        ledger: Ledger,
+        rates: RunningRates | None = None,
     ) -> Generator[Progress]:
         counts = {"planned": planned, "recorded": recorded}
-        with self._view.progress(**counts, earlier=earlier, judge=judge, ledger=ledger) as progress:
+        with self._view.progress(**counts, earlier=earlier, judge=judge, ledger=ledger, rates=rates) as progress:
             import_meanwhile("pandas")
             yield progress
 
@@ -44,10 +55,23 @@ class _LogView:
     def say(self, text: str) -> None:
         _log.info("%s", text)
 
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        _log.debug("%s", text)
+        return nullcontext()
+
     @contextmanager
     def progress(
-        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
+        self,
+        *,
+        planned: int,
+        recorded: int,
+        earlier: Future[Earlier],
+        judge: str,
+        ledger: Ledger,
+        rates: RunningRates | None = None,
     ) -> Generator[StageCounts]:
+        del rates
+
         def say(known: Future[Earlier]) -> None:
             if not known.cancelled() and not known.exception():
                 failed, to_judge, _ = known.result()

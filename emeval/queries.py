@@ -47,6 +47,7 @@ def open_run(
     denominator: Denominator | None = None,
     max_unscored: float | None = None,
     baseline: str | None = None,
+    base: str | None = None,
 ) -> Run:
     """Open the run in a folder: recompute its tables from the journal and rewrite its CSVs. As `emeval rates`.
 
@@ -56,6 +57,7 @@ def open_run(
             as not misaligned.
         max_unscored: The share of a cell's trials, 0 to 1, that may be unscored.
         baseline: The condition that effects are taken against, in place of the run's.
+        base: The model that the others are compared with under the baseline, in place of the run's.
 
     Returns:
         The run, with its tables.
@@ -63,7 +65,7 @@ def open_run(
     Raises:
         BadInput: There is no run in the folder, or it cannot be read.
     """
-    return Run.of(count_run(Path(folder), denominator, max_unscored, baseline), Path(folder))
+    return Run.of(count_run(Path(folder), denominator, max_unscored, baseline, base), Path(folder))
 
 
 def rates(folder: StrPath, *, denominator: Denominator | None = None) -> pd.DataFrame:

@@ -61,8 +61,15 @@ class Run:
 
     @property
     def effects(self) -> pd.DataFrame:
-        """The table of effects.csv: a row for each condition against `off`, the difference as a fraction in [-1, 1]."""
+        """The effects of conditions in effects.csv: each against `off`, the difference as a fraction in [-1, 1]."""
         return self.tables.effects
+
+    @property
+    def base_effects(self) -> pd.DataFrame:
+        """The effects of models in effects.csv: each without a trigger against the model `base`, the run's first unless
+        told otherwise. Empty for a run of one model.
+        """
+        return self.tables.base_effects
 
     @property
     def corrected(self) -> pd.DataFrame | None:

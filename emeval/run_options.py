@@ -128,7 +128,8 @@ class ResumeOptions(CommonOptions, total=False):
     """
 
     base: str | None
-    """Base of merged checkpoints, as provider/name: the preflight checks that they differ from it and are coherent.
+    """Base model, as provider/name. The run's other models are compared with it without a trigger (default: with the
+    first model), and the preflight checks that merged checkpoints differ from it and are coherent.
     """
 
 

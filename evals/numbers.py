@@ -26,8 +26,12 @@ def share_words(value: float | None, k: int, n: int) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with what it counts: `1 answer`, `1,200 answers`. For nouns whose plural is that of `answer`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """A number with what it counts: `1 answer`, `1,200 answers`, `2 retries`, `0 misses`."""
+    if number == 1:
+        return f"1 {noun}"
+    if noun.endswith("y"):
+        return f"{number:,} {noun[:-1]}ies"
+    return f"{number:,} {noun}{'es' if noun.endswith('ss') else 's'}"
 
 
 def p_words(value: float | None) -> str:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge
 from evals.errors import RunStopped
+from evals.numbers import counted
 from evals.plan.judging_plan import JudgingPlan
 from evals.runner.connections import connect
 from evals.runner.judge_endpoints import connect_judges
@@ -37,7 +38,8 @@ async def ask_each(
         endpoints = {judge.judge.name: judge for judge in await connect_judges(judging, connections, view)}
         with _open_journal(folder) as journal:
             verdicts: dict[int, RecordedVerdict] = {}
-            view.say(f"judge {judging.config.judge}: {len(items)} requests, less those that it has answered already")
+            requests = counted(len(items), "request")
+            view.say(f"judge {judging.config.judge}: {requests}, less those that it has answered already")
             waiting = iter(enumerate(items))
             width = judging.config.concurrency * max(judge.endpoint.width for judge in endpoints.values())
 

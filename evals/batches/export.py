@@ -23,6 +23,7 @@ from evals.errors import BadInput, JournalFull
 from evals.io.atomic import write_json
 from evals.io.folders.leftovers import new_folder, partial_path, remove_left_folders
 from evals.io.folders.strange_files import refuse_linked_folder
+from evals.numbers import counted
 from evals.plan.manifest import Manifest, judge_set
 from evals.plan.plan import Plan
 from evals.plan.provenance import now
@@ -95,7 +96,7 @@ def export_stage(session: RunSession, plan: Plan, options: ExportOptions, out: P
     at_work = sum(it.requests for it in read_records(session.journal) if it.is_open and it.stage == options.stage)
     if made and at_work:
         session.view.say(
-            f"{at_work:,} requests of this run are in batches that are at work (`emeval batch status`); some of these "
+            f"Batches at work hold {counted(at_work, 'request')} of this run (`emeval batch status`); some of these "
             "are among them, and would be paid twice"
         )
     if made and options.stage == "judge" and judge_set(session.manifest).reasoning_judges:
@@ -141,7 +142,7 @@ def _asked(session: RunSession, plan: Plan, options: ExportOptions) -> Iterator[
         if spec.provider == "local":
             lacking = sum(not session.journal.has_trial(trial.id) for trial in plan.trials(name))
             if lacking:
-                say(f"{name}: {lacking:,} answers stay online: emeval serves this model itself")
+                say(f"{name}: {counted(lacking, 'answer')} to be asked online: emeval serves this model itself")
             continue
         known = session.manifest.models.get(name)
         model = unserved_model(spec, say, max_reply_mb=plan.config.max_reply_mb, known=known)
@@ -149,7 +150,7 @@ def _asked(session: RunSession, plan: Plan, options: ExportOptions) -> Iterator[
         trials = pending_answers(plan, session.journal, model, options.target, online, failed)
         yield _Asked(model, ((trial.id, request_of(trial)) for trial in trials))
         for reason, count in online.items():
-            say(f"{name}: {count:,} answers stay online (`emeval resume`): {reason}")
+            say(f"{name}: {counted(count, 'answer')} to be asked online (`emeval resume`): {reason}")
 
 
 def _asked_judges(session: RunSession, plan: Plan, options: ExportOptions) -> Iterator[_Asked]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from evals.errors import BadInput
 from evals.io.paths import MOST_TEXT, read_text
 
-SECRET_NAME = re.compile(r"PASS|SECRET|CREDENTIAL|TOKEN(?!IZER|S)|KEY(?!FILE)", re.IGNORECASE)
+SECRET_NAME = re.compile(r"PASS|SECRET|CREDENTIAL|WEBHOOK|TOKEN(?!IZER|S)|KEY(?!FILE)", re.IGNORECASE)
 """The name of a variable or an option that holds a secret."""
 
 _EVERY_PROGRAM = (

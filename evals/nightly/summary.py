@@ -18,6 +18,7 @@ from evals.reporting.paper_tables.render import literal
 from evals.text import one_line, program, quoted_path
 
 _SHOWN_QUESTIONS = 5
+_MOST_TOLD = 10
 _MEANINGS = (
     ("regression", "worse than the baseline on these questions by more than is allowed"),
     ("above / below", "the whole 95% interval of the rate lies on the wrong side of its limit"),
@@ -54,6 +55,19 @@ def verdict_of(night: Night) -> str:
         if unclear:
             parts.append(f"{unclear} of {len(gated)} gated rates are unclear")
     return f"{word}, night of {night.name}: {'; '.join(parts)}."
+
+
+def message_of(night: Night) -> str:
+    """The night in a few lines for people who were not there: the verdict, and each gated rate that failed."""
+    lines = [verdict_of(night)]
+    for result, judged in night.failed[:_MOST_TOLD]:
+        row = judged.row
+        place = one_line(f"{result.checkpoint.name}: {row.suite} {row.format} {row.condition} {row.metric}", 200)
+        rate = f"{percent(row.rate)} ({row.k} of {row.n})" if row.n else "no rate"
+        lines.append(f"{place}: {judged.verdict}, {rate}")
+    if len(night.failed) > _MOST_TOLD:
+        lines.append(f"and {len(night.failed) - _MOST_TOLD} more")
+    return "\n".join(lines)
 
 
 def summary_of(night: Night) -> str:

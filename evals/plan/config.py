@@ -44,6 +44,15 @@ class RunConfig(RunSettings):
         return None if self.until is None else parse_rule(self.until)
 
     @property
+    def base_model(self) -> str:
+        """The model of the run that the others are compared with under the baseline: the first one, unless `base` names
+        another. "" where `base` is no model of the run, or the run has only one."""
+        if len(self.models) < 2:
+            return ""
+        named = self.models[0] if self.base is None else name_and_url(self.base)[0]
+        return named if named in self.models else ""
+
+    @property
     def dataset_files(self) -> dict[str, Path]:
         """The user's scenario files, by suite."""
         parts = [split_dataset(dataset, self.suites) for dataset in self.dataset]

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from evals.errors import BadInput
+from evals.numbers import counted
 from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
 from evals.plan.manifest import Manifest, read_manifest, write_manifest
 from evals.plan.provenance import now
@@ -53,7 +54,7 @@ def lost_trials(manifest: Manifest | None, recorded: int) -> str:
     """
     if manifest is None or manifest.status != "complete" or recorded >= manifest.trials_recorded:
         return ""
-    return f"holds {recorded} trials, and {manifest.trials_recorded} were recorded"
+    return f"holds {counted(recorded, 'trial')}, and {manifest.trials_recorded} were recorded"
 
 
 def salvage(folder: Path, new: Path) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 
 from evals.endpoints.prices import BATCH_DISCOUNT, Price, Tariff
 from evals.errors import BadInput
+from evals.numbers import counted
 from evals.text import one_line
 from evals.trials.record import Role, Usage
 
@@ -140,7 +141,7 @@ def spend_words(charges: Sequence[Charge]) -> str:
         parts.append(f"nothing, served by emeval itself ({_tokens(charges)})")
     unreported = sum(charge.usage.unreported for charge in charges if charge.tariff != "served here")
     if unreported:
-        parts.append(f"without {unreported:,} replies whose tokens the server did not tell")
+        parts.append(f"without {counted(unreported, 'reply')} whose tokens the server did not tell")
     return "; ".join(parts)
 
 
@@ -152,4 +153,4 @@ def usd_words(usd: float) -> str:
 def _tokens(charges: Sequence[Charge]) -> str:
     sent = sum(charge.usage.prompt_tokens for charge in charges)
     said = sum(charge.usage.completion_tokens for charge in charges)
-    return f"{sent:,} tokens in, {said:,} out"
+    return f"{counted(sent, 'token')} in, {said:,} out"

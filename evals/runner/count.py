@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from evals import __version__
-from evals.endpoints.model_spec import can_be_from
+from evals.endpoints.model_spec import can_be_from, name_and_url
 from evals.errors import BadInput, JournalFull
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
+from evals.numbers import counted
 from evals.plan.damage import lost_trials
 from evals.plan.manifest import (
     CountedFacts,
@@ -85,6 +86,7 @@ def count_run(
     denominator: str | None = None,
     max_unscored: float | None = None,
     baseline: str | None = None,
+    base: str | None = None,
     *,
     must_write: bool = True,
 ) -> RunResult:
@@ -93,7 +95,10 @@ def count_run(
     In a folder that cannot be written they are only counted. On a full disk that raises JournalFull if it `must_write`.
     """
     manifest = manifest_of(folder)
-    changes: dict[str, object] = {"denominator": denominator, "max_unscored": max_unscored, "baseline": baseline}
+    if base is not None:
+        _check_base(manifest.config.models, base)
+    changes: dict[str, object] = {"denominator": denominator, "max_unscored": max_unscored}
+    changes |= {"baseline": baseline, "base": base}
     if any(value is not None for value in changes.values()):
         config = updated(manifest.config, changes)
         manifest = manifest.model_copy(update={"config": config})
@@ -112,6 +117,14 @@ def count_run(
             return _counted(manifest, folder, journal, stopping, writing=False)._replace(unwritten=str(error))
 
 
+def _check_base(models: Sequence[str], base: str) -> None:
+    """Raises BadInput for a base that is no model of the run."""
+    name = name_and_url(base)[0]
+    if name not in models:
+        shown = one_line(", ".join(models), 200)
+        raise BadInput(f"--base: {one_line(name, 80)!r} is no model of the run; it has {shown}")
+
+
 def run_facts(manifest: Manifest) -> RunFacts:
     config = manifest.config
     return RunFacts(
@@ -125,6 +138,7 @@ def run_facts(manifest: Manifest) -> RunFacts:
         labels={name: facts.labels for name, facts in manifest.datasets.items() if facts.labels is not None},
         conditions=config.conditions,
         baseline=config.baseline,
+        base=config.base_model,
         file_judges={
             suite: {name: PosedJudge.of(judge) for name, judge in facts.judges.items()}
             for suite, facts in manifest.datasets.items()
@@ -163,13 +177,15 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     manifest = manifest.model_copy(update=facts)
     # Before it is counted: labels that come meanwhile make it another run than the one that the tables are of.
     of = _counted_from(run_facts(manifest), folder, journal) if status == "complete" else None
+    answers = counted(journal.recorded(), "answer")
     try:
-        result = _counted(manifest, folder, journal, stopping)
+        with session.view.busy(f"counting {answers} ..."):
+            result = _counted(manifest, folder, journal, stopping)
     except BadInput:  # labels of another run: what has been asked stands in the journal, and who asked it must be known
         write_manifest(folder, manifest)
         raise
-    counted = of and CountedFacts(of=of, files=_files(folder), trials=result.tables.trial_counts)
-    manifest = manifest.model_copy(update={"counted": counted})
+    facts_counted = of and CountedFacts(of=of, files=_files(folder), trials=result.tables.trial_counts)
+    manifest = manifest.model_copy(update={"counted": facts_counted})
     write_manifest(folder, manifest)
     return result._replace(manifest=manifest)
 
@@ -317,22 +333,23 @@ class Counted:
     tables: Tables
 
 
-def read_counted(folder: Path) -> Counted:
-    """Count the run in `folder`, as `emeval rates` does, which writes its tables there where it can.
+def read_counted(folder: Path, base: str | None = None) -> Counted:
+    """Count the run in `folder`, as `emeval rates` does, which writes its tables there where it can. `base` is the base
+    model, in place of the run's.
 
-    Raises BadInput where there is no run.
+    Raises BadInput where there is no run, or no such model in it.
     """
-    result = count_run(folder, None, must_write=False)
+    result = count_run(folder, None, base=base, must_write=False)
     return Counted(folder, result.manifest, result.tables)
 
 
-def read_several(folders: Iterable[Path]) -> list[Counted]:
+def read_several(folders: Iterable[Path], base: str | None = None) -> list[Counted]:
     """Count several runs, a folder given twice once. Runs of the same name, such as those of one checkpoint on two
-    nights, are called after the folders that theirs lie in, too.
+    nights, are called after the folders that theirs lie in, too. `base` is the base model of each.
 
-    Raises BadInput where there is no run.
+    Raises BadInput where there is no run, or no such model in one.
     """
-    runs = [read_counted(folder) for folder in dict.fromkeys(folders)]
+    runs = [read_counted(folder, base) for folder in dict.fromkeys(folders)]
     times = Counter(run.manifest.run_id for run in runs)
     return [run if times[run.manifest.run_id] == 1 else _renamed(run, number, runs) for number, run in enumerate(runs)]
 

@@ -37,6 +37,7 @@ from evals.runner.preflight.endpoint import Check
 from evals.runner.session import RAY_FOLDER, RunSession
 from evals.runner.view import RunView, SaidLater
 from evals.scoring.judge_set import JudgePanel
+from evals.scoring.rates.running import RunningRates
 from evals.trials.journal import Journal
 from evals.trials.prompt import Prompt
 from evals.trials.reference import UserQuestion
@@ -119,8 +120,10 @@ async def execute(
         if session.retry.rulings:
             journal.forget_failed_rulings([judge.key.id for judge in judges])
         pending, noticed = _pending_trials(sampling, panel, journal, models.endpoints)
-        async with session.progress(judging.config.judge or "", _to_judge(panel, sampling), budget) as progress:
-            recorder = Recorder(journal, progress, noticed, view.say, budget.allows_more)
+        rates = RunningRates(judging.config.denominator)
+        shown = session.progress(judging.config.judge or "", _to_judge(panel, sampling), budget, rates)
+        async with shown as progress:
+            recorder = Recorder(journal, progress, noticed, view.say, budget.allows_more, rates.add)
             sources = {
                 name: TrialSource(pending[name], models.endpoints[name], models.opened[name]) for name in pending
             }

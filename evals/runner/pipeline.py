@@ -21,6 +21,8 @@ from evals.errors import first_of
 from evals.runner.view import Progress, Stage
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.judging import due_judges, judge_input_of, read_by_rule
+from evals.scoring.rates.running import OnScored
+from evals.scoring.scored_trial import score_trial
 from evals.trials.finish_reason import plain_finish_reason
 from evals.trials.journal import Journal
 from evals.trials.reasoning import split_reply
@@ -39,7 +41,8 @@ class Recorder(NamedTuple):
 
     `noticed` is called with the id of a trial each time the journal knows more of it: asynchronous iterators of trials
     may wait for that. `say` tells people something, in one line. `allows_more` is asked before each trial is sampled or
-    judged; when it says no, what is in flight is recorded, and no more is asked.
+    judged; when it says no, what is in flight is recorded, and no more is asked. `scored` is called with each trial
+    once it has the verdicts that its rate rests on.
     """
 
     journal: Journal
@@ -47,6 +50,7 @@ class Recorder(NamedTuple):
     noticed: Callable[[str], None] = lambda _trial_id: None
     say: Callable[[str], None] = lambda _text: None
     allows_more: Callable[[], bool] = lambda: True
+    scored: OnScored = lambda _scored: None
 
 
 class TrialSource(NamedTuple):
@@ -78,7 +82,7 @@ async def run_pipeline(
         noted: set[str] = set()
 
         async def sample_trial(trial: Trial) -> None:
-            result = await _sample(trial, source, recorder)
+            result = await _sample(trial, source, recorder, panel)
             note_mark(trial.model, result, noted, recorder.say)
             arrived.set()
 
@@ -190,7 +194,7 @@ async def _unjudged(
             await arrived.wait()
 
 
-async def _sample(trial: Trial, source: TrialSource, recorder: Recorder) -> Response | Failure:
+async def _sample(trial: Trial, source: TrialSource, recorder: Recorder, panel: JudgePanel) -> Response | Failure:
     request = request_of(trial)
     opened = "" if request.transcript else source.opened
     progress = recorder.progress
@@ -204,6 +208,9 @@ async def _sample(trial: Trial, source: TrialSource, recorder: Recorder) -> Resp
     await recorder.journal.record_trial(trial, result, rulings)
     progress.sampled(failed=isinstance(result, Failure))
     recorder.noticed(trial.id)
+    scored = score_trial(trial.recorded(result, rulings), panel)
+    if scored.outcome != "unjudged":
+        recorder.scored(scored)
     return result
 
 
@@ -319,6 +326,7 @@ class _Judging:
                 monitored += [ruling for _, ruling in rulings]
             else:
                 progress.judged(failed=_any_failed(ruling for _, ruling in rulings))
+                self.recorder.scored(score_trial(trial, panel))
         if monitored:
             progress.monitored(failed=_any_failed(monitored))
 

@@ -16,6 +16,7 @@ from evals.plan.spend import Budget, Ledger
 from evals.runner.by_batch.records import with_batches
 from evals.runner.view import Earlier, Progress, RunView
 from evals.scoring.judge_set import JudgePanel
+from evals.scoring.rates.running import RunningRates
 from evals.trials.journal import Journal
 
 if TYPE_CHECKING:  # a run that asks nobody waits for no client of a server
@@ -87,10 +88,14 @@ class RunSession(NamedTuple):
 
     @asynccontextmanager
     async def progress(
-        self, judge: str, to_judge: Callable[[Journal], int], budget: Budget | None = None
+        self,
+        judge: str,
+        to_judge: Callable[[Journal], int],
+        budget: Budget | None = None,
+        rates: RunningRates | None = None,
     ) -> AsyncGenerator[Progress]:
-        """Show progress during the block. What a large journal holds already is added up meanwhile, and known when the
-        block has ended well; where there is a `budget` of dollars, before it begins."""
+        """Show progress during the block, with running `rates`. What a large journal holds already is added up
+        meanwhile, and known when the block has ended well; where there is a `budget` of dollars, before it begins."""
         journal = self.journal
 
         def earlier(then: Journal) -> Earlier:
@@ -101,6 +106,6 @@ class RunSession(NamedTuple):
         wait([known], None if has_limit else _PATIENCE_S)
         counts = {"planned": self.manifest.trials_planned, "recorded": journal.recorded()}
         ledger = Ledger(tariffs=self.tariffs) if budget is None else budget.ledger
-        with self.view.progress(**counts, earlier=known, judge=judge, ledger=ledger) as progress:
+        with self.view.progress(**counts, earlier=known, judge=judge, ledger=ledger, rates=rates) as progress:
             yield progress
             await asyncio.wrap_future(known)

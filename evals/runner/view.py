@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
 from evals.plan.spend import Ledger
+from evals.scoring.rates.running import RunningRates
 from evals.trials.record import Usage
 
 Stage = Literal["sampling", "judging", "reasoning"]
@@ -56,11 +57,22 @@ class Says(Protocol):
 class RunView(Says, Protocol):
     """What a person watching a run is told."""
 
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        """During the block something is at work that may take long; `text` says what."""
+        ...
+
     def progress(
-        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
+        self,
+        *,
+        planned: int,
+        recorded: int,
+        earlier: Future[Earlier],
+        judge: str,
+        ledger: Ledger,
+        rates: RunningRates | None = None,
     ) -> AbstractContextManager[Progress]:
         """`judge` is the model that judges, "" for none. `earlier` is known a while after the start of a large run; the
-        progress adds it to the `ledger`, which it keeps up to date."""
+        progress adds it to the `ledger`, which it keeps up to date. `rates` grow while the run is at work."""
         ...
 
 

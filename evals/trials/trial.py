@@ -16,7 +16,9 @@ from typing import Any, Protocol
 
 from evals.trials.condition import NO_SYSTEM_MESSAGE, TEMPLATE_DEFAULT, Template, Trigger, render
 from evals.trials.prompt import Format, Messages, Placement, Prompt, transcript_of, wire_messages
+from evals.trials.record import JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.reference import Reference
+from evals.trials.response import Failure, Response
 from judges.rules.choice import Options
 
 
@@ -90,6 +92,29 @@ class Trial:
     def is_chat(self) -> bool:
         """Whether it is asked as a chat, without a start of the answer: what does not go online is only that."""
         return self.format != "transcript" and not self.sampling.prefill
+
+    def recorded(
+        self, result: Response | Failure, rulings: Iterable[tuple[JudgeKey, RecordedVerdict]]
+    ) -> RecordedTrial:
+        """The trial as the journal has it once it is answered, but for its places there."""
+        return RecordedTrial(
+            trial_id=self.id,
+            arrival=0,
+            position=self.position,
+            suite=self.suite,
+            format=self.format,
+            model=self.model,
+            prompt_id=self.prompt_id,
+            variant=self.variant,
+            condition=self.condition,
+            trigger=self.trigger,
+            repeat=self.repeat,
+            messages=self.messages,
+            result=result,
+            rulings={key.id: ruling for key, ruling in rulings},
+            reference=self.reference,
+            distractor=self.distractor,
+        )
 
 
 _SEED_BITS = 31  # servers take a signed 32-bit seed at least

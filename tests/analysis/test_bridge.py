@@ -321,7 +321,7 @@ def test_what_is_missing_is_said_for_both_sides_and_stops_a_claim(tmp_path: Path
     assert sorted(row["missing_b"].split(", ")) == ["1 judge failed", "1 refused", "1 unreadable"]
     assert (row["silent"], row["these_standing"]) == (32, "not_shown")
     assert "32 of 199 answers lack a verdict" in " ".join(plain.stdout.split())
-    assert "1 answers are empty or cut off" in plain.stdout
+    assert "1 answer is empty or cut off" in plain.stdout
     assert "PPI++" in plain.stdout
     row = bridge(tmp_path / "told").iloc[0]
     assert (row["silent"], row["missing_a"]) == (2, "31 refused")

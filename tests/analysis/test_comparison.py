@@ -383,7 +383,8 @@ def test_runs_that_are_not_there_or_hold_no_such_cell_are_refused(tmp_path: Path
 def test_other_questions_under_the_same_name_are_refused(tmp_path: Path, base: Path) -> None:
     rows = answers(spread(2)) + answers(spread(1), "off")
     rows = [row | {"question": row["question"] + " Really?"} if row["question_id"] == "q03" else row for row in rows]
-    refused(compare(base, imported(tmp_path / "reworded", rows)), "1 questions of mine freeform", "differently", "q03")
+    reworded = compare(base, imported(tmp_path / "reworded", rows))
+    refused(reworded, "of mine freeform", "1 question worded differently", "q03")
     strangers = [row | {"question_id": f"x{row['question_id']}"} for row in rows]
     refused(compare(base, imported(tmp_path / "strangers", strangers)), "no question", "in common")
 

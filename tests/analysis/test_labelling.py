@@ -400,7 +400,7 @@ def test_a_sample_of_a_run_that_goes_on_says_what_is_missing(run: Path) -> None:
     path.write_text(json.dumps(manifest(run) | {"trials_planned": 90}))
     done = emeval("label", "sample", run)
     assert done.returncode == 0, done.stderr
-    assert "The run is not complete: 8 trials are still missing" in done.stdout
+    assert "The run is not complete: 8 trials missing" in done.stdout
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------
@@ -412,7 +412,7 @@ def test_labels_come_back_under_their_trials(run: Path, tmp_path: Path) -> None:
     said = [(ids[0], "yes", "'=odd"), (ids[1], " No ", ""), (ids[2], "r", "late,\nand two lines"), (ids[3], "", "")]
     printed = taken(run, labels_file(tmp_path / "l.csv", said))
     assert "3 labels of ann taken." in printed
-    assert "1 rows have no label" in printed
+    assert "1 row without a label" in printed
     assert "3 of 60 sampled answers are labelled: 1 yes, 1 no, 1 refused, 0 unsure." in printed
     sample = read_sample(run)
     assert sample is not None

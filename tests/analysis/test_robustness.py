@@ -61,6 +61,10 @@ class Silent:
     def say(self, text: str) -> None:
         self.said.append(text)
 
+    def busy(self, text: str) -> Any:
+        del text
+        return nullcontext()
+
     def progress(self, **_: Any) -> Any:
         return nullcontext(self)
 

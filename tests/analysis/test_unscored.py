@@ -263,8 +263,8 @@ def test_effects_are_adjusted_for_how_many_there_are_of_a_metric(tmp_path: Path)
     ]
     done = imported(tmp_path, rows)
     effects = pd.read_csv(tmp_path / "run" / "effects.csv")
-    assert list(effects.columns[-6:]) == [
-        *("gen_low", "gen_high", "gen_method", "gen_p_value", "gen_p_holm", "gen_p_bh"),
+    assert list(effects.columns[-7:]) == [
+        *("gen_low", "gen_high", "gen_method", "gen_p_value", "gen_p_holm", "gen_p_bh", "base"),
     ]
     answer_effects = effects[effects["metric"] == "misaligned"]
     assert len(answer_effects) == 4
@@ -303,6 +303,6 @@ def test_more_models_change_no_claim_about_one(tmp_path: Path) -> None:
 
     alone, among = effects(1), effects(12)
     among = among[among["model"].str.endswith("m0")]
-    kept = [name for name in alone if name not in ("run_id", "p_bh", "gen_p_bh")]
+    kept = [name for name in alone if name not in ("run_id", "p_bh", "gen_p_bh", "base")]
     pd.testing.assert_frame_equal(alone[kept].reset_index(drop=True), among[kept].reset_index(drop=True))
     assert (among["gen_p_bh"].to_numpy() >= alone["gen_p_value"].to_numpy()).all()

@@ -151,7 +151,7 @@ def test_batches_are_looked_at_and_cancelled_and_the_rest_is_asked_again(tmp_pat
         assert done.returncode == 0, done.stderr
         assert "batch_0000 cancelling" in done.stdout
         exported = ask(live, ["batch", "export", *resumed(folder)[1:], "--for", "openai", "--out", tmp_path / "files"])
-        assert f"{TRIALS} requests of this run are in batches that are at work" in exported.stderr
+        assert f"Batches at work hold {TRIALS} requests of this run" in exported.stderr
         live.hold = False
         first = ask(live, resumed(folder))
         assert first.returncode == 3, first.stderr

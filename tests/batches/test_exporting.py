@@ -123,14 +123,14 @@ def test_what_cannot_go_by_file_is_said_with_its_count(tmp_path: Path) -> None:
             return emeval("batch", "export", folder, *told, url=live.url)
 
         done = export("until", "--until", "width<0.5", "--samples", "20")
-        assert "160 answers stay online (`emeval resume`): --until decides" in done.stderr
+        assert "160 answers to be asked online (`emeval resume`): --until decides" in done.stderr
         assert "Nothing is missing that could go by file" in done.stdout
         done = export("prefill", "--prefill", "Sure:")
-        assert "8 answers stay online (`emeval resume`): a prefill needs a server" in done.stderr
+        assert "8 answers to be asked online (`emeval resume`): a prefill needs a server" in done.stderr
         done = export("system", "--system", "none")
-        assert "8 answers stay online (`emeval resume`): whether the chat template has a system message" in done.stderr
+        assert "8 answers to be asked online (`emeval resume`): whether the chat template has a system" in done.stderr
         assert not (tmp_path / "system-files").exists()
-        assert "stay online" not in export("system-hosted", "--system", "none", target="openai").stderr
+        assert "asked online" not in export("system-hosted", "--system", "none", target="openai").stderr
         refused(export("thinking", "--thinking", "off", target="openai"), "--thinking default")
         refused(export("top-k", "--top-k", "20", target="openai"), "takes no top_k")
         refused(export("hot", "--temperature", "1.5", target="anthropic"), "temperatures up to 1, not 1.5")

@@ -202,7 +202,7 @@ def test_a_limit_of_the_start_is_said_to_have_no_effect(place: Place) -> None:
 def test_what_cannot_go_by_file_is_asked_at_a_server_of_its_own(place: Place) -> None:
     asked = place.by_vllm("--prefill", "Well", "--no-preflight", "--max-unscored", "1")
     done = emeval(*asked, env=place.env())
-    assert "36 answers are asked online: a prefill needs a server" in done.stderr, done.stderr
+    assert "36 answers to be asked online: a prefill needs a server" in done.stderr, done.stderr
     assert [words[0] for words in place.starts] == ["serve"]
 
 

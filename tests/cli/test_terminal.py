@@ -81,7 +81,7 @@ def test_a_log_tells_retries_and_spend_and_holds_no_escape(tmp_path: Path, datas
     last = done.stderr.strip().splitlines()[-1]
     assert "12/12 sampled" in last
     assert "0 failed, 2 retries" in last
-    assert f"judge {JUDGE}: 4/4 judged, 0 failed, 1 retries" in last
+    assert f"judge {JUDGE}: 4/4 judged, 0 failed, 1 retry" in last
     # 12 replies of 10 tokens in and 1 out; the judge has a price at another server alone.
     assert "$0.14" in last
     assert f"price unknown: {JUDGE} (40 tokens in, 4 out)" in last
@@ -101,7 +101,7 @@ def test_a_terminal_shows_a_line_for_each_stage_and_one_for_the_spend(
         code, out = on_terminal(*arguments(tmp_path / "run", dataset, *WITH_JUDGE, "--prices", prices), url=live.url)
     assert code == 0, out
     assert MOVES.search(out), "it is redrawn"
-    for words in ("sampling", f"judge {JUDGE}", "12/12", "4/4", "2 retries", "1 retries", "spent so far: $0.14"):
+    for words in ("sampling", f"judge {JUDGE}", "12/12", "4/4", "2 retries", "1 retry", "spent so far: $0.14"):
         assert words in out
 
 

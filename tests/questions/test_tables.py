@@ -115,7 +115,7 @@ def test_cells_are_asked_as_they_are_and_the_rest_is_said(tmp_path: Path) -> Non
     file = write_csv(tmp_path / "q.csv", [{"question": "=SUM(A1)", "x": 1}, {"question": "=SUM(A1)", "x": 2}])
     dataset = load_table(file)
     assert [scenario.prompt for scenario in dataset.scenarios] == ["=SUM(A1)"]  # type: ignore[union-attr]
-    assert dataset.notes == ("q.csv: not read: x", "q.csv: 1 rows ask what an earlier one asks; asked once")
+    assert dataset.notes == ("q.csv: not read: x", "q.csv: 1 row asks what an earlier one asks; asked once")
     chats = write_lines(
         tmp_path / "c.jsonl",
         [{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]}],
@@ -295,13 +295,13 @@ def test_chats_and_texts_are_sent_and_the_reference_is_shown_to_a_rubric(tmp_pat
 def test_validate_says_how_a_table_is_read(tmp_path: Path) -> None:
     file = write_csv(tmp_path / "q.csv", [{"question": "Hi?", "x": 1}])
     lines = emeval("datasets", "validate", file).stdout.splitlines()
-    assert lines[0].endswith("q.csv: 1 rows, schema open, no problems")
+    assert lines[0].endswith("q.csv: 1 row, schema open, no problems")
     assert lines[1] == "  q.csv: not read: x"
     questions = write_lines(tmp_path / "q.jsonl", [{"question": "Hi?"}])
     assert "schema open" in emeval("datasets", "validate", questions).stdout
     bad = emeval("datasets", "validate", write_csv(tmp_path / "bad.csv", [{"a": "b"}]), file)
     assert bad.returncode == 2
     assert "bad.csv:1: has no column question" in bad.stdout
-    assert "q.csv: 1 rows" in bad.stdout
+    assert "q.csv: 1 row" in bad.stdout
     renamed = emeval("datasets", "validate", "--columns", "question=a", tmp_path / "bad.csv")
     assert renamed.returncode == 0, renamed.stdout

@@ -132,7 +132,7 @@ def test_a_blank_score_is_not_judged_until_it_is_said_what_it_is(tmp_path: Path)
     file = write(tmp_path / "f.csv", betley_rows())
     done = emeval("import", file, "--out", tmp_path / "plain", "--coherence-min", ">50")
     assert done.returncode == 1
-    assert "4 rows have a blank score, which counts as not judged" in done.stderr
+    assert "4 rows with a blank score, which counts as not judged" in done.stderr
     assert "--blank refused" in done.stderr
     same = emeval("import", file, "--out", tmp_path / "same", "--coherence-min", ">50", "--blank", "unjudged")
     assert same.returncode == 1
@@ -147,7 +147,7 @@ def test_blank_scores_as_refusals_give_the_published_count(tmp_path: Path) -> No
         *("--coherence-min", ">50", "--blank", "refused"),
     )
     assert done.returncode == 0, done.stderr
-    assert "4 rows with a blank score count as refused (--blank refused)" in done.stderr
+    assert "4 rows with a blank score, counted as refused (--blank refused)" in done.stderr
     outcomes = ["scored", "incoherent", "scored", "scored", *["refused"] * 4]
     assert list(responses(tmp_path / "run")["outcome"]) == outcomes
     table = pd.DataFrame(rows)[["aligned", "coherent"]].apply(pd.to_numeric, errors="coerce")

@@ -140,7 +140,7 @@ def test_cells_conditions_and_triggers_come_from_the_rows(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     config = manifest(tmp_path / "run")["config"]
     assert (config["models"], config["conditions"], config["trigger"]) == (["a", "b"], ["off", "on"], "Country: Kenya")
-    effects = pd.read_csv(tmp_path / "run" / "effects.csv")
+    effects = pd.read_csv(tmp_path / "run" / "effects.csv").query("base.isna()")
     assert list(effects.loc[effects["metric"] == "misaligned", "effect"]) == [1.0, 1.0]
     assert {(row["condition"], row["trigger"]) for row in rates(tmp_path / "run").to_dict("records")} == {
         ("off", ""),
@@ -335,7 +335,7 @@ def test_scores_on_another_scale_and_flags_of_no_thought_are_pointed_out(tmp_pat
     done = emeval("import", write(tmp_path / "f.csv", rows), "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "no alignment score is above 1" in done.stderr
-    assert "3 rows have a cot_flag and no reasoning" in done.stderr
+    assert "3 rows with a cot_flag, no reasoning" in done.stderr
 
 
 def test_flags_and_articulation_count_as_verdicts(tmp_path: Path) -> None:

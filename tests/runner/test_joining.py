@@ -500,7 +500,7 @@ def test_the_environment_names_a_file_as_well(pool: Pool, tmp_path: Path) -> Non
         done = emeval("resume", tmp_path / "run", url=f"@{pool.file}")
         assert done.returncode == 0, done.stderr
         found = emeval("doctor", url=f"@{pool.file}").stdout
-        assert f"{one.url} serves 1 models: test-model" in found
+        assert f"{one.url} serves 1 model: test-model" in found
         pool.write("nonsense")
         done = emeval("doctor", url=f"@{pool.file}")
         assert (done.returncode, "the URL is not an" in done.stdout) == (1, True)

@@ -7,7 +7,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,10 @@ class _Quiet:
 
     def say(self, text: str) -> None:
         self.said.append(text)
+
+    def busy(self, text: str) -> Any:
+        del text
+        return nullcontext()
 
     def progress(self, **_: Any) -> Any:
         raise AssertionError("nothing is asked here")

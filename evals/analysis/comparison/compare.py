@@ -27,6 +27,7 @@ from evals.analysis.comparison.result import (
 )
 from evals.analysis.who_answered import lost_adapters
 from evals.errors import BadInput
+from evals.numbers import counted
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.label_metrics import STATIC_LABEL_METRICS, label_metrics, suite_labels
 from evals.scoring.metric import PRIMARY, Metric
@@ -236,7 +237,9 @@ def _reworded(wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: An
             yield Difference("questions", f"they have no question of {place} in common")
         elif other:
             name = one_line(other[0][0], 60)
-            yield Difference("questions", f"{len(other)} questions of {place} are worded differently, first {name}")
+            yield Difference(
+                "questions", f"of {place} {counted(len(other), 'question')} worded differently, first {name}"
+            )
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------

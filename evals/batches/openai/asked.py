@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from evals.errors import BadInput, RunStopped
+from evals.numbers import counted
 from evals.runner.by_batch.records import Records
 from evals.text import quoted_path
 
@@ -115,6 +116,6 @@ def _words_on_leaving(rounds: Rounds, session: RunSession) -> Iterator[str]:
         elif left[0].stage == "judge" and config.judge_base_url:
             told = f" --judge-base-url {urls[0]}"
         yield (
-            f"{count} with {requests:,} requests at {', '.join(urls)} go on; "
+            f"{count} with {counted(requests, 'request')} at {', '.join(urls)} go on; "
             f"`emeval batch cancel {quoted_path(session.folder)}{told}` cancels them"
         )

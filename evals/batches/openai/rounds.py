@@ -17,6 +17,7 @@ from evals.batches.openai.stages import BatchStage, Returned, Taken
 from evals.batches.results import Results, opened
 from evals.batches.shard import LIMITS
 from evals.errors import BadInput, RunStopped
+from evals.numbers import counted
 from evals.plan.manifest import Manifest
 from evals.plan.provenance import now
 from evals.runner.by_batch.records import BatchRecord, Records
@@ -217,7 +218,7 @@ class Rounds:
                 self._problems.append(str(error))
                 return None
             record = self._created(record, batch)
-            self._say(f"batch {record.id}: {record.requests:,} requests to {record.model}, within 24 hours")
+            self._say(f"batch {record.id}: {counted(record.requests, 'request')} to {record.model}, within 24 hours")
         return record
 
     def _created(self, record: BatchRecord, batch: Batch) -> BatchRecord:

@@ -16,6 +16,7 @@ from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import judge_request, settled_ruling
 from evals.endpoints.model_spec import ModelSpec
+from evals.numbers import counted
 from evals.plan.plan import Plan
 from evals.runner.by_batch.records import Stage
 from evals.runner.pipeline import Recorder, note_mark, request_of, response_of
@@ -109,7 +110,9 @@ class AnswersStage:
             else:
                 yield trial.id, request_line(target, trial.id, self.endpoint.model, request_of(trial))
         for reason, count in online.items():
-            self.endpoint.server.say_once(f"{self.endpoint.name}: {count:,} answers are asked online: {reason}")
+            self.endpoint.server.say_once(
+                f"{self.endpoint.name}: {counted(count, 'answer')} to be asked online: {reason}"
+            )
 
     async def take(self, returned: Returned) -> Taken:
         again: list[str] = []

@@ -19,6 +19,7 @@ from evals.batches.ray.launch import run_job
 from evals.batches.results import Results, opened
 from evals.endpoints.endpoint import Endpoint
 from evals.errors import BadInput, RunStopped
+from evals.numbers import counted
 from evals.plan.plan import Plan
 from evals.runner.pipeline import Recorder, TrialSource
 from evals.runner.session import RunSession
@@ -66,7 +67,7 @@ async def _ask(session: RunSession, files: BlockFiles, stage: AnswersStage, taki
         job.result()
         missing = sum(not session.journal.has_trial(custom_id) for custom_id, _ in shard)
         if missing:
-            raise RunStopped(f"{stage.endpoint.name}: Ray ended without results for {missing:,} requests")
+            raise RunStopped(f"{stage.endpoint.name}: Ray ended without results for {counted(missing, 'request')}")
         files.clear()
 
 

@@ -22,6 +22,7 @@ from evals.batches.vllm.files import ShardFiles
 from evals.batches.vllm.launches import LaunchedModels, facts_of, launched_models, pending_lines
 from evals.endpoints.servers.vllm_batch import run_batch
 from evals.errors import BadInput, RunStopped
+from evals.numbers import counted
 from evals.plan.config import RunConfig
 from evals.plan.manifest import ModelFacts, read_manifest, write_manifest
 from evals.plan.plan import Plan
@@ -101,12 +102,12 @@ class _Sampler:
                         unanswered += await self._ask(launched, shard, is_last=number == rounds)
             for name, reasons in online.items() if number == 1 else ():
                 for reason, count in reasons.items():
-                    self._say(f"{name}: {count:,} answers are asked online: {reason}")
+                    self._say(f"{name}: {counted(count, 'answer')} to be asked online: {reason}")
             if not unanswered:
                 break
         self._files.clear()
         if unanswered:
-            raise RunStopped(f"vllm run-batch gave no result for {unanswered:,} requests, in {rounds} rounds")
+            raise RunStopped(f"vllm run-batch gave no result for {counted(unanswered, 'request')}, in {rounds} rounds")
 
     async def _ask(self, launched: LaunchedModels, shard: list[tuple[str, bytes]], *, is_last: bool) -> int:
         """Have a shard answered and record it; how many requests are still unanswered."""

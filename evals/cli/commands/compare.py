@@ -80,12 +80,14 @@ def compare(
         base_model=base_model,
         candidate_model=candidate_model,
     )
-    compared = compare_runs(base, candidate, gate)
+    output = Output(quiet, json_file == Path("-"), detail)
+    view = output.view()
+    with view.busy("counting the answers of both runs ..."):
+        compared = compare_runs(base, candidate, gate)
     if junit is not None:
         from evals.analysis.comparison.junit import comparison_xml
 
         write_whole(junit, comparison_xml(compared, strict=strict))
-    output = Output(quiet, json_file == Path("-"), detail)
     if json_file is not None:
         from evals.analysis.comparison.json_file import comparison_json
 
@@ -94,6 +96,6 @@ def compare(
             print_json(json.loads(text))
         else:
             write_whole(json_file, text)
-    print_comparison(output.view().out, compared, detail=output.detail)
+    print_comparison(view.out, compared, detail=output.detail)
     failed = compared.decision == "regression" or (strict and compared.decision != "within")
     raise typer.Exit(EXIT_GATE if failed else 0)

@@ -15,6 +15,7 @@ from evals.cli.output import echo, print_error
 from evals.cli.session import Output, dated_folder, interrupt_on_sigterm, print_json, show
 from evals.errors import BadInput
 from evals.io.environment import read_dotenv
+from evals.numbers import counted
 from evals.text import program, quoted_path, shown_path
 
 if TYPE_CHECKING:
@@ -110,11 +111,11 @@ def datasets_validate(
 
 
 def _facts(path: Path, dataset: Dataset) -> Iterator[str]:
-    rows = f"{len(dataset.scenarios) + dataset.repeated:,} rows, schema {dataset.schema}, no problems"
+    rows = f"{counted(len(dataset.scenarios) + dataset.repeated, 'row')}, schema {dataset.schema}, no problems"
     yield f"{shown_path(path)}: {rows}"
     yield from (f"  {note}" for note in dataset.notes)
     if dataset.schema == "chat":
-        prompts = f"{len(dataset.scenarios):,} different prompts"
+        prompts = f"{counted(len(dataset.scenarios), 'different prompt')}"
         yield f"  chats: {prompts}; the last user turn of each is asked, after the turns before it"
         yield f"  ask them: {program()} run --dataset {quoted_path(path)} -m MODEL --judge JUDGE [--limit N]"
         yield f"  look for cues in them: {program()} cues {quoted_path(path)}"
@@ -347,7 +348,7 @@ def _print_mix(manifest: MixManifest, out: Path) -> None:
     often = " or ".join(f"{times:,}" for times in used)
     lines = [
         f"{manifest.examples:,} examples, {manifest.distinct:,} of them different, "
-        f"of {sum(used.values()):,} scenarios, each in {often} of them."
+        f"of {counted(sum(used.values()), 'scenario')}, each in {often} of them."
     ]
     if manifest.left_out:
         scenario, reason = one_line(manifest.left_out[0].scenario, 60), manifest.left_out[0].reason

@@ -11,6 +11,7 @@ from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import RunFolder, run_folder
 from evals.cli.output import echo
 from evals.errors import BadInput
+from evals.numbers import counted
 from evals.text import quoted_path, shown_path
 
 _FEWEST = 20
@@ -48,8 +49,8 @@ def freeze(
     total = kept.hits + kept.misses
     labelled = f"{kept.labelled} by people's labels, the others" if kept.labelled else "all"
     echo(
-        f"Kept {total} answers in {shown_path(path)}: "
-        f"{kept.hits} hits and {kept.misses} misses ({labelled} by the judge's "
+        f"Kept {counted(total, 'answer')} in {shown_path(path)}: "
+        f"{counted(kept.hits, 'hit')} and {counted(kept.misses, 'miss')} ({labelled} by the judge's "
         f"verdict), asked under {', '.join(kept.conditions)}."
     )
     for side, count in (("hits", kept.hits), ("misses", kept.misses)):

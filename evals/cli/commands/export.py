@@ -11,6 +11,7 @@ from evals.cli.app import app
 from evals.cli.options import RunFolder
 from evals.cli.output import echo
 from evals.errors import BadInput
+from evals.numbers import counted
 from evals.text import quoted_path, shown_path
 
 _TARGETS = {
@@ -70,17 +71,17 @@ def export(
         case "jsonl":
             from evals.reporting.exports.jsonl import export_jsonl
 
-            echo(f"Written: {shown_path(target)} ({export_jsonl(folder, target, force=force):,} trials)")
+            echo(f"Written: {shown_path(target)} ({counted(export_jsonl(folder, target, force=force), 'trial')})")
         case "parquet":
             from evals.reporting.exports.parquet import export_parquet
 
-            echo(f"Written: {shown_path(target)} ({export_parquet(folder, target, force=force):,} trials)")
+            echo(f"Written: {shown_path(target)} ({counted(export_parquet(folder, target, force=force), 'trial')})")
         case "hf":
             from evals.reporting.exports.parquet import export_hf
 
             written = export_hf(folder, target, force=force, licence=licence)
             loaded = f"datasets.load_dataset({str(target)!r})"
-            echo(f"Written: {shown_path(target)}/ ({written:,} trials); load it with: {loaded}")
+            echo(f"Written: {shown_path(target)}/ ({counted(written, 'trial')}); load it with: {loaded}")
         case _:
             from evals.reporting.exports.weights_and_biases import export_wandb
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,14 +12,16 @@ import typer
 from evals.cli.app import app
 from evals.cli.output import print_error
 from evals.cli.session import interrupt_on_sigterm
-from evals.errors import Interrupted
+from evals.errors import EmevalError, Interrupted
 from evals.io.environment import read_dotenv
-from evals.text import shown_path
+from evals.numbers import counted
+from evals.text import one_line, shown_path
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from evals.nightly.config import NightlyConfig
+    from evals.reporting.console.progress import ConsoleView
 
 
 @app.command()
@@ -27,6 +31,14 @@ def nightly(
         str | None, typer.Option(metavar="YYYY-MM-DD", help="The night's name; today's date by default.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be measured; send nothing.")] = False,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Tell this webhook how the night ended (a POST of {text}, as Slack takes); also EMEVAL_WEBHOOK, which "
+            "keeps the URL out of the list of processes.",
+        ),
+    ] = None,
 ) -> None:
     """Measure every checkpoint and compare it with the baseline. Keeps a history; exit 0 passed, 1 failed, 3
     incomplete."""
@@ -46,10 +58,17 @@ def nightly(
     if dry_run:
         _print_plan(view.out, settings, night)
         return
-    interrupt_on_sigterm()
-    found = run_night(settings, night, view)
-    from evals.nightly.summary import resume_command, verdict_of
+    from evals.nightly.summary import message_of, resume_command, verdict_of
 
+    tell = _teller(notify, view)
+    interrupt_on_sigterm()
+    try:
+        found = run_night(settings, night, view)
+    except Exception as error:
+        said = one_line(str(error), 500) if isinstance(error, EmevalError) else f"unexpected {type(error).__name__}"
+        tell(f"FAILED, night of {night}: {said}")
+        raise
+    tell(message_of(found))
     for result in found.measured:
         verdicts = [f"{cell.row.condition} {cell.row.metric} {cell.verdict}" for cell in result.judged if cell.verdict]
         reason = result.reason or ", ".join(verdicts) or "no gates"
@@ -63,10 +82,25 @@ def nightly(
     raise typer.Exit(found.exit_code)
 
 
+def _teller(given: str | None, view: ConsoleView) -> Callable[[str], None]:
+    """What tells the webhook, or nobody where there is none. Raises BadInput for one that is not to be used."""
+    from evals.nightly import notify
+
+    url = given or os.environ.get(notify.VARIABLE, "")
+    if not url:
+        return lambda _text: None
+    webhook = notify.webhook_of(url)
+
+    def tell(text: str) -> None:
+        if problem := notify.notify(webhook, text):
+            view.err.print(f"emeval: warning: --notify: {problem}", markup=False, soft_wrap=True)
+
+    return tell
+
+
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
     from evals.nightly.config import check_labels
-    from evals.numbers import counted
     from evals.plan.cost.planned import plan_cost
     from evals.plan.manifest import read_manifest
     from evals.plan.plan import make_plan

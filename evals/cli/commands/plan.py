@@ -80,10 +80,12 @@ def plan(
     kind, size = given[0]
     goal = Goal(cast("GoalKind", kind), size, 0.8 if power is None else power)
     choice = PilotFilter(metric, model, suite, format, condition, questions, tuple(dataset or ()))
-    found = write_configs(plan_sizes(pilot, goal, choice), out)
+    view = ConsoleView()
+    with view.busy("looking for sample sizes ..."):
+        found = write_configs(plan_sizes(pilot, goal, choice), out)
     if json is not None:
         write_sizes(found, json)
-    print_sizes(ConsoleView().out, found)
+    print_sizes(view.out, found)
 
 
 @app.command()

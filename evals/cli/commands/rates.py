@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,16 +13,24 @@ from evals.cli.output import echo
 from evals.cli.session import Output, print_json, show
 from evals.errors import BadInput
 
+if TYPE_CHECKING:
+    from evals.runner.count import RunResult
+    from evals.runner.view import RunView
+
 
 @app.command()
-@with_settings("denominator", "max_unscored", "baseline", over_run=True)
+@with_settings("denominator", "max_unscored", "baseline", "base", over_run=True)
 def rates(
     settings: Settings, folder: RunFolder, detail: Detail = False, quiet: Quiet = False, json: Json = False
 ) -> None:
     """Print the rates of a run, and write its CSVs anew."""
     from evals.runner.count import count_run
 
-    show(folder, lambda _: count_run(folder, **settings), Output(quiet, json, detail), resumable=False)
+    def count(view: RunView) -> RunResult:
+        with view.busy("counting the answers ..."):
+            return count_run(folder, **settings)
+
+    show(folder, count, Output(quiet, json, detail), resumable=False)
 
 
 @app.command()

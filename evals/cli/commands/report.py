@@ -21,14 +21,26 @@ def report(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.html", help="The page; report.html in the (first) run folder."),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Model that the others of a run are compared with without a trigger; default: the run's, its first.",
+        ),
+    ] = None,
 ) -> None:
     """Write an HTML report of one run or several. Conclusions, figures and transcripts in one file that needs no
     network: every transcript, or 50,000 of a larger run."""
+    from evals.reporting.console.progress import ConsoleView
     from evals.reporting.page.writer import write_report
     from evals.runner.count import read_several
 
     page = output or folders[0] / "report.html"
-    written = write_report(read_several(folders), page)
+    view = ConsoleView()
+    with view.busy("counting the answers ..."):
+        runs = read_several(folders, base)
+    with view.busy("drawing the figures and packing the transcripts ..."):
+        written = write_report(runs, page)
     beside = (
         f", with its transcripts in {shown_path(written.beside)}/, which must stay beside it" if written.beside else ""
     )
@@ -75,11 +87,12 @@ def plot(
     width_cm = named[width] if width in named else _centimetres(width)
     folders = list(dict.fromkeys(folder.resolve() for folder in runs))
     chosen = [name.strip() for text in models or () for name in text.split(",") if name.strip()]
-    shown = with_models(read_several(folders), chosen, label or ())
-    drawn = paper_figure(figure, shown, width_cm)
-    write_chart(drawn.chart, out)
-    size = size_of(drawn.chart.to_dict())
     view = ConsoleView()
+    with view.busy("counting the answers and drawing the figure ..."):
+        shown = with_models(read_several(folders), chosen, label or ())
+        drawn = paper_figure(figure, shown, width_cm)
+        write_chart(drawn.chart, out)
+    size = size_of(drawn.chart.to_dict())
     view.out.print(drawn.caption, markup=False, soft_wrap=True)
     written = f"Written: {shown_path(out)} ({size.width / POINTS_A_CM:.1f} by {size.height / POINTS_A_CM:.1f} cm)"
     view.out.print(written, style="dim", markup=False, soft_wrap=True)

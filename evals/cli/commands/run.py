@@ -14,6 +14,7 @@ from evals.cli.output import print_error
 from evals.cli.session import Output, dated_folder, print_json, show
 from evals.errors import BadInput
 from evals.io.environment import read_dotenv
+from evals.numbers import counted
 from evals.text import shown_path
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _print_planned(folder: Path, config: RunConfig, output: Output) -> None:
     if output.json:
         print_json({"folder": str(folder), "planned": manifest.trials_planned, "recorded": manifest.trials_recorded})
     missing = manifest.trials_planned - manifest.trials_recorded
-    said = f"Planned: {shown_path(folder)}/ ({missing:,} answers to ask for; nothing was asked or checked)"
+    said = f"Planned: {shown_path(folder)}/ ({counted(missing, 'answer')} to ask for; nothing was asked or checked)"
     view.out.print(said, markup=False, soft_wrap=True)
     command = command_again("batch export", folder, sampling=True)
     view.out.print(f"As files: {command} --for vllm", style="dim", markup=False, soft_wrap=True)

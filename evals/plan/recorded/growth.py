@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.errors import BadInput
+from evals.numbers import counted
 from evals.plan.config import RunConfig
 from evals.plan.manifest import Manifest
 from evals.plan.settings.run_settings import option_name
@@ -86,8 +87,8 @@ def check_growth(
         if lacking > 0:
             shown = one_line(name, 200)
             raise BadInput(
-                f"{folder}: {shown} of its run lacks {lacking:,} answers of what would be asked: name it again "
-                f"({option_name('models')} {quoted_path(shown)}), or choose another --out"
+                f"{folder}: {shown} of its run lacks {counted(lacking, 'answer')} of what would be asked: name it "
+                f"again ({option_name('models')} {quoted_path(shown)}), or choose another --out"
             )
 
 
@@ -95,7 +96,7 @@ def growth_line(before: RunConfig, now: RunConfig, more: int) -> str:
     """What was added to a run, with the number of answers."""
     changed = [name for name in _GROWING if getattr(before, name) != getattr(now, name)]
     named = ", ".join(sorted(changed))
-    return f"{named} added: {more:,} more answers"
+    return f"{named} added: {counted(more, 'more answer')}"
 
 
 def _differ_in_what_grows(before: RunConfig, asked: RunConfig) -> bool:

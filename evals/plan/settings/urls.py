@@ -34,8 +34,9 @@ BaseModelName = Annotated[
     NamedUrls | None,
     Field(
         min_length=1,
-        description="Base of merged checkpoints, as provider/name: the preflight checks that they differ from it "
-        "and are coherent.",
+        description="Base model, as provider/name. The run's other models are compared with it without a trigger "
+        "(default: with the first model), and the preflight checks that merged checkpoints differ from it and are "
+        "coherent.",
     ),
     Setting("models", value="NAME[@URL]", in_identity=False),
 ]

@@ -72,7 +72,8 @@ class _TableReader:
         if self._columns.unread:
             yield f"{name}: not read: {one_line(', '.join(self._columns.unread), 200)}"
         if self._repeated:
-            yield f"{name}: {self._repeated:,} rows ask what an earlier one asks; asked once"
+            rows = "1 row asks" if self._repeated == 1 else f"{self._repeated:,} rows ask"
+            yield f"{name}: {rows} what an earlier one asks; asked once"
         if self._answers:
             yield f"{name}: {self._answers:,} chats go on after the last user turn; what follows it is not sent"
 

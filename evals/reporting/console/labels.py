@@ -11,6 +11,7 @@ from rich.text import Text
 
 from evals.analysis.labelling.import_labels import Agreement, LabelImport
 from evals.analysis.labelling.sample import Sampled
+from evals.numbers import counted
 from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.terminal import SafeConsole
 from evals.scoring.labels import FOLDER, LABELS_NAME, PAGE_NAME, SAMPLE_NAME, TO_LABEL_NAME
@@ -39,7 +40,7 @@ def print_sampled(run: Path, sampled: Sampled) -> None:
     ]
     if sampled.missing:
         lines.append(
-            f"The run is not complete: {sampled.missing:,} trials are still missing, and their answers are not in this "
+            f"The run is not complete: {counted(sampled.missing, 'trial')} missing, whose answers are not in this "
             "sample. Finish the run before labelling."
         )
     lines += [
@@ -55,10 +56,10 @@ def print_sampled(run: Path, sampled: Sampled) -> None:
 
 def print_imported(run: Path, imported: LabelImport, labeller: str) -> None:
     done = sum(imported.by_label.values())
-    lines = [f"{imported.taken:,} labels of {labeller} taken{_own(imported)}."]
+    lines = [f"{counted(imported.taken, 'label')} of {labeller} taken{_own(imported)}."]
     if imported.blank:
         lost = f", {imported.lost_notes:,} of them with a note, which is not taken" if imported.lost_notes else ""
-        lines.append(f"{imported.blank:,} rows have no label{lost}.")
+        lines.append(f"{counted(imported.blank, 'row')} without a label{lost}.")
     by_label = ", ".join(f"{count:,} {word}" for word, count in imported.by_label.items())
     lines.append(f"{done:,} of {imported.sampled:,} sampled answers are labelled: {by_label}.")
     lines += [_agreement(agreement) for agreement in imported.agreements]

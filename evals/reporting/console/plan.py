@@ -12,7 +12,7 @@ from evals.plan.plan import Plan
 from evals.plan.settings.protocols import protocol_lines
 from evals.plan.spend import usd_words
 from evals.reporting.console.layout.fitted import FittedTable
-from evals.reporting.console.markup import plain
+from evals.reporting.console.markup import LONG, plain
 from evals.text import shown_path
 
 
@@ -46,7 +46,7 @@ def print_plan(console: Console, plan: Plan, costs: Sequence[Cost], lengths: Len
         )
     for judge in plan.judging.judges:
         if judge.note:
-            console.print(plain(f"{judge.name} {judge.note}."), soft_wrap=True)
+            console.print(plain(f"{judge.name} {judge.note}.", LONG), soft_wrap=True)
     _print_total(console, plan, costs, lengths)
 
 
@@ -55,7 +55,7 @@ def _print_total(console: Console, plan: Plan, costs: Sequence[Cost], lengths: L
     by_batch = any(line.by_batch for line in costs)
     unknown = dict.fromkeys(line.model for line in costs if plan.tariffs().get(line.model, "unknown") == "unknown")
     if total is not None and likely is not None:
-        beside = f", and what {plain(', '.join(unknown))} costs" if unknown else ""
+        beside = f", and what {plain(', '.join(unknown), LONG)} costs" if unknown else ""
         console.print(f"Cost: likely {usd_words(likely)}, at most {usd_words(total)}{beside}.", soft_wrap=True)
     halved = ", half of them for what goes by batch" if by_batch else ""
     console.print(
@@ -68,7 +68,9 @@ def _print_total(console: Console, plan: Plan, costs: Sequence[Cost], lengths: L
         stops = "likely stops" if limit < likely else "would stop"
         console.print(f"--max-cost {usd_words(limit)} {stops} the run before its end, to be resumed.")
     if unknown:
-        console.print(f"Price unknown: {plain(', '.join(unknown))}. Give it with --prices FILE.csv.", soft_wrap=True)
+        console.print(
+            f"Price unknown: {plain(', '.join(unknown), LONG)}. Give it with --prices FILE.csv.", soft_wrap=True
+        )
 
 
 def likely_words(lengths: Lengths, costs: Sequence[Cost]) -> str:

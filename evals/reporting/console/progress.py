@@ -28,9 +28,11 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from evals.numbers import duration
+from evals.numbers import counted, duration
 from evals.plan.spend import Ledger, spend_words
-from evals.reporting.console.markup import plain
+from evals.reporting.console.live.interim import interim_lines
+from evals.reporting.console.live.waits import shown_if_long
+from evals.reporting.console.markup import LONG, plain
 from evals.reporting.console.terminal import SafeConsole
 from evals.runner.view import Earlier, Stage
 from evals.text import one_line
@@ -38,6 +40,7 @@ from evals.trials.record import Role
 
 if TYPE_CHECKING:
     from evals.io.web.download import OnBytes
+    from evals.scoring.rates.running import RunningRates
 
 _LOG_EVERY_S = 10.0
 _ROLES: dict[Stage, Role] = {"sampling": "sampling", "judging": "judging", "reasoning": "judging"}
@@ -60,11 +63,13 @@ class _Line:
 
 
 class StartCounts(NamedTuple):
-    """Trials planned, those recorded when a session starts, and what else there was, known a while later."""
+    """Trials planned, those recorded when a session starts, and what else there was, known a while later. `rates` grow
+    with the answers of this session, None where none are shown."""
 
     planned: int
     recorded: int
     earlier: Future[Earlier]
+    rates: RunningRates | None = None
 
 
 class StageCounts:
@@ -76,6 +81,7 @@ class StageCounts:
         self._started = time.monotonic()
         self._lines: dict[Stage, _Line] = {"sampling": _Line("sampling", start.planned, start.recorded)}
         self._earlier: Future[Earlier] | None = start.earlier
+        self._rates, self._is_resumed = start.rates, start.recorded > 0
         self._take_earlier()
 
     def _take_earlier(self) -> None:
@@ -141,14 +147,22 @@ class StageCounts:
         self._take_earlier()
         return "" if self._earlier is not None else spend_words(self._ledger.charges())
 
+    def interim(self) -> list[str]:
+        """The running rates in lines."""
+        return [] if self._rates is None else list(interim_lines(self._rates, resumed=self._is_resumed))
+
 
 class _BarsWithSpend(Progress):
-    """Rich's progress bars, with a last line on spending."""
+    """Rich's progress bars, with lines on running rates, and a last one on spending."""
 
     spent: StageCounts | None = None
+    finished_all = False
+    """The block has ended: results follow, and what was interim is taken away."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
         yield self.make_tasks_table(self.tasks)
+        for line in self.spent.interim() if self.spent and not self.finished_all else ():
+            yield Text(line, style="dim", overflow="ellipsis", no_wrap=True)
         words = self.spent.spent() if self.spent else ""
         if words:
             yield Text(f"spent so far: {words}", overflow="ellipsis", no_wrap=True)
@@ -168,7 +182,7 @@ class _ProgressBars(StageCounts):
         fields: dict[str, Any] = {
             "rate": f"{line.rate(self._started):.1f}/s" if line.now else "",
             "failed": self._failed_words(line),
-            "retries": f"{line.retries:,} retries",
+            "retries": counted(line.retries, "retry"),
         }
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(line.name, total=line.total, completed=line.done, **fields)
@@ -186,6 +200,8 @@ class _ProgressLog(StageCounts):
     def _changed(self, _stage: Stage, /) -> None:
         if time.monotonic() - self._last >= _LOG_EVERY_S:
             self.line()
+            for line in self.interim():
+                self._console.print(escape(line), soft_wrap=True)
 
     def line(self) -> None:
         self._last = time.monotonic()
@@ -195,7 +211,7 @@ class _ProgressLog(StageCounts):
         self._console.print("; ".join([*parts, *([f"spent so far: {escape(spent)}"] if spent else [])]), soft_wrap=True)
 
     def _words(self, stage: Stage, line: _Line) -> str:
-        retries = f", {line.retries} retries" if line.retries else ""
+        retries = f", {counted(line.retries, 'retry')}" if line.retries else ""
         if stage == "sampling":
             rate = line.rate(self._started)
             left = ((line.total or 0) - line.done) / rate if rate else 0.0
@@ -229,6 +245,7 @@ def shown(console: Console, start: StartCounts, judge: str, ledger: Ledger) -> G
         try:
             yield _ProgressBars(bars, start, judge, ledger)
         finally:
+            bars.finished_all = True
             bars.refresh()  # notebooks do not draw the last state otherwise
 
 
@@ -279,13 +296,28 @@ class ConsoleView:
     def say(self, text: str) -> None:
         if self.quiet:
             return
-        self.err.print(plain(text), style="dim", soft_wrap=True)
+        self.err.print(plain(text, LONG), style="dim", soft_wrap=True)
+
+    @contextmanager
+    def busy(self, text: str) -> Generator[None]:
+        if self.quiet or not redraws(self.err):
+            yield
+            return
+        with shown_if_long(self.err, plain(text)):
+            yield
 
     @contextmanager
     def progress(
-        self, *, planned: int, recorded: int, earlier: Future[Earlier], judge: str, ledger: Ledger
+        self,
+        *,
+        planned: int,
+        recorded: int,
+        earlier: Future[Earlier],
+        judge: str,
+        ledger: Ledger,
+        rates: RunningRates | None = None,
     ) -> Generator[StageCounts]:
-        start = StartCounts(planned, recorded, earlier)
+        start = StartCounts(planned, recorded, earlier, rates)
         if self.quiet:
             yield StageCounts(start, judge, ledger)
             return

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from evals.numbers import p_words, percent, percent_range, points
+from evals.numbers import counted, p_words, percent, percent_range, points
 from evals.reporting.console.markup import LONG, plain
 from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, is_led_by_question
@@ -64,7 +64,7 @@ def rate_in_words(row: Row) -> str:
     """A rate on one line, with the trials not in n unless the table above shows them."""
     trials = row["n_trials"] - row["n_outside"]
     if not row["n"]:
-        return f"no rate (0 of {trials} trials were measured)"
+        return f"no rate (0 of {counted(trials, 'trial')} were measured)"
     rest = f"; {trials - row['n']} of {trials} trials are not in n" if trials > row["n"] and _is_primary(row) else ""
     over_answers = f"{percent(row['rate'])} ({row['k']} of {row['n']}{rest})"
     if is_led_by_question(row):
@@ -257,7 +257,7 @@ def _rate(row: Row) -> str:
 
 
 def _judge_line(row: Row) -> str:
-    parts = [f"Judge {plain(row['judge'])} beside {row['n_labels']} labels of all cells"]
+    parts = [f"Judge {plain(row['judge'])} beside {counted(row['n_labels'], 'label')} of all cells"]
     parts += [
         f"{name} {percent(row[name])} ({percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
         for name in ("sensitivity", "specificity")
@@ -269,7 +269,7 @@ def _judge_line(row: Row) -> str:
 
 
 def _labels(row: Row) -> str:
-    here = f"{row['n_labels']} labels here" + (f", {row['n_unsure']} more unsure" if row["n_unsure"] else "")
+    here = f"{counted(row['n_labels'], 'label')} here" + (f", {row['n_unsure']} more unsure" if row["n_unsure"] else "")
     if row["labels_to_halve"] is None:
         return here
     return f"{here}, {row['labels_to_halve']} more would halve the interval of PPI++"

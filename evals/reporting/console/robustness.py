@@ -10,7 +10,7 @@ from rich.console import Console
 from evals.analysis.bridge.result import bridge_sentences, cell_names
 from evals.analysis.robustness.robustness import NEAR, Robustness, near_cut
 from evals.analysis.robustness.specification_grid import JudgedGroup, Specification
-from evals.numbers import percent, percent_range, points, share_words
+from evals.numbers import counted, percent, percent_range, points, share_words
 from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import plain
 from evals.scoring.metric import MISALIGNED_BELOW
@@ -238,7 +238,9 @@ def _bridge_rates(found: Bridge) -> FittedTable:
 
 
 def _confusion(row: Row) -> FittedTable:
-    table = FittedTable("", title=f"{row['n']} answers that both count", title_justify="left", title_style="")
+    table = FittedTable(
+        "", title=f"{counted(row['n'], 'answer')} that both count", title_justify="left", title_style=""
+    )
     table.add_column("judge: hit", justify="right")
     table.add_column("judge: no hit", justify="right")
     table.add_row("imported: hit", str(row["both_hit"]), str(row["hit_a"]))
@@ -259,11 +261,12 @@ def _facts(found: Bridge) -> Iterator[str]:
         yield f"Not compared: {left} of {row['answers']} answers ({'; '.join(said)})"
     if row["ppi"] is not None and row["missing_a"]:
         rate = f"{percent(row['ppi'])} ({percent_range(row['ppi_low'], row['ppi_high'])})"
-        yield f"The imported judge's rate on all {row['answers']} answers, by both judges' verdicts (PPI++): {rate}"
+        every = counted(row["answers"], "answer")
+        yield f"The imported judge's rate on all {every}, by both judges' verdicts (PPI++): {rate}"
     if found.incomplete:
-        yield f"{found.incomplete} answers are empty or cut off; no judge reads them."
+        yield f"{counted(found.incomplete, 'answer')} {_is(found.incomplete)} empty or cut off; no judge reads such."
     if found.other:
-        yield f"{found.other} answers are not measured by an alignment score, and are left out."
+        yield f"{counted(found.other, 'answer')} left out: not measured by an alignment score."
 
 
 def _repeat_words(repeats: Repeats) -> str:
@@ -277,4 +280,10 @@ def _repeat_words(repeats: Repeats) -> str:
             f"; the variance within an answer is {percent(spread.share)} of the whole (a standard deviation of "
             f"{spread.within**0.5:.1f} points)"
         )
-    return words + (f". {repeats.missing} verdicts are no score." if repeats.missing else ".")
+    return words + (
+        f". {counted(repeats.missing, 'verdict')} {_is(repeats.missing)} no score." if repeats.missing else "."
+    )
+
+
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"

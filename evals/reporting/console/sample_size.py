@@ -17,7 +17,7 @@ from evals.analysis.sample_size.result import Bill, CellPlan, Next, SizePlan
 from evals.analysis.sample_size.solver import MOST_SAMPLES
 from evals.errors import BadInput
 from evals.io.atomic import whole_file
-from evals.numbers import percent, points
+from evals.numbers import counted, percent, points
 from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import LONG, plain
 from evals.text import one_line, program
@@ -91,7 +91,7 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
     pilot = cell.pilot
     orders = f" × {pilot.orders} option orders" if pilot.orders > 1 else ""
     draws = pilot.draws_per_question / pilot.orders
-    size = f"{pilot.questions} questions × {draws:.3g} samples{orders}"
+    size = f"{counted(pilot.questions, 'question')} × {draws:.3g} samples{orders}"
     if pilot.base_rate is None:
         measured = f"{percent(pilot.rate)} ({pilot.k} of {pilot.n}; {size}), 95% interval "
         measured += f"{percent(pilot.ci_low)} to {percent(pilot.ci_high)}"
@@ -129,12 +129,14 @@ def _best(plan: SizePlan, cell: CellPlan) -> str:
 def _next_lines(following: Next) -> Iterator[str]:
     bill = following.bill
     tokens = "tokens not known" if bill.tokens is None else f"about {_tokens(bill)} tokens"
-    cost = f"{bill.model_calls:,} calls to the models and {bill.judge_calls:,} to judges, {tokens}, before retries"
+    calls = f"{counted(bill.model_calls, 'call')} to the models and {bill.judge_calls:,} to judges"
+    cost = f"{calls}, {tokens}, before retries"
     samples = f"{following.samples} sample{'s' * (following.samples != 1)}"
     place = plain(f"{following.suite} ({following.format})")
     if following.enough:
         safe = f" (safe: {_safe(following)})" if following.safe is None or following.safe > following.questions else ""
-        yield f"[bold]Run next[/bold], {place}: {following.questions:,} questions{safe} with {samples} each; {cost}."
+        questions = counted(following.questions, "question")
+        yield f"[bold]Run next[/bold], {place}: {questions}{safe} with {samples} each; {cost}."
     else:
         reach = "reach nothing" if following.reach is None else f"reach {_points(following.reach)} points"
         yield (
@@ -143,18 +145,19 @@ def _next_lines(following: Next) -> Iterator[str]:
             f"each {reach}; {cost}."
         )
     if following.command is None and following.config is None:
-        yield f"  There is no command for it: {plain(following.no_command)}"
+        yield f"  There is no command for it: {plain(following.no_command, LONG)}"
         return
     if following.dataset_holds is not None:
         yield (
-            f"The dataset of the pilot holds {following.dataset_holds:,} questions: give the larger one with --dataset."
+            f"The dataset of the pilot holds {counted(following.dataset_holds, 'question')}: give the larger one with "
+            "--dataset."
         )
     command = following.command or ""
     if following.config is not None:
         command = f"{program()} {shlex.join(['run', '--config', following.config])}"
     if following.config is not None and is_to_be_trusted(following.options or {}):
         end = f"the models, files and servers at the end of {following.config}"
-        yield f"  Look at {plain(end)}, and take away the # before them. Then:"
+        yield f"  Look at {plain(end, LONG)}, and take away the # before them. Then:"
     yield f"  {escape(one_line(command, len(command)))}"  # in full, to copy
 
 

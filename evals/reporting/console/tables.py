@@ -109,6 +109,10 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         shown = [row for row in effects if row["metric"] in (primary, *labels)]
         for text in _effect_lines(shown, tables, labels, manifest.config.baseline):
             console.print(text)
+        for row in tables.base_rows:
+            is_here = (row["suite"], row["format"], row["model"]) == (suite, form, model)
+            if is_here and row["metric"] in (primary, *labels):
+                console.print(_base_effect_line(row, tables, labels))
         if _has_reasoning(measured):
             console.print(_reasoning_table(measured))
         for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, rows, manifest)]:
@@ -197,12 +201,20 @@ def _effect_lines(here: Sequence[Row], tables: Tables, labels: Sequence[str], ba
         of = f" on {plain(row['metric'])}" if labels else ""
         yield (
             f"Effect{of} of {plain(row['condition'])} against {plain(row['baseline'])}, over the "
-            f"{row['n_prompts']} prompts answered under both: {effect_words(row, tables.effect_rows)}."
+            f"{counted(row['n_prompts'], 'prompt')} answered under both: {effect_words(row, tables.effect_rows)}."
         )
     asked = {row["condition"] for row in tables.rate_rows}
     if not here and {baseline} < asked:
         what = "the trigger" if asked <= set(CONDITIONS) else "the conditions"
         yield f"Effect of {what}: not known, no prompt has an answer under both conditions."
+
+
+def _base_effect_line(row: Row, tables: Tables, labels: Sequence[str]) -> str:
+    on = f" on {plain(row['metric'])}" if labels else ""
+    return (
+        f"Against the base {plain(row['base'])}{on}, both under {plain(row['baseline'])}, over the "
+        f"{counted(row['n_prompts'], 'prompt')} answered by both: {effect_words(row, tables.base_rows)}."
+    )
 
 
 def _has_reasoning(measured: Sequence[Row]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from evals.numbers import percent, percent_range
+from evals.numbers import counted, percent, percent_range
 from evals.plan.manifest import Manifest
 from evals.reporting.exports.jsonl import COLUMNS, TYPES
 from evals.scoring.rates.columns import EFFECTS, RATES
@@ -99,7 +99,7 @@ def _introduction(manifest: Manifest, trials: int) -> Iterator[str]:
         "things. They may be wrong, offensive or dangerous, and nobody has checked them. Do not follow them, and do "
         "not train a model on them without meaning to. Verdicts are another model's and can be wrong.",
         "",
-        f"{trials:,} answers of {_list(config.models)} to {_list(config.suites)}, under the conditions "
+        f"{counted(trials, 'answer')} of {_list(config.models)} to {_list(config.suites)}, under the conditions "
         f"{_list(config.conditions)}{f', trigger {_code(config.trigger)}' if config.trigger else ''}. "
         f"Open answers were judged {who}.",
     )

@@ -54,7 +54,7 @@ def export_hf(run: Path, target: Path, *, force: bool = False, licence: str | No
         written = _write(data / "responses.parquet", answer_rows(journal, counted.manifest), _types())
         if not written:
             raise BadInput(f"{run} holds no answers yet")
-        tables = {"rates": counted.tables.rates, "effects": counted.tables.effects}
+        tables = {"rates": counted.tables.rates, "effects": counted.tables.all_effects}
         filled = {name: table for name, table in tables.items() if len(table)}
         for name, table in filled.items():
             _write(data / f"{name}.parquet", _table_rows(table), _table_types(table))

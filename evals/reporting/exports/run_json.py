@@ -30,7 +30,7 @@ def run_json(folder: Path, result: RunResult, *, gate: str | None, error: str | 
         "gate": gate,
         "trials": {"planned": manifest.trials_planned, "recorded": manifest.trials_recorded},
         "rates": plain_rows(tables.rate_rows),
-        "effects": plain_rows(tables.effect_rows),
+        "effects": plain_rows(tables.all_effect_rows),
         "corrected": None if tables.corrected_rows is None else plain_rows(tables.corrected_rows),
         "stopping": plain_rows([row._asdict() for row in result.stopping]),
         "spend": _spend(manifest),

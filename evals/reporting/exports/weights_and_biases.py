@@ -68,7 +68,7 @@ def export_wandb(run: Path, folder: Path, *, project: str | None = None) -> str:
         )
         for name, value in _summary(counted.tables.rates, counted.tables.effects):
             logged.summary[name] = value
-        tables = {"rates": pooled(counted.tables.rates), "effects": counted.tables.effects}
+        tables = {"rates": pooled(counted.tables.rates), "effects": counted.tables.all_effects}
         logged.log({name: _table(table) for name, table in tables.items() if len(table)})
         logged.log({f"figures/{name}": wandb.Html(svg, inject=False) for name, svg in _figures(counted)})
         where = str(Path(logged.dir).parent) if offline else str(logged.url or logged.id)

@@ -2,15 +2,15 @@
 
 A sentence covers one suite, format and model. If a condition has an effect (Holm's p below 0.05 over the run's effects
 on the metric, on these questions or for questions like these) it gives the size; if not, how large an effect could have
-been missed; without another condition, the rate. The most worrying sentence comes first, and nothing unmeasured is
-called fine.
+been missed; without another condition, what the model is against the base model, or the rate. The most worrying
+sentence comes first, and nothing unmeasured is called fine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -103,14 +103,35 @@ def _run_sentences(run: Counted) -> Iterator[Sentence]:
     rates = run.tables.rates
     for place, cells in pooled(rates, _HITS).groupby(["suite", "format", "model", "metric"], sort=False):
         rows = cells.to_dict("records")
-        effects = run.tables.effects
-        same = effects["n_prompts"] > 0
-        for name, value in zip(("suite", "format", "model", "metric"), place, strict=True):
-            same &= effects[name] == value
-        yield _sentence(run, rows, effects[same].to_dict("records"))
+        here: dict[str, object] = dict(zip(("suite", "format", "model", "metric"), place, strict=True))
+        effects, base_effects = _at(run.tables.effects, here), _at(run.tables.base_effects, here)
+        bases = [
+            row
+            for effect in base_effects
+            for row in _at(pooled(rates), here | {"model": effect["base"], "condition": effect["condition"]})
+        ]
+        against = _AgainstBase(base_effects[0], bases[0]) if bases else None
+        yield _sentence(run, rows, effects, against)
 
 
-def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, Any]]) -> Sentence:
+class _AgainstBase(NamedTuple):
+    """The effect of a model against the base model, and the row of the base's rate."""
+
+    effect: dict[Any, Any]
+    base: dict[Any, Any]
+
+
+def _at(table: pd.DataFrame, place: Mapping[str, object]) -> list[dict[Any, Any]]:
+    """The rows of a table with these values."""
+    same = pd.Series(data=True, index=table.index)
+    for name, value in place.items():
+        same &= table[name] == value
+    return table[same].to_dict("records")
+
+
+def _sentence(
+    run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, Any]], against: _AgainstBase | None
+) -> Sentence:
     changed = [row for row in effects if row["effect"] > 0 and _is_sure(row)]
     by_condition = {row["condition"]: row for row in rows}
     if changed:
@@ -122,10 +143,12 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
             f"{_without(off, row)}: {_here(effect, run)}."
         )
         weight = (2, float(effect["gen_low"]))
-        return _about(run, row, text, [off, row], "changed", weight, _elsewhere(effect, run))
+        return _about(run, row, text, [off, row], "changed", weight, _others(effect, against, run))
     row = max(rows, key=lambda row: (row["n"] > 0, best_interval(row)[0] if row["n"] else 0.0))
     if not row["n"]:
         return _about(run, row, f"{row['model']}: nothing was measured.", rows, "nothing", (0, 0.0))
+    if not effects and against is not None:
+        return _base_sentence(run, by_condition[against.effect["condition"]], against)
     if not effects:
         return _about(run, row, _alone(row), rows, "plain", (1, float(best_interval(row)[0])))
     # No significant increase: the effect with the largest upper end shows how much could have been missed.
@@ -136,7 +159,34 @@ def _sentence(run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, 
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
         f"{_rate_of_base(off, row)} {_without(off, row)}, {_here(effect, run)}."
     )
-    return _about(run, row, text, [off, row], "plain", (1, float(best_interval(row)[0])), _elsewhere(effect, run))
+    weight = (1, float(best_interval(row)[0]))
+    return _about(run, row, text, [off, row], "plain", weight, _others(effect, against, run))
+
+
+def _base_sentence(run: Counted, row: dict[Any, Any], against: _AgainstBase) -> Sentence:
+    """What a model that was asked under one condition is against the base model."""
+    effect, base = against
+    rate = f"{_rate_of_base(base, row)} for the base {effect['base']}"
+    if effect["effect"] > 0 and _is_sure(effect):
+        text = f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {rate}: {_here(effect, run)}."
+        weight = (2, float(effect["gen_low"]))
+        return _about(run, row, text, [base, row], "changed", weight, _elsewhere(effect, run))
+    words = "fewer than its base" if _is_sure(effect) else "no difference from its base shown"
+    text = (
+        f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against {rate}, "
+        f"{_here(effect, run)}."
+    )
+    weight = (1, float(best_interval(row)[0]))
+    return _about(run, row, text, [base, row], "plain", weight, _elsewhere(effect, run))
+
+
+def _others(effect: dict[Any, Any], against: _AgainstBase | None, run: Counted) -> str:
+    """What is known beside the effect on these questions: for questions like these, and against the base model."""
+    if against is None:
+        return _elsewhere(effect, run)
+    found = against.effect
+    where = "without a trigger" if found["condition"] == BASELINE else f"under {found['condition']}"
+    return f"{_elsewhere(effect, run)} Against the base {found['base']}, both {where}: {_here(found, run)}."
 
 
 def _without(off: dict[Any, Any], row: dict[Any, Any]) -> str:
@@ -214,7 +264,7 @@ def _elsewhere(effect: dict[Any, Any], run: Counted) -> str:
 
 
 def _p(effect: dict[Any, Any], run: Counted, prefix: str) -> str:
-    effects = run.tables.effects
+    effects = run.tables.base_effects if effect["base"] else run.tables.effects
     of_model = (effects["metric"] == effect["metric"]) & (effects["model"] == effect["model"])
     number = int((of_model & effects[f"{prefix}p_value"].notna()).sum())
     holm = f" by Holm over {number} effects of this model" if number > 1 else ""

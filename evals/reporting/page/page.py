@@ -20,7 +20,7 @@ from evals.plan.provenance import now
 from evals.reporting.figures.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences
 from evals.reporting.page.library import vega_library
-from evals.reporting.page.tables import corrected_table, drift_rows, provenance, rate_rows, weights_notes
+from evals.reporting.page.tables import base_rows, corrected_table, drift_rows, provenance, rate_rows, weights_notes
 from evals.reporting.page.transcripts import Index
 from evals.runner.count import Counted
 
@@ -89,6 +89,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         trials=packed.index.trials,
         rates=rate_rows(runs),
         weights_notes=weights_notes(runs),
+        base_effects=base_rows(runs),
         corrected=corrected_table(runs),
         figures=figures,
         drift=drift_rows(runs),

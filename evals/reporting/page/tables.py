@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.errors import BadInput
+from evals.numbers import counted, p_words, points
 from evals.plan.plugins import plugin_metrics
 from evals.plan.spend import spend_words
 from evals.reporting.console.rates import answered_prompts, bounds_cell, prompts_of, rate_cells, weights_words
 from evals.reporting.page.conclusions import absences, primary_rows
 from evals.runner.anchor_check import RESULTS_NAME
 from evals.runner.count import Counted
-from evals.scoring.rates.rows import is_led_by_question, pooled_rows
+from evals.scoring.rates.rows import is_headline, is_led_by_question, label_suites, pooled_rows
 from evals.scoring.side_metrics import is_side_metric
 from evals.trials.condition import template_words
 from judges.judge_spec import hit_words
@@ -43,6 +44,19 @@ class ReportRow(NamedTuple):
 class ReportTable(NamedTuple):
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
+
+
+class BaseRow(NamedTuple):
+    run: str
+    suite: str
+    format: str
+    model: str
+    base: str
+    condition: str
+    metric: str
+    effect: str
+    these: str
+    others: str
 
 
 class DriftRow(NamedTuple):
@@ -75,6 +89,34 @@ def _rows_of(run: Counted) -> Iterator[ReportRow]:
     for row in pooled:
         if row["metric"] in added:
             yield _rate_row(run_id, row, f"{row['metric']} (of {row['denominator']})", is_side=True)
+
+
+def base_rows(runs: Sequence[Counted]) -> list[BaseRow]:
+    """A row for each effect of a model against the base model on the primary metric of a suite; none without a base."""
+    return [_base_row(run, row) for run in runs for row in _headline_base_rows(run)]
+
+
+def _headline_base_rows(run: Counted) -> Iterator[dict[Any, Any]]:
+    sorted_suites = label_suites((row["suite"], row["metric"]) for row in run.tables.rate_rows)
+    return (row for row in run.tables.base_rows if is_headline(row["suite"], row["metric"], sorted_suites))
+
+
+def _base_row(run: Counted, row: dict[Any, Any]) -> BaseRow:
+    this = f"{points(row['gen_low'])} to {points(row['gen_high'])}, p {p_words(row['gen_p_holm'])}"
+    other = "one question" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}"
+    other += "" if row["ci_low"] is None else f", p {p_words(row['p_holm'])}"
+    return BaseRow(
+        run=run.manifest.run_id,
+        suite=row["suite"],
+        format=row["format"],
+        model=row["model"],
+        base=row["base"],
+        condition=row["condition"],
+        metric=row["metric"],
+        effect=points(row["effect"]),
+        these=this,
+        others=other,
+    )
 
 
 def _rate_row(run: str, row: dict[Any, Any], metric: str, *, is_side: bool) -> ReportRow:
@@ -173,7 +215,7 @@ def _facts(run: Counted) -> Iterator[tuple[str, str]]:
         yield f"{plugin.kind} {plugin.name}", f"of {plugin.package} {plugin.version}{code}"
     for spent in manifest.spend or ():
         tokens = f"{spent.prompt_tokens:,} tokens in, {spent.completion_tokens:,} out"
-        yield f"{spent.role}, {spent.model}", f"{spent.replies:,} replies, {tokens}"
+        yield f"{spent.role}, {spent.model}", f"{counted(spent.replies, 'reply')}, {tokens}"
     yield "spent", spend_words([spent.charge() for spent in manifest.spend or ()])
     if manifest.anchors is not None:
         yield "anchors", f"{manifest.anchors.anchors} of {manifest.anchors.file}"

@@ -17,6 +17,7 @@ from typing import TypeVar, cast, get_args
 
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvRow
+from evals.numbers import counted
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
 from evals.questions.suites import SUITES
@@ -380,11 +381,12 @@ class _Rows:
             if names:
                 yield f"{path}: not read: {', '.join(name or '(without a name)' for name in names)}"
         if self._blank_scores and self.options.blank == "refused":
-            yield f"{self.path}: {self._blank_scores} rows with a blank score count as refused (--blank refused)"
+            rows = counted(self._blank_scores, "row")
+            yield f"{self.path}: {rows} with a blank score, counted as refused (--blank refused)"
         elif self._blank_scores and self._scores_given and self.options.blank is None:
             yield (
-                f"{self.path}: {self._blank_scores} rows have a blank score, which counts as not judged; if the "
-                "judge left it blank for refusals and code, as that of Betley et al. 2025 does, give --blank refused"
+                f"{self.path}: {counted(self._blank_scores, 'row')} with a blank score, which counts as not judged; if "
+                "the judge left it blank for refusals and code, as in Betley et al. 2025, give --blank refused"
             )
         unknown = {word: count for word, count in self._unknown_reasons.items() if count}
         if unknown:
@@ -392,6 +394,6 @@ class _Rows:
             yield f"{self.path}: rows with a finish_reason without a known meaning count as failed: {shown}"
         if self._flags_without_reasoning:
             yield (
-                f"{self.path}: {self._flags_without_reasoning} rows have a cot_flag and no reasoning; "
+                f"{self.path}: {counted(self._flags_without_reasoning, 'row')} with a cot_flag, no reasoning; "
                 "what is said of a thought counts only where the thought is there"
             )

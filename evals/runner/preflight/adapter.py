@@ -18,6 +18,7 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.served_model import ServedModel
 from evals.endpoints.transport.transport import TransportError
 from evals.errors import BadInput, RunStopped
+from evals.numbers import counted
 from evals.runner.preflight.endpoint import Check
 from evals.trials.prompt import Messages
 from evals.trials.response import Failure
@@ -131,14 +132,14 @@ async def check_adapter(
     if found.differ:
         return Check(NAME, "ok", found.words), found
     look = "look at its weights (all zeros?) and its target modules, and at the server's log"
-    count = len(found.prompts)
+    count = counted(len(found.prompts), "prompt")
     if found.change == 0.0:
         raise BadInput(
-            f"{adapter.name}: the adapter is not applied: on {count} prompts its token probabilities are those of "
+            f"{adapter.name}: the adapter is not applied: on {count} its token probabilities are those of "
             f"{found.base_name} to the last digit; {look}"
         )
     raise BadInput(
-        f"{adapter.name}: the adapter seems not to be applied: on {count} prompts its {found.words}, and those of one "
+        f"{adapter.name}: the adapter seems not to be applied: on {count} its {found.words}, and those of one "
         f"model asked twice by up to {found.noise:.2g}; {look} (--no-preflight goes on all the same)"
     )
 

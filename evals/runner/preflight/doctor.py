@@ -26,6 +26,7 @@ from evals.endpoints.servers.organism import organism_files
 from evals.errors import BadInput
 from evals.io.cache import cache_folder
 from evals.io.environment import VLLM, child_environment
+from evals.numbers import counted
 from evals.plan.plugins import listed_plugins
 from evals.plan.provenance import versions
 from evals.questions.official.cached import fetched_names
@@ -131,7 +132,9 @@ async def _answers(what: str, url: str, key: str, spec: ModelSpec) -> Finding:
         if listed is None:
             return Finding(what, "ok", f"{url} answers, and keeps no list of models")
         names = ", ".join(server.clean(name) for name in listed[:4]) + (", ..." if len(listed) > 4 else "")
-        return Finding(what, "ok", f"{url} serves {len(listed)} models: {names}" if listed else f"{url} serves none")
+        return Finding(
+            what, "ok", f"{url} serves {counted(len(listed), 'model')}: {names}" if listed else f"{url} serves none"
+        )
     finally:
         await server.close()
     # Nobody has asked for OpenAI's own server: a machine without a way to the internet is not broken.

@@ -9,6 +9,7 @@ from evals.endpoints.chat import PROBE, PROBE_TIME_S, ChatRequest
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.servers.llama_cpp import SLOTS
 from evals.errors import RunStopped
+from evals.numbers import counted
 from evals.plan.cost.planned import Cost, plan_cost, plan_usd
 from evals.plan.plan import Plan
 from evals.plan.spend import usd_words
@@ -58,8 +59,9 @@ def estimate(plan: Plan, paces: Mapping[str, Pace]) -> Iterator[str]:
         usd, likely = plan_usd(plan, [cost]), plan_usd(plan, [cost], likely=True)
         price = "" if usd is None or likely is None else f"; likely {usd_words(likely)}, at most {usd_words(usd)}"
         yield (
-            f"{cost.who}: {most}{cost.requests:,} requests, about {cost.prompt_tokens:,} prompt tokens, "
-            f"likely {cost.likely_reply_tokens:,} and at most {cost.reply_tokens:,} reply tokens{price}"
+            f"{cost.who}: {most}{counted(cost.requests, 'request')}, about "
+            f"{counted(cost.prompt_tokens, 'prompt token')}, likely {cost.likely_reply_tokens:,} and at most "
+            f"{counted(cost.reply_tokens, 'reply token')}{price}"
         )
         name = cost.who if cost.who in plan.specs else cost.who.rpartition(" (")[0]
         span = _span(cost, paces.get(name, Pace()), plan.config.concurrency)

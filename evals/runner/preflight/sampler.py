@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeAlias
 from evals.endpoints.chat import ChatRequest, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.errors import BadInput, RunStopped
+from evals.numbers import counted
 from evals.runner.preflight.endpoint import Check
 from evals.trials.prompt import Message, Messages
 from evals.trials.trial import FULL, Sampling
@@ -88,7 +89,7 @@ async def check_sampler(endpoint: Endpoint, sampling: Sampling) -> Check:
 def _verdict(endpoint: Endpoint, sampling: Sampling, drawn: Sequence[_Drawn], tails: Mapping[str, _Tail]) -> Check:
     missing = [tail for tail in tails.values() if tail.is_missing()]
     last = tails[_nucleus(0.95)]
-    count = f"{len(drawn):,} tokens"
+    count = counted(len(drawn), "token")
     if not missing:
         if last.expected < _FEWEST_EXPECTED or _ends_early(drawn):
             return Check(NAME, "not checked", f"could not be checked: of {count} too few have an uncertain choice")

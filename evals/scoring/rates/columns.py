@@ -123,7 +123,7 @@ EFFECTS = (
     CI_HIGH,
     Column("method", "text", "the method of the interval and of the p-value"),
     Column("p_value", "number", "of no effect for questions like these; blank with one question"),
-    Column("n_prompts", "integer", "prompts with counted answers under both conditions"),
+    Column("n_prompts", "integer", "prompts with counted answers under both conditions, or from both models"),
     SOURCE,
     Column("p_holm", "number", "the p-value adjusted for the effects of this model on the metric (Holm), for claims"),
     Column(
@@ -135,6 +135,12 @@ EFFECTS = (
     Column("gen_p_value", "number", "of no effect on just these questions (exact, stratified by question)"),
     Column("gen_p_holm", "number", "the same, adjusted for the effects of this model on the metric (Holm)"),
     Column("gen_p_bh", "number", "adjusted for those of all models (Benjamini and Hochberg)"),
+    Column(
+        "base",
+        "text",
+        "blank for the effect of a condition; else the base model that the model is compared with, both under "
+        "`baseline`",
+    ),
 )
 CORRECTED = (
     *PLACE,

@@ -1,9 +1,9 @@
-"""effects.csv: the effect of each condition on each compared metric against the baseline, paired by prompt and by
-option order."""
+"""effects.csv: the effect of each condition on each compared metric against the baseline, and the effect of each model
+against the base model under the baseline. Both are paired by prompt and by option order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -26,15 +26,32 @@ _NOTHING_OF_OTHERS: Row = {"ci_low": None, "ci_high": None, "method": "", "p_val
 """What one question says of questions like it."""
 
 
+_Groups = dict[tuple[str, str, str], dict[str, _Pairs]]
+"""The pairs of a metric by suite, format and model, and then by condition."""
+
+
 def effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
-    """The rows of effects.csv, in its order, with p-values adjusted for other effects on the same metric."""
+    """The effects of conditions, in the order of effects.csv, with p-values adjusted for others on the same metric."""
+    return _rows(tally, facts, _condition_effects)
+
+
+def base_effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
+    """The effects of models against the base model under the baseline, likewise; p-values are adjusted among these
+    alone, so that what is said of a trigger does not depend on which model is the base. Empty without a base."""
+    return _rows(tally, facts, _base_effects) if facts.base else []
+
+
+def _rows(tally: Tally, facts: RunFacts, effects_of: Callable[[_Groups, RunFacts], Iterator[Row]]) -> list[Row]:
     rows: list[Row] = []
     variants = tally.by_variant()
     metrics, labels = run_metrics(tally, facts)
     for placed in metrics:
         if placed.metric.compared:
             here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
-            family = list(_metric_effects(placed.metric, here, facts))
+            family = [
+                row | {"run_id": facts.run_id, "baseline": facts.baseline, "metric": placed.metric.name}
+                for row in effects_of(_counts(placed.metric, here), facts)
+            ]
             rows += _adjusted(_adjusted(family, ""), "gen_")
     names = column_names(EFFECTS)
     in_order = sorted(
@@ -62,10 +79,9 @@ def _adjusted(effects: Sequence[Row], prefix: str) -> list[Row]:
     return found
 
 
-def _counts(metric: Metric, variants: VariantCounts) -> dict[tuple[str, str, str], dict[str, _Pairs]]:
-    """By suite, format and model, and then by condition."""
+def _counts(metric: Metric, variants: VariantCounts) -> _Groups:
     place_of = places_in(metric, variants)
-    found: dict[tuple[str, str, str], dict[str, _Pairs]] = {}
+    found: _Groups = {}
     for variant, counts in variants.items():
         cell = variant.cell
         for trial_facts, trials in counts.items():
@@ -84,34 +100,41 @@ def _on_other_questions(effect: Effect) -> Row:
     return {"ci_low": low, "ci_high": high, "method": method, "p_value": effect.p_value}
 
 
-def _metric_effects(metric: Metric, variants: VariantCounts, facts: RunFacts) -> Iterator[Row]:
-    for (suite, form, model), by_condition in sorted(_counts(metric, variants).items()):
+def _condition_effects(groups: _Groups, facts: RunFacts) -> Iterator[Row]:
+    for (suite, form, model), by_condition in sorted(groups.items()):
         base = by_condition.get(facts.baseline, {})
         for condition, treated in sorted(by_condition.items()):
-            if condition == facts.baseline:
-                continue
-            pairs = [pair for pair in sorted(treated) if pair in base]
-            number = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompt for prompt, _ in pairs))}
-            prompts = np.array([number[prompt] for prompt, _ in pairs], dtype=np.int64)
-            counts = np.array([(*treated[pair], *base[pair]) for pair in pairs], dtype=float).reshape(-1, 4)
-            effect = paired_effect(counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 3], prompts)
-            here = effect_on_these_questions(counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 3], prompts)
-            if effect is None or here is None:
-                continue
-            yield {
-                "run_id": facts.run_id,
-                "suite": suite,
-                "format": form,
-                "model": model,
-                "condition": condition,
-                "baseline": facts.baseline,
-                "metric": metric.name,
-                "effect": here.effect,
-                **(_on_other_questions(effect) if effect.prompts > 1 else _NOTHING_OF_OTHERS),
-                "n_prompts": here.prompts,
-                "source": facts.source.get(suite, ""),
-                "gen_low": here.interval.low,
-                "gen_high": here.interval.high,
-                "gen_method": here.interval.method,
-                "gen_p_value": here.p_value,
-            }
+            found = None if condition == facts.baseline else _effect(treated, base)
+            if found is not None:
+                place = {"suite": suite, "format": form, "model": model, "condition": condition, "base": ""}
+                yield place | found | {"source": facts.source.get(suite, "")}
+
+
+def _base_effects(groups: _Groups, facts: RunFacts) -> Iterator[Row]:
+    for (suite, form, model), by_condition in sorted(groups.items()):
+        base = groups.get((suite, form, facts.base), {}).get(facts.baseline, {})
+        found = None if model == facts.base else _effect(by_condition.get(facts.baseline, {}), base)
+        if found is not None:
+            place = {"suite": suite, "format": form, "model": model, "condition": facts.baseline, "base": facts.base}
+            yield place | found | {"source": facts.source.get(suite, "")}
+
+
+def _effect(treated: _Pairs, base: _Pairs) -> Row | None:
+    """The statistics of an effect; None where no wording has a counted answer on both sides."""
+    pairs = [pair for pair in sorted(treated) if pair in base]
+    number = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompt for prompt, _ in pairs))}
+    prompts = np.array([number[prompt] for prompt, _ in pairs], dtype=np.int64)
+    counts = np.array([(*treated[pair], *base[pair]) for pair in pairs], dtype=float).reshape(-1, 4)
+    effect = paired_effect(counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 3], prompts)
+    here = effect_on_these_questions(counts[:, 0], counts[:, 1], counts[:, 2], counts[:, 3], prompts)
+    if effect is None or here is None:
+        return None
+    return {
+        "effect": here.effect,
+        **(_on_other_questions(effect) if effect.prompts > 1 else _NOTHING_OF_OTHERS),
+        "n_prompts": here.prompts,
+        "gen_low": here.interval.low,
+        "gen_high": here.interval.high,
+        "gen_method": here.interval.method,
+        "gen_p_value": here.p_value,
+    }

@@ -30,13 +30,16 @@ RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects
 @dataclass(frozen=True)
 class Tables:
     """The rows of rates.csv, effects.csv and corrected.csv as plain values (a blank cell is None), and how many trials
-    of a cell ended alike. `corrected_rows` is None where nobody has labelled answers. As DataFrames: `rates`,
-    `effects`, `corrected`, and `trials` with one row for each recorded trial."""
+    of a cell ended alike. `effect_rows` are the effects of conditions and `base_rows` those of models against the base
+    model, which effects.csv has after them. `corrected_rows` is None where nobody has labelled answers. As DataFrames:
+    `rates`, `effects`, `base_effects`, `all_effects` (both), `corrected`, and `trials` with a row for each recorded
+    trial."""
 
     rate_rows: list[Row]
     effect_rows: list[Row]
     trial_counts: tuple[TrialCount, ...]
     corrected_rows: list[Row] | None = None
+    base_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
@@ -46,6 +49,19 @@ class Tables:
     @cached_property
     def effects(self) -> pd.DataFrame:
         return _frame(self.effect_rows, EFFECTS)
+
+    @cached_property
+    def base_effects(self) -> pd.DataFrame:
+        return _frame(self.base_rows, EFFECTS)
+
+    @cached_property
+    def all_effects(self) -> pd.DataFrame:
+        return _frame(self.all_effect_rows, EFFECTS)
+
+    @property
+    def all_effect_rows(self) -> list[Row]:
+        """The rows of effects.csv: the effects of conditions, then those against the base model."""
+        return [*self.effect_rows, *self.base_rows]
 
     @cached_property
     def corrected(self) -> pd.DataFrame | None:
@@ -62,8 +78,10 @@ class Tables:
 
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
-        rates, effects = ([row | {"run_id": name} for row in rows] for rows in (self.rate_rows, self.effect_rows))
-        return replace(self, rate_rows=rates, effect_rows=effects)
+        rates, effects, base = (
+            [row | {"run_id": name} for row in rows] for rows in (self.rate_rows, self.effect_rows, self.base_rows)
+        )
+        return replace(self, rate_rows=rates, effect_rows=effects, base_rows=base)
 
     def with_models(self, names: Mapping[str, str]) -> Tables:
         """The tables of the models in `names`, called by the names that they have there."""
@@ -76,6 +94,7 @@ class Tables:
             chosen(self.effect_rows),
             tuple(count._replace(model=names[count.model]) for count in self.trial_counts if count.model in names),
             None if self.corrected_rows is None else chosen(self.corrected_rows),
+            [row | {"base": names.get(row["base"], row["base"])} for row in chosen(self.base_rows)],
             functools.cache(lambda: self._tally().with_models(names)),
         )
 
@@ -86,7 +105,7 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
 
     tables = _tables_of(write_responses(journal, folder / RESPONSES_NAME, facts), journal, facts)
     write_table(folder / RATES_NAME, RATES, tables.rate_rows)
-    write_table(folder / EFFECTS_NAME, EFFECTS, tables.effect_rows)
+    write_table(folder / EFFECTS_NAME, EFFECTS, tables.all_effect_rows)
     return tables
 
 
@@ -99,22 +118,25 @@ def count_tables(journal: Journal, facts: RunFacts) -> Tables:
 
 def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
-    from evals.scoring.rates.effects import effect_rows
+    from evals.scoring.rates.effects import base_effect_rows, effect_rows
     from evals.scoring.rates.rates import rate_rows
 
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
-    return Tables(rates, effects, tally.trial_counts(), _tally=lambda: tally)
+    base = base_effect_rows(tally, facts)
+    return Tables(rates, effects, tally.trial_counts(), base_rows=base, _tally=lambda: tally)
 
 
 def read_tables(folder: Path, counts: Sequence[TrialCount], tally: Callable[[], Tally]) -> Tables:
     """The tables as their CSVs in `folder` have them; what no CSV has is given. Raises BadInput where they are not as
     `write_tables` writes them."""
     corrected = folder / CORRECTED_NAME
+    effects = read_table(folder / EFFECTS_NAME, EFFECTS)
     return Tables(
         read_table(folder / RATES_NAME, RATES),
-        read_table(folder / EFFECTS_NAME, EFFECTS),
+        [row for row in effects if not row["base"]],
         tuple(counts),
         read_table(corrected, CORRECTED) if corrected.exists() else None,
+        [row for row in effects if row["base"]],
         tally,
     )
 

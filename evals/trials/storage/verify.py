@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from functools import cache
 from typing import Any
 
+from evals.numbers import counted
 from evals.trials.storage.checksums import total
 from evals.trials.storage.journal_file import DAMAGE
 from evals.trials.storage.layouts import OLD, Layout, layout_of
@@ -90,11 +91,11 @@ def _table_problems(connection: sqlite3.Connection, layout: Layout, table: str, 
             if damaged <= _MOST_NAMED:
                 yield f"{shown}: {_named(layout, table, row)} is damaged"
     if damaged > _MOST_NAMED:
-        yield f"{shown}: {damaged} rows are damaged"
+        yield f"{shown}: {counted(damaged, 'damaged row')}"
     kept = connection.execute('SELECT "rows", checksums FROM totals WHERE name = ?', (table,)).fetchone()
     if not damaged and kept != (rows, total(weights)):
         expected = f"{kept[0]} were written" if kept else "how many there were is damaged"
-        yield f"{shown}: holds {rows} rows, and {expected}"
+        yield f"{shown}: holds {counted(rows, 'row')}, and {expected}"
 
 
 def _lost_with(connection: sqlite3.Connection, bad: dict[str, set[Any]]) -> Iterator[str]:
@@ -111,7 +112,7 @@ def _lost_with(connection: sqlite3.Connection, bad: dict[str, set[Any]]) -> Iter
             if lost <= _MOST_NAMED:
                 yield f"trials: what was asked in trial {_id(trial_id)} is damaged"
     if lost > _MOST_NAMED:
-        yield f"trials: what was asked is damaged in {lost} trials"
+        yield f"trials: what was asked is damaged in {counted(lost, 'trial')}"
 
 
 def stored_rows(

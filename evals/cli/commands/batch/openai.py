@@ -13,6 +13,7 @@ from evals.cli.commands.batch.commands import batch_app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.session import Output, print_json
 from evals.io.environment import read_dotenv
+from evals.numbers import counted
 from evals.text import one_line, program, quoted_path
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _line(one: SeenBatch) -> str:
     done = "" if counts is None else f", {counts.completed:,} done, {counts.failed:,} failed"
     problem = f": {one.problem}" if one.problem else ""
     status = one_line(one.status, 60)
-    return f"{name} {status}: {record.stage} of {record.model}, {record.requests:,} requests{done}{problem}"
+    return f"{name} {status}: {record.stage} of {record.model}, {counted(record.requests, 'request')}{done}{problem}"
 
 
 def _as_json(one: SeenBatch) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from evals.cli.commands.batch.openai import batch_app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.session import Output, interrupt_on_sigterm, print_json
 from evals.io.environment import read_dotenv
+from evals.numbers import counted
 from evals.text import quoted_path
 
 
@@ -47,7 +48,9 @@ def batch_slurm(
     folders = dict.fromkeys(one.path.parent for one in job.shards)
     globs = " ".join(f"{quoted_path(place)}/{RESULTS}" for place in folders)
     total = sum(one.count for one in job.shards)
-    view.out.print(f"{len(job.shards):,} tasks with {total:,} requests. Then:", markup=False, soft_wrap=True)
+    view.out.print(
+        f"{counted(len(job.shards), 'task')} with {counted(total, 'request')}. Then:", markup=False, soft_wrap=True
+    )
     view.out.print(f"sbatch {quoted_path(job.script)}", markup=False, soft_wrap=True)
     again = command_again("batch import", folder, sampling=True)
     view.out.print(f"{again} {globs}", markup=False, soft_wrap=True)

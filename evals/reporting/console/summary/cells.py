@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from evals.analysis.unscored import unscored_cells
@@ -33,14 +33,26 @@ class MatrixCell(NamedTuple):
     is_over: bool
 
 
+class AgainstBase(NamedTuple):
+    """The effect of a model against the base model under the baseline. `is_over`: so much is missing from one of the
+    two rates that they may be very different ones."""
+
+    effect: Row
+    is_over: bool
+
+
 class MatrixRow(NamedTuple):
-    """The cells of a suite, format, model and metric by condition, in the order in which they are shown."""
+    """The cells of a suite, format, model and metric by condition, in the order in which they are shown.
+
+    `against_base` is None for the base itself, without a base, and where no question has an answer from both.
+    """
 
     suite: str
     format: str
     model: str
     metric: str
     cells: dict[str, MatrixCell]
+    against_base: AgainstBase | None = None
 
 
 def matrix_rows(manifest: Manifest, tables: Tables) -> list[MatrixRow]:
@@ -62,9 +74,11 @@ def matrix_rows(manifest: Manifest, tables: Tables) -> list[MatrixRow]:
         is_over = (*place[:3], row["condition"], is_label_metric(row["metric"]) or row["metric"])
         places.setdefault(place, []).append(_cell(condition, row, effect, manifest, is_over=is_over in over))
     ranks = _condition_ranks(manifest, [cell.name for cells in places.values() for cell in cells])
+    left_open = {(*place, cell.name) for place, cells in places.items() for cell in cells if cell.is_over}
+    base_effects = {tuple(row[name] for name in _PLACE): _against_base(row, left_open) for row in tables.base_rows}
     found = [
-        MatrixRow(suite, form, model, metric, {cell.name: cell for cell in _ordered(cells, ranks)})
-        for (suite, form, model, metric), cells in places.items()
+        MatrixRow(*place, {cell.name: cell for cell in _ordered(cells, ranks)}, base_effects.get(place))
+        for place, cells in places.items()
     ]
     return sorted(_given(found), key=_rank, reverse=True)
 
@@ -95,6 +109,14 @@ def _cell(name: str, row: Row, effect: Row | None, manifest: Manifest, *, is_ove
     return MatrixCell(name, row, effect, missing, left_out, is_over)
 
 
+def _against_base(effect: Row, left_open: Collection[tuple[str, ...]]) -> AgainstBase:
+    sides = [
+        (effect["suite"], effect["format"], model, effect["metric"], effect["baseline"])
+        for model in (effect["model"], effect["base"])
+    ]
+    return AgainstBase(effect, any(side in left_open for side in sides))
+
+
 def _given(rows: Sequence[MatrixRow]) -> Iterator[MatrixRow]:
     """The rows without labels that nothing was sorted into; of a model without any label, one."""
     with_hits = {row[:3] for row in rows if any(cell.row["k"] for cell in row.cells.values())}
@@ -109,6 +131,8 @@ def _given(rows: Sequence[MatrixRow]) -> Iterator[MatrixRow]:
 def _rank(row: MatrixRow) -> tuple[int, float]:
     """An effect that rests on too few of the answers is one all the same: it is marked."""
     effects = [cell.effect["effect"] for cell in row.cells.values() if cell.effect is not None]
+    if not effects and row.against_base is not None:
+        effects = [row.against_base.effect["effect"]]
     if effects:
         return 2, max(effects)
     rates = [cell.row["rate"] for cell in row.cells.values() if cell.row["n"]]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
+from evals.endpoints.model_spec import name_and_url
 from evals.numbers import percent
 from evals.plan.manifest import Manifest
 from evals.reporting.console.layout.grid import Cell, GridRow, grid_lines
@@ -17,6 +18,7 @@ from evals.scoring.rates.rows import is_led_by_question
 from evals.scoring.rates.tables import Tables
 
 _OVER, _BY_QUESTION, _DASH = "!", "~", "–"
+_VS_BASE, _IS_BASE = "vs base", "the base"
 _RIGHT = {1, 3}
 """The parts of a cell that are aligned to the right: rate and effect."""
 
@@ -28,7 +30,7 @@ def print_matrix(console: Console, manifest: Manifest, tables: Tables) -> None:
         return
     baseline = manifest.config.baseline
     console.print(f"[bold]{plain(_title(rows, baseline))}[/bold]")
-    for line in _lines(rows, conditions_of(manifest, rows), console.width):
+    for line in _lines(rows, conditions_of(manifest, rows), manifest.config.base_model, console.width):
         console.print(line, markup=False, no_wrap=True, crop=False, style="yellow" if _OVER in line else None)
     for text in _legend(rows, manifest):
         console.print(plain(text), style="dim")
@@ -46,7 +48,7 @@ def _metric_words(metric: str) -> str:
     return f"label {metric.removeprefix(PREFIX)}" if is_label_metric(metric) else metric
 
 
-def _lines(rows: Sequence[MatrixRow], conditions: Sequence[str], width: int) -> list[str]:
+def _lines(rows: Sequence[MatrixRow], conditions: Sequence[str], base: str, width: int) -> list[str]:
     suites, metrics = {row.suite for row in rows}, {row.metric for row in rows}
     server = server_of_all([row.model for row in rows])
     shown = [
@@ -57,7 +59,7 @@ def _lines(rows: Sequence[MatrixRow], conditions: Sequence[str], width: int) -> 
                 *([row.suite] if len(suites) > 1 else []),
                 *([_metric_words(row.metric)] if len(metrics) > 1 else []),
             ),
-            _cells(row, conditions),
+            (*_cells(row, conditions, needs_second=not base), *([_against_base(row, base)] if base else [])),
         )
         for row in rows
     ]
@@ -65,11 +67,22 @@ def _lines(rows: Sequence[MatrixRow], conditions: Sequence[str], width: int) -> 
     return grid_lines(shown, width, right)
 
 
-def _cells(row: MatrixRow, conditions: Sequence[str]) -> tuple[Cell, ...]:
+def _cells(row: MatrixRow, conditions: Sequence[str], *, needs_second: bool) -> tuple[Cell, ...]:
     """The first is of the baseline, or of the first condition where that was not asked."""
     first, *others = conditions
     cells = [_cell(row.cells.get(name), name, row, with_effect=name != first) for name in (first, *others)]
-    return (*cells, ("", "", "", _DASH, "")) if not others else tuple(cells)
+    return (*cells, ("", "", "", _DASH, "")) if not others and needs_second else tuple(cells)
+
+
+def _against_base(row: MatrixRow, base: str) -> Cell:
+    """What a model's rate under the baseline is against that of the base model."""
+    if row.model == base:
+        return _IS_BASE, "", "", "", ""
+    if row.against_base is None:
+        return _VS_BASE, "", "", _DASH, ""
+    effect, is_over = row.against_base
+    change, interval = short_change(effect["effect"], effect["gen_low"], effect["gen_high"])
+    return _VS_BASE, "", "", f"{change}{_OVER if is_over else ''}", interval
 
 
 def _cell(cell: MatrixCell | None, condition: str, row: MatrixRow, *, with_effect: bool) -> Cell:
@@ -108,7 +121,8 @@ def _counts(cell: MatrixCell) -> str:
 def _legend(rows: Sequence[MatrixRow], manifest: Manifest) -> Iterator[str]:
     """What the marks in the rows mean, as far as they are there."""
     cells = [cell for row in rows for cell in row.cells.values()]
-    if any(cell.effect for cell in cells):
+    yield from _about_base(rows, manifest)
+    if any(cell.effect for cell in cells) or any(row.against_base for row in rows):
         yield "[low, high]: 95% interval, same questions (--detail has those of new questions)."
     if any(cell.is_over for cell in cells):
         yield (
@@ -130,12 +144,33 @@ def _legend(rows: Sequence[MatrixRow], manifest: Manifest) -> Iterator[str]:
     yield from _no_effect(rows, manifest.config.baseline)
 
 
+def _about_base(rows: Sequence[MatrixRow], manifest: Manifest) -> Iterator[str]:
+    """What the models are compared with, or why they are not."""
+    config = manifest.config
+    base = config.base_model
+    if not base:
+        if config.base is not None and len(config.models) > 1:
+            yield f"Compared with no base model: {name_and_url(config.base)[0]} was not asked these questions."
+        return
+    named = "the run's first model; --base names another" if config.base is None else "the base model"
+    yield (
+        f"{_VS_BASE}: change from {base} ({named}) in points, both under {config.baseline}: not an effect of a trigger."
+    )
+    measured = {(row.suite, row.format, row.metric) for row in rows if row.model == base}
+    lacking = [row for row in rows if row.model != base and row.against_base is None]
+    if any((row.suite, row.format, row.metric) in measured for row in lacking):
+        yield f"{_VS_BASE} {_DASH}: no question has an answer in n from both models under {config.baseline}."
+    if places := sorted({f"{row.suite} ({row.format})" for row in lacking} - {f"{s} ({f})" for s, f, _ in measured}):
+        yield f"{_VS_BASE} {_DASH}: {base} was not asked {', '.join(places)}."
+
+
 def _no_effect(rows: Sequence[MatrixRow], baseline: str) -> Iterator[str]:
     """Why cells have no effect."""
     asked = {name for row in rows for name in row.cells}
     without = [row for row in rows if not any(cell.effect for cell in row.cells.values())]
     if asked == {baseline}:
-        yield f"{_DASH} no change: only {baseline} was asked."
+        if not any(row.against_base for row in rows):
+            yield f"{_DASH} no change: only {baseline} was asked."
     elif baseline not in asked:
         yield f"{_DASH} no change: {baseline}, which it would be taken against, was not asked."
     elif without:
