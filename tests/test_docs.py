@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -138,6 +139,13 @@ def test_the_reference_does_not_hang_on_the_terminal(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "evals.cli.reference", str(file)]
     subprocess.run(command, cwd=ROOT, env=environment, timeout=60, check=True)
     assert file.read_text(encoding="utf-8") == reference()
+
+
+def test_every_extra_is_described() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+    rows = page.partition("### Extras")[2].partition("## 2")[0]
+    assert not [extra for extra in declared if f"`{extra}`" not in rows]
 
 
 def test_no_page_shows_a_backslash_before_a_bar(site: Path) -> None:

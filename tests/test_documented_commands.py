@@ -58,6 +58,12 @@ def shown_commands(text: str) -> Iterator[list[str]]:
         yield words[1:]
 
 
+def test_the_readme_names_every_command() -> None:
+    """Of a group one of its commands is enough: the others are on its page."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [name for name in options_by_command() if name and f"emeval {name.split()[0]}" not in text]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_every_command_on_a_page_exists_with_its_options(page: Path) -> None:
     known = options_by_command()

@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.text import one_line, original_text, redact, spreadsheet_safe
+from evals.text import install_extra, one_line, original_text, redact, spreadsheet_safe
+
+
+def test_the_packages_of_an_extra_are_named_as_an_index_knows_them() -> None:
+    assert install_extra("local").startswith("pip install 'xllamacpp<")
+    assert install_extra("ray").startswith("pip install 'ray[data]<")
 
 
 def test_line_holds_no_escape_direction_mark_or_line_end() -> None:
