@@ -15,6 +15,7 @@ from evals.nightly.config import read_nightly
 from evals.plan.config import RunConfig
 from evals.plan.config_file.names import OLD_NAMES
 from evals.plan.options import build_config, updated
+from evals.plan.recorded_run import manifest_of
 from evals.plan.settings.run_settings import SETTINGS, option_name
 from tests.support.cli_runner import emeval, manifest, refused, scenarios
 from tests.support.runs import MODEL, server
@@ -97,7 +98,7 @@ def test_a_run_folder_with_the_older_names_is_counted_and_resumed(tmp_path: Path
         for command in ("rates", "resume"):
             done = emeval(command, folder, *(("--dataset", data) if command == "resume" else ()), url=live.url)
             assert done.returncode == 0, done.stderr
-    assert manifest(folder)["config"]["timeout"] == 77.0
+    assert manifest_of(folder).config.timeout == 77.0
 
 
 def test_the_run_of_a_night_may_have_older_names_and_no_models(tmp_path: Path) -> None:
