@@ -117,6 +117,9 @@ models:
 # thinking: default              # on, off, or as the server has it
 # limit: 20                      # a first look: so many questions of each suite
 
+# What it may cost, in dollars at list prices: it stops there, to be resumed. --dry-run tells what is likely.
+# max_cost: 20
+
 # Providers beside those that `emeval providers` lists: a name, its URL, and the variable of its key.
 # providers:
 #   lab:

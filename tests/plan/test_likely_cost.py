@@ -151,3 +151,14 @@ def test_a_pilot_that_cannot_tell_is_refused(tmp_path: Path, prices: Path) -> No
             emeval(*arguments, "--dry-run", "--thinking", "off", url=live.url),
             "ran with --thinking default, and this run has off",
         )
+
+
+def test_a_night_says_what_each_checkpoint_costs(tmp_path: Path, prices: Path) -> None:
+    file = tmp_path / "night.yaml"
+    file.write_text(
+        f"out: {tmp_path / 'nights'}\ncheckpoints:\n- model: {MODEL}\nrun:\n  suites: [unethical_test]\n"
+        f"  dataset: {scenarios(tmp_path / 's.jsonl', 2)}\n  prices: {prices}\n  max_tokens: 100\n"
+    )
+    done = emeval("nightly", file, "--dry-run", url="http://127.0.0.1:9/v1")
+    assert done.returncode == 0, done.stderr
+    assert f"  cost: likely ${4 * FORMATS['mcq'][0]}.00, at most $400.00\n" in done.stdout

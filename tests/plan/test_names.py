@@ -15,6 +15,7 @@ from evals.nightly.config import read_nightly
 from evals.plan.config import RunConfig
 from evals.plan.config_file.names import OLD_NAMES
 from evals.plan.options import build_config, updated
+from evals.plan.recorded_run import manifest_of
 from evals.plan.settings.run_settings import SETTINGS, option_name
 from tests.support.cli_runner import emeval, manifest, refused, scenarios
 from tests.support.runs import MODEL, server
@@ -83,6 +84,21 @@ def test_a_run_says_once_what_a_key_is_called_now(tmp_path: Path) -> None:
     config = manifest(tmp_path / "run")["config"]
     assert (config["max_retry_time"], config["max_attempts"]) == (30.0, 2)
     assert not set(OLD_NAMES) & set(config)
+
+
+def test_a_run_folder_with_the_older_names_is_counted_and_resumed(tmp_path: Path) -> None:
+    folder, data = tmp_path / "run", scenarios(tmp_path / "d.jsonl", 1)
+    with server().start() as live:
+        words = ("unethical_test", "-m", MODEL, "--dataset", data, "--format", "mcq", "--timeout", "77")
+        assert emeval("run", *words, "--out", folder, url=live.url).returncode == 0
+        content = manifest(folder)
+        for old, new in OLD_NAMES.items():
+            content["config"][old] = content["config"].pop(new)
+        (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+        for command in ("rates", "resume"):
+            done = emeval(command, folder, *(("--dataset", data) if command == "resume" else ()), url=live.url)
+            assert done.returncode == 0, done.stderr
+    assert manifest_of(folder).config.timeout == 77.0
 
 
 def test_the_run_of_a_night_may_have_older_names_and_no_models(tmp_path: Path) -> None:

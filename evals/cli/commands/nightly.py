@@ -101,9 +101,11 @@ def _teller(given: str | None, view: ConsoleView) -> Callable[[str], None]:
 def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
     from evals.nightly.checkpoints import baseline_name, find_checkpoints
     from evals.nightly.config import check_labels
-    from evals.plan.cost.planned import plan_cost
+    from evals.plan.cost.lengths import likely_lengths
+    from evals.plan.cost.planned import plan_cost, plan_usd
     from evals.plan.manifest import read_manifest
     from evals.plan.plan import make_plan
+    from evals.plan.spend import usd_words
     from evals.reporting.console.markup import plain
 
     checkpoints, left_out = find_checkpoints(config)
@@ -115,9 +117,13 @@ def _print_plan(console: Console, config: NightlyConfig, night: str) -> None:
         console.print(f"{plain(checkpoint.name)}: {plain(checkpoint.model)} ({state})", soft_wrap=True)
         plan = make_plan(config.run_config(checkpoint.model, checkpoint.via))
         check_labels(config, plan)
-        for cost in plan_cost(plan):
+        costs = list(plan_cost(plan, likely_lengths(plan.config, out=config.out / night / checkpoint.name)))
+        for cost in costs:
             most = "at most " if cost.at_most else ""
             console.print(f"  {plain(cost.who)}: {most}{counted(cost.requests, 'request')}")
+        likely, usd = plan_usd(plan, costs, likely=True), plan_usd(plan, costs)
+        if likely is not None and usd is not None:
+            console.print(f"  cost: likely {usd_words(likely)}, at most {usd_words(usd)}")
     for left in left_out:
         console.print(f"left out: {plain(left.what)}: {plain(left.reason)}", soft_wrap=True)
     console.print(f"baseline: {plain(config.baseline or 'none')}; {counted(len(config.gates), 'gate')}")

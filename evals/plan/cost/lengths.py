@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -60,6 +61,16 @@ class Recorded:
     recorded: int
     planned: int
 
+    @cached_property
+    def of_any_model(self) -> dict[tuple[str, str], Sums]:
+        """The answers by suite and format."""
+        found: dict[tuple[str, str], Sums] = {}
+        for (_, suite, form), sums in self.answers.items():
+            total = found.setdefault((suite, form), Sums())
+            total.replies += sums.replies
+            total.tokens += sums.tokens
+        return found
+
 
 @dataclass(frozen=True)
 class Lengths:
@@ -67,7 +78,6 @@ class Lengths:
 
     config: RunConfig
     recorded: Recorded | None = None
-    _others: dict[tuple[str, str], Sums] = field(default_factory=dict[tuple[str, str], Sums])
 
     def answer(self, trial: Trial) -> Likely:
         """Of an answer, its reasoning included: as the same model's in the suite and format, else as other models'."""
@@ -76,7 +86,7 @@ class Lengths:
             own = self.recorded.answers.get((trial.model, trial.suite, trial.format), Sums())
             if own.replies:
                 return Likely(min(own.tokens / own.replies, most), "recorded")
-            others = self._by_others(trial.suite, trial.format)
+            others = self.recorded.of_any_model.get((trial.suite, trial.format), Sums())
             if others.replies:
                 return Likely(min(others.tokens / others.replies, most), "recorded of other models")
         tokens = answer_tokens(trial.suite, trial.format, thinking=bool(self.config.thinking_switch))
@@ -97,14 +107,6 @@ class Lengths:
         if self.config.thinking_switch is False:
             return Likely(0.0, "prior")
         return Likely(1.0 if self.config.cot_all else JUDGED_SHARE, "prior")
-
-    def _by_others(self, suite: str, form: str) -> Sums:
-        if not self._others and self.recorded is not None:
-            for (_, other_suite, other_form), sums in self.recorded.answers.items():
-                total = self._others.setdefault((other_suite, other_form), Sums())
-                total.replies += sums.replies
-                total.tokens += sums.tokens
-        return self._others.get((suite, form), Sums())
 
 
 def likely_lengths(config: RunConfig, pilot: Path | None = None, out: Path | None = None) -> Lengths:
