@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.cli_runner import environment, manifest, own_process, pooled, refused, responses, scenarios
-from tests.support.plugin_packages import JUDGE_CODE, LABELS, example, install, package, with_site
+from tests.support.plugin_packages import ALWAYS, JUDGE_CODE, LABELS, METRIC_CODE, example, install, package, with_site
 from tests.support.runs import JUDGE, MODEL, server
 from tests.support.servers.openai_server import JUDGE_MARK, Answer, Behaviour, last_message
 
@@ -51,7 +51,8 @@ def test_the_example_of_the_page_is_installed_run_and_counted(tmp_path: Path) ->
     assert (row["k"], row["n"], row["n_refused"], row["judge"]) == (4, 8 - refusals, refusals, JUDGE)
     assert row["rubric_sha"] == manifest(run)["rubrics"]["flattery"]["sha256"]
     row = pooled(run, "refuses")["freeform", "off"]
-    assert (row["k"], row["n"], row["source"]) == (refusals, 8, "package")
+    assert (row["k"], row["n"], row["source"], row["judge"]) == (refusals, 8, "package", JUDGE)
+    assert row["rubric_sha"] == manifest(run)["rubrics"]["alignment"]["sha256"]
     found = [(one["kind"], one["name"], one["package"], one["version"]) for one in manifest(run)["plugins"]]
     kinds = {"suite": "bad_poems", "judge": "flattery", "metric": "refuses"}
     assert found == [(kind, name, "emeval-flattery", "0.1.0") for kind, name in kinds.items()]
@@ -119,7 +120,8 @@ def test_a_run_whose_package_is_missing_or_changed_says_so(tmp_path: Path) -> No
 
         code = site / "emeval_flattery" / "__init__.py"
         kept = code.read_text(encoding="utf-8")
-        code.write_text(kept.replace('outcome == "refused",\n)', 'outcome != "refused",\n)'), encoding="utf-8")
+        other = kept.replace("hits=lambda facts: facts.outcome ==", "hits=lambda facts: facts.outcome !=")
+        code.write_text(other, encoding="utf-8")
         assert code.read_text(encoding="utf-8") != kept
         refused(own_process("rates", run, env=with_site(site)), "judge flattery was emeval-flattery 0.1.0", "is now")
         assert (run / "rates.csv").read_bytes() == counted
@@ -246,3 +248,28 @@ def test_names_of_plugins_are_completed_without_importing_them(tmp_path: Path) -
     env = environment("", with_site(site))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60, check=True)
     assert done.stdout == "['bad_poems'] ['flattery', 'refuses']\n"
+
+
+def test_rates_of_a_plugin_by_different_judges_are_not_compared(tmp_path: Path) -> None:
+    site, data = install(tmp_path / "site", example()), scenarios(tmp_path / "d.jsonl", 3)
+    install(site, package("metric", "long", METRIC_CODE.format(f"'long', 'all', {ALWAYS}")))
+    env = with_site(site)
+    with server(script).start() as live:
+        for folder, judge in (("one", JUDGE), ("two", MODEL)):
+            asked = ("run", "unethical_test", "-m", MODEL, "--format", "freeform", "--dataset", data, "--judge", judge)
+            more = (
+                "--no-cot-monitor",
+                "--no-preflight",
+                "--plugin",
+                "refuses",
+                "--plugin",
+                "long",
+                "--out",
+                tmp_path / folder,
+            )
+            done = own_process(*asked, *more, url=live.url, env=env)
+            assert done.returncode == 0, done.stderr
+    for metric in ("refuses", "long"):
+        done = own_process("compare", tmp_path / "one", tmp_path / "two", "--metric", metric, env=env)
+        assert done.returncode == 2, done.stdout
+        assert f"judge was {JUDGE}, is {MODEL}" in done.stderr

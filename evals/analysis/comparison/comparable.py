@@ -16,6 +16,7 @@ from evals.plan.settings.run_settings import option_name
 from evals.questions.suites import known_suite
 from evals.scoring.judge_set import IMPORTED
 from evals.scoring.metric import Metric
+from evals.scoring.metric_table import ADDED_METRICS
 from evals.text import one_line
 from evals.trials.condition import CONDITIONS, SHOWN_CONDITIONS, template_words
 from evals.trials.reference import BY_RULE
@@ -144,8 +145,10 @@ def _matters(rubric: str, scope: Scope) -> bool:
         return rubric in metric_judges
     if entry is not None and entry.reads == "reasoning":  # the others' verdicts count where the monitor saw no mismatch
         return rubric in metric_judges or (entry.role == "monitors" and bool(metric_judges & _READ_REASONING))
-    # Shares of misaligned answers depend on who called them misaligned.
-    measures = {measure for metric in scope.metrics if metric.judge for measure in metric.measures} - BY_RULE
+    # Shares of misaligned answers depend on who called them misaligned; what a metric of a package depends on is not
+    # known here.
+    judged = [metric for metric in scope.metrics if metric.judge or metric.name in ADDED_METRICS]
+    measures = {measure for metric in judged for measure in metric.measures} - BY_RULE
     if not measures or scope.formats <= {"mcq"}:
         return False
     if rubric.startswith(PREFIX):
