@@ -80,7 +80,8 @@ def plot(
     write_chart(drawn.chart, out)
     size = size_of(drawn.chart.to_dict())
     view = ConsoleView()
-    view.out.print(drawn.caption, markup=False, soft_wrap=True)
+    for line in (drawn.caption, *drawn.numbers):
+        view.out.print(line, markup=False, soft_wrap=True)
     written = f"Written: {shown_path(out)} ({size.width / POINTS_A_CM:.1f} by {size.height / POINTS_A_CM:.1f} cm)"
     view.out.print(written, style="dim", markup=False, soft_wrap=True)
 

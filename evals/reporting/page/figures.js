@@ -17,16 +17,65 @@
     tip.style.top = `${Math.max(4, Math.min(event.clientY + 14, window.innerHeight - tip.offsetHeight - 8))}px`;
   }
 
-  async function draw() {
-    for (const place of document.querySelectorAll("[data-figure]")) {
+  const FONT = getComputedStyle(document.body).fontFamily; // the font that texts are measured in is the one they are drawn in
+  const TEXT = 11;
+  const SYMBOL = 34; // the width of a legend's symbol, and of what is left free around it and its label
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = `${TEXT}px ${FONT}`;
+
+  const config = {
+    background: "transparent",
+    font: FONT,
+    axis: { labelFontSize: TEXT, titleFontSize: TEXT, titleFontWeight: "normal", gridDash: [] },
+    legend: { labelFontSize: TEXT },
+  };
+
+  // Legends begin at the left edge of the figure, one below the other: a setting of Vega that Vega-Lite leaves out.
+  function patched(chart) {
+    const layout = { top: { anchor: "start", bounds: "full", direction: "vertical" } };
+    return { ...chart, config: { ...chart.config, legend: { ...chart.config?.legend, layout } } };
+  }
+
+  // The chart with legends and row labels that fit into `width` px.
+  function fitted(value, width) {
+    if (Array.isArray(value)) return value.map((part) => fitted(part, width));
+    if (value === null || typeof value !== "object") return value;
+    const made = Object.fromEntries(Object.entries(value).map(([name, part]) => [name, name === "datasets" ? part : fitted(part, width)]));
+    if (made.legend?.columns && Array.isArray(made.scale?.domain)) {
+      const limit = Math.min(made.legend.labelLimit, width - SYMBOL);
+      const widest = Math.min(limit, Math.max(...made.scale.domain.map((label) => pen.measureText(String(label)).width)));
+      const columns = Math.max(1, Math.min(made.scale.domain.length, Math.floor(width / (widest + SYMBOL))));
+      made.legend = { ...made.legend, labelLimit: limit, columns };
+    }
+    if (made.axis?.labelLimit) made.axis = { ...made.axis, labelLimit: Math.min(made.axis.labelLimit, 0.45 * width) };
+    return made;
+  }
+
+  async function draw(places) {
+    for (const place of places) {
+      if (!place.clientWidth) continue; // in a fold
       const number = Number(place.dataset.figure);
-      const { view } = await vegaEmbed(place, page.figures[number].chart, {
-        ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: showTip, mode: "vega-lite", config: { background: "transparent" },
+      views.get(number)?.finalize();
+      const { view } = await vegaEmbed(place, fitted(page.figures[number].chart, place.clientWidth), {
+        ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: showTip, mode: "vega-lite", config, patch: patched,
       });
       views.set(number, view);
     }
     document.body.dataset.drawn = String(views.size);
   }
+
+  const all = () => document.querySelectorAll("[data-figure]");
+  for (const fold of document.querySelectorAll("details.series")) {
+    fold.addEventListener("toggle", () => {
+      if (fold.open) draw([...fold.querySelectorAll("[data-figure]")].filter((place) => !views.has(Number(place.dataset.figure))));
+    });
+  }
+  let wide = window.innerWidth;
+  let timer = 0;
+  window.addEventListener("resize", () => {
+    clearTimeout(timer);
+    if (window.innerWidth !== wide) timer = setTimeout(() => { wide = window.innerWidth; draw(all()); }, 200);
+  });
 
   function save(name, blob) {
     const link = document.createElement("a");
@@ -50,5 +99,5 @@
     }
   });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
-  draw();
+  draw(all());
 })();
