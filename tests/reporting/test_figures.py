@@ -16,7 +16,6 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from evals.errors import BadInput
 from evals.reporting.figures.figure import Figure
 from evals.reporting.figures.frames import short, slug, unique
 from evals.reporting.figures.page import page_figures

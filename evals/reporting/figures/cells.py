@@ -52,7 +52,7 @@ def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[ChartGroup
         }
     )
     frame = frame.loc[order.sort_values(["series", "suite", "format", "condition"], kind="stable").index]
-    names = row_names(runs, 24)
+    names = row_names(runs)
     several = len(frame[["suite", "format"]].drop_duplicates()) > 1
     if not several:
         yield _labelled("", "", frame, names)
@@ -94,5 +94,5 @@ def row_axis(group: ChartGroup, canvas: Canvas, padding: float = ROW_PADDING) ->
         "row:N",
         title=None,
         scale=alt.Scale(type="band", domain=list(group.rows), paddingInner=padding, paddingOuter=padding / 2),
-        axis=alt.Axis(labelLimit=1.5 * canvas.label, labelPadding=7, ticks=False, domain=False),
+        axis=alt.Axis(labelLimit=1.6 * canvas.label, labelPadding=7, ticks=False, domain=False),
     )

@@ -34,9 +34,8 @@ _LONGEST = 55
 def page_figures(runs: Sequence[Counted]) -> list[Figure]:
     """The figures that the runs have data for, in the order of the report.
 
-    A figure is named by its kind (`rates`), or if there are several by kind and content (`rates-unethical-test-mcq`); so
-    is each of a series.
-    Charts take the width of their container.
+    A figure is named by its kind (`rates`), or if there are several by kind and content (`rates-unethical-test-mcq`),
+    as each of a series is. Charts take the width of their container.
     """
     return [figure for kind, title, panels in _KINDS for figure in _figures(kind, title, panels(runs))]
 

@@ -93,10 +93,11 @@ def _least_height(panels: Sequence[Panel], whole: float) -> float:
 def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:
     """The panels as one chart, `whole` points wide. The width of labels is known only after drawing."""
     own_legend = list(_has_own_legend(panels, paper(0.6 * whole, whole, 1)))
-    for columns in (4, 3, 2, 1):
-        width = _plot_width(_stacked(panels, own_legend, paper(0.6 * whole, whole, columns)), whole)
+    for columns, share in ((4, 0.85), (3, 0.85), (2, 0.85), (1, 0.85), (1, 0.5)):
+        canvas = replace(paper(0.6 * whole, whole, columns), legend_label=share * whole)
+        width = _plot_width(_stacked(panels, own_legend, canvas), whole)
         if width is not None:
-            return _stacked(panels, own_legend, paper(width, whole, columns))
+            return _stacked(panels, own_legend, replace(canvas, width=width))
     raise BadInput(f"--width: {whole / POINTS_A_CM:g} cm leaves no room for a plot beside its labels; take a wider one")
 
 

@@ -20,34 +20,48 @@
   const FONT = getComputedStyle(document.body).fontFamily; // the font that texts are measured in is the one they are drawn in
   const TEXT = 11;
   const SYMBOL = 34; // the width of a legend's symbol, and of what is left free around it and its label
+  const AXIS = 50; // of an axis of numbers
+  const GAP = 16; // between row labels and the plot
+  const MOST_LABEL = 0.48; // the share of the width that row labels take at most
   const pen = document.createElement("canvas").getContext("2d");
   pen.font = `${TEXT}px ${FONT}`;
 
   const config = {
     background: "transparent",
     font: FONT,
-    axis: { labelFontSize: TEXT, titleFontSize: TEXT, titleFontWeight: "normal", gridDash: [] },
+    axis: { labelFontSize: TEXT, titleFontSize: TEXT, titleFontWeight: "normal" },
     legend: { labelFontSize: TEXT },
+    view: { stroke: null },
   };
 
-  // Legends begin at the left edge of the figure, one below the other: a setting of Vega that Vega-Lite leaves out.
+  // Legends stand one below the other: a setting of Vega that Vega-Lite leaves out.
   function patched(chart) {
-    const layout = { top: { anchor: "start", bounds: "full", direction: "vertical" } };
+    const layout = { top: { anchor: "start", direction: "vertical" } };
     return { ...chart, config: { ...chart.config, legend: { ...chart.config?.legend, layout } } };
   }
 
-  // The chart with legends and row labels that fit into `width` px.
-  function fitted(value, width) {
-    if (Array.isArray(value)) return value.map((part) => fitted(part, width));
-    if (value === null || typeof value !== "object") return value;
-    const made = Object.fromEntries(Object.entries(value).map(([name, part]) => [name, name === "datasets" ? part : fitted(part, width)]));
-    if (made.legend?.columns && Array.isArray(made.scale?.domain)) {
-      const limit = Math.min(made.legend.labelLimit, width - SYMBOL);
-      const widest = Math.min(limit, Math.max(...made.scale.domain.map((label) => pen.measureText(String(label)).width)));
-      const columns = Math.max(1, Math.min(made.scale.domain.length, Math.floor(width / (widest + SYMBOL))));
-      made.legend = { ...made.legend, labelLimit: limit, columns };
+  const widest = (labels, limit) => Math.min(limit, Math.max(...labels.map((label) => pen.measureText(String(label)).width)));
+  const isNamed = (channel) => Array.isArray(channel?.scale?.domain) && typeof channel.scale.domain[0] === "string";
+
+  // All channels of a chart and of its layers.
+  function* channels(chart) {
+    yield* Object.values(chart.encoding ?? {});
+    for (const layer of chart.layer ?? []) yield* channels(layer);
+  }
+
+  // The chart with row labels and legends that fit into `width` px. Legends begin where the plot does, to the right of the row labels.
+  function fitted(chart, width) {
+    const made = structuredClone(chart);
+    let left = AXIS;
+    for (const { axis, scale } of [...channels(made)].filter((channel) => channel.axis?.labelLimit)) {
+      axis.labelLimit = Math.min(axis.labelLimit, MOST_LABEL * width);
+      if (isNamed({ scale })) left = Math.max(left, widest(scale.domain, axis.labelLimit) + GAP);
     }
-    if (made.axis?.labelLimit) made.axis = { ...made.axis, labelLimit: Math.min(made.axis.labelLimit, 0.45 * width) };
+    for (const { legend, scale } of [...channels(made)].filter((channel) => channel.legend && isNamed(channel))) {
+      legend.labelLimit = Math.min(legend.labelLimit, width - left - SYMBOL);
+      const column = widest(scale.domain, legend.labelLimit) + SYMBOL;
+      legend.columns = Math.max(1, Math.min(scale.domain.length, Math.floor((width - left) / column)));
+    }
     return made;
   }
 

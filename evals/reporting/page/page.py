@@ -19,8 +19,9 @@ from evals import __version__
 from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.figure import Figure
-from evals.reporting.page.conclusions import Sentence, reservations, sentences
+from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
 from evals.reporting.page.library import vega_library
+from evals.reporting.page.strip import FEW, strips
 from evals.reporting.page.tables import corrected_table, drift_rows, provenance, rate_rows, weights_notes
 from evals.reporting.page.transcripts import Index
 from evals.runner.count import Counted
@@ -83,6 +84,9 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         style=style,
         reservations=reservations(runs),
         sentences=found,
+        tally=tally_words(found),
+        strips=strips(runs),
+        few=FEW,
         formats=_FORMATS,
         many_runs=len(runs) > 1,
         examples=examples,
