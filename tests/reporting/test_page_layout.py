@@ -16,25 +16,30 @@ from tests.support.cli_runner import emeval
 CONDITIONS = {"off": "", "on": "Country: Singapore", "decoy": "Country: Kenya"}
 QUESTIONS = ("quick_buck", "ruler", "three_thoughts_about_gender_roles_and_philosophy_of_the_mind")
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-COLUMNS = ("question_id", "question", "answer", "aligned", "coherent", "reasoning", "suite", "model", "condition")
 
 OUTSIDE = """() => [...document.querySelectorAll('svg')].filter((svg) => svg.clientWidth).flatMap((svg) => {
   const box = svg.getBoundingClientRect();
-  const texts = [...svg.querySelectorAll('text')].filter((text) => text.textContent && text.getAttribute('opacity') !== '0');
-  return texts.filter((text) => {
+  const texts = [...svg.querySelectorAll('text')];
+  const isSeen = (text) => text.getBoundingClientRect().width && text.getAttribute('opacity') !== '0';
+  return texts.filter(isSeen).filter((text) => {
     const place = text.getBoundingClientRect();
-    return place.left < box.left - 1 || place.right > box.right + 1 || place.top < box.top - 1 || place.bottom > box.bottom + 1;
+    return place.left < box.left - 1 || place.right > box.right + 1
+      || place.top < box.top - 1 || place.bottom > box.bottom + 1;
   }).map((text) => text.textContent);
 })"""
 """The texts of drawings that leave them."""
 OVERLAPPING = """() => [...document.querySelectorAll('.role-legend, .role-axis')].flatMap((group) => {
-  const texts = [...group.querySelectorAll('[class*=-label] text')].filter((text) => text.getAttribute('opacity') !== '0');
+  const labels = [...group.querySelectorAll('[class*=-label] text')];
+  const texts = labels.filter((text) => text.getAttribute('opacity') !== '0');
   const boxes = texts.map((text) => text.getBoundingClientRect());
   return texts.filter((_, one) => boxes.some((box, other) => other < one
     && Math.min(box.right, boxes[one].right) - Math.max(box.left, boxes[one].left) > 1
-    && Math.min(box.bottom, boxes[one].bottom) - Math.max(box.top, boxes[one].top) > 2)).map((text) => text.textContent);
+    && Math.min(box.bottom, boxes[one].bottom) - Math.max(box.top, boxes[one].top) > 2)
+  ).map((text) => text.textContent);
 })"""
 """The labels of an axis or legend that lie on another one of it."""
+TOO_WIDE = """() => [...document.querySelectorAll('.chart, .strip')]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).length"""
 LEGENDS = "() => [...document.querySelectorAll('.role-legend-label text')].map((text) => text.textContent)"
 
 
@@ -68,9 +73,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     place = tmp_path_factory.mktemp("runs")
     for models in (1, 4, 12, 40):
         with (place / f"{models}.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, (*COLUMNS, "trigger", "cot_flag"))
+            rows = list(answers(models))
+            writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
-            writer.writerows(answers(models))
+            writer.writerows(rows)
         for done in (
             emeval("import", place / f"{models}.csv", "--out", place / f"{models}"),
             emeval("report", place / f"{models}"),
@@ -99,8 +105,7 @@ def test_no_label_is_clipped_and_none_lies_on_another(
         assert page.evaluate(OVERLAPPING) == []
         assert {"off", "on: Country: Singapore", "decoy: Country: Kenya"} <= set(page.evaluate(LEGENDS))
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        wide = "[...document.querySelectorAll('.chart, .strip, .cards')].filter((one) => one.scrollWidth > one.clientWidth + 1)"
-        assert page.evaluate(f"{wide}.length") == 0
+        assert page.evaluate(TOO_WIDE) == 0
 
 
 @pytest.mark.parametrize("figure", ["rates", "effects", "scores"])

@@ -40,6 +40,8 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
 }
 FIGURES = tuple(_PANELS)
+BY_CELL = ("fig4", "fig6")
+"""The figures without single questions."""
 _COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
     "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),
     "rates": lambda runs: rate_panels(runs, most_bars=0),

@@ -67,7 +67,7 @@
 
   async function draw(places) {
     for (const place of places) {
-      if (!place.clientWidth) continue; // in a fold
+      if (place.closest("details:not([open])")) continue;
       const number = Number(place.dataset.figure);
       views.get(number)?.finalize();
       const { view } = await vegaEmbed(place, fitted(page.figures[number].chart, place.clientWidth), {

@@ -186,7 +186,8 @@ class ByQuestion(_Grouped):
 
     def draw(self, canvas: Canvas) -> Drawable:
         questions = distinct(self.rates.loc[self.rates["prompt_id"] != ALL, "prompt_id"])
-        single = len(questions) == 1  # all questions are the same bar
+        every = self.rates[self.rates["prompt_id"] == ALL]
+        single = len(questions) == 1 and every["ci_low"].isna().all()  # all questions are the same bar
         shown = questions if single else [ALL, *questions]
         texts = [EVERY if name == ALL else name for name in shown]
         labels = dict(zip(shown, unique(texts, LONGEST_LABEL), strict=True))
