@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -108,18 +109,19 @@ def test_no_label_is_clipped_and_none_lies_on_another(
         assert page.evaluate(TOO_WIDE) == 0
 
 
-@pytest.mark.parametrize("figure", ["rates", "effects", "scores"])
-@pytest.mark.parametrize("models", [1, 4, 12, 40])
-def test_no_label_of_a_file_is_clipped(
-    runs: dict[int, Path], models: int, figure: str, chromium: Browser, tmp_path: Path
+@pytest.mark.parametrize(("models", "figure"), [(1, "rates"), (4, "effects"), (12, "scores"), (40, "rates")])
+def test_a_file_is_as_wide_as_it_was_asked_to_be_with_all_its_labels(
+    runs: dict[int, Path], models: int, figure: str, tmp_path: Path
 ) -> None:
-    for width in ("column", "page"):
-        done = emeval("plot", runs[models], "--figure", figure, "-o", tmp_path / "f.svg", "--width", width)
-        assert done.returncode == 0, done.stderr
-        with open_page(chromium, tmp_path / "f.svg") as page:
-            assert page.evaluate(OUTSIDE) == []
-            assert page.evaluate(OVERLAPPING) == []
-            assert "on: Country: Singapore" in page.evaluate("document.documentElement.textContent")
+    done = emeval("plot", runs[models], "--figure", figure, "-o", tmp_path / "f.svg")
+    assert done.returncode == 0, done.stderr
+    root = ElementTree.parse(tmp_path / "f.svg").getroot()  # noqa: S314  our own file
+    # The size of a drawing is that of all that is drawn in it.
+    assert float(root.attrib["width"]) == pytest.approx(8.5 * 72 / 2.54, abs=1.5)
+    texts = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"on: Country: Singapore", "decoy: Country: Kenya"} <= set(texts)
+    if figure == "rates" and models > 1:
+        assert len({text for text in texts if "B-Instruct" in text}) == models
 
 
 def test_the_first_screen_is_a_verdict_and_a_strip_of_all_models(runs: dict[int, Path], chromium: Browser) -> None:
@@ -128,7 +130,7 @@ def test_the_first_screen_is_a_verdict_and_a_strip_of_all_models(runs: dict[int,
         names = page.locator(".strip-row:not(.strip-head) .strip-name")
         texts = names.all_inner_texts()
         assert len(set(texts)) == 12
-        assert "…0B-Instruct-1M-bad-medical…" in " ".join(texts)
+        assert "…0B-Instruct-1M-bad-medical-advice-rank32-alpha64-s0…" in texts
         assert page.locator(".strip circle").count() == 36
         assert "50.0% (3 of 6)" in page.inner_text(".strip")
         assert page.locator(".strip .hollow").count() == 36  # six answers each

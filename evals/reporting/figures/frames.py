@@ -65,14 +65,16 @@ def unique(texts: Sequence[str], limit: int = LONGEST) -> list[str]:
     return list(labels)
 
 
-def short_names(names: Sequence[str], limit: int = 28) -> dict[str, str]:
-    """A distinct label for each of the distinct `names`, of about `limit` characters. Where one is longer, all leave
-    out how they begin and end alike: of `vllm/m-medical-s1` and `vllm/m-legal-s1`, `…medical…` and `…legal…`."""
+def short_names(names: Sequence[str], limit: int = 28, longest: int = 0) -> dict[str, str]:
+    """A distinct label for each of the distinct `names`, of about `limit` characters, or up to `longest`. Where one is
+    longer, all leave out how they begin and end alike: of `vllm/m-medical-s1` and `vllm/m-legal-s1`, `…medical…` and
+    `…legal…`."""
     flat = [short(name, 300) for name in names]
     if len(flat) > 1 and max(map(len, flat)) > limit:
         flat = _differing(flat)
-    cuts = shortened(flat, limit)
-    return dict(zip(names, unique([cuts[text] for text in flat], limit + 8), strict=True))
+    longest = max(limit, longest)
+    cuts = shortened(flat, longest)
+    return dict(zip(names, unique([cuts[text] for text in flat], longest + 8), strict=True))
 
 
 def _differing(names: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ FEW = 10
 """Below so many answers a dot is hollow."""
 LANE = 13
 """The height of a condition, in px."""
-_LONGEST_NAME = 36
+_SHORT_NAME, _LONGEST_NAME = 36, 64
 _SCALES = (0.05, 0.1, 0.2, 0.5, 1.0)
 _OPEN_ROWS = 24
 """The most models that are shown outside of a fold, besides those of the first strip."""
@@ -89,7 +89,7 @@ def _place(row: MatrixRow) -> tuple[str, str, str]:
 def _names(numbered: Sequence[tuple[Counted, MatrixRow]], *, many_runs: bool) -> dict[tuple[str, str], tuple[str, str]]:
     """A short and a full name for each run and model."""
     keys = list(dict.fromkeys((run.manifest.run_id, row.model) for run, row in numbered))
-    models = short_names(list(dict.fromkeys(model for _, model in keys)), _LONGEST_NAME)
+    models = short_names(list(dict.fromkeys(model for _, model in keys)), _SHORT_NAME, _LONGEST_NAME)
     return {
         (run, model): (f"{models[model]} ({short(run)})", f"{model} ({run})") if many_runs else (models[model], model)
         for run, model in keys
