@@ -69,7 +69,7 @@ def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM
     if not panels:
         raise BadInput(f"{', '.join(str(run.folder) for run in runs)}: no data for {name}: {missing}")
     whole, highest = width_cm * POINTS_A_CM, HIGHEST_CM * POINTS_A_CM
-    chart = _fitted(panels, whole) if name not in _COMPACT or _least_height(panels, whole) <= highest else None
+    chart = _fitted(panels, whole) if name not in _COMPACT or not _is_higher(panels, whole, highest) else None
     if chart is None or (name in _COMPACT and size_of(chart.to_dict()).height > highest):
         panels = _COMPACT[name](runs)
         chart = _fitted(panels, whole)
@@ -86,10 +86,14 @@ def check_name(name: str) -> None:
         raise BadInput(f"--figure {name!r}: is not one of {', '.join(FIGURES)}")
 
 
-def _least_height(panels: Sequence[Panel], whole: float) -> float:
-    """What the plots of the panels take, without axes, legends and headings."""
-    canvas = paper(0.6 * whole, whole, 1)
-    return sum(float(panel.draw(canvas).to_dict()["height"]) for panel in panels)
+def _is_higher(panels: Sequence[Panel], whole: float, highest: float) -> bool:
+    """Whether the plots alone, without axes, legends and headings, are higher than that."""
+    canvas, height = paper(0.6 * whole, whole, 1), 0.0
+    for panel in panels:
+        height += float(panel.draw(canvas).to_dict()["height"])
+        if height > highest:
+            return True
+    return False
 
 
 def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:
