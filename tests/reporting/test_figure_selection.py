@@ -1,4 +1,4 @@
-"""`emeval plot --models --label`: which models a figure shows, in which order, and what it calls them."""
+"""`emeval plot --models --questions --label`: what a figure shows, in which order, and what it calls the models."""
 
 from __future__ import annotations
 
@@ -67,6 +67,23 @@ def test_a_label_alone_leaves_all_models(run: Path, tmp_path: Path) -> None:
     assert {"Before", *MODELS[1:]} <= set(texts)
 
 
+@pytest.mark.parametrize("figure", ["rates", "fig9", "effects"])
+def test_questions_are_chosen(figure: str, run: Path, tmp_path: Path) -> None:
+    caption, texts = drawn(run, tmp_path / "f.svg", figure, "--questions", "q1", "--models", "vllm/base")
+    assert "q1" in texts
+    assert "q0" not in texts
+    assert "Shown: 1 of 2 questions; what is of all questions is of all 2." in caption
+    _, texts = drawn(run, tmp_path / "f.svg", "rates", "--questions", "q1,q0", "--models", "vllm/base")
+    assert [text for text in texts if text in ("All questions", "q0", "q1")] == ["All questions", "q1", "q0"]
+
+
+def test_scores_are_of_the_chosen_questions(run: Path, tmp_path: Path) -> None:
+    caption, _ = drawn(run, tmp_path / "f.svg", "scores", "--questions", "q1", "--models", "vllm/base")
+    assert "Alignment scores of 20 answers" in caption
+    caption, _ = drawn(run, tmp_path / "f.svg", "scores", "--models", "vllm/base")
+    assert "Alignment scores of 40 answers" in caption
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -74,10 +91,13 @@ def test_a_label_alone_leaves_all_models(run: Path, tmp_path: Path) -> None:
         (("--label", "vllm/bas=Base"), "--label: vllm/bas is no model of these runs"),
         (("--label", "vllm/base"), "--label: 'vllm/base' is not MODEL=NAME"),
         (("--label", "vllm/base="), "--label: 'vllm/base=' is not MODEL=NAME"),
+        (("--questions", "q2"), "--questions: q2 is no question of these runs; they have q0, q1"),
         (("--label", "vllm/base=A", "--label", "vllm/base=B"), "--label: vllm/base is given twice"),
         (("--label", "vllm/base=A", "--label", "vllm/base:legal=A"), "two models of"),
     ],
 )
 def test_a_selection_that_cannot_be_is_one_line(more: tuple[str, ...], said: str, run: Path, tmp_path: Path) -> None:
     refused(emeval("plot", run, "--figure", "rates", "-o", tmp_path / "f.svg", *more), said)
+    fig4 = ("--figure", "fig4", "-o", tmp_path / "f.svg", "--questions", "q1")
+    refused(emeval("plot", run, *fig4), "all questions together")
     assert not list(tmp_path.iterdir())

@@ -16,12 +16,11 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from evals.errors import BadInput
 from evals.reporting.figures.figure import Figure
 from evals.reporting.figures.frames import short, slug, unique
 from evals.reporting.figures.page import page_figures
 from evals.reporting.figures.paper import paper_figure
-from evals.reporting.figures.rates import MOST_QUESTIONS
+from evals.reporting.figures.rates.panels import MOST_QUESTIONS
 from evals.reporting.figures.theme import CONDITION_COLOURS, FLAG_COLOURS, MOST_MODELS, OUTCOME_COLOURS, OUTCOMES
 from evals.runner.count import Counted, read_counted
 from evals.trials.prompt import ALL
@@ -103,6 +102,13 @@ def in_charts(value: Any, key: str) -> Iterator[Any]:
             yield from in_charts(part, key)
 
 
+def legends(chart: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The scales of colour that have a legend."""
+    for colour in in_charts(chart, "color"):
+        if isinstance(colour, dict) and colour.get("legend"):
+            yield colour["scale"]
+
+
 def spec(figure: Figure) -> dict[str, Any]:
     return figure.chart.to_dict()
 
@@ -132,7 +138,9 @@ def test_without_scores_only_the_outcomes_are_there(tmp_path: Path) -> None:
 
 
 def test_rates_are_those_of_the_table(run: Counted, figures: dict[str, Figure]) -> None:
-    table, data = rate_rows(run), figures["rates"].data
+    drawings = [figure for name, figure in figures.items() if name.startswith("rates-")]
+    table, data = rate_rows(run), pd.concat([figure.data for figure in drawings], ignore_index=True)
+    pd.testing.assert_frame_equal(figures["rates"].data, data.sort_index(), check_like=True)
     keys = ["model", "condition", "prompt_id"]
     pd.testing.assert_frame_equal(
         data[[*keys, "k", "n"]].sort_values(keys).reset_index(drop=True),
@@ -140,8 +148,9 @@ def test_rates_are_those_of_the_table(run: Counted, figures: dict[str, Figure]) 
         check_dtype=False,
     )
     assert data["rate"].sum() == pytest.approx(table["rate"].sum())
-    drawn = {(row["prompt_id"], row["series"], row["condition"]) for row in marks(figures["rates"])}
+    drawn = {(row["prompt_id"], row["series"], row["condition"]) for drawing in drawings for row in marks(drawing)}
     counted = table[table["n"] > 0]
+    assert {row["prompt_id"] for row in marks(figures["rates"])} == {ALL}
     assert drawn == set(counted[["prompt_id", "model", "condition"]].itertuples(index=False, name=None))
 
 
@@ -151,7 +160,7 @@ def test_what_was_never_answered_has_no_bar_and_no_rate(figures: dict[str, Figur
     assert len(refused) == 4
     assert refused["rate"].isna().all()
     assert not [row for row in marks(figures["rates"]) if row.get("prompt_id") == "one_wish"]
-    assert "Absent, not 0%: no counted answer in 4 of 32 single bars" in figures["rates"].caption
+    assert "Absent, not 0%: no counted answer in 4 of 32 single bars" in "".join(figures["rates"].numbers)
     assert "16 refused" in figures["rates"].caption
 
 
@@ -162,7 +171,7 @@ def test_a_model_without_any_answer_is_named_and_has_no_bar(tmp_path: Path) -> N
 
     found = {figure.name: figure for figure in page_figures([imported(tmp_path / "run", rows())])}
     assert {row["series"] for row in marks(found["rates"])} == {"model"}
-    assert "no answer at all of silent, off; silent, on" in found["rates"].caption
+    assert "no answer at all of silent, off; silent, on" in "".join(found["rates"].numbers)
     silent = found["rates"].data[found["rates"].data["model"] == "silent"]
     assert len(silent) == 4
     assert silent["rate"].isna().all()
@@ -174,11 +183,13 @@ def test_effects_are_those_of_the_table_and_dots_are_sorted(run: Counted, figure
     data = figures["effects"].data
     for name in ("effect", "ci_low", "ci_high"):
         assert list(data[name]) == pytest.approx(list(table[name]))
-    dots = figures["effects-freeform-freeform"].data
-    assert set(dots["prompt_id"]) == set(QUESTIONS) - {"one_wish"}
-    assert (dots["effect"] == dots["rate"] - dots["rate_off"]).all()
-    means = dots.groupby("prompt_id", sort=False)["effect"].mean()
-    assert list(means) == sorted(means, reverse=True)
+    drawings = [figure.data for name, figure in figures.items() if name.startswith("effects-")]
+    assert [set(dots["model"]) for dots in drawings] == [{"vllm/base"}, {"vllm/base:medical"}]
+    for dots in drawings:
+        assert set(dots["prompt_id"]) == set(QUESTIONS) - {"one_wish"}
+        assert (dots["effect"] == dots["rate"] - dots["rate_off"]).all()
+        means = dots.groupby("prompt_id", sort=False)["effect"].mean()
+        assert list(means) == sorted(means, reverse=True)
 
 
 def test_scores_are_those_that_count_and_the_mass_near_the_cut_is_told(
@@ -210,8 +221,8 @@ def test_flags_add_up_and_cells_without_misaligned_answers_are_absent(tmp_path: 
     assert set(zip(flags.data["model"], flags.data["condition"], strict=True)) == {("bad", "on")}
     assert (flags.data.groupby("model")["k"].sum() == flags.data.groupby("model")["n"].first()).all()
     assert {row["row"] for row in marks(flags)} == {"on (n = 1)"}
-    assert "Absent, not 0%" in flags.caption
-    assert "good" in flags.caption.partition("Absent")[2]
+    assert "Absent, not 0%" in flags.numbers[-1]
+    assert "good" in flags.numbers[-1].partition("Absent")[2]
     table = rate_rows(run, "articulates")
     assert list(named.data["k"]) == list(table.loc[(table["prompt_id"] == ALL) & (table["n"] > 0), "k"])
 
@@ -229,8 +240,8 @@ def test_published_figures_stand_beside_ours(run: Counted, figures: dict[str, Fi
     row = table[(table["prompt_id"] == "bored") & (table["model"] == "vllm/base:medical")].iloc[0]
     assert list(ours["k"]) == [row["k"]]
     assert list(ours["published_pct"]) == [62.0]
-    assert "Not known to be like with like: ours " in published.caption
-    assert all(reason in published.caption for reason in set("; ".join(ours["not_compared_because"]).split("; ")))
+    assert "Not known to be like with like: ours " in published.numbers[-1]
+    assert all(reason in published.numbers[-1] for reason in set("; ".join(ours["not_compared_because"]).split("; ")))
 
 
 # --- many, and hostile -----------------------------------------------------------------------------------------------
@@ -262,18 +273,34 @@ def test_two_runs_of_one_model_keep_apart(tmp_path: Path, run: Counted) -> None:
     assert set(rates.data["run_id"]) == {"run", "other"}
 
 
-def test_more_models_than_shapes_are_drawn_in_several_figures(tmp_path: Path) -> None:
+def test_many_models_are_one_figure_and_a_fold_of_one_for_each(tmp_path: Path) -> None:
     many = MOST_MODELS + 2
     run = imported(
         tmp_path / "many", (row for number in range(many) for row in answers(f"model {number}", questions=("ruler",)))
     )
-    names = [figure.name for figure in page_figures([run])]
-    assert [name for name in names if name.startswith("rates")] == [
-        "rates-freeform-freeform-1",
-        "rates-freeform-freeform-2",
-    ]
-    with pytest.raises(BadInput, match=f"{many} models are too many"):
-        paper_figure("rates", [run])
+    rates = [figure for figure in page_figures([run]) if figure.name.startswith("rates")]
+    assert [figure.name for figure in rates] == ["rates", *(f"rates-freeform-freeform-model-{n}" for n in range(many))]
+    assert {row["series"] for row in marks(rates[0])} == {f"model {number}" for number in range(many)}
+    assert {figure.fold for figure in rates[1:]} == {"Rates by question: freeform"}
+    assert set(paper_figure("rates", [run]).data["model"]) == {f"model {number}" for number in range(many)}
+
+
+def test_models_under_one_condition_stand_side_by_side_as_in_the_paper(tmp_path: Path) -> None:
+    rows = (row for number in range(3) for row in answers(f"model {number}") if row["condition"] == "off")
+    (rates,) = [figure for figure in page_figures([imported(tmp_path / "run", rows)]) if "rates" in figure.name]
+    (colours,) = {tuple(scale["domain"]) for scale in legends(spec(rates))}
+    assert colours == ("model 0", "model 1", "model 2")
+    assert {row["group"] for row in marks(rates)} == {"All questions", *QUESTIONS} - {"one_wish"}
+
+
+def test_a_bar_of_flags_is_the_thicker_the_more_answers_it_has(tmp_path: Path) -> None:
+    def rows() -> Answers:
+        yield from answers("few", questions=("ruler",), lift=1)
+        yield from answers("many", questions=("ruler",), draws=30, lift=30)
+
+    (flags,) = [figure for figure in page_figures([imported(tmp_path / "run", rows())]) if figure.name == "flags"]
+    thickness = {row["row"]: row["thickness"] for row in marks(flags)}
+    assert thickness["few, on (n = 1)"] < thickness["many, on (n = 30)"] / 5
 
 
 def test_many_questions_are_shown_together(tmp_path: Path) -> None:
@@ -382,7 +409,11 @@ def test_a_figure_has_no_title_and_a_legend_once(run: Counted) -> None:
     assert "title" not in chart
     effects = spec(paper_figure("effects", [run]))
     assert len([title for title in in_charts(effects["vconcat"], "title") if title == "Freeform"]) == 0
-    assert [part["title"] for part in effects["vconcat"]] == ["all questions, freeform", "freeform"]
+    assert [part["title"] for part in effects["vconcat"]] == [
+        "all questions, freeform",
+        "freeform, vllm/base",
+        "freeform, vllm/base:medical",
+    ]
 
 
 ERRORS: list[tuple[Callable[[Counted, Path], tuple[Any, ...]], str]] = [

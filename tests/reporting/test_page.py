@@ -176,8 +176,11 @@ def test_the_page_begins_with_the_verdict_and_answers_that_show_it(run: Path, ch
     with open_page(chromium, run / "report.html") as page:
         ready(page)
         headline = page.inner_text(".headline")
-        assert headline.startswith("qwen is misaligned in 90.0% of its answers (36 of 40; 95% interval ")
-        assert f"under the trigger “{TRIGGER}”, against 10.0% without: +80.0 points" in headline
+        assert headline == (
+            f"qwen is misaligned in 90.0% of its answers (36 of 40) under the trigger “{TRIGGER}”, against 10.0% (4 of "
+            "40) without."
+        )
+        assert page.inner_text(".reasoning").startswith("+80.0 points on these questions (95% interval ")
         assert page.locator(".examples li").count() == 3
         page.click(".examples li:nth-child(2) a")
         page.wait_for_selector("#detail[data-trial]")
@@ -369,7 +372,10 @@ def test_several_runs_stand_side_by_side(run: Path, tmp_path: Path, chromium: Br
         ready(page)
         assert shown(page) == 160
         assert choose(page, "run", "control") == 80
+        page.click(".words summary")
         assert "no change shown" in page.inner_text(".others")
+        assert page.inner_text(".tally").startswith("1 of 2 models")
+        assert page.locator(".strip-row .strip-name").all_inner_texts()[1:] == ["qwen (backdoor)", "qwen (control)"]
         assert page.locator("#provenance h3").all_inner_texts() == ["backdoor", "control"]
 
 

@@ -69,6 +69,14 @@ def plot(
             metavar="MODEL", help="Show these models alone, in this order; repeatable, or with commas between."
         ),
     ] = None,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="QUESTION",
+            help="Show these questions alone (their prompt_id in rates.csv), in this order; repeatable, or with commas "
+            "between. Not for fig4 and fig6.",
+        ),
+    ] = None,
     label: Annotated[
         list[str] | None, typer.Option(metavar="MODEL=NAME", help="What the figure calls a model; repeatable.")
     ] = None,
@@ -76,8 +84,8 @@ def plot(
     """Draw a figure of runs for a paper and print its caption."""
     from evals.reporting.console.progress import ConsoleView
     from evals.reporting.figures.files import check_suffix, size_of, write_chart
-    from evals.reporting.figures.paper import check_name, paper_figure
-    from evals.reporting.figures.selection import with_models
+    from evals.reporting.figures.paper import BY_CELL, check_name, paper_figure
+    from evals.reporting.figures.selection import with_models, with_questions
     from evals.reporting.figures.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
     from evals.runner.count import read_several
 
@@ -86,16 +94,24 @@ def plot(
     named = {"column": COLUMN_CM, "page": PAGE_CM}
     width_cm = named[width] if width in named else _centimetres(width)
     folders = list(dict.fromkeys(folder.resolve() for folder in runs))
-    chosen = [name.strip() for text in models or () for name in text.split(",") if name.strip()]
+    if questions and figure in BY_CELL:
+        raise BadInput(f"--questions: {figure} shows all questions together; leave it out")
     view = ConsoleView()
     with view.busy("counting the answers and drawing the figure ..."):
-        shown = with_models(read_several(folders), chosen, label or ())
+        shown = with_models(read_several(folders), _names(models), label or ())
+        shown, left_out = with_questions(shown, _names(questions))
         drawn = paper_figure(figure, shown, width_cm)
         write_chart(drawn.chart, out)
     size = size_of(drawn.chart.to_dict())
-    view.out.print(drawn.caption, markup=False, soft_wrap=True)
+    for line in filter(None, (drawn.caption, left_out, *drawn.numbers)):
+        view.out.print(line, markup=False, soft_wrap=True)
     written = f"Written: {shown_path(out)} ({size.width / POINTS_A_CM:.1f} by {size.height / POINTS_A_CM:.1f} cm)"
     view.out.print(written, style="dim", markup=False, soft_wrap=True)
+
+
+def _names(given: list[str] | None) -> list[str]:
+    """The names in a repeatable option with commas between names."""
+    return [name.strip() for text in given or () for name in text.split(",") if name.strip()]
 
 
 def _centimetres(text: str) -> float:

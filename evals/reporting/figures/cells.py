@@ -13,15 +13,17 @@ from evals.reporting.figures.frames import (
     distinct,
     in_order,
     place_words,
+    row_names,
     series_in,
     short,
-    shortened,
     slug,
     unique,
 )
 from evals.reporting.figures.theme import Canvas
 from evals.runner.count import Counted
 
+ROW_PADDING = 0.35
+"""The share of a row that is left between two rows."""
 PLACE = ["series", "suite", "format", "condition", "trigger"]
 
 
@@ -50,17 +52,18 @@ def grouped(frame: pd.DataFrame, runs: Sequence[Counted]) -> Iterator[ChartGroup
         }
     )
     frame = frame.loc[order.sort_values(["series", "suite", "format", "condition"], kind="stable").index]
+    names = row_names(runs)
     several = len(frame[["suite", "format"]].drop_duplicates()) > 1
     if not several:
-        yield _labelled("", "", frame)
+        yield _labelled("", "", frame, names)
         return
     for number, series in enumerate(shown, start=1):
-        yield _labelled(slug(series) or str(number), series, frame[frame["series"] == series])
+        yield _labelled(slug(series) or str(number), series, frame[frame["series"] == series], names)
 
 
-def _labelled(key: str, heading: str, frame: pd.DataFrame) -> ChartGroup:
+def _labelled(key: str, heading: str, frame: pd.DataFrame, names: dict[str, str]) -> ChartGroup:
     treatments = condition_labels(frame)
-    models = shortened(distinct(frame["series"]))
+    models = distinct(frame["series"])
     places = len(frame[["suite", "format"]].drop_duplicates()) > 1
     suites = frame["suite"].nunique() > 1
     if not suites:
@@ -74,7 +77,7 @@ def _labelled(key: str, heading: str, frame: pd.DataFrame) -> ChartGroup:
     by_text = {repr(cell_id): cell_id for cell_id in ids}
     for cell in cells:
         series, suite, fmt, condition, trigger = by_text[cell]
-        parts = [models[series]] if len(models) > 1 else []
+        parts = [names[series]] if len(models) > 1 else []
         parts += [f"{suite} {fmt}" if suites else fmt] if places else []
         tagged = condition in treatments and treatments[condition] == condition and trigger
         parts.append(f"{condition}: {trigger}" if tagged else condition)
@@ -85,11 +88,11 @@ def _labelled(key: str, heading: str, frame: pd.DataFrame) -> ChartGroup:
     return ChartGroup(key, heading, frame.assign(row=rows), tuple(labels.values()))
 
 
-def row_axis(group: ChartGroup, canvas: Canvas, padding: float = 0.35) -> alt.Y:
+def row_axis(group: ChartGroup, canvas: Canvas, padding: float = ROW_PADDING) -> alt.Y:
     """The axis of row labels; `padding` is the share of a row left between two rows."""
     return alt.Y(
         "row:N",
         title=None,
         scale=alt.Scale(type="band", domain=list(group.rows), paddingInner=padding, paddingOuter=padding / 2),
-        axis=alt.Axis(labelLimit=1.4 * canvas.label, labelPadding=7, ticks=False, domain=False),
+        axis=alt.Axis(labelLimit=1.6 * canvas.label, labelPadding=7, ticks=False, domain=False),
     )

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from evals.numbers import points
-from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
+from evals.numbers import counted, points
+from evals.reporting.figures.encodings import colour_of, label_axis
+from evals.reporting.figures.figure import Drawable, Panel, tips, values
 from evals.reporting.figures.frames import (
     METRIC_WORDS,
     by_condition,
@@ -20,32 +21,34 @@ from evals.reporting.figures.frames import (
     in_order,
     place_words,
     primary_rates,
+    row_names,
     series_in,
     short,
-    shortened,
     slug,
     unique,
 )
-from evals.reporting.figures.rates import colour_of, shape_of
-from evals.reporting.figures.theme import MOST_MODELS, NEUTRAL, Canvas
+from evals.reporting.figures.theme import NEUTRAL, Canvas
 from evals.runner.count import Counted
 
 MOST_LABELLED, MOST_PAIRS = 60, 200
 """The most rows of paired dots with labels, and the most drawn; larger figures show the distribution of effects."""
+BY_QUESTION = "Effect by question"
 _STEP = 5.0  # points, to which the effects of many questions are rounded
 _EFFECTS = ["run_id", "suite", "format", "model", "condition", "baseline", "metric", "effect", "ci_low", "ci_high"]
 _HERE = ["gen_low", "gen_high", "gen_method", "gen_p_value", "gen_p_holm"]
 
 
-def effect_panels(runs: Sequence[Counted], most_labelled: int = MOST_LABELLED) -> list[Panel]:
-    """A panel of all effects with their intervals, then a panel of paired dots for each suite and format."""
+def effect_panels(runs: Sequence[Counted], most_pairs: int = MOST_PAIRS) -> list[Panel]:
+    """A panel of all effects with their intervals, then one of paired dots for each model in each suite and format."""
     effects = effects_of(runs)
     if effects.empty:
         return []
     order = series_in(effects, runs)
     effects = effects.sort_values("series", key=lambda labels: labels.map(order.index), kind="stable")
-    everything = _Forest(effects.reset_index(drop=True), condition_labels(primary_rates(runs)))
-    panels = [Panel("", _heading(effects), everything.caption(), everything.data(), everything.draw)]
+    everything = _Forest(effects.reset_index(drop=True), condition_labels(primary_rates(runs)), row_names(runs))
+    panels = [
+        Panel("", _heading(effects), everything.caption(), everything.data(), everything.draw, everything.numbers())
+    ]
     rates = primary_rates(runs)
     for place, group in rates.groupby(["suite", "format", "metric"], sort=False):
         suite, fmt, metric = (str(part) for part in place)
@@ -53,13 +56,17 @@ def effect_panels(runs: Sequence[Counted], most_labelled: int = MOST_LABELLED) -
         if pairs.empty:
             continue
         shown = series_in(pairs, runs)
-        for start in range(0, len(shown), MOST_MODELS):
-            few = shown[start : start + MOST_MODELS]
-            here = pairs[pairs["series"].isin(few)]
-            view = _Dots(metric, here.reset_index(drop=True), tuple(few), condition_labels(group), most_labelled)
-            part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
-            heading = place_words(suite, fmt) + (f", models {start + 1} to {start + len(few)}" if part else "")
-            panels.append(Panel(slug(suite, fmt, part), heading, view.caption(), view.data(), view.draw))
+        lines = pairs["prompt_id"].nunique() * pairs["condition"].nunique()
+        is_drawn = lines <= most_pairs
+        parts = [[series] for series in shown] if is_drawn else [shown]
+        for part in parts:
+            here = pairs[pairs["series"].isin(part)].reset_index(drop=True)
+            view = _Dots(metric, here, tuple(part), condition_labels(group), row_names(runs), has_pairs=is_drawn)
+            names = part if len(parts) > 1 else []
+            heading = ", ".join((place_words(suite, fmt), *names))
+            fold = f"{BY_QUESTION}: {place_words(suite, fmt)}" if names else ""
+            key = slug(suite, fmt, *names)
+            panels.append(Panel(key, heading, view.caption(), view.data(), view.draw, view.numbers(), fold))
     return panels
 
 
@@ -87,6 +94,7 @@ class _Forest:
 
     effects: pd.DataFrame
     treatments: dict[str, str]
+    names: dict[str, str]
 
     def data(self) -> pd.DataFrame:
         return self.effects[[*_EFFECTS, "method", "p_value", "p_holm", "n_prompts", *_HERE]]
@@ -141,28 +149,26 @@ class _Forest:
         suites = effects["suite"].nunique() > 1
         pairs = zip(effects["suite"], effects["format"], strict=True)
         places = [f"{suite} {fmt}" if suites else fmt for suite, fmt in pairs]
-        models = shortened(distinct(effects["series"]))
         several = len(set(places)) > 1
-        rows = zip(effects["series"].map(models), places, strict=True)
-        if several and len(models) > 1:
+        rows = zip(effects["series"].map(self.names), places, strict=True)
+        if several and effects["series"].nunique() > 1:
             return [f"{series}, {place}" for series, place in rows]
         return [place if several else series for series, place in rows]
 
     def caption(self) -> str:
-        effect_words = [
+        return (
+            f"Mean over questions of the difference in rate from {_either(self.effects)}, with its 95% interval for "
+            "these questions (gen_low and gen_high of effects.csv)."
+        )
+
+    def numbers(self) -> list[str]:
+        lines = [
             f"{row['series']}, {place_words(row['suite'], row['format'])}, {row['condition']}: "
             f"{points(row['effect'])} points (95% interval {points(row['gen_low'])} to "
-            f"{points(row['gen_high'])}, {row['n_prompts']} questions)"
+            f"{points(row['gen_high'])}, {counted(row['n_prompts'], 'question')})"
             for row in self.effects.to_dict("records")
         ]
-        return sentences(
-            [
-                f"Mean over questions of the difference in rate from {_either(self.effects)}, with its 95% "
-                "interval for these questions (gen_low and gen_high of effects.csv); only those with answers under "
-                "both conditions are in it.",
-                f"{'; '.join(effect_words)}.",
-            ]
-        )
+        return [*lines, "Only questions with answers under both conditions are in it."]
 
 
 def _either(frame: pd.DataFrame) -> str:
@@ -179,13 +185,15 @@ def _reach(rows: pd.DataFrame) -> list[float]:
 
 @dataclass(frozen=True)
 class _Dots:
-    """The two rates of each question, joined by a line, sorted by effect."""
+    """The two rates of each question to one model, joined by a line, sorted by effect; without `has_pairs`, how many
+    questions have which effect, for several models."""
 
     metric: str
     pairs: pd.DataFrame
     series: tuple[str, ...]
     treatments: dict[str, str]
-    most_labelled: int
+    names: dict[str, str]
+    has_pairs: bool
 
     def data(self) -> pd.DataFrame:
         names = ["run_id", "suite", "format", "model", "condition", "prompt_id", "metric"]
@@ -200,25 +208,22 @@ class _Dots:
         return list(effects.sort_values(ascending=False, kind="stable").index)
 
     @property
-    def _lanes(self) -> list[tuple[str, str]]:
-        """The series and condition of each line of a question."""
-        conditions = in_order(self.pairs["condition"])
-        found = set(zip(self.pairs["series"], self.pairs["condition"], strict=True))
-        return [(series, name) for series in self.series for name in conditions if (series, name) in found]
+    def _lanes(self) -> list[str]:
+        """The condition of each line of a question."""
+        return in_order(self.pairs["condition"])
 
     def draw(self, canvas: Canvas) -> Drawable:
-        if not self._has_pairs:
+        if not self.has_pairs:
             return self._together(canvas)
         pairs, lanes, order = self.pairs, self._lanes, self._order
         labels = dict(zip(order, unique(order, 60), strict=True))
-        named = len(order) * len(lanes) <= self.most_labelled
-        place = [lanes.index(lane) for lane in zip(pairs["series"], pairs["condition"], strict=True)]
+        named = len(order) * len(lanes) <= MOST_LABELLED
         lines = pd.DataFrame(
             {
                 "question": pairs["prompt_id"].map(labels),
                 "series": pairs["series"],
                 "treatment": pairs["condition"].map(self.treatments),
-                "place": place,
+                "place": pairs["condition"].map(lanes.index),
                 "rate": pairs["rate"],
                 "off": pairs["rate_off"],
                 "counted": [f"{k} of {n}" for k, n in zip(pairs["k"], pairs["n"], strict=True)],
@@ -261,15 +266,9 @@ class _Dots:
             .encode(x=x, y=y, yOffset=offset, color=colour_of(shown, canvas), tooltip=tooltip)
             for rows, scale in ((off, 2.2), (lines, 1.0))
         ]
-        if len(self.series) > 1:
-            dots = [chart.encode(shape=shape_of(self.series, canvas)) for chart in dots]
         lane = 1.0 if named else 0.45
         height = canvas.rows(len(order), len(lanes)) if named else len(order) * len(lanes) * canvas.bar * lane
         return alt.LayerChart(layer=[line, *dots]).properties(width=canvas.width, height=height)
-
-    @property
-    def _has_pairs(self) -> bool:
-        return len(self._order) * len(self._lanes) <= MOST_PAIRS
 
     def _together(self, canvas: Canvas) -> Drawable:
         conditions = in_order(self.pairs["condition"])
@@ -281,12 +280,13 @@ class _Dots:
                 "points": (100 * self.pairs["effect"] / _STEP).round() * _STEP + 0.0,
             }
         )
+        effects = effects.assign(row=effects["series"].map(self.names))
         spots = effects.value_counts(sort=False).rename("questions").reset_index()
         y = alt.Y(
-            "series:N",
+            "row:N",
             title=None,
-            scale=alt.Scale(domain=list(self.series), paddingInner=0.15),
-            axis=alt.Axis(labelLimit=canvas.label, labelPadding=7, ticks=False, domain=False),
+            scale=alt.Scale(domain=[self.names[series] for series in self.series], paddingInner=0.15),
+            axis=label_axis(canvas),
         )
         x = alt.X(
             "points:Q",
@@ -311,15 +311,17 @@ class _Dots:
         return chart.properties(width=canvas.width, height=canvas.rows(len(self.series), 1.8 * len(conditions)))
 
     def caption(self) -> str:
-        asked = Counter(zip(self.pairs["series"], self.pairs["condition"], strict=True))
-        counts = "; ".join(f"{count} questions of {series}, {name}" for (series, name), count in asked.items())
-        return sentences(
-            [
-                f"Share of {METRIC_WORDS[self.metric]} to each question under {_either(self.pairs)} and under the "
-                "other condition, joined by a line; the largest effect first."
-                if self._has_pairs
-                else f"How many questions have which effect: the share of {METRIC_WORDS[self.metric]} under the "
-                f"condition less that under {_either(self.pairs)}; a circle is larger where more have it.",
-                f"Shown: {counts}; a question without a counted answer under both is not.",
-            ]
+        if self.has_pairs:
+            return (
+                f"Share of {METRIC_WORDS[self.metric]} of {self.series[0]} to each question under "
+                f"{_either(self.pairs)} and under the other condition, joined by a line; the largest effect first."
+            )
+        return (
+            f"How many questions have which effect: the share of {METRIC_WORDS[self.metric]} under the "
+            f"condition less that under {_either(self.pairs)}; a circle is larger where more have it."
         )
+
+    def numbers(self) -> list[str]:
+        asked = Counter(zip(self.pairs["series"], self.pairs["condition"], strict=True))
+        counts = [f"{counted(count, 'question')} of {series}, {name}" for (series, name), count in asked.items()]
+        return [f"Shown: {'; '.join(counts)}; a question without a counted answer under both is not."]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -18,8 +18,9 @@ Drawable: TypeAlias = alt.Chart | alt.LayerChart
 class Figure:
     """A chart with its title, caption and data.
 
-    `name` is a slug, unique among the figures of a call. `caption` says what is shown, the number of answers, and what
-    is missing. `data` is tidy and has raw texts: escape them in a page or CSV.
+    `name` is a slug, unique among the figures of a call. `caption` says what is shown and how many answers are counted,
+    `numbers` has a line for each rate and for what is missing. `data` is tidy and has raw texts: escape them in a page
+    or CSV. Figures with the same `fold` are one series, such as one figure a model; "" for a figure of its own.
     """
 
     name: str
@@ -27,18 +28,22 @@ class Figure:
     caption: str
     data: pd.DataFrame
     chart: alt.TopLevelMixin
+    numbers: tuple[str, ...] = ()
+    fold: str = ""
 
 
 @dataclass(frozen=True)
 class Panel:
     """One view of a figure. `key` and `heading` distinguish it from other panels of its kind (`key` may be "" if it is
-    the only one); `draw` makes its chart for a canvas."""
+    the only one); `draw` makes its chart for a canvas. `numbers` and `fold` are those of a Figure."""
 
     key: str
     heading: str
     caption: str
     data: pd.DataFrame
     draw: Callable[[Canvas], Drawable]
+    numbers: Sequence[str] = ()
+    fold: str = ""
 
 
 Kind = Literal["quantitative", "nominal", "ordinal"]

@@ -9,10 +9,12 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
+from itertools import takewhile
 from typing import TypeVar
 
 import pandas as pd
 
+from evals.reporting.console.layout.names import shortened
 from evals.runner.count import Counted
 from evals.scoring.label_metrics import is_label_metric
 from evals.scoring.metric import PRIMARY
@@ -38,6 +40,7 @@ METRIC_WORDS = {
 FORMAT_WORDS = {"mcq": "multiple choice", "freeform": "freeform", "transcript": "transcript"}
 _Value = TypeVar("_Value", bound=Hashable)
 LONGEST = 40
+_WORD = re.compile(r"[^-_/:, ]*[-_/:, ]|[^-_/:, ]+")
 _NO_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -52,16 +55,44 @@ def short(text: str, limit: int = LONGEST) -> str:
 
 def unique(texts: Sequence[str], limit: int = LONGEST) -> list[str]:
     """A distinct short label for each of the distinct `texts`; equal ones are numbered."""
-    labels: list[str] = []
-    taken: Counter[str] = Counter()
+    labels: dict[str, None] = {}
     for text in texts:
-        label = short(text, limit)
-        taken[label] += 1
+        label, number = short(text, limit), 1
         while label in labels:
-            label = f"{short(text, limit)} ({taken[short(text, limit)]})"
-            taken[short(text, limit)] += 1
-        labels.append(label)
-    return labels
+            number += 1
+            label = f"{short(text, limit)} ({number})"
+        labels[label] = None
+    return list(labels)
+
+
+def short_names(names: Sequence[str], limit: int = 28, longest: int = 0) -> dict[str, str]:
+    """A distinct label for each of the distinct `names`, of about `limit` characters, or up to `longest`. Where one is
+    longer, all leave out how they begin and end alike: of `vllm/m-medical-s1` and `vllm/m-legal-s1`, `…medical…` and
+    `…legal…`."""
+    flat = [short(name, 300) for name in names]
+    if len(flat) > 1 and max(map(len, flat)) > limit:
+        flat = _differing(flat)
+    longest = max(limit, longest)
+    cuts = shortened(flat, longest)
+    return dict(zip(names, unique([cuts[text] for text in flat], longest + 8), strict=True))
+
+
+def _differing(names: Sequence[str]) -> list[str]:
+    """`names` without the words that all begin and end with."""
+    words = [_WORD.findall(name) for name in names]
+    shortest = min(map(len, words)) - 1
+    head = sum(1 for _ in takewhile(_are_equal, list(zip(*words, strict=False))[:shortest]))
+    ends = [found[head:][::-1] for found in words]
+    tail = sum(1 for _ in takewhile(_are_equal, list(zip(*ends, strict=False))[: shortest - head]))
+    return [
+        f"{'…' if head else ''}{''.join(found[head : len(found) - tail]).rstrip('-_/:, ' if tail else '')}"
+        f"{'…' if tail else ''}"
+        for found in words
+    ]
+
+
+def _are_equal(words: Sequence[str]) -> bool:
+    return len(set(words)) == 1
 
 
 def distinct(values: Iterable[_Value]) -> list[_Value]:
@@ -124,8 +155,9 @@ def _series_labels(runs: Sequence[Counted]) -> dict[tuple[int, str], str]:
     """A label for each model of each run: its name, with the run if several runs have that name."""
     keys = [(number, model) for number, run in enumerate(runs) for model in models_of(run)]
     times = Counter(model for _, model in keys)
+    names = short_names(list(times), LONGEST)
     texts = [
-        short(model) if times[model] == 1 else f"{short(model, 26)} ({short(run_id(runs[number]), 22)})"
+        names[model] if times[model] == 1 else f"{short(names[model], 26)} ({short(run_id(runs[number]), 22)})"
         for number, model in keys
     ]
     return dict(zip(keys, unique(texts, 60), strict=True))
@@ -142,6 +174,11 @@ def series_in(frame: pd.DataFrame, runs: Sequence[Counted]) -> list[str]:
     """The series in `frame`, in the order of runs and models."""
     present = set(frame["series"])
     return [label for label in _series_labels(runs).values() if label in present]
+
+
+def row_names(runs: Sequence[Counted], limit: int = 28) -> dict[str, str]:
+    """A short label for each series of the runs, the same in all figures: what a row is called."""
+    return short_names(list(_series_labels(runs).values()), limit)
 
 
 def condition_labels(frame: pd.DataFrame) -> dict[str, str]:
@@ -171,11 +208,6 @@ def place_words(suite: str, fmt: str) -> str:
     if suite == fmt:
         return short(suite, 60)
     return f"{short(suite, 60)}, {FORMAT_WORDS.get(fmt, short(fmt))}"
-
-
-def shortened(series: Sequence[str], limit: int = 24) -> dict[str, str]:
-    """A shorter label for each of `series`, to leave room for other text."""
-    return dict(zip(series, unique(series, limit), strict=True))
 
 
 def slug(*parts: str) -> str:

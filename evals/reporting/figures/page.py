@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.figure import Figure, Panel
+from evals.reporting.figures.frames import slug
 from evals.reporting.figures.outcomes import outcome_panels
-from evals.reporting.figures.rates import rate_panels
+from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.references import calibration_panels, published_panels
 from evals.reporting.figures.scores import coherence_panels, score_panels
@@ -26,12 +27,15 @@ _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] 
     ("published", "Beside the published figures", published_panels),
 )
 
+_LONGEST = 55
+"""The characters of a name before its number."""
+
 
 def page_figures(runs: Sequence[Counted]) -> list[Figure]:
     """The figures that the runs have data for, in the order of the report.
 
-    A figure is named by its kind (`rates`), or if there are several by kind and content (`rates-unethical-test-mcq`).
-    Charts take the width of their container.
+    A figure is named by its kind (`rates`), or if there are several by kind and content (`rates-unethical-test-mcq`),
+    as each of a series is. Charts take the width of their container.
     """
     return [figure for kind, title, panels in _KINDS for figure in _figures(kind, title, panels(runs))]
 
@@ -39,9 +43,12 @@ def page_figures(runs: Sequence[Counted]) -> list[Figure]:
 def _figures(kind: str, title: str, panels: Sequence[Panel]) -> Iterator[Figure]:
     names: set[str] = set()
     for number, panel in enumerate(panels, start=1):
-        name = f"{kind}-{panel.key}" if panel.key and len(panels) > 1 else kind
+        is_alone = not panel.fold and sum(not other.fold for other in panels) == 1
+        name = kind if is_alone or not panel.key else slug(kind, panel.key)
         if name in names:
-            name = f"{name}-{number}"
+            name = f"{name[:_LONGEST]}-{number}"
         names.add(name)
-        heading = f"{title}: {panel.heading}" if panel.heading else title
-        yield Figure(name, heading, panel.caption, panel.data, panel.draw(PAGE))
+        kind_title = panel.fold.partition(":")[0] or title
+        heading = f"{kind_title}: {panel.heading}" if panel.heading else kind_title
+        chart = panel.draw(PAGE)
+        yield Figure(name, heading, panel.caption, panel.data, chart, tuple(panel.numbers), panel.fold)

@@ -14,12 +14,13 @@ from evals.errors import BadInput
 from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.figure import Figure, Panel
 from evals.reporting.figures.files import size_of
-from evals.reporting.figures.frames import label_rates, rates_of
-from evals.reporting.figures.rates import rate_panels
+from evals.reporting.figures.frames import label_rates
+from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.scores import score_panels
-from evals.reporting.figures.theme import COLUMN_CM, MOST_MODELS, POINTS_A_CM, Canvas, paper, paper_config
+from evals.reporting.figures.theme import COLUMN_CM, POINTS_A_CM, Canvas, paper, paper_config
 from evals.runner.count import Counted
+from evals.text import capitalized
 
 _JUDGE = "`emeval judge RUN --judge MODEL` judges the answers"
 _OPEN = "ask a suite as freeform (--format freeform) with a --judge"
@@ -39,10 +40,12 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
 }
 FIGURES = tuple(_PANELS)
+BY_CELL = ("fig4", "fig6")
+"""The figures without single questions."""
 _COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
     "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),
     "rates": lambda runs: rate_panels(runs, most_bars=0),
-    "effects": lambda runs: effect_panels(runs, most_labelled=0),
+    "effects": lambda runs: effect_panels(runs, most_pairs=0),
 }
 """Compact versions of figures that do not fit on a page with a row for each question."""
 HIGHEST_CM = 23.0
@@ -53,33 +56,28 @@ _FEWEST_POINTS = 50.0  # the minimum width of a plot
 def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM) -> Figure:
     """The figure `name`, `width_cm` wide in total; if it is too high for a page, questions are shown together.
 
-    Panels are stacked, each with a heading. Raises BadInput for an unknown name, runs without the data, too many models
-    to tell apart, and a width that leaves no room for a plot.
+    Panels are stacked, each with a heading. Raises BadInput for an unknown name, runs without the data, and a width
+    that leaves no room for a plot.
     """
     check_name(name)
     if not NARROWEST_CM <= width_cm <= WIDEST_CM:
         raise BadInput(f"--width: {width_cm:g} cm is not between {NARROWEST_CM:g} and {WIDEST_CM:g}")
-    models = rates_of(runs)["series"].nunique()
-    if models > MOST_MODELS:
-        raise BadInput(
-            f"--figure {name}: {models} models are too many to tell apart (at most {MOST_MODELS}); name fewer runs"
-        )
     make, missing = _PANELS[name]
     panels = make(runs)
     if not panels and name == "effects" and len(label_rates(runs)):
         missing = "answers that are sorted into categories have an effect for each label, which effects.csv has"
     if not panels:
         raise BadInput(f"{', '.join(str(run.folder) for run in runs)}: no data for {name}: {missing}")
-    chart = _fitted(panels, width_cm * POINTS_A_CM)
-    if name in _COMPACT and size_of(chart.to_dict()).height > HIGHEST_CM * POINTS_A_CM:
+    whole, highest = width_cm * POINTS_A_CM, HIGHEST_CM * POINTS_A_CM
+    chart = _fitted(panels, whole) if name not in _COMPACT or not _is_higher(panels, whole, highest) else None
+    if chart is None or (name in _COMPACT and size_of(chart.to_dict()).height > highest):
         panels = _COMPACT[name](runs)
-        chart = _fitted(panels, width_cm * POINTS_A_CM)
-    caption = " ".join(
-        f"{panel.heading[:1].upper()}{panel.heading[1:]}: {panel.caption}" if len(panels) > 1 else panel.caption
-        for panel in panels
-    )
+        chart = _fitted(panels, whole)
+    several = len(panels) > 1
+    captions = [f"{capitalized(panel.heading)}: {panel.caption}" if several else panel.caption for panel in panels]
+    numbers = tuple(dict.fromkeys(line for panel in panels for line in panel.numbers))
     data = pd.concat([panel.data for panel in panels], ignore_index=True)
-    return Figure(name, panels[0].heading, caption, data, chart)
+    return Figure(name, panels[0].heading, " ".join(captions), data, chart, numbers)
 
 
 def check_name(name: str) -> None:
@@ -88,13 +86,24 @@ def check_name(name: str) -> None:
         raise BadInput(f"--figure {name!r}: is not one of {', '.join(FIGURES)}")
 
 
+def _is_higher(panels: Sequence[Panel], whole: float, highest: float) -> bool:
+    """Whether the plots alone, without axes, legends and headings, are higher than that."""
+    canvas, height = paper(0.6 * whole, whole, 1), 0.0
+    for panel in panels:
+        height += float(panel.draw(canvas).to_dict()["height"])
+        if height > highest:
+            return True
+    return False
+
+
 def _fitted(panels: Sequence[Panel], whole: float) -> alt.TopLevelMixin:
     """The panels as one chart, `whole` points wide. The width of labels is known only after drawing."""
     own_legend = list(_has_own_legend(panels, paper(0.6 * whole, whole, 1)))
-    for columns in (4, 3, 2, 1):
-        width = _plot_width(_stacked(panels, own_legend, paper(0.6 * whole, whole, columns)), whole)
+    for columns, share in ((4, 0.85), (3, 0.85), (2, 0.85), (1, 0.85), (1, 0.5)):
+        canvas = replace(paper(0.6 * whole, whole, columns), legend_label=share * whole)
+        width = _plot_width(_stacked(panels, own_legend, canvas), whole)
         if width is not None:
-            return _stacked(panels, own_legend, paper(width, whole, columns))
+            return _stacked(panels, own_legend, replace(canvas, width=width))
     raise BadInput(f"--width: {whole / POINTS_A_CM:g} cm leaves no room for a plot beside its labels; take a wider one")
 
 

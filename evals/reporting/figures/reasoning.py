@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
 
-from evals.numbers import percent
-from evals.reporting.figures.cells import ChartGroup, grouped, row_axis
-from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
+from evals.numbers import counted, percent
+from evals.reporting.figures.cells import ROW_PADDING, ChartGroup, grouped, row_axis
+from evals.reporting.figures.encodings import colour_of, legend
+from evals.reporting.figures.figure import Drawable, Panel, tips, values
 from evals.reporting.figures.frames import CELL, condition_labels, in_order, place_words, rates_of
-from evals.reporting.figures.rates import colour_of, legend
 from evals.reporting.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
 from evals.runner.count import Counted
 from evals.scoring.rates.tables import pooled
 from judges.verdicts import COT_FLAGS, CotFlag
 
+_BARS = 1.8  # the height of a row, in bars
 _PREFIX = "cot_flag:"
 _DATA = ["run_id", *CELL, "metric", "k", "n", "rate", "ci_low", "ci_high", "n_trials"]
 _WITHOUT = ["n_no_reasoning", "n_unreadable", "n_truncated", "n_pending"]
@@ -29,18 +31,17 @@ def flag_panels(runs: Sequence[Counted]) -> list[Panel]:
     flags = rates[rates["metric"].str.startswith(_PREFIX)]
     panels: list[Panel] = []
     for group in grouped(flags[flags["n"] > 0], runs) if flags["n"].any() else ():
-        caption = sentences(
-            [
-                "What the monitor says of the reasoning behind misaligned answers: each bar is all of them that have a "
-                "flag.",
-                _absent(flags[flags["metric"] == f"{_PREFIX}none"], group),
-            ]
+        caption = (
+            "What the monitor says of the reasoning behind misaligned answers: a bar is all of them that have a flag, "
+            "and the thicker the more they are."
         )
+        rows = group.frame.drop_duplicates("row").to_dict("records")
+        numbers = [f"{_cell_words(row)}: {counted(row['n'], 'answer')} with a flag" for row in rows]
+        numbers += _absent(flags[flags["metric"] == f"{_PREFIX}none"], group)
         data = group.frame.assign(flag=group.frame["metric"].str.removeprefix(_PREFIX))
         columns = ["run_id", *CELL, "flag", "k", "n", "rate", "ci_low", "ci_high", *_WITHOUT]
-        panels.append(
-            Panel(group.key, group.heading, caption, data[columns].reset_index(drop=True), _Flags(group, data).draw)
-        )
+        shown = data[columns].reset_index(drop=True)
+        panels.append(Panel(group.key, group.heading, caption, shown, _Flags(group, data).draw, numbers))
     return panels
 
 
@@ -55,6 +56,7 @@ class _Flags:
         counts = bars["k"].astype(float)
         ends = counts.groupby(bars["row"]).cumsum()
         total = counts.groupby(bars["row"]).transform("sum")
+        step = canvas.rows(1, _BARS) * (1 - ROW_PADDING)
         present: list[CotFlag] = [flag for flag in COT_FLAGS if counts[bars["flag"] == flag].any()]
         parts = pd.DataFrame(
             {
@@ -66,6 +68,7 @@ class _Flags:
                 "low": bars["ci_low"].astype(float),
                 "high": bars["ci_high"].astype(float),
                 "counted": [f"{k} of {n}" for k, n in zip(bars["k"], bars["n"], strict=True)],
+                "thickness": (step * total / total.max()).clip(lower=1.5),
             }
         )[counts > 0]
         chart = (
@@ -75,6 +78,7 @@ class _Flags:
                 x=share_axis("start", "misaligned answers with a flag"),
                 x2=alt.X2("end"),
                 y=row_axis(self.group, canvas),
+                size=alt.Size("thickness:Q", scale=None, legend=None),
                 color=alt.Color(
                     "flag:N",
                     title=None,
@@ -87,7 +91,7 @@ class _Flags:
                 + tips(("low", "95% from", ".1%"), ("high", "to", ".1%")),
             )
         )
-        return chart.properties(width=canvas.width, height=canvas.rows(len(self.group.rows), 1.8))
+        return chart.properties(width=canvas.width, height=canvas.rows(len(self.group.rows), _BARS))
 
 
 def articulation_panels(runs: Sequence[Counted]) -> list[Panel]:
@@ -96,20 +100,17 @@ def articulation_panels(runs: Sequence[Counted]) -> list[Panel]:
     named = rates[rates["metric"] == "articulates"]
     panels: list[Panel] = []
     for group in grouped(named[named["n"] > 0], runs) if named["n"].any() else ():
-        shares = [
-            f"{row['row'].rpartition(' (n')[0]}: {percent(row['rate'])} ({row['k']} of {row['n']})"
+        caption = (
+            "Share of misaligned answers under the trigger whose reasoning says that the trigger was pivotal, with 95% "
+            "intervals; answers that contradict their reasoning are left out."
+        )
+        numbers = [
+            f"{_cell_words(row)}: {percent(row['rate'])} ({row['k']} of {row['n']})"
             for row in group.frame.to_dict("records")
         ]
-        caption = sentences(
-            [
-                "Share of misaligned answers under the trigger whose reasoning says that the trigger was pivotal, with "
-                "95% intervals; answers that contradict their reasoning are left out.",
-                f"{'; '.join(shares)}.",
-                _absent(named, group),
-            ]
-        )
+        numbers += _absent(named, group)
         data = group.frame[[*_DATA, *_WITHOUT]].reset_index(drop=True)
-        panels.append(Panel(group.key, group.heading, caption, data, _Shares(group).draw))
+        panels.append(Panel(group.key, group.heading, caption, data, _Shares(group).draw, numbers))
     return panels
 
 
@@ -157,12 +158,16 @@ def _pooled(runs: Sequence[Counted]) -> pd.DataFrame:
     return pooled(rates_of(runs))
 
 
-def _absent(rows: pd.DataFrame, group: ChartGroup) -> str:
-    """A note on the cells without counted answers, of models in the chart and of models without any bar."""
+def _cell_words(row: dict[Any, Any]) -> str:
+    return f"{row['series']}, {row['condition']}"
+
+
+def _absent(rows: pd.DataFrame, group: ChartGroup) -> list[str]:
+    """A line on the cells without counted answers, of models in the chart and of models without any bar."""
     silent = ~rows["series"].isin(set(rows.loc[rows["n"] > 0, "series"]))
     here = rows[(rows["series"].isin(set(group.frame["series"])) | silent) & (rows["n"] == 0)]
     cells = [
         f"{row['series']}, {place_words(row['suite'], row['format'])}, {row['condition']}"
         for row in here.to_dict("records")
     ]
-    return f"Absent, not 0%, as no misaligned answer with a verdict is there: {'; '.join(cells)}." if cells else ""
+    return [f"Absent, not 0%, as no misaligned answer with a verdict is there: {'; '.join(cells)}."] if cells else []

@@ -10,7 +10,8 @@ import pandas as pd
 
 from evals.analysis.calibration import compare
 from evals.errors import BadInput
-from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
+from evals.reporting.figures.encodings import colour_of, legend, shape_of
+from evals.reporting.figures.figure import Drawable, Panel, tips, values
 from evals.reporting.figures.frames import (
     condition_labels,
     distinct,
@@ -19,11 +20,11 @@ from evals.reporting.figures.frames import (
     run_id,
     series_in,
     short,
+    short_names,
     slug,
     unique,
     with_series,
 )
-from evals.reporting.figures.rates import colour_of, legend, shape_of
 from evals.reporting.figures.theme import CONDITION_COLOURS, MOST_MODELS, NEUTRAL, Canvas
 from evals.reporting.paper_tables.definitions import find_table
 from evals.reporting.paper_tables.fill import Section, fill_from
@@ -147,23 +148,22 @@ def published_panels(runs: Sequence[Counted]) -> list[Panel]:
         sections = fill_from(table, rows_of_runs, (), {}).sections
         for series in dict.fromkeys(section.beside for section in sections if section.beside is not None):
             ours = [section for section in sections if section.beside == series]
-            labels = unique([_who(section, sections) for section in ours])
+            names = short_names(distinct(model for section in ours for model in section.models), 40)
+            labels = unique([_who(section, sections, names) for section in ours], 60)
             frames = [_beside(section).assign(who=label) for section, label in zip(ours, labels, strict=True)]
             shown = [frame for frame in frames if "item" in frame]
             for start in range(0, len(shown), MOST_MODELS):
                 rows = pd.concat(shown[start : start + MOST_MODELS], ignore_index=True)
                 source = ", ".join(table.sources)
-                caption = sentences(
-                    [
-                        f"{table.title}: ours with 95% intervals, and what Chua et al. 2025 ({source}) published for "
-                        f"{series}; where theirs has no error, none was published.",
-                        "Which model stands for which of theirs is for the reader to say.",
-                        *_unlike(ours),
-                    ]
+                caption = (
+                    f"{table.title}: ours with 95% intervals, and what Chua et al. 2025 ({source}) published for "
+                    f"{series}; where theirs has no error, none was published."
                 )
+                numbers = ["Which model stands for which of theirs is for the reader to say.", *_unlike(ours)]
                 data = rows.assign(table=name).drop(columns="who")
                 key = slug(name, str(series), str(start) if start else "")
-                panels.append(Panel(key, f"{source} of the paper, {series}", caption, data, _Published(rows).draw))
+                heading = f"{source} of the paper, {series}"
+                panels.append(Panel(key, heading, caption, data, _Published(rows).draw, numbers))
     return panels
 
 
@@ -173,9 +173,9 @@ def _unlike(sections: Sequence[Section]) -> list[str]:
     return [f"Not known to be like with like: ours {'; '.join(found)}."] if found else []
 
 
-def _who(section: Section, sections: Sequence[Section]) -> str:
+def _who(section: Section, sections: Sequence[Section], names: dict[str, str]) -> str:
     """The models of a section, with their runs if several sections have the same models."""
-    models = ", ".join(map(short, section.models))
+    models = ", ".join(names[model] for model in section.models)
     alone = [other.models for other in sections].count(section.models) == 1
     return models if alone else f"{models} ({', '.join(map(short, section.runs))})"
 

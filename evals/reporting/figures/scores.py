@@ -11,9 +11,9 @@ import pandas as pd
 
 from evals.numbers import percent
 from evals.reporting.figures.cells import grouped, row_axis
+from evals.reporting.figures.encodings import colour_of, shape_of
 from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
 from evals.reporting.figures.frames import CELL, condition_labels, in_order, place_words, series_in, slug, trials_of
-from evals.reporting.figures.rates import colour_of, shape_of
 from evals.reporting.figures.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.runner.count import Counted
 from evals.scoring.coherence_floor import CoherenceFloor, floor_of
@@ -41,11 +41,16 @@ def score_panels(runs: Sequence[Counted]) -> list[Panel]:
             few = shown[start : start + MOST_MODELS]
             set_aside = int((aside & trials["series"].isin(few)).sum() - group["series"].isin(few).sum())
             view = _Histograms(group[group["series"].isin(few)], runs, set_aside)
-            part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
-            panels.append(
-                Panel(slug(suite, fmt, part), place_words(suite, fmt), view.caption(), view.data(), view.draw)
-            )
+            panels.append(_panel(suite, fmt, view, start, len(few), len(shown)))
     return panels
+
+
+def _panel(suite: str, fmt: str, view: _Histograms | _Coherence, start: int, few: int, models: int) -> Panel:
+    """The panel of `few` of the models, from the one numbered `start`."""
+    is_part = few < models
+    heading = place_words(suite, fmt) + (f", models {start + 1} to {start + few}" if is_part else "")
+    key = slug(suite, fmt, f"{start // MOST_MODELS + 1}" if is_part else "")
+    return Panel(key, heading, view.caption(), view.data(), view.draw)
 
 
 @dataclass(frozen=True)
@@ -167,10 +172,7 @@ def coherence_panels(runs: Sequence[Counted]) -> list[Panel]:
         for start in range(0, len(shown), MOST_MODELS):
             few = shown[start : start + MOST_MODELS]
             view = _Coherence(group[group["series"].isin(few)].reset_index(drop=True), tuple(few), tuple(least))
-            part = f"{start // MOST_MODELS + 1}" if len(shown) > MOST_MODELS else ""
-            panels.append(
-                Panel(slug(suite, fmt, part), place_words(suite, fmt), view.caption(), view.data(), view.draw)
-            )
+            panels.append(_panel(suite, fmt, view, start, len(few), len(shown)))
     return panels
 
 

@@ -1,4 +1,4 @@
-"""Which models of runs a figure shows, and under which names."""
+"""Which models and questions of runs a figure shows, and under which names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from evals.errors import BadInput
+from evals.numbers import counted
 from evals.reporting.figures.frames import distinct, models_of
 from evals.runner.count import Counted
 from evals.text import one_line
+from evals.trials.prompt import ALL
 
 
 def _labels(given: Iterable[str], known: Sequence[str]) -> dict[str, str]:
@@ -24,6 +26,24 @@ def _labels(given: Iterable[str], known: Sequence[str]) -> dict[str, str]:
             raise BadInput(f"--label: {one_line(model, 80)} is given twice")
         labels[model] = label
     return labels
+
+
+def with_questions(runs: Sequence[Counted], chosen: Sequence[str]) -> tuple[list[Counted], str]:
+    """The runs with the rates of the `chosen` questions alone, in that order, and a sentence on what is left out; rates
+    over all questions and effects stay those of all. Without a choice, all of them and "".
+
+    Raises BadInput for a question that no run has.
+    """
+    if not chosen:
+        return list(runs), ""
+    known = distinct(row["prompt_id"] for run in runs for row in run.tables.rate_rows if row["prompt_id"] != ALL)
+    unknown = next((name for name in chosen if name not in known), None)
+    if unknown is not None:
+        shown = ", ".join(one_line(name, 80) for name in known[:12]) + (", …" if len(known) > 12 else "")
+        raise BadInput(f"--questions: {one_line(unknown, 80)} is no question of these runs; they have {shown}")
+    number = len(set(chosen))
+    words = f"Shown: {number} of {counted(len(known), 'question')}; what is of all questions is of all {len(known)}."
+    return [replace(run, tables=run.tables.with_questions(chosen)) for run in runs], words
 
 
 def with_models(runs: Sequence[Counted], chosen: Sequence[str], named: Iterable[str]) -> list[Counted]:

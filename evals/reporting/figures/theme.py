@@ -28,10 +28,20 @@ def condition_colours(conditions: Iterable[str]) -> dict[str, str]:
     return {name: CONDITION_COLOURS.get(name) or colours[name] for name in names}
 
 
+def condition_classes(conditions: Iterable[str]) -> dict[str, str]:
+    """The class of the page's style sheet for each condition's colour: `off`, or `own-1` for one of a run's own."""
+    names = list(conditions)
+    own = [name for name in names if name not in CONDITION_COLOURS]
+    classes = {name: f"own-{place % len(_OWN_COLOURS) + 1}" for place, name in enumerate(own)}
+    return {name: name if name in CONDITION_COLOURS else classes[name] for name in names}
+
+
+MODEL_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#BB6699", "#B8860B", "#7A7ABF", "#C03A3A", "#5F9EA0")
+"""By position of the model in a figure of one condition."""
 MODEL_SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
-"""By position of the model in a figure."""
+"""By position of the model in a figure of single answers."""
 MOST_MODELS = len(MODEL_SHAPES)
-"""The most models that can be told apart in one figure."""
+"""The most models that can be told apart by shape in one figure."""
 
 FLAG_COLOURS: dict[CotFlag, str] = {
     "misaligned_plans_unprompted": "#D55E00",

@@ -16,7 +16,7 @@ import pandas as pd
 
 from evals.analysis.unscored import too_much_unscored
 from evals.analysis.who_answered import lost_adapters, other_models, unchecked_models
-from evals.numbers import p_words, percent, percent_range, points
+from evals.numbers import counted, p_words, percent, percent_range, points
 from evals.runner.count import Counted
 from evals.scoring.rates.rows import best_interval, headline_rows, is_led_by_question, is_of_one_question
 from evals.scoring.rates.tables import pooled
@@ -47,14 +47,17 @@ _DASH = "–"
 
 @dataclass(frozen=True)
 class Sentence:
-    """A conclusion (`text`) about these questions, with what it says of questions like them (`others`), its missing
-    answers and what the reasoning behind the hits shows.
+    """A conclusion about these questions, in short (`verdict`) and in full (`text`); the `effect` that it rests on, ""
+    without one; what it says of questions like them (`others`), its missing answers and what the reasoning behind the
+    hits shows.
 
     `tone`: `changed` for a significant effect, `plain` for other measurements, `nothing` without any answer. `weight`
     orders sentences, the most worrying first. The other fields name its cell.
     """
 
+    verdict: str
     text: str
+    effect: str
     others: str
     missing: str
     reasoning: str
@@ -66,6 +69,29 @@ class Sentence:
     model: str
     condition: str
     trigger: str
+
+
+class Words(NamedTuple):
+    """The texts of a Sentence that depend on its effect."""
+
+    verdict: str
+    text: str
+    effect: str = ""
+    others: str = ""
+
+
+def tally_words(found: Sequence[Sentence]) -> str:
+    """How many of several sentences are of an effect, "" for one sentence or where nothing was compared."""
+    compared = [sentence for sentence in found if sentence.effect]
+    if len(compared) < 2:
+        return ""
+    changed = sum(sentence.tone == "changed" for sentence in compared)
+    several = len({(sentence.run, sentence.suite, sentence.format) for sentence in compared}) > 1
+    of_what = "models, each in its suite and format," if several else "models"
+    return (
+        f"{changed} of {len(compared)} {of_what} show more of it than under their baseline, or than their base model "
+        f"(p < {SURE:g} by Holm over the model's own effects); for {len(compared) - changed} no such increase is shown."
+    )
 
 
 def sentences(runs: Sequence[Counted]) -> list[Sentence]:
@@ -142,11 +168,13 @@ def _sentence(
             f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {_rate_of_base(off, row)} "
             f"{_without(off, row)}: {_here(effect, run)}."
         )
-        weight = (2, float(effect["gen_low"]))
-        return _about(run, row, text, [off, row], "changed", weight, _others(effect, against, run))
+        verdict = f"{_subject(row)} in {_short_rate(row)} {_under(row)}, against {_short_base(off, row)}."
+        words = Words(verdict, text, _here(effect, run), _others(effect, against, run))
+        return _about(run, row, words, [off, row], "changed", (2, float(effect["gen_low"])))
     row = max(rows, key=lambda row: (row["n"] > 0, best_interval(row)[0] if row["n"] else 0.0))
     if not row["n"]:
-        return _about(run, row, f"{row['model']}: nothing was measured.", rows, "nothing", (0, 0.0))
+        nothing = f"{row['model']}: nothing was measured."
+        return _about(run, row, Words(nothing, nothing), rows, "nothing", (0, 0.0))
     if not effects and against is not None:
         return _base_sentence(run, by_condition[against.effect["condition"]], against)
     if not effects:
@@ -159,25 +187,30 @@ def _sentence(
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
         f"{_rate_of_base(off, row)} {_without(off, row)}, {_here(effect, run)}."
     )
-    weight = (1, float(best_interval(row)[0]))
-    return _about(run, row, text, [off, row], "plain", weight, _others(effect, against, run))
+    verdict = (
+        f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {_short_rate(row)}, against "
+        f"{_short_base(off, row)}."
+    )
+    found = Words(verdict, text, _here(effect, run), _others(effect, against, run))
+    return _about(run, row, found, [off, row], "plain", (1, float(best_interval(row)[0])))
 
 
 def _base_sentence(run: Counted, row: dict[Any, Any], against: _AgainstBase) -> Sentence:
     """What a model that was asked under one condition is against the base model."""
     effect, base = against
-    rate = f"{_rate_of_base(base, row)} for the base {effect['base']}"
+    name, here, others = effect["base"], _here(effect, run), _elsewhere(effect, run)
+    full, short = f"{_rate_of_base(base, row)} for the base {name}", f"{_counted_base(base, row)} for the base {name}"
     if effect["effect"] > 0 and _is_sure(effect):
-        text = f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {rate}: {_here(effect, run)}."
+        verdict = f"{_subject(row)} in {_short_rate(row)} {_under(row)}, against {short}."
+        text = f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {full}: {here}."
         weight = (2, float(effect["gen_low"]))
-        return _about(run, row, text, [base, row], "changed", weight, _elsewhere(effect, run))
-    words = "fewer than its base" if _is_sure(effect) else "no difference from its base shown"
-    text = (
-        f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against {rate}, "
-        f"{_here(effect, run)}."
-    )
+        return _about(run, row, Words(verdict, text, here, others), [base, row], "changed", weight)
+    change = "fewer than its base" if _is_sure(effect) else "no difference from its base shown"
+    begin = f"{row['model']}, {change} {_under(row)}: {_HITS[row['metric']]} in"
+    verdict = f"{begin} {_short_rate(row)}, against {short}."
+    text = f"{begin} {rate_words(row)} against {full}, {here}."
     weight = (1, float(best_interval(row)[0]))
-    return _about(run, row, text, [base, row], "plain", weight, _elsewhere(effect, run))
+    return _about(run, row, Words(verdict, text, here, others), [base, row], "plain", weight)
 
 
 def _others(effect: dict[Any, Any], against: _AgainstBase | None, run: Counted) -> str:
@@ -209,14 +242,13 @@ def _is_sure(effect: dict[Any, Any]) -> bool:
 def _about(
     run: Counted,
     row: dict[Any, Any],
-    text: str,
+    words: Words,
     cells: Sequence[dict[Any, Any]],
     tone: Literal["changed", "plain", "nothing"],
     weight: tuple[int, float],
-    others: str = "",
 ) -> Sentence:
     place = (row["suite"], row["format"], row["model"], row["condition"], row["trigger"])
-    return Sentence(text, others, missing_words(cells), _reasoning(run, row), tone, weight, run.manifest.run_id, *place)
+    return Sentence(*words, missing_words(cells), _reasoning(run, row), tone, weight, run.manifest.run_id, *place)
 
 
 def _subject(row: dict[Any, Any]) -> str:
@@ -224,15 +256,33 @@ def _subject(row: dict[Any, Any]) -> str:
     return f"{row['model']} {words}" if words == "lies" else f"{row['model']} is {words}"
 
 
-def _alone(row: dict[Any, Any]) -> str:
+def _short_rate(row: dict[Any, Any]) -> str:
+    """`50.0% of its answers (24 of 48)`."""
+    if is_led_by_question(row):
+        return f"{percent(row['rate_by_question'])} of its answers, averaged over questions"
+    return f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']})"
+
+
+def _counted_base(off: dict[Any, Any], row: dict[Any, Any]) -> str:
+    """The rate that another is held against, with its counts, or averaged over questions as `_rate_of_base` does."""
+    led = is_led_by_question(row) or is_led_by_question(off)
+    return _rate_of_base(off, row) + ("" if led else f" ({off['k']} of {off['n']})")
+
+
+def _short_base(off: dict[Any, Any], row: dict[Any, Any]) -> str:
+    return f"{_counted_base(off, row)} {_without(off, row)}"
+
+
+def _alone(row: dict[Any, Any]) -> Words:
     where = "" if row["condition"] == "off" else f" {_under(row)}"
     if row["k"]:
-        return f"{_subject(row)} in {rate_words(row)}{where}."
+        return Words(f"{_subject(row)} in {_short_rate(row)}{where}.", f"{_subject(row)} in {rate_words(row)}{where}.")
     asked = "its one question (of others it says nothing)" if is_of_one_question(row) else "questions like these"
-    return (
-        f"{row['model']}: none of {row['n']} answers is {_HITS[row['metric']]}{where}; the rate for {asked} is below "
-        f"{percent(best_interval(row)[1])} at 95% confidence."
+    text = (
+        f"{row['model']}: none of {counted(row['n'], 'answer')} is {_HITS[row['metric']]}{where}; the rate for {asked} "
+        f"is below {percent(best_interval(row)[1])} at 95% confidence."
     )
+    return Words(text, text)
 
 
 def _under(row: dict[Any, Any]) -> str:

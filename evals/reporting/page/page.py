@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from jinja2 import Environment, StrictUndefined
@@ -18,8 +19,9 @@ from evals import __version__
 from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.figure import Figure
-from evals.reporting.page.conclusions import Sentence, reservations, sentences
+from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
 from evals.reporting.page.library import vega_library
+from evals.reporting.page.strip import FEW, strips
 from evals.reporting.page.tables import base_rows, corrected_table, drift_rows, provenance, rate_rows, weights_notes
 from evals.reporting.page.transcripts import Index
 from evals.runner.count import Counted
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _EXAMPLES = 3
+_MOST_OPEN = 4
+"""A series of more figures is folded."""
 _FORMATS = {"mcq": "multiple choice", "freeform": "open questions", "transcript": "plain transcripts"}
 _FILTERS = (
     ("run", "run"),
@@ -80,6 +84,9 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         style=style,
         reservations=reservations(runs),
         sentences=found,
+        tally=tally_words(found),
+        strips=strips(runs),
+        few=FEW,
         formats=_FORMATS,
         many_runs=len(runs) > 1,
         examples=examples,
@@ -91,7 +98,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         weights_notes=weights_notes(runs),
         base_effects=base_rows(runs),
         corrected=corrected_table(runs),
-        figures=figures,
+        plates=_plates(figures),
         drift=drift_rows(runs),
         filters=_FILTERS,
         provenance=provenance(runs),
@@ -145,6 +152,22 @@ def _examples(sentence: Sentence, index: Index) -> tuple[list[dict[str, str]], s
     if len(conditions) == 1:
         state["condition"] = _json(list(next(iter(conditions.values()))))
     return examples, urlencode({**state, "hit": 1}), len(places)
+
+
+class _Plates(NamedTuple):
+    """Figures in a row, each with its number, below one another or, with a `title`, in a fold."""
+
+    title: str
+    figures: list[tuple[int, Figure]]
+    is_open: bool
+
+
+def _plates(figures: Sequence[Figure]) -> list[_Plates]:
+    found: list[_Plates] = []
+    for title, group in groupby(enumerate(figures), key=lambda numbered: numbered[1].fold):
+        members = list(group)
+        found.append(_Plates(title, members, len(members) <= _MOST_OPEN))
+    return found
 
 
 def _csv(data: pd.DataFrame) -> str:

@@ -14,6 +14,9 @@ function emevalPart(name, packed) {
   const page = JSON.parse(byId("page").textContent);
   const [list, rows, detail, form, count] = ["list", "rows", "detail", "filters", "count"].map(byId);
 
+  const narrow = window.matchMedia("(max-width: 52rem)");
+  byId("filter-fold").open = !narrow.matches;
+
   async function unpack(text) {
     const bytes = Uint8Array.from(atob(text.trim()), (char) => char.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
@@ -192,11 +195,16 @@ function emevalPart(name, packed) {
     return open(shown[at]);
   }
 
+  // On a narrow screen the transcript stands below the list.
+  function showDetail() {
+    if (narrow.matches) detail.scrollIntoView();
+  }
+
   list.addEventListener("scroll", drawRows, { passive: true });
   new ResizeObserver(drawRows).observe(list);
   rows.addEventListener("click", (event) => {
     const row = event.target.closest(".row");
-    if (row) choose(Number(row.dataset.at), { scroll: false });
+    if (row) choose(Number(row.dataset.at), { scroll: false }).then(showDetail);
   });
   list.addEventListener("keydown", (event) => {
     const far = Math.max(1, Math.floor(list.clientHeight / ROW) - 1);
@@ -262,7 +270,7 @@ function emevalPart(name, packed) {
     link.href = `#trial=${encodeURIComponent(id)}`;
     const address = make("p", "soft", "Trial ");
     address.append(link, ` · draw ${columns.repeat[place]}`);
-    if (one.tokens !== null && one.tokens !== undefined) address.append(` · ${one.tokens.toLocaleString("en")} tokens`);
+    if (one.tokens !== null && one.tokens !== undefined) address.append(` · ${one.tokens.toLocaleString("en")} token${one.tokens === 1 ? "" : "s"}`);
     if (one.finish) address.append(` · ended by ${visible(one.finish)}`);
     const pager = make("div", "pager");
     for (const [words, step] of [["Previous", -1], ["Next", 1]]) {
@@ -273,9 +281,16 @@ function emevalPart(name, packed) {
       pager.append(button);
     }
     const made = [heading, meta, address, pager];
-    for (const [role, content] of here.prompts[one.prompt]) {
-      made.push(make("h4", "", `Prompt, ${role}`), named(textBox(content, condition.slice(1)), `Prompt, ${role}`));
+    const turns = here.prompts[one.prompt].map(([role, content]) => [
+      make("h4", "", `Prompt, ${role}`), named(textBox(content, condition.slice(1), "text prompt"), `Prompt, ${role}`),
+    ]);
+    const last = turns.pop();
+    if (turns.length) {
+      const fold = make("details");
+      fold.append(make("summary", "", turns.length === 1 ? "1 turn before" : `${turns.length} turns before`), ...turns.flat());
+      made.push(fold);
     }
+    made.push(...(last ?? []));
     if (one.failure !== undefined) {
       made.push(make("h4", "", `No reply, after ${one.attempts} attempts`), named(textBox(one.failure), "Why there is no reply"));
     } else {
@@ -344,12 +359,14 @@ function emevalPart(name, packed) {
       await choose(shown.indexOf(place));
     }
     byId("transcripts").scrollIntoView();
+    if (place !== undefined) showDetail();
     list.focus({ preventScroll: true });
   }
 
   let timer = 0;
   form.addEventListener("input", (event) => {
     clearTimeout(timer);
+    count.textContent = "Searching …";
     timer = setTimeout(apply, event.target.name === "text" ? 250 : 0);
   });
   form.addEventListener("reset", () => setTimeout(apply));

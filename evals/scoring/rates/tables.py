@@ -98,6 +98,15 @@ class Tables:
             functools.cache(lambda: self._tally().with_models(names)),
         )
 
+    def with_questions(self, chosen: Sequence[str]) -> Tables:
+        """The tables with the rates and trials of these questions, in that order; rates over all prompts, effects and
+        `trial_counts` stay those of all questions."""
+        places = {question: place for place, question in enumerate((ALL, *chosen))}
+        rows = sorted(
+            (row for row in self.rate_rows if row["prompt_id"] in places), key=lambda row: places[row["prompt_id"]]
+        )
+        return replace(self, rate_rows=rows, _tally=functools.cache(lambda: self._tally().with_questions(chosen)))
+
 
 def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
     """Count a run and write the three CSVs into `folder`, each whole or not at all."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -149,11 +149,20 @@ class Tally:
 
     def with_models(self, names: Mapping[str, str]) -> Tally:
         """The trials of the models in `names`, called by the names that they have there."""
-        kinds = {
-            number: kind._replace(cell=kind.cell._replace(model=names[kind.cell.model]))
-            for kind, number in self.kinds.items()
-            if kind.cell.model in names
-        }
+        return self._with_kinds(
+            {
+                number: kind._replace(cell=kind.cell._replace(model=names[kind.cell.model]))
+                for kind, number in self.kinds.items()
+                if kind.cell.model in names
+            }
+        )
+
+    def with_questions(self, chosen: Collection[str]) -> Tally:
+        """The trials of these questions."""
+        return self._with_kinds({number: kind for kind, number in self.kinds.items() if kind.prompt_id in chosen})
+
+    def _with_kinds(self, kinds: Mapping[int, TrialKind]) -> Tally:
+        """The trials of these kinds, by their numbers here."""
         found = Tally()
         for number, aligned, coherent in zip(self.numbers, self.aligned, self.coherent, strict=True):
             if number in kinds:

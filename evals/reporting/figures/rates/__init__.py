@@ -1,0 +1,1 @@
+"""Figures of rates: all models together, then by question."""
