@@ -25,7 +25,7 @@ from evals.analysis.comparison.result import (
 )
 from evals.analysis.comparison.words import cell_words, decision_words
 from evals.errors import BadInput
-from evals.reporting.figures.figure import Figure
+from evals.reporting.figures.drawing.figure import Figure
 from evals.reporting.figures.page import page_figures
 from evals.reporting.page.writer import write_report
 from evals.runner.count import count_run, read_several

@@ -16,12 +16,18 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from evals.reporting.figures.figure import Figure
-from evals.reporting.figures.frames import short, slug, unique
+from evals.reporting.figures.drawing.figure import Figure
+from evals.reporting.figures.drawing.frames import short, slug, unique
+from evals.reporting.figures.drawing.theme import (
+    CONDITION_COLOURS,
+    FLAG_COLOURS,
+    MOST_MODELS,
+    OUTCOME_COLOURS,
+    OUTCOMES,
+)
 from evals.reporting.figures.page import page_figures
 from evals.reporting.figures.paper import paper_figure
 from evals.reporting.figures.rates.panels import MOST_QUESTIONS
-from evals.reporting.figures.theme import CONDITION_COLOURS, FLAG_COLOURS, MOST_MODELS, OUTCOME_COLOURS, OUTCOMES
 from evals.runner.count import Counted, read_counted
 from evals.trials.prompt import ALL
 from tests.support.cli_runner import inside

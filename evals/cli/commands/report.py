@@ -83,10 +83,10 @@ def plot(
 ) -> None:
     """Draw a figure of runs for a paper and print its caption."""
     from evals.reporting.console.progress import ConsoleView
+    from evals.reporting.figures.drawing.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
     from evals.reporting.figures.files import check_suffix, size_of, write_chart
     from evals.reporting.figures.paper import BY_CELL, check_name, paper_figure
     from evals.reporting.figures.selection import with_models, with_questions
-    from evals.reporting.figures.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
     from evals.runner.count import read_several
 
     check_name(figure)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import altair as alt
 import pandas as pd
 
-from evals.reporting.figures.frames import (
+from evals.reporting.figures.drawing.frames import (
     condition_labels,
     distinct,
     in_order,
@@ -19,7 +19,7 @@ from evals.reporting.figures.frames import (
     slug,
     unique,
 )
-from evals.reporting.figures.theme import Canvas
+from evals.reporting.figures.drawing.theme import Canvas
 from evals.runner.count import Counted
 
 ROW_PADDING = 0.35

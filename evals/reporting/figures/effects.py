@@ -10,9 +10,9 @@ import altair as alt
 import pandas as pd
 
 from evals.numbers import counted, points
-from evals.reporting.figures.encodings import colour_of, label_axis
-from evals.reporting.figures.figure import Drawable, Panel, tips, values
-from evals.reporting.figures.frames import (
+from evals.reporting.figures.drawing.encodings import colour_of, label_axis
+from evals.reporting.figures.drawing.figure import Drawable, Panel, tips, values
+from evals.reporting.figures.drawing.frames import (
     METRIC_WORDS,
     by_condition,
     condition_labels,
@@ -27,7 +27,7 @@ from evals.reporting.figures.frames import (
     slug,
     unique,
 )
-from evals.reporting.figures.theme import NEUTRAL, Canvas
+from evals.reporting.figures.drawing.theme import NEUTRAL, Canvas
 from evals.runner.count import Counted
 
 MOST_LABELLED, MOST_PAIRS = 60, 200

@@ -9,10 +9,10 @@ import altair as alt
 import pandas as pd
 
 from evals.reporting.figures.cells import ChartGroup, grouped, row_axis
-from evals.reporting.figures.encodings import legend
-from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
-from evals.reporting.figures.frames import CELL, rates_of, trials_of
-from evals.reporting.figures.theme import OUTCOME_COLOURS, OUTCOMES, Canvas
+from evals.reporting.figures.drawing.encodings import legend
+from evals.reporting.figures.drawing.figure import Drawable, Panel, sentences, tips, values
+from evals.reporting.figures.drawing.frames import CELL, rates_of, trials_of
+from evals.reporting.figures.drawing.theme import OUTCOME_COLOURS, OUTCOMES, Canvas
 from evals.runner.count import Counted
 from evals.scoring.rates.tables import pooled
 

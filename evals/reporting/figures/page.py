@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from evals.reporting.figures.drawing.figure import Figure, Panel
+from evals.reporting.figures.drawing.frames import slug
+from evals.reporting.figures.drawing.theme import PAGE
 from evals.reporting.figures.effects import effect_panels
-from evals.reporting.figures.figure import Figure, Panel
-from evals.reporting.figures.frames import slug
 from evals.reporting.figures.outcomes import outcome_panels
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.references import calibration_panels, published_panels
 from evals.reporting.figures.scores import coherence_panels, score_panels
-from evals.reporting.figures.theme import PAGE
 from evals.runner.count import Counted
 
 _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] = (

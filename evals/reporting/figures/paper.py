@@ -11,14 +11,14 @@ import altair as alt
 import pandas as pd
 
 from evals.errors import BadInput
+from evals.reporting.figures.drawing.figure import Figure, Panel
+from evals.reporting.figures.drawing.frames import label_rates
+from evals.reporting.figures.drawing.theme import COLUMN_CM, POINTS_A_CM, Canvas, paper, paper_config
 from evals.reporting.figures.effects import effect_panels
-from evals.reporting.figures.figure import Figure, Panel
 from evals.reporting.figures.files import size_of
-from evals.reporting.figures.frames import label_rates
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.scores import score_panels
-from evals.reporting.figures.theme import COLUMN_CM, POINTS_A_CM, Canvas, paper, paper_config
 from evals.runner.count import Counted
 from evals.text import capitalized
 

@@ -11,10 +11,10 @@ import pandas as pd
 
 from evals.numbers import counted, percent
 from evals.reporting.figures.cells import ROW_PADDING, ChartGroup, grouped, row_axis
-from evals.reporting.figures.encodings import colour_of, legend
-from evals.reporting.figures.figure import Drawable, Panel, tips, values
-from evals.reporting.figures.frames import CELL, condition_labels, in_order, place_words, rates_of
-from evals.reporting.figures.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
+from evals.reporting.figures.drawing.encodings import colour_of, legend
+from evals.reporting.figures.drawing.figure import Drawable, Panel, tips, values
+from evals.reporting.figures.drawing.frames import CELL, condition_labels, in_order, place_words, rates_of
+from evals.reporting.figures.drawing.theme import FLAG_COLOURS, FLAG_WORDS, Canvas
 from evals.runner.count import Counted
 from evals.scoring.rates.tables import pooled
 from judges.verdicts import COT_FLAGS, CotFlag

@@ -10,9 +10,9 @@ import pandas as pd
 
 from evals.analysis.calibration import compare
 from evals.errors import BadInput
-from evals.reporting.figures.encodings import colour_of, legend, shape_of
-from evals.reporting.figures.figure import Drawable, Panel, tips, values
-from evals.reporting.figures.frames import (
+from evals.reporting.figures.drawing.encodings import colour_of, legend, shape_of
+from evals.reporting.figures.drawing.figure import Drawable, Panel, tips, values
+from evals.reporting.figures.drawing.frames import (
     condition_labels,
     distinct,
     in_order,
@@ -25,7 +25,7 @@ from evals.reporting.figures.frames import (
     unique,
     with_series,
 )
-from evals.reporting.figures.theme import CONDITION_COLOURS, MOST_MODELS, NEUTRAL, Canvas
+from evals.reporting.figures.drawing.theme import CONDITION_COLOURS, MOST_MODELS, NEUTRAL, Canvas
 from evals.reporting.paper_tables.definitions import find_table
 from evals.reporting.paper_tables.fill import Section, fill_from
 from evals.reporting.paper_tables.rows import read_run

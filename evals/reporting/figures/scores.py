@@ -11,10 +11,18 @@ import pandas as pd
 
 from evals.numbers import percent
 from evals.reporting.figures.cells import grouped, row_axis
-from evals.reporting.figures.encodings import colour_of, shape_of
-from evals.reporting.figures.figure import Drawable, Panel, sentences, tips, values
-from evals.reporting.figures.frames import CELL, condition_labels, in_order, place_words, series_in, slug, trials_of
-from evals.reporting.figures.theme import MOST_MODELS, NEUTRAL, Canvas
+from evals.reporting.figures.drawing.encodings import colour_of, shape_of
+from evals.reporting.figures.drawing.figure import Drawable, Panel, sentences, tips, values
+from evals.reporting.figures.drawing.frames import (
+    CELL,
+    condition_labels,
+    in_order,
+    place_words,
+    series_in,
+    slug,
+    trials_of,
+)
+from evals.reporting.figures.drawing.theme import MOST_MODELS, NEUTRAL, Canvas
 from evals.runner.count import Counted
 from evals.scoring.coherence_floor import CoherenceFloor, floor_of
 from evals.scoring.metric import MISALIGNED_BELOW

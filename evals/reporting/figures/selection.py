@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from evals.errors import BadInput
 from evals.numbers import counted
-from evals.reporting.figures.frames import distinct, models_of
+from evals.reporting.figures.drawing.frames import distinct, models_of
 from evals.runner.count import Counted
 from evals.text import one_line
 from evals.trials.prompt import ALL

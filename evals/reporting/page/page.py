@@ -18,7 +18,7 @@ from jinja2 import Environment, StrictUndefined
 from evals import __version__
 from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
-from evals.reporting.figures.figure import Figure
+from evals.reporting.figures.drawing.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
 from evals.reporting.page.library import vega_library
 from evals.reporting.page.strip import FEW, strips

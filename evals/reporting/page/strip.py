@@ -12,8 +12,8 @@ from typing import NamedTuple
 from evals.numbers import percent
 from evals.reporting.console.layout.words import short_range
 from evals.reporting.console.summary.cells import MatrixCell, MatrixRow, matrix_rows
-from evals.reporting.figures.frames import short, short_names
-from evals.reporting.figures.theme import condition_classes
+from evals.reporting.figures.drawing.frames import short, short_names
+from evals.reporting.figures.drawing.theme import condition_classes
 from evals.runner.count import Counted
 from evals.scoring.label_metrics import PREFIX
 from evals.scoring.rates.rows import is_led_by_question

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from evals.reporting.figures.figure import Panel
-from evals.reporting.figures.frames import (
+from evals.reporting.figures.drawing.figure import Panel
+from evals.reporting.figures.drawing.frames import (
     METRIC_WORDS,
     condition_labels,
     distinct,
@@ -19,8 +19,8 @@ from evals.reporting.figures.frames import (
     series_in,
     slug,
 )
+from evals.reporting.figures.drawing.theme import MODEL_COLOURS
 from evals.reporting.figures.rates.views import ByLabel, ByQuestion, Overview
-from evals.reporting.figures.theme import MODEL_COLOURS
 from evals.runner.count import Counted
 from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL, Format

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from evals.reporting.figures.encodings import colour_of, label_axis, lanes, model_colour_of, rate_axis
-from evals.reporting.figures.figure import Drawable, tips, values
-from evals.reporting.figures.frames import CELL, distinct, in_order, short, unique
+from evals.reporting.figures.drawing.encodings import colour_of, label_axis, lanes, model_colour_of, rate_axis
+from evals.reporting.figures.drawing.figure import Drawable, tips, values
+from evals.reporting.figures.drawing.frames import CELL, distinct, in_order, short, unique
+from evals.reporting.figures.drawing.theme import Canvas
 from evals.reporting.figures.rates.words import ABSENCES, absent_words, counted_words, rate_lines
-from evals.reporting.figures.theme import Canvas
 from evals.scoring.label_metrics import PREFIX
 from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL

@@ -7,7 +7,7 @@ from typing import Any
 
 import altair as alt
 
-from evals.reporting.figures.theme import MODEL_COLOURS, MODEL_SHAPES, NEUTRAL, Canvas, condition_colours
+from evals.reporting.figures.drawing.theme import MODEL_COLOURS, MODEL_SHAPES, NEUTRAL, Canvas, condition_colours
 
 
 def colour_of(labels: dict[str, str], canvas: Canvas) -> alt.Color:

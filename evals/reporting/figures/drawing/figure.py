@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import altair as alt
 import pandas as pd
 
-from evals.reporting.figures.theme import Canvas
+from evals.reporting.figures.drawing.theme import Canvas
 
 Drawable: TypeAlias = alt.Chart | alt.LayerChart
 

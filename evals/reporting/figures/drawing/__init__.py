@@ -1,0 +1,1 @@
+"""What all figures share: labels, colours, legends, axes and sizes."""
