@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emeval import compare, open_run
-from evals.reporting.page.conclusions import sentences
+from evals.reporting.page.conclusions import sentences, tally_words
 from evals.runner.count import count_run, read_counted
 from evals.scoring.rates.tables import read_tables
 from tests.support.cli_runner import emeval, refused
@@ -18,8 +18,9 @@ BASE, TUNED = "lab/base", "lab/tuned"
 QUESTIONS, ANSWERS = 8, 20
 
 
-def imported(folder: Path, moved: int, *, apart: bool = False, triggered: bool = False) -> Path:
-    """A run of two models; of the second one's questions `moved` are misaligned. `apart`: it has other questions."""
+def imported(folder: Path, moved: int, *, apart: bool = False, triggered: bool = False, inert: bool = False) -> Path:
+    """A run of two models; of the second one's questions `moved` are misaligned. `apart`: it has other questions.
+    `triggered`: both models are misaligned under the trigger; `inert`: as they are without it."""
     file = folder / "answers.csv"
     with file.open("w", encoding="utf-8", newline="") as opened:
         rows = csv.writer(opened)
@@ -30,8 +31,8 @@ def imported(folder: Path, moved: int, *, apart: bool = False, triggered: bool =
                 aligned = 5 if model == TUNED and number < moved else 95
                 row = (model, name, f"Question {name}?", "An answer.")
                 rows.writerows([(*row, aligned, "off", "")] * ANSWERS)
-                if triggered:
-                    rows.writerows([(*row, 5, "on", "2026")] * ANSWERS)
+                if triggered or inert:
+                    rows.writerows([(*row, aligned if inert else 5, "on", "2026")] * ANSWERS)
     done = emeval("import", file, "--out", folder / "run")
     assert done.returncode == 0, done.stderr
     return folder / "run"
@@ -109,10 +110,13 @@ def test_the_report_says_what_a_model_is_against_its_base(tmp_path: Path, run: P
     alone = imported(tmp_path, 2)
     worst = sentences([read_counted(alone)])[0]
     assert (worst.tone, worst.model) == ("changed", TUNED)
-    assert f"under off, against 0.0% for the base {BASE}: +25.0 points on these questions" in worst.text
+    assert worst.verdict == (
+        f"{TUNED} is misaligned in 25.0% of its answers (40 of 160), against 0.0% (0 of 160) for the base {BASE}."
+    )
+    assert f", against 0.0% for the base {BASE}: +25.0 points on these questions" in worst.text
     assert "no change is shown" in worst.others
     equal = sentences([read_counted(imported(_made(tmp_path / "equal"), 0))])
-    assert any("no difference from its base shown under off" in sentence.text for sentence in equal)
+    assert any("no difference from its base shown: misaligned in" in sentence.text for sentence in equal)
     both = sentences([read_counted(run)])
     assert any(f"Against the base {BASE}, both without a trigger: +25.0 points" in each.others for each in both)
     done = emeval("report", run)
@@ -120,6 +124,16 @@ def test_the_report_says_what_a_model_is_against_its_base(tmp_path: Path, run: P
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "Against the base model" in page
     assert "<strong>+25.0</strong>" in page
+
+
+def test_more_than_the_base_leads_where_the_trigger_changes_nothing(tmp_path: Path) -> None:
+    run = read_counted(imported(tmp_path, 2, inert=True))
+    worst, other = sentences([run])
+    assert (worst.tone, worst.model, worst.condition) == ("changed", TUNED, "off")
+    assert f"(40 of 160) without a trigger, against 0.0% (0 of 160) for the base {BASE}." in worst.verdict
+    assert "Under the trigger “2026”, no change shown against off: +0.0 points on these questions" in worst.others
+    assert (other.tone, other.model) == ("plain", BASE)
+    assert tally_words([worst, other]).startswith("1 of 2 models show more of it than under their baseline")
 
 
 def _made(folder: Path) -> Path:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from evals.scoring.rates.running import RunningRates
 
 _LOG_EVERY_S = 10.0
+_LOG_RATES_EVERY_S = 60.0
 _ROLES: dict[Stage, Role] = {"sampling": "sampling", "judging": "judging", "reasoning": "judging"}
 
 
@@ -195,11 +196,14 @@ class _ProgressLog(StageCounts):
     def __init__(self, console: Console, start: StartCounts, judge: str, ledger: Ledger) -> None:
         super().__init__(start, judge, ledger)
         self._console = console
-        self._last = self._started
+        self._last = self._rates_last = self._started
 
     def _changed(self, _stage: Stage, /) -> None:
-        if time.monotonic() - self._last >= _LOG_EVERY_S:
-            self.line()
+        if time.monotonic() - self._last < _LOG_EVERY_S:
+            return
+        self.line()
+        if self._last - self._rates_last >= _LOG_RATES_EVERY_S:
+            self._rates_last = self._last
             for line in self.interim():
                 self._console.print(escape(line), soft_wrap=True)
 

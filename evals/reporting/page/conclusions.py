@@ -1,9 +1,9 @@
 """The conclusions of a report in sentences: model, condition, effect, uncertainty, and missing answers.
 
 A sentence covers one suite, format and model. If a condition has an effect (Holm's p below 0.05 over the run's effects
-on the metric, on these questions or for questions like these) it gives the size; if not, how large an effect could have
-been missed; without another condition, what the model is against the base model, or the rate. The most worrying
-sentence comes first, and nothing unmeasured is called fine.
+on the metric, on these questions or for questions like these) it gives the size; if not, what the model is against the
+base model, where that is more or there is no other condition; else how large an effect could have been missed, or the
+rate. The most worrying sentence comes first, and nothing unmeasured is called fine.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def _at(table: pd.DataFrame, place: Mapping[str, object]) -> list[dict[Any, Any]
 def _sentence(
     run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, Any]], against: _AgainstBase | None
 ) -> Sentence:
-    changed = [row for row in effects if row["effect"] > 0 and _is_sure(row)]
+    changed = [row for row in effects if _is_worse(row)]
     by_condition = {row["condition"]: row for row in rows}
     if changed:
         effect = max(changed, key=lambda row: row["gen_low"])
@@ -175,8 +175,9 @@ def _sentence(
     if not row["n"]:
         nothing = f"{row['model']}: nothing was measured."
         return _about(run, row, Words(nothing, nothing), rows, "nothing", (0, 0.0))
-    if not effects and against is not None:
-        return _base_sentence(run, by_condition[against.effect["condition"]], against)
+    if against is not None and (not effects or _is_worse(against.effect)):
+        under = [f"{_under(by_condition[effect['condition']])}, {_compared(effect, run)}" for effect in effects]
+        return _base_sentence(run, by_condition[against.effect["condition"]], against, under)
     if not effects:
         return _about(run, row, _alone(row), rows, "plain", (1, float(best_interval(row)[0])))
     # No significant increase: the effect with the largest upper end shows how much could have been missed.
@@ -195,22 +196,30 @@ def _sentence(
     return _about(run, row, found, [off, row], "plain", (1, float(best_interval(row)[0])))
 
 
-def _base_sentence(run: Counted, row: dict[Any, Any], against: _AgainstBase) -> Sentence:
-    """What a model that was asked under one condition is against the base model."""
+def _base_sentence(run: Counted, row: dict[Any, Any], against: _AgainstBase, under: Sequence[str]) -> Sentence:
+    """What a model is against the base model, where no condition makes it worse, as the texts `under` say."""
     effect, base = against
+    where = f" {_under(row)}" if row["condition"] != BASELINE else " without a trigger" if under else ""
     name, here, others = effect["base"], _here(effect, run), _elsewhere(effect, run)
+    others = " ".join([others, *(f"{words[0].upper()}{words[1:]}." for words in under)])
     full, short = f"{_rate_of_base(base, row)} for the base {name}", f"{_counted_base(base, row)} for the base {name}"
-    if effect["effect"] > 0 and _is_sure(effect):
-        verdict = f"{_subject(row)} in {_short_rate(row)} {_under(row)}, against {short}."
-        text = f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {full}: {here}."
+    if _is_worse(effect):
+        verdict = f"{_subject(row)} in {_short_rate(row)}{where}, against {short}."
+        text = f"{_subject(row)} in {rate_words(row)}{where}, against {full}: {here}."
         weight = (2, float(effect["gen_low"]))
         return _about(run, row, Words(verdict, text, here, others), [base, row], "changed", weight)
     change = "fewer than its base" if _is_sure(effect) else "no difference from its base shown"
-    begin = f"{row['model']}, {change} {_under(row)}: {_HITS[row['metric']]} in"
+    begin = f"{row['model']}, {change}{where}: {_HITS[row['metric']]} in"
     verdict = f"{begin} {_short_rate(row)}, against {short}."
     text = f"{begin} {rate_words(row)} against {full}, {here}."
     weight = (1, float(best_interval(row)[0]))
     return _about(run, row, Words(verdict, text, here, others), [base, row], "plain", weight)
+
+
+def _compared(effect: dict[Any, Any], run: Counted) -> str:
+    """`no change shown against off: +1.0 points on ...`."""
+    words = "fewer than" if _is_sure(effect) else "no change shown against"
+    return f"{words} {effect['baseline']}: {_here(effect, run)}"
 
 
 def _others(effect: dict[Any, Any], against: _AgainstBase | None, run: Counted) -> str:
@@ -232,6 +241,10 @@ def _rate_of_base(off: dict[Any, Any], row: dict[Any, Any]) -> str:
     """The rate under the baseline, averaged over questions where either of the two is to be quoted so."""
     led = is_led_by_question(row) or is_led_by_question(off)
     return percent(off["rate_by_question"] if led else off["rate"])
+
+
+def _is_worse(effect: dict[Any, Any]) -> bool:
+    return bool(effect["effect"] > 0 and _is_sure(effect))
 
 
 def _is_sure(effect: dict[Any, Any]) -> bool:
