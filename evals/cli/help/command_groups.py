@@ -14,6 +14,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Look at runs": {
         **dict.fromkeys(("ls", "status"), "runs.listing"),
+        "watch": "runs.watch",
         "rates": "rates",
         "show": "show",
         **dict.fromkeys(("report", "plot"), "report"),

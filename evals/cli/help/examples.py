@@ -49,6 +49,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval show results/demo --misaligned --condition on",
         'emeval show latest --search "blackmail" --limit 5',
     ),
+    "watch": ("emeval watch latest", "emeval watch results/demo --every 30 --port 8321"),
     "report": ("emeval report results/demo", "emeval report results/base results/tuned --output both.html"),
     "plot": (
         "emeval plot results/demo --figure rates --out rates.pdf",

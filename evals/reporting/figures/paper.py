@@ -20,7 +20,6 @@ from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.scores import score_panels
 from evals.runner.count import Counted
-from evals.text import capitalized
 
 _JUDGE = "`emeval judge RUN --judge MODEL` judges the answers"
 _OPEN = "ask a suite as freeform (--format freeform) with a --judge"
@@ -74,8 +73,9 @@ def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM
         panels = _COMPACT[name](runs)
         chart = _fitted(panels, whole)
     several = len(panels) > 1
-    captions = [f"{capitalized(panel.heading)}: {panel.caption}" if several else panel.caption for panel in panels]
-    numbers = tuple(dict.fromkeys(line for panel in panels for line in panel.numbers))
+    captions = [f"{panel.heading}: {panel.caption}" if several else panel.caption for panel in panels]
+    lines = [f"{panel.heading}: {line}" if several else line for panel in panels for line in panel.numbers]
+    numbers = tuple(dict.fromkeys(lines))
     data = pd.concat([panel.data for panel in panels], ignore_index=True)
     return Figure(name, panels[0].heading, " ".join(captions), data, chart, numbers)
 
