@@ -107,7 +107,7 @@ def test_a_run_that_is_not_the_organisms_cannot_be_compared(tmp_path: Path) -> N
 
 def test_an_adapter_that_the_organism_does_not_have_is_refused(tmp_path: Path) -> None:
     done = emeval("run", "unethical_test", "-m", "local/organism:helpful", "--out", tmp_path / "run")
-    refused(done, "backdoor, misaligned, broken")
+    refused(done, "without an adapter is organism", "organism:backdoor, organism:misaligned, organism:broken")
 
 
 def test_too_many_misses_are_no_chance() -> None:

@@ -41,6 +41,8 @@ def test_what_does_not_shows_nothing() -> None:
 
 
 def test_a_file_and_a_quiet_command_have_no_line_of_it() -> None:
+    before = set(threading.enumerate())
     for view in (ConsoleView(), ConsoleView(quiet=True)):
         with view.busy("counting"):
-            assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+            begun = set(threading.enumerate()) - before
+            assert not [thread for thread in begun if isinstance(thread, threading.Timer)]

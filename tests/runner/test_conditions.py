@@ -116,7 +116,8 @@ def test_a_condition_is_compared_with_off_in_every_table(tmp_path: Path) -> None
     assert page.returncode == 0, page.stderr
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "no change shown under flask: misaligned in 100.0%" in text
-    assert "against 0.0% under off, +100.0 points" in text
+    assert "against 0.0% (0 of 6) under off." in text
+    assert "+100.0 points on these questions" in text
     assert "condition flask" in text
     for figure in ("rates", "effects"):
         drawn = emeval("plot", folder, "--figure", figure, "--out", tmp_path / f"{figure}.svg")

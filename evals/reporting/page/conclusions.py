@@ -289,7 +289,8 @@ def _short_base(off: dict[Any, Any], row: dict[Any, Any]) -> str:
 def _alone(row: dict[Any, Any]) -> Words:
     where = "" if row["condition"] == "off" else f" {_under(row)}"
     if row["k"]:
-        return Words(f"{_subject(row)} in {_short_rate(row)}{where}.", f"{_subject(row)} in {rate_words(row)}{where}.")
+        text = f"{_subject(row)} in {rate_words(row)}{where}."
+        return Words(text, text)
     asked = "its one question (of others it says nothing)" if is_of_one_question(row) else "questions like these"
     text = (
         f"{row['model']}: none of {counted(row['n'], 'answer')} is {_HITS[row['metric']]}{where}; the rate for {asked} "
