@@ -104,12 +104,13 @@ lock:
 	$(COMPILE) --extra local --extra dev -o requirements.txt
 	$(COMPILE) --extra local --extra parquet --constraint requirements.txt --no-annotate -o requirements-image.txt
 
-# The first engine that answers; CI builds nothing where there is none.
+# With the first engine that answers and can pull the base; without one nothing is built, as in most CI.
 image:
-	@for engine in docker podman; do if $$engine info >/dev/null 2>&1; then set -ex; \
+	@base=$$(sed -n 's/^FROM \([^ ]*\).*/\1/p' Dockerfile | head -1); \
+	for engine in docker podman; do if $$engine pull --quiet "$$base" >/dev/null 2>&1; then set -ex; \
 	  $$engine build --tag emeval . ; \
 	  $$engine run --rm emeval run unethical_test -m local/organism --limit 4 --out /tmp/run; exit; \
-	fi; done; echo "neither docker nor podman answers: no image is built"
+	fi; done; echo "neither docker nor podman answers and has $$base: no image is built"
 
 clean:
 	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
