@@ -313,9 +313,10 @@ def test_a_file_that_is_spoilt_in_the_middle_changes_nothing(pool: Pool, spoil: 
                 case "folder":
                     pool.file.unlink()
                     pool.file.mkdir()
-                case _:  # written slowly, so that each look finds more than the one before
-                    for size in range(1, len(f"{one.url}\n{two.url}\n")):
-                        pool.file.write_text(f"{one.url}\n{two.url}\n"[:size])
+                case _:  # written slowly; a pause between two lines could not be told from the end
+                    text = f"{one.url}\n{two.url}\n"
+                    for size in (size for size in range(1, len(text)) if text[size - 1] != "\n"):
+                        pool.file.write_text(text[:size])
                         time.sleep(0.02)
                     pool.write(one.url, two.url)
             time.sleep(0.6)

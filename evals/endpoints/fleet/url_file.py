@@ -1,7 +1,7 @@
 """A file of servers' URLs, one a line, that is read again while a run goes on: jobs that start and end keep it.
 
 What is found in the middle of a run counts once two looks in a row have found the same, so that a file that is being
-written is not taken for a shorter one.
+written is not taken for a shorter one; where its last line has no end yet, five looks.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from evals.text import has_control_character, shown_path
 
 LOOK_S = 2.0
 """Seconds between two looks at the file."""
+_LOOKS, _LOOKS_UNENDED = 2, 5
 MOST_URLS = 1000
 _LONGEST_URL = 2000
 MARK = "@"
@@ -119,6 +120,7 @@ class UrlFile:
         self.version = 0
         self._say = say
         self._seen: bytes | Unreadable | None = None
+        self._times_seen = 0
         self._counted: bytes | Unreadable | None = None
         self._said: frozenset[str] = frozenset()
         self._looking = asyncio.Lock()
@@ -134,9 +136,11 @@ class UrlFile:
             self.note(content)
 
     def note(self, content: bytes | Unreadable) -> None:
-        """Take what a look has found: it counts if the look before has found the same."""
-        settled, self._seen = content == self._seen, content
-        if not settled or content == self._counted:
+        """Take what a look has found: it counts once enough looks in a row have found the same."""
+        self._times_seen = self._times_seen + 1 if content == self._seen else 1
+        self._seen = content
+        is_ended = isinstance(content, Unreadable) or not content or content.endswith((b"\n", b"\r"))
+        if self._times_seen < (_LOOKS if is_ended else _LOOKS_UNENDED) or content == self._counted:
             return
         self._counted = content
         found = content if isinstance(content, Unreadable) else parse_urls(content, self.path)
