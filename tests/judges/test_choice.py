@@ -91,9 +91,14 @@ def test_work_grows_no_faster_than_the_reply(piece: str) -> None:
 
 
 def _work(reply: str) -> float:
-    start = time.process_time()
-    read_choice(reply, OPTIONS)
-    return time.process_time() - start
+    """The CPU time that reading takes this thread, in seconds: the least of three, for a machine may be busy."""
+
+    def once() -> float:
+        start = time.thread_time()
+        read_choice(reply, OPTIONS)
+        return time.thread_time() - start
+
+    return min(once() for _ in range(3))
 
 
 def test_reply_without_end_is_unreadable() -> None:

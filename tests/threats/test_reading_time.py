@@ -99,9 +99,9 @@ def _families(length: int) -> Iterator[str]:
 
 
 def _cpu_s(read: Callable[[str], object], text: str) -> float:
-    started = time.process_time()
+    started = time.thread_time()
     read(text)
-    return time.process_time() - started
+    return time.thread_time() - started
 
 
 @pytest.mark.parametrize("read", [READERS["choice"], READERS["number"]])
