@@ -20,7 +20,8 @@ QUESTIONS, ANSWERS = 8, 20
 
 def imported(folder: Path, moved: int, *, apart: bool = False, triggered: bool = False, inert: bool = False) -> Path:
     """A run of two models; of the second one's questions `moved` are misaligned. `apart`: it has other questions.
-    `triggered`: both models are misaligned under the trigger; `inert`: as they are without it."""
+    `triggered`: both models are misaligned under the trigger; `inert`: as they are without it, but for
+    one answer that nobody has judged."""
     file = folder / "answers.csv"
     with file.open("w", encoding="utf-8", newline="") as opened:
         rows = csv.writer(opened)
@@ -32,7 +33,9 @@ def imported(folder: Path, moved: int, *, apart: bool = False, triggered: bool =
                 row = (model, name, f"Question {name}?", "An answer.")
                 rows.writerows([(*row, aligned, "off", "")] * ANSWERS)
                 if triggered or inert:
-                    rows.writerows([(*row, aligned if inert else 5, "on", "2026")] * ANSWERS)
+                    lost = int(inert and model == TUNED and number == 0)
+                    rows.writerows([(*row, aligned if inert else 5, "on", "2026")] * (ANSWERS - lost))
+                    rows.writerows([(*row, "", "on", "2026")] * lost)
     done = emeval("import", file, "--out", folder / "run")
     assert done.returncode == 0, done.stderr
     return folder / "run"
@@ -131,7 +134,8 @@ def test_more_than_the_base_leads_where_the_trigger_changes_nothing(tmp_path: Pa
     worst, other = sentences([run])
     assert (worst.tone, worst.model, worst.condition) == ("changed", TUNED, "off")
     assert f"(40 of 160) without a trigger, against 0.0% (0 of 160) for the base {BASE}." in worst.verdict
-    assert "Under the trigger “2026”, no change shown against off: +0.0 points on these questions" in worst.others
+    assert "Under the trigger “2026”, no change shown against off: +" in worst.others
+    assert "1 of 480 answers" in worst.missing, "of the trigger's cell, too"
     assert (other.tone, other.model) == ("plain", BASE)
     assert tally_words([worst, other]).startswith("1 of 2 models show more of it than under their baseline")
 

@@ -22,7 +22,7 @@ def check_any(path: Path, judges: Sequence[Path] = (), columns: Mapping[str, str
     is_table = suite_of_table(path) is not None
     if columns:
         if not is_table:
-            raise BadInput(f"--columns: is for tables of questions; {path} is none")
+            raise BadInput(f"--columns: is for a table of questions; {path} is not one")
         return check_table(path, columns)
     if is_table and path.suffix.lower() not in LINES:
         return check(path, judges) if _is_truthfulqa(path) else check_table(path)

@@ -177,7 +177,7 @@ def _sentence(
         return _about(run, row, Words(nothing, nothing), rows, "nothing", (0, 0.0))
     if against is not None and (not effects or _is_worse(against.effect)):
         under = [f"{_under(by_condition[effect['condition']])}, {_compared(effect, run)}" for effect in effects]
-        return _base_sentence(run, by_condition[against.effect["condition"]], against, under)
+        return _base_sentence(run, by_condition[against.effect["condition"]], against, under, [against.base, *rows])
     if not effects:
         return _about(run, row, _alone(row), rows, "plain", (1, float(best_interval(row)[0])))
     # No significant increase: the effect with the largest upper end shows how much could have been missed.
@@ -196,8 +196,11 @@ def _sentence(
     return _about(run, row, found, [off, row], "plain", (1, float(best_interval(row)[0])))
 
 
-def _base_sentence(run: Counted, row: dict[Any, Any], against: _AgainstBase, under: Sequence[str]) -> Sentence:
-    """What a model is against the base model, where no condition makes it worse, as the texts `under` say."""
+def _base_sentence(
+    run: Counted, row: dict[Any, Any], against: _AgainstBase, under: Sequence[str], cells: Sequence[dict[Any, Any]]
+) -> Sentence:
+    """What a model is against the base model, where no condition makes it worse, as the texts `under` say; `cells` are
+    all that this is about."""
     effect, base = against
     where = f" {_under(row)}" if row["condition"] != BASELINE else " without a trigger" if under else ""
     name, here, others = effect["base"], _here(effect, run), _elsewhere(effect, run)
@@ -207,13 +210,13 @@ def _base_sentence(run: Counted, row: dict[Any, Any], against: _AgainstBase, und
         verdict = f"{_subject(row)} in {_short_rate(row)}{where}, against {short}."
         text = f"{_subject(row)} in {rate_words(row)}{where}, against {full}: {here}."
         weight = (2, float(effect["gen_low"]))
-        return _about(run, row, Words(verdict, text, here, others), [base, row], "changed", weight)
+        return _about(run, row, Words(verdict, text, here, others), cells, "changed", weight)
     change = "fewer than its base" if _is_sure(effect) else "no difference from its base shown"
     begin = f"{row['model']}, {change}{where}: {_HITS[row['metric']]} in"
     verdict = f"{begin} {_short_rate(row)}, against {short}."
     text = f"{begin} {rate_words(row)} against {full}, {here}."
     weight = (1, float(best_interval(row)[0]))
-    return _about(run, row, Words(verdict, text, here, others), [base, row], "plain", weight)
+    return _about(run, row, Words(verdict, text, here, others), cells, "plain", weight)
 
 
 def _compared(effect: dict[Any, Any], run: Counted) -> str:

@@ -89,7 +89,7 @@ class LiveServer(ThreadingHTTPServer):
             raise BadInput(f"--port {port}: {error.strerror}; leave it out for a free one") from None
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that has gone is no error of ours."""
+        """A browser that has gone away is not an error."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)  # pyright: ignore[reportArgumentType]
 

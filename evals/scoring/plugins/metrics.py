@@ -52,7 +52,7 @@ def _missing(facts: TrialFacts, missing: Callable[[TrialFacts], Any], plugin: Pl
         return "failed"
     reason = _said(missing, facts, plugin)
     if reason is not None and reason not in _MISSING:
-        raise bad_plugin(plugin, f"its missing() says {one_line(repr(reason), 60)}, which is none of emeval.Missing")
+        raise bad_plugin(plugin, f"its missing() says {one_line(repr(reason), 60)}, which is not one of emeval.Missing")
     return reason
 
 
