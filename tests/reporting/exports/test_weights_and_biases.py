@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from wandb.proto import wandb_internal_pb2
 
-from tests.support.cli_runner import emeval, inside, own_process, pooled, rates, refused
+from tests.support.cli_runner import inside, own_process, pooled, rates, refused
 from tests.support.export_runs import TRIGGER, everything_run
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
@@ -60,7 +60,8 @@ def logged(folder: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
 
 def test_rates_and_effects_are_logged_offline(run: Path, tmp_path: Path) -> None:
     env = {"WANDB_MODE": "offline", "WANDB_API_KEY": SECRET, "HOME": str(tmp_path / "home")}
-    done = emeval("export", run, "--format", "wandb", "--project", "nights", "-o", tmp_path / "out", env=env)
+    # In a process of its own: the library writes the file's last block as its process ends.
+    done = own_process("export", run, "--format", "wandb", "--project", "nights", "-o", tmp_path / "out", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "offline-run-" in done.stdout
     config, summary, project = logged(tmp_path / "out")
