@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
+from benchmarks.rare import coverage_table
 from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, generalisation_interval, paired_effect, stratified_wilson_interval
 from evals.statistics.missing_answers import missing_answers_interval
@@ -25,7 +26,6 @@ from evals.statistics.these_questions import effect_on_these_questions, fixed_qu
 CORRELATION = 0.3
 """Intra-class correlation of the answers to one question."""
 
-Floats = npt.NDArray[np.float64]
 SAMPLES = (1, 4, 10, 30, 100, 300)
 QUESTIONS = (8, 20, 44, 100)
 Method = Callable[[Floats, Floats], Interval | None]
@@ -37,49 +37,6 @@ class Runs(NamedTuple):
     rates: Floats
     hits: Floats
     counted: Floats
-
-
-class Population(NamedTuple):
-    """A population of questions: its name, a draw of rates of questions, and their mean."""
-
-    name: str
-    draw: Callable[[np.random.Generator, tuple[int, int]], Floats]
-    mean: float
-
-
-def beta_rates(rate: float, correlation: float) -> Population:
-    size = 1 / correlation - 1
-    name = f"beta, rate {rate:g}, correlation {correlation:g}"
-    return Population(name, lambda rng, shape: rng.beta(rate * size, (1 - rate) * size, shape), rate)
-
-
-def logit_normal_rates(middle: float, deviation: float) -> Population:
-    def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-        return 1 / (1 + np.exp(-rng.normal(middle, deviation, shape)))
-
-    nodes, weights = np.polynomial.hermite_e.hermegauss(99)
-    mean = float((weights / (1 + np.exp(-(middle + deviation * nodes)))).sum() / weights.sum())
-    return Population(f"logit-normal, sd {deviation:g}", draw, mean)
-
-
-def carried_rates(name: str, share: float, lowest: float, highest: float, others: float) -> Population:
-    """A `share` of questions with uniform rates from `lowest` to `highest`, and the rate `others` for all others."""
-
-    def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
-        carriers = rng.random(shape) < share
-        return np.where(carriers, rng.uniform(lowest, highest, shape), others)
-
-    return Population(name, draw, share * (lowest + highest) / 2 + (1 - share) * others)
-
-
-POPULATIONS = (
-    *(beta_rates(rate, correlation) for rate in (0.01, 0.1, 0.4) for correlation in (0.1, 0.3, 0.6)),
-    beta_rates(0.2, 0.9),
-    logit_normal_rates(-5.6, 2.0),
-    carried_rates("a tenth of the questions carry it", 0.1, 0.1, 0.6, 0.001),
-    carried_rates("a quarter of the questions carry it", 0.25, 0.05, 0.6, 0.002),
-)
-CONCENTRATED = (*POPULATIONS[-3:], beta_rates(0.1, 0.3))
 
 
 def population_runs(population: Population, prompts: int, answers: int, number: int) -> Runs:
@@ -417,6 +374,10 @@ SIMULATIONS = {
     "effect coverage": ("Runs whose interval of an effect holds the true one, in percent; 500 runs", _effect_coverage),
     "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
+    "any of": (
+        "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",
+        coverage_table,
+    ),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }
 

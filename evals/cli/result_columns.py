@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evals.analysis.bridge.result import BRIDGE
+from evals.analysis.rarity import RARITY
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
 from evals.io.columns import Column, columns_of, markdown_table
@@ -29,6 +30,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "agreement.csv": AGREEMENT,
     "attacks.csv": ATTACK_RESULTS,
     "judge_bridge.csv": BRIDGE,
+    "rare.csv": RARITY,
     "stopping.csv": STOPPING,
     "anchors.csv": columns_of(AnchorRow),
     "history.csv": HISTORY,

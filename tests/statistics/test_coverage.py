@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmarks.populations import POPULATIONS, Population
 from benchmarks.simulate import (
     CORRELATION,
-    POPULATIONS,
-    Population,
     Runs,
     coverage,
     naive,

@@ -59,6 +59,7 @@ def _planted(value: Any, plant: str) -> Any:
 
 COMMANDS = [
     ("rates", "{run}"),
+    ("rare", "{run}", "--any-of", "1"),
     ("show", "{run}"),
     ("report", "{run}", "-o", "{tmp}/report.html"),
     ("plot", "{run}", "--figure", "rates", "--out", "{tmp}/rates.svg"),

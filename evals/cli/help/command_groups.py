@@ -16,6 +16,7 @@ GROUPS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("ls", "status"), "runs.listing"),
         "watch": "runs.watch",
         "rates": "rates",
+        "rare": "runs.rarity",
         "show": "show",
         **dict.fromkeys(("report", "plot"), "report"),
         "table": "rates",

@@ -87,6 +87,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval datasets validate questions.csv --columns question=text",
     ),
     "datasets fetch": ("emeval datasets fetch thought-crime", "emeval datasets fetch gsm8k --from mirror/"),
+    "rare": ("emeval rare results/demo", "emeval rare results/demo --any-of 5,20 --csv rare.csv"),
     "import": (
         "emeval import answers.csv --out results/imported",
         "emeval import answers.jsonl --model gpt-4.1 --columns answer=reply",

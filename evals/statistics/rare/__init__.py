@@ -1,0 +1,1 @@
+"""Rare answers: how often one of many is misaligned."""
