@@ -33,7 +33,8 @@ def coverage_of_any(population: Population, questions: int, answers: int, draws:
     estimates: list[float] = []
     for rates in population.draw(rng, (number, questions)):
         found = any_of(rng.binomial(answers, rates), np.full(questions, answers), draws)
-        assert found is not None and found.new_questions is not None
+        assert found is not None
+        assert found.new_questions is not None
         own = float((1 - (1 - rates) ** draws).mean())
         same += found.same_questions.low - 1e-12 <= own <= found.same_questions.high + 1e-12
         new += found.new_questions.low <= chance <= found.new_questions.high
