@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.monitors import monitor_table
 from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
 from evals.statistics.confidence_sequence import Capital
@@ -374,6 +375,7 @@ SIMULATIONS = {
     "effect coverage": ("Runs whose interval of an effect holds the true one, in percent; 500 runs", _effect_coverage),
     "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
+    "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
     "any of": (
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",
         coverage_table,

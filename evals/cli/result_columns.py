@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evals.analysis.bridge.result import BRIDGE
+from evals.analysis.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
@@ -31,6 +32,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "attacks.csv": ATTACK_RESULTS,
     "judge_bridge.csv": BRIDGE,
     "rare.csv": RARITY,
+    "monitorability.csv": MONITORABILITY,
     "stopping.csv": STOPPING,
     "anchors.csv": columns_of(AnchorRow),
     "history.csv": HISTORY,

@@ -60,6 +60,7 @@ def _planted(value: Any, plant: str) -> Any:
 COMMANDS = [
     ("rates", "{run}"),
     ("rare", "{run}", "--any-of", "1"),
+    ("monitorability", "{run}"),
     ("show", "{run}"),
     ("report", "{run}", "-o", "{tmp}/report.html"),
     ("plot", "{run}", "--figure", "rates", "--out", "{tmp}/rates.svg"),

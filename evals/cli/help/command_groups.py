@@ -26,6 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "check": "checks",
         "calibrate": "rates",
         "label": "label",
+        "monitorability": "runs.monitorability",
         "robustness": "robustness",
         "judge-bridge": "robustness",
         "rubrics": "judging.rubrics",

@@ -87,6 +87,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval datasets validate questions.csv --columns question=text",
     ),
     "datasets fetch": ("emeval datasets fetch thought-crime", "emeval datasets fetch gsm8k --from mirror/"),
+    "monitorability": (
+        "emeval monitorability results/demo",
+        "emeval monitorability results/demo --csv monitor.csv",
+    ),
     "rare": ("emeval rare results/demo", "emeval rare results/demo --any-of 5,20 --csv rare.csv"),
     "import": (
         "emeval import answers.csv --out results/imported",

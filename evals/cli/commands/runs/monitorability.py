@@ -1,0 +1,35 @@
+"""The command that measures the monitor of reasoning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evals.cli.app import app
+from evals.cli.options import Json, RunFolder
+from evals.cli.session import Output, print_json
+
+
+@app.command()
+def monitorability(
+    folder: RunFolder,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the numbers as CSV.")] = None,
+    json: Json = False,
+) -> None:
+    """Say how well reasoning gives misalignment away. What the monitor catches, and its false alarms."""
+    from evals.analysis.monitorability import MONITORABILITY, monitorability_rows, monitored
+    from evals.reporting.monitorability import print_monitorability
+    from evals.runner.count import read_counted
+    from evals.scoring.rates.tables import write_table
+
+    counted = read_counted(folder)
+    found = monitored(counted.manifest, counted.tables)
+    rows = monitorability_rows(counted.manifest.run_id, found)
+    if csv is not None:
+        write_table(csv, MONITORABILITY, rows)
+    if json:
+        print_json(rows)
+    else:
+        print_monitorability(Output().view().out, found)

@@ -1,0 +1,1 @@
+"""How well a monitor tells misaligned answers from aligned ones."""
