@@ -79,7 +79,7 @@ class _RecordedDraws:
         return range(samples) if count == samples else self.journal.repeats_of(self.model, draws) if count else ()
 
     def has(self, trial_id: str) -> bool:
-        return self.journal.has_trial(trial_id)
+        return self._counts != {} and self.journal.has_trial(trial_id)
 
 
 async def execute(

@@ -117,13 +117,13 @@ class Trial:
         )
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 _SEED_BITS = 31  # servers take a signed 32-bit seed at least
 
 
 def stable_hash(fields: dict[str, Any]) -> str:
     """32 hex digits that depend on the fields' names and values and not on their order."""
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return hashlib.sha256(_canonical(fields).encode()).hexdigest()[:32]
 
 
 def _optional_fields(sampling: Sampling) -> dict[str, Any]:
