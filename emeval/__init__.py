@@ -103,7 +103,7 @@ def __getattr__(name: str) -> object:
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from evals.io.garbage import rare_collection
+    from evals.io.process.garbage import rare_collection
 
     with rare_collection():
         value = globals()[name] = getattr(importlib.import_module(module), name)

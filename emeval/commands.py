@@ -15,7 +15,7 @@ from emeval.threads import in_any_thread, in_own_thread
 from evals.batches.in_runs.asked import Batches
 from evals.errors import RunStopped
 from evals.io.environment import read_dotenv
-from evals.io.garbage import rare_collection
+from evals.io.process.garbage import rare_collection
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
 from evals.runner.count import RunResult

@@ -18,7 +18,7 @@ from evals.cli.help.layout import max_columns, with_help
 from evals.cli.options import add_options
 from evals.cli.output import echo, output_lost, print_error, write_anywhere
 from evals.errors import EmevalError
-from evals.io.garbage import collect_rarely
+from evals.io.process.garbage import collect_rarely
 
 _COMPLETES = "_EMEVAL_COMPLETE"
 """Set by the shell when a word is to be completed."""

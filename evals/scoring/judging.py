@@ -29,10 +29,7 @@ from evals.trials.response import Response
 from judges.judge import JudgeInput, JudgeReply
 from judges.parsing.score import read_score
 from judges.registry import JUDGES
-from judges.rules.choice import Options, read_choice
-from judges.rules.naming import read_naming
-from judges.rules.number import read_number
-from judges.rules.text_rule import read_by_text_rule
+from judges.rules.options import Options
 
 
 def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
@@ -85,19 +82,28 @@ def read_by_rule(
     trial_id: str, options: Options | None, reference: Reference | None, response: Response
 ) -> Iterator[tuple[JudgeKey, RecordedVerdict]]:
     """What needs no judge model: the choice, the number, the name in an answer that is one."""
+    # The patterns of rules take longer to compile than most commands have to do, so each is imported where it is due.
     if options is not None and has_readable_choice(response):
+        from judges.rules.choice import read_choice
+
         yield _CHOICE, RecordedVerdict(read_choice(response.answer, options), reply="", request_id=trial_id)
     if not has_complete_answer(response):
         return
     if isinstance(reference, UserQuestion):
         for name, spec in reference.specs:
             if spec.rule is not None:
+                from judges.rules.text_rule import read_by_text_rule
+
                 said = read_by_text_rule(response.answer, spec.rule)
                 yield rule_key(name, spec), RecordedVerdict(said, reply="", request_id=trial_id)
     match reference:
         case Number():
+            from judges.rules.number import read_number
+
             yield _NUMBER, RecordedVerdict(read_number(response.answer), reply="", request_id=trial_id)
         case TriggerName(text):
+            from judges.rules.naming import read_naming
+
             yield _NAMING, RecordedVerdict(read_naming(response.answer, text), reply="", request_id=trial_id)
         case UserQuestion(measure="own_score"):
             own = read_score(JudgeReply(response.answer), "text", refusal_allowed=False)
