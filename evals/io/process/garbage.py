@@ -31,8 +31,16 @@ def rare_collection() -> Generator[None]:
         with _lock:
             found = _before[0]
             if len(_before) == 1:
+                _take_all_for_old()
                 gc.set_threshold(*found)
             _before.pop()
+
+
+def _take_all_for_old() -> None:
+    """Let no pass over the young walk all that was made meanwhile: most of it stays for as long as the process."""
+    if not gc.get_freeze_count():  # what somebody has frozen must stay so
+        gc.freeze()
+        gc.unfreeze()
 
 
 def collect_rarely() -> None:
