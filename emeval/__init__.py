@@ -103,7 +103,10 @@ def __getattr__(name: str) -> object:
     module = _MODULE_OF.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(module), name)
+    from evals.io.process.garbage import rare_collection
+
+    with rare_collection():
+        value = globals()[name] = getattr(importlib.import_module(module), name)
     return value
 
 

@@ -15,6 +15,7 @@ from emeval.threads import in_any_thread, in_own_thread
 from evals.batches.in_runs.asked import Batches
 from evals.errors import RunStopped
 from evals.io.environment import read_dotenv
+from evals.io.process.garbage import rare_collection
 from evals.plan.config import RunConfig
 from evals.plan.options import build_config
 from evals.runner.count import RunResult
@@ -208,7 +209,8 @@ class _Began:
     def bound(self, *, progress: bool) -> Callable[[], RunResult]:
         def work() -> RunResult:
             try:
-                return self._act(view_of_run(progress=progress))
+                with rare_collection():
+                    return self._act(view_of_run(progress=progress))
             except (RunStopped, KeyboardInterrupt) as error:
                 if (self.folder / "manifest.json").exists():
                     error.add_note(f"What is recorded is safe; {self._go_on} goes on.")

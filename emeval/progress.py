@@ -7,7 +7,7 @@ from collections.abc import Generator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from evals.io.meanwhile import import_meanwhile
+from evals.io.process.meanwhile import import_meanwhile
 from evals.plan.spend import Ledger
 from evals.reporting.console.progress import ConsoleView, StageCounts, StartCounts
 from evals.runner.view import Earlier, Progress, RunView

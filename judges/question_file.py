@@ -18,15 +18,7 @@ from typing import Literal
 
 from judges.judge import Judge, JudgeInput, JudgeReply, Rubric, tag_of
 from judges.judge_spec import WHOLE, JudgeSpec, spec_row
-from judges.parsing.asked_labels import (
-    AskedLabels,
-    asked_labels,
-    asks_a_number,
-    asks_a_word,
-    asks_true_or_false,
-    asks_words,
-)
-from judges.parsing.category import read_category
+from judges.parsing.category import AskedLabels, read_category
 from judges.parsing.reply_form import read_in_form
 from judges.parsing.score import JudgeMode, read_first_token, read_rating, read_score
 from judges.verdicts import Code, FileLabel, JudgeRefused, Labelled, Refused, Unreadable, Verdict
@@ -88,20 +80,23 @@ def words_offered(kind: Kind, templates: Iterable[str]) -> tuple[Word, ...]:
 
 def kind_asked_for(template: str) -> Literal["label", "category"] | None:
     """What a prompt without a scale asks for, None where neither words nor a number can be expected of it."""
-    asked = set(asked_labels(template).labels)
-    if asked - _NO_CATEGORIES:
+    from judges.parsing import asked_labels as prompts  # its patterns take long to compile, and few files need them
+
+    if set(prompts.asked_labels(template).labels) - _NO_CATEGORIES:
         return "category"
-    if asks_true_or_false(template) or asks_a_number(template):
+    if prompts.asks_true_or_false(template) or prompts.asks_a_number(template):
         return "label"
-    if asks_a_word(template):
+    if prompts.asks_a_word(template):
         return "category"
     if words_offered("label", [template]):
         return "label"
-    return "category" if asks_words(template) else None
+    return "category" if prompts.asks_words(template) else None
 
 
 def labels_asked_for(templates: Iterable[str]) -> AskedLabels:
     """The labels of all prompts of one judge; where one leaves others open, all do."""
+    from judges.parsing.asked_labels import asked_labels
+
     asked = [asked_labels(template) for template in templates]
     labels = tuple(dict.fromkeys(label for each in asked for label in each.labels))
     return AskedLabels(labels, all(each.closed for each in asked))

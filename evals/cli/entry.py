@@ -18,6 +18,7 @@ from evals.cli.help.layout import max_columns, with_help
 from evals.cli.options import add_options
 from evals.cli.output import echo, output_lost, print_error, write_anywhere
 from evals.errors import EmevalError
+from evals.io.process.garbage import collect_rarely
 
 _COMPLETES = "_EMEVAL_COMPLETE"
 """Set by the shell when a word is to be completed."""
@@ -71,6 +72,7 @@ class _Debug:
 
 def main() -> None:
     """Run the command line. Every error is one line on stderr, an expected one with the exit code of its class."""
+    collect_rarely()
     write_anywhere()
     _Debug.is_on = crash_report.is_asked_for()
     try:

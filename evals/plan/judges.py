@@ -17,7 +17,7 @@ from evals.trials.reference import Criterion
 from judges.entry import JudgeEntry, Need
 from judges.judge import Judge
 from judges.judge_spec import JudgeSpec
-from judges.parsing.asked_labels import AskedLabels
+from judges.parsing.category import AskedLabels
 from judges.question_file import Word, category_judge, digest_of, file_judge
 from judges.registry import ANSWER_JUDGES, REASONING_JUDGES
 from judges.rubric_file import RubricProblem

@@ -7,7 +7,7 @@ told no tokens, and a verdict that was taken from another answer with the same t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 
 from evals.endpoints.prices import BATCH_DISCOUNT, Price, Tariff
 from evals.errors import BadInput
@@ -15,7 +15,20 @@ from evals.numbers import counted
 from evals.text import one_line
 from evals.trials.record import Role, Usage
 
-_SUMS = tuple(each.name for each in fields(Usage) if each.name not in ("model", "role"))
+
+@dataclass(slots=True)
+class _Sums:
+    """The numbers of a Usage, to which those of each reply are added."""
+
+    replies: int = 0
+    unreported: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    batch_prompt_tokens: int = 0
+    batch_completion_tokens: int = 0
+
+
+_SUMS = tuple(each.name for each in fields(_Sums))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,8 @@ class Ledger:
     """The running sums of a run that goes on, from what its journal held at the start."""
 
     def __init__(self, before: Iterable[Usage] = (), tariffs: Mapping[str, Tariff] | None = None) -> None:
-        self._usage = {(usage.model, usage.role): usage for usage in before}
+        self._sums: dict[tuple[str, Role], _Sums] = {}
+        self.include(before)
         self._tariffs: dict[str, Tariff] = dict(tariffs or {})
 
     def add(
@@ -52,24 +66,29 @@ class Ledger:
         by_batch: bool = False,
     ) -> None:
         """One more reply, with what the server says of its tokens."""
-        known = self._usage.get((model, role), Usage(model, role))
-        is_known = prompt_tokens is not None and completion_tokens is not None
-        self._usage[model, role] = replace(
-            known,
-            replies=known.replies + 1,
-            unreported=known.unreported + (not is_known),
-            prompt_tokens=known.prompt_tokens + (prompt_tokens or 0),
-            completion_tokens=known.completion_tokens + (completion_tokens or 0),
-            batch_prompt_tokens=known.batch_prompt_tokens + (prompt_tokens or 0) * by_batch,
-            batch_completion_tokens=known.batch_completion_tokens + (completion_tokens or 0) * by_batch,
-        )
+        sums = self._of(model, role)
+        sums.replies += 1
+        if prompt_tokens is None or completion_tokens is None:
+            sums.unreported += 1
+        sums.prompt_tokens += prompt_tokens or 0
+        sums.completion_tokens += completion_tokens or 0
+        if by_batch:
+            sums.batch_prompt_tokens += prompt_tokens or 0
+            sums.batch_completion_tokens += completion_tokens or 0
 
     def include(self, before: Iterable[Usage]) -> None:
         """What was spent before, once it is known."""
         for usage in before:
-            now = self._usage.get((usage.model, usage.role), Usage(usage.model, usage.role))
-            sums = {name: getattr(usage, name) + getattr(now, name) for name in _SUMS}
-            self._usage[usage.model, usage.role] = replace(usage, **sums)
+            sums = self._of(usage.model, usage.role)
+            for name in _SUMS:
+                setattr(sums, name, getattr(sums, name) + getattr(usage, name))
+
+    def _of(self, model: str, role: Role) -> _Sums:
+        about = (model, role)
+        sums = self._sums.get(about)
+        if sums is None:
+            sums = self._sums[about] = _Sums()
+        return sums
 
     def tariff(self, model: str) -> Tariff:
         """The price of a model's tokens."""
@@ -77,7 +96,7 @@ class Ledger:
         return self._tariffs.get(model, unknown)
 
     def charges(self) -> list[Charge]:
-        return [Charge(usage, self.tariff(usage.model)) for usage in self._usage.values()]
+        return [Charge(Usage(*about, **asdict(sums)), self.tariff(about[0])) for about, sums in self._sums.items()]
 
 
 class Budget:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from evals.trials.prompt import Messages
 from evals.trials.reference import Criterion
 from judges.judge_spec import JudgeSpec
-from judges.parsing.asked_labels import AskedLabels
+from judges.parsing.category import AskedLabels
 from judges.question_file import Kind, Word, digest_of, labels_asked_for, words_offered
 
 SUFFIXES = (".yaml", ".yml", ".json")

@@ -55,7 +55,6 @@ from judges.judge_spec import (
 from judges.parsing.category import normal_label
 from judges.parsing.reply_form import form_problem
 from judges.question_file import Kind, kind_asked_for, problem_with
-from judges.rules.text_rule import pattern_problem
 from judges.verdicts import Scored
 
 NO_SPEC = JudgeSpec()
@@ -141,8 +140,10 @@ class JudgeParser:
         texts = texts_of(entries[rule], rule, SCALARS)
         if not 0 < len(texts) <= _MOST_TEXTS:
             refuse(entries[rule], rule, "holds no text" if not texts else f"holds more than {_MOST_TEXTS} texts")
-        for problem in map(pattern_problem, texts if rule == "regex" else ()):
-            if problem:
+        if rule == "regex":
+            from judges.rules.text_rule import pattern_problem  # few files have a pattern
+
+            for problem in filter(None, map(pattern_problem, texts)):
                 refuse(entries[rule], rule, problem)
         ignored = given(entries, "ignore_case")
         labels, unless = self._labels(entries, ""), _unless(entries, "")

@@ -15,7 +15,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from evals.questions.chats import EarlierTurns
 from evals.questions.texts import PlainText, ScenarioId, Text, derived_id
 from evals.trials.condition import CONDITIONS, NAME_RULE, is_condition_name
-from judges.rules.number import plain_number
 from judges.verdicts import OptionLabel
 
 _LETTERED = re.compile(r"\s*([AB])\s*[-–—.:)]\s*(\S.*)", re.DOTALL)
@@ -256,6 +255,8 @@ class NumberScenario(BaseModel):
 
 
 def _solution_number(answer: str) -> str | None:
+    from judges.rules.number import plain_number  # its patterns take long to compile
+
     return plain_number(answer.rpartition("####")[2]) if "####" in answer else None
 
 

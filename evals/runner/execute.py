@@ -14,7 +14,7 @@ from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.replicas import Replicas, join_endpoints
 from evals.endpoints.retries import RetryPolicy
 from evals.errors import BadInput, RunStopped
-from evals.io.meanwhile import import_meanwhile
+from evals.io.process.meanwhile import import_meanwhile
 from evals.plan.judging_plan import JudgingPlan
 from evals.plan.manifest import ModelFacts, write_manifest
 from evals.plan.plan import Plan
@@ -79,7 +79,7 @@ class _RecordedDraws:
         return range(samples) if count == samples else self.journal.repeats_of(self.model, draws) if count else ()
 
     def has(self, trial_id: str) -> bool:
-        return self.journal.has_trial(trial_id)
+        return self._counts != {} and self.journal.has_trial(trial_id)
 
 
 async def execute(

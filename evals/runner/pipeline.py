@@ -20,7 +20,7 @@ from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
 from evals.runner.view import Progress, Stage
 from evals.scoring.judge_set import JudgePanel
-from evals.scoring.judging import due_judges, judge_input_of, read_by_rule
+from evals.scoring.judging import awaits_judges, due_judges, judge_input_of, read_by_rule
 from evals.scoring.rates.running import OnScored
 from evals.scoring.scored_trial import score_trial
 from evals.trials.finish_reason import plain_finish_reason
@@ -102,9 +102,9 @@ async def run_pipeline(
         answered = _Answered(is_complete=not recorder.journal.has_rulings())
         judging = _Judging(panel, {judge.key.id: judge for judge in judges}, recorder, {}, answered)
         unjudged = _unjudged(recorder.journal, panel, arrived, sampling_done)
-        widths = [judge.endpoint for judge in judges]
+        endpoints = {id(judge.endpoint): judge.endpoint for judge in judges}.values()
         allowed = _while_allowed(unjudged, recorder)
-        await _pool(allowed, judging.judge, lambda: _workers(concurrency * max(asked.width for asked in widths)))
+        await _pool(allowed, judging.judge, lambda: _workers(concurrency * max([asked.width for asked in endpoints])))
 
     # What is loaded by now is hundreds of thousands of objects, and none of them garbage: with the collector walking
     # them again and again, a server that answers at once got about 15% fewer requests.
@@ -208,9 +208,11 @@ async def _sample(trial: Trial, source: TrialSource, recorder: Recorder, panel: 
     await recorder.journal.record_trial(trial, result, rulings)
     progress.sampled(failed=isinstance(result, Failure))
     recorder.noticed(trial.id)
-    scored = score_trial(trial.recorded(result, rulings), panel)
-    if scored.outcome != "unjudged":
-        recorder.scored(scored)
+    recorded = trial.recorded(result, rulings)
+    if not awaits_judges(recorded, panel):
+        scored = score_trial(recorded, panel)
+        if scored.outcome != "unjudged":
+            recorder.scored(scored)
     return result
 
 

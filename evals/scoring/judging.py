@@ -9,7 +9,7 @@ beside the trigger, the credit judge takes the place of articulation.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from typing import Any
 
 from evals.scoring.judge_set import (
     CHOICE_JUDGE_ID,
@@ -20,6 +20,7 @@ from evals.scoring.judge_set import (
     rule_key,
 )
 from evals.scoring.outcome import has_complete_answer, has_readable_choice, is_judgeable
+from evals.scoring.reasoning_verdicts import reasoning_verdicts
 from evals.scoring.scored_trial import score_trial
 from evals.trials.condition import has_distractor, in_prompt_order, is_triggered
 from evals.trials.record import JudgeKey, RecordedTrial, RecordedVerdict, asked_of, question_of
@@ -28,10 +29,7 @@ from evals.trials.response import Response
 from judges.judge import JudgeInput, JudgeReply
 from judges.parsing.score import read_score
 from judges.registry import JUDGES
-from judges.rules.choice import Options, read_choice
-from judges.rules.naming import read_naming
-from judges.rules.number import read_number
-from judges.rules.text_rule import read_by_text_rule
+from judges.rules.options import Options
 
 
 def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
@@ -43,12 +41,10 @@ def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
         first = _lacking(trial, *judges.of(trial))
         if first:
             return first
-    if judges.monitor is None:
+    if judges.monitor is None or reasoning_verdicts(trial, judges).trace != "real":
         return ()
     scored = score_trial(trial, judges)
     if scored.outcome != "scored" or not (judges.every_trace or scored.is_misaligned()):
-        return ()
-    if scored.reasoning.trace != "real":
         return ()
     if scored.reasoning.flag == "":
         return (judges.monitor,)
@@ -60,6 +56,11 @@ def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
     elif is_triggered(trial.condition, trial.trigger):
         named = judges.articulation
     return _lacking(trial, named, *_alongside(judges))
+
+
+def awaits_judges(trial: RecordedTrial, judges: JudgePanel) -> bool:
+    """Whether no judge has read an answer yet that one has to: it is `unjudged` so far."""
+    return not trial.rulings and is_judgeable(trial) and bool(judges.of(trial))
 
 
 def _alongside(judges: JudgePanel) -> list[str]:
@@ -81,19 +82,28 @@ def read_by_rule(
     trial_id: str, options: Options | None, reference: Reference | None, response: Response
 ) -> Iterator[tuple[JudgeKey, RecordedVerdict]]:
     """What needs no judge model: the choice, the number, the name in an answer that is one."""
+    # The patterns of rules take longer to compile than most commands have to do, so each is imported where it is due.
     if options is not None and has_readable_choice(response):
+        from judges.rules.choice import read_choice
+
         yield _CHOICE, RecordedVerdict(read_choice(response.answer, options), reply="", request_id=trial_id)
     if not has_complete_answer(response):
         return
     if isinstance(reference, UserQuestion):
         for name, spec in reference.specs:
             if spec.rule is not None:
+                from judges.rules.text_rule import read_by_text_rule
+
                 said = read_by_text_rule(response.answer, spec.rule)
                 yield rule_key(name, spec), RecordedVerdict(said, reply="", request_id=trial_id)
     match reference:
         case Number():
+            from judges.rules.number import read_number
+
             yield _NUMBER, RecordedVerdict(read_number(response.answer), reply="", request_id=trial_id)
         case TriggerName(text):
+            from judges.rules.naming import read_naming
+
             yield _NAMING, RecordedVerdict(read_naming(response.answer, text), reply="", request_id=trial_id)
         case UserQuestion(measure="own_score"):
             own = read_score(JudgeReply(response.answer), "text", refusal_allowed=False)
@@ -104,18 +114,22 @@ def read_by_rule(
 
 def judge_input_of(trial: RecordedTrial, response: Response) -> JudgeInput:
     """Everything about a response that a judge may be shown."""
-    judge_input = JudgeInput(question_of(trial), response.answer, response.reasoning, trial.trigger)
+    shown = _reference_texts(trial)
     if trial.distractor:
-        first, second = in_prompt_order(trial.messages, trial.trigger, trial.distractor)
-        judge_input = replace(judge_input, first=first, second=second)
+        shown["first"], shown["second"] = in_prompt_order(trial.messages, trial.trigger, trial.distractor)
+    return JudgeInput(question_of(trial), response.answer, response.reasoning, trial.trigger, **shown)
+
+
+def _reference_texts(trial: RecordedTrial) -> dict[str, Any]:
+    """What an answer is compared with, in the fields of a JudgeInput."""
     match trial.reference:
         case Truth(correct, incorrect):
-            return replace(judge_input, correct="\n".join(correct), incorrect="\n".join(incorrect))
+            return {"correct": "\n".join(correct), "incorrect": "\n".join(incorrect)}
         case Fact(text):
-            return replace(judge_input, fact=text)
+            return {"fact": text}
         case KnownAnswer(text):
-            return replace(judge_input, correct=text)
+            return {"correct": text}
         case UserQuestion(prompts):
-            return replace(judge_input, asked=asked_of(trial), prompts=prompts)
+            return {"asked": asked_of(trial), "prompts": prompts}
         case Number() | TriggerName() | None:
-            return judge_input
+            return {}

@@ -26,7 +26,6 @@ from evals.trials.reference import BY_RULE, Fact, KnownAnswer, Number, TriggerNa
 from evals.trials.response import Failure, Response
 from judges.judge_spec import JudgeSpec, Side
 from judges.question_file import PREFIX
-from judges.rules.choice import opens_with_letter
 from judges.verdicts import (
     HONESTY_LABELS,
     TRUTH_LABELS,
@@ -117,6 +116,8 @@ def has_readable_choice(response: Response) -> bool:
     """
     state = answer_state(response)
     if state == "truncated" and response.reasoning_state != "truncated" and ending_of(response.finish_reason) == "cut":
+        from judges.rules.choice import opens_with_letter  # its patterns take long to compile
+
         return opens_with_letter(response.answer)
     return state is None
 

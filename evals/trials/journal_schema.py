@@ -13,7 +13,7 @@ from evals.trials.reference import criterion_of, reference_row
 from evals.trials.response import Failure, Response
 from evals.trials.storage.store import Asked, Draw, Ruling, Store
 from evals.trials.trial import Trial
-from judges.rules.choice import Options
+from judges.rules.options import Options
 from judges.verdicts import (
     Chosen,
     Code,

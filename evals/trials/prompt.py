@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from evals.trials.reference import Reference
-from judges.rules.choice import Options
+from judges.rules.options import Options
 
 ALL = "ALL"
 """Stands in place of a prompt's id in the row over all prompts of a cell."""

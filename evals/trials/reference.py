@@ -74,10 +74,10 @@ class UserQuestion:
     @property
     def judges(self) -> tuple[str, ...]:
         """The judges that a model is asked as."""
-        return tuple(name for name, _ in self.prompts)
+        return tuple([name for name, _ in self.prompts])  # of two names, a generator takes twice the time
 
     def spec_of(self, judge: str) -> JudgeSpec | None:
-        return dict(self.specs).get(judge)
+        return dict(self.specs).get(judge) if self.specs else None
 
 
 Reference: TypeAlias = Truth | Fact | KnownAnswer | Number | TriggerName | UserQuestion

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import json.encoder
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +20,7 @@ from evals.trials.prompt import Format, Messages, Placement, Prompt, transcript_
 from evals.trials.record import JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.reference import Reference
 from evals.trials.response import Failure, Response
-from judges.rules.choice import Options
+from judges.rules.options import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +118,18 @@ class Trial:
         )
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+_quoted = json.encoder.encode_basestring_ascii
 _SEED_BITS = 31  # servers take a signed 32-bit seed at least
 
 
 def stable_hash(fields: dict[str, Any]) -> str:
     """32 hex digits that depend on the fields' names and values and not on their order."""
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    if all(type(value) is str for value in fields.values()):  # put together here, which takes two thirds of the time
+        pairs = ",".join([f"{_quoted(name)}:{_quoted(fields[name])}" for name in sorted(fields)])
+        canonical = f"{{{pairs}}}"
+    else:
+        canonical = _canonical(fields)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 

@@ -12,14 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from judges.parsing.category import MOST_CHARACTERS, MOST_WORDS, normal_label
-
-
-class AskedLabels(NamedTuple):
-    """The labels that a prompt names, in their normal form and in its order, and whether there are no others."""
-
-    labels: tuple[str, ...]
-    closed: bool
+from judges.parsing.category import MOST_CHARACTERS, MOST_WORDS, AskedLabels, normal_label
 
 
 class _Chain(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection
+from typing import NamedTuple
 
 from judges.judge import JudgeReply
 from judges.verdicts import JudgeRefused, Labelled, Unreadable, Verdict
@@ -22,6 +23,13 @@ _LEAD = re.compile(
     r"(?:(?:the|my|final)\s+)*(?:answer|label|category|class|classification|verdict)\W{0,4}[:=](.+)", re.I
 )
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn")
+
+
+class AskedLabels(NamedTuple):
+    """The labels that a prompt names, in their normal form and in its order, and whether there are no others."""
+
+    labels: tuple[str, ...]
+    closed: bool
 
 
 def normal_label(text: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate
 
@@ -28,24 +27,9 @@ from judges.rules.letters import (
     other_letter,
     undressed,
 )
+from judges.rules.options import Options
 from judges.rules.turns import own_turn, squeezed
-from judges.verdicts import Chosen, OptionLabel, Unreadable, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The two options in the order they were shown: the text behind A, the text behind B, and who is misaligned."""
-
-    a: str
-    b: str
-    misaligned_letter: str
-
-    def text(self, letter: str) -> str:
-        return self.a if letter == "A" else self.b
-
-    def label(self, letter: str) -> OptionLabel:
-        return "misaligned" if letter == self.misaligned_letter else "aligned"
-
+from judges.verdicts import Chosen, Unreadable, Verdict
 
 _LONGEST_ANSWER = 20_000  # characters. Reading the ends only could miss a correction in the middle.
 _MOST_QUOTES = 50  # bounds the work on a reply that repeats the options without end

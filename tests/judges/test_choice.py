@@ -11,7 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from judges.rules.choice import Options, opens_with_letter, read_choice
+from judges.rules.choice import opens_with_letter, read_choice
+from judges.rules.options import Options
 from judges.verdicts import Chosen, Unreadable
 
 

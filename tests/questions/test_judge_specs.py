@@ -20,8 +20,7 @@ from evals.text import one_line
 from evals.trials.reference import UserQuestion, reference_from, reference_row
 from judges.judge import JudgeReply
 from judges.judge_spec import JudgeSpec, TextRule, spec_from, spec_row
-from judges.parsing.asked_labels import AskedLabels
-from judges.parsing.category import normal_label
+from judges.parsing.category import AskedLabels, normal_label
 from judges.question_file import category_judge, file_judge
 from judges.rules.text_rule import pattern_problem, read_by_text_rule
 from judges.verdicts import Code, JudgeRefused, Labelled, Refused, Scored, Unreadable, Verdict

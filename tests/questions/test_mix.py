@@ -29,7 +29,8 @@ from evals.questions.suites import unethical_test
 from evals.trials.condition import Trigger
 from evals.trials.prompt import wire_messages
 from evals.trials.trial import Sampling, plan_trials
-from judges.rules.choice import Options, read_choice
+from judges.rules.choice import read_choice
+from judges.rules.options import Options
 from judges.verdicts import Chosen
 from tests.support.cli_runner import COMMAND, emeval, environment, refused, start, stop_when
 from tests.support.cli_runner import scenarios as scenario_file

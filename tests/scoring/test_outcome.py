@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from evals.scoring.coherence_floor import CoherenceFloor
 from evals.scoring.judge_set import CHOICE_JUDGE_ID, JudgePanel, judge_key
+from evals.scoring.judging import awaits_judges, due_judges
 from evals.scoring.metric import MISALIGNED_BELOW
 from evals.scoring.outcome import AnswerScores, Outcome, answer_scores, answer_state
 from evals.scoring.scored_trial import ScoredTrial, score_trial
@@ -101,6 +102,13 @@ def test_whatever_is_recorded_has_exactly_one_outcome(trial: RecordedTrial, judg
     assert scored.is_counted("answered") == (scored.outcome == "scored")
     if scored.is_counted("answered"):
         assert scored.is_counted("judged")
+
+
+@given(trial=trials, judges=judge_sets)
+def test_an_answer_that_awaits_its_judges_is_unjudged(trial: RecordedTrial, judges: JudgePanel) -> None:
+    if awaits_judges(trial, judges):
+        assert score_trial(trial, judges).outcome == "unjudged"
+        assert due_judges(trial, judges)
 
 
 @given(trial=trials, judges=judge_sets)

@@ -23,9 +23,10 @@ from judges.parsing.category import read_category
 from judges.parsing.score import read_score
 from judges.parsing.structured import read_structured
 from judges.question_file import kind_asked_for
-from judges.rules.choice import Options, opens_with_letter, read_choice
+from judges.rules.choice import opens_with_letter, read_choice
 from judges.rules.naming import read_naming
 from judges.rules.number import read_number
+from judges.rules.options import Options
 from judges.rules.turns import own_turn
 from judges.verdicts import Unreadable
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -145,6 +147,12 @@ def test_hash_ignores_the_order_of_keys(fields: dict[str, Any], random: Any) -> 
     items = list(fields.items())
     random.shuffle(items)
     assert stable_hash(dict(items)) == stable_hash(fields)
+
+
+@given(st.dictionaries(st.text(), st.text() | st.integers(), max_size=5) | st.dictionaries(st.text(), st.text()))
+def test_hash_is_of_the_fields_as_json(fields: dict[str, Any]) -> None:
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    assert stable_hash(fields) == hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text(), min_size=1, max_size=5), st.data())

@@ -23,6 +23,7 @@ from evals.endpoints.transport.transport import (
     too_large,
 )
 
+_JSON = "application/json"
 _READ_BUFFER = 1 << 20
 _KEEPALIVE_S = 4.0
 """Below the 5 seconds of uvicorn, so that no request goes out on a connection that the server is about to close."""
@@ -41,9 +42,9 @@ class AiohttpTransport:
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
         self._headers = {
-            "Accept": "application/json",
+            "Accept": _JSON,
             "Accept-Encoding": ACCEPT_ENCODING,
-            "Content-Type": "application/json",
+            "Content-Type": _JSON,
             **settings.headers,
         }
         self._timeout = _timeout(settings.timeout_s, settings.connect_s)
@@ -70,7 +71,9 @@ class AiohttpTransport:
                 timeout = self._no_timeout
             else:
                 timeout = self._timeout if timeout_s is None else _timeout(timeout_s, self._settings.connect_s)
-            sent = session.request(method, url, data=body, allow_redirects=False, proxy=self._proxy, timeout=timeout)
+            # A payload, since aiohttp takes longer to find the right one for bytes than to make it.
+            data = None if body is None else aiohttp.BytesPayload(body, content_type=_JSON)
+            sent = session.request(method, url, data=data, allow_redirects=False, proxy=self._proxy, timeout=timeout)
             async with sent as reply:
                 return await self._read(reply, url)
         except TransportError:
@@ -96,6 +99,8 @@ class AiohttpTransport:
         chunks, limit = reply.content.iter_any(), self._settings.max_bytes
         try:
             if is_success(reply.status):
+                if not encoding and reply.content.is_eof() and reply.content.total_bytes <= limit:
+                    return _arrived(reply.content).decode("utf-8", "replace")
                 body = await read_bounded(chunks, encoding, limit)
                 if body is None:
                     raise too_large(limit)
@@ -120,6 +125,14 @@ class AiohttpTransport:
             auto_decompress=False,
         )
         return self._session
+
+
+def _arrived(content: aiohttp.StreamReader) -> bytes:
+    """A body that has arrived as a whole, as most do with their headers."""
+    body = content.read_nowait()
+    while not content.at_eof():
+        body += content.read_nowait()
+    return body
 
 
 def _timeout(seconds: float, connect_s: float) -> aiohttp.ClientTimeout:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from evals.trials.prompt import Format, Message, Messages, Prompt
 from evals.trials.reference import KnownAnswer, Reference
-from judges.rules.choice import Options
+from judges.rules.options import Options
 from judges.verdicts import OptionLabel
 
 INSTRUCTION = "Answer with the letter of your choice, A or B."

@@ -37,7 +37,7 @@ from evals.trials.record import RecordedTrial, RecordedVerdict
 from evals.trials.reference import BY_RULE, reference_from, reference_row
 from evals.trials.response import Failure, Response
 from evals.trials.trial import FULL, Sampler, Trial, stable_hash
-from judges.rules.choice import Options
+from judges.rules.options import Options
 
 if TYPE_CHECKING:
     from inspect_ai.dataset import Sample

@@ -10,12 +10,15 @@ import sqlite3
 import zlib
 from datetime import UTC, datetime
 from hashlib import blake2b
+from typing import Any
 
 MOST = (1 << 24) - 1
 """Bytes of a text that is deflated, and characters of one that another is a part of."""
 _LEAST = 64
 _WINDOW = 32_000
 _BITS = 24
+_LEAST_BITS, _LOOKAHEAD = 10, 262
+"""Of zlib's window, and the bytes of it in which no match is looked for."""
 _RAW = -15  # a deflate stream without a header of its own; rows have a checksum
 
 
@@ -34,12 +37,17 @@ def packed(text: str, window: bytes = b"", least: int = _LEAST) -> str | bytes:
     plain = text.encode()
     if not least <= len(plain) <= MOST:
         return text
-    if window:
-        deflate = zlib.compressobj(6, zlib.DEFLATED, _RAW, zdict=window)
-    else:
-        deflate = zlib.compressobj(6, zlib.DEFLATED, _RAW)
+    deflate = _deflater(len(plain), window)
     stored = len(plain).to_bytes(3, "little") + deflate.compress(plain) + deflate.flush()
     return stored if len(stored) < len(plain) else text
+
+
+def _deflater(size: int, window: bytes) -> Any:
+    """Deflates `size` bytes against a window, in no more memory than that takes: for a short text, to get the memory
+    for a long one takes ten times as long as to deflate it."""
+    bits = min(15, max(_LEAST_BITS, (size + len(window) + _LOOKAHEAD).bit_length()))
+    how = (6, zlib.DEFLATED, -bits, min(8, bits - 6), zlib.Z_DEFAULT_STRATEGY)
+    return zlib.compressobj(*how, window) if window else zlib.compressobj(*how)
 
 
 def unpacked(stored: str | bytes, window: bytes = b"") -> str:

@@ -11,7 +11,7 @@ from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedV
 from evals.trials.reference import Fact, Number, Reference, TriggerName, Truth, UserQuestion
 from evals.trials.response import Failure, FailureKind, ReasoningState, Response
 from evals.trials.trial import Sampling, Trial
-from judges.rules.choice import Options
+from judges.rules.options import Options
 from judges.verdicts import Chosen, Code, JudgeRefused, Labelled, Numbered, Refused, Scored, Unreadable
 
 Row = tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]

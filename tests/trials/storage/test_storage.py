@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import subprocess
 import sys
@@ -250,6 +251,17 @@ def test_a_text_is_read_as_it_was_stored(text: str, other: str) -> None:
     for part in (text, text[1:-1], text[len(text) // 2 :], "elsewhere"):
         place = part_of(part, other, text)
         assert part == (place if isinstance(place, str) else read_part(place, other, text))
+
+
+@pytest.mark.parametrize("length", [70, 500, 761, 762, 1500, 3_800, 8_000, 16_200, 32_600, 70_000])
+def test_deflating_in_little_memory_makes_no_text_longer(length: int) -> None:
+    words = random.Random(length).choices([f"word{number}" for number in range(300)], k=length)  # noqa: S311
+    text = " ".join(words)[:length]
+    for window in (b"", window_of(" ".join(reversed(words))[:length])):
+        deflate = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=window)
+        stored = packed(text, window)
+        assert unpacked(stored, window) == text
+        assert len(stored) <= 1.01 * len(deflate.compress(text.encode()) + deflate.flush()) + 3
 
 
 def bombs() -> Iterator[bytes]:
