@@ -31,8 +31,8 @@ class _Table(NamedTuple):
 def with_tables(fields: Mapping[str, Any], view: HubView | None = None) -> dict[str, Any]:
     """The suites and datasets of `fields`, tables among them by the names of their suites; {} where there is none.
 
-    Without a suite, each file of --dataset is one of its own. `view` is told of downloads. Raises BadInput for two tables
-    of one name.
+    Without a suite, each file of --dataset is one of its own. `view` is told of downloads. Raises BadInput for two
+    tables of one name.
     """
     suites, datasets = _names(fields.get("suites")), _names(fields.get("dataset"))
     if not suites and datasets and all(isinstance(name, str) for name in datasets):
