@@ -95,11 +95,12 @@ def _keys(dotenv: Mapping[str, str | None]) -> Iterator[Finding]:
     for name, providers in users.items():
         value = os.environ.get(name, "").strip()
         if not value:
-            for_models = f"{', '.join(providers)} models need it, also as judges; export it or put it into .env"
-            # Of the keys that there can be, few have more than one or two.
+            for_models = f"{', '.join(providers)} models need it"
+            # Few people have more than one or two of these keys.
             is_missed = name == "OPENAI_API_KEY" or any(provider.removesuffix("/") in own for provider in providers)
             state: State = "warn" if is_missed and name in needed else "ok"
-            yield Finding(name, state, "not set", for_models if name in needed else _OPTIONAL)
+            more = ", also as judges; export it or put it into .env" if state == "warn" else ""
+            yield Finding(name, state, "not set", for_models + more if name in needed else _OPTIONAL)
             continue
         origin = ".env" if dotenv.get(name) == os.environ[name] else "the environment"
         if any(not 33 <= ord(char) <= 126 for char in value):
