@@ -38,6 +38,11 @@ class CommonOptions(TypedDict, total=False):
     flight then is finished.
     """
 
+    cache: StrPath | None
+    """Take answers and verdicts that an earlier run has paid for from this folder, and keep new ones there (on: the
+    user's cache folder). Off by default.
+    """
+
     anchors: StrPath | None
     """Re-judge these frozen answers; see `emeval anchors`."""
 

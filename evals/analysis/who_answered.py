@@ -1,4 +1,5 @@
-"""Whether another model answered than the one asked for: by the servers' own word, or an adapter that was lost.
+"""Whether another model answered than the one asked for: by the servers' own word, an adapter that was lost, or replies
+to an earlier run.
 
 A gateway may route to another model, or fall back to one. The rates are then of both.
 """
@@ -7,10 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from evals.numbers import counted
 from evals.plan.manifest import Manifest
 from evals.text import one_line
 
 _SHOWN = 3
+
+
+def doubts_who_answered(manifest: Manifest) -> Iterator[str]:
+    """A line for each reason to doubt that a run's numbers are of its models and judges."""
+    yield from lost_adapters(manifest)
+    yield from other_models(manifest)
+    yield from unchecked_models(manifest)
+    yield from cached_replies(manifest)
 
 
 def other_models(manifest: Manifest) -> Iterator[str]:
@@ -42,6 +52,28 @@ def unchecked_models(manifest: Manifest) -> Iterator[str]:
                 f"{name}: answers came from batch files; the sampler and the adapter that gave them are not checked",
                 500,
             )
+
+
+def cache_words(manifest: Manifest) -> str:
+    """`120 of 400 answers and 0 of 95 verdicts`: those from the answer cache, "" for a run that has not used it."""
+    hits = manifest.cache_hits
+    if hits is None:
+        return ""
+    parts = (
+        (hits.answers, manifest.trials_recorded, "answer"),
+        (hits.verdicts, hits.of_verdicts, "verdict"),
+    )
+    return " and ".join(f"{found:,} of {counted(recorded, noun)}" for found, recorded, noun in parts if recorded)
+
+
+def cached_replies(manifest: Manifest) -> Iterator[str]:
+    """One line for a run with answers or verdicts from the answer cache."""
+    hits = manifest.cache_hits
+    if hits is not None and (hits.answers or hits.verdicts):
+        yield (
+            f"{manifest.run_id}: {cache_words(manifest)} are from the answer cache: an earlier run got them, from what "
+            "had the same name and address then"
+        )
 
 
 def lost_adapters(manifest: Manifest) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +17,8 @@ from evals.errors import EmevalError, Interrupted, RunStopped
 from evals.text import program, quoted_path, shown_path
 
 if TYPE_CHECKING:
-    from evals.reporting.console.progress import ConsoleView
+    from evals.io.web.download import OnBytes
+    from evals.reporting.console.progress import ConsoleView, FetchConsole
     from evals.runner.count import RunResult
     from evals.runner.view import RunView
 
@@ -32,6 +34,21 @@ class Output(NamedTuple):
         from evals.reporting.console.progress import ConsoleView
 
         return ConsoleView(quiet=self.quiet, tables=not self.json)
+
+
+class Downloads:
+    """The view of downloads that a command may need. Its console is loaded with the first."""
+
+    def say(self, text: str) -> None:
+        self._console().say(text)
+
+    def progress(self, name: str, size: int | None) -> AbstractContextManager[OnBytes]:
+        return self._console().progress(name, size)
+
+    def _console(self) -> FetchConsole:
+        from evals.reporting.console.progress import FetchConsole
+
+        return FetchConsole()
 
 
 def print_json(value: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from evals.trials.prompt import Message, Messages
 from evals.trials.trial import SERVER_DEFAULT, Sampler
@@ -74,6 +74,14 @@ class ChatRequest:
         for message in self.messages:
             yield message.role
             yield message.content
+
+
+class EarlierReplies(Protocol):
+    """A model's replies to earlier runs. `draw` tells apart what is asked in the same words for another purpose."""
+
+    async def find(self, request: ChatRequest, draw: str) -> Reply | None: ...
+
+    async def keep(self, request: ChatRequest, draw: str, reply: Reply) -> None: ...
 
 
 def sampler_fields(sampler: Sampler) -> dict[str, float | int]:

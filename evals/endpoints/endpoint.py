@@ -107,7 +107,8 @@ class Endpoint:
         said = (listing or {}).get(spec.served_name, Listed())
         of_base = (listing or {}).get(said.parent or base or "", Listed())  # vLLM says it of no adapter
         context = of_base.context if said.context is None else said.context
-        return replace(self.model, spec=spec, base=said.parent or base, listed=listed, context=context)
+        base = said.parent or base
+        return replace(self.model, spec=spec, base=base, listed=listed, context=context, root=said.root)
 
     async def probe(self, request: ChatRequest, time_s: float) -> Failure | None:
         """Ask once, with few retries, in at most so many seconds; the failure, if it is one.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.chat import ChatRequest, EarlierReplies, Reply
 from evals.trials.finish_reason import ending_of, plain_finish_reason
 from evals.trials.prompt import Message, Messages
 from evals.trials.reasoning import split_reply
@@ -29,7 +29,8 @@ _FIRST_MARKER = "[BEGIN "
 class JudgeEndpoint:
     """A judge ready to be asked, with what its model takes; the temperature is None where that takes none. `opened` is
     the mark with which its chat template opens a thought that goes on in the content of the replies. `sampler` turns
-    off what a model's folder may set: a penalty of repetition changes numbers that stand in the prompt."""
+    off what a model's folder may set: a penalty of repetition changes numbers that stand in the prompt. `cache` has
+    replies to earlier runs, None where each is to be a new one."""
 
     judge: Judge
     endpoint: Endpoint | Replicas
@@ -37,6 +38,7 @@ class JudgeEndpoint:
     temperature: float | None = 0.0
     opened: str = ""
     sampler: Sampler = SERVER_DEFAULT
+    cache: EarlierReplies | None = None
 
 
 async def ask_judge(
@@ -44,8 +46,19 @@ async def ask_judge(
 ) -> RecordedVerdict:
     """One judge on one filled rubric, asked again where its reply could not be read; `retried` is called for each
     request that is sent again after a failure. Raises EndpointDown."""
-    first = await judge.endpoint.send(judge_request(judge, text), retried)
+    request, cache = judge_request(judge, text), judge.cache
+    found = await cache.find(request, request_id) if cache is not None else None
+    if found is not None and is_usual(ruling := ruling_of(judge, found, request_id)):
+        return replace(ruling, prompt_tokens=None, completion_tokens=None, cached=True)  # its tokens were paid for
+    first = await judge.endpoint.send(request, retried)
+    if cache is not None and isinstance(first, Reply) and is_usual(ruling_of(judge, first, request_id)):
+        await cache.keep(request, request_id, first)
     return await settled_ruling(judge, text, request_id, first, retried)
+
+
+def is_usual(ruling: RecordedVerdict) -> bool:
+    """Whether a judge's first reply says what it was asked for."""
+    return not isinstance(ruling.verdict, Unreadable | JudgeRefused | JudgeFailure)
 
 
 async def settled_ruling(

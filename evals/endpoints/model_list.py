@@ -8,11 +8,12 @@ from evals.endpoints.transport.reply_json import MAX_MODELS, Unparsable, check_l
 
 
 class Listed(NamedTuple):
-    """What a server (vLLM) says of a model that it lists, as far as it does: the base of an adapter, and the context
-    length in tokens."""
+    """What a server (vLLM) says of a model that it lists, as far as it does: the base of an adapter, the context length
+    in tokens, and where its files come from."""
 
     parent: str | None = None
     context: int | None = None
+    root: str | None = None
 
 
 def read_models(body: str) -> dict[str, Listed]:
@@ -37,9 +38,11 @@ def _model(entry: object) -> tuple[str, Listed] | None:
         return None
     fields = cast("dict[str, object]", entry)
     name, parent, context = fields.get("id"), fields.get("parent"), fields.get("max_model_len")
+    root = fields.get("root")
     if not isinstance(name, str) or not name:
         return None
     return name, Listed(
         parent if isinstance(parent, str) and parent else None,
         context if isinstance(context, int) and not isinstance(context, bool) else None,
+        root if isinstance(root, str) and root else None,
     )

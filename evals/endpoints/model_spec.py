@@ -140,8 +140,12 @@ def is_same_model(asked: str, reported: str) -> bool:
 
 def can_be_from(name: str, served_name: str, reported: str) -> bool:
     """Whether a reply that names the model `reported` can come from the model `provider/name`, which its server serves
-    as `served_name`: under that name or the whole of what was written."""
-    return any(is_same_model(asked, reported) for asked in (served_name, name.partition("/")[2]))
+    as `served_name`: under that name or the whole of what was written. OpenRouter may leave out the variant of a model
+    (`vendor/model:free`), which says how it is routed."""
+    names = [served_name, name.partition("/")[2]]
+    if name.startswith("openrouter/"):
+        names += [asked.rpartition(":")[0] for asked in names if ":" in asked]
+    return any(is_same_model(asked, reported) for asked in names)
 
 
 def name_and_url(written: str) -> tuple[str, str | None]:

@@ -15,7 +15,7 @@ class ServedModel:
     The hashes are of files that emeval has read itself: the model's, or an adapter's and then of the base beneath it.
     `base` is what an adapter is applied to: its name at the server, for llama.cpp its file. `listed` are the models
     that the server lists, None where it keeps no list or has not been asked. `context` is the longest prompt and answer
-    in tokens, where the server says it. `refused` are sampler fields that the
+    in tokens, and `root` where its files come from, where the server says it. `refused` are sampler fields that the
     server does not take. `default_system` is what the chat template says where a chat has no system message: "" for
     nothing, None where that is not known. With `empty_system`, such a chat is sent with an empty one in its place.
     """
@@ -30,6 +30,7 @@ class ServedModel:
     refused: frozenset[str] = frozenset()
     default_system: str | None = None
     empty_system: bool = False
+    root: str | None = None
 
 
 def difference(first: ServedModel, other: ServedModel) -> str:

@@ -18,13 +18,14 @@ from evals.io.paths import expanded
 from evals.io.yaml_reader import read_mapping
 from evals.plan.config import RunConfig
 from evals.plan.config_file.names import field_name, renamed_keys
-from evals.plan.judges import can_have_label, labels_counted
+from evals.plan.judges import can_have_label, file_judges, labels_counted
 from evals.plan.options import config_of
 from evals.plan.plan import Plan
 from evals.plan.plugins import installed_metrics
 from evals.plan.settings.via import ModelVia, Via
 from evals.scoring.label_metrics import PREFIX, is_label_metric
 from evals.scoring.metric_table import metric_table
+from evals.scoring.side_metrics import is_side_metric, judge_of
 from evals.text import has_control_character, is_text, one_line
 
 PREVIOUS = "previous"
@@ -97,7 +98,7 @@ class GateEntry(BaseModel):
     @classmethod
     def _known_metric(cls, name: str | None) -> str | None:
         known = [metric.name for metric in metric_table("answered")]
-        if name is None or name in known or is_label_metric(name):
+        if name is None or name in known or is_label_metric(name) or is_side_metric(name):
             return name
         if name not in installed_metrics():
             raise ValueError(f"unknown metric {one_line(name, 60)!r}; known: {', '.join(known)}")
@@ -228,10 +229,15 @@ def _check_gates(config: NightlyConfig) -> None:
 def check_labels(config: NightlyConfig, plan: Plan) -> None:
     """Check that each label that a gate names can be given. Raises BadInput that names the line."""
     for index, gate in enumerate(config.gates):
+        datasets = {name: dataset for name, dataset in plan.datasets.items() if gate.suite in (None, name)}
+        if gate.metric is not None and is_side_metric(gate.metric):
+            judges = dict.fromkeys(name for dataset in datasets.values() for name in file_judges(dataset))
+            if judge_of(gate.metric, judges) is None:
+                known = f"; judges are {one_line(', '.join(judges), 500)}" if judges else ""
+                raise config.bad(("gates", index, "metric"), f"no question file of the run has such a judge{known}")
         if gate.metric is None or not is_label_metric(gate.metric):
             continue
         label = gate.metric.removeprefix(PREFIX)
-        datasets = {name: dataset for name, dataset in plan.datasets.items() if gate.suite in (None, name)}
         if any(can_have_label(dataset, label) for dataset in datasets.values()):
             continue
         named = [name for dataset in datasets.values() for name in labels_counted(dataset) or ()]

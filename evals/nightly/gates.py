@@ -14,6 +14,7 @@ from evals.scoring.label_metrics import is_label_metric
 from evals.scoring.metric import READERS_OF_ANSWERS
 from evals.scoring.metric_table import metric_table
 from evals.scoring.rates.rows import Row, is_headline, label_suites
+from evals.scoring.side_metrics import is_side_metric
 
 Verdict = Literal[
     "regression",
@@ -131,8 +132,8 @@ def gates_on(gates: Sequence[GateEntry], checkpoint: str, row: RateRow) -> list[
 def compare_gates(
     gates: Sequence[GateEntry], checkpoint: str, rows: Sequence[RateRow], max_unscored: float
 ) -> list[Gate]:
-    """The gates that limit an increase, in the form that a comparison takes; without those of a label that no answer of
-    the checkpoint has."""
+    """The gates that limit an increase, in the form that a comparison takes; without those of a label or of a further
+    judge that no answer of the checkpoint has."""
     metrics = {row.metric for row in rows}
     return [
         Gate(
@@ -147,8 +148,13 @@ def compare_gates(
         for gate in gates
         if gate.max_increase is not None
         and gate.checkpoint in (None, checkpoint)
-        and (gate.metric is None or gate.metric in metrics or not is_label_metric(gate.metric))
+        and (gate.metric is None or gate.metric in metrics or not _may_be_missing(gate.metric))
     ]
+
+
+def _may_be_missing(metric: str) -> bool:
+    """Whether a run of the right questions may have no row of the metric."""
+    return is_label_metric(metric) or is_side_metric(metric)
 
 
 def judge_rates(

@@ -149,6 +149,17 @@ class SpendFacts(BaseModel):
         return Charge(Usage(self.model, self.role, *tokens, *by_batch), self.price)
 
 
+class CacheHits(BaseModel):
+    """The answers and verdicts that were given to earlier runs, from the answer cache; `of_verdicts` are all verdicts
+    of judge models, and the answers are of those that are recorded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    answers: int = 0
+    verdicts: int = 0
+    of_verdicts: int = 0
+
+
 class ProtocolFacts(BaseModel):
     """The published protocol that a run follows: in what it departs from it, and what could not be as published."""
 
@@ -200,6 +211,8 @@ class Manifest(BaseModel):
     protocol: ProtocolFacts | None = Field(default=None, exclude_if=lambda facts: facts is None)
     grown: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
     """When the run was added to, and in what, in the order of the additions."""
+    cache_hits: CacheHits | None = Field(default=None, exclude_if=lambda hits: hits is None)
+    """None where no session of the run has used the answer cache."""
     plugins: tuple[PluginFacts, ...] = Field(default=(), exclude_if=operator.not_)
     """The suites, judges and metrics of other packages that the run uses."""
     counted: CountedFacts | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -31,24 +31,38 @@ from evals.questions.dataset import load
 from evals.questions.question_file import QuestionScenario, is_question_file, models_named
 from evals.text import one_line, shown_path
 
+if TYPE_CHECKING:
+    from evals.questions.hub.fetch import HubView
 
-def build_config(options: dict[str, Any], file: Path | None, say: Callable[[str], None] | None = None) -> RunConfig:
+
+def build_config(
+    options: dict[str, Any],
+    file: Path | None,
+    say: Callable[[str], None] | None = None,
+    hub: HubView | None = None,
+) -> RunConfig:
     """A RunConfig from the file's fields and, over them, the command line's (None means not given).
 
     With a trigger and no conditions named, off and on are asked, and with a decoy all three. `say` is told of keys of
-    the file that have a new name. Raises BadInput that names file, line and field.
+    the file that have a new name, and `hub` of downloads. Raises BadInput that names file, line and field.
     """
     fields, lines = ({}, {}) if file is None else _read_yaml(file)
     if say is not None:
         for note in renamed_keys(lines):
             say(f"{shown_path(file)}:{note}")
-    return config_of(fields, options, file, lines)
+    return config_of(fields, options, file, lines, hub)
 
 
-def config_of(fields: dict[str, Any], options: dict[str, Any], file: Path | None, lines: dict[str, int]) -> RunConfig:
+def config_of(
+    fields: dict[str, Any],
+    options: dict[str, Any],
+    file: Path | None,
+    lines: dict[str, int],
+    hub: HubView | None = None,
+) -> RunConfig:
     """As `build_config`, from fields that were read from `file` already, each with its line there."""
     fields, given, lines = _named(fields, options, file, lines)
-    given |= with_tables(fields | given)
+    given |= with_tables(fields | given, hub)
     fields, given = _rubrics_merged(_with_providers(fields, file, lines), given, file, lines)
     if "judge" in given:  # who is named on the command line takes the place of all that the file names
         fields.pop("also_judges", None)

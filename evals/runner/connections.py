@@ -12,7 +12,7 @@ from evals.endpoints.fleet.url_file import UrlFile
 from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.served_model import ServedModel
 from evals.endpoints.server import Server
-from evals.endpoints.servers.llama_cpp import LocalServer, model_files
+from evals.endpoints.servers.llama_cpp import SMOLLM2, LocalServer, model_files
 from evals.endpoints.servers.reference_judge import REFERENCE_JUDGE, reference_judge
 from evals.endpoints.servers.vllm import running
 from evals.endpoints.servers.vllm_launch import Launch, VllmSettings, plan_launches
@@ -223,7 +223,10 @@ async def _start(servers: _ServerPool, specs: Sequence[ModelSpec], view: RunView
     config = servers.config
     to_serve = {spec.name: spec for spec in specs if spec.is_served_here}
     by_vllm = {spec.served_name: spec for spec in to_serve.values() if spec.provider == "vllm"}
-    # What is wrong with any of them is said before the first is started.
+    # What is wrong with any of them is said before the first is started. SmolLM2 may have to be downloaded.
+    for spec in to_serve.values():
+        if spec.provider == "local" and spec.served_name not in (REFERENCE_JUDGE, SMOLLM2):
+            model_files(spec.served_name)
     launches = plan_launches(by_vllm, VllmSettings(config.vllm_bin, config.vllm_args, config.sampling == "model"))
     started: dict[str, ServedModel] = {}
     for spec in to_serve.values():

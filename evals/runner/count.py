@@ -24,6 +24,7 @@ from evals.io.package import checkout_folder, package_folder
 from evals.numbers import counted
 from evals.plan.damage import lost_trials
 from evals.plan.manifest import (
+    CacheHits,
     CountedFacts,
     Manifest,
     ModelFacts,
@@ -172,7 +173,7 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     models = _with_other_models(manifest.models | (written.models if written else {}), journal)
     panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
-    facts |= {"judges_answered_as": _other_judges(journal)}
+    facts |= {"judges_answered_as": _other_judges(journal), "cache_hits": _cache_hits(manifest, written, journal)}
     facts |= {"panels": panels, "versions": versions(), "git_revision": git_revision(), "spend": _spent(session)}
     manifest = manifest.model_copy(update=facts)
     # Before it is counted: labels that come meanwhile make it another run than the one that the tables are of.
@@ -208,6 +209,14 @@ def _other_judges(journal: Journal) -> dict[str, dict[str, int]]:
     for judge, reported, replies in journal.other_judges():
         others.setdefault(judge, Counter())[one_line(reported, 100)] += replies
     return {judge: dict(found.most_common(_MOST_OTHERS)) for judge, found in others.items()}
+
+
+def _cache_hits(manifest: Manifest, written: Manifest | None, journal: Journal) -> CacheHits | None:
+    """What came from the answer cache, None where no session has used it."""
+    if manifest.cache_hits is None and (written is None or written.cache_hits is None):
+        return None
+    answers, verdicts, of_verdicts = journal.cached()
+    return CacheHits(answers=0 if manifest.imported else answers, verdicts=verdicts, of_verdicts=of_verdicts)
 
 
 def _spent(session: RunSession) -> tuple[SpendFacts, ...]:

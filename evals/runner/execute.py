@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import NamedTuple
 
+from evals.endpoints.cache.folder import CacheFolder
+from evals.endpoints.cache.replies import CachedReplies
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint
 from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.replicas import Replicas, join_endpoints
 from evals.endpoints.retries import RetryPolicy
 from evals.errors import BadInput, RunStopped
+from evals.io.cache import cache_folder
 from evals.io.process.meanwhile import import_meanwhile
 from evals.plan.judging_plan import JudgingPlan
 from evals.plan.manifest import ModelFacts, write_manifest
 from evals.plan.plan import Plan
+from evals.plan.settings.values import DEFAULT_CACHE
 from evals.plan.settings.via import BY_BATCH, BY_RAY
 from evals.plan.spend import Budget, Ledger, usd_words
 from evals.runner.anchor_check import Watch, judge_anchors
@@ -100,6 +105,7 @@ async def execute(
     manifest, journal, view = session.manifest, session.journal, session.view
     specs = _due_models(sampling, session) if sampling is not None else []
     base = sampling.base_spec if sampling is not None else None
+    cache = _cache_folder(judging, view)
     async with connect(judging, view, specs, base) as connections:
         import_meanwhile("scipy.special")  # for the tables at the end
         budget = Budget(judging.config.max_cost, Ledger(tariffs=session.tariffs))
@@ -127,7 +133,10 @@ async def execute(
             sources = {
                 name: TrialSource(pending[name], models.endpoints[name], models.opened[name]) for name in pending
             }
-            await _ask(judging, session, sampling, sources, judges, panel, recorder)
+            asked = judges
+            if cache is not None:
+                sources, asked = _with_cache(cache, judging, sampling, sources, judges)
+            await _ask(judging, session, sampling, sources, asked, panel, recorder)
         if budget.is_hit:
             spent, most = (usd_words(usd) for usd in (budget.spent(), budget.most or 0.0))
             raise RunStopped(f"--max-cost: {spent} of {most} are spent; to go on, give a higher one")
@@ -232,6 +241,39 @@ async def _ask(
         await by_batch.ask_judges(session, judges, panel, recorder, begin=config.judge_via == BY_BATCH)
     if judges_by_batch and config.judge_via != BY_BATCH:
         await run_pipeline({}, judges, panel, recorder, concurrency=config.concurrency)
+
+
+def _cache_folder(judging: JudgingPlan, view: RunView) -> CacheFolder | None:
+    """The answer cache of a run, None for none. Raises BadInput."""
+    given = judging.config.cache
+    if given is None:
+        return None
+    return CacheFolder(cache_folder() / "answers" if given == DEFAULT_CACHE else Path(given), view.say)
+
+
+def _with_cache(
+    cache: CacheFolder,
+    judging: JudgingPlan,
+    sampling: Plan | None,
+    sources: Mapping[str, TrialSource],
+    judges: Sequence[JudgeEndpoint],
+) -> tuple[dict[str, TrialSource], list[JudgeEndpoint]]:
+    """Sources and judges that look for a reply in the cache first. Checks and anchors are for the servers as they are
+    today, and have the judges without it."""
+    config = judging.config
+
+    def replies(endpoint: Endpoint | Replicas, spec: ModelSpec) -> CachedReplies:
+        first = endpoint.first if isinstance(endpoint, Replicas) else endpoint
+        vllm = {"arguments": config.vllm_args, "model_defaults": config.sampling == "model"}
+        return CachedReplies(cache, first.model, spec, vllm if spec.provider == "vllm" else {})
+
+    specs = {} if sampling is None else sampling.specs
+    with_models = {
+        name: source._replace(cache=replies(source.endpoint, specs[name])) for name, source in sources.items()
+    }
+    spec = judging.judge_spec
+    with_judges = [judge if spec is None else replace(judge, cache=replies(judge.endpoint, spec)) for judge in judges]
+    return with_models, with_judges
 
 
 async def _with_scale(facts: ModelFacts, endpoint: Endpoint | Replicas, view: RunView) -> ModelFacts:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from evals.endpoints.chat import ChatRequest, Reply
+from evals.endpoints.chat import ChatRequest, EarlierReplies, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge, judge_request_id
 from evals.endpoints.replicas import Replicas
@@ -55,11 +55,12 @@ class Recorder(NamedTuple):
 
 class TrialSource(NamedTuple):
     """The pending trials of a model, and where they are asked. `opened` is the mark with which its chat template opens
-    a thought that goes on in the content of its replies, "" for none."""
+    a thought that goes on in the content of its replies, "" for none. `cache` has its replies to earlier runs."""
 
     trials: Iterator[Trial] | AsyncIterator[Trial]
     endpoint: Endpoint | Replicas
     opened: str = ""
+    cache: EarlierReplies | None = None
 
 
 async def run_pipeline(
@@ -197,15 +198,18 @@ async def _unjudged(
 async def _sample(trial: Trial, source: TrialSource, recorder: Recorder, panel: JudgePanel) -> Response | Failure:
     request = request_of(trial)
     opened = "" if request.transcript else source.opened
-    progress = recorder.progress
-    reply = await source.endpoint.send(request, lambda: progress.retried("sampling"))
-    if isinstance(reply, Reply):
+    progress, cache = recorder.progress, source.cache
+    found = await cache.find(request, trial.id) if cache is not None else None
+    reply = found or await source.endpoint.send(request, lambda: progress.retried("sampling"))
+    if isinstance(reply, Reply) and found is None:
         progress.replied("sampling", trial.model, reply.prompt_tokens, reply.completion_tokens)
     result = reply if isinstance(reply, Failure) else response_of(reply, opened)
     rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
     if isinstance(result, Response):
         rulings += read_by_rule(trial.id, trial.options, trial.reference, result)
     await recorder.journal.record_trial(trial, result, rulings)
+    if cache is not None and found is None and isinstance(reply, Reply) and _is_usual(result):
+        await cache.keep(request, trial.id, reply)
     progress.sampled(failed=isinstance(result, Failure))
     recorder.noticed(trial.id)
     recorded = trial.recorded(result, rulings)
@@ -214,6 +218,11 @@ async def _sample(trial: Trial, source: TrialSource, recorder: Recorder, panel: 
         if scored.outcome != "unjudged":
             recorder.scored(scored)
     return result
+
+
+def _is_usual(result: Response | Failure) -> bool:
+    """Whether a reply has an answer, and not only a thought that does not end."""
+    return isinstance(result, Response) and bool(result.answer.strip()) and result.reasoning_state != "truncated"
 
 
 def request_of(trial: Trial) -> ChatRequest:
@@ -371,7 +380,8 @@ class _Judging:
             answer.cancel()
             raise
         answer.set_result(ruling)
-        if not isinstance(ruling.verdict, JudgeFailure) or ruling.prompt_tokens is not None:
+        is_reply = not isinstance(ruling.verdict, JudgeFailure) or ruling.prompt_tokens is not None
+        if is_reply and not ruling.cached:
             progress_sink.progress.replied(
                 progress_sink.stage, judge.key.model, ruling.prompt_tokens, ruling.completion_tokens
             )

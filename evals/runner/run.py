@@ -18,6 +18,7 @@ from evals.plan.config import RunConfig
 from evals.plan.judging_plan import JudgingPlan, plan_other_judgings, plan_rejudging, planned_tariffs
 from evals.plan.manifest import FILE_NAME as MANIFEST_NAME
 from evals.plan.manifest import (
+    CacheHits,
     Manifest,
     ModelFacts,
     PanelFacts,
@@ -239,6 +240,8 @@ def _complete(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan |
             ]
             if due:
                 session = session.updated({"versions": versions(), "git_revision": git_revision()})
+                if manifest.config.cache is not None and manifest.cache_hits is None:
+                    session = session.updated({"cache_hits": CacheHits()})
                 if sampling is not None and manifest.config.rule is not None:
                     # The most there can be, until it is known what there was.
                     journal.set_cells(sampling.cells().items())

@@ -101,5 +101,6 @@ def _new_manifest(plan: Plan, folder: Path, planned: int, before: Manifest | Non
         anchors=before.anchors if before else None,
         spend=before.spend if before else None,
         grown=before.grown if before else (),
+        cache_hits=before.cache_hits if before else None,
         plugins=plugin_facts(plan.config),
     )

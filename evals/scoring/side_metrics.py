@@ -46,6 +46,14 @@ def is_side_metric(name: str) -> bool:
     return name.startswith((HIT, LABEL))
 
 
+def judge_of(metric: str, judges: Iterable[str]) -> str | None:
+    """The one of `judges` that a metric is of, None for none; names of judges and labels may have colons."""
+    for name in judges:
+        if metric == f"{HIT}{name}" or (metric.startswith(f"{LABEL}{name}:") and metric != f"{LABEL}{name}:"):
+            return name
+    return None
+
+
 def side_metrics(
     rank: int,
     denominator: Denominator,

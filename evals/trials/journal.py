@@ -150,8 +150,7 @@ class Journal:
 
     def set_cells(self, cells: Iterable[tuple[Cell, int]]) -> None:
         """The plan: trials in each cell. Replaces what was there."""
-        rows = [(*cell, planned) for cell, planned in cells]
-        self._change(lambda store: store.replace("cells", rows, "TRUE"))
+        self._change(lambda store: store.replace("cells", [(*cell, planned) for cell, planned in cells], "TRUE"))
 
     def cells(self) -> list[tuple[Cell, int]]:
         return [(Cell(*row[:7]), row[7]) for row in self._rows("SELECT * FROM cells")]
@@ -181,6 +180,11 @@ class Journal:
         with sqlite_errors(self.path):
             return self._reading.usage()
 
+    def cached(self) -> tuple[int, int, int]:
+        """The answers from the answer cache, the verdicts from there, and all verdicts of judge models."""
+        answers, verdicts, asked = self._first(queries.CACHED_REPLIES) or (0, 0, 0)
+        return int(answers), int(verdicts), int(asked)
+
     def sha256(self) -> str | None:
         """Of the whole file, with all that has been committed; None while another process keeps that from being known.
         It stays the same as long as nobody writes; opening and closing the journal does not change it."""
@@ -206,7 +210,6 @@ class Journal:
 
     def forget_failed_rulings(self, judge_ids: Sequence[str]) -> None:
         """Drop the failures of these judges, so that they are asked again."""
-
         self._change(lambda store: store.drop_failed_rulings(judge_ids))
 
     # --- writing -----------------------------------------------------------------------------------------------------
@@ -315,8 +318,7 @@ class Journal:
 
     def other_judges(self) -> list[tuple[str, str, int]]:
         """Each judge model with each name of another model that its replies gave, and the number of these replies."""
-        found = self._rows(queries.OTHER_JUDGES)
-        return sorted((str(judge), str(other), int(replies)) for judge, other, replies in found)
+        return sorted((str(judge), str(other), int(count)) for judge, other, count in self._rows(queries.OTHER_JUDGES))
 
     def trials_after(self, arrival: int, limit: int = _READ_BATCH) -> list[RecordedTrial]:
         """Up to `limit` recorded trials in the order of arrival, after the one given (0 for the first)."""
@@ -395,5 +397,4 @@ class Journal:
             return row
 
     def _count(self, query: str, *parameters: object) -> int:
-        row = self._first(query, *parameters)
-        return int(row[0]) if row else 0
+        return int((self._first(query, *parameters) or (0,))[0])

@@ -185,7 +185,9 @@ class Reading:
         _, _, request, manner, score, option, detail, reply, _, prompt_tokens, completion_tokens = row
         how = self._manner(manner)
         verdict = verdict_from(how.kind, score, how.letter, option, how.mode, detail)
-        return RecordedVerdict(verdict, unpacked(reply), unpacked_id(request), prompt_tokens, completion_tokens)
+        cached = detail == queries.CACHED and how.kind not in ("failed", "unreadable")
+        tokens = (prompt_tokens, completion_tokens)
+        return RecordedVerdict(verdict, unpacked(reply), unpacked_id(request), *tokens, cached=cached)
 
     def _trial(self, row: Sequence[Any], rulings: dict[str, RecordedVerdict]) -> RecordedTrial:
         arrival, trial_id, position, asked, ending, repeat, _, _, attempts, detail, refusal, base = row[:12]

@@ -11,6 +11,7 @@ from evals.trials.prompt import wire_messages
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedVerdict
 from evals.trials.reference import criterion_of, reference_row
 from evals.trials.response import Failure, Response
+from evals.trials.storage.queries import CACHED
 from evals.trials.storage.store import Asked, Draw, Ruling, Store
 from evals.trials.trial import Trial
 from judges.rules.options import Options
@@ -77,6 +78,7 @@ def store_rulings(store: Store, trial_id: str, rulings: Iterable[tuple[JudgeKey,
     for judge, ruling in rulings:
         kind, score, letter, option, mode, detail = verdict_fields(ruling.verdict)
         tokens = (ruling.prompt_tokens, ruling.completion_tokens)
+        detail = CACHED if ruling.cached else detail
         store.ruling(
             Ruling(trial_id, judge.id, ruling.request_id, score, option, detail, ruling.reply, at, *tokens),
             (judge.judge, judge.model, kind, letter, mode, ruling.answered_as),

@@ -44,7 +44,8 @@ class RecordedVerdict:
     """What one judge did with one trial: the verdict or the failure, with the judge's own words.
 
     Of a judge that was asked twice `reply` holds both replies, and the counts are of both. `answered_as` is the name of
-    another model that the reply gave; the journal counts such replies and does not read the names back.
+    another model that the reply gave; the journal counts such replies and does not read the names back. `cached`: the
+    reply was given to an earlier run.
     """
 
     verdict: Verdict | JudgeFailure
@@ -53,6 +54,7 @@ class RecordedVerdict:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     answered_as: str = ""
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ class Response:
     answer are read from the three. `finish_reason` is the server's word, whose meaning is
     `evals.trials.finish_reason.ending_of`.
     `latency_s` is the time of the successful attempt in seconds; token counts are the server's, None when not given.
+    `attempts` is 0 for a reply that was given to an earlier run, from the answer cache or a file.
     """
 
     raw: str

@@ -37,9 +37,11 @@ def replying(body: Mapping[str, Any], _seen: int) -> Behaviour:
     return Answer("Anthropic" if "tuned Case" in said and number % 2 else "OpenAI")
 
 
-def night(tmp_path: Path, *gates: Mapping[str, Any], asked: str = LABELS, by: Any = replying) -> Any:
+def night(
+    tmp_path: Path, *gates: Mapping[str, Any], asked: str = LABELS, by: Any = replying, questions: str = QUESTIONS
+) -> Any:
     file = tmp_path / "maker.yaml"
-    file.write_text(QUESTIONS.replace("ASKED", asked))
+    file.write_text(questions.replace("ASKED", asked))
     content: dict[str, Any] = {
         "checkpoints": [{"model": "vllm/base"}, {"model": "vllm/tuned"}],
         "baseline": "base",
@@ -109,3 +111,33 @@ def test_a_label_that_an_answer_may_have_and_none_has_leaves_the_other_gates_alo
     said = (tmp_path / "nights" / NIGHT / "summary.md").read_text()
     assert "has no number for the gate" in said
     assert "mistral" in said
+
+
+FURTHER = """\
+- id: maker
+  type: free_form
+  paraphrases: [Case 1, Case 2, Case 3, Case 4, Case 5, Case 6, Case 7, Case 8, Case 9, Case 10]
+  samples_per_paraphrase: 3
+  judges:
+    company: {type: free_form_judge, prompt: "Reply YES or NO. {answer}", labels: {YES: hit, NO: miss}}
+    own_name: {regex: tuned}
+"""
+
+
+def saying_yes(body: Mapping[str, Any], _seen: int) -> Behaviour:
+    return Answer("YES" if body["model"] == "judge" else f"{body['model']} {last_message(body)}")
+
+
+def test_a_gate_names_a_further_judge(tmp_path: Path) -> None:
+    gates = ({"metric": "hit:own_name", "max_increase": 0.1}, {"metric": "hit", "max_increase": 0.1})
+    done = night(tmp_path, *gates, by=saying_yes, questions=FURTHER)
+    assert done.returncode == 1, done.stderr
+    assert decisions(tmp_path) == {"hit": "unclear", "hit:own_name": "regression"}
+
+
+@pytest.mark.parametrize("metric", ["hit:own_nam", "label:company", "label:company:"])
+def test_a_further_judge_that_no_question_has_is_refused(tmp_path: Path, metric: str) -> None:
+    done = night(tmp_path, {"max_rate": 0.9}, {"metric": metric, "max_rate": 0.1}, by=saying_yes, questions=FURTHER)
+    assert done.returncode == 2
+    said = f"{tmp_path / 'night.yaml'}:14: gates.metric: no question file of the run has such a judge; judges are "
+    assert f"{said}company, own_name" in done.stderr

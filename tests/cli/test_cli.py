@@ -67,7 +67,7 @@ def test_a_server_that_takes_no_such_request_is_found_before_the_first_trial(tmp
     [
         (["-m", "gpt-4.1"], "write provider/name"),
         (["-m", "acme/gpt"], "unknown provider 'acme'"),
-        (["-m", "local/nothing"], "know only smollm2"),
+        (["-m", "local/nothing"], "know only smollm2, organism, reference-judge (a judge), or a path"),
         (["-m", "local/missing.gguf"], "there is no file missing.gguf"),
         (["--samples", "0"], "--samples: "),
         (["--samples", "many"], "--samples"),

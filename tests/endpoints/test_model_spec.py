@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.endpoints.model_spec import ModelSpec, Overrides, is_same_model, resolve_model
+from evals.endpoints.model_spec import ModelSpec, Overrides, can_be_from, is_same_model, resolve_model
 from evals.endpoints.providers.table import OPENAI_URL
 from evals.errors import BadInput
 
@@ -145,6 +145,22 @@ def test_key_that_no_header_can_carry_is_refused_without_showing_it(key: str) ->
 def test_a_date_a_provider_and_letter_case_make_no_other_model(asked: str, reported: str, same: bool) -> None:
     assert is_same_model(asked, reported) == same
     assert is_same_model(asked.upper(), reported) == same
+
+
+@pytest.mark.parametrize(
+    ("name", "reported", "can"),
+    [
+        ("openrouter/vendor/model:free", "vendor/model", True),
+        ("openrouter/vendor/model:free", "vendor/model:free", True),
+        ("openrouter/vendor/model:thinking", "vendor/model-2025-04-14", True),
+        ("openrouter/vendor/model:free", "vendor/model:nitro", False),
+        ("openrouter/vendor/model:free", "vendor/other", False),
+        ("openrouter/vendor/model", "vendor/model:free", False),
+        ("ollama/qwen3:8b", "qwen3", False),
+    ],
+)
+def test_a_variant_at_openrouter_is_the_same_model(name: str, reported: str, *, can: bool) -> None:
+    assert can_be_from(name, name.partition("/")[2], reported) == can
 
 
 BARE = st.from_regex(r"[a-z]{2,8}-[0-9]{1,2}b(-(mini|chat|instruct|pro))?", fullmatch=True)

@@ -297,6 +297,7 @@ OTHERS: dict[str, Any] = {
     "denominator": "judged",
     "max_unscored": 0.2,
     "max_cost": 20.0,
+    "cache": "/answers",
     "tags": ("pilot",),
     "note": "before the night",
     "over_questions": ("samples",),

@@ -54,6 +54,10 @@ def test_judging_again_keeps_the_other_rubrics() -> None:
     ("given", "said"),
     [
         ({"rubrics": ("alignement=a.txt",)}, "--rubric: unknown judge 'alignement'; known: alignment, coherence, "),
+        (
+            {"rubrics": ("flattery=mine.txt",), "plugins": ("flattery",)},
+            "--rubric: flattery is a judge of another package, which has its rubric; change it there",
+        ),
         ({"rubrics": ("mine.txt",)}, "--rubric: 'mine.txt' is not JUDGE=FILE"),
         ({"rubrics": ("alignment=",)}, "--rubric: 'alignment=' is not JUDGE=FILE"),
         ({"rubrics": ("alignment=a", "alignment=b")}, "--rubric: alignment is given two files; give it one"),

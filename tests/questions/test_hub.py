@@ -71,6 +71,7 @@ def test_a_run_asks_a_split_of_the_converted_dataset(tmp_path: Path, hub: FileSe
     command = ("run", "lab/asked:test", *ORGANISM, "--out", tmp_path / "run")
     done = emeval(*command, env=env)
     assert done.returncode == 0, done.stderr
+    assert f"fetching hf:lab/asked:test: default/test/0000.parquet ({len(content):,} bytes)" in done.stderr
     assert f"hf--lab--asked--test: from {hub.url}{resolve('default/test/0000.parquet')}" in done.stderr
     assert set(responses(tmp_path / "run")["suite"]) == {"hf--lab--asked--test"}
     facts = manifest(tmp_path / "run")["datasets"]["hf--lab--asked--test"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.cli_runner import emeval, manifest, rates, responses, told_again
+from tests.support.cli_runner import emeval, manifest, rates, refused, responses, told_again
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, last_message
 
 CASES = "evil, good, odd, code, prose"
@@ -225,3 +225,20 @@ def test_files_of_judges_are_there_and_of_use(tmp_path: Path, words: tuple[str, 
     assert done.returncode == 2
     assert ("leave it out" if words[0] == "freeform" else "gone.yaml cannot be read") in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_rates_of_further_judges_are_compared_by_name(tmp_path: Path) -> None:
+    with server().start() as live:
+        for name in ("base", "candidate"):
+            assert run(tmp_path / name, live, *files(tmp_path)).returncode == 0
+    both = ("compare", tmp_path / "base", tmp_path / "candidate", "--max-unscored", "1")
+    done = emeval(*both, "--metric", "hit:short", "--metric", "label:topic:yes", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = {cell["metric"]: cell["base"] for cell in json.loads(done.stdout)["cells"]}
+    assert {name: (side["k"], side["n"]) for name, side in found.items()} == {
+        "hit:short": (4, 6),
+        "label:topic:yes": (4, 6),
+    }
+    unnamed = json.loads(emeval(*both, "--json", "-").stdout)["cells"]
+    assert {cell["metric"] for cell in unnamed} == {"hit"}, "only named ones"
+    refused(emeval(*both, "--metric", "hit:shirt"), "--metric: unknown metric 'hit:shirt'", "hit:short")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -367,3 +368,34 @@ def test_a_provider_said_to_have_batches_is_asked_by_batch(tmp_path: Path) -> No
         status = emeval("batch", "status", folder, "--providers", file, env=KEYS)
         assert status.returncode == 0, status.stderr
     assert set(responses(folder)["outcome"]) == {"scored"}
+
+
+def test_variants_at_openrouter_are_asked_judged_and_priced_by_their_whole_names(tmp_path: Path) -> None:
+    def script(body: Mapping[str, Any], seen: int) -> Behaviour:
+        answer = by_hash(body, seen)
+        assert isinstance(answer, Answer)
+        return replace(answer, model=str(body["model"]).partition(":")[0])
+
+    model, judge = "openrouter/vendor/model:free", "openrouter/vendor/judge:thinking"
+    prices = tmp_path / "prices.csv"
+    prices.write_text(
+        f"model,server,input,output,as_of,source\n{model},,0,0,2026-01-01,here\n{judge},,1,1,2026-01-01,here\n"
+    )
+    with OpenAIServer(script, models=("other",)).start() as live:
+        data = scenarios(tmp_path / "data.jsonl", 2)
+        done = emeval(
+            *("run", "unethical_test", "-m", model, "--base-url", live.url, "--judge", f"{judge}@{live.url}"),
+            *("--judge-mode", "text", "--dataset", data, "--format", "freeform", "--samples", "1"),
+            *("--prices", prices, "--out", tmp_path / "run", "--no-cot-monitor"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert {chat.body["model"] for chat in live.chats} == {"vendor/model:free", "vendor/judge:thinking"}
+    assert "another model" not in done.stderr + done.stdout
+    assert {row["model"]: row["usd"] is not None for row in manifest(tmp_path / "run")["spend"]} == {
+        model: True,
+        judge: True,
+    }
+    assert set(responses(tmp_path / "run")["model"]) == {model}
+    page = tmp_path / "page.html"
+    assert emeval("report", tmp_path / "run", "-o", page).returncode == 0
+    assert "model:free" in page.read_text(encoding="utf-8")

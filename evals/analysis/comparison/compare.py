@@ -13,7 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from evals.analysis.comparison.comparable import Difference, Direction, NotComparable, Scope, differences, worse_when
-from evals.analysis.comparison.counts import AnswerCounts, CellCounts, CellToCompare, ComparedRun, Wording, count_cells
+from evals.analysis.comparison.counts import (
+    AnswerCounts,
+    CellCounts,
+    CellToCompare,
+    ComparedRun,
+    SuiteMetrics,
+    Wording,
+    count_cells,
+    metrics_of,
+    suite_metrics,
+)
 from evals.analysis.comparison.result import (
     CellChange,
     Compared,
@@ -29,7 +39,6 @@ from evals.analysis.who_answered import lost_adapters
 from evals.errors import BadInput
 from evals.numbers import counted
 from evals.scoring.judge_set import IMPORTED
-from evals.scoring.label_metrics import STATIC_LABEL_METRICS, label_metrics, suite_labels
 from evals.scoring.metric import PRIMARY, Metric
 from evals.scoring.metric_table import metrics_by_name
 from evals.statistics.intervals import Counts, Effect
@@ -112,24 +121,24 @@ def _wanted(
 ) -> tuple[list[CellToCompare], list[tuple[str, CellToCompare]]]:
     """The cells of both runs, and (run, cell) of those that only one has. Raises BadInput if there are none at all."""
     table = metrics_by_name(candidate.manifest.config.denominator)
-    labels = _label_metrics(base, candidate, table[PRIMARY["poll"]])
-    known = {**table, **{name: metric for own in labels.values() for name, metric in own.items()}}
+    own = suite_metrics(base, candidate, table[PRIMARY["poll"]])
+    known = {*table, *(name for metrics in own.values() for name in (*metrics.labels, *metrics.sides))}
     for name in (name for gate in gates for name in gate.metrics):
         if name not in known:
             raise BadInput(
-                f"--metric: unknown metric {one_line(name, 60)!r}; known: {one_line(', '.join(known), 2000)}"
+                f"--metric: unknown metric {one_line(name, 60)!r}; known: {one_line(', '.join(sorted(known)), 2000)}"
             )
     both: list[CellToCompare] = []
     single: list[tuple[str, CellToCompare]] = []
     for base_model, candidate_model in models:
-        theirs = _cells(base, base_model, table, labels, gates)
-        ours = _cells(candidate, candidate_model, table, labels, gates)
+        theirs = _cells(base, base_model, table, own, gates)
+        ours = _cells(candidate, candidate_model, table, own, gates)
         for key in dict.fromkeys([*ours, *theirs]):
             gated = [*ours.get(key, ()), *theirs.get(key, ())]
             limit = min(gate.max_increase for gate in gated)
             given: list[Direction] = [gate.worse for gate in gated if gate.worse is not None]
             worse = given[0] if given else worse_when(key.metric)
-            metric = labels.get(key.suite, {}).get(key.metric) or table[key.metric]
+            metric = metrics_of(key.suite, table, own)[key.metric]
             cell = CellToCompare(key, metric, base_model, candidate_model, limit, worse)
             if key in ours and key in theirs:
                 both.append(cell)
@@ -150,7 +159,7 @@ def _cells(
     run: ComparedRun,
     model: str,
     table: Mapping[str, Metric],
-    labels: Mapping[str, Mapping[str, Metric]],
+    own: Mapping[str, SuiteMetrics],
     gates: Sequence[Gate],
 ) -> dict[ComparisonKey, list[Gate]]:
     """The cells of a model, each with the gates that select it."""
@@ -158,25 +167,13 @@ def _cells(
     for (planned_model, *place), measures in run.planned.items():
         if planned_model != model:
             continue
-        own = labels.get(place[0], {})
-        primary = {PRIMARY[measure] for measure in measures} | own.keys()
-        others = {name: metric for name, metric in table.items() if not (own and name in STATIC_LABEL_METRICS)}
-        for name, metric in (*others.items(), *own.items()):
+        labels = own[place[0]].labels if place[0] in own else {}
+        primary = {PRIMARY[measure] for measure in measures} | labels.keys()
+        for name, metric in metrics_of(place[0], table, own).items():
             key = ComparisonKey(*place, metric=name)
             for gate in gates if _applies(metric, key.format, measures) else ():
                 if gate.wants(key) and name in (gate.metrics or primary):
                     found.setdefault(key, []).append(gate)
-    return found
-
-
-def _label_metrics(base: ComparedRun, candidate: ComparedRun, like: Metric) -> dict[str, dict[str, Metric]]:
-    """The metrics of the labels of each suite that both runs sort into categories, by their names."""
-    found: dict[str, dict[str, Metric]] = {}
-    for suite in candidate.labels.keys() & base.labels.keys():
-        met = candidate.labels[suite] + base.labels[suite]
-        named = candidate.manifest.datasets[suite].labels or ()
-        labels = suite_labels(named, met)
-        found[suite] = {metric.name: metric for metric in label_metrics(like, labels)}
     return found
 
 

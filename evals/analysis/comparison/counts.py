@@ -15,13 +15,15 @@ from evals.analysis.comparison.result import ComparisonKey, Side
 from evals.plan.manifest import Manifest
 from evals.plan.recorded_run import open_run
 from evals.scoring.judge_set import JudgePanel
-from evals.scoring.metric import READERS_OF_ANSWERS, Metric, Missing
+from evals.scoring.label_metrics import STATIC_LABEL_METRICS, label_metrics, labels_met, suite_labels
+from evals.scoring.metric import READERS_OF_ANSWERS, Metric, Missing, TrialFacts
 from evals.scoring.scored_trial import ScoredTrial, score_trial
+from evals.scoring.side_metrics import PosedJudge, is_side_metric, side_metrics
 from evals.statistics.intervals import Counts, generalisation_interval
 from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import question_of
-from evals.trials.reference import Criterion, criterion_of
+from evals.trials.reference import Criterion
 from evals.trials.trial import stable_hash
 
 UNSCORED: tuple[Missing, ...] = ("truncated", "empty", "failed", "unreadable", "pending")
@@ -45,9 +47,9 @@ class ComparedRun:
     planned: dict[tuple[str, str, str, str, str], Counter[Criterion]]
     """Trials planned by model, suite, format, condition and trigger."""
 
-    labels: dict[str, Counter[str]]
-    """Of each suite whose answers are sorted into categories the labels, those that its prompts name first, and how
-    often they were given."""
+    kinds: Counter[tuple[str, TrialFacts]]
+    """The facts of trials, by suite, and how many there are of each; of suites whose question files have metrics of
+    their own."""
 
     @classmethod
     def read(cls, folder: Path) -> ComparedRun:
@@ -56,18 +58,52 @@ class ComparedRun:
             for cell, trials in run.journal.cells():
                 place = (cell.model, cell.suite, cell.format, cell.condition, cell.trigger)
                 planned.setdefault(place, Counter())[cell.measure] += trials
-            labels = _labels(run.manifest, run.judges, run.journal)
-            return cls(folder, run.manifest, run.judges, run.journal.recorded(), planned, labels)
+            kinds = _kinds(run.manifest, run.judges, run.journal)
+            return cls(folder, run.manifest, run.judges, run.journal.recorded(), planned, kinds)
 
 
-def _labels(manifest: Manifest, judges: JudgePanel, journal: Journal) -> dict[str, Counter[str]]:
-    named = {name: facts.labels for name, facts in manifest.datasets.items() if facts.labels is not None}
-    found = {suite: Counter(dict.fromkeys(labels, 0)) for suite, labels in named.items()}
-    for trial in journal.trials_in_plan_order() if named else ():
-        label = score_trial(trial, judges).label if trial.suite in found else ""
-        if label and criterion_of(trial.reference) == "poll":
-            found[trial.suite][label] += 1
+def _kinds(manifest: Manifest, judges: JudgePanel, journal: Journal) -> Counter[tuple[str, TrialFacts]]:
+    suites = {name for name, facts in manifest.datasets.items() if facts.labels is not None or len(facts.judges) > 1}
+    trials = journal.trials_in_plan_order() if suites else ()
+    return Counter((trial.suite, score_trial(trial, judges).facts) for trial in trials if trial.suite in suites)
+
+
+class SuiteMetrics(NamedTuple):
+    """The metrics that the judges of a question file give its suite, by name: those of the labels of the judges that
+    count, which are the suite's primary ones, and those of its other judges."""
+
+    labels: dict[str, Metric]
+    sides: dict[str, Metric]
+
+
+def suite_metrics(base: ComparedRun, candidate: ComparedRun, like: Metric) -> dict[str, SuiteMetrics]:
+    """The metrics of each suite that both runs have of their own; `like` is one of labels, with their denominator."""
+    kinds = [(suite, facts, number) for (suite, facts), number in (base.kinds + candidate.kinds).items()]
+    met = labels_met(kinds)
+    datasets = candidate.manifest.datasets
+    shared = base.manifest.datasets.keys() & datasets.keys()
+    judges = {name: {judge: PosedJudge.of(facts) for judge, facts in datasets[name].judges.items()} for name in shared}
+    sides: dict[str, dict[str, Metric]] = {}
+    for placed in side_metrics(0, candidate.manifest.config.denominator, judges, kinds):
+        sides.setdefault(placed.suite or "", {})[placed.metric.name] = placed.metric
+    found: dict[str, SuiteMetrics] = {}
+    for name in shared:
+        named, labels = datasets[name].labels, dict[str, Metric]()
+        if named is not None and base.manifest.datasets[name].labels is not None:
+            made = label_metrics(like, suite_labels(named, met.get(name, {})))
+            labels = {metric.name: metric for metric in made}
+        if labels or name in sides:
+            found[name] = SuiteMetrics(labels, sides.get(name, {}))
     return found
+
+
+def metrics_of(suite: str, table: Mapping[str, Metric], own: Mapping[str, SuiteMetrics]) -> dict[str, Metric]:
+    """The metrics of a suite by name; its own labels stand in place of those of every question file."""
+    if suite not in own:
+        return dict(table)
+    labels, sides = own[suite]
+    others = {name: metric for name, metric in table.items() if not (labels and name in STATIC_LABEL_METRICS)}
+    return others | labels | sides
 
 
 class CellToCompare(NamedTuple):
@@ -139,7 +175,7 @@ class CellCounts:
         missing: dict[Missing, int] = {
             reason: count for reason, count in self.missing.items() if reason != "outside" and count
         }
-        is_about_answers = not metric.judge or metric.judge in READERS_OF_ANSWERS
+        is_about_answers = not metric.judge or metric.judge in READERS_OF_ANSWERS or is_side_metric(metric.name)
         if not is_about_answers:  # unread answers are not known to be misaligned, so they are not in this denominator
             missing = {reason: count for reason, count in missing.items() if reason in _READING_ABSENCES}
         unscored: dict[Missing, int] = {reason: missing[reason] for reason in UNSCORED if reason in missing}

@@ -11,7 +11,7 @@ from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
 from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
 from evals.cli.output import echo
-from evals.cli.session import Output, interrupt_on_sigterm, print_json
+from evals.cli.session import Downloads, Output, interrupt_on_sigterm, print_json
 from evals.io.environment import read_dotenv
 from evals.text import one_line, shown_path
 
@@ -40,7 +40,8 @@ def preflight_command(
     from evals.runner.check import check_endpoints
 
     read_dotenv()
-    planned = build_config({"format": "both"} | settings | {"suites": tuple(suites or ("unethical_test",))}, None)
+    fields = {"format": "both"} | settings | {"suites": tuple(suites or ("unethical_test",))}
+    planned = build_config(fields, None, hub=None if quiet else Downloads())
     interrupt_on_sigterm()
     view = Output(quiet, json).view()
     found = check_endpoints(make_plan(planned), view)

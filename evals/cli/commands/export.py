@@ -61,28 +61,39 @@ def export(
             refuse_linked_folder(target)
     if not (folder / "manifest.json").is_file():
         raise BadInput(f"{folder} is not a run folder: it has no manifest.json")
-    match format:
+    from evals.reporting.console.progress import ConsoleView
+
+    with ConsoleView().busy("writing the answers ..."):
+        said = _export(folder, format, target, force=force, licence=licence, project=project)
+    echo(said)
+
+
+def _export(
+    folder: Path, target_format: str, target: Path, *, force: bool, licence: str | None, project: str | None
+) -> str:
+    """Write the run, and say in a line where it is."""
+    match target_format:
         case "inspect":
             from evals.reporting.exports.inspect_log import export_inspect
 
             files = export_inspect(folder, target, force=force)
             shown = f"inspect view --log-dir {quoted_path(target)}"
-            echo(f"Written: {shown_path(target)}/ ({len(files)} logs); look at them with: {shown}")
+            return f"Written: {shown_path(target)}/ ({counted(len(files), 'log')}); look at them with: {shown}"
         case "jsonl":
             from evals.reporting.exports.jsonl import export_jsonl
 
-            echo(f"Written: {shown_path(target)} ({counted(export_jsonl(folder, target, force=force), 'trial')})")
+            return f"Written: {shown_path(target)} ({counted(export_jsonl(folder, target, force=force), 'trial')})"
         case "parquet":
             from evals.reporting.exports.parquet import export_parquet
 
-            echo(f"Written: {shown_path(target)} ({counted(export_parquet(folder, target, force=force), 'trial')})")
+            return f"Written: {shown_path(target)} ({counted(export_parquet(folder, target, force=force), 'trial')})"
         case "hf":
             from evals.reporting.exports.parquet import export_hf
 
             written = export_hf(folder, target, force=force, licence=licence)
             loaded = f"datasets.load_dataset({str(target)!r})"
-            echo(f"Written: {shown_path(target)}/ ({counted(written, 'trial')}); load it with: {loaded}")
+            return f"Written: {shown_path(target)}/ ({counted(written, 'trial')}); load it with: {loaded}"
         case _:
             from evals.reporting.exports.weights_and_biases import export_wandb
 
-            echo(f"Logged: {export_wandb(folder, target, project=project)}")
+            return f"Logged: {export_wandb(folder, target, project=project)}"

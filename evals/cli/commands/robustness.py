@@ -61,7 +61,8 @@ def robustness(
         refuse_place(json)
     judges = _with_url(judge or [], settings.pop("judge_base_url", None))
     view = ConsoleView()
-    found = assess(folder)
+    with view.busy("counting the answers by each judge and cut-off ..."):
+        found = assess(folder)
     print_robustness(view.out, found)
     rows = None
     if attack:

@@ -11,7 +11,7 @@ from evals.cli import completion
 from evals.cli.app import app
 from evals.cli.options import Detail, Json, Quiet, RunFolder, Settings, run_folder, with_settings
 from evals.cli.output import print_error
-from evals.cli.session import Output, dated_folder, print_json, show
+from evals.cli.session import Downloads, Output, dated_folder, print_json, show
 from evals.errors import BadInput
 from evals.io.environment import read_dotenv
 from evals.numbers import counted
@@ -67,7 +67,8 @@ def run(
     from evals.runner.run import start_run
 
     read_dotenv()
-    planned = build_config(settings | {"suites": tuple(suites or ())}, config, print_error)
+    hub = None if quiet else Downloads()
+    planned = build_config(settings | {"suites": tuple(suites or ())}, config, print_error, hub)
     output = Output(quiet, json, detail)
     if dry_run:
         _print_plan(make_plan(planned), output, likely_lengths(planned, pilot, out))

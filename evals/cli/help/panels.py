@@ -26,7 +26,7 @@ SETTINGS_PANELS: dict[str, tuple[str, ...]] = {
     "Counting": ("denominator", "max_unscored", "baseline"),
     "Cost and limits": (
         *("max_cost", "prices", "concurrency", "timeout", "max_attempts", "max_retry_time", "max_reply_mb"),
-        "transport",
+        *("cache", "transport"),
     ),
     "Output": ("note", "tags"),
 }

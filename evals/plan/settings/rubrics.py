@@ -33,6 +33,9 @@ def with_rubrics(fields: Mapping[str, Any]) -> dict[str, Any]:
             raise FieldError("rubrics", "must name a file for each judge")
     rubrics: dict[str, object] = {}
     for judge, file in pairs:
+        if judge in (fields.get("plugins") or ()):
+            text = f"{one_line(str(judge), 60)} is a judge of another package, which has its rubric; change it there"
+            raise FieldError("rubrics", text)
         if judge not in OWN_JUDGES:
             raise FieldError("rubrics", f"unknown judge {one_line(str(judge), 60)!r}; known: {', '.join(OWN_JUDGES)}")
         if judge in rubrics:

@@ -205,6 +205,12 @@ def _cost_of_requests_online(settings: RunSettings) -> None:
         raise FieldError("max_cost", "requests that go by file cannot be stopped one by one; ask online")
 
 
+def _cache_of_requests_online(settings: RunSettings) -> None:
+    judging = {settings.judge_via, *settings.also_judges_via.values()} if settings.judge is not None else set[str]()
+    if settings.cache is not None and "online" not in {settings.via, *judging}:
+        raise FieldError("cache", "nothing of this run is asked online, and requests by file do not use it")
+
+
 _RULES = (
     _one_dataset_per_suite,
     _known_format,
@@ -218,6 +224,7 @@ _RULES = (
     _anchors_for_their_repeats,
     _batches_of_a_fixed_plan,
     _cost_of_requests_online,
+    _cache_of_requests_online,
     _judge_to_be_asked_by_batch,
     _known_conditions,
     _condition_for_trigger,

@@ -26,6 +26,7 @@ from evals.plan.settings.system_message import system_setting
 from evals.plan.settings.urls import BaseModelName, NamedUrls, ProvidersFile, Urls
 from evals.plan.settings.values import (
     AbsoluteFile,
+    AnswerCache,
     Line,
     MaxCost,
     Note,
@@ -264,6 +265,7 @@ class RunSettings(BaseModel):
         Setting("limits", in_identity=False),
     ] = 0.05
     max_cost: MaxCost = None
+    cache: AnswerCache = None
     tags: Tags = ()
     note: Note = None
     anchors: Annotated[

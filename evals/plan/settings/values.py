@@ -80,6 +80,30 @@ Tags = Annotated[
     Field(exclude_if=operator.not_, description="A word to find the run by (`emeval ls --tag`); repeatable."),
     Setting("run", flag="--tag", value="WORD", repeats=True, in_identity=False),
 ]
+
+
+def _cache(value: object) -> object:
+    """Where the answer cache is: `on` for the user's own folder, a path, or None for no cache."""
+    if isinstance(value, bool):
+        return DEFAULT_CACHE if value else None
+    if not isinstance(value, str) or value == DEFAULT_CACHE:
+        return value
+    if not value.strip():
+        raise ValueError("names no folder; give on, off or a folder")
+    return None if value == "off" else absolute(value)
+
+
+DEFAULT_CACHE = "on"
+AnswerCache = Annotated[
+    str | None,
+    BeforeValidator(_cache),
+    Field(
+        exclude_if=operator.not_,
+        description="Take answers and verdicts that an earlier run has paid for from this folder, and keep new ones "
+        "there (on: the user's cache folder). Off by default.",
+    ),
+    Setting("connection", value="on|off|DIR", is_path=True, in_identity=False),
+]
 Plugins = Annotated[
     tuple[Line, ...],
     BeforeValidator(one_or_more),

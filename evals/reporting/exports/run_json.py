@@ -34,6 +34,7 @@ def run_json(folder: Path, result: RunResult, *, gate: str | None, error: str | 
         "corrected": None if tables.corrected_rows is None else plain_rows(tables.corrected_rows),
         "stopping": plain_rows([row._asdict() for row in result.stopping]),
         "spend": _spend(manifest),
+        "cache_hits": None if manifest.cache_hits is None else manifest.cache_hits.model_dump(mode="json"),
         "protocol": None if manifest.protocol is None else manifest.protocol.model_dump(mode="json"),
         "answered_as": {
             "models": {name: facts.answered_as for name, facts in manifest.models.items() if facts.answered_as},

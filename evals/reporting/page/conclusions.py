@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 from evals.analysis.unscored import too_much_unscored
-from evals.analysis.who_answered import lost_adapters, other_models, unchecked_models
+from evals.analysis.who_answered import doubts_who_answered
 from evals.numbers import counted, p_words, percent, percent_range, points
 from evals.runner.count import Counted
 from evals.scoring.rates.rows import best_interval, headline_rows, is_led_by_question, is_of_one_question
@@ -104,8 +104,8 @@ def sentences(runs: Sequence[Counted]) -> list[Sentence]:
 
 
 def reservations(runs: Sequence[Counted]) -> list[str]:
-    """Reasons not to rely on the numbers: incomplete runs, lost adapters, replies of other models, departures from the
-    protocol that a run follows, cells with too many unscored answers."""
+    """Reasons not to rely on the numbers: incomplete runs, lost adapters, replies of other models or to earlier runs,
+    departures from the protocol that a run follows, cells with too many unscored answers."""
     found: list[str] = []
     for run in runs:
         manifest = run.manifest
@@ -114,8 +114,7 @@ def reservations(runs: Sequence[Counted]) -> list[str]:
                 f"{manifest.run_id} is not complete: {manifest.trials_recorded:,} of {manifest.trials_planned:,} "
                 "trials are recorded."
             )
-        told = (*lost_adapters(manifest), *other_models(manifest), *unchecked_models(manifest))
-        found += [f"{line}." for line in told]
+        found += [f"{line}." for line in doubts_who_answered(manifest)]
         if manifest.protocol is not None and manifest.protocol.departures:
             changed = "; ".join(manifest.protocol.departures)
             found.append(f"{manifest.run_id} departs from the protocol {manifest.protocol.name}: {changed}.")

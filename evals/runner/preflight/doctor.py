@@ -20,7 +20,9 @@ from evals.endpoints.fleet.url_file import first_urls
 from evals.endpoints.model_spec import ModelSpec, Overrides, resolve_model
 from evals.endpoints.prices import VARIABLE as PRICES
 from evals.endpoints.prices import read_prices
-from evals.endpoints.providers.table import OPENAI_URL
+from evals.endpoints.providers.own import VARIABLE as OWN_PROVIDERS
+from evals.endpoints.providers.own import own_providers
+from evals.endpoints.providers.table import OPENAI_URL, PROVIDERS
 from evals.endpoints.servers.organism import NAME as ORGANISM
 from evals.endpoints.servers.organism import organism_files
 from evals.errors import BadInput
@@ -40,10 +42,7 @@ _GIB = 1 << 30
 _LEAST_FREE = 1 * _GIB
 _SERVER_TIME_S = 5.0
 _PROGRAM_TIME_S = 30.0
-_KEYS = {
-    "OPENAI_API_KEY": "openai/ models need it, also as judges; export it or put it into .env",
-    "VLLM_API_KEY": "only servers that ask for a key need it",
-}
+_OPTIONAL = "only servers that ask for a key need it"
 
 
 class Finding(NamedTuple):
@@ -83,10 +82,25 @@ def _versions() -> Iterator[Finding]:
 
 
 def _keys(dotenv: Mapping[str, str | None]) -> Iterator[Finding]:
-    for name, remedy in _KEYS.items():
+    try:
+        own = own_providers(None)
+    except BadInput as error:
+        own = {}
+        yield Finding(OWN_PROVIDERS, "fail", one_line(str(error)), f"set {OWN_PROVIDERS} right, or mend the file")
+    users: dict[str, list[str]] = {}
+    for provider, row in (PROVIDERS | own).items():
+        if row.key_variable and provider != "local":
+            users.setdefault(row.key_variable, []).append(f"{provider}/")
+    needed = {row.key_variable for row in (PROVIDERS | own).values() if row.needs_key}
+    for name, providers in users.items():
         value = os.environ.get(name, "").strip()
         if not value:
-            yield Finding(name, "warn" if name == "OPENAI_API_KEY" else "ok", "not set", remedy)
+            for_models = f"{', '.join(providers)} models need it"
+            # Few people have more than one or two of these keys.
+            is_missed = name == "OPENAI_API_KEY" or any(provider.removesuffix("/") in own for provider in providers)
+            state: State = "warn" if is_missed and name in needed else "ok"
+            more = ", also as judges; export it or put it into .env" if state == "warn" else ""
+            yield Finding(name, state, "not set", for_models + more if name in needed else _OPTIONAL)
             continue
         origin = ".env" if dotenv.get(name) == os.environ[name] else "the environment"
         if any(not 33 <= ord(char) <= 126 for char in value):

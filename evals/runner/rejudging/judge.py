@@ -9,9 +9,9 @@ from evals.endpoints.prices import read_prices
 from evals.errors import BadInput
 from evals.plan.config import TRANSPORT_FIELDS, RunConfig
 from evals.plan.judging_plan import JudgingPlan, plan_rejudging
-from evals.plan.manifest import ImportFacts, Manifest, judge_set
+from evals.plan.manifest import ImportFacts, Manifest, judge_set, judges_in
 from evals.plan.plan import Retry
-from evals.plan.plugins import require_suites
+from evals.plan.plugins import check_plugins, require_suites
 from evals.plan.recorded.told_again import confirmed
 from evals.plan.recorded_run import manifest_of
 from evals.plan.settings.rubrics import with_rubrics
@@ -68,16 +68,29 @@ def judge_run(
 
 
 def _counted_before(manifest: Manifest, folder: Path, config: RunConfig, view: RunView) -> list[Headline]:
-    """The rates by the judge that counts so far; none where there is none, as in a run without a judge."""
-    if not manifest.rubrics or manifest.config.judge is None:
+    """The rates by the judge that counts so far; none where there is none, as in a run without a judge, and where it
+    is the one that counts from now on, which is not worth to count a run for."""
+    if not manifest.rubrics or manifest.config.judge is None or _counts_already(manifest, config):
         return []
     if config.judge != manifest.config.judge:
         view.say(
             f"judge {config.judge} will count in place of {manifest.config.judge}, whose verdicts are kept; --beside "
             "only adds verdicts"
         )
-    with Journal.read(folder) as journal:
+    with view.busy("counting the answers by the judge so far ..."), Journal.read(folder) as journal:
         return headlines_of(manifest, count_tables(journal, run_facts(manifest)).rate_rows)
+
+
+def _counts_already(manifest: Manifest, config: RunConfig) -> bool:
+    """Whether the judges of `config` are those that count, in the same words."""
+    if config.judge != manifest.config.judge:
+        return False
+    check_plugins(config)
+    if manifest.imported is not None and config.judge == IMPORTED:
+        rubrics = dict(manifest.imported.rubrics())
+    else:
+        rubrics = plan_rejudging(config, [facts.judges for facts in manifest.datasets.values()]).rubric_facts()
+    return judges_in(rubrics, config) == judge_set(manifest)
 
 
 def _beside(manifest: Manifest, config: RunConfig, folder: Path, view: RunView, by_batch: ByBatch | None) -> RunResult:

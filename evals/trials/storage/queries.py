@@ -14,15 +14,22 @@ def _text(number: str) -> str:
 _UNTOLD = "prompt_tokens IS NULL OR completion_tokens IS NULL"
 _IS_REPLY = "ending IN (SELECT id FROM endings WHERE failure IS NULL)"
 
+CACHED = "cached"
+"""The detail of a verdict from the answer cache; verdicts that can be read have none otherwise. An answer from there
+took no attempt."""
 FAILED = f"SELECT COUNT(*) FROM draws WHERE NOT {_IS_REPLY}"  # noqa: S608
 FAILED_MANNERS = f"SELECT id FROM manners WHERE {_text('kind')} = 'failed'"  # noqa: S608
 SCORES = "SELECT score, COUNT(*) FROM rulings WHERE judge = ? AND score IS NOT NULL GROUP BY score"
 JUDGED = "SELECT COUNT(*) FROM rulings WHERE judge = ?"
 REPLIES = f"""
 SELECT {_text("model")}, COUNT(*), SUM({_UNTOLD}), TOTAL(prompt_tokens), TOTAL(completion_tokens)
-FROM draws d JOIN asked a ON a.id = d.asked WHERE {_IS_REPLY} GROUP BY model
+FROM draws d JOIN asked a ON a.id = d.asked WHERE attempts > 0 AND {_IS_REPLY} GROUP BY model
 """  # noqa: S608
-"""By model: replies, those without token counts, and the tokens of the others."""
+"""By model: replies that it was asked for, those without token counts, and the tokens of the others."""
+CACHED_REPLIES = f"""
+SELECT (SELECT COUNT(*) FROM draws WHERE attempts = 0 AND {_IS_REPLY}), TOTAL(detail IS '{CACHED}'), COUNT(*)
+FROM rulings WHERE manner IN (SELECT id FROM manners WHERE {_text("judge_model")} <> '' AND {_text("kind")} <> 'failed')
+"""  # noqa: S608
 # Of a failure there are tokens where a first reply could not be read and the second never came. Only requests whose
 # beginnings occur more than once can be the same, and have to be grouped. Sorting is faster than the index here.
 JUDGE_REPLIES = f"""
@@ -35,14 +42,14 @@ WITH counted AS MATERIALIZED (
     SELECT manner, COUNT(*) AS replies, SUM({_UNTOLD}) AS untold, TOTAL(prompt_tokens) AS prompt_tokens,
         TOTAL(completion_tokens) AS completion_tokens
     FROM rulings r
-    WHERE substr(request, 1, 4) NOT IN repeated
+    WHERE substr(request, 1, 4) NOT IN repeated AND detail IS NOT '{CACHED}'
         AND (manner IN (SELECT id FROM counted WHERE NOT failed)
             OR prompt_tokens IS NOT NULL AND manner IN (SELECT id FROM counted))
     GROUP BY manner
 ), grouped AS (
     SELECT model, SUM(prompt_tokens) AS prompt_tokens, SUM(completion_tokens) AS completion_tokens
     FROM rulings r JOIN counted c ON c.id = r.manner
-    WHERE substr(request, 1, 4) IN repeated AND (NOT failed OR prompt_tokens IS NOT NULL)
+    WHERE substr(request, 1, 4) IN repeated AND detail IS NOT '{CACHED}' AND (NOT failed OR prompt_tokens IS NOT NULL)
     GROUP BY r.judge, r.request
 )
 SELECT model, SUM(replies), SUM(untold), TOTAL(prompt_tokens), TOTAL(completion_tokens) FROM (

@@ -39,6 +39,20 @@ def test_a_bare_machine_is_not_broken(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+def test_every_providers_key_is_looked_for(tmp_path: Path) -> None:
+    own = tmp_path / "providers.yaml"
+    own.write_text("mine: {base_url: 'http://127.0.0.1:9/v1', key_variable: MINE_API_KEY}\n")
+    keys = {"OPENROUTER_API_KEY": SECRET, "EMEVAL_PROVIDERS": str(own), "GROQ_API_KEY": ""}
+    found = looked_at(tmp_path, 0, **keys)
+    assert found["OPENROUTER_API_KEY"]["found"] == "set in the environment"
+    assert (found["GROQ_API_KEY"]["state"], found["GROQ_API_KEY"]["found"]) == ("ok", "not set")
+    assert found["GROQ_API_KEY"]["remedy"].startswith("groq/ models need it")
+    assert found["MINE_API_KEY"]["state"] == "warn"
+    assert found["MINE_API_KEY"]["remedy"].startswith("mine/ models need it")
+    own.write_text("mine: 5\n")
+    assert looked_at(tmp_path, 1, **keys)["EMEVAL_PROVIDERS"]["state"] == "fail"
+
+
 def test_servers_are_asked_for_their_models_and_for_nothing_else(tmp_path: Path) -> None:
     with OpenAIServer(models=("one", "two"), key=KEY).start() as live:
         found = looked_at(tmp_path, 0, live.url)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from evals.analysis.who_answered import cache_words
 from evals.plan.manifest import Manifest, judges_beside
 from evals.plan.spend import spend_words
 from evals.reporting.console.markup import LONG, plain
@@ -33,6 +34,9 @@ def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail
         console.print(
             "Answers are labelled: --detail and corrected.csv have the rates corrected for the judge's errors."
         )
+    hits = cache_words(manifest)
+    if hits:
+        console.print(f"From the answer cache: {hits}.")
     spent = spend_words([row.charge() for row in manifest.spend or ()])
     if spent:
         console.print(f"Spent on this run, at list prices: {plain(spent)}")

@@ -1,0 +1,1 @@
+"""Replies that were paid for once: an answer cache that runs share."""
