@@ -23,7 +23,7 @@ SETTINGS_PANELS: dict[str, tuple[str, ...]] = {
         *("judge", "also_judges", "judge_base_url", "judge_via", "judge_mode", "judge_max_tokens", "rubrics"),
         *("judges", "coherence_min", "cot_monitor", "cot_all", "plugins", "anchors", "anchor_repeats"),
     ),
-    "Counting": ("denominator", "max_unscored", "baseline"),
+    "Counting": ("denominator", "max_unscored", "baseline", "recipes"),
     "Cost and limits": (
         *("max_cost", "prices", "concurrency", "timeout", "max_attempts", "max_retry_time", "max_reply_mb"),
         "transport",
