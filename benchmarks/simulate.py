@@ -2,7 +2,7 @@
 
 Prints the Markdown tables of docs/statistics.md. Everything is seeded, and the tests have a short version of each
 (`tests/statistics/test_coverage.py`, `tests/statistics/test_confidence_sequence.py`,
-`tests/statistics/test_missing_answers.py`, `tests/analysis/test_comparison.py`).
+`tests/statistics/test_missing_answers.py`, `tests/statistics/test_recipes.py`, `tests/analysis/test_comparison.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.finetuning_seeds import recipe_lines
 from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, generalisation_interval, paired_effect, stratified_wilson_interval
 from evals.statistics.missing_answers import missing_answers_interval
@@ -417,6 +418,11 @@ SIMULATIONS = {
     "effect coverage": ("Runs whose interval of an effect holds the true one, in percent; 500 runs", _effect_coverage),
     "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
+    "recipes": (
+        "Intervals that hold the rate or effect of a recipe, in percent, and median widths of those of its rate; 300 "
+        "recipes",
+        recipe_lines,
+    ),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }
 

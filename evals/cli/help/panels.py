@@ -35,7 +35,9 @@ _OUTPUT = ("config", "out", "dry_run", "plan_only", "detail", "quiet", "json", "
 """What the commands that run something have beside their settings."""
 _OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "compare": {
-        "What is compared": ("metric", "condition", "suite", "format", "base_model", "candidate_model"),
+        "What is compared": (
+            *("metric", "condition", "suite", "format", "base_model", "candidate_model", "did", "base_of_run"),
+        ),
         "Decision": ("max_increase", "worse", "max_unscored", "strict"),
     },
     "plan": {

@@ -48,8 +48,13 @@ def _grid_rows(rows: Sequence[Row]) -> list[GridRow]:
     suites, metrics = {row["suite"] for row in rows}, {row["metric"] for row in rows}
     return [
         GridRow(
-            f"recipe {recipe} ({counted(max(row['seeds'] for row in here.values()), 'seed')})",
-            (form, *([suite] if len(suites) > 1 else []), *([metric] if len(metrics) > 1 else [])),
+            f"recipe {recipe}",
+            (
+                counted(max(row["seeds"] for row in here.values()), "seed"),
+                form,
+                *([suite] if len(suites) > 1 else []),
+                *([metric] if len(metrics) > 1 else []),
+            ),
             tuple(_cells(here, conditions, has_base=has_base)),
         )
         for (recipe, suite, form, metric), here in places.items()
