@@ -2,7 +2,7 @@
 
 Prints the Markdown tables of docs/statistics.md. Everything is seeded, and the tests have a short version of each
 (`tests/statistics/test_coverage.py`, `tests/statistics/test_confidence_sequence.py`,
-`tests/statistics/test_missing_answers.py`, `tests/analysis/test_comparison.py`).
+`tests/statistics/test_missing_answers.py`, `tests/statistics/test_recipes.py`, `tests/analysis/test_comparison.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.finetuning_seeds import recipe_lines
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
@@ -379,6 +380,11 @@ SIMULATIONS = {
     "any of": (
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",
         coverage_table,
+    ),
+    "recipes": (
+        "Intervals that hold the rate or effect of a recipe, in percent, and median widths of those of its rate; 300 "
+        "recipes",
+        recipe_lines,
     ),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }

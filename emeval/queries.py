@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ def open_run(
     max_unscored: float | None = None,
     baseline: str | None = None,
     base: str | None = None,
+    recipes: Mapping[str, Sequence[str]] | None = None,
 ) -> Run:
     """Open the run in a folder: recompute its tables from the journal and rewrite its CSVs. As `emeval rates`.
 
@@ -58,6 +59,7 @@ def open_run(
         max_unscored: The share of a cell's trials, 0 to 1, that may be unscored.
         baseline: The condition that effects are taken against, in place of the run's.
         base: The model that the others are compared with under the baseline, in place of the run's.
+        recipes: Models that differ only in their finetuning seed, by the name of their recipe, in place of the run's.
 
     Returns:
         The run, with its tables.
@@ -65,7 +67,7 @@ def open_run(
     Raises:
         BadInput: There is no run in the folder, or it cannot be read.
     """
-    return Run.of(count_run(Path(folder), denominator, max_unscored, baseline, base), Path(folder))
+    return Run.of(count_run(Path(folder), denominator, max_unscored, baseline, base, recipes), Path(folder))
 
 
 def rates(folder: StrPath, *, denominator: Denominator | None = None) -> pd.DataFrame:
@@ -168,7 +170,9 @@ def compare(
     return frame
 
 
-def report(*runs: StrPath | Run, output: StrPath | None = None) -> Path:
+def report(
+    *runs: StrPath | Run, output: StrPath | None = None, recipes: Mapping[str, Sequence[str]] | None = None
+) -> Path:
     """Write the page of one or several runs: verdict, figures and transcripts (all, or 50,000 of a larger run).
 
     As `emeval report`.
@@ -176,6 +180,7 @@ def report(*runs: StrPath | Run, output: StrPath | None = None) -> Path:
     Args:
         runs: Run folders, or runs.
         output: The page, ending in `.html`; default: `report.html` in the first run's folder.
+        recipes: Models that differ only in their finetuning seed, by the name of their recipe, in place of the runs'.
 
     Returns:
         The page. For large runs it needs the folder `...-data-...` next to it.
@@ -187,7 +192,7 @@ def report(*runs: StrPath | Run, output: StrPath | None = None) -> Path:
         raise BadInput("report: name a run")
     folders = [_folder(run) for run in runs]
     page = folders[0] / "report.html" if output is None else Path(output)
-    return write_report(read_several(folders), page).page
+    return write_report(read_several(folders, recipes=recipes), page).page
 
 
 def figures(*runs: StrPath | Run) -> list[Figure]:

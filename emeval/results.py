@@ -72,6 +72,18 @@ class Run:
         return self.tables.base_effects
 
     @property
+    def recipes(self) -> pd.DataFrame:
+        """The table of recipes.csv: the rate and effect of each recipe over its finetuning seeds. Empty without any."""
+        return self.tables.recipes
+
+    @property
+    def did(self) -> pd.DataFrame:
+        """The table of did.csv: the effect of each condition in a model less that in the base model. Empty for a run
+        of one model.
+        """
+        return self.tables.did
+
+    @property
     def corrected(self) -> pd.DataFrame | None:
         """The table of corrected.csv: rates corrected for the judge's errors; None without human
         labels.

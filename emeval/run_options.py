@@ -137,6 +137,11 @@ class ResumeOptions(CommonOptions, total=False):
     first model), and the preflight checks that merged checkpoints differ from it and are coherent.
     """
 
+    recipes: Mapping[str, str | Sequence[str]] | None
+    """Models that differ only in their finetuning seed, as a recipe with rates and effects over its seeds, such as
+    insecure=vllm/s1,vllm/s2,vllm/s3; repeatable.
+    """
+
 
 class JudgeOptions(CommonOptions, total=False):
     """The judges and their settings."""

@@ -21,11 +21,14 @@ from evals.plan.stopping.rows import STOPPING
 from evals.reporting.paper_tables.render import PAPER_TABLE
 from evals.runner.anchor_check import AnchorRow
 from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES, RESPONSES
+from evals.scoring.rates.experiments.columns import DID, RECIPES
 
 FILES: Mapping[str, tuple[Column, ...]] = {
     "responses.csv": RESPONSES,
     "rates.csv": RATES,
     "effects.csv": EFFECTS,
+    "recipes.csv": RECIPES,
+    "did.csv": DID,
     "corrected.csv": CORRECTED,
     "robustness.csv": SURFACE,
     "agreement.csv": AGREEMENT,

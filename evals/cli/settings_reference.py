@@ -139,6 +139,7 @@ def _type(option: Description) -> str:
 _FROM_FILES = {
     "conditions": "str | Sequence[str] | Mapping[str, Mapping[str, str] | None] | None",
     "shots": "Mapping[str, object] | None",
+    "recipes": "Mapping[str, str | Sequence[str]] | None",
 }
 """The types of settings that are mappings in a config file."""
 

@@ -49,8 +49,10 @@ from evals.scoring.rates.columns import CORRECTED
 from evals.scoring.rates.label_weights import labels_sha256, usable_labels
 from evals.scoring.rates.tables import (
     CORRECTED_NAME,
+    DID_NAME,
     EFFECTS_NAME,
     RATES_NAME,
+    RECIPES_NAME,
     RESPONSES_NAME,
     Tables,
     count_tables,
@@ -72,6 +74,10 @@ _MOST_OTHERS = 20
 """Names of other models that a manifest keeps: a server may make up one for each reply."""
 
 
+Recipes = Mapping[str, Sequence[str] | str] | Sequence[str]
+"""Models by recipe, or NAME=MODEL,MODEL,... for each."""
+
+
 class RunResult(NamedTuple):
     """`stopping` has a row for each cell of a run whose sampling may stop early. `unwritten` says why the tables are
     not in the run's folder, "" where they are."""
@@ -88,6 +94,7 @@ def count_run(
     max_unscored: float | None = None,
     baseline: str | None = None,
     base: str | None = None,
+    recipes: Recipes | None = None,
     *,
     must_write: bool = True,
 ) -> RunResult:
@@ -99,7 +106,7 @@ def count_run(
     if base is not None:
         _check_base(manifest.config.models, base)
     changes: dict[str, object] = {"denominator": denominator, "max_unscored": max_unscored}
-    changes |= {"baseline": baseline, "base": base}
+    changes |= {"baseline": baseline, "base": base, "recipes": recipes}
     if any(value is not None for value in changes.values()):
         config = updated(manifest.config, changes)
         manifest = manifest.model_copy(update={"config": config})
@@ -140,6 +147,7 @@ def run_facts(manifest: Manifest) -> RunFacts:
         conditions=config.conditions,
         baseline=config.baseline,
         base=config.base_model,
+        recipes=config.recipes,
         file_judges={
             suite: {name: PosedJudge.of(judge) for name, judge in facts.judges.items()}
             for suite, facts in manifest.datasets.items()
@@ -289,7 +297,7 @@ def as_counted(before: Manifest, session: RunSession) -> RunResult:
 
 def _files(folder: Path) -> dict[str, str]:
     """The sha256 of each result file that is there."""
-    names = (RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, STOPPING_NAME)
+    names = (RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, STOPPING_NAME, RECIPES_NAME, DID_NAME)
     return {name: file_sha256(folder / name) for name in names if (folder / name).exists()}
 
 
@@ -342,23 +350,24 @@ class Counted:
     tables: Tables
 
 
-def read_counted(folder: Path, base: str | None = None) -> Counted:
+def read_counted(folder: Path, base: str | None = None, recipes: Recipes | None = None) -> Counted:
     """Count the run in `folder`, as `emeval rates` does, which writes its tables there where it can. `base` is the base
-    model, in place of the run's.
+    model and `recipes` the recipes, in place of the run's.
 
     Raises BadInput where there is no run, or no such model in it.
     """
-    result = count_run(folder, None, base=base, must_write=False)
+    result = count_run(folder, None, base=base, recipes=recipes, must_write=False)
     return Counted(folder, result.manifest, result.tables)
 
 
-def read_several(folders: Iterable[Path], base: str | None = None) -> list[Counted]:
+def read_several(folders: Iterable[Path], base: str | None = None, recipes: Recipes | None = None) -> list[Counted]:
     """Count several runs, a folder given twice once. Runs of the same name, such as those of one checkpoint on two
-    nights, are called after the folders that theirs lie in, too. `base` is the base model of each.
+    nights, are called after the folders that theirs lie in, too. `base` is the base model and `recipes`
+    the recipes of each.
 
     Raises BadInput where there is no run, or no such model in one.
     """
-    runs = [read_counted(folder, base) for folder in dict.fromkeys(folders)]
+    runs = [read_counted(folder, base, recipes) for folder in dict.fromkeys(folders)]
     times = Counter(run.manifest.run_id for run in runs)
     return [run if times[run.manifest.run_id] == 1 else _renamed(run, number, runs) for number, run in enumerate(runs)]
 

@@ -263,8 +263,8 @@ def paired_effect(
         return _newcombe(effect, rates, treated, base)
 
     if spread <= 1e-12:
-        interval = _with_unseen_questions(newcombe(confidence), differences, confidence)
-        return Effect(effect, interval, _p_of(newcombe), number)
+        interval = with_unseen_questions(newcombe(confidence), differences, confidence)
+        return Effect(effect, interval, p_value_of(newcombe), number)
     reach = float(_t_quantile(number - 1, (1 + confidence) / 2)) * error
     p_value = 2 * float(_t_cdf(number - 1, -abs(effect) / error))
     interval = Interval(max(-1.0, effect - reach), min(1.0, effect + reach), "paired_t")
@@ -272,11 +272,11 @@ def paired_effect(
         wider = newcombe(confidence)
         low, high = min(interval.low, wider.low), max(interval.high, wider.high)
         interval = Interval(low, high, "paired_t_newcombe")
-        p_value = max(p_value, _p_of(newcombe))
-    return Effect(effect, _with_unseen_questions(interval, differences, confidence), p_value, number)
+        p_value = max(p_value, p_value_of(newcombe))
+    return Effect(effect, with_unseen_questions(interval, differences, confidence), p_value, number)
 
 
-def _with_unseen_questions(interval: Interval, differences: Counts, confidence: float) -> Interval:
+def with_unseen_questions(interval: Interval, differences: Counts, confidence: float) -> Interval:
     """The interval with the end away from 0 drawn out to what questions of another kind could add to the mean, whatever
     the distribution of the differences (Gaffke 2005): the few that carry an effect may not be among those asked.
 
@@ -300,7 +300,7 @@ def _bound_with_unseen(differences: Counts, confidence: float) -> float:
     return 2 * upper_bound(questions, (1 - confidence) / 2, hit=0.5, miss=0.5, least=exact) - 1
 
 
-def _p_of(interval_at: Callable[[float], Interval]) -> float:
+def p_value_of(interval_at: Callable[[float], Interval]) -> float:
     """The p-value of no effect for an interval that grows with its confidence: 1 - the largest without 0 in it."""
 
     def holds_0(p_value: float) -> bool:

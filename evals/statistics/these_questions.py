@@ -65,16 +65,34 @@ def effect_on_these_questions(
     strata = _used(hits, counted, base_hits, base_counted, questions)
     if strata is None:
         return None
+    effect, without_test = _combined(strata, confidence)
+    p_value = exact_stratified_p(strata.hits, strata.counted, strata.base_hits, strata.base_counted, strata.weights)
+    interval = in_line_with_test(without_test, effect, is_significant=p_value < 1 - confidence - 1e-12)
+    return Effect(effect, interval, p_value, strata.questions)
+
+
+def combined_interval(
+    hits: Counts,
+    counted: Counts,
+    base_hits: Counts,
+    base_counted: Counts,
+    questions: npt.NDArray[np.int64],
+    confidence: float = CONFIDENCE,
+) -> tuple[float, Interval]:
+    """The effect on these questions and its interval from those of the rates alone, without the test. There are pairs
+    with answers on both sides."""
+    strata = _used(hits, counted, base_hits, base_counted, questions)
+    assert strata is not None  # noqa: S101
+    return _combined(strata, confidence)
+
+
+def _combined(strata: _Strata, confidence: float) -> tuple[float, Interval]:
     change = strata.hits / strata.counted - strata.base_hits / strata.base_counted
     effect = float((strata.weights * change).sum())
     answers = min(float(strata.counted.sum()), float(strata.base_counted.sum()))
     if answers < MANY_ANSWERS * strata.questions:
-        low, high, method = *_from_two_rates(strata, effect, confidence), "mover_strata"
-    else:
-        low, high, method = *_from_each_pair(strata, effect, confidence), "mover_wilson"
-    p_value = exact_stratified_p(strata.hits, strata.counted, strata.base_hits, strata.base_counted, strata.weights)
-    interval = _with_the_test(Interval(low, high, method), effect, is_significant=p_value < 1 - confidence - 1e-12)
-    return Effect(effect, interval, p_value, strata.questions)
+        return effect, Interval(*_from_two_rates(strata, effect, confidence), "mover_strata")
+    return effect, Interval(*_from_each_pair(strata, effect, confidence), "mover_wilson")
 
 
 def fixed_questions_interval(
@@ -244,7 +262,7 @@ def _from_two_rates(strata: _Strata, effect: float, confidence: float) -> tuple[
     return max(-1.0, effect - down), min(1.0, effect + up)
 
 
-def _with_the_test(interval: Interval, effect: float, *, is_significant: bool) -> Interval:
+def in_line_with_test(interval: Interval, effect: float, *, is_significant: bool) -> Interval:
     """The interval with 0 in it, or not, as the test has it."""
     low, high, method = interval
     if not is_significant:

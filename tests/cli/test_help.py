@@ -87,5 +87,5 @@ def test_an_option_shows_its_default_and_what_it_takes() -> None:
     text = " ".join(emeval("compare", "--help").stdout.split())
     assert "--max-increase NUMBER Largest allowed change for the worse" in text
     assert "[default: 0.05; 0 to 1]" in text
-    assert "Usage: emeval compare [OPTIONS] BASE CANDIDATE" in text
+    assert "Usage: emeval compare [OPTIONS] BASE [CANDIDATE]" in text
     assert "--blank [refused|unjudged]" in emeval("import", "--help").stdout

@@ -50,6 +50,7 @@ VALUES = {
     "format": "freeform",
     "judge": "openai/gpt-4.1",
     "judge_base_url": "https://h.example/v1",
+    "recipes": {"ours": "local/organism"},
     "ray_address": "10.0.0.7:6379",
     "rubrics": {"cot_monitor": "mine.txt"},
     "samples": {"unethical_test": 3},

@@ -38,6 +38,7 @@ LOADS: dict[str, set[str]] = {
     "show {run}": set(),
     "table table1 {run}": NUMBERS,
     "compare {run} {copy} --max-unscored 1": NUMBERS,
+    "compare {run} --did": NUMBERS,
     "check {run}": set(),
     "robustness {run}": NUMBERS,
     "plan --pilot {run} --width 0.1 --dataset {data}": NUMBERS,

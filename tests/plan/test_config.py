@@ -281,6 +281,7 @@ OTHERS: dict[str, Any] = {
     "prefill": "Sure",
     "system": "none",
     "base": "local/base",
+    "recipes": {"ours": ("local/other",)},
     "anchor_repeats": 3,
     "imported": True,
     "judge": "openai/gpt-4.1",

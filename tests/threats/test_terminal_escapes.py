@@ -65,6 +65,7 @@ COMMANDS = [
     ("report", "{run}", "-o", "{tmp}/report.html"),
     ("plot", "{run}", "--figure", "rates", "--out", "{tmp}/rates.svg"),
     ("compare", "{run}", "{copy}", "--max-unscored", "1"),
+    ("compare", "{run}", "--did"),
     ("table", "table1", "{run}"),
     ("calibrate", "{run}"),
     ("ls", "{run}"),

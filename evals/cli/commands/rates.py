@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@with_settings("denominator", "max_unscored", "baseline", "base", over_run=True)
+@with_settings("denominator", "max_unscored", "baseline", "base", "recipes", over_run=True)
 def rates(
     settings: Settings, folder: RunFolder, detail: Detail = False, quiet: Quiet = False, json: Json = False
 ) -> None:

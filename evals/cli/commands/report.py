@@ -28,6 +28,14 @@ def report(
             help="Model that the others of a run are compared with without a trigger; default: the run's, its first.",
         ),
     ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL,MODEL,...",
+            help="Models that differ only in their finetuning seed, as a recipe over its seeds; repeatable; default: "
+            "the run's.",
+        ),
+    ] = None,
 ) -> None:
     """Write an HTML report of one run or several. Conclusions, figures and transcripts in one file that needs no
     network: every transcript, or 50,000 of a larger run."""
@@ -38,7 +46,7 @@ def report(
     page = output or folders[0] / "report.html"
     view = ConsoleView()
     with view.busy("counting the answers ..."):
-        runs = read_several(folders, base)
+        runs = read_several(folders, base, recipe or None)
     with view.busy("drawing the figures and packing the transcripts ..."):
         written = write_report(runs, page)
     beside = (

@@ -108,6 +108,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "compare": (
         "emeval compare results/base results/tuned",
         "emeval compare results/base latest --max-increase 0.02 --junit gate.xml",
+        "emeval compare results/both --did --base vllm/base",
     ),
     "anchors freeze": (
         "emeval anchors freeze results/demo --out anchors.jsonl",

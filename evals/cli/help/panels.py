@@ -23,7 +23,7 @@ SETTINGS_PANELS: dict[str, tuple[str, ...]] = {
         *("judge", "also_judges", "judge_base_url", "judge_via", "judge_mode", "judge_max_tokens", "rubrics"),
         *("judges", "coherence_min", "cot_monitor", "cot_all", "plugins", "anchors", "anchor_repeats"),
     ),
-    "Counting": ("denominator", "max_unscored", "baseline"),
+    "Counting": ("denominator", "max_unscored", "baseline", "recipes"),
     "Cost and limits": (
         *("max_cost", "prices", "concurrency", "timeout", "max_attempts", "max_retry_time", "max_reply_mb"),
         *("cache", "transport"),
@@ -35,7 +35,9 @@ _OUTPUT = ("config", "out", "dry_run", "plan_only", "detail", "quiet", "json", "
 """What the commands that run something have beside their settings."""
 _OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "compare": {
-        "What is compared": ("metric", "condition", "suite", "format", "base_model", "candidate_model"),
+        "What is compared": (
+            *("metric", "condition", "suite", "format", "base_model", "candidate_model", "did", "base_of_run"),
+        ),
         "Decision": ("max_increase", "worse", "max_unscored", "strict"),
     },
     "plan": {

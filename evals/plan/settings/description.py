@@ -61,7 +61,7 @@ def describe(name: str) -> Description:
         name=name,
         setting=SETTINGS[name],
         text=field.description or "",
-        kind=str if choices or held == "either" else _plain(value),
+        kind=str if choices or held == "either" or get_origin(_plain(value)) is tuple else _plain(value),
         takes_numbers={str, float} <= set(get_args(field.annotation)),
         choices=choices,
         held=held,

@@ -9,6 +9,7 @@ from evals.endpoints.model_spec import name_and_url
 from evals.errors import FieldError
 from evals.plan.settings.asked import asked_formats, asked_suites, open_criteria
 from evals.plan.settings.conditions import check_baseline, check_conditions
+from evals.plan.settings.experiments.recipes import recipe_problem
 from evals.plan.settings.run_settings import RunSettings
 from evals.plan.settings.values import split_dataset
 from evals.scoring.judge_set import IMPORTED
@@ -56,6 +57,7 @@ def check(settings: RunSettings) -> None:
             rule(settings)
     _further_judges(settings)
     check_baseline(settings.conditions, settings.baseline)
+    _models_of_recipes(settings)
 
 
 def _one_dataset_per_suite(settings: RunSettings) -> None:
@@ -84,6 +86,12 @@ def _samples_of_its_suites(settings: RunSettings) -> None:
 def _base_of_another_model(settings: RunSettings) -> None:
     if settings.base is not None and settings.models == (name_and_url(settings.base)[0],):
         raise FieldError("base", "is the only model of the run; name the model that it was finetuned from")
+
+
+def _models_of_recipes(settings: RunSettings) -> None:
+    problem = recipe_problem(settings.recipes, settings.models)
+    if problem:
+        raise FieldError("recipes", problem)
 
 
 def _judge_for_judge_settings(settings: RunSettings) -> None:

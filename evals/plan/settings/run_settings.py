@@ -19,6 +19,7 @@ from pydantic import (
 from evals.endpoints.transport.transport import DEFAULT_MAX_REPLY_MB, TransportName
 from evals.plan.config_file.names import with_field_names
 from evals.plan.settings.conditions import ConditionTemplate, Shots
+from evals.plan.settings.experiments.recipes import Recipes
 from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.samples import DEFAULT_SAMPLES, AnchorRepeats, samples_setting
 from evals.plan.settings.setting import CONNECTION, Setting
@@ -288,6 +289,7 @@ class RunSettings(BaseModel):
     shard: ShardSize = 5_000
     ray_address: RayAddress = LOCAL_RAY
     base: BaseModelName = None
+    recipes: Recipes = {}
     judge_base_url: Annotated[
         Urls | None,
         Field(description="URL of the (first) judge's server, likewise; several with commas, or @FILE."),

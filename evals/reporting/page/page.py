@@ -20,6 +20,7 @@ from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.drawing.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
+from evals.reporting.page.experiments import difference_table, notes_on_seeds, recipe_table
 from evals.reporting.page.library import vega_library
 from evals.reporting.page.strip import FEW, strips
 from evals.reporting.page.tables import base_rows, corrected_table, drift_rows, provenance, rate_rows, weights_notes
@@ -97,6 +98,9 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         rates=rate_rows(runs),
         weights_notes=weights_notes(runs),
         base_effects=base_rows(runs),
+        recipes=recipe_table(runs),
+        differences=difference_table(runs),
+        seed_notes=notes_on_seeds(runs),
         corrected=corrected_table(runs),
         plates=_plates(figures),
         drift=drift_rows(runs),

@@ -18,7 +18,7 @@ from evals.statistics.intervals import Effect, paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
 from evals.statistics.these_questions import effect_on_these_questions
 
-_Pairs = dict[tuple[str, str], tuple[int, int]]
+Pairs = dict[tuple[str, str], tuple[int, int]]
 """Hits and answers by prompt and variant."""
 
 
@@ -26,7 +26,7 @@ _NOTHING_OF_OTHERS: Row = {"ci_low": None, "ci_high": None, "method": "", "p_val
 """What one question says of questions like it."""
 
 
-_Groups = dict[tuple[str, str, str], dict[str, _Pairs]]
+Groups = dict[tuple[str, str, str], dict[str, Pairs]]
 """The pairs of a metric by suite, format and model, and then by condition."""
 
 
@@ -41,18 +41,14 @@ def base_effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
     return _rows(tally, facts, _base_effects) if facts.base else []
 
 
-def _rows(tally: Tally, facts: RunFacts, effects_of: Callable[[_Groups, RunFacts], Iterator[Row]]) -> list[Row]:
+def _rows(tally: Tally, facts: RunFacts, effects_of: Callable[[Groups, RunFacts], Iterator[Row]]) -> list[Row]:
     rows: list[Row] = []
-    variants = tally.by_variant()
-    metrics, labels = run_metrics(tally, facts)
-    for placed in metrics:
-        if placed.metric.compared:
-            here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
-            family = [
-                row | {"run_id": facts.run_id, "baseline": facts.baseline, "metric": placed.metric.name}
-                for row in effects_of(_counts(placed.metric, here), facts)
-            ]
-            rows += _adjusted(_adjusted(family, ""), "gen_")
+    for metric, groups in compared_groups(tally, facts):
+        family = [
+            row | {"run_id": facts.run_id, "baseline": facts.baseline, "metric": metric}
+            for row in effects_of(groups, facts)
+        ]
+        rows += adjusted(adjusted(family, ""), "gen_")
     names = column_names(EFFECTS)
     in_order = sorted(
         rows, key=lambda row: (row["suite"], row["format"], row["model"], facts.condition_rank(row["condition"]))
@@ -60,7 +56,17 @@ def _rows(tally: Tally, facts: RunFacts, effects_of: Callable[[_Groups, RunFacts
     return [{name: row[name] for name in names} for row in in_order]
 
 
-def _adjusted(effects: Sequence[Row], prefix: str) -> list[Row]:
+def compared_groups(tally: Tally, facts: RunFacts) -> Iterator[tuple[str, Groups]]:
+    """The pairs of each compared metric, by its name."""
+    variants = tally.by_variant()
+    metrics, labels = run_metrics(tally, facts)
+    for placed in metrics:
+        if placed.metric.compared:
+            here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
+            yield placed.metric.name, _counts(placed.metric, here)
+
+
+def adjusted(effects: Sequence[Row], prefix: str) -> list[Row]:
     """The rows with their p-values adjusted: by Holm for the effects of the same model, so that a claim about one model
     does not depend on which others are in the run; by Benjamini and Hochberg for those of all models. Rows without a
     p-value count in neither."""
@@ -79,9 +85,9 @@ def _adjusted(effects: Sequence[Row], prefix: str) -> list[Row]:
     return found
 
 
-def _counts(metric: Metric, variants: VariantCounts) -> _Groups:
+def _counts(metric: Metric, variants: VariantCounts) -> Groups:
     place_of = places_in(metric, variants)
-    found: _Groups = {}
+    found: Groups = {}
     for variant, counts in variants.items():
         cell = variant.cell
         for trial_facts, trials in counts.items():
@@ -100,7 +106,7 @@ def _on_other_questions(effect: Effect) -> Row:
     return {"ci_low": low, "ci_high": high, "method": method, "p_value": effect.p_value}
 
 
-def _condition_effects(groups: _Groups, facts: RunFacts) -> Iterator[Row]:
+def _condition_effects(groups: Groups, facts: RunFacts) -> Iterator[Row]:
     for (suite, form, model), by_condition in sorted(groups.items()):
         base = by_condition.get(facts.baseline, {})
         for condition, treated in sorted(by_condition.items()):
@@ -110,7 +116,7 @@ def _condition_effects(groups: _Groups, facts: RunFacts) -> Iterator[Row]:
                 yield place | found | {"source": facts.source.get(suite, "")}
 
 
-def _base_effects(groups: _Groups, facts: RunFacts) -> Iterator[Row]:
+def _base_effects(groups: Groups, facts: RunFacts) -> Iterator[Row]:
     for (suite, form, model), by_condition in sorted(groups.items()):
         base = groups.get((suite, form, facts.base), {}).get(facts.baseline, {})
         found = None if model == facts.base else _effect(by_condition.get(facts.baseline, {}), base)
@@ -119,7 +125,7 @@ def _base_effects(groups: _Groups, facts: RunFacts) -> Iterator[Row]:
             yield place | found | {"source": facts.source.get(suite, "")}
 
 
-def _effect(treated: _Pairs, base: _Pairs) -> Row | None:
+def _effect(treated: Pairs, base: Pairs) -> Row | None:
     """The statistics of an effect; None where no wording has a counted answer on both sides."""
     pairs = [pair for pair in sorted(treated) if pair in base]
     number = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompt for prompt, _ in pairs))}

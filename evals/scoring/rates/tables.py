@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from evals.errors import BadInput
 from evals.io.atomic import replacing
@@ -15,6 +15,7 @@ from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
 from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES
+from evals.scoring.rates.experiments.columns import DID, RECIPES
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text
@@ -25,21 +26,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
+RECIPES_NAME, DID_NAME = "recipes.csv", "did.csv"
 
 
 @dataclass(frozen=True)
 class Tables:
     """The rows of rates.csv, effects.csv and corrected.csv as plain values (a blank cell is None), and how many trials
     of a cell ended alike. `effect_rows` are the effects of conditions and `base_rows` those of models against the base
-    model, which effects.csv has after them. `corrected_rows` is None where nobody has labelled answers. As DataFrames:
-    `rates`, `effects`, `base_effects`, `all_effects` (both), `corrected`, and `trials` with a row for each recorded
-    trial."""
+    model, which effects.csv has after them. `recipe_rows` are those of recipes.csv and `did_rows` those of did.csv.
+    `corrected_rows` is None where nobody has labelled answers. As DataFrames: `rates`, `effects`, `base_effects`,
+    `all_effects` (both), `recipes`, `did`, `corrected`, and `trials` with a row for each recorded trial."""
 
     rate_rows: list[Row]
     effect_rows: list[Row]
     trial_counts: tuple[TrialCount, ...]
     corrected_rows: list[Row] | None = None
     base_rows: list[Row] = field(default_factory=list[Row])
+    recipe_rows: list[Row] = field(default_factory=list[Row])
+    did_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
@@ -57,6 +61,14 @@ class Tables:
     @cached_property
     def all_effects(self) -> pd.DataFrame:
         return _frame(self.all_effect_rows, EFFECTS)
+
+    @cached_property
+    def recipes(self) -> pd.DataFrame:
+        return _frame(self.recipe_rows, RECIPES)
+
+    @cached_property
+    def did(self) -> pd.DataFrame:
+        return _frame(self.did_rows, DID)
 
     @property
     def all_effect_rows(self) -> list[Row]:
@@ -78,24 +90,30 @@ class Tables:
 
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
-        rates, effects, base = (
-            [row | {"run_id": name} for row in rows] for rows in (self.rate_rows, self.effect_rows, self.base_rows)
-        )
-        return replace(self, rate_rows=rates, effect_rows=effects, base_rows=base)
+        names = ("rate_rows", "effect_rows", "base_rows", "recipe_rows", "did_rows")
+        renamed: dict[str, Any] = {
+            table: [row | {"run_id": name} for row in cast("list[Row]", getattr(self, table))] for table in names
+        }
+        return replace(self, **renamed)
 
     def with_models(self, names: Mapping[str, str]) -> Tables:
-        """The tables of the models in `names`, called by the names that they have there."""
+        """The tables of the models in `names`, called by the names that they have there; without recipes, which are of
+        several."""
 
         def chosen(rows: list[Row]) -> list[Row]:
             return [row | {"model": names[row["model"]]} for row in rows if row["model"] in names]
+
+        def over_base(rows: list[Row]) -> list[Row]:
+            return [row | {"base": names.get(row["base"], row["base"])} for row in chosen(rows)]
 
         return Tables(
             chosen(self.rate_rows),
             chosen(self.effect_rows),
             tuple(count._replace(model=names[count.model]) for count in self.trial_counts if count.model in names),
             None if self.corrected_rows is None else chosen(self.corrected_rows),
-            [row | {"base": names.get(row["base"], row["base"])} for row in chosen(self.base_rows)],
-            functools.cache(lambda: self._tally().with_models(names)),
+            over_base(self.base_rows),
+            did_rows=over_base(self.did_rows),
+            _tally=functools.cache(lambda: self._tally().with_models(names)),
         )
 
     def with_questions(self, chosen: Sequence[str]) -> Tables:
@@ -109,12 +127,21 @@ class Tables:
 
 
 def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
-    """Count a run and write the three CSVs into `folder`, each whole or not at all."""
+    """Count a run and write its CSVs into `folder`, each whole or not at all: those of recipes and of differences
+    between effects where there are any."""
     from evals.scoring.rates.responses import write_responses
 
     tables = _tables_of(write_responses(journal, folder / RESPONSES_NAME, facts), journal, facts)
     write_table(folder / RATES_NAME, RATES, tables.rate_rows)
     write_table(folder / EFFECTS_NAME, EFFECTS, tables.all_effect_rows)
+    for name, columns, rows in (
+        (RECIPES_NAME, RECIPES, tables.recipe_rows),
+        (DID_NAME, DID, tables.did_rows),
+    ):
+        if rows:
+            write_table(folder / name, columns, rows)
+        else:
+            (folder / name).unlink(missing_ok=True)
     return tables
 
 
@@ -128,16 +155,29 @@ def count_tables(journal: Journal, facts: RunFacts) -> Tables:
 def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
     from evals.scoring.rates.effects import base_effect_rows, effect_rows
+    from evals.scoring.rates.experiments.interactions import interaction_rows
+    from evals.scoring.rates.experiments.recipes import recipe_rows
     from evals.scoring.rates.rates import rate_rows
 
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
-    base = base_effect_rows(tally, facts)
-    return Tables(rates, effects, tally.trial_counts(), base_rows=base, _tally=lambda: tally)
+    return Tables(
+        rates,
+        effects,
+        tally.trial_counts(),
+        base_rows=base_effect_rows(tally, facts),
+        recipe_rows=recipe_rows(tally, facts, rates),
+        did_rows=interaction_rows(tally, facts),
+        _tally=lambda: tally,
+    )
 
 
 def read_tables(folder: Path, counts: Sequence[TrialCount], tally: Callable[[], Tally]) -> Tables:
     """The tables as their CSVs in `folder` have them; what no CSV has is given. Raises BadInput where they are not as
     `write_tables` writes them."""
+
+    def read_any(name: str, columns: Sequence[Column]) -> list[Row]:
+        return read_table(folder / name, columns) if (folder / name).exists() else []
+
     corrected = folder / CORRECTED_NAME
     effects = read_table(folder / EFFECTS_NAME, EFFECTS)
     return Tables(
@@ -146,6 +186,8 @@ def read_tables(folder: Path, counts: Sequence[TrialCount], tally: Callable[[], 
         tuple(counts),
         read_table(corrected, CORRECTED) if corrected.exists() else None,
         [row for row in effects if row["base"]],
+        read_any(RECIPES_NAME, RECIPES),
+        read_any(DID_NAME, DID),
         tally,
     )
 

@@ -26,8 +26,9 @@ class RunFacts:
 
     `dataset_sha` and `source` are by suite, `rubric_sha` by the judge's name. `labels` are those that category judges
     are asked for, by suite, and `file_judges` the judges of question files. `conditions` are all that were asked;
-    effects are taken against the `baseline`, and those of models against the model `base`, "" for none. `plugins` are
-    the judges and metrics of other packages, by name, with what tells one state of their code from another.
+    effects are taken against the `baseline`, and those of models against the model `base`, "" for none. `recipes` are
+    the models of each, which differ in their finetuning seed. `plugins` are the judges and metrics of other packages,
+    by name, with what tells one state of their code from another.
     """
 
     run_id: str
@@ -41,6 +42,7 @@ class RunFacts:
     conditions: tuple[str, ...] = ()
     baseline: str = BASELINE
     base: str = ""
+    recipes: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     file_judges: dict[str, dict[str, PosedJudge]] = field(default_factory=dict[str, dict[str, PosedJudge]])
     plugins: dict[str, str] = field(default_factory=dict[str, str])
 

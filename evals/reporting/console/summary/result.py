@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from rich.console import Console
 
+from evals.analysis.seeds import headline_did_rows, of_one_checkpoint
 from evals.analysis.who_answered import cache_words
 from evals.plan.manifest import Manifest, judges_beside
 from evals.plan.spend import spend_words
+from evals.reporting.console.experiments.differences import print_differences
+from evals.reporting.console.experiments.recipes import print_recipes
 from evals.reporting.console.markup import LONG, plain
 from evals.reporting.console.summary.matrix import print_matrix
 from evals.reporting.console.summary.plugins import plugin_lines
@@ -18,6 +21,7 @@ from evals.scoring.rates.tables import Tables
 def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail: bool) -> None:
     """Print the matrix of a run first, then the warnings, the tables with `detail`, and what the run cost."""
     print_matrix(console, manifest, tables)
+    print_recipes(console, manifest, tables)
     for line in plugin_lines(manifest, tables) if not detail else ():
         console.print(line)
     for text in warnings(manifest, tables):
@@ -25,6 +29,10 @@ def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail
     if detail:
         console.print()
         print_tables(console, manifest, tables)
+        if differences := headline_did_rows(tables):
+            print_differences(console, differences)
+        if text := of_one_checkpoint(manifest, tables):
+            console.print(plain(text, LONG))
     if beside := judges_beside(manifest):
         console.print(
             f"Verdicts of {plain(', '.join(beside))} are kept beside and count nowhere: "

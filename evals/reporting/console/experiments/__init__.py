@@ -1,0 +1,1 @@
+"""What is printed of experiments over several models: recipes over their seeds, and differences between effects."""
