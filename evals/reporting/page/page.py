@@ -22,7 +22,15 @@ from evals.reporting.figures.drawing.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
 from evals.reporting.page.library import vega_library
 from evals.reporting.page.strip import FEW, strips
-from evals.reporting.page.tables import base_rows, corrected_table, drift_rows, provenance, rate_rows, weights_notes
+from evals.reporting.page.tables import (
+    base_rows,
+    contrast_rows,
+    corrected_table,
+    drift_rows,
+    provenance,
+    rate_rows,
+    weights_notes,
+)
 from evals.reporting.page.transcripts import Index
 from evals.runner.count import Counted
 
@@ -97,6 +105,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         rates=rate_rows(runs),
         weights_notes=weights_notes(runs),
         base_effects=base_rows(runs),
+        contrasts=contrast_rows(runs),
         corrected=corrected_table(runs),
         plates=_plates(figures),
         drift=drift_rows(runs),

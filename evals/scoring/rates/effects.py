@@ -1,5 +1,6 @@
-"""effects.csv: the effect of each condition on each compared metric against the baseline, and the effect of each model
-against the base model under the baseline. Both are paired by prompt and by option order."""
+"""effects.csv: the effect of each condition on each compared metric against the baseline, that of each model against
+the base model under the baseline, and the contrasts of the trigger with its decoy and with its distractor. All are
+paired by prompt and by option order."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from evals.scoring.rates.tally import RunFacts, Tally, VariantCounts, is_about, 
 from evals.statistics.intervals import Effect, paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
 from evals.statistics.these_questions import effect_on_these_questions
+from evals.trials.condition import CONTRASTED
 
 _Pairs = dict[tuple[str, str], tuple[int, int]]
 """Hits and answers by prompt and variant."""
@@ -41,6 +43,13 @@ def base_effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
     return _rows(tally, facts, _base_effects) if facts.base else []
 
 
+def contrast_rows(tally: Tally, facts: RunFacts) -> list[Row]:
+    """The trigger against its decoy and its distractor, likewise; p-values are adjusted among these alone, so that
+    whether the trigger has an effect does not depend on how closely it was looked at. Empty where one of them is the
+    baseline."""
+    return _rows(tally, facts, _contrasts) if facts.baseline not in CONTRASTED else []
+
+
 def _rows(tally: Tally, facts: RunFacts, effects_of: Callable[[_Groups, RunFacts], Iterator[Row]]) -> list[Row]:
     rows: list[Row] = []
     variants = tally.by_variant()
@@ -49,7 +58,7 @@ def _rows(tally: Tally, facts: RunFacts, effects_of: Callable[[_Groups, RunFacts
         if placed.metric.compared:
             here = {found: counts for found, counts in variants.items() if is_placed(placed, found.cell.suite, labels)}
             family = [
-                row | {"run_id": facts.run_id, "baseline": facts.baseline, "metric": placed.metric.name}
+                {"baseline": facts.baseline} | row | {"run_id": facts.run_id, "metric": placed.metric.name}
                 for row in effects_of(_counts(placed.metric, here), facts)
             ]
             rows += _adjusted(_adjusted(family, ""), "gen_")
@@ -84,13 +93,13 @@ def _counts(metric: Metric, variants: VariantCounts) -> _Groups:
     found: _Groups = {}
     for variant, counts in variants.items():
         cell = variant.cell
-        for trial_facts, trials in counts.items():
-            if not is_about(metric, trial_facts.measure, cell.format):
+        for trialfacts, trials in counts.items():
+            if not is_about(metric, trialfacts.measure, cell.format):
                 continue
             pairs = found.setdefault(cell[:3], {}).setdefault(cell.condition, {})
             k, n = pairs.get((variant.prompt_id, variant.variant), (0, 0))
-            if place_of[trial_facts] in ("k", "miss"):
-                k, n = k + trials * (place_of[trial_facts] == "k"), n + trials
+            if place_of[trialfacts] in ("k", "miss"):
+                k, n = k + trials * (place_of[trialfacts] == "k"), n + trials
             pairs[variant.prompt_id, variant.variant] = k, n
     return found
 
@@ -117,6 +126,15 @@ def _base_effects(groups: _Groups, facts: RunFacts) -> Iterator[Row]:
         if found is not None:
             place = {"suite": suite, "format": form, "model": model, "condition": facts.baseline, "base": facts.base}
             yield place | found | {"source": facts.source.get(suite, "")}
+
+
+def _contrasts(groups: _Groups, facts: RunFacts) -> Iterator[Row]:
+    for (suite, form, model), by_condition in sorted(groups.items()):
+        for baseline in CONTRASTED:
+            found = _effect(by_condition.get("on", {}), by_condition.get(baseline, {}))
+            if found is not None:
+                place = {"suite": suite, "format": form, "model": model, "condition": "on", "baseline": baseline}
+                yield place | found | {"base": "", "source": facts.source.get(suite, "")}
 
 
 def _effect(treated: _Pairs, base: _Pairs) -> Row | None:

@@ -18,6 +18,7 @@ from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text
+from evals.trials.condition import BASELINE
 from evals.trials.journal import Journal
 from evals.trials.prompt import ALL
 
@@ -30,16 +31,17 @@ RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects
 @dataclass(frozen=True)
 class Tables:
     """The rows of rates.csv, effects.csv and corrected.csv as plain values (a blank cell is None), and how many trials
-    of a cell ended alike. `effect_rows` are the effects of conditions and `base_rows` those of models against the base
-    model, which effects.csv has after them. `corrected_rows` is None where nobody has labelled answers. As DataFrames:
-    `rates`, `effects`, `base_effects`, `all_effects` (both), `corrected`, and `trials` with a row for each recorded
-    trial."""
+    of a cell ended alike. `effect_rows` are the effects of conditions, `base_rows` those of models against the base
+    model and `contrast_rows` those of the trigger against its decoy and distractor, which effects.csv has after them.
+    `corrected_rows` is None where nobody has labelled answers. As DataFrames: `rates`, `effects`, `base_effects`,
+    `contrasts`, `all_effects` (all three), `corrected`, and `trials` with a row for each recorded trial."""
 
     rate_rows: list[Row]
     effect_rows: list[Row]
     trial_counts: tuple[TrialCount, ...]
     corrected_rows: list[Row] | None = None
     base_rows: list[Row] = field(default_factory=list[Row])
+    contrast_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
@@ -55,13 +57,17 @@ class Tables:
         return _frame(self.base_rows, EFFECTS)
 
     @cached_property
+    def contrasts(self) -> pd.DataFrame:
+        return _frame(self.contrast_rows, EFFECTS)
+
+    @cached_property
     def all_effects(self) -> pd.DataFrame:
         return _frame(self.all_effect_rows, EFFECTS)
 
     @property
     def all_effect_rows(self) -> list[Row]:
-        """The rows of effects.csv: the effects of conditions, then those against the base model."""
-        return [*self.effect_rows, *self.base_rows]
+        """The rows of effects.csv: the effects of conditions, those against the base model, and the contrasts."""
+        return [*self.effect_rows, *self.base_rows, *self.contrast_rows]
 
     @cached_property
     def corrected(self) -> pd.DataFrame | None:
@@ -78,10 +84,11 @@ class Tables:
 
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
-        rates, effects, base = (
-            [row | {"run_id": name} for row in rows] for rows in (self.rate_rows, self.effect_rows, self.base_rows)
-        )
-        return replace(self, rate_rows=rates, effect_rows=effects, base_rows=base)
+        names = ("rate_rows", "effect_rows", "base_rows", "contrast_rows")
+        named: dict[str, list[Row]] = {
+            table: [row | {"run_id": name} for row in getattr(self, table)] for table in names
+        }
+        return replace(self, **named)
 
     def with_models(self, names: Mapping[str, str]) -> Tables:
         """The tables of the models in `names`, called by the names that they have there."""
@@ -95,6 +102,7 @@ class Tables:
             tuple(count._replace(model=names[count.model]) for count in self.trial_counts if count.model in names),
             None if self.corrected_rows is None else chosen(self.corrected_rows),
             [row | {"base": names.get(row["base"], row["base"])} for row in chosen(self.base_rows)],
+            chosen(self.contrast_rows),
             functools.cache(lambda: self._tally().with_models(names)),
         )
 
@@ -127,25 +135,28 @@ def count_tables(journal: Journal, facts: RunFacts) -> Tables:
 
 def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
-    from evals.scoring.rates.effects import base_effect_rows, effect_rows
+    from evals.scoring.rates.effects import base_effect_rows, contrast_rows, effect_rows
     from evals.scoring.rates.rates import rate_rows
 
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
-    base = base_effect_rows(tally, facts)
-    return Tables(rates, effects, tally.trial_counts(), base_rows=base, _tally=lambda: tally)
+    base, contrasts = base_effect_rows(tally, facts), contrast_rows(tally, facts)
+    return Tables(rates, effects, tally.trial_counts(), base_rows=base, contrast_rows=contrasts, _tally=lambda: tally)
 
 
-def read_tables(folder: Path, counts: Sequence[TrialCount], tally: Callable[[], Tally]) -> Tables:
-    """The tables as their CSVs in `folder` have them; what no CSV has is given. Raises BadInput where they are not as
-    `write_tables` writes them."""
+def read_tables(
+    folder: Path, counts: Sequence[TrialCount], tally: Callable[[], Tally], baseline: str = BASELINE
+) -> Tables:
+    """The tables as their CSVs in `folder` have them, of effects against `baseline`; what no CSV has is given. Raises
+    BadInput where they are not as `write_tables` writes them."""
     corrected = folder / CORRECTED_NAME
     effects = read_table(folder / EFFECTS_NAME, EFFECTS)
     return Tables(
         read_table(folder / RATES_NAME, RATES),
-        [row for row in effects if not row["base"]],
+        [row for row in effects if not row["base"] and row["baseline"] == baseline],
         tuple(counts),
         read_table(corrected, CORRECTED) if corrected.exists() else None,
         [row for row in effects if row["base"]],
+        [row for row in effects if not row["base"] and row["baseline"] != baseline],
         tally,
     )
 
