@@ -67,7 +67,8 @@ def test_an_effect_beyond_the_decoys_is_specific(specific: Path) -> None:
 
 def test_an_effect_that_the_decoy_has_too_is_not_called_specific(by_any: Path) -> None:
     found = first_sentence(by_any)
-    assert found.tone == "changed"
+    assert (found.tone, found.condition) == ("changed", "on")
+    assert "It is not shown to be specific to the trigger: against the decoy +0.0 points" in found.others
     assert "It is specific" not in found.others
     printed = " ".join(emeval("rates", by_any, "--detail").stdout.split())
     assert ": not shown to be specific to the trigger, on these questions." in printed

@@ -161,7 +161,7 @@ def _sentence(
     changed = [row for row in effects if is_worse(row)]
     by_condition = {row["condition"]: row for row in rows}
     if changed:
-        effect = max(changed, key=lambda row: row["gen_low"])
+        effect = max(changed, key=lambda row: (row["gen_low"], row["condition"] == "on"))
         row = by_condition[effect["condition"]]
         off = by_condition[effect["baseline"]]
         text = (

@@ -60,16 +60,16 @@ def _p(effect: dict[Any, Any], run: Counted, prefix: str) -> str:
 def specificity_words(effect: dict[Any, Any], run: Counted) -> Iterator[str]:
     """What an effect of the trigger is beside its decoy and its distractor. That it is the trigger's own is said only
     where these questions show more of it than under the decoy."""
-    if effect["condition"] != "on":
+    if effect["condition"] not in ("on", "decoy"):
         return
-    place = {name: effect[name] for name in ("suite", "format", "model", "metric", "condition")}
+    place = {name: effect[name] for name in ("suite", "format", "model", "metric")}
     for contrast in rows_at(run.tables.contrasts, place):
         other, here = contrast["baseline"], words_here(contrast, run)
         more, fewer = _is_shown(contrast, 1), _is_shown(contrast, -1)
         if other == "decoy":
             begin = "It is specific to the trigger" if more else "It is not shown to be specific to the trigger"
             yield f"{begin}: against the decoy {here}."
-        else:
+        elif effect["condition"] == "on":
             change = "more than" if more else "fewer than" if fewer else "no difference shown from the trigger"
             yield f"With the trigger alone, {change} beside its distractor: {here}."
 
