@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.simulate_curves import discovery_lines, onset_lines, trend_lines
 from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, generalisation_interval, paired_effect, stratified_wilson_interval
 from evals.statistics.missing_answers import missing_answers_interval
@@ -417,6 +418,16 @@ SIMULATIONS = {
     "effect coverage": ("Runs whose interval of an effect holds the true one, in percent; 500 runs", _effect_coverage),
     "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
+    "trends": (
+        "Trends over steps with a p-value below 0.05 on these questions, and for questions like these, in percent; 500 "
+        "curves",
+        trend_lines,
+    ),
+    "onsets": ("The onset, the first step more than 5 points above the first; 500 curves", onset_lines),
+    "discoveries": (
+        "Steps found to differ from the first at a false discovery rate of 5%; 500 curves",
+        discovery_lines,
+    ),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }
 

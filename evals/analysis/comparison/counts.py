@@ -81,15 +81,15 @@ class CellToCompare(NamedTuple):
     worse: Direction
 
     @property
-    def at_base(self) -> _RunCell:
-        return _RunCell(self.base_model, self.key, self.metric)
+    def at_base(self) -> RunCell:
+        return RunCell(self.base_model, self.key, self.metric)
 
     @property
-    def at_candidate(self) -> _RunCell:
-        return _RunCell(self.candidate_model, self.key, self.metric)
+    def at_candidate(self) -> RunCell:
+        return RunCell(self.candidate_model, self.key, self.metric)
 
 
-class _RunCell(NamedTuple):
+class RunCell(NamedTuple):
     """A cell and metric of one of the two runs."""
 
     model: str
@@ -105,10 +105,11 @@ Wording = tuple[str, str]
 
 @dataclass
 class CellCounts:
-    """One run's answers in one cell."""
+    """One run's answers in one cell. `absent` has what is `missing` by wording."""
 
     trials: int = 0
     missing: Counter[Missing] = field(default_factory=Counter[Missing])
+    absent: Counter[tuple[Wording, Missing]] = field(default_factory=Counter[tuple[Wording, Missing]])
     hits: Counter[Wording] = field(default_factory=Counter[Wording])
     counted: Counter[Wording] = field(default_factory=Counter[Wording])
     wordings: dict[Wording, set[str]] = field(default_factory=dict[Wording, set[str]])
@@ -123,6 +124,7 @@ class CellCounts:
         missing = metric.missing(facts)
         if missing is not None:
             self.missing[missing] += 1
+            self.absent[pair, missing] += 1
             return
         self.counted[pair] += 1
         self.hits[pair] += metric.hits(facts)
@@ -150,10 +152,10 @@ def _array(counts: Mapping[str, int], names: Sequence[str]) -> Counts:
     return np.array([counts[name] for name in names], float)
 
 
-def count_cells(run: ComparedRun, cells: Sequence[_RunCell]) -> dict[tuple[str, ComparisonKey], CellCounts]:
+def count_cells(run: ComparedRun, cells: Sequence[RunCell]) -> dict[tuple[str, ComparisonKey], CellCounts]:
     """The answers of every cell, read from the journal in one pass."""
     found = {(cell.model, cell.key): CellCounts() for cell in cells}
-    by_place: dict[tuple[str, ...], list[_RunCell]] = {}
+    by_place: dict[tuple[str, ...], list[RunCell]] = {}
     for cell in cells:
         by_place.setdefault((cell.model, *cell.key[:4]), []).append(cell)
     with Journal.read(run.folder) as journal:
