@@ -419,13 +419,13 @@ SIMULATIONS = {
     "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
     "trends": (
-        "Trends over steps with a p-value below 0.05 on these questions, and for questions like these, in percent; 500 "
+        "Trends over steps with a p-value below 0.05 on these questions, and for questions like these, in percent; 300 "
         "curves",
         trend_lines,
     ),
-    "onsets": ("The onset, the first step more than 5 points above the first; 500 curves", onset_lines),
+    "onsets": ("The onset, the first step more than 5 points above the first; 300 curves", onset_lines),
     "discoveries": (
-        "Steps found to differ from the first at a false discovery rate of 5%; 500 curves",
+        "Steps found to differ from the first at a false discovery rate of 5%; 300 curves",
         discovery_lines,
     ),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),

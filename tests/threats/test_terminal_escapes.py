@@ -63,6 +63,7 @@ COMMANDS = [
     ("report", "{run}", "-o", "{tmp}/report.html"),
     ("plot", "{run}", "--figure", "rates", "--out", "{tmp}/rates.svg"),
     ("compare", "{run}", "{copy}", "--max-unscored", "1"),
+    ("curve", "{run}", "-o", "{tmp}/curve.svg"),
     ("table", "table1", "{run}"),
     ("calibrate", "{run}"),
     ("ls", "{run}"),

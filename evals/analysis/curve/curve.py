@@ -24,6 +24,7 @@ from evals.statistics.intervals import Interval, generalisation_interval, strati
 from evals.statistics.trends.onset import Change, changes_from_first, onset
 from evals.statistics.trends.ordered import Integers, Ordered, trend_of_questions_like_these, trend_on_these_questions
 from evals.text import one_line
+from evals.trials.condition import run_order
 
 _SURE = 0.05
 _MISSING: tuple[Missing, ...] = tuple(reason for reason in get_args(Missing) if reason != "outside")
@@ -90,6 +91,9 @@ def _cells(
             "no cell (suite, format, condition, metric) that --suite, --format, --condition and --metric name is in "
             "every checkpoint"
         )
+    places = {name: place for place, name in enumerate(run_order(key.condition for key in shared))}
+    cells = list(dict.fromkeys((key.suite, key.format) for key in shared))
+    shared.sort(key=lambda key: (cells.index((key.suite, key.format)), places[key.condition]))
     others = [key for key in every if key not in shared]
     notes = [f"Not of a curve, as not every checkpoint has it: {cell_name(key)}." for key in others]
     return {key: labels.get(key.suite, {}).get(key.metric) or table[key.metric] for key in shared}, notes
@@ -135,13 +139,13 @@ def _curve(key: ComparisonKey, checkpoints: Sequence[_Checkpoint], cells: Sequen
     questions = np.array([names[prompt] for prompt, _ in wordings], dtype=np.int64)
     table = Ordered(hits, n, questions)
     changes = changes_from_first(table if worse == "increase" else Ordered(n - hits, n, questions))
-    absent = {reason: _absences(wordings, cells, (reason,)) for reason in SHARES}
     everything = n + _absences(wordings, cells, _MISSING)
     by_step = zip(checkpoints, cells, [None, *changes], strict=True)
     points = [_point(point, cell, change, worse) for point, cell, change in by_step]
+    shares: dict[Missing, Integers] = {reason: _absences(wordings, cells, (reason,)) for reason in SHARES}
     moved = [
         Moved(reason, found)
-        for reason, counts in absent.items()
+        for reason, counts in shares.items()
         if (found := trend_on_these_questions(Ordered(counts, everything, questions))) and found.p_value < _SURE
     ]
     return Curve(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from evals.errors import BadInput
 from evals.io.csv_reader import csv_file
+from evals.numbers import counted
 from evals.text import one_line
 
 _NAMED = re.compile(r"(?:step|checkpoint|ckpt|epoch|iter|dose)s?[-_=]?([0-9]+(?:\.[0-9]+)?)", re.IGNORECASE)
@@ -71,8 +72,9 @@ def steps_of(models: Sequence[str], given: Mapping[str, float] | None) -> dict[s
             raise BadInput(f"{names} are both of step {step_name(step)}; --steps FILE chooses the models of a curve")
         by_step[step] = model
     if len(by_step) < 2:
+        known = f"the step of {len(by_step) or 'none'} of the {counted(len(set(models)), 'model')} is known"
         raise BadInput(
-            f"a curve needs the models of two steps or more, and of {len(by_step)} of {len(set(models))} the step is "
-            "known; a name such as step-400, checkpoint-400 or :400 tells it, else --steps FILE (model,step)"
+            f"a curve needs models of two steps or more; {known}, from a name such as step-400, checkpoint-400, "
+            "or :400, or from --steps FILE (model,step)"
         )
     return {by_step[step]: step for step in sorted(by_step)}

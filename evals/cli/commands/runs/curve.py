@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,6 @@ import typer
 from evals.cli import completion
 from evals.cli.app import app
 from evals.cli.options import Quiet, RunFolders
-from evals.errors import BadInput
 from evals.text import shown_path
 
 
@@ -54,8 +52,6 @@ def curve(
 ) -> None:
     """Show a metric over the steps of a training: trend, onset, and what is missing. Models of one run or of several
     that are comparable."""
-    if isnan(above):
-        raise BadInput("--above: is not a number")
     from evals.analysis.comparison.result import Gate
     from evals.analysis.curve.curve import curves_of
     from evals.analysis.curve.result import CURVE, curve_rows

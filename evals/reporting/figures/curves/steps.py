@@ -16,6 +16,8 @@ _WIDTH, _HEIGHT, _LOW = 360, 150, 70
 _DASHES = ([1, 0], [4, 2], [1, 2], [6, 2, 1, 2])
 """By condition, in the panel whose colours are of reasons; with more of them they come again."""
 
+_DASH_LEGEND = alt.Legend(orient="top", symbolType="stroke", symbolStrokeColor="black")
+
 
 def curve_figure(curves: Curves) -> alt.TopLevelMixin:
     """Two panels for each suite, format and metric: the rate of each condition by step, with its 95% interval for these
