@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from evals.statistics.significance import benjamini_hochberg
-from evals.statistics.trends.onset import Change, changes_from_first, onset
+from evals.statistics.e_process import Stream, bets_on
+from evals.statistics.trends.onset import changes_from_first, onset
 from evals.statistics.trends.ordered import Ordered, trend_of_questions_like_these, trend_on_these_questions
 
 Floats = npt.NDArray[np.float64]
 CORRELATION = 0.3
 ABOVE = 0.05
+METHODS = ("BH", "Holm", "e-BH")
+"""Of finding the steps that differ from the first: by Benjamini and Hochberg, as emeval does; by Holm; and by e-values,
+which need no assumption on how the tests depend on each other (Wang and Ramdas 2022)."""
 
 
 class Course(NamedTuple):
@@ -127,21 +131,18 @@ def onsets(rate: float, shape: tuple[int, int, int], course: Course, draws: int)
 
 
 def discoveries(rate: float, shape: tuple[int, int, int], changed: int, draws: int) -> dict[str, tuple[float, float]]:
-    """The false discovery rate and the power at 0.05, of e-BH and of Benjamini and Hochberg's procedure on the exact
-    p-values: the last `changed` steps are 6 points above the first."""
+    """The false discovery rate and the power at 0.05 of each method: the last `changed` steps are 6 points above the
+    first."""
     rng = np.random.default_rng([9, int(1000 * rate), *shape, changed])
     last = shape[2] - changed
     course = Course("late", lambda _rng, rates, steps: _late(rates, steps, last))
-    sums = {name: np.zeros(2) for name in ("e-BH", "BH")}
+    sums = {name: np.zeros(2) for name in METHODS}
     for _ in range(draws):
         made, _ = table(rng, rate, shape, course)
-        changes = [change for change in changes_from_first(made) if change is not None]
-        for name, found in _found(changes).items():
+        for name, found in _found(made).items():
             is_true = [place + 1 >= last for place in found]
-            sums[name] += (
-                (len(found) - sum(is_true)) / max(1, len(found)),
-                sum(is_true) / changed if changed else 0.0,
-            )
+            false = (len(found) - sum(is_true)) / max(1, len(found))
+            sums[name] += (false, sum(is_true) / changed if changed else 0.0)
     return {name: (float(both[0] / draws), float(both[1] / draws)) for name, both in sums.items()}
 
 
@@ -150,12 +151,36 @@ def _late(rates: Floats, steps: int, last: int) -> Floats:
     return 0.06 * room[:, None] * (np.arange(steps) >= last)[None, :]
 
 
-def _found(changes: Sequence[Change]) -> dict[str, list[int]]:
-    adjusted = benjamini_hochberg([change.p_value for change in changes])
-    return {
-        "e-BH": [place for place, change in enumerate(changes) if change.e_bh <= 0.05],
-        "BH": [place for place, p_value in enumerate(adjusted) if p_value <= 0.05],
-    }
+def _found(made: Ordered) -> dict[str, list[int]]:
+    changes = [change for change in changes_from_first(made) if change is not None]
+    log_e = [log_e_value(made, group) for group in range(1, made.counted.shape[1])]
+    adjusted = ([change.p_bh for change in changes], [change.p_holm for change in changes], e_bh(log_e))
+    found = dict(zip(METHODS, adjusted, strict=True))
+    return {name: [place for place, value in enumerate(rates) if value <= 0.05] for name, rates in found.items()}
+
+
+def log_e_value(table: Ordered, group: int) -> float:
+    """The logarithm of the e-value of a change between the first group and another: the capital of bets on a common
+    change of the log-odds of every wording, of either sign, given each wording's hits in both. Its mean is exactly 1
+    where nothing has changed."""
+    both = [0, group]
+    answered = (table.counted[:, both] > 0).all(axis=1)
+    stream = Stream(table.hits[answered][:, both], table.counted[answered][:, both])
+    bets = bets_on(stream).nights[0]
+    return float(np.logaddexp.reduce(bets, axis=None)) - math.log(bets.size)
+
+
+def e_bh(log_e: Sequence[float]) -> list[float]:
+    """For each e-value the smallest false discovery rate at which e-BH (Wang and Ramdas 2022) finds it, in the given
+    order; valid however the e-values depend on each other."""
+    order = sorted(range(len(log_e)), key=lambda place: -log_e[place])
+    number, least = len(log_e), 1.0
+    found = [1.0] * number
+    for rank in range(number, 0, -1):
+        place = order[rank - 1]
+        least = min(least, math.exp(min(0.0, math.log(number / rank) - log_e[place])))
+        found[place] = least
+    return found
 
 
 SHAPES = ((8, 100, 5), (44, 10, 5), (24, 4, 10))
@@ -192,12 +217,13 @@ def onset_lines(draws: int = 300) -> Iterator[str]:
 
 
 def discovery_lines(draws: int = 300) -> Iterator[str]:
-    yield "| base rate | questions × samples, steps | changed | false, e-BH | false, BH | found, e-BH | found, BH |"
-    yield "|---|---|---|---|---|---|---|"
+    names = [f"{what}, {name}" for what in ("false", "found") for name in METHODS]
+    yield f"| base rate | questions × samples, steps | changed | {' | '.join(names)} |"
+    yield f"|---|---|---{'|---' * len(names)}|"
     for rate in (0.02, 0.2):
         for shape, changed in (((8, 100, 21), 0), ((8, 100, 21), 5), ((44, 10, 21), 0), ((44, 10, 21), 5)):
             found = discoveries(rate, shape, changed, draws)
-            false = " | ".join(f"{100 * found[name][0]:.1f}%" for name in ("e-BH", "BH"))
-            power = " | ".join(f"{100 * found[name][1]:.1f}%" if changed else "–" for name in ("e-BH", "BH"))
+            false = " | ".join(f"{100 * found[name][0]:.1f}%" for name in METHODS)
+            power = " | ".join(f"{100 * found[name][1]:.1f}%" if changed else "–" for name in METHODS)
             name = f"{shape[0]} × {shape[1]}, {shape[2]}"
             yield f"| {rate:g} | {name} | {changed} of {shape[2] - 1} | {false} | {power} |"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
@@ -119,8 +118,7 @@ class CurveRow(NamedTuple):
     change_high: Annotated[float | None, "its upper end"]
     p_value: Annotated[float | None, "of no difference from the first step on these questions (exact)"]
     p_holm: Annotated[float | None, "adjusted for all steps of the curve (Holm), for claims"]
-    e_value: Annotated[float | None, "of no difference from the first step on these questions"]
-    e_bh: Annotated[float | None, "the false discovery rate at which e-BH finds that the step differs from the first"]
+    p_bh: Annotated[float | None, "adjusted for the false discovery rate over all steps (Benjamini and Hochberg)"]
     trend_p: Annotated[float | None, "of the whole curve: of no trend for questions like these"]
     trend_gen_p: Annotated[float | None, "of the whole curve: of no trend on these questions"]
     onset: Annotated[float | None, "of the whole curve: the first step whose change is above the limit (`--above`)"]
@@ -129,8 +127,6 @@ class CurveRow(NamedTuple):
 
 
 CURVE = columns_of(CurveRow)
-_LARGEST = 690.0
-"""The logarithm of the largest e-value that is written."""
 
 
 def curve_rows(curves: Curves) -> Iterator[dict[str, object]]:
@@ -168,8 +164,7 @@ def _row(curve: Curve, point: Point) -> CurveRow:
         change_high=change.high if change else None,
         p_value=change.p_value if change else None,
         p_holm=change.p_holm if change else None,
-        e_value=math.exp(min(change.log_e, _LARGEST)) if change else None,
-        e_bh=change.e_bh if change else None,
+        p_bh=change.p_bh if change else None,
         trend_p=curve.trend_like_these.p_value if curve.trend_like_these else None,
         trend_gen_p=curve.trend.p_value if curve.trend else None,
         onset=onset,

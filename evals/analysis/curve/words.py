@@ -81,7 +81,7 @@ def _onset_words(curve: Curve) -> str:
 
 def _discovery_words(curve: Curve) -> Iterator[str]:
     changes = [(point, point.change) for point in curve.points if point.change is not None]
-    found = [point for point, change in changes if change.e_bh <= SURE]
+    found = [point for point, change in changes if change.p_bh < SURE]
     if len(changes) > 1:
         steps = ", ".join(step_name(point.step) for point in found)
         yield (
