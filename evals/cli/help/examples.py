@@ -106,7 +106,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "curve": (
         "emeval curve results/checkpoints",
-        "emeval curve results/base results/tuned --steps steps.csv --condition on -o curve.png",
+        "emeval curve results/base results/tuned --steps steps.csv -o curve.png",
     ),
     "anchors freeze": (
         "emeval anchors freeze results/demo --out anchors.jsonl",

@@ -25,7 +25,7 @@ Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 PERMUTATIONS = 9_999
 """Random permutations where there are too many for all of them; the smallest p-value is then 1 / 10,000."""
-_MOST_WORK = 4e8
+_MOST_WORK = 5e7
 _MOST_ENUMERATED = 2_000_000
 _ROUNDING = 1e-9
 _LEAST_P = 5e-324
