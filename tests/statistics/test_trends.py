@@ -18,6 +18,7 @@ from evals.statistics.trends.ordered import (
     trend_on_these_questions,
 )
 
+SIGNS = list(itertools.product((-1, 1), repeat=5))
 FLAT, WOBBLING, TURNING, TOGETHER, *_ = COURSES
 
 
@@ -79,14 +80,18 @@ def test_random_permutations_agree_with_the_exact_test() -> None:
     assert many is not None
     assert (exact.method, many.method) == ("exact", "permutations")
     assert many.p_value == pytest.approx(1e-4)
-    rates = trend_of_questions_like_these(ordered([[2, 3, 5], [1, 1, 2], [0, 2, 1]], 10))
-    assert rates is not None
-    assert rates.method == "exact"
-    slopes = [
-        sum(row[order[2]] - row[order[0]] for row, order in zip([[2, 3, 5], [1, 1, 2], [0, 2, 1]], orders, strict=True))
-        for orders in itertools.product(itertools.permutations(range(3)), repeat=3)
-    ]
-    assert rates.p_value == pytest.approx(sum(abs(slope) >= 5 for slope in slopes) / len(slopes))
+
+
+def test_questions_like_these_are_reversed_in_every_combination() -> None:
+    rows = [[2, 3, 5], [1, 1, 2], [2, 2, 1], [0, 4, 1], [3, 3, 3]]
+    found = trend_of_questions_like_these(ordered(rows, 10))
+    sums = [sum(sign * (row[2] - row[0]) for sign, row in zip(signs, rows, strict=True)) for signs in SIGNS]
+    assert found is not None
+    assert found == (sum(abs(value) >= 4 for value in sums) / len(sums), 1, "exact")
+    many = trend_of_questions_like_these(ordered(rows * 20, 10))
+    assert many is not None
+    assert (many.method, many.sign) == ("permutations", 1)
+    assert many.p_value < 0.001
 
 
 def test_a_trend_has_its_direction() -> None:
