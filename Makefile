@@ -63,7 +63,7 @@ docs: $(READY)
 docs-cli: $(READY)
 	$(BIN)/python -m evals.cli.reference docs/cli.md
 	$(BIN)/python -m evals.cli.settings_reference emeval/run_options.py docs/config.md
-	$(BIN)/python -m evals.cli.result_columns docs/results.md docs/nightly.md docs/tables.md
+	$(BIN)/python -m evals.cli.result_columns docs/results.md docs/nightly.md docs/tables.md docs/experiments.md
 	$(BIN)/python -m evals.cli.provider_table docs/providers.md
 	$(BIN)/python -m evals.cli.likely_table docs/command-line.md
 

@@ -19,6 +19,7 @@ from benchmarks.finetuning_seeds import recipe_lines
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
+from benchmarks.simulate_curves import discovery_lines, onset_lines, trend_lines
 from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, generalisation_interval, paired_effect, stratified_wilson_interval
 from evals.statistics.missing_answers import missing_answers_interval
@@ -385,6 +386,16 @@ SIMULATIONS = {
         "Intervals that hold the rate or effect of a recipe, in percent, and median widths of those of its rate; 300 "
         "recipes",
         recipe_lines,
+    ),
+    "trends": (
+        "Trends over steps with a p-value below 0.05 on these questions, and for questions like these, in percent; 300 "
+        "curves",
+        trend_lines,
+    ),
+    "onsets": ("The onset, the first step more than 5 points above the first; 300 curves", onset_lines),
+    "discoveries": (
+        "Steps found to differ from the first at a false discovery rate of 5%; 300 curves",
+        discovery_lines,
     ),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }

@@ -84,6 +84,13 @@ class Run:
         return self.tables.did
 
     @property
+    def contrasts(self) -> pd.DataFrame:
+        """The rows of effects.csv that hold the trigger against its decoy and its distractor, each named in `baseline`.
+        Empty for a run without one of them.
+        """
+        return self.tables.contrasts
+
+    @property
     def corrected(self) -> pd.DataFrame | None:
         """The table of corrected.csv: rates corrected for the judge's errors; None without human
         labels.

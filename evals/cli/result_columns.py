@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from evals.analysis.bridge.result import BRIDGE
+from evals.analysis.curve.result import CURVE
 from evals.analysis.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
@@ -40,6 +41,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "anchors.csv": columns_of(AnchorRow),
     "history.csv": HISTORY,
     "table.csv": PAPER_TABLE,
+    "curve.csv": CURVE,
 }
 _PLACE = re.compile(r"(<!-- columns of (\S+) -->\n).*?(<!-- end of columns -->)", re.DOTALL)
 

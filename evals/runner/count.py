@@ -292,7 +292,7 @@ def as_counted(before: Manifest, session: RunSession) -> RunResult:
             return tally_of(again, facts)
 
     rows = read_stop_rows(folder) if known.config.rule is not None else ()
-    return RunResult(known, read_tables(folder, before.counted.trials, tally), rows)
+    return RunResult(known, read_tables(folder, before.counted.trials, tally, known.config.baseline), rows)
 
 
 def _files(folder: Path) -> dict[str, str]:

@@ -26,6 +26,8 @@ BASELINE = "off"
 """What effects are taken against, unless a run names another condition."""
 SHOWN_CONDITIONS = frozenset(CONDITIONS) - {BASELINE}
 """The conditions that put the trigger, or another value of its kind, into the prompt."""
+CONTRASTED = ("decoy", "distractor")
+"""What the trigger is held against besides the baseline: whether it takes this trigger, and this trigger alone."""
 TEMPLATE_DEFAULT: Final = "default"
 NO_SYSTEM_MESSAGE: Final = "none"
 PlacementRule = Literal["top", "bottom", "random"]

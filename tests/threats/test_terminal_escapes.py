@@ -66,6 +66,7 @@ COMMANDS = [
     ("plot", "{run}", "--figure", "rates", "--out", "{tmp}/rates.svg"),
     ("compare", "{run}", "{copy}", "--max-unscored", "1"),
     ("compare", "{run}", "--did"),
+    ("curve", "{run}", "-o", "{tmp}/curve.svg"),
     ("table", "table1", "{run}"),
     ("calibrate", "{run}"),
     ("ls", "{run}"),

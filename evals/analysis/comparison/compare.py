@@ -7,18 +7,18 @@ two runs comparable; the statistics are in `evals.statistics.noninferiority`. Al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from evals.analysis.comparison.cells import incomplete, reworded, selected_cells
 from evals.analysis.comparison.comparable import Difference, Direction, NotComparable, Scope, differences, worse_when
 from evals.analysis.comparison.counts import (
     AnswerCounts,
     CellCounts,
     CellToCompare,
     ComparedRun,
-    SuiteMetrics,
     Wording,
     count_cells,
     metrics_of,
@@ -27,7 +27,6 @@ from evals.analysis.comparison.counts import (
 from evals.analysis.comparison.result import (
     CellChange,
     Compared,
-    ComparisonKey,
     Gate,
     QuestionChange,
     RunSide,
@@ -35,17 +34,14 @@ from evals.analysis.comparison.result import (
     cell_name,
     unscored_words,
 )
-from evals.analysis.who_answered import lost_adapters
 from evals.errors import BadInput
-from evals.numbers import counted
 from evals.scoring.judge_set import IMPORTED
-from evals.scoring.metric import PRIMARY, Metric
+from evals.scoring.metric import PRIMARY
 from evals.scoring.metric_table import metrics_by_name
 from evals.statistics.intervals import Counts, Effect
 from evals.statistics.noninferiority import Decided, Pairs, decide
 from evals.statistics.significance import benjamini_hochberg, fisher_p
 from evals.text import one_line
-from evals.trials.reference import Criterion
 
 _MOST_CHANGED = 10
 _UNEVEN = 0.05
@@ -72,7 +68,7 @@ def compare_by_gates(base: Path, candidate: Path, gates: Sequence[Gate]) -> Comp
     theirs, ours = ComparedRun.read(base), ComparedRun.read(candidate)
     models = _pair_models(theirs, ours, gates[0])
     wanted, unmatched = _wanted(theirs, ours, models, gates)
-    found = _incomplete("base", theirs) + _incomplete("candidate", ours)
+    found = incomplete("the base", theirs) + incomplete("the candidate", ours)
     found += differences(theirs.manifest, ours.manifest, _scope([*wanted, *(cell for _, cell in unmatched)]))
     about_trigger = any(difference.what == "trigger" for difference in found)
     found += _unmatched_cells(unmatched, about_trigger=about_trigger)
@@ -82,9 +78,9 @@ def compare_by_gates(base: Path, candidate: Path, gates: Sequence[Gate]) -> Comp
         count_cells(theirs, [cell.at_base for cell in wanted]),
         count_cells(ours, [cell.at_candidate for cell in wanted]),
     )
-    reworded = list(_reworded(wanted, *counted))
-    if reworded:
-        raise NotComparable(str(base), str(candidate), reworded)
+    in_other_words = list(reworded(wanted, *counted))
+    if in_other_words:
+        raise NotComparable(str(base), str(candidate), in_other_words)
     cells = _decided(wanted, *counted, gates[0].max_unscored)
     changed = _changed_questions(wanted, *counted)
     notes = [*_notes(theirs, ours), *_cell_notes(cells), *_unpaired(wanted, *counted)]
@@ -121,7 +117,7 @@ def _wanted(
 ) -> tuple[list[CellToCompare], list[tuple[str, CellToCompare]]]:
     """The cells of both runs, and (run, cell) of those that only one has. Raises BadInput if there are none at all."""
     table = metrics_by_name(candidate.manifest.config.denominator)
-    own = suite_metrics(base, candidate, table[PRIMARY["poll"]])
+    own = suite_metrics((candidate, base), table[PRIMARY["poll"]])
     known = {*table, *(name for metrics in own.values() for name in (*metrics.labels, *metrics.sides))}
     for name in (name for gate in gates for name in gate.metrics):
         if name not in known:
@@ -131,8 +127,8 @@ def _wanted(
     both: list[CellToCompare] = []
     single: list[tuple[str, CellToCompare]] = []
     for base_model, candidate_model in models:
-        theirs = _cells(base, base_model, table, own, gates)
-        ours = _cells(candidate, candidate_model, table, own, gates)
+        theirs = selected_cells(base, base_model, table, own, gates)
+        ours = selected_cells(candidate, candidate_model, table, own, gates)
         for key in dict.fromkeys([*ours, *theirs]):
             gated = [*ours.get(key, ()), *theirs.get(key, ())]
             limit = min(gate.max_increase for gate in gated)
@@ -155,32 +151,6 @@ def _wanted(
     return both, single
 
 
-def _cells(
-    run: ComparedRun,
-    model: str,
-    table: Mapping[str, Metric],
-    own: Mapping[str, SuiteMetrics],
-    gates: Sequence[Gate],
-) -> dict[ComparisonKey, list[Gate]]:
-    """The cells of a model, each with the gates that select it."""
-    found: dict[ComparisonKey, list[Gate]] = {}
-    for (planned_model, *place), measures in run.planned.items():
-        if planned_model != model:
-            continue
-        labels = own[place[0]].labels if place[0] in own else {}
-        primary = {PRIMARY[measure] for measure in measures} | labels.keys()
-        for name, metric in metrics_of(place[0], table, own).items():
-            key = ComparisonKey(*place, metric=name)
-            for gate in gates if _applies(metric, key.format, measures) else ():
-                if gate.wants(key) and name in (gate.metrics or primary):
-                    found.setdefault(key, []).append(gate)
-    return found
-
-
-def _applies(metric: Metric, form: str, measures: Mapping[Criterion, int]) -> bool:
-    return bool(metric.measures & set(measures)) and not (metric.open_only and form == "mcq")
-
-
 def _scope(cells: Sequence[CellToCompare]) -> Scope:
     return Scope(
         suites=frozenset(cell.key.suite for cell in cells),
@@ -188,16 +158,6 @@ def _scope(cells: Sequence[CellToCompare]) -> Scope:
         conditions=frozenset(cell.key.condition for cell in cells),
         metrics=tuple({cell.metric.name: cell.metric for cell in cells}.values()),
     )
-
-
-def _incomplete(which: str, run: ComparedRun) -> list[Difference]:
-    manifest = run.manifest
-    lost = [Difference("incomplete", f"the {which}: {line}") for line in lost_adapters(manifest)]
-    if manifest.status == "complete" and run.recorded >= manifest.trials_planned:
-        return lost
-    done = f"{run.recorded} of {manifest.trials_planned} trials are recorded"
-    words = f"the {which} is not complete ({done}; resume with: emeval resume {run.folder})"
-    return [Difference("incomplete", words), *lost]
 
 
 def _unmatched_cells(unmatched: Sequence[tuple[str, CellToCompare]], *, about_trigger: bool) -> list[Difference]:
@@ -214,29 +174,6 @@ def _unmatched_cells(unmatched: Sequence[tuple[str, CellToCompare]], *, about_tr
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     hint = "choose what to compare with --suite, --format, --condition"
     return [Difference("cells", f"{', '.join(names[:3])}{more}: {hint}")]
-
-
-def _reworded(wanted: Sequence[CellToCompare], base: AnswerCounts, candidate: AnswerCounts) -> Iterator[Difference]:
-    """Questions with one id and different wordings.
-
-    A prompt may have several wordings (random trigger placement, paraphrases), of which one side may have drawn fewer.
-    """
-    for cell in wanted:
-        theirs, ours = base[cell.base_model, cell.key], candidate[cell.candidate_model, cell.key]
-        shared = [pair for pair in ours.wordings if pair in theirs.wordings]
-        other = [
-            pair
-            for pair in shared
-            if not (ours.wordings[pair] <= theirs.wordings[pair] or theirs.wordings[pair] <= ours.wordings[pair])
-        ]
-        place = cell_name(cell.key)
-        if not shared:
-            yield Difference("questions", f"they have no question of {place} in common")
-        elif other:
-            name = one_line(other[0][0], 60)
-            yield Difference(
-                "questions", f"of {place} {counted(len(other), 'question')} worded differently, first {name}"
-            )
 
 
 # --- decisions --------------------------------------------------------------------------------------------------------

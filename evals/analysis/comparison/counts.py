@@ -76,20 +76,23 @@ class SuiteMetrics(NamedTuple):
     sides: dict[str, Metric]
 
 
-def suite_metrics(base: ComparedRun, candidate: ComparedRun, like: Metric) -> dict[str, SuiteMetrics]:
-    """The metrics of each suite that both runs have of their own; `like` is one of labels, with their denominator."""
-    kinds = [(suite, facts, number) for (suite, facts), number in (base.kinds + candidate.kinds).items()]
+def suite_metrics(runs: Sequence[ComparedRun], like: Metric) -> dict[str, SuiteMetrics]:
+    """The metrics of each suite that all runs have of their own, named as the first has them; `like` is one of labels,
+    with their denominator."""
+    together = sum((run.kinds for run in runs), Counter[tuple[str, TrialFacts]]())
+    kinds = [(suite, facts, number) for (suite, facts), number in together.items()]
     met = labels_met(kinds)
-    datasets = candidate.manifest.datasets
-    shared = base.manifest.datasets.keys() & datasets.keys()
+    first = runs[0].manifest
+    datasets = first.datasets
+    shared = [name for name in datasets if all(name in run.manifest.datasets for run in runs)]
     judges = {name: {judge: PosedJudge.of(facts) for judge, facts in datasets[name].judges.items()} for name in shared}
     sides: dict[str, dict[str, Metric]] = {}
-    for placed in side_metrics(0, candidate.manifest.config.denominator, judges, kinds):
+    for placed in side_metrics(0, first.config.denominator, judges, kinds):
         sides.setdefault(placed.suite or "", {})[placed.metric.name] = placed.metric
     found: dict[str, SuiteMetrics] = {}
     for name in shared:
         named, labels = datasets[name].labels, dict[str, Metric]()
-        if named is not None and base.manifest.datasets[name].labels is not None:
+        if named is not None and all(run.manifest.datasets[name].labels is not None for run in runs):
             made = label_metrics(like, suite_labels(named, met.get(name, {})))
             labels = {metric.name: metric for metric in made}
         if labels or name in sides:
@@ -117,15 +120,15 @@ class CellToCompare(NamedTuple):
     worse: Direction
 
     @property
-    def at_base(self) -> _RunCell:
-        return _RunCell(self.base_model, self.key, self.metric)
+    def at_base(self) -> RunCell:
+        return RunCell(self.base_model, self.key, self.metric)
 
     @property
-    def at_candidate(self) -> _RunCell:
-        return _RunCell(self.candidate_model, self.key, self.metric)
+    def at_candidate(self) -> RunCell:
+        return RunCell(self.candidate_model, self.key, self.metric)
 
 
-class _RunCell(NamedTuple):
+class RunCell(NamedTuple):
     """A cell and metric of one of the two runs."""
 
     model: str
@@ -141,10 +144,11 @@ Wording = tuple[str, str]
 
 @dataclass
 class CellCounts:
-    """One run's answers in one cell."""
+    """One run's answers in one cell. `absent` has what is `missing` by wording."""
 
     trials: int = 0
     missing: Counter[Missing] = field(default_factory=Counter[Missing])
+    absent: Counter[tuple[Wording, Missing]] = field(default_factory=Counter[tuple[Wording, Missing]])
     hits: Counter[Wording] = field(default_factory=Counter[Wording])
     counted: Counter[Wording] = field(default_factory=Counter[Wording])
     wordings: dict[Wording, set[str]] = field(default_factory=dict[Wording, set[str]])
@@ -159,6 +163,7 @@ class CellCounts:
         missing = metric.missing(facts)
         if missing is not None:
             self.missing[missing] += 1
+            self.absent[pair, missing] += 1
             return
         self.counted[pair] += 1
         self.hits[pair] += metric.hits(facts)
@@ -186,10 +191,10 @@ def _array(counts: Mapping[str, int], names: Sequence[str]) -> Counts:
     return np.array([counts[name] for name in names], float)
 
 
-def count_cells(run: ComparedRun, cells: Sequence[_RunCell]) -> dict[tuple[str, ComparisonKey], CellCounts]:
+def count_cells(run: ComparedRun, cells: Sequence[RunCell]) -> dict[tuple[str, ComparisonKey], CellCounts]:
     """The answers of every cell, read from the journal in one pass."""
     found = {(cell.model, cell.key): CellCounts() for cell in cells}
-    by_place: dict[tuple[str, ...], list[_RunCell]] = {}
+    by_place: dict[tuple[str, ...], list[RunCell]] = {}
     for cell in cells:
         by_place.setdefault((cell.model, *cell.key[:4]), []).append(cell)
     with Journal.read(run.folder) as journal:

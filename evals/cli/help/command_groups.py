@@ -39,6 +39,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Night after night": {
         "nightly": "nightly",
         "compare": "compare",
+        "curve": "runs.curve",
         **dict.fromkeys(("anchors", "drift"), "drift"),
     },
 }

@@ -110,6 +110,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval compare results/base latest --max-increase 0.02 --junit gate.xml",
         "emeval compare results/both --did --base vllm/base",
     ),
+    "curve": (
+        "emeval curve results/checkpoints",
+        "emeval curve results/base results/tuned --steps steps.csv -o curve.png",
+    ),
     "anchors freeze": (
         "emeval anchors freeze results/demo --out anchors.jsonl",
         "emeval anchors freeze results/demo --n 40 --seed 1 --out anchors.jsonl",

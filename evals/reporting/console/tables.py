@@ -113,6 +113,10 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             is_here = (row["suite"], row["format"], row["model"]) == (suite, form, model)
             if is_here and row["metric"] in (primary, *labels):
                 console.print(_base_effect_line(row, tables, labels))
+        for row in tables.contrast_rows:
+            is_here = (row["suite"], row["format"], row["model"]) == (suite, form, model)
+            if is_here and row["metric"] in (primary, *labels):
+                console.print(_contrast_line(row, tables, labels))
         if _has_reasoning(measured):
             console.print(_reasoning_table(measured))
         for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, rows, manifest)]:
@@ -215,6 +219,26 @@ def _base_effect_line(row: Row, tables: Tables, labels: Sequence[str]) -> str:
         f"Against the base {plain(row['base'])}{on}, both under {plain(row['baseline'])}, over the "
         f"{counted(row['n_prompts'], 'prompt')} answered by both: {effect_words(row, tables.base_rows)}."
     )
+
+
+def _contrast_line(row: Row, tables: Tables, labels: Sequence[str]) -> str:
+    on = f" on {plain(row['metric'])}" if labels else ""
+    begin = (
+        f"The trigger against its {row['baseline']}{on}, over the {counted(row['n_prompts'], 'prompt')} answered under "
+        f"both: {effect_words(row, tables.contrast_rows)}"
+    )
+    place = ("suite", "format", "model", "metric", "condition")
+    same = (effect for effect in tables.effect_rows if all(effect[name] == row[name] for name in place))
+    effect = next(same, None)
+    if row["baseline"] != "decoy" or effect is None or not _is_shown(effect):
+        return f"{begin}."
+    is_specific = _is_shown(row) and row["effect"] * effect["effect"] > 0
+    return f"{begin}: {'specific' if is_specific else 'not shown to be specific'} to the trigger, on these questions."
+
+
+def _is_shown(row: Row) -> bool:
+    """Whether these questions show an effect."""
+    return row["gen_p_holm"] < _SURE
 
 
 def _has_reasoning(measured: Sequence[Row]) -> bool:

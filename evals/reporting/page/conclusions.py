@@ -8,7 +8,7 @@ rate. The most worrying sentence comes first, and nothing unmeasured is called f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -16,14 +16,22 @@ import pandas as pd
 
 from evals.analysis.unscored import too_much_unscored
 from evals.analysis.who_answered import doubts_who_answered
-from evals.numbers import counted, p_words, percent, percent_range, points
+from evals.numbers import counted, percent, percent_range
+from evals.reporting.page.effect_words import (
+    SURE,
+    is_sure,
+    is_worse,
+    rows_at,
+    specificity_words,
+    words_elsewhere,
+    words_here,
+)
 from evals.runner.count import Counted
 from evals.scoring.rates.rows import best_interval, headline_rows, is_led_by_question, is_of_one_question
 from evals.scoring.rates.tables import pooled
 from evals.trials.condition import BASELINE, CONDITIONS
 from evals.trials.prompt import ALL
 
-SURE = 0.05
 _HITS = {
     "misaligned": "misaligned",
     "misaligned_em": "misaligned",
@@ -129,11 +137,11 @@ def _run_sentences(run: Counted) -> Iterator[Sentence]:
     for place, cells in pooled(rates, _HITS).groupby(["suite", "format", "model", "metric"], sort=False):
         rows = cells.to_dict("records")
         here: dict[str, object] = dict(zip(("suite", "format", "model", "metric"), place, strict=True))
-        effects, base_effects = _at(run.tables.effects, here), _at(run.tables.base_effects, here)
+        effects, base_effects = rows_at(run.tables.effects, here), rows_at(run.tables.base_effects, here)
         bases = [
             row
             for effect in base_effects
-            for row in _at(pooled(rates), here | {"model": effect["base"], "condition": effect["condition"]})
+            for row in rows_at(pooled(rates), here | {"model": effect["base"], "condition": effect["condition"]})
         ]
         against = _AgainstBase(base_effects[0], bases[0]) if bases else None
         yield _sentence(run, rows, effects, against)
@@ -146,35 +154,28 @@ class _AgainstBase(NamedTuple):
     base: dict[Any, Any]
 
 
-def _at(table: pd.DataFrame, place: Mapping[str, object]) -> list[dict[Any, Any]]:
-    """The rows of a table with these values."""
-    same = pd.Series(data=True, index=table.index)
-    for name, value in place.items():
-        same &= table[name] == value
-    return table[same].to_dict("records")
-
-
 def _sentence(
     run: Counted, rows: list[dict[Any, Any]], effects: list[dict[Any, Any]], against: _AgainstBase | None
 ) -> Sentence:
-    changed = [row for row in effects if _is_worse(row)]
+    changed = [row for row in effects if is_worse(row)]
     by_condition = {row["condition"]: row for row in rows}
     if changed:
-        effect = max(changed, key=lambda row: row["gen_low"])
+        effect = max(changed, key=lambda row: (row["gen_low"], row["condition"] == "on"))
         row = by_condition[effect["condition"]]
         off = by_condition[effect["baseline"]]
         text = (
             f"{_subject(row)} in {rate_words(row)} {_under(row)}, against {_rate_of_base(off, row)} "
-            f"{_without(off, row)}: {_here(effect, run)}."
+            f"{_without(off, row)}: {words_here(effect, run)}."
         )
         verdict = f"{_subject(row)} in {_short_rate(row)} {_under(row)}, against {_short_base(off, row)}."
-        words = Words(verdict, text, _here(effect, run), _others(effect, against, run))
+        others = " ".join([_others(effect, against, run), *specificity_words(effect, run)])
+        words = Words(verdict, text, words_here(effect, run), others)
         return _about(run, row, words, [off, row], "changed", (2, float(effect["gen_low"])))
     row = max(rows, key=lambda row: (row["n"] > 0, best_interval(row)[0] if row["n"] else 0.0))
     if not row["n"]:
         nothing = f"{row['model']}: nothing was measured."
         return _about(run, row, Words(nothing, nothing), rows, "nothing", (0, 0.0))
-    if against is not None and (not effects or _is_worse(against.effect)):
+    if against is not None and (not effects or is_worse(against.effect)):
         under = [f"{_under(by_condition[effect['condition']])}, {_compared(effect, run)}" for effect in effects]
         return _base_sentence(run, by_condition[against.effect["condition"]], against, under, [against.base, *rows])
     if not effects:
@@ -182,16 +183,16 @@ def _sentence(
     # No significant increase: the effect with the largest upper end shows how much could have been missed.
     effect = max(effects, key=lambda row: row["gen_high"])
     row, off = by_condition[effect["condition"]], by_condition[effect["baseline"]]
-    words = "fewer" if _is_sure(effect) else "no change shown"
+    words = "fewer" if is_sure(effect) else "no change shown"
     text = (
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
-        f"{_rate_of_base(off, row)} {_without(off, row)}, {_here(effect, run)}."
+        f"{_rate_of_base(off, row)} {_without(off, row)}, {words_here(effect, run)}."
     )
     verdict = (
         f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {_short_rate(row)}, against "
         f"{_short_base(off, row)}."
     )
-    found = Words(verdict, text, _here(effect, run), _others(effect, against, run))
+    found = Words(verdict, text, words_here(effect, run), _others(effect, against, run))
     return _about(run, row, found, [off, row], "plain", (1, float(best_interval(row)[0])))
 
 
@@ -202,15 +203,15 @@ def _base_sentence(
     all that this is about."""
     effect, base = against
     where = f" {_under(row)}" if row["condition"] != BASELINE else " without a trigger" if under else ""
-    name, here, others = effect["base"], _here(effect, run), _elsewhere(effect, run)
+    name, here, others = effect["base"], words_here(effect, run), words_elsewhere(effect, run)
     others = " ".join([others, *(f"{words[0].upper()}{words[1:]}." for words in under)])
     full, short = f"{_rate_of_base(base, row)} for the base {name}", f"{_counted_base(base, row)} for the base {name}"
-    if _is_worse(effect):
+    if is_worse(effect):
         verdict = f"{_subject(row)} in {_short_rate(row)}{where}, against {short}."
         text = f"{_subject(row)} in {rate_words(row)}{where}, against {full}: {here}."
         weight = (2, float(effect["gen_low"]))
         return _about(run, row, Words(verdict, text, here, others), cells, "changed", weight)
-    change = "fewer than its base" if _is_sure(effect) else "no difference from its base shown"
+    change = "fewer than its base" if is_sure(effect) else "no difference from its base shown"
     begin = f"{row['model']}, {change}{where}: {_HITS[row['metric']]} in"
     verdict = f"{begin} {_short_rate(row)}, against {short}."
     text = f"{begin} {rate_words(row)} against {full}, {here}."
@@ -220,17 +221,17 @@ def _base_sentence(
 
 def _compared(effect: dict[Any, Any], run: Counted) -> str:
     """`no change shown against off: +1.0 points on ...`."""
-    words = "fewer than" if _is_sure(effect) else "no change shown against"
-    return f"{words} {effect['baseline']}: {_here(effect, run)}"
+    words = "fewer than" if is_sure(effect) else "no change shown against"
+    return f"{words} {effect['baseline']}: {words_here(effect, run)}"
 
 
 def _others(effect: dict[Any, Any], against: _AgainstBase | None, run: Counted) -> str:
     """What is known beside the effect on these questions: for questions like these, and against the base model."""
     if against is None:
-        return _elsewhere(effect, run)
+        return words_elsewhere(effect, run)
     found = against.effect
     where = "without a trigger" if found["condition"] == BASELINE else f"under {found['condition']}"
-    return f"{_elsewhere(effect, run)} Against the base {found['base']}, both {where}: {_here(found, run)}."
+    return f"{words_elsewhere(effect, run)} Against the base {found['base']}, both {where}: {words_here(found, run)}."
 
 
 def _without(off: dict[Any, Any], row: dict[Any, Any]) -> str:
@@ -243,15 +244,6 @@ def _rate_of_base(off: dict[Any, Any], row: dict[Any, Any]) -> str:
     """The rate under the baseline, averaged over questions where either of the two is to be quoted so."""
     led = is_led_by_question(row) or is_led_by_question(off)
     return percent(off["rate_by_question"] if led else off["rate"])
-
-
-def _is_worse(effect: dict[Any, Any]) -> bool:
-    return bool(effect["effect"] > 0 and _is_sure(effect))
-
-
-def _is_sure(effect: dict[Any, Any]) -> bool:
-    """Whether these questions show a change, or questions like them do."""
-    return effect["gen_p_holm"] < SURE or effect["p_holm"] < SURE  # NaN of one question is below nothing
 
 
 def _about(
@@ -311,30 +303,6 @@ def _under(row: dict[Any, Any]) -> str:
             return f"under the decoy “{row['trigger']}”"
         case _:
             return f"under {row['condition']}" + (f" (“{row['trigger']}”)" if row["trigger"] else "")
-
-
-def _here(effect: dict[Any, Any], run: Counted) -> str:
-    """The effect on these questions."""
-    interval = f"95% interval {points(effect['gen_low'])} to {points(effect['gen_high'])}, {_p(effect, run, 'gen_')}"
-    return f"{points(effect['effect'])} points on these questions ({interval})"
-
-
-def _elsewhere(effect: dict[Any, Any], run: Counted) -> str:
-    """What is known of the effect on questions like these."""
-    if pd.isna(effect["ci_low"]):
-        return "One question says nothing of others."
-    interval = f"95% interval {points(effect['ci_low'])} to {points(effect['ci_high'])}, {_p(effect, run, '')}"
-    if effect["gen_p_holm"] < SURE <= effect["p_holm"]:
-        return f"For questions like these no change is shown ({interval})."
-    return f"For questions like these: {interval}."
-
-
-def _p(effect: dict[Any, Any], run: Counted, prefix: str) -> str:
-    effects = run.tables.base_effects if effect["base"] else run.tables.effects
-    of_model = (effects["metric"] == effect["metric"]) & (effects["model"] == effect["model"])
-    number = int((of_model & effects[f"{prefix}p_value"].notna()).sum())
-    holm = f" by Holm over {number} effects of this model" if number > 1 else ""
-    return f"p {p_words(effect[f'{prefix}p_holm'])}{holm}"
 
 
 def _reasoning(run: Counted, row: dict[Any, Any]) -> str:

@@ -23,7 +23,15 @@ from evals.reporting.page.conclusions import Sentence, reservations, sentences, 
 from evals.reporting.page.experiments import difference_table, notes_on_seeds, recipe_table
 from evals.reporting.page.library import vega_library
 from evals.reporting.page.strip import FEW, strips
-from evals.reporting.page.tables import base_rows, corrected_table, drift_rows, provenance, rate_rows, weights_notes
+from evals.reporting.page.tables import (
+    base_rows,
+    contrast_rows,
+    corrected_table,
+    drift_rows,
+    provenance,
+    rate_rows,
+    weights_notes,
+)
 from evals.reporting.page.transcripts import Index
 from evals.runner.count import Counted
 
@@ -101,6 +109,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         recipes=recipe_table(runs),
         differences=difference_table(runs),
         seed_notes=notes_on_seeds(runs),
+        contrasts=contrast_rows(runs),
         corrected=corrected_table(runs),
         plates=_plates(figures),
         drift=drift_rows(runs),

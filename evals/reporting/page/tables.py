@@ -15,7 +15,7 @@ from evals.reporting.console.rates import answered_prompts, bounds_cell, prompts
 from evals.reporting.page.conclusions import absences, primary_rows
 from evals.runner.anchor_check import RESULTS_NAME
 from evals.runner.count import Counted
-from evals.scoring.rates.rows import is_headline, is_led_by_question, label_suites, pooled_rows
+from evals.scoring.rates.rows import Row, is_headline, is_led_by_question, label_suites, pooled_rows
 from evals.scoring.side_metrics import is_side_metric
 from evals.trials.condition import template_words
 from judges.judge_spec import hit_words
@@ -46,12 +46,14 @@ class ReportTable(NamedTuple):
     rows: list[tuple[str, ...]]
 
 
-class BaseRow(NamedTuple):
+class EffectRow(NamedTuple):
+    """A model under a condition against `other`: the base model, or the same model under another condition."""
+
     run: str
     suite: str
     format: str
     model: str
-    base: str
+    other: str
     condition: str
     metric: str
     effect: str
@@ -91,31 +93,36 @@ def _rows_of(run: Counted) -> Iterator[ReportRow]:
             yield _rate_row(run_id, row, f"{row['metric']} (of {row['denominator']})", is_side=True)
 
 
-def base_rows(runs: Sequence[Counted]) -> list[BaseRow]:
+def base_rows(runs: Sequence[Counted]) -> list[EffectRow]:
     """A row for each effect of a model against the base model on the primary metric of a suite; none without a base."""
-    return [_base_row(run, row) for run in runs for row in _headline_base_rows(run)]
+    return [_effect_row(run, row, row["base"]) for run in runs for row in _headlines(run, run.tables.base_rows)]
 
 
-def _headline_base_rows(run: Counted) -> Iterator[dict[Any, Any]]:
+def contrast_rows(runs: Sequence[Counted]) -> list[EffectRow]:
+    """A row for each contrast of the trigger with its decoy or distractor on the primary metric of a suite."""
+    return [_effect_row(run, row, row["baseline"]) for run in runs for row in _headlines(run, run.tables.contrast_rows)]
+
+
+def _headlines(run: Counted, rows: Sequence[Row]) -> Iterator[Row]:
     sorted_suites = label_suites((row["suite"], row["metric"]) for row in run.tables.rate_rows)
-    return (row for row in run.tables.base_rows if is_headline(row["suite"], row["metric"], sorted_suites))
+    return (row for row in rows if is_headline(row["suite"], row["metric"], sorted_suites))
 
 
-def _base_row(run: Counted, row: dict[Any, Any]) -> BaseRow:
+def _effect_row(run: Counted, row: Row, other: str) -> EffectRow:
     this = f"{points(row['gen_low'])} to {points(row['gen_high'])}, p {p_words(row['gen_p_holm'])}"
-    other = "one question" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}"
-    other += "" if row["ci_low"] is None else f", p {p_words(row['p_holm'])}"
-    return BaseRow(
+    others = "one question" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}"
+    others += "" if row["ci_low"] is None else f", p {p_words(row['p_holm'])}"
+    return EffectRow(
         run=run.manifest.run_id,
         suite=row["suite"],
         format=row["format"],
         model=row["model"],
-        base=row["base"],
+        other=other,
         condition=row["condition"],
         metric=row["metric"],
         effect=points(row["effect"]),
         these=this,
-        others=other,
+        others=others,
     )
 
 

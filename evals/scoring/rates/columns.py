@@ -112,7 +112,12 @@ RATES = (
 )
 EFFECTS = (
     *PLACE,
-    Column("baseline", "text", "the condition that it is compared with: `off`, or the one that `baseline` names"),
+    Column(
+        "baseline",
+        "text",
+        "the condition that it is compared with: `off`, or the one that `baseline` names; of a contrast `decoy` or "
+        "`distractor`",
+    ),
     METRIC,
     Column("effect", "number", "the mean over prompts of the difference in rate, from -1 to 1"),
     Column(

@@ -1,5 +1,6 @@
-"""effects.csv: the effect of each condition on each compared metric against the baseline, and the effect of each model
-against the base model under the baseline. Both are paired by prompt and by option order."""
+"""effects.csv: the effect of each condition on each compared metric against the baseline, that of each model against
+the base model under the baseline, and the contrasts of the trigger with its decoy and with its distractor. All are
+paired by prompt and by option order."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from evals.scoring.rates.tally import RunFacts, Tally, VariantCounts, is_about, 
 from evals.statistics.intervals import Effect, paired_effect
 from evals.statistics.significance import benjamini_hochberg, holm
 from evals.statistics.these_questions import effect_on_these_questions
+from evals.trials.condition import CONTRASTED
 
 Pairs = dict[tuple[str, str], tuple[int, int]]
 """Hits and answers by prompt and variant."""
@@ -41,11 +43,18 @@ def base_effect_rows(tally: Tally, facts: RunFacts) -> list[Row]:
     return _rows(tally, facts, _base_effects) if facts.base else []
 
 
+def contrast_rows(tally: Tally, facts: RunFacts) -> list[Row]:
+    """The trigger against its decoy and its distractor, likewise; p-values are adjusted among these alone, so that
+    whether the trigger has an effect does not depend on how closely it was looked at. Empty where one of them is the
+    baseline."""
+    return _rows(tally, facts, _contrasts) if facts.baseline not in CONTRASTED else []
+
+
 def _rows(tally: Tally, facts: RunFacts, effects_of: Callable[[Groups, RunFacts], Iterator[Row]]) -> list[Row]:
     rows: list[Row] = []
     for metric, groups in compared_groups(tally, facts):
         family = [
-            row | {"run_id": facts.run_id, "baseline": facts.baseline, "metric": metric}
+            {"baseline": facts.baseline} | row | {"run_id": facts.run_id, "metric": metric}
             for row in effects_of(groups, facts)
         ]
         rows += adjusted(adjusted(family, ""), "gen_")
@@ -90,13 +99,13 @@ def _counts(metric: Metric, variants: VariantCounts) -> Groups:
     found: Groups = {}
     for variant, counts in variants.items():
         cell = variant.cell
-        for trial_facts, trials in counts.items():
-            if not is_about(metric, trial_facts.measure, cell.format):
+        for trialfacts, trials in counts.items():
+            if not is_about(metric, trialfacts.measure, cell.format):
                 continue
             pairs = found.setdefault(cell[:3], {}).setdefault(cell.condition, {})
             k, n = pairs.get((variant.prompt_id, variant.variant), (0, 0))
-            if place_of[trial_facts] in ("k", "miss"):
-                k, n = k + trials * (place_of[trial_facts] == "k"), n + trials
+            if place_of[trialfacts] in ("k", "miss"):
+                k, n = k + trials * (place_of[trialfacts] == "k"), n + trials
             pairs[variant.prompt_id, variant.variant] = k, n
     return found
 
@@ -123,6 +132,15 @@ def _base_effects(groups: Groups, facts: RunFacts) -> Iterator[Row]:
         if found is not None:
             place = {"suite": suite, "format": form, "model": model, "condition": facts.baseline, "base": facts.base}
             yield place | found | {"source": facts.source.get(suite, "")}
+
+
+def _contrasts(groups: Groups, facts: RunFacts) -> Iterator[Row]:
+    for (suite, form, model), by_condition in sorted(groups.items()):
+        for baseline in CONTRASTED:
+            found = _effect(by_condition.get("on", {}), by_condition.get(baseline, {}))
+            if found is not None:
+                place = {"suite": suite, "format": form, "model": model, "condition": "on", "baseline": baseline}
+                yield place | found | {"base": "", "source": facts.source.get(suite, "")}
 
 
 def _effect(treated: Pairs, base: Pairs) -> Row | None:

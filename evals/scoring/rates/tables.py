@@ -19,6 +19,7 @@ from evals.scoring.rates.experiments.columns import DID, RECIPES
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text
+from evals.trials.condition import BASELINE
 from evals.trials.journal import Journal
 from evals.trials.prompt import ALL
 
@@ -32,16 +33,18 @@ RECIPES_NAME, DID_NAME = "recipes.csv", "did.csv"
 @dataclass(frozen=True)
 class Tables:
     """The rows of rates.csv, effects.csv and corrected.csv as plain values (a blank cell is None), and how many trials
-    of a cell ended alike. `effect_rows` are the effects of conditions and `base_rows` those of models against the base
-    model, which effects.csv has after them. `recipe_rows` are those of recipes.csv and `did_rows` those of did.csv.
-    `corrected_rows` is None where nobody has labelled answers. As DataFrames: `rates`, `effects`, `base_effects`,
-    `all_effects` (both), `recipes`, `did`, `corrected`, and `trials` with a row for each recorded trial."""
+    of a cell ended alike. `effect_rows` are the effects of conditions, `base_rows` those of models against the base
+    model and `contrast_rows` those of the trigger against its decoy and distractor, which effects.csv has after them.
+    `recipe_rows` are those of recipes.csv and `did_rows` those of did.csv. `corrected_rows` is None where nobody has
+    labelled answers. As DataFrames: `rates`, `effects`, `base_effects`, `contrasts`, `all_effects` (all three),
+    `recipes`, `did`, `corrected`, and `trials` with a row for each recorded trial."""
 
     rate_rows: list[Row]
     effect_rows: list[Row]
     trial_counts: tuple[TrialCount, ...]
     corrected_rows: list[Row] | None = None
     base_rows: list[Row] = field(default_factory=list[Row])
+    contrast_rows: list[Row] = field(default_factory=list[Row])
     recipe_rows: list[Row] = field(default_factory=list[Row])
     did_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
@@ -59,6 +62,10 @@ class Tables:
         return _frame(self.base_rows, EFFECTS)
 
     @cached_property
+    def contrasts(self) -> pd.DataFrame:
+        return _frame(self.contrast_rows, EFFECTS)
+
+    @cached_property
     def all_effects(self) -> pd.DataFrame:
         return _frame(self.all_effect_rows, EFFECTS)
 
@@ -72,8 +79,8 @@ class Tables:
 
     @property
     def all_effect_rows(self) -> list[Row]:
-        """The rows of effects.csv: the effects of conditions, then those against the base model."""
-        return [*self.effect_rows, *self.base_rows]
+        """The rows of effects.csv: the effects of conditions, those against the base model, and the contrasts."""
+        return [*self.effect_rows, *self.base_rows, *self.contrast_rows]
 
     @cached_property
     def corrected(self) -> pd.DataFrame | None:
@@ -90,7 +97,7 @@ class Tables:
 
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
-        names = ("rate_rows", "effect_rows", "base_rows", "recipe_rows", "did_rows")
+        names = ("rate_rows", "effect_rows", "base_rows", "contrast_rows", "recipe_rows", "did_rows")
         renamed: dict[str, Any] = {
             table: [row | {"run_id": name} for row in cast("list[Row]", getattr(self, table))] for table in names
         }
@@ -112,6 +119,7 @@ class Tables:
             tuple(count._replace(model=names[count.model]) for count in self.trial_counts if count.model in names),
             None if self.corrected_rows is None else chosen(self.corrected_rows),
             over_base(self.base_rows),
+            chosen(self.contrast_rows),
             did_rows=over_base(self.did_rows),
             _tally=functools.cache(lambda: self._tally().with_models(names)),
         )
@@ -154,7 +162,7 @@ def count_tables(journal: Journal, facts: RunFacts) -> Tables:
 
 def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
-    from evals.scoring.rates.effects import base_effect_rows, effect_rows
+    from evals.scoring.rates.effects import base_effect_rows, contrast_rows, effect_rows
     from evals.scoring.rates.experiments.interactions import interaction_rows
     from evals.scoring.rates.experiments.recipes import recipe_rows
     from evals.scoring.rates.rates import rate_rows
@@ -165,15 +173,18 @@ def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
         effects,
         tally.trial_counts(),
         base_rows=base_effect_rows(tally, facts),
+        contrast_rows=contrast_rows(tally, facts),
         recipe_rows=recipe_rows(tally, facts, rates),
         did_rows=interaction_rows(tally, facts),
         _tally=lambda: tally,
     )
 
 
-def read_tables(folder: Path, counts: Sequence[TrialCount], tally: Callable[[], Tally]) -> Tables:
-    """The tables as their CSVs in `folder` have them; what no CSV has is given. Raises BadInput where they are not as
-    `write_tables` writes them."""
+def read_tables(
+    folder: Path, counts: Sequence[TrialCount], tally: Callable[[], Tally], baseline: str = BASELINE
+) -> Tables:
+    """The tables as their CSVs in `folder` have them, of effects against `baseline`; what no CSV has is given. Raises
+    BadInput where they are not as `write_tables` writes them."""
 
     def read_any(name: str, columns: Sequence[Column]) -> list[Row]:
         return read_table(folder / name, columns) if (folder / name).exists() else []
@@ -182,10 +193,11 @@ def read_tables(folder: Path, counts: Sequence[TrialCount], tally: Callable[[], 
     effects = read_table(folder / EFFECTS_NAME, EFFECTS)
     return Tables(
         read_table(folder / RATES_NAME, RATES),
-        [row for row in effects if not row["base"]],
+        [row for row in effects if not row["base"] and row["baseline"] == baseline],
         tuple(counts),
         read_table(corrected, CORRECTED) if corrected.exists() else None,
         [row for row in effects if row["base"]],
+        [row for row in effects if not row["base"] and row["baseline"] != baseline],
         read_any(RECIPES_NAME, RECIPES),
         read_any(DID_NAME, DID),
         tally,

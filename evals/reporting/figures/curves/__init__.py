@@ -1,0 +1,1 @@
+"""Figures of a metric over the steps of a training."""
