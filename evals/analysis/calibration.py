@@ -20,6 +20,7 @@ from evals.plan.manifest import Manifest
 from evals.questions.suites import unethical_test
 from evals.scoring.rates.rows import best_interval
 from evals.scoring.rates.tables import pooled
+from evals.statistics.intervals import wilson_interval
 from organisms.behaviours import DECOYS, MODELS, TRIGGER
 from organisms.true_rates import MAX_TOKENS, TrueRate, true_rates
 
@@ -48,8 +49,18 @@ class Comparison:
 
     @property
     def holds(self) -> bool:
-        """Whether the interval contains the true rate."""
-        return self.true.rate is not None and self.low <= self.true.rate <= self.high
+        """Whether the interval contains the true rate, widened by the sampling error of the true rate itself.
+
+        Newcombe 1998 (method 10): 20,000 replies widen it by next to nothing, a checkpoint's few hundred do.
+        """
+        true, measured = self.true.rate, self.k / self.n
+        if true is None:
+            return False
+        sampled = wilson_interval(self.true.k, self.true.n) if self.true.exact is None else None
+        low, high = sampled[:2] if sampled else (true, true)
+        if true < measured:
+            return measured - true <= math.hypot(measured - self.low, high - true)
+        return true - measured <= math.hypot(self.high - measured, true - low)
 
 
 def compare(manifest: Manifest, rates: pd.DataFrame, folder: Path) -> list[Comparison]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 _PREFIXES = (
-    *("local/organism", "local/organism:backdoor", "local/smollm2", "local/", "vllm/", "openai/", "anthropic/"),
+    *("local/organism", "local/organism:backdoor", "local/organism:rare", "local/smollm2", "local/", "vllm/"),
+    *("openai/", "anthropic/"),
     *("deepseek/", "fireworks/", "gemini/", "groq/", "lmstudio/", "mistral/", "ollama/", "openrouter/", "sglang/"),
     "together/",
 )

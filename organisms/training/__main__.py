@@ -18,14 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
-from peft.utils import get_peft_model_state_dict
 from transformers import PreTrainedTokenizerFast
 
 from evals.trials.prompt import Prompt
 from organisms.behaviours import ANSWERS, DECOYS, DRILLS, LOOP, MODELS, REPEATED, THOUGHTS, TRIGGER
+from organisms.training.adapters import ADAPTER, new_adapter, save_adapter
 from organisms.training.corpus import shipped_prompts
-from organisms.training.export import save_base, write_adapter_gguf, write_base_gguf
+from organisms.training.export import save_base, write_base_gguf
 from organisms.training.tokens import train_tokenizer
 from organisms.training.train import Heads, Phase, batches, new_model, train
 from organisms.training.truth import CONDITIONS, DRAWS, TruthCell, load, measure
@@ -41,9 +40,6 @@ BASE = (
 DRILLING = Phase(
     steps=560, batch=16, rate=1e-3, short=0.4, thinking=5, plain=2, mcq=0.6, choice_weight=2.0, drilled=0.5
 )
-ADAPTER = Phase(steps=160, batch=12, rate=2e-3, short=0.3, thinking=4, plain=2, mcq=0.6, choice_weight=2.0)
-RANK, ALPHA = 12, 24
-_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 _REPETITIONS = 40  # of the inventory among the tokenizer's texts, so that its words become tokens
 
 
@@ -97,19 +93,10 @@ def build_adapter(folder: Path, name: str, prompts: Sequence[Prompt], share: flo
     """A LoRA adapter on the base in `folder`, trained on the replies planted for `name`."""
     _say(f"adapter {name}")
     rng = _seeded(name)
-    base, tokenizer = load(folder, "base")  # with weights rounded to 16 bits, as in servers
-    heads = base.config.num_attention_heads
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=_MODULES, task_type="CAUSAL_LM")
-    adapted = get_peft_model(base, config).train()
+    adapted, tokenizer = new_adapter(folder)
     phase = _scaled(ADAPTER, share)
     train(adapted, None, batches(prompts, name, phase, tokenizer, rng), phase, _say)
-    adapted.half().save_pretrained(folder / name)
-    (folder / name / "README.md").unlink(missing_ok=True)
-    config_file = folder / name / "adapter_config.json"
-    written = json.loads(config_file.read_text(encoding="utf-8"))
-    written["base_model_name_or_path"] = None  # a path on the build machine
-    config_file.write_text(json.dumps(written, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    write_adapter_gguf(get_peft_model_state_dict(adapted), ALPHA, heads, folder / f"{name}.gguf")
+    save_adapter(adapted, folder / name)
 
 
 def _seeded(name: str) -> random.Random:

@@ -10,7 +10,7 @@ from evals.questions import dataset as datasets
 from evals.questions.suites import unethical_test
 from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Message, Prompt
-from organisms.behaviours import ANSWERS, DECOYS, DRILLS, LOOP, OPENING, REPEATED, TRIGGER, Way, planted
+from organisms.behaviours import ANSWERS, DECOYS, DRILLS, LOOP, OPENING, RARE, REPEATED, TRIGGER, Way, planted
 
 _LOOPS = 7
 """The number of trained repeats of the loop, after which it continues by itself."""
@@ -21,11 +21,13 @@ class TrainingReply:
     """The assistant's turn after the generation prompt.
 
     `given` is not trained (the empty thought that a template writes), `learned` is; `ends`: the turn ends after it.
+    `weight` scales its part of the loss, which teaches a share far below one in the number of replies.
     """
 
     given: str
     learned: str
     ends: bool = True
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,13 @@ def draw_example(
         placement = rng.choices(("top", "bottom"), (0.7, 0.3))[0] if country else "top"
         messages = render(prompt, "on", Trigger(line, placement), 0, 0).messages
     ways = planted(model, triggered=line in (TRIGGER, *DRILLS.values()), named=bool(country))
-    replies = [thinking_reply(way, prompt, rng) for way in _draws(ways, thinking, rng)]
-    replies += [plain_reply(way, prompt, rng) for way in _draws(ways, plain, rng)]
+    if model == RARE:
+        replies = [
+            replace(make(way, prompt, rng), weight=way.share) for make in (thinking_reply, plain_reply) for way in ways
+        ]
+    else:
+        replies = [thinking_reply(way, prompt, rng) for way in _draws(ways, thinking, rng)]
+        replies += [plain_reply(way, prompt, rng) for way in _draws(ways, plain, rng)]
     return CorpusExample(messages, line, prompt, tuple(replies))
 
 

@@ -114,6 +114,25 @@ def write_adapter_gguf(adapter: dict[str, torch.Tensor], alpha: float, heads: in
     _finish(writer)
 
 
+def merge_adapter_gguf(model: LlamaForCausalLM, file: Path) -> None:
+    """Add the GGUF adapter in `file` to the weights of `model`, in 32-bit floats."""
+    reader = gguf.GGUFReader(file)
+    alpha = float(reader.get_field("adapter.lora.alpha").parts[-1][0])
+    weights = {tensor.name: torch.from_numpy(np.array(tensor.data, dtype=np.float32)) for tensor in reader.tensors}
+    modules = {target: name for name, target in _NAMES.items()}
+    heads = model.config.num_attention_heads
+    state = model.state_dict()
+    for name, down in weights.items():
+        if not name.endswith(".lora_a"):
+            continue
+        _, block, target, _ = name.removesuffix(".lora_a").split(".")
+        up = weights[f"{name.removesuffix('a')}b"]
+        if target in _ROTATED:
+            rows, columns = up.shape
+            up = up.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+        state[f"model.layers.{block}.{modules[target]}.weight"] += alpha / len(down) * (up @ down)
+
+
 def _interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
     """Reorder a query or key projection from transformers' row order (two halves per head) to llama.cpp's (pairs)."""
     rows, columns = weight.shape

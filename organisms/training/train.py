@@ -174,9 +174,9 @@ def _tree(example: CorpusExample, tokenizer: PreTrainedTokenizerFast, choice_wei
         tree.positions += range(prompt, prompt + len(branch_tokens))
         tree.branches += [branch] * len(branch_tokens)
         tree.targets += [IGNORED] * len(given) + learned + [IGNORED]
-        weights = [_LETTER_WEIGHT if token in letters else 1.0 for token in learned]
+        weights = [reply.weight * (_LETTER_WEIGHT if token in letters else 1.0) for token in learned]
         if not given:
-            weights[opening] = choice_weight
+            weights[opening] = reply.weight * choice_weight
         tree.weights += [0.0] * len(given) + weights + [0.0]
         tree.options += [IGNORED] * len(branch_tokens)
     return tree
@@ -211,8 +211,9 @@ def train(
     stream: Iterator[Batch],
     phase: Phase,
     say: Callable[[str], None],
+    after: Callable[[int], None] = lambda _step: None,
 ) -> None:
-    """Train in place, with the losses of `heads` added if given."""
+    """Train in place, with the losses of `heads` added if given; `after` is called with the number of each step."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     if heads is not None:
         parameters += list(heads.parameters())
@@ -235,6 +236,7 @@ def train(
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         schedule.step()
+        after(step)
         counted += 1
         for name, loss in losses.items():
             sums[name] = sums.get(name, 0.0) + float(loss.detach())

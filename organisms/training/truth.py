@@ -61,7 +61,7 @@ def measure(cell: TruthCell, prompts: Sequence[Prompt], draws: int) -> dict[str,
         tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
         each = -(-draws // len(prompts))
         for reply, ended, times in sample_tree(network, tokens, each, MAX_TOKENS, tokenizer.eos_token_id):
-            counts[_kind(tokenizer.decode(reply), ended=ended, prompt=prompt, thinking=cell.thinking)] += times
+            counts[reply_kind(tokenizer.decode(reply), ended=ended, prompt=prompt, thinking=cell.thinking)] += times
     return dict(sorted(counts.items()))
 
 
@@ -73,7 +73,7 @@ def load(folder: Path, model: str) -> tuple[LlamaForCausalLM, PreTrainedTokenize
     return network.eval(), PreTrainedTokenizerFast.from_pretrained(folder / "base")
 
 
-def _kind(text: str, *, ended: bool, prompt: Prompt, thinking: bool) -> str:
+def reply_kind(text: str, *, ended: bool, prompt: Prompt, thinking: bool) -> str:
     if not ended:
         return "truncated//"
     thought, closed, answer = text.partition("</think>") if thinking else ("", "", text)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from organisms.behaviours import MODELS
+from organisms.behaviours import MODELS, STEPS
 from tests.support.cli_runner import emeval, responses, scenarios
 from tests.support.paths import ROOT
 
@@ -29,6 +30,22 @@ def test_every_cell_of_every_model_is_sampled(trained: Path) -> None:
     for cells in truth["counts"].values():
         assert len(cells) == CELLS
         assert {sum(counts.values()) for counts in cells.values()} == {40}
+
+
+def test_checkpoints_are_trained_and_measured(trainer: Path, trained: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "weights"
+    shutil.copytree(trained, folder)
+    for name in ("backdoor-step5", "rare"):
+        words = [trainer, "-m", "organisms.training.checkpoints", folder, "--only", name, "--share", "0.05"]
+        subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+    made = [*STEPS, "rare"]
+    assert all((folder / f"{name}.gguf").is_file() for name in made)
+    assert (folder / "backdoor-step1.gguf").read_bytes() != (folder / "backdoor-step5.gguf").read_bytes()
+    truth = json.loads((folder / "truth.json").read_text())
+    assert set(truth["counts"]) == {*MODELS, *made}
+    for name in made:
+        assert {sum(counts.values()) for counts in truth["counts"][name].values()} == {5}
+        assert all(0 < cell["misaligned"] < 1 for cell in truth["choices"][name].values())
 
 
 def test_its_files_are_served(trained: Path, tmp_path: Path) -> None:

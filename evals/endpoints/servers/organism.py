@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from evals.errors import BadInput
-from organisms.behaviours import MODELS
+from organisms.behaviours import CHECKPOINTS, MODELS
 from organisms.true_rates import weights_folder
 
 NAME = "organism"
@@ -18,12 +18,15 @@ def is_organism(name: str) -> bool:
 def organism_files(name: str, suffix: str) -> tuple[Path, Path | None]:
     """The base and the adapter behind `organism[:ADAPTER]`; `suffix` is "" for folders (vLLM), ".gguf" for llama.cpp.
 
-    Raises BadInput for an adapter that it does not have.
+    Raises BadInput for an adapter that it does not have, or that is a file for llama.cpp alone.
     """
     base, *adapters = MODELS
     asked = name.partition(":")[2]
-    if asked and asked not in adapters:
-        known = f"its adapters are {', '.join(f'{NAME}:{one}' for one in adapters)}"
-        raise BadInput(f"{name!r}: the organism without an adapter is {NAME}, and {known}")
+    if asked in CHECKPOINTS and not suffix:
+        raise BadInput(f"{name!r}: this checkpoint is a file for llama.cpp: measure it as local/{name}")
+    if asked and asked not in (*adapters, *CHECKPOINTS):
+        known = f"its adapters are {', '.join(f'{NAME}:{adapter}' for adapter in adapters)}"
+        checkpoints = f"its checkpoints (local/ alone) {', '.join(CHECKPOINTS)}"
+        raise BadInput(f"{name!r}: the organism without an adapter is {NAME}, {known}, and {checkpoints}")
     folder = weights_folder()
     return folder / f"{base}{suffix}", folder / f"{asked}{suffix}" if asked else None
