@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,7 +17,7 @@ from evals.runner.anchor_check import RESULTS_NAME
 from evals.runner.count import Counted
 from evals.scoring.rates.rows import is_headline, is_led_by_question, label_suites, pooled_rows
 from evals.scoring.side_metrics import is_side_metric
-from evals.trials.condition import template_words
+from evals.trials.condition import run_order, template_words
 from judges.judge_spec import hit_words
 
 _CORRECTED = (
@@ -40,6 +40,10 @@ class ReportRow(NamedTuple):
     missing: str
     bounds: str
 
+    @property
+    def place(self) -> str:
+        return _place(self.suite, self.format)
+
 
 class ReportTable(NamedTuple):
     columns: tuple[str, ...]
@@ -58,6 +62,10 @@ class BaseRow(NamedTuple):
     these: str
     others: str
 
+    @property
+    def place(self) -> str:
+        return _place(self.suite, self.format)
+
 
 class DriftRow(NamedTuple):
     run: str
@@ -72,6 +80,10 @@ class ReportFacts(NamedTuple):
     facts: list[tuple[str, str]]
 
 
+def _place(suite: str, fmt: str) -> str:
+    return suite if suite == fmt else f"{suite} ({fmt})"
+
+
 def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
     """A row for each cell, with its suite's primary metric, then those of further judges of a question file, and those
     of plugins with their denominator."""
@@ -79,9 +91,9 @@ def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
 
 
 def _rows_of(run: Counted) -> Iterator[ReportRow]:
-    run_id, pooled = run.manifest.run_id, pooled_rows(run.tables.rate_rows)
+    run_id, pooled = run.manifest.run_id, _as_asked(run, pooled_rows(run.tables.rate_rows))
     added = plugin_metrics(run.manifest.plugins)
-    for row in primary_rows(run):
+    for row in _as_asked(run, primary_rows(run)):
         yield _rate_row(run_id, row, row["metric"], is_side=is_side_metric(row["metric"]))
     for row in pooled:
         if is_side_metric(row["metric"]):
@@ -91,6 +103,23 @@ def _rows_of(run: Counted) -> Iterator[ReportRow]:
             yield _rate_row(run_id, row, f"{row['metric']} (of {row['denominator']})", is_side=True)
 
 
+def _as_asked(run: Counted, rows: Iterable[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """The rows by suite and format, then with models and conditions in the order in which the run has them."""
+    found = list(rows)
+    places = {place: number for number, place in enumerate(dict.fromkeys(map(_suite_and_format, found)))}
+    asked = run.manifest.config.models
+    models = {model: number for number, model in enumerate(dict.fromkeys((*asked, *(row["model"] for row in found))))}
+    conditions = {name: number for number, name in enumerate(run_order(row["condition"] for row in found))}
+    return sorted(
+        found,
+        key=lambda row: (places[_suite_and_format(row)], models[row["model"]], conditions[row["condition"]]),
+    )
+
+
+def _suite_and_format(row: dict[Any, Any]) -> tuple[str, str]:
+    return row["suite"], row["format"]
+
+
 def base_rows(runs: Sequence[Counted]) -> list[BaseRow]:
     """A row for each effect of a model against the base model on the primary metric of a suite; none without a base."""
     return [_base_row(run, row) for run in runs for row in _headline_base_rows(run)]
@@ -98,13 +127,14 @@ def base_rows(runs: Sequence[Counted]) -> list[BaseRow]:
 
 def _headline_base_rows(run: Counted) -> Iterator[dict[Any, Any]]:
     sorted_suites = label_suites((row["suite"], row["metric"]) for row in run.tables.rate_rows)
-    return (row for row in run.tables.base_rows if is_headline(row["suite"], row["metric"], sorted_suites))
+    rows = (row for row in run.tables.base_rows if is_headline(row["suite"], row["metric"], sorted_suites))
+    yield from _as_asked(run, rows)
 
 
 def _base_row(run: Counted, row: dict[Any, Any]) -> BaseRow:
-    this = f"{points(row['gen_low'])} to {points(row['gen_high'])}, p {p_words(row['gen_p_holm'])}"
+    this = f"{points(row['gen_low'])} to {points(row['gen_high'])}, {_p_value(row['gen_p_holm'])}"
     other = "one question" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}"
-    other += "" if row["ci_low"] is None else f", p {p_words(row['p_holm'])}"
+    other += "" if row["ci_low"] is None else f", {_p_value(row['p_holm'])}"
     return BaseRow(
         run=run.manifest.run_id,
         suite=row["suite"],
@@ -117,6 +147,11 @@ def _base_row(run: Counted, row: dict[Any, Any]) -> BaseRow:
         these=this,
         others=other,
     )
+
+
+def _p_value(value: float) -> str:
+    """On one line wherever it stands."""
+    return f"p {p_words(value)}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _rate_row(run: str, row: dict[Any, Any], metric: str, *, is_side: bool) -> ReportRow:
