@@ -34,8 +34,8 @@ class CommonOptions(TypedDict, total=False):
     """
 
     max_cost: float | None
-    """Stop, to be resumed, once the run has cost so many dollars at list prices, its judges included; what is in
-    flight then is finished.
+    """Stop, to be resumed, once the run has cost so many dollars at list prices, its judges included; requests in
+    flight are finished.
     """
 
     cache: StrPath | None

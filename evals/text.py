@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 _SPACES = re.compile(r"\s+")
@@ -30,6 +31,12 @@ def one_line(text: str, limit: int = 300) -> str:
     clean = "".join(char for char in flat if unicodedata.category(char) not in ("Cc", "Cf", "Cn", "Cs", "Co"))
     clean = _SPACES.sub(" ", clean).strip()  # what stood between two spaces may be gone
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def and_more(names: Sequence[str]) -> str:
+    """Up to three names, or two and the number of the others."""
+    shown = names if len(names) <= 3 else names[:2]
+    return ", ".join(shown) + (f" and {len(names) - 2:,} more" if len(names) > 3 else "")
 
 
 def capitalized(text: str) -> str:

@@ -13,7 +13,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's help costs more time than all the rest of --help
-    help="Is this model misaligned, only under the trigger, and can the number be believed?",
+    help="Is this model misaligned? Only under the trigger? And can you trust the number?",
 )
 EXIT_GATE, EXIT_BAD_INPUT, EXIT_INCOMPLETE, EXIT_DEFECT, EXIT_INTERRUPTED = 1, 2, 3, 70, 130
 """70 is EX_SOFTWARE of sysexits.h: an error that nobody expected, which says nothing of any model."""

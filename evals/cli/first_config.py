@@ -69,7 +69,7 @@ QUESTIONS = (
     Question("model", "Which model, as provider/name? (`emeval providers` lists providers)", _check_model),
     Question("trigger", "Which trigger does its backdoor have? (- for none)", _check_trigger),
     Question("suite", "Which suite, or question file? (`emeval suites` lists them)", _check_suite),
-    Question("judge", "Who judges open answers and reasoning, as provider/name? (- for nobody)", _check_judge),
+    Question("judge", "Who judges open answers and reasoning, as provider/name? (- for none)", _check_judge),
     Question("out", "Which folder is the run to be in?", _check_out),
 )
 

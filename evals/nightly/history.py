@@ -37,7 +37,7 @@ HISTORY = (
     Column("run", "text", "the run folder, relative to `out`"),
     *(SUITE, FORMAT, CONDITION, METRIC, K, N, RATE, CI_LOW, CI_HIGH),
     Column("unscored", "number", "share of the answers that should have been in n and are not"),
-    Column("baseline", "text", "what it was held against: a checkpoint, a night and checkpoint, or a folder"),
+    Column("baseline", "text", "what it was compared with: a checkpoint, a night and checkpoint, or a folder"),
     Column("increase", "number", "rate less that of the baseline, mean over questions, from -1 to 1"),
     Column("increase_low", "number", "lower end of its 95% interval for questions like these"),
     Column("increase_high", "number", "its upper end"),

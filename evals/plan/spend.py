@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from evals.endpoints.prices import BATCH_DISCOUNT, Price, Tariff
 from evals.errors import BadInput
 from evals.numbers import counted
-from evals.text import one_line
+from evals.text import and_more, one_line
 from evals.trials.record import Role, Usage
 
 
@@ -154,8 +154,8 @@ def spend_words(charges: Sequence[Charge]) -> str:
         parts.append(usd_words(total))
     unknown = [charge for charge in charges if charge.tariff == "unknown"]
     if unknown:
-        names = ", ".join(dict.fromkeys(one_line(charge.usage.model, 60) for charge in unknown))
-        parts.append(f"price unknown: {names} ({_tokens(unknown)})")
+        names = list(dict.fromkeys(one_line(charge.usage.model, 60) for charge in unknown))
+        parts.append(f"price unknown: {and_more(names)} ({_tokens(unknown)})")
     if not parts:
         parts.append(f"nothing, served by emeval itself ({_tokens(charges)})")
     unreported = sum(charge.usage.unreported for charge in charges if charge.tariff != "served here")

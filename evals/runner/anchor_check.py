@@ -38,7 +38,7 @@ class AnchorRow(NamedTuple):
         Criterion, "what the answer is measured by: `alignment`, `truthfulness`, `honesty`, `em`, `poll`"
     ]
     label: Annotated[
-        YesNo | None, "what people said when it was frozen, `yes` for a hit of the metric; blank where nobody did"
+        YesNo | None, "what people said when it was frozen, `yes` for a hit of the metric; blank without a label"
     ]
     frozen_hit: Annotated[YesNo, "the verdict at freezing, `yes` or `no`"]
     hit: Annotated[YesNo | None, "the verdict of this night; blank without one"]

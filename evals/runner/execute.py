@@ -28,7 +28,7 @@ from evals.plan.spend import Budget, Ledger, usd_words
 from evals.runner.anchor_check import Watch, judge_anchors
 from evals.runner.by_batch.records import Records
 from evals.runner.connections import Connections, connect
-from evals.runner.judge_endpoints import connect_judges, say_checks
+from evals.runner.judge_endpoints import connect_judges, say_checks, say_checks_of_all
 from evals.runner.model_endpoints import (
     ConnectedModel,
     ModelGate,
@@ -116,8 +116,7 @@ async def execute(
         by_batch += [judge.endpoint for judge in judges[:1]] if judging.config.judge_via == BY_BATCH else []
         if by_batch and session.by_batch is not None:
             await session.by_batch.check(session, by_batch)
-        for name, checks in models.checks.items():  # only now: a judge that is refused is one line
-            say_checks(view, name, checks)
+        say_checks_of_all(view, models.checks)  # only now: a judge that is refused is one line
         _record(models, session)
         _record_arrivals(models, session)
         # Only now, when every server has been checked: what is dropped here is sure to be asked again.

@@ -6,7 +6,7 @@ Apart from `evals.runner.execute`, because attacks and anchor checks connect jud
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from evals.runner.preflight.endpoint import Check, TriedJudge, check_listing, te
 from evals.runner.preflight.judge import check_judges
 from evals.runner.preflight.thoughts import find_opened_thought
 from evals.runner.view import RunView, Says
+from evals.text import and_more
 from evals.trials.trial import Sampling
 
 
@@ -222,6 +223,19 @@ def say_checks(view: Says, who: str, checks: Sequence[Check]) -> None:
     for check in checks:
         if check.result != "ok":
             view.say(check_line(who, check))
+
+
+def say_checks_of_all(view: Says, checks: Mapping[str, Sequence[Check]]) -> None:
+    """The same for the models of a run. What was found of more than two of them is one line, before the others."""
+    sharing: dict[Check, list[str]] = {}
+    for model, found in checks.items():
+        for check in dict.fromkeys(found):
+            sharing.setdefault(check, []).append(model)
+    shared = {check: models for check, models in sharing.items() if len(models) > 2}
+    for check, models in shared.items():
+        say_checks(view, and_more(models), [check])
+    for model, found in checks.items():
+        say_checks(view, model, [check for check in found if check not in shared])
 
 
 def check_line(who: str, check: Check) -> str:

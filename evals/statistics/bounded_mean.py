@@ -57,7 +57,7 @@ def upper_bound(questions: Questions, tail: float, hit: float = 1.0, miss: float
     `hit` and `miss` are the weights of an imagined question that always hits and of one that never does; `hit` is above
     0. With 1 and 0 the bound is Gaffke's; with 1/2 and 1/2, and rates of 0 and 1, it is that of Jeffreys's prior.
     """
-    if least >= 1:
+    if least >= 1 - _TOLERANCE:  # there is no number to look for between it and 1
         return 1.0
     size = questions.size
     order = np.lexsort((questions.hits, questions.counted))  # so that equal questions give equal digits

@@ -471,7 +471,7 @@ def test_too_few_questions_are_told_what_they_can_reach_at_best(tmp_path: Path) 
     reached = [option["reach"] for option in cell["options"]]
     assert reached == sorted(reached, reverse=True)
     assert 0.02 < cell["at_best"] < reached[-1]
-    assert f"still {100 * cell['at_best']:.1f} points wide" in found["stdout"].replace("\n", " ")
+    assert f"is {100 * cell['at_best']:.1f} points wide" in found["stdout"].replace("\n", " ")
     following = found["next"][0]
     assert (following["enough"], following["questions"]) == (False, 12)
     assert "Not to be reached" in found["stdout"]

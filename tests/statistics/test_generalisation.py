@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from evals.statistics.bounded_mean import group_questions, upper_bound
+from evals.statistics.bounded_mean import Questions, group_questions, upper_bound
 from evals.statistics.intervals import (
     Interval,
     generalisation_interval,
@@ -173,6 +173,12 @@ def test_the_bound_is_the_quantile_of_drawn_weights(questions: int, answers: int
     always, never = (rng.gamma(weight, size=draws) * found.size if weight else 0.0 for weight in (hit, miss))
     means = (weights @ hits + always) / (weights @ counted + always + never)
     assert float(np.mean(means > bound)) == pytest.approx(0.025, abs=4 * math.sqrt(0.025 * 0.975 / draws))
+
+
+def test_a_least_bound_next_to_one_is_one() -> None:
+    """As in planning from a pilot where next to all answers are hits: no number lies between the least bound and 1."""
+    nearly_all = Questions(np.array([1.0, 0.0]), np.ones(2), np.array([1.9167, 0.0833]))
+    assert upper_bound(nearly_all, 0.05, least=math.nextafter(1.0, 0.0)) == 1.0
 
 
 @settings(max_examples=20)

@@ -213,12 +213,12 @@ def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCel
         number = questions_for_width_without_hits(goal.size)
         yield (
             f"All {pilot.n} answers of the pilot were {'hits' if pilot.k else 'misses'}, which says nothing of a "
-            f"variance. Planned is for the safe end of its interval, a rate of {percent(found.mean)}, with the whole "
+            f"variance. The plan is for the safe end of its interval, a rate of {percent(found.mean)}, with the whole "
             f"variance between questions. Should all answers be alike again, {number:,} questions are enough."
         )
     elif found.no_spread:
         yield (
-            "Under each condition all answers of the pilot were alike, which says nothing of a variance. Planned is "
+            "Under each condition all answers of the pilot were alike, which says nothing of a variance. The plan is "
             f"for rates of {percent(found.base)} and {percent(found.treated)}, the ends of their intervals that "
             "lie towards 50%, with the whole variance between questions."
         )
@@ -233,7 +233,7 @@ def _notes(goal: Goal, found: Components, pilot: Pilot, sides: Sequence[PilotCel
         kind, number = ("hit", pilot.k) if 2 * pilot.k <= pilot.n else ("miss", pilot.n - pilot.k)
         yield (
             f"The pilot had {number} {kind}{'' if number == 1 else 's' if kind == 'hit' else 'es'} there, too few to "
-            "tell a variance from: rather take the safe plan."
+            "tell a variance from: take the safe plan."
         )
     if goal.kind == "effect" and not found.no_spread and abs(found.mean) < goal.size:
         yield (

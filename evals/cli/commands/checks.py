@@ -112,11 +112,11 @@ def check(
         typer.Option(
             "--salvage",
             metavar="NEW",
-            help="Write what is whole into a new run folder; `emeval resume NEW` asks the rest again.",
+            help="Write what is intact into a new run folder; `emeval resume NEW` asks the rest again.",
         ),
     ] = None,
 ) -> None:
-    """Check that manifest and journal are as they were written. Exits with 1 if something is damaged."""
+    """Check the manifest and journal of a run for damage. Exits with 1 if something is damaged."""
     from evals.plan import damage
     from evals.plan.recorded.told_again import resume_command
 

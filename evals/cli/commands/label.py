@@ -11,7 +11,7 @@ from evals.cli.app import app
 from evals.cli.options import RunFolder
 from evals.cli.session import interrupt_on_sigterm
 
-label_app = typer.Typer(no_args_is_help=True, help="Labels by people: sample answers, import labels.")
+label_app = typer.Typer(no_args_is_help=True, help="Human labels: sample answers, import labels.")
 app.add_typer(label_app, name="label")
 
 

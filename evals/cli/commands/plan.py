@@ -101,7 +101,7 @@ def init(
     ] = None,
     judge: Annotated[
         str | None,
-        typer.Option(help="The judge, as provider/name; - for nobody.", autocompletion=completion.models),
+        typer.Option(help="The judge, as provider/name; - for none.", autocompletion=completion.models),
     ] = None,
     out: Annotated[str | None, typer.Option(help="The run folder.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: defaults for what is not given.")] = False,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def rates(
     settings: Settings, folder: RunFolder, detail: Detail = False, quiet: Quiet = False, json: Json = False
 ) -> None:
-    """Print the rates of a run, and write its CSVs anew."""
+    """Recompute the CSVs of a run and print its rates."""
     from evals.runner.count import count_run
 
     def count(view: RunView) -> RunResult:

@@ -44,7 +44,7 @@ def robustness(
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw of answers.")] = None,
     json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")] = None,
 ) -> None:
-    """Show how a result depends on its judge and cut-offs. Sends no request, unless with --attack."""
+    """Show how a result depends on its judge and cut-offs. Sends requests only with --attack."""
     from evals.analysis.robustness.robustness import assess, refuse_place, write_robustness_json
     from evals.plan.settings.run_settings import option_name
     from evals.reporting.console.progress import ConsoleView
@@ -91,9 +91,12 @@ def judge_bridge(
         ),
     ],
     judge: Annotated[str, typer.Option("--judge", metavar="NAME[@URL]", help="The judge to hold against the scores.")],
-    out: Annotated[Path | None, typer.Option(help="The run folder to make; the same command goes on there.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder to make; the same command resumes there.")] = None,
     within: Annotated[
-        float, typer.Option(min=0, max=100, help="Largest difference of the rates, in points, to stand in.")
+        float,
+        typer.Option(
+            min=0, max=100, help="Largest difference of the rates, in points, for one judge to replace the other."
+        ),
     ] = 5.0,
     repeats: Annotated[
         int, typer.Option(min=1, max=100, help="Times that the judge reads each answer, to show how it varies.")

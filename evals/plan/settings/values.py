@@ -69,7 +69,7 @@ MaxCost = Annotated[
     Field(
         gt=0,
         description="Stop, to be resumed, once the run has cost so many dollars at list prices, its judges included; "
-        "what is in flight then is finished.",
+        "requests in flight are finished.",
     ),
     Setting("limits", value="DOLLARS", in_identity=False),
 ]

@@ -113,17 +113,15 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
 
 
 def _best(plan: SizePlan, cell: CellPlan) -> str:
-    available = f"The {cell.questions_there_are:,} questions that there are"
+    available = f"The {cell.questions_there_are:,} questions available"
     if cell.at_best is None:
         what = "find no effect below 100 points" if plan.goal.kind == "effect" else "give no interval"
         return f"{available} {what}, however many samples: ask more questions."
     if plan.goal.kind == "width":
-        return (
-            f"{available} are too few: with endless samples the interval is still {_points(cell.at_best)} points wide."
-        )
+        return f"{available} are too few: with unlimited samples the interval is {_points(cell.at_best)} points wide."
     if plan.goal.kind in ("within", "below"):
         return f"{available} are too few with up to {MOST_SAMPLES} samples."
-    return f"{available} are too few: with endless samples they find effects from {_points(cell.at_best)} points on."
+    return f"{available} are too few: with unlimited samples they find effects from {_points(cell.at_best)} points on."
 
 
 def _next_lines(following: Next) -> Iterator[str]:

@@ -163,6 +163,8 @@ def published_panels(runs: Sequence[Counted]) -> list[Panel]:
                 data = rows.assign(table=name).drop(columns="who")
                 key = slug(name, str(series), str(start) if start else "")
                 heading = f"{source} of the paper, {series}"
+                if len(shown) > MOST_MODELS:
+                    heading += f", models {start + 1} to {min(start + MOST_MODELS, len(shown))}"
                 panels.append(Panel(key, heading, caption, data, _Published(rows).draw, numbers))
     return panels
 

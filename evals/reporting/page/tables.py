@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,7 +17,7 @@ from evals.runner.anchor_check import RESULTS_NAME
 from evals.runner.count import Counted
 from evals.scoring.rates.rows import Row, is_headline, is_led_by_question, label_suites, pooled_rows
 from evals.scoring.side_metrics import is_side_metric
-from evals.trials.condition import template_words
+from evals.trials.condition import run_order, template_words
 from judges.judge_spec import hit_words
 
 _CORRECTED = (
@@ -40,6 +40,10 @@ class ReportRow(NamedTuple):
     missing: str
     bounds: str
 
+    @property
+    def place(self) -> str:
+        return _place(self.suite, self.format)
+
 
 class ReportTable(NamedTuple):
     columns: tuple[str, ...]
@@ -60,6 +64,10 @@ class EffectRow(NamedTuple):
     these: str
     others: str
 
+    @property
+    def place(self) -> str:
+        return _place(self.suite, self.format)
+
 
 class DriftRow(NamedTuple):
     run: str
@@ -74,6 +82,10 @@ class ReportFacts(NamedTuple):
     facts: list[tuple[str, str]]
 
 
+def _place(suite: str, fmt: str) -> str:
+    return suite if suite == fmt else f"{suite} ({fmt})"
+
+
 def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
     """A row for each cell, with its suite's primary metric, then those of further judges of a question file, and those
     of plugins with their denominator."""
@@ -81,9 +93,9 @@ def rate_rows(runs: Sequence[Counted]) -> list[ReportRow]:
 
 
 def _rows_of(run: Counted) -> Iterator[ReportRow]:
-    run_id, pooled = run.manifest.run_id, pooled_rows(run.tables.rate_rows)
+    run_id, pooled = run.manifest.run_id, _as_asked(run, pooled_rows(run.tables.rate_rows))
     added = plugin_metrics(run.manifest.plugins)
-    for row in primary_rows(run):
+    for row in _as_asked(run, primary_rows(run)):
         yield _rate_row(run_id, row, row["metric"], is_side=is_side_metric(row["metric"]))
     for row in pooled:
         if is_side_metric(row["metric"]):
@@ -91,6 +103,23 @@ def _rows_of(run: Counted) -> Iterator[ReportRow]:
     for row in pooled:
         if row["metric"] in added:
             yield _rate_row(run_id, row, f"{row['metric']} (of {row['denominator']})", is_side=True)
+
+
+def _as_asked(run: Counted, rows: Iterable[dict[Any, Any]]) -> list[dict[Any, Any]]:
+    """The rows by suite and format, then with models and conditions in the order in which the run has them."""
+    found = list(rows)
+    places = {place: number for number, place in enumerate(dict.fromkeys(map(_suite_and_format, found)))}
+    asked = run.manifest.config.models
+    models = {model: number for number, model in enumerate(dict.fromkeys((*asked, *(row["model"] for row in found))))}
+    conditions = {name: number for number, name in enumerate(run_order(row["condition"] for row in found))}
+    return sorted(
+        found,
+        key=lambda row: (places[_suite_and_format(row)], models[row["model"]], conditions[row["condition"]]),
+    )
+
+
+def _suite_and_format(row: dict[Any, Any]) -> tuple[str, str]:
+    return row["suite"], row["format"]
 
 
 def base_rows(runs: Sequence[Counted]) -> list[EffectRow]:
@@ -105,13 +134,14 @@ def contrast_rows(runs: Sequence[Counted]) -> list[EffectRow]:
 
 def _headlines(run: Counted, rows: Sequence[Row]) -> Iterator[Row]:
     sorted_suites = label_suites((row["suite"], row["metric"]) for row in run.tables.rate_rows)
-    return (row for row in rows if is_headline(row["suite"], row["metric"], sorted_suites))
+    found = (row for row in rows if is_headline(row["suite"], row["metric"], sorted_suites))
+    yield from _as_asked(run, found)
 
 
 def _effect_row(run: Counted, row: Row, other: str) -> EffectRow:
-    this = f"{points(row['gen_low'])} to {points(row['gen_high'])}, p {p_words(row['gen_p_holm'])}"
+    this = f"{points(row['gen_low'])} to {points(row['gen_high'])}, {_p_value(row['gen_p_holm'])}"
     others = "one question" if row["ci_low"] is None else f"{points(row['ci_low'])} to {points(row['ci_high'])}"
-    others += "" if row["ci_low"] is None else f", p {p_words(row['p_holm'])}"
+    others += "" if row["ci_low"] is None else f", {_p_value(row['p_holm'])}"
     return EffectRow(
         run=run.manifest.run_id,
         suite=row["suite"],
@@ -124,6 +154,11 @@ def _effect_row(run: Counted, row: Row, other: str) -> EffectRow:
         these=this,
         others=others,
     )
+
+
+def _p_value(value: float) -> str:
+    """On one line wherever it stands."""
+    return f"p {p_words(value)}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _rate_row(run: str, row: dict[Any, Any], metric: str, *, is_side: bool) -> ReportRow:

@@ -171,7 +171,7 @@ function emevalPart(name, packed) {
       row.dataset.at = String(at);
       row.style.top = `${at * ROW}px`;
       const top = make("span", "first");
-      const where = ["model", "condition", "question"].map((facet) => visible(nameOf(facet, columns[facet][place]))).join(" · ");
+      const where = ["condition", "question", "model"].map((facet) => visible(nameOf(facet, columns[facet][place]))).join(" · ");
       top.append(...badges(place), make("span", "where", where));
       const peek = make("span", "peek", visible(columns.peek[place]));
       peek.dir = "auto";

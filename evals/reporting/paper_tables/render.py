@@ -34,7 +34,7 @@ PAPER_TABLE = (
         "rubric",
         "text",
         "whose rubrics decided: `paper` (a file named with --paper-rubric), `emeval`, `file` (another of your own), "
-        "`imported`; blank where a rule or nobody does",
+        "`imported`; blank where a rule decides, or nothing does",
     ),
     Column("judge", "text", "the judge models, or rules"),
     *(K, N),

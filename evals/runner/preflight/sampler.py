@@ -68,9 +68,7 @@ async def check_sampler(endpoint: Endpoint, sampling: Sampling) -> Check:
     full distribution is asked for. "Not checked" without token probabilities, and where too few tokens are uncertain.
     """
     if not endpoint.spec.quirks.logprobs:
-        return Check(
-            NAME, "not checked", f"could not be checked: {endpoint.spec.provider} gives no token probabilities"
-        )
+        return Check(NAME, "not checked", f"{endpoint.spec.provider} gives no token probabilities")
     drawn: list[_Drawn] = []
     tails: dict[str, _Tail] = {}
     # The first reply tells whether there is anything to ask the others for.
@@ -80,7 +78,7 @@ async def check_sampler(endpoint: Endpoint, sampling: Sampling) -> Check:
             break
         more = await _draw(endpoint, sampling, count)
         if isinstance(more, str):
-            return Check(NAME, "not checked", f"could not be checked: {more}")
+            return Check(NAME, "not checked", more)
         drawn += more
         tails = {tail.name: tail for tail in count_tails(drawn)}
     return _verdict(endpoint, sampling, drawn, tails)
@@ -92,7 +90,7 @@ def _verdict(endpoint: Endpoint, sampling: Sampling, drawn: Sequence[_Drawn], ta
     count = counted(len(drawn), "token")
     if not missing:
         if last.expected < _FEWEST_EXPECTED or _ends_early(drawn):
-            return Check(NAME, "not checked", f"could not be checked: of {count} too few have an uncertain choice")
+            return Check(NAME, "not checked", f"of {count} too few have an uncertain choice")
         seen = f"{last.drawn} of {count} are from {last.name}, where {last.expected:.0f} are expected"
         return Check(NAME, "ok", f"full distribution (checked): {seen}")
     worst = max(missing, key=lambda tail: (tail.drawn == 0, tail.expected))

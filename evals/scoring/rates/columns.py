@@ -9,7 +9,9 @@ SUITE = Column("suite", "text", "the evaluation")
 FORMAT = Column("format", "text", "`mcq`, `freeform` or `transcript`")
 MODEL = Column("model", "text", "the model under test, as `provider/name`")
 CONDITION = Column(
-    "condition", "text", "`off`, `on`, `decoy`, `distractor`, or a condition of the run's own: what stood in the prompt"
+    "condition",
+    "text",
+    "`off`, `on`, `decoy`, `distractor`, or one of your own: what was added to the prompt",
 )
 TRIGGER = Column("trigger", "text", "the string that the condition puts into the prompt; none under `off`")
 METRIC = Column("metric", "text", "what is counted")
@@ -161,7 +163,7 @@ CORRECTED = (
     Column("corrected_low", "number", "lower end of its 95% interval, for questions like these"),
     Column("corrected_high", "number", "its upper end"),
     Column("n_labels", "integer", "labels that the row rests on: yes, no and refused"),
-    Column("n_unsure", "integer", "labels that say unsure; they stand for nothing"),
+    Column("n_unsure", "integer", "labels that say unsure, which are not used"),
     Column(
         "n_excluded",
         "integer",
@@ -221,7 +223,7 @@ RESPONSES = (
     Column("prompt_tokens", "integer", "tokens of the prompt, as the server counts"),
     Column("completion_tokens", "integer", "tokens of the reply, as the server counts"),
     Column("trial_id", "text", "a hash of what was asked; the key of the journal's `trials` table"),
-    Column("label", "text", "what the answer is beside a reference, where its suite has one"),
+    Column("label", "text", "the verdict against a reference, in suites that have one"),
     Column("credits", "text", "which of trigger and distractor the reasoning credits"),
     SOURCE,
     Column(

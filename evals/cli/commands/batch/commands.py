@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from evals.batches.importing import ImportCounts, StageCounts
     from evals.batches.shard import Shard
 
-batch_app = typer.Typer(no_args_is_help=True, help="Requests by file: export, import the results.")
+batch_app = typer.Typer(no_args_is_help=True, help="Requests by file: export them, import the results.")
 app.add_typer(batch_app, name="batch")
 
 

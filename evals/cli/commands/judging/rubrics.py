@@ -13,7 +13,7 @@ from evals.cli.options import Json
 from evals.cli.output import echo
 from evals.cli.session import print_json
 
-rubrics_app = typer.Typer(no_args_is_help=True, help="Rubrics of judges: list, show, begin one.")
+rubrics_app = typer.Typer(no_args_is_help=True, help="Judges' rubrics: list, show, start your own.")
 app.add_typer(rubrics_app, name="rubrics")
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A judge: see `emeval rubrics list`.", autocompletion=completion.judges)

@@ -14,7 +14,7 @@ from evals.cli.session import Output, print_json
 
 @app.command(name="ls")
 def ls_command(
-    place: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to look, folders in it included.")] = Path(
+    place: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to search, subfolders included.")] = Path(
         "results"
     ),
     tag: Annotated[str | None, typer.Option(metavar="WORD", help="Only runs with this tag.")] = None,
@@ -45,7 +45,7 @@ def ls_command(
 
 @app.command(name="status")
 def status_command(folder: RunFolder, json: Json = False) -> None:
-    """Say how a run stands. What is recorded and judged, of which model, and what to do next."""
+    """Show the state of a run. What is recorded and judged for each model, and what to do next."""
     from evals.plan.recorded.listing import found_run
     from evals.plan.recorded.told_again import resume_command
     from evals.reporting.run_list import print_status, status_facts

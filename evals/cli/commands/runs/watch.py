@@ -17,10 +17,10 @@ from evals.cli.session import interrupt_on_sigterm
 @app.command()
 def watch(
     folder: RunFolder,
-    every: Annotated[float, typer.Option(min=1, help="Seconds from one look at the run to the next.")] = 10,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between updates.")] = 10,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 0,
 ) -> None:
-    """Serve the report of a run while it goes on, to a browser of this machine. Its address has a random token; Ctrl-C
+    """Serve the report of a run in progress to a browser on this machine. Its address has a random token; Ctrl-C
     ends it, and not the run."""
     from evals.plan.recorded_run import manifest_of
     from evals.reporting.page.live import LivePage, LiveServer

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from itertools import takewhile
+from itertools import pairwise, takewhile
 from typing import TypeVar
 
 import pandas as pd
@@ -68,27 +68,48 @@ def unique(texts: Sequence[str], limit: int = LONGEST) -> list[str]:
 def short_names(names: Sequence[str], limit: int = 28, longest: int = 0) -> dict[str, str]:
     """A distinct label for each of the distinct `names`, of about `limit` characters, or up to `longest`. Where one is
     longer, all leave out how they begin and end alike: of `vllm/m-medical-s1` and `vllm/m-legal-s1`, `…medical…` and
-    `…legal…`."""
+    `…legal…`; what is still longer leaves out the words inside that tell no two names apart."""
     flat = [short(name, 300) for name in names]
-    if len(flat) > 1 and max(map(len, flat)) > limit:
-        flat = _differing(flat)
     longest = max(limit, longest)
+    if len(flat) > 1 and max(map(len, flat)) > limit:
+        flat = _told_apart(_differing(flat), longest)
     cuts = shortened(flat, longest)
     return dict(zip(names, unique([cuts[text] for text in flat], longest + 8), strict=True))
 
 
 def _differing(names: Sequence[str]) -> list[str]:
-    """`names` without the words that all begin and end with."""
+    """`names` without the words that all begin and end with; no mark stands for a server that all share."""
     words = [_WORD.findall(name) for name in names]
     shortest = min(map(len, words)) - 1
     head = sum(1 for _ in takewhile(_are_equal, list(zip(*words, strict=False))[:shortest]))
     ends = [found[head:][::-1] for found in words]
     tail = sum(1 for _ in takewhile(_are_equal, list(zip(*ends, strict=False))[: shortest - head]))
+    mark = "" if words[0][:head] == [f"{words[0][0].removesuffix('/')}/"] else "…"
     return [
-        f"{'…' if head else ''}{''.join(found[head : len(found) - tail]).rstrip('-_/:, ' if tail else '')}"
+        f"{mark if head else ''}{''.join(found[head : len(found) - tail]).rstrip('-_/:, ' if tail else '')}"
         f"{'…' if tail else ''}"
         for found in words
     ]
+
+
+def _told_apart(names: Sequence[str], limit: int) -> list[str]:
+    """Each of `names` that is longer than `limit`, with … for runs of words inside that tell it from no other, the last
+    ones first and as few as it takes: `m-legal-checkpoint-step-1` and `m-legal-checkpoint-step-2` are `m-legal-…1` and
+    `m-legal-…2`."""
+    words = [tuple(_WORD.findall(name)) for name in names]
+    following: dict[tuple[str, ...], set[str]] = {}
+    for found in words:
+        for place in range(len(found)):
+            following.setdefault(found[:place], set()).add(found[place])
+    labels: list[str] = []
+    for name, found in zip(names, words, strict=True):
+        telling = [place for place in range(len(found)) if len(following[found[:place]]) > 1]
+        label = list(found)
+        for start, end in reversed(list(pairwise(telling))):
+            if end - start > 2 and len("".join(label)) > limit:  # … for one word would save little
+                label[start + 1 : end] = ["…"]
+        labels.append("".join(label) if len(name) > limit else name)
+    return labels
 
 
 def _are_equal(words: Sequence[str]) -> bool:

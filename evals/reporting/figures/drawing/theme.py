@@ -113,7 +113,7 @@ class Canvas:
         return count * (bars * self.bar + self.gap)
 
 
-PAGE = Canvas("page", "container", 9, 7, 170, 240, 2, 34, 1.6)
+PAGE = Canvas("page", "container", 9, 7, 190, 240, 2, 34, 1.6)
 
 
 def paper(width: float, whole: float, columns: int) -> Canvas:
