@@ -14,6 +14,7 @@ from evals.analysis.bridge.result import BRIDGE
 from evals.analysis.curve.result import CURVE
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
+from evals.analysis.variants.measured import VARIANTS
 from evals.io.columns import Column, columns_of, markdown_table
 from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
@@ -35,6 +36,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "history.csv": HISTORY,
     "table.csv": PAPER_TABLE,
     "curve.csv": CURVE,
+    "variants.csv": VARIANTS,
 }
 _PLACE = re.compile(r"(<!-- columns of (\S+) -->\n).*?(<!-- end of columns -->)", re.DOTALL)
 
