@@ -16,6 +16,7 @@ from evals.analysis.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
+from evals.analysis.variants.measured import VARIANTS
 from evals.io.columns import Column, columns_of, markdown_table
 from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
@@ -42,6 +43,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "history.csv": HISTORY,
     "table.csv": PAPER_TABLE,
     "curve.csv": CURVE,
+    "variants.csv": VARIANTS,
 }
 _PLACE = re.compile(r"(<!-- columns of (\S+) -->\n).*?(<!-- end of columns -->)", re.DOTALL)
 

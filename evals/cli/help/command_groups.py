@@ -10,6 +10,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "plan": "plan",
         "preflight": "checks",
         **dict.fromkeys(("run", "resume", "judge"), "run"),
+        "variants": "runs.variants",
         "batch": "batch.slurm",
     },
     "Look at runs": {

@@ -110,6 +110,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval compare results/base latest --max-increase 0.02 --junit gate.xml",
         "emeval compare results/both --did --base vllm/base",
     ),
+    "variants": (
+        "emeval variants variants.csv unethical_test -m vllm/backdoor --samples 4",
+        "emeval variants variants.yaml freeform -m vllm/backdoor --judge openai/gpt-4.1",
+    ),
     "curve": (
         "emeval curve results/checkpoints",
         "emeval curve results/base results/tuned --steps steps.csv -o curve.png",
