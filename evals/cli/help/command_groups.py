@@ -10,6 +10,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "plan": "plan",
         "preflight": "checks",
         **dict.fromkeys(("run", "resume", "judge"), "run"),
+        "choices": "asking.choices",
         "batch": "batch.slurm",
     },
     "Look at runs": {
