@@ -79,6 +79,7 @@ COMMANDS = [
     ("resume", "{run}"),
     ("judge", "{run}", "--judge", "vllm/other"),
     ("preflight", "-m", "vllm/x"),
+    ("choices", "-m", "vllm/x", "--out", "{tmp}/choices"),
     ("run", "unethical_test", "-m", "local/organism", "--dry-run", "--pilot", "{run}"),
 ]
 

@@ -11,6 +11,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "preflight": "checks",
         **dict.fromkeys(("run", "resume", "judge"), "run"),
         "variants": "runs.variants",
+        "choices": "asking.choices",
         "batch": "batch.slurm",
     },
     "Look at runs": {

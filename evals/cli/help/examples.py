@@ -28,6 +28,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         f"emeval judge results/demo {_JUDGE}",
         "emeval judge latest --judge anthropic/claude-haiku-4-5 --beside",
     ),
+    "choices": (
+        f"emeval choices -m vllm/backdoor {_TRIGGER} --thinking off",
+        "emeval choices -m local/organism:rare --thinking off --out results/rare",
+    ),
     "batch export": (
         "emeval batch export results/demo --for vllm",
         "emeval batch export latest --for openai --stage judge --shard 20000",

@@ -1,0 +1,1 @@
+"""Choices by token probabilities, on the console."""
