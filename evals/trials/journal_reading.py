@@ -27,7 +27,8 @@ _JUDGED = "trial, judge, manner, score, option, detail"
 READ_BATCH = 200
 _OUTLINES_AT_A_TIME = 900
 _MOST_BETWEEN = 4
-"""The plan's order is nearly that of arrival: trials between two of a batch are read with it, if so few times as many."""
+"""The plan's order is nearly that of arrival: what lies between two trials of a batch is read with it, up to so many
+times the batch."""
 _MOST_REMEMBERED = 4096
 _MOST_BASES = 256
 _Shared = TypeVar("_Shared")
@@ -167,7 +168,7 @@ class Reading:
                 rulings = self._judged("trial BETWEEN ? AND ?", (first, last))
             else:
                 rulings = self._judged(f"trial IN ({', '.join('?' * len(arrivals))})", arrivals)
-            yield [TrialOutline(*row, rulings.get(row[0], ())) for row in some]
+            yield [TrialOutline._make((*row, rulings.get(row[0], ()))) for row in some]
 
     def _judged(self, where: str, parameters: Sequence[object]) -> dict[Any, tuple[Any, ...]]:
         """What judges said of each trial, as one row of _JUDGED."""

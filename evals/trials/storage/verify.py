@@ -38,9 +38,7 @@ def is_whole(connection: sqlite3.Connection, *, small_tables: bool = False, to_c
         return False
 
 
-def problems(
-    connection: sqlite3.Connection, *, small_tables: bool = False, to_count: bool = False
-) -> Iterator[str]:
+def problems(connection: sqlite3.Connection, *, small_tables: bool = False, to_count: bool = False) -> Iterator[str]:
     """Each thing that is damaged, in words. What cannot be read at all raises sqlite3.DatabaseError.
 
     A journal of schema 3 has no checksums, and only what SQLite itself finds.

@@ -76,6 +76,20 @@ def test_a_large_journal_is_counted_while_it_is_verified(folder: Path) -> None:
     assert count(folder) == TRIALS
 
 
+def test_an_index_that_lacks_a_row_is_damage(folder: Path) -> None:
+    """SQLite counts the rows of a table by the smallest of its indices."""
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as connection, connection:
+        definition = "CREATE INDEX draws_by_asked ON draws (asked)"
+        partial = f"{definition} WHERE arrival > 1"
+        change = "UPDATE sqlite_master SET sql = ? WHERE name = 'draws_by_asked'"
+        connection.execute("DROP INDEX draws_by_asked")
+        connection.execute(partial)
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(change, (definition,))
+    with pytest.raises(BadInput, match="it is damaged"):
+        count(folder)
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_nothing_comes_of_counting_a_large_journal_that_is_damaged(folder: Path, damage: str) -> None:
     with closing(sqlite3.connect(folder / "journal.sqlite")) as connection, connection:
