@@ -16,8 +16,8 @@ from evals.analysis.unscored import too_much_unscored
 from evals.io.csv_reader import csv_file
 from evals.plan.manifest import Manifest, Status
 from evals.plan.stopping.rows import StopRow
-from evals.runner.count import RunResult
-from evals.scoring.rates.tables import Tables, headline
+from evals.runner.count import MANY_RESPONSES, RunResult, write_left_out
+from evals.scoring.rates.tables import RESPONSES_NAME, Tables, headline
 from evals.text import one_line, original_text
 
 _ROWS_AT_A_TIME = 1000
@@ -114,7 +114,10 @@ class Run:
 
         They are model output: show them as text, never as HTML.
         """
-        return _responses(self.folder / "responses.csv")
+        path = self.folder / RESPONSES_NAME
+        if not path.exists() and self.manifest.trials_recorded >= MANY_RESPONSES:
+            write_left_out(self.folder, self.manifest)
+        return _responses(path)
 
     @property
     def status(self) -> Status:

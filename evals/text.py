@@ -28,7 +28,9 @@ _ESCAPED_LINE = re.compile(f"([\n{_RARE_LINE_ENDS}])'(?=[{_FORMULA}])")
 def one_line(text: str, limit: int = 300) -> str:
     """`text` on one line without control, format or unassigned characters, cut to `limit`."""
     flat = _SPACES.sub(" ", text)
-    clean = "".join(char for char in flat if unicodedata.category(char) not in ("Cc", "Cf", "Cn", "Cs", "Co"))
+    clean = flat  # what is printable has none of these, and that is found out faster
+    if not flat.isprintable():
+        clean = "".join(char for char in flat if unicodedata.category(char) not in ("Cc", "Cf", "Cn", "Cs", "Co"))
     clean = _SPACES.sub(" ", clean).strip()  # what stood between two spaces may be gone
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 

@@ -1,6 +1,6 @@
 """What a run costs by the number of its recorded trials: the journal, `emeval rates`, `emeval report`, and the first
 request of a run that is resumed. Ratios are of ten times the trials to the smallest run: 10 is growth with the trials,
-1 is none."""
+1 is none. `python -m benchmarks.growth.sizes 1000000` measures a run of another size."""
 
 from __future__ import annotations
 
@@ -92,3 +92,13 @@ def _line(size: int, costs: Costs) -> str:
         f"report {costs.report_s:.1f} s and {costs.report_mib:.0f} MiB, "
         f"first request after {costs.first_request_s:.2f} s"
     )
+
+
+def main() -> None:
+    with TemporaryDirectory(prefix="emeval-growth-") as scratch:
+        for size in map(int, sys.argv[1:]):
+            print(_line(size, _costs(Path(scratch), size)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

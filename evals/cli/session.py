@@ -14,6 +14,7 @@ import typer
 from evals.cli.app import EXIT_GATE, EXIT_INCOMPLETE
 from evals.cli.output import echo
 from evals.errors import EmevalError, Interrupted, RunStopped
+from evals.numbers import counted
 from evals.text import program, quoted_path, shown_path
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleVi
         print_json(run_json(folder, result, gate=problem, error=None, exit_code=code))
     print_result(view.out, result.manifest, result.tables, detail=output.detail)
     print_stopping(view.out, result.stopping)
-    files = "manifest.json, journal.sqlite, responses.csv, rates.csv, effects.csv"
+    files = f"manifest.json, journal.sqlite, {'responses.csv, ' * result.has_responses}rates.csv, effects.csv"
     if result.tables.corrected is not None:
         files += ", corrected.csv"
     files += ", recipes.csv" if result.tables.recipe_rows else ""
@@ -118,6 +119,10 @@ def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleVi
         view.err.print(f"emeval: tables are not written: {result.unwritten}", markup=False, soft_wrap=True)
     else:
         view.out.print(f"Written: {shown_path(folder)}/ ({files})", style="dim", markup=False, soft_wrap=True)
+    if not result.has_responses:
+        rows = counted(result.manifest.trials_recorded, "row")
+        more = f"Not written: responses.csv of {rows}: {program()} rates {quoted_path(folder)} --responses"
+        view.out.print(more, style="dim", markup=False, soft_wrap=True)
     if not output.detail:
         more = f"Every table, with intervals and reasoning: {program()} rates {quoted_path(folder)} --detail"
         view.out.print(more, style="dim", markup=False, soft_wrap=True)

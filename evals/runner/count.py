@@ -70,6 +70,9 @@ from judges.question_file import PREFIX
 if TYPE_CHECKING:
     from evals.plan.stopping.state import Stopping
 
+MANY_RESPONSES = 200_000
+"""Trials from which responses.csv, hundreds of megabytes by then, is written again only where it would change, and
+where there is none only if asked for. A run that ends writes it whatever its size."""
 _MOST_OTHERS = 20
 """Names of other models that a manifest keeps: a server may make up one for each reply."""
 
@@ -80,12 +83,13 @@ Recipes = Mapping[str, Sequence[str] | str] | Sequence[str]
 
 class RunResult(NamedTuple):
     """`stopping` has a row for each cell of a run whose sampling may stop early. `unwritten` says why the tables are
-    not in the run's folder, "" where they are."""
+    not in the run's folder, "" where they are. `has_responses`: whether responses.csv is among them."""
 
     manifest: Manifest
     tables: Tables
     stopping: tuple[StopRow, ...] = ()
     unwritten: str = ""
+    has_responses: bool = True
 
 
 def count_run(
@@ -97,10 +101,13 @@ def count_run(
     recipes: Recipes | None = None,
     *,
     must_write: bool = True,
+    responses: bool = False,
+    many: int = MANY_RESPONSES,
 ) -> RunResult:
     """Count the run in `folder` from its journal and write its tables. Sends no request.
 
-    In a folder that cannot be written they are only counted. On a full disk that raises JournalFull if it `must_write`.
+    Of `many` trials or more a new responses.csv is written only with `responses`. In a folder that cannot be written
+    they are only counted. On a full disk that raises JournalFull if it `must_write`.
     """
     manifest = manifest_of(folder)
     if base is not None:
@@ -117,12 +124,32 @@ def count_run(
         # The journal knows better than a manifest whose run was killed.
         manifest = manifest.model_copy(update={"trials_recorded": journal.recorded()})
         stopping = _stopping_of(journal, manifest)
+        responses = responses or journal.recorded() < many or _is_outdated(manifest, folder, journal)
         try:
-            return _counted(manifest, folder, journal, stopping)
+            result = _counted(manifest, folder, journal, stopping, responses=responses)
+            return result._replace(has_responses=(folder / RESPONSES_NAME).exists())
         except JournalFull as error:
             if must_write and os.access(folder, os.W_OK):
                 raise
             return _counted(manifest, folder, journal, stopping, writing=False)._replace(unwritten=str(error))
+
+
+def _is_outdated(manifest: Manifest, folder: Path, journal: Journal) -> bool:
+    """Whether there is a responses.csv that is not known to be what counting the run of `manifest` would write."""
+    path, before = folder / RESPONSES_NAME, manifest.counted
+    if not path.exists():
+        return False
+    if before is None or before.of != _counted_from(run_facts(manifest), folder, journal):
+        return True
+    return before.files.get(RESPONSES_NAME) != file_sha256(path)
+
+
+def write_left_out(folder: Path, manifest: Manifest) -> None:
+    """Write the responses.csv of a large run that `count_run` has left out."""
+    from evals.scoring.rates.responses import write_responses
+
+    with Journal.read(folder, LARGE) as journal:
+        write_responses(journal, folder / RESPONSES_NAME, run_facts(manifest))
 
 
 def _check_base(models: Sequence[str], base: str) -> None:
@@ -235,11 +262,17 @@ def _spent(session: RunSession) -> tuple[SpendFacts, ...]:
 
 
 def _counted(
-    manifest: Manifest, folder: Path, journal: Journal, stopping: Stopping | None, *, writing: bool = True
+    manifest: Manifest,
+    folder: Path,
+    journal: Journal,
+    stopping: Stopping | None,
+    *,
+    writing: bool = True,
+    responses: bool = True,
 ) -> RunResult:
-    """The run's tables, written into its folder unless not `writing`."""
+    """The run's tables, written into its folder unless not `writing`, of `responses` that of them too."""
     facts = run_facts(manifest)
-    tables = write_tables(journal, folder, facts) if writing else count_tables(journal, facts)
+    tables = write_tables(journal, folder, facts, responses=responses) if writing else count_tables(journal, facts)
     labels = usable_labels(folder)
     if labels is not None:
         from evals.scoring.rates.corrected import corrected_rows

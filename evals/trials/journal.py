@@ -28,7 +28,7 @@ from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.io.folders.strange_files import refuse_links
 from evals.io.hashes import file_sha256
-from evals.trials.journal_reading import Reading, StoredTrial
+from evals.trials.journal_reading import READ_BATCH, Reading, StoredTrials
 from evals.trials.journal_schema import Rulings, now, store_rulings, store_trial
 from evals.trials.record import Cell, JudgeFailure, RecordedTrial, RecordedVerdict, Usage
 from evals.trials.reference import Criterion
@@ -43,7 +43,6 @@ from evals.trials.storage.texts import packed_id
 from evals.trials.trial import Trial
 
 FILE_NAME = "journal.sqlite"
-_READ_BATCH = 200
 _Found = TypeVar("_Found")
 _LEAST_INTERVAL_S = 0.01
 """Seconds from one commit to the next while rows keep arriving. Each costs two switches of threads, and as much as
@@ -320,7 +319,7 @@ class Journal:
         """Each judge model with each name of another model that its replies gave, and the number of these replies."""
         return sorted((str(judge), str(other), int(count)) for judge, other, count in self._rows(queries.OTHER_JUDGES))
 
-    def trials_after(self, arrival: int, limit: int = _READ_BATCH) -> list[RecordedTrial]:
+    def trials_after(self, arrival: int, limit: int = READ_BATCH) -> list[RecordedTrial]:
         """Up to `limit` recorded trials in the order of arrival, after the one given (0 for the first)."""
         query = "SELECT arrival FROM draws WHERE arrival > ? ORDER BY arrival LIMIT ?"
         return list(self._trials(query, arrival, limit))
@@ -350,11 +349,12 @@ class Journal:
         yield from self._trials(queries.IN_PLAN_ORDER, int(share * queries.EVERY))
 
     @contextmanager
-    def counting(self) -> Generator[Iterator[StoredTrial]]:
+    def counting(self) -> Generator[StoredTrials]:
         """The same trials as they are stored, for a block of which nothing may be used before it has ended: if the
         journal turns out to be damaged, that raises BadInput, whatever else has come of it."""
         try:
-            yield self._read(queries.IN_PLAN_ORDER, self._reading.stored, queries.EVERY)
+            with sqlite_errors(self.path):
+                yield StoredTrials(self._reader, self._reading)
         except Exception:
             self._refuse_damage(wait=True)
             raise
@@ -384,7 +384,7 @@ class Journal:
     ) -> Iterator[_Found]:
         with sqlite_errors(self.path):
             arrivals = self._reader.execute(query, parameters)
-            while some := arrivals.fetchmany(_READ_BATCH):
+            while some := arrivals.fetchmany(READ_BATCH):
                 yield from read([row[0] for row in some])
 
     def _rows(self, query: str, *parameters: object) -> Iterator[Sequence[Any]]:

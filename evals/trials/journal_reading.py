@@ -24,6 +24,11 @@ _COUNTED = (
     "completion_tokens"
 )
 _JUDGED = "trial, judge, manner, score, option, detail"
+READ_BATCH = 200
+_OUTLINES_AT_A_TIME = 900
+_MOST_BETWEEN = 4
+"""The plan's order is nearly that of arrival: what lies between two trials of a batch is read with it, up to so many
+times the batch."""
 _MOST_REMEMBERED = 4096
 _MOST_BASES = 256
 _Shared = TypeVar("_Shared")
@@ -72,7 +77,7 @@ class StoredTrial(NamedTuple):
     trial_id: str
     asked: int
     ending: int
-    rulings: tuple[tuple[Any, ...], ...]
+    rulings: tuple[Any, ...]
     repeat: int
     format: str
     is_failure: bool
@@ -85,6 +90,18 @@ class StoredTrial(NamedTuple):
     answer: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+
+
+class TrialOutline(NamedTuple):
+    """A trial without its texts. `asked`, `ending` and `rulings` are those of a StoredTrial; of a failure, whether it
+    has an answer or a refusal is None."""
+
+    arrival: int
+    asked: int
+    ending: int
+    has_answer: int | None
+    has_refusal: int | None
+    rulings: tuple[Any, ...]
 
 
 class _Remembered(Generic[_Shared]):
@@ -135,16 +152,37 @@ class Reading:
         marks = ", ".join("?" * len(arrivals))
         rows = self._connection.execute(f"SELECT {_COUNTED} FROM draws WHERE arrival IN ({marks})", arrivals)  # noqa: S608
         draws = {row[0]: row for row in rows}
-        rulings: dict[int, tuple[tuple[Any, ...], ...]] = {}
-        rows = self._connection.execute(f"SELECT {_JUDGED} FROM rulings WHERE trial IN ({marks})", arrivals)  # noqa: S608
-        for trial, *ruling in rows:
-            rulings[trial] = (*rulings.get(trial, ()), tuple(ruling))
+        rulings = self._judged(f"trial IN ({marks})", arrivals)
         for arrival in arrivals:
             row = draws.get(arrival)
             if row is not None:
                 yield self._stored(row, rulings.get(arrival, ()))
 
-    def _stored(self, row: Sequence[Any], rulings: tuple[tuple[Any, ...], ...]) -> StoredTrial:
+    def outlines(self) -> Iterator[list[TrialOutline]]:
+        """Every trial in the order of the plan, some at a time. Only whole tables are read, and no index."""
+        rows = self._connection.execute(queries.OUTLINES_IN_PLAN_ORDER, (queries.EVERY,))
+        while some := rows.fetchmany(_OUTLINES_AT_A_TIME):
+            arrivals = [row[0] for row in some]
+            first, last = min(arrivals), max(arrivals)
+            if last - first < _MOST_BETWEEN * len(arrivals):
+                rulings = self._judged("trial BETWEEN ? AND ?", (first, last))
+            else:
+                rulings = self._judged(f"trial IN ({', '.join('?' * len(arrivals))})", arrivals)
+            yield [TrialOutline._make((*row, rulings.get(row[0], ()))) for row in some]
+
+    def _judged(self, where: str, parameters: Sequence[object]) -> dict[Any, tuple[Any, ...]]:
+        """What judges said of each trial, as one row of _JUDGED."""
+        found: dict[Any, tuple[Any, ...]] = {}
+        for row in self._connection.execute(f"SELECT {_JUDGED} FROM rulings WHERE {where}", parameters):  # noqa: S608
+            trial, said = row[0], row[1:]
+            found[trial] = found[trial] + said if trial in found else said
+        return found
+
+    def end_of(self, outline: TrialOutline) -> tuple[str, Ending]:
+        """In what format a trial was asked, and how it ended."""
+        return self._asked(outline.asked).format, self._ending(outline.ending)
+
+    def _stored(self, row: Sequence[Any], rulings: tuple[Any, ...]) -> StoredTrial:
         arrival, trial_id, asked, ending, repeat, refusal, base, *texts, prompt_tokens, completion_tokens = row
         end = self._ending(ending)
         begun = (arrival, unpacked_id(trial_id), asked, ending, rulings, repeat, self._asked(asked).format)
@@ -272,3 +310,35 @@ class Reading:
         if row is None:
             raise sqlite3.DatabaseError(f"{table}: has no row {number}, to which another refers")
         return row
+
+
+class StoredTrials:
+    """The recorded trials as they are stored, in the order of the plan."""
+
+    def __init__(self, connection: sqlite3.Connection, reading: Reading) -> None:
+        self._connection = connection
+        self._reading = reading
+
+    def whole(self) -> Iterator[StoredTrial]:
+        """With their texts."""
+        arrivals = self._connection.execute(queries.IN_PLAN_ORDER, (queries.EVERY,))
+        while some := arrivals.fetchmany(READ_BATCH):
+            yield from self._reading.stored([row[0] for row in some])
+
+    def outlines(self) -> Iterator[list[TrialOutline]]:
+        """Without their texts, some at a time."""
+        return self._reading.outlines()
+
+    def end_of(self, outline: TrialOutline) -> tuple[str, Ending]:
+        """In what format a trial was asked, and how it ended."""
+        return self._reading.end_of(outline)
+
+    def with_texts(self, arrivals: Sequence[int]) -> Iterator[StoredTrial]:
+        """These trials with their texts, in the order given."""
+        for start in range(0, len(arrivals), READ_BATCH):
+            yield from self._reading.stored(arrivals[start : start + READ_BATCH])
+
+    def recorded(self, arrivals: Sequence[int]) -> Iterator[RecordedTrial]:
+        """These trials, in the order given."""
+        for start in range(0, len(arrivals), READ_BATCH):
+            yield from self._reading.trials(arrivals[start : start + READ_BATCH])

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from evals.cli.session import Output, show_result
+from evals.reporting.console.progress import ConsoleView
+from evals.runner.count import count_run
 from tests.support.cli_runner import emeval, inside, manifest, scenarios, told_again
 from tests.support.export_runs import everything_run
 from tests.support.journals import alter
@@ -149,3 +152,46 @@ def test_nothing_is_written_through_a_link_that_lies_in_a_run_folder(run: Path, 
     (run / ".pid").symlink_to(precious)
     assert resume(run).returncode == 0
     assert precious.read_text() == "mine"
+
+
+def test_the_responses_of_a_large_run_are_left_out_unless_asked_for(run: Path) -> None:
+    before = {name: (run / name).read_bytes() for name in RESULTS[:3]}
+    for name in before:
+        (run / name).unlink()
+    left_out = count_run(run, many=1)
+    assert not left_out.has_responses
+    assert not (run / "responses.csv").exists()
+    assert {name: (run / name).read_bytes() for name in ("rates.csv", "effects.csv")} == {
+        name: before[name] for name in ("rates.csv", "effects.csv")
+    }
+    assert count_run(run, many=1, responses=True).has_responses
+    assert (run / "responses.csv").read_bytes() == before["responses.csv"]
+
+
+def test_the_responses_of_a_large_run_are_written_again_where_they_would_change(run: Path) -> None:
+    path, before = run / "responses.csv", times(run)
+    whole = path.read_bytes()
+    assert count_run(run, many=1).has_responses
+    assert times(run)["responses.csv"] == before["responses.csv"]  # they are those of this journal
+    assert times(run)["rates.csv"] > before["rates.csv"]
+    path.write_bytes(whole + b"edited")
+    count_run(run, many=1)
+    assert path.read_bytes() == whole
+    count_run(run, "judged", many=1)  # refusals count: `misaligned` of their rows is no longer blank
+    assert path.read_bytes() != whole
+    count_run(run, many=1)
+    assert path.read_bytes() == whole
+    _older(run)
+    between = times(run)["responses.csv"]
+    count_run(run, many=1)
+    assert times(run)["responses.csv"] > between  # nothing says what they were written from
+
+
+def test_it_is_said_that_responses_are_left_out(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (run / "responses.csv").unlink()
+    show_result(run, count_run(run, many=1), Output(quiet=False, json=False, detail=False), ConsoleView())
+    said = capsys.readouterr().out
+    assert "(manifest.json, journal.sqlite, rates.csv, effects.csv)" in said
+    assert f"Not written: responses.csv of {manifest(run)['trials_recorded']} rows" in said
+    assert "--responses" in said
+    assert "responses.csv, rates.csv" in inside("rates", run, "--responses").stdout

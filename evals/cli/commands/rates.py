@@ -21,14 +21,22 @@ if TYPE_CHECKING:
 @app.command()
 @with_settings("denominator", "max_unscored", "baseline", "base", "recipes", over_run=True)
 def rates(
-    settings: Settings, folder: RunFolder, detail: Detail = False, quiet: Quiet = False, json: Json = False
+    settings: Settings,
+    folder: RunFolder,
+    responses: Annotated[
+        bool,
+        typer.Option("--responses", help="Write responses.csv also if there is none and it has 200,000 rows or more."),
+    ] = False,
+    detail: Detail = False,
+    quiet: Quiet = False,
+    json: Json = False,
 ) -> None:
     """Recompute the CSVs of a run and print its rates."""
     from evals.runner.count import count_run
 
     def count(view: RunView) -> RunResult:
         with view.busy("counting the answers ..."):
-            return count_run(folder, **settings)
+            return count_run(folder, **settings, responses=responses)
 
     show(folder, count, Output(quiet, json, detail), resumable=False)
 

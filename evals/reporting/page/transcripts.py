@@ -27,6 +27,7 @@ from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import RecordedTrial
 from evals.trials.response import Failure, Response
+from evals.trials.storage.checking import LARGE
 
 MOST = 50_000
 """Transcripts of a page, about: a browser opens 20 MB of them, and not 200."""
@@ -141,7 +142,7 @@ def pack_transcripts(runs: Sequence[Counted], sink: Callable[[str], None], most:
 
 
 def _trials(run: Counted, share: float) -> Iterator[RecordedTrial]:
-    with Journal.read(run.folder) as journal:
+    with Journal.read(run.folder, LARGE) as journal:
         yield from journal.trials_in_plan_order(share)
 
 

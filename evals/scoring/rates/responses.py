@@ -33,6 +33,8 @@ class _Row(NamedTuple):
     parts: list[str]
 
 
+_MOST_COUNTED = 100_000
+"""Sorts that are remembered where a few numbers are known of each."""
 _OWN = ("answer", "reasoning", "repeat", "prompt_tokens", "completion_tokens", "trial_id")
 _PLACES = [*map(RESPONSE_COLUMNS.index, _OWN)]
 assert sorted(_PLACES) == _PLACES  # noqa: S101
@@ -52,11 +54,9 @@ def write_responses(journal: Journal, path: Path, facts: RunFacts) -> Tally:
         before, after = ",".join([*cells[: _PLACES[0]], ""]), ",".join(["", *cells[_PLACES[-1] + 1 :]])
         return _Row(counted, [before, *between, f"{after}\n"])
 
-    rows = Sorts(journal, facts.judges, row_of)
     with replacing(path) as file, journal.counting() as trials:
         file.write(csv_row(RESPONSE_COLUMNS))
-        for trial in trials:
-            counted, parts = rows(trial)
+        for trial, (counted, parts) in Sorts(trials, facts.judges, row_of).whole():
             tally.add(counted)
             file.write(_line(parts, trial))
     return tally
@@ -75,10 +75,16 @@ def _line(parts: list[str], trial: StoredTrial) -> str:
 def tally_of(journal: Journal, facts: RunFacts) -> Tally:
     """The tally of the trials in a journal."""
     tally = Tally()
-    counted = Sorts(journal, facts.judges, lambda scored: CountedTrial.of(scored, facts.denominator))
+
+    def placed(scored: ScoredTrial) -> tuple[int, float, float]:
+        kind, aligned, coherent = CountedTrial.of(scored, facts.denominator)
+        return tally.number_of(kind), aligned, coherent
+
     with journal.counting() as trials:
-        for trial in trials:
-            tally.add(counted(trial))
+        for number, aligned, coherent in Sorts(trials, facts.judges, placed, _MOST_COUNTED).each():
+            tally.numbers.append(number)
+            tally.aligned.append(aligned)
+            tally.coherent.append(coherent)
     return tally
 
 

@@ -134,12 +134,13 @@ class Tables:
         return replace(self, rate_rows=rows, _tally=functools.cache(lambda: self._tally().with_questions(chosen)))
 
 
-def write_tables(journal: Journal, folder: Path, facts: RunFacts) -> Tables:
-    """Count a run and write its CSVs into `folder`, each whole or not at all: those of recipes and of differences
-    between effects where there are any."""
-    from evals.scoring.rates.responses import write_responses
+def write_tables(journal: Journal, folder: Path, facts: RunFacts, *, responses: bool = True) -> Tables:
+    """Count a run and write its CSVs into `folder`, each whole or not at all: responses.csv only if asked for, those of
+    recipes and of differences between effects where there are any."""
+    from evals.scoring.rates.responses import tally_of, write_responses
 
-    tables = _tables_of(write_responses(journal, folder / RESPONSES_NAME, facts), journal, facts)
+    tally = write_responses(journal, folder / RESPONSES_NAME, facts) if responses else tally_of(journal, facts)
+    tables = _tables_of(tally, journal, facts)
     write_table(folder / RATES_NAME, RATES, tables.rate_rows)
     write_table(folder / EFFECTS_NAME, EFFECTS, tables.all_effect_rows)
     for name, columns, rows in (

@@ -145,9 +145,13 @@ class Tally:
 
     def add(self, counted: CountedTrial) -> None:
         """Count a trial."""
-        self.numbers.append(self.kinds.setdefault(counted.kind, len(self.kinds)))
+        self.numbers.append(self.number_of(counted.kind))
         self.aligned.append(counted.aligned)
         self.coherent.append(counted.coherent)
+
+    def number_of(self, kind: TrialKind) -> int:
+        """The number of a kind, which is among the kinds from now on."""
+        return self.kinds.setdefault(kind, len(self.kinds))
 
     def with_models(self, names: Mapping[str, str]) -> Tally:
         """The trials of the models in `names`, called by the names that they have there."""

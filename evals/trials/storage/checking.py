@@ -74,7 +74,8 @@ verify_in_child(sys.argv[2])
 
 
 class ChildCheck:
-    """Verifies the journal at `path` in a process of its own, as this one has other work: it is about to count it."""
+    """Verifies what counting reads of the journal at `path` in a process of its own, as this one is about to count it:
+    every row, and no index."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -91,7 +92,7 @@ class ChildCheck:
         if self._child.wait() == 0:
             return
         with closing(connect_to_read(self._path)) as connection:  # it may be the process that failed
-            if not is_whole(connection):
+            if not is_whole(connection, to_count=True):
                 raise BadInput(damaged(self._path))
 
     def stop(self) -> None:
@@ -103,4 +104,4 @@ class ChildCheck:
 def verify_in_child(path: str) -> None:
     """Exits with 0 if the journal is whole, with 1 if not."""
     with closing(connect_to_read(Path(path))) as connection:
-        sys.exit(0 if is_whole(connection) else 1)
+        sys.exit(0 if is_whole(connection, to_count=True) else 1)

@@ -80,11 +80,24 @@ SELECT {_text("judge_model")}, {_text("answered_as")}, SUM(replies) FROM (
 REPEATABLE = f"substr(request, 1, 4) = ? AND judge = ? AND request = ? AND manner NOT IN ({FAILED_MANNERS})"
 """Of verdicts: the first characters of the request, the judge and the request; failures are not repeated."""
 EVERY = 1 << 32
-IN_PLAN_ORDER = f"""
-SELECT arrival FROM draws d LEFT JOIN asked a ON a.id = d.asked
-WHERE (position * 2654435761) & {EVERY - 1} < ? ORDER BY position, {_text("a.model")}, arrival
-"""  # noqa: S608
-"""The parameter is how many in EVERY are wanted: the golden ratio spreads them evenly over the plan."""
+
+
+def in_plan_order(columns: str) -> str:
+    """Columns of the trials in the order of the plan. The parameter is how many in EVERY are wanted: the golden ratio
+    spreads them evenly over the plan."""
+    return (
+        f"SELECT {columns} FROM draws d LEFT JOIN asked a ON a.id = d.asked "  # noqa: S608
+        f"WHERE (position * 2654435761) & {EVERY - 1} < ? ORDER BY position, {_text('a.model')}, arrival"
+    )
+
+
+IN_PLAN_ORDER = in_plan_order("arrival")
+_SAYS = """
+CASE typeof(answer) WHEN 'null' THEN raw <> ''
+    WHEN 'integer' THEN (CASE WHEN answer < 0 THEN ~answer ELSE answer END) & 16777215 <> 0 ELSE answer <> '' END
+"""
+OUTLINES_IN_PLAN_ORDER = in_plan_order(f"arrival, d.asked, ending, {_SAYS}, refusal <> ''")
+"""Whether there is an answer and a refusal is told without inflating a text: one that is deflated is not empty."""
 _NAME = "CASE typeof(trial_id) WHEN 'blob' THEN lower(hex(trial_id)) ELSE trial_id END"
 IDS = f"SELECT {_NAME} AS name FROM draws WHERE substr(name, 1, ?) = ? ORDER BY name LIMIT ?"  # noqa: S608
 

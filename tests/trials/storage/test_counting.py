@@ -41,10 +41,11 @@ def test_a_stored_trial_is_counted_as_the_whole_of_it_is(
     rows = [*first, *(row for row in second if row[0].id not in known)]
     with TemporaryDirectory() as scratch, Journal.open(Path(scratch)) as journal:
         journal.record_all(rows)
-        sorts = Sorts(journal, judges, lambda scored: CountedTrial.of(scored, "judged"))
         expected = [*journal.trials_in_plan_order()]
         with journal.counting() as trials:
-            for stored, trial in zip(trials, expected, strict=True):
+            sorts = Sorts(trials, judges, lambda scored: CountedTrial.of(scored, "judged"))
+            without_texts = sorts.each()
+            for (stored, known), trial, same in zip(sorts.whole(), expected, without_texts, strict=True):
                 result = trial.result
                 assert (stored.trial_id, stored.repeat) == (trial.trial_id, trial.repeat)
                 assert stored.is_failure == isinstance(result, Failure)
@@ -54,7 +55,7 @@ def test_a_stored_trial_is_counted_as_the_whole_of_it_is(
                     assert stored.prompt_tokens == result.prompt_tokens
                     assert stored.completion_tokens == result.completion_tokens
                 counted = CountedTrial.of(score_trial(trial, judges), "judged")
-                assert repr(sorts(stored)) == repr(counted)  # NaN is no score
+                assert repr(known) == repr(counted) == repr(same)  # NaN is no score
 
 
 @pytest.fixture
@@ -68,12 +69,25 @@ def count(folder: Path) -> int:
     """The trials of a large journal, each of them scored."""
     judges = JudgePanel(alignment=JUDGES[0].id, coherence=JUDGES[1].id)
     with Journal.read(folder, large=TRIALS - 1) as journal, journal.counting() as trials:
-        sorts = Sorts(journal, judges, lambda scored: CountedTrial.of(scored, "judged"))
-        return sum(1 for trial in trials if sorts(trial))
+        return sum(1 for _ in Sorts(trials, judges, lambda scored: CountedTrial.of(scored, "judged")).each())
 
 
 def test_a_large_journal_is_counted_while_it_is_verified(folder: Path) -> None:
     assert count(folder) == TRIALS
+
+
+def test_an_index_that_lacks_a_row_is_damage(folder: Path) -> None:
+    """SQLite counts the rows of a table by the smallest of its indices."""
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as connection, connection:
+        definition = "CREATE INDEX draws_by_asked ON draws (asked)"
+        partial = f"{definition} WHERE arrival > 1"
+        change = "UPDATE sqlite_master SET sql = ? WHERE name = 'draws_by_asked'"
+        connection.execute("DROP INDEX draws_by_asked")
+        connection.execute(partial)
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(change, (definition,))
+    with pytest.raises(BadInput, match="it is damaged"):
+        count(folder)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -86,7 +100,7 @@ def test_nothing_comes_of_counting_a_large_journal_that_is_damaged(folder: Path,
 
 def test_what_goes_wrong_with_a_whole_journal_is_not_called_damage(folder: Path) -> None:
     with Journal.read(folder, large=1) as journal, pytest.raises(ZeroDivisionError), journal.counting() as trials:
-        next(1 // 0 for _ in trials)
+        next(1 // 0 for _ in trials.whole())
 
 
 def test_a_large_journal_is_verified_where_no_process_can_be_used(
