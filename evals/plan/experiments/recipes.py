@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping
-from typing import Annotated, cast
+from typing import cast
 
-from pydantic import BeforeValidator, Field
-
-from evals.plan.settings.setting import Setting
-from evals.plan.settings.values import Line, one_or_more
 from evals.text import one_line
 
 
-def _recipes(value: object) -> object:
+def parse_recipes(value: object) -> object:
     """Models by recipe, from a mapping or from NAME=MODEL,MODEL,... Raises ValueError."""
     if isinstance(value, Mapping):
         given: list[tuple[str, object]] = [
             (str(name), models) for name, models in cast("Mapping[object, object]", value).items()
         ]
+    elif value is not None and not isinstance(value, str | list | tuple):
+        raise ValueError("must name the models of each recipe, as NAME=MODEL,MODEL,... or as a mapping")
     else:
-        texts = [str(text) for text in cast("Iterable[object]", one_or_more(value))]
+        texts = [str(text) for text in _listed(value)]
         pairs = [(text, *text.partition("=")) for text in texts]
         wrong = next((text for text, name, _, models in pairs if not name.strip() or not models.strip()), None)
         if wrong is not None:
@@ -36,16 +33,8 @@ def _recipes(value: object) -> object:
     return found
 
 
-Recipes = Annotated[
-    dict[Line, Annotated[tuple[Line, ...], Field(min_length=1)]],
-    BeforeValidator(_recipes),
-    Field(
-        exclude_if=operator.not_,
-        description="Models that differ only in their finetuning seed, as a recipe with rates and effects over its "
-        "seeds, such as insecure=vllm/s1,vllm/s2,vllm/s3; repeatable.",
-    ),
-    Setting("models", flag="--recipe", value="NAME=MODEL,MODEL,...", repeats=True, in_identity=False),
-]
+def _listed(value: object) -> Iterable[object]:
+    return () if value is None else (value,) if isinstance(value, str) else cast("Iterable[object]", value)
 
 
 def recipe_problem(recipes: Mapping[str, tuple[str, ...]], models: tuple[str, ...]) -> str:
