@@ -14,8 +14,6 @@ def parse_recipes(value: object) -> object:
         given: list[tuple[str, object]] = [
             (str(name), models) for name, models in cast("Mapping[object, object]", value).items()
         ]
-    elif value is not None and not isinstance(value, str | list | tuple):
-        raise ValueError("must name the models of each recipe, as NAME=MODEL,MODEL,... or as a mapping")
     else:
         texts = [str(text) for text in _listed(value)]
         pairs = [(text, *text.partition("=")) for text in texts]
@@ -34,7 +32,9 @@ def parse_recipes(value: object) -> object:
 
 
 def _listed(value: object) -> Iterable[object]:
-    return () if value is None else (value,) if isinstance(value, str) else cast("Iterable[object]", value)
+    if value is None:
+        return ()
+    return cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
 
 
 def recipe_problem(recipes: Mapping[str, tuple[str, ...]], models: tuple[str, ...]) -> str:
