@@ -22,8 +22,7 @@ from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
 from evals.reporting.paper_tables.render import PAPER_TABLE
 from evals.runner.anchor_check import AnchorRow
-from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES, RESPONSES
-from evals.scoring.rates.experiments.columns import DID, RECIPES
+from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPES, RESPONSES
 
 FILES: Mapping[str, tuple[Column, ...]] = {
     "responses.csv": RESPONSES,

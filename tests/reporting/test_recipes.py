@@ -12,7 +12,7 @@ import pytest
 from emeval import open_run
 from evals.io.columns import column_names
 from evals.runner.count import count_run
-from evals.scoring.rates.experiments.columns import DID, RECIPES
+from evals.scoring.rates.columns import DID, RECIPES
 from evals.scoring.rates.tables import read_tables
 from tests.support.cli_runner import emeval, refused
 

@@ -110,8 +110,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "nightly": ("emeval nightly nightly.yaml", "emeval nightly nightly.yaml --dry-run"),
     "compare": (
-        "emeval compare results/base results/tuned",
-        "emeval compare results/base latest --max-increase 0.02 --junit gate.xml",
+        "emeval compare results/base results/tuned --max-increase 0.02 --junit gate.xml",
         "emeval compare results/both --did --base vllm/base",
     ),
     "variants": (

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from evals.endpoints.model_spec import name_and_url
 from evals.errors import FieldError
+from evals.plan.experiments.recipes import recipe_problem
 from evals.plan.settings.asked import asked_formats, asked_suites, open_criteria
 from evals.plan.settings.conditions import check_baseline, check_conditions
-from evals.plan.settings.experiments.recipes import recipe_problem
 from evals.plan.settings.run_settings import RunSettings
 from evals.plan.settings.values import split_dataset
 from evals.scoring.judge_set import IMPORTED

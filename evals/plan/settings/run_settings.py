@@ -19,7 +19,6 @@ from pydantic import (
 from evals.endpoints.transport.transport import DEFAULT_MAX_REPLY_MB, TransportName
 from evals.plan.config_file.names import with_field_names
 from evals.plan.settings.conditions import ConditionTemplate, Shots
-from evals.plan.settings.experiments.recipes import Recipes
 from evals.plan.settings.rubrics import with_rubrics
 from evals.plan.settings.samples import DEFAULT_SAMPLES, AnchorRepeats, samples_setting
 from evals.plan.settings.setting import CONNECTION, Setting
@@ -34,6 +33,7 @@ from evals.plan.settings.values import (
     Plugins,
     Program,
     QuestionColumns,
+    Recipes,
     Tags,
     absolute,
     one_or_more,

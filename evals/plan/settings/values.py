@@ -10,6 +10,7 @@ from typing import Annotated, cast
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from evals.io.paths import expanded
+from evals.plan.experiments.recipes import parse_recipes
 from evals.plan.settings.setting import Setting
 from evals.questions.tables.column_names import parse_columns
 from evals.questions.tables.columns import KNOWN
@@ -117,4 +118,14 @@ Note = Annotated[
     Line | None,
     Field(exclude_if=operator.not_, description="A line about the run, for its readers."),
     Setting("run", value="TEXT", in_identity=False),
+]
+Recipes = Annotated[
+    dict[Line, Annotated[tuple[Line, ...], Field(min_length=1)]],
+    BeforeValidator(parse_recipes),
+    Field(
+        exclude_if=operator.not_,
+        description="Models that differ only in their finetuning seed, as a recipe with rates and effects over its "
+        "seeds, such as insecure=vllm/s1,vllm/s2,vllm/s3; repeatable.",
+    ),
+    Setting("models", flag="--recipe", value="NAME=MODEL,MODEL,...", repeats=True, in_identity=False),
 ]

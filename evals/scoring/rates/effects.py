@@ -94,6 +94,23 @@ def adjusted(effects: Sequence[Row], prefix: str) -> list[Row]:
     return found
 
 
+def with_holm(rows: Sequence[Row], by: Sequence[str] = ()) -> list[Row]:
+    """The rows with `p_holm` and `gen_p_holm`, each among those with the same values in the columns `by`. Rows
+    without a p-value count in neither."""
+    found = list(rows)
+    for prefix in ("", "gen_"):
+        families: dict[tuple[str, ...], list[int]] = {}
+        for number, row in enumerate(found):
+            found[number] = row | {f"{prefix}p_holm": None}
+            if row[f"{prefix}p_value"] is not None:
+                families.setdefault(tuple(row[name] for name in by), []).append(number)
+        for family in families.values():
+            values = holm([found[number][f"{prefix}p_value"] for number in family])
+            for number, value in zip(family, values, strict=True):
+                found[number] = found[number] | {f"{prefix}p_holm": value}
+    return found
+
+
 def _counts(metric: Metric, variants: VariantCounts) -> Groups:
     place_of = places_in(metric, variants)
     found: Groups = {}

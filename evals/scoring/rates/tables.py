@@ -14,8 +14,7 @@ from evals.io.atomic import replacing
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
-from evals.scoring.rates.columns import CORRECTED, EFFECTS, RATES
-from evals.scoring.rates.experiments.columns import DID, RECIPES
+from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPES
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text
@@ -164,9 +163,9 @@ def count_tables(journal: Journal, facts: RunFacts) -> Tables:
 def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
     from evals.scoring.rates.effects import base_effect_rows, contrast_rows, effect_rows
-    from evals.scoring.rates.experiments.interactions import interaction_rows
-    from evals.scoring.rates.experiments.recipes import recipe_rows
+    from evals.scoring.rates.interactions import interaction_rows
     from evals.scoring.rates.rates import rate_rows
+    from evals.scoring.rates.recipes import recipe_rows
 
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
     return Tables(

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from evals.io.columns import column_names
-from evals.scoring.rates.effects import Groups, Pairs, compared_groups
-from evals.scoring.rates.experiments.adjusting import with_holm
-from evals.scoring.rates.experiments.columns import DID
+from evals.scoring.rates.columns import DID
+from evals.scoring.rates.effects import Groups, Pairs, compared_groups, with_holm
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tally import RunFacts, Tally
 from evals.statistics.experiments.interaction import Arms, interaction

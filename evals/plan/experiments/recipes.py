@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Mapping
-from typing import Annotated, cast
+from typing import cast
 
-from pydantic import BeforeValidator, Field
-
-from evals.plan.settings.setting import Setting
-from evals.plan.settings.values import Line, one_or_more
 from evals.text import one_line
 
 
-def _recipes(value: object) -> object:
+def parse_recipes(value: object) -> object:
     """Models by recipe, from a mapping or from NAME=MODEL,MODEL,... Raises ValueError."""
     if isinstance(value, Mapping):
         given: list[tuple[str, object]] = [
             (str(name), models) for name, models in cast("Mapping[object, object]", value).items()
         ]
     else:
-        texts = [str(text) for text in cast("Iterable[object]", one_or_more(value))]
+        texts = [str(text) for text in _listed(value)]
         pairs = [(text, *text.partition("=")) for text in texts]
         wrong = next((text for text, name, _, models in pairs if not name.strip() or not models.strip()), None)
         if wrong is not None:
@@ -36,16 +31,10 @@ def _recipes(value: object) -> object:
     return found
 
 
-Recipes = Annotated[
-    dict[Line, Annotated[tuple[Line, ...], Field(min_length=1)]],
-    BeforeValidator(_recipes),
-    Field(
-        exclude_if=operator.not_,
-        description="Models that differ only in their finetuning seed, as a recipe with rates and effects over its "
-        "seeds, such as insecure=vllm/s1,vllm/s2,vllm/s3; repeatable.",
-    ),
-    Setting("models", flag="--recipe", value="NAME=MODEL,MODEL,...", repeats=True, in_identity=False),
-]
+def _listed(value: object) -> Iterable[object]:
+    if value is None:
+        return ()
+    return cast("Iterable[object]", value) if isinstance(value, list | tuple) else (value,)
 
 
 def recipe_problem(recipes: Mapping[str, tuple[str, ...]], models: tuple[str, ...]) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from evals.io.columns import column_names
-from evals.scoring.rates.effects import Groups, Pairs, compared_groups
-from evals.scoring.rates.experiments.adjusting import with_holm
-from evals.scoring.rates.experiments.columns import RECIPES
+from evals.scoring.rates.columns import RECIPES
+from evals.scoring.rates.effects import Groups, Pairs, compared_groups, with_holm
 from evals.scoring.rates.rows import Row, pooled_rows
 from evals.scoring.rates.tally import RunFacts, Tally
 from evals.statistics.experiments.seeds import recipe_effect, recipe_rate
