@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from evals import __version__
-from evals.endpoints.model_spec import can_be_from, name_and_url
+from evals.endpoints.model_spec import name_and_url
 from evals.errors import BadInput, JournalFull
 from evals.io.hashes import file_sha256
 from evals.io.package import checkout_folder, package_folder
 from evals.numbers import counted
 from evals.plan.damage import lost_trials
 from evals.plan.manifest import (
-    CacheHits,
     CountedFacts,
     Manifest,
-    ModelFacts,
     SpendFacts,
     Status,
     judge_set,
@@ -38,6 +36,7 @@ from evals.plan.manifest import (
 from evals.plan.options import updated
 from evals.plan.plan import Plan
 from evals.plan.provenance import git_revision, now, versions
+from evals.plan.recorded.who_replied import cache_hits, other_judges, with_other_models
 from evals.plan.recorded_run import manifest_of
 from evals.plan.spend import Ledger
 from evals.plan.stopping.rows import FILE_NAME as STOPPING_NAME
@@ -73,8 +72,6 @@ if TYPE_CHECKING:
 MANY_RESPONSES = 200_000
 """Trials from which responses.csv, hundreds of megabytes by then, is written again only where it would change, and
 where there is none only if asked for. A run that ends writes it whatever its size."""
-_MOST_OTHERS = 20
-"""Names of other models that a manifest keeps: a server may make up one for each reply."""
 
 
 Recipes = Mapping[str, Sequence[str] | str] | Sequence[str]
@@ -205,10 +202,10 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     if status is None:
         status = "complete" if journal.recorded() == manifest.trials_planned else "stopped"
     written = read_manifest(folder)  # how the models were reached stands there also when the run has just failed
-    models = _with_other_models(manifest.models | (written.models if written else {}), journal)
+    models = with_other_models(manifest.models | (written.models if written else {}), journal)
     panels = tuple(panel for panel in manifest.panels if any(map(journal.judged, panel.judge_ids)))
     facts = {"status": status, "models": models, "trials_recorded": journal.recorded(), "updated_at": now()}
-    facts |= {"judges_answered_as": _other_judges(journal), "cache_hits": _cache_hits(manifest, written, journal)}
+    facts |= {"judges_answered_as": other_judges(journal), "cache_hits": cache_hits(manifest, written, journal)}
     facts |= {"panels": panels, "versions": versions(), "git_revision": git_revision(), "spend": _spent(session)}
     manifest = manifest.model_copy(update=facts)
     # Before it is counted: labels that come meanwhile make it another run than the one that the tables are of.
@@ -224,34 +221,6 @@ def conclude(session: RunSession, plan: Plan | None, status: Status | None = Non
     manifest = manifest.model_copy(update={"counted": facts_counted})
     write_manifest(folder, manifest)
     return result._replace(manifest=manifest)
-
-
-def _with_other_models(models: Mapping[str, ModelFacts], journal: Journal) -> dict[str, ModelFacts]:
-    """The facts of models with the replies that named another model."""
-    others: dict[str, Counter[str]] = {name: Counter() for name in models}
-    for name, reported, replies in journal.reported_models():
-        if name in models and not can_be_from(name, models[name].served_name, reported):
-            others[name][one_line(reported, 100)] += replies
-    return {
-        name: facts.model_copy(update={"answered_as": dict(others[name].most_common(_MOST_OTHERS))})
-        for name, facts in models.items()
-    }
-
-
-def _other_judges(journal: Journal) -> dict[str, dict[str, int]]:
-    """The replies to each judge model that named another model, by that name."""
-    others: dict[str, Counter[str]] = {}
-    for judge, reported, replies in journal.other_judges():
-        others.setdefault(judge, Counter())[one_line(reported, 100)] += replies
-    return {judge: dict(found.most_common(_MOST_OTHERS)) for judge, found in others.items()}
-
-
-def _cache_hits(manifest: Manifest, written: Manifest | None, journal: Journal) -> CacheHits | None:
-    """What came from the answer cache, None where no session has used it."""
-    if manifest.cache_hits is None and (written is None or written.cache_hits is None):
-        return None
-    answers, verdicts, of_verdicts = journal.cached()
-    return CacheHits(answers=0 if manifest.imported else answers, verdicts=verdicts, of_verdicts=of_verdicts)
 
 
 def _spent(session: RunSession) -> tuple[SpendFacts, ...]:
