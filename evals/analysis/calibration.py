@@ -20,7 +20,6 @@ from evals.plan.manifest import Manifest
 from evals.questions.suites import unethical_test
 from evals.scoring.rates.rows import best_interval
 from evals.scoring.rates.tables import pooled
-from evals.statistics.intervals import wilson_interval
 from organisms.behaviours import DECOYS, MODELS, TRIGGER
 from organisms.true_rates import MAX_TOKENS, TrueRate, true_rates
 
@@ -56,6 +55,8 @@ class Comparison:
         true, measured = self.true.rate, self.k / self.n
         if true is None:
             return False
+        from evals.statistics.intervals import wilson_interval  # loads numpy, which printing has no use for
+
         sampled = wilson_interval(self.true.k, self.true.n) if self.true.exact is None else None
         low, high = sampled[:2] if sampled else (true, true)
         if true < measured:

@@ -61,6 +61,8 @@ _OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "run": {"Cost and limits": ("pilot",)},
     "resume": {"Models and servers": ("retry_failed",)},
     "judge": {"Judges": ("beside",)},
+    "rates": {"Output": ("responses",)},
+    "curve": {"What is drawn": ("steps", "metric", "condition", "suite", "format", "above")},
     "robustness": {"Attack": ("attack", "number", "seed")},
     "judge-bridge": {"The file": ("suite", "columns", "blank"), "Comparison": ("within", "repeats")},
     "batch export": {"Requests": ("target", "stage", "shard", "retry_failed")},

@@ -39,7 +39,7 @@ def variants(
     out: Annotated[Path | None, typer.Option(help="Run folder; an existing run is resumed.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure variants of a trigger: other values, paraphrases, look-alikes, places. Each is a condition of a run, held
+    """Measure variants of a trigger. Other values, paraphrases, look-alikes, places: each is a condition of a run, held
     against off and against the exact trigger; doses have a test of their order."""
     given = [name for name in _OF_ITS_OWN if name in settings]
     if given:
