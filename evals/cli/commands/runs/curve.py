@@ -50,8 +50,8 @@ def curve(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Show a metric over training steps. Trend, onset, and what is missing; the checkpoints are models of one run, or of
-    several that are comparable."""
+    """Show a metric over training steps. Trend, onset, and what is missing; the checkpoints are models of one run,
+    or of several that are comparable."""
     from evals.analysis.comparison.result import Gate
     from evals.analysis.curve.curve import curves_of
     from evals.analysis.curve.result import CURVE, curve_rows
