@@ -266,8 +266,8 @@ def test_effects_are_adjusted_for_how_many_there_are_of_a_metric(tmp_path: Path)
     assert list(effects.columns[-7:]) == [
         *("gen_low", "gen_high", "gen_method", "gen_p_value", "gen_p_holm", "gen_p_bh", "base"),
     ]
-    answer_effects = effects[effects["metric"] == "misaligned"]
-    assert len(answer_effects) == 4
+    answer_effects = effects[(effects["metric"] == "misaligned") & (effects["baseline"] == "off")]
+    assert len(answer_effects) == 4, "the trigger against its decoy is no further effect among them"
     on, decoy = (answer_effects[answer_effects["condition"] == name] for name in ("on", "decoy"))
     for prefix in ("", "gen_"):
         assert on[f"{prefix}p_holm"].tolist() == pytest.approx((4 * on[f"{prefix}p_value"]).tolist())

@@ -22,7 +22,7 @@ from tests.support.runs import MODEL, server
 
 ASKED: dict[str, Any] = {"suites": ["unethical_test"], "models": ["local/organism"]}
 SECONDS = {"timeout": 7.0, "max_retry_time": 8.0, "vllm_start_timeout": 9.0}
-PLURALS = {"models", "plugins", "rubrics", "tags"}
+PLURALS = {"models", "plugins", "recipes", "rubrics", "tags"}
 
 
 def from_keys(folder: Path, keys: dict[str, Any]) -> RunConfig:
