@@ -82,6 +82,13 @@ def test_steps_are_in_order_with_trend_and_onset(run: Path) -> None:
     assert "<svg" in (run / "curve.svg").read_text(encoding="utf-8")
 
 
+def test_a_rise_and_fall_is_not_told_as_a_fall_from_the_first_step(tmp_path: Path) -> None:
+    steps = [Step("m-step1", 1), Step("m-step2", 14), Step("m-step3", 8), Step("m-step4", 3), Step("m-step5", 1)]
+    found = drawn(imported(tmp_path, steps))
+    assert "the rate mostly falls, but not from the first to the last: 5.0% (8 of 160) at step 1, 5.0%" in found
+    assert "with 70.0% at step 2 between; trend on these" in found
+
+
 def test_its_rates_are_those_of_rates_csv(run: Path) -> None:
     drawn(run)
     pooled = {

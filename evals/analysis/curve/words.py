@@ -56,9 +56,28 @@ def _trend_words(curve: Curve) -> str:
         else f"for questions like these p {p_words(others.p_value)}"
     )
     tested = f"{counted(curve.questions, 'question')} p {p_words(here.p_value)}, {like_these}"
+    if shown and _ends_otherwise(curve):
+        change += f", with {_extremes(curve)} between"
+        words = f"mostly {words}, but not from the first to the last"
     if shown:
         return f"Over {counted(len(curve.points), 'step')} the rate {words}: {change}; trend on these {tested}."
     return f"Over {counted(len(curve.points), 'step')} {words}: {change}; on these {tested}."
+
+
+def _ends_otherwise(curve: Curve) -> bool:
+    """Whether the last step does not differ from the first in the direction of the trend, and others lie between."""
+    first, last = curve.points[0].rate, curve.points[-1].rate
+    if curve.trend is None or first is None or last is None or all(point.rate is None for point in curve.points[1:-1]):
+        return False
+    return (last - first) * curve.trend.sign <= 0
+
+
+def _extremes(curve: Curve) -> str:
+    """The rate between the first and the last step that is farthest from the first."""
+    start = curve.points[0].rate or 0.0
+    known = [point for point in curve.points[1:-1] if point.rate is not None]
+    far = max(known, key=lambda point: abs((point.rate or 0.0) - start))
+    return f"{percent(far.rate)} at step {step_name(far.step)}"
 
 
 def _onset_words(curve: Curve) -> str:
