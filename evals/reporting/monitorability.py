@@ -10,6 +10,7 @@ from evals.analysis.monitorability import LEAST_CHANGE, Monitored
 from evals.numbers import percent
 from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.layout.names import shortened
+from evals.reporting.console.layout.words import server_of_all
 from evals.reporting.console.markup import plain
 from evals.statistics.intervals import Interval
 from evals.statistics.monitors.scorecard import Share
@@ -27,7 +28,9 @@ def print_monitorability(console: Console, found: Sequence[Monitored]) -> None:
         table.add_column("condition")
         for words in ("caught (TPR)", "false alarms (FPR)", "TPR x TNR"):
             table.add_column(words, justify="right")
-        names = shortened([entry.cell["model"] for entry in here], _LONGEST_NAME)
+        server = server_of_all([entry.cell["model"] for entry in here])
+        short = shortened([entry.cell["model"].removeprefix(server) for entry in here], _LONGEST_NAME)
+        names = {name: short[name.removeprefix(server)] for name in (entry.cell["model"] for entry in here)}
         for entry in here:
             card = entry.card
             table.add_row(
