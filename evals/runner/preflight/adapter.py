@@ -27,6 +27,7 @@ from evals.trials.trial import Trial
 NAME = "adapter"
 _MOST_PROMPTS = 4
 _TOKENS = 4
+_ROUNDS = 6
 _TIMES_NOISE = 10.0
 _LEAST_MOVE = 0.1
 """Nats that a model at rest may differ from itself by after thousands of other requests: caches and batches change."""
@@ -173,16 +174,24 @@ async def check_adapter_again(before: Comparison) -> Lost:
 
 
 async def _mixed(found: Comparison) -> Lost:
-    """Ask the model and its base at the same time: whether one of them answers as the other does."""
-    asked = (_ask(endpoint, found.prompts, found.thinking) for endpoint in (found.base, found.model))
-    base_tokens, model_tokens = await asyncio.gather(*asked)
-    if isinstance(base_tokens, str) or isinstance(model_tokens, str):
-        return Lost(unknown=next(told for told in (base_tokens, model_tokens) if isinstance(told, str)))
+    """Ask the model and its base at the same time: whether one of them answers as the other does.
+
+    A server mixes up only requests that share a batch. Whether they do is up to it, so they are asked several times,
+    now the one first and now the other.
+    """
     adapter = base = ""
-    if _is_taken_over(found.model_tokens, model_tokens, found.base_tokens, found.noise):
-        adapter = f"the server answers for the adapter as for {found.base_name}"
-    if _is_taken_over(found.base_tokens, base_tokens, found.model_tokens, found.noise):
-        base = f"the server answers for {found.base_name} with the adapter of {found.model.name} applied"
+    for number in range(_ROUNDS):
+        first, second = (found.base, found.model) if number % 2 == 0 else (found.model, found.base)
+        replies = await asyncio.gather(*(_ask(endpoint, found.prompts, found.thinking) for endpoint in (first, second)))
+        base_tokens, model_tokens = replies if number % 2 == 0 else replies[::-1]
+        if isinstance(base_tokens, str) or isinstance(model_tokens, str):
+            return Lost(unknown=next(told for told in (base_tokens, model_tokens) if isinstance(told, str)))
+        if _is_taken_over(found.model_tokens, model_tokens, found.base_tokens, found.noise):
+            adapter = f"the server answers for the adapter as for {found.base_name}"
+        if _is_taken_over(found.base_tokens, base_tokens, found.model_tokens, found.noise):
+            base = f"the server answers for {found.base_name} with the adapter of {found.model.name} applied"
+        if adapter or base:
+            break
     return Lost(adapter, base)
 
 
