@@ -178,6 +178,17 @@ def test_what_cannot_be_drawn_is_refused_in_a_line(tmp_path: Path, run: Path) ->
     refused(emeval("curve", plain), "a curve needs models of two steps or more")
 
 
+def test_the_numbers_replace_no_file_but_those_of_a_curve(tmp_path: Path) -> None:
+    run = imported(tmp_path, RISE)
+    before = (run / "rates.csv").read_bytes()
+    refused(emeval("curve", run, "-o", run / "rates.svg"), "--out", "rates.csv")
+    assert (run / "rates.csv").read_bytes() == before
+    assert not (run / "rates.svg").exists()
+    for _ in range(2):
+        assert emeval("curve", run, "-o", tmp_path / "mine.svg").returncode == 0
+    refused(emeval("curve", run, "-o", tmp_path / "none" / "mine.svg"), "cannot be written")
+
+
 def test_the_step_is_in_the_model_s_name() -> None:
     found = {
         "vllm/base:./out/checkpoint-400": 400.0,

@@ -98,6 +98,11 @@ def test_without_false_alarms_it_says_how_to_get_them(recorded: tuple[Path, str]
     assert rows(folder / "bad")["on", "outcome"]["fpr"] == 0.5
 
 
+def test_a_place_that_cannot_be_written_is_one_line(recorded: tuple[Path, str]) -> None:
+    out = recorded[0] / "none" / "x.csv"
+    refused(emeval("monitorability", recorded[0] / "all", "--csv", out), "x.csv: cannot be written")
+
+
 def test_a_run_without_judged_reasoning_is_refused(tmp_path: Path) -> None:
     with server().start() as live:
         data = scenarios(tmp_path / "data.jsonl", 2)

@@ -65,3 +65,4 @@ def test_bad_input_is_one_line(recorded: Path) -> None:
     refused(emeval("rare", recorded, "--metric", "kindness"), "--metric", "kindness", "misaligned")
     for text in ("0", "ten", "-1", "1.5", "9999999"):
         refused(emeval("rare", recorded, f"--any-of={text}"), "--any-of", "10,100")
+    refused(emeval("rare", recorded, "--csv", recorded / "none" / "x.csv"), "x.csv: cannot be written")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from evals.analysis.comparison.comparable import Direction
 from evals.analysis.comparison.result import ComparisonKey
-from evals.io.columns import columns_of
+from evals.io.columns import column_names, columns_of
+from evals.io.csv_writer import csv_row
 from evals.scoring.metric import Missing
 from evals.statistics.trends.onset import Change, Onset
 from evals.statistics.trends.ordered import Trend
@@ -171,3 +173,13 @@ def _row(curve: Curve, point: Point) -> CurveRow:
         onset_earliest=earliest,
         onset_latest=latest,
     )
+
+
+def is_curve_table(path: Path) -> bool:
+    """Whether a file begins as the table of a curve does, and so may be replaced by another."""
+    header = csv_row(column_names(CURVE)).encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(header)) == header
+    except OSError:
+        return False

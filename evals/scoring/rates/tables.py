@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from evals.errors import BadInput
-from evals.io.atomic import replacing
+from evals.io.atomic import replacing, write_whole
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
@@ -206,10 +206,19 @@ def read_tables(
 
 def write_table(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, object]]) -> None:
     """Write a table as CSV whose texts no spreadsheet runs, whole or not at all. Numbers are written out in full."""
-    names = column_names(columns)
     with replacing(path) as file:
-        file.write(csv_row(names))
-        file.writelines(csv_row(row[name] for name in names) for row in rows)
+        file.writelines(_csv_rows(columns, rows))
+
+
+def write_named_table(path: Path, columns: Sequence[Column], rows: Sequence[Mapping[str, object]]) -> None:
+    """The same at a place that the user named. Raises BadInput, and the old file stays."""
+    write_whole(path, "".join(_csv_rows(columns, rows)))
+
+
+def _csv_rows(columns: Sequence[Column], rows: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    names = column_names(columns)
+    yield csv_row(names)
+    yield from (csv_row(row[name] for name in names) for row in rows)
 
 
 def read_table(path: Path, columns: Sequence[Column]) -> list[Row]:

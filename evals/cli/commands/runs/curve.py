@@ -10,6 +10,7 @@ import typer
 from evals.cli import completion
 from evals.cli.app import app
 from evals.cli.options import Quiet, RunFolders
+from evals.errors import BadInput
 from evals.text import shown_path
 
 
@@ -54,16 +55,19 @@ def curve(
     or of several that are comparable."""
     from evals.analysis.comparison.result import Gate
     from evals.analysis.curve.curve import curves_of
-    from evals.analysis.curve.result import CURVE, curve_rows
+    from evals.analysis.curve.result import CURVE, curve_rows, is_curve_table
     from evals.analysis.curve.steps import read_steps
     from evals.cli.session import Output
     from evals.reporting.console.curves.table import print_curves
     from evals.reporting.figures.curves.steps import curve_figure
     from evals.reporting.figures.files import check_suffix, write_chart
-    from evals.scoring.rates.tables import write_table
+    from evals.scoring.rates.tables import write_named_table
 
     figure = out or folders[0] / "curve.svg"
     check_suffix(figure)
+    table = figure.with_suffix(".csv")
+    if table.exists() and not is_curve_table(table):
+        raise BadInput(f"--out {shown_path(figure)}: the numbers beside it would replace {shown_path(table)}")
     gate = Gate(
         max_increase=above,
         metrics=tuple(metric or ()),
@@ -75,9 +79,8 @@ def curve(
     given = None if steps is None else read_steps(steps)
     with view.busy("counting the answers of every step ..."):
         curves = curves_of(folders, gate, given)
-    table = figure.with_suffix(".csv")
     with view.busy("drawing the figure ..."):
-        write_table(table, CURVE, list(curve_rows(curves)))
+        write_named_table(table, CURVE, list(curve_rows(curves)))
         write_chart(curve_figure(curves), figure)
     print_curves(view.out, curves)
     view.out.print(f"Written: {shown_path(figure)}, {shown_path(table)}", style="dim", markup=False, soft_wrap=True)

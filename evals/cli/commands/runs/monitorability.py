@@ -22,13 +22,13 @@ def monitorability(
     from evals.analysis.monitorability import MONITORABILITY, monitorability_rows, monitored
     from evals.reporting.monitorability import print_monitorability
     from evals.runner.count import read_counted
-    from evals.scoring.rates.tables import write_table
+    from evals.scoring.rates.tables import write_named_table
 
     counted = read_counted(folder)
     found = monitored(counted.manifest, counted.tables)
     rows = monitorability_rows(counted.manifest.run_id, found)
     if csv is not None:
-        write_table(csv, MONITORABILITY, rows)
+        write_named_table(csv, MONITORABILITY, rows)
     if json:
         print_json(rows)
     else:

@@ -34,19 +34,19 @@ def rare(
     from evals.analysis.rarity import RARITY, rarities, rarity_rows
     from evals.reporting.rarity import print_rarities
     from evals.runner.count import read_counted
-    from evals.scoring.rates.tables import write_table
+    from evals.scoring.rates.tables import write_named_table
 
     draws = _draws(any_of)
     counted = read_counted(folder)
     found = rarities(counted.manifest, counted.tables, draws, metric)
+    if not found:
+        raise BadInput("there is no answer to count: every cell of the run has n = 0")
     if csv is not None:
-        write_table(csv, RARITY, rarity_rows(found))
+        write_named_table(csv, RARITY, rarity_rows(found))
     if json:
         print_json(rarity_rows(found))
-    elif found:
-        print_rarities(Output().view().out, found)
     else:
-        raise BadInput("there is no answer to count: every cell of the run has n = 0")
+        print_rarities(Output().view().out, found)
 
 
 def _draws(text: str) -> list[int]:
