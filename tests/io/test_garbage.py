@@ -71,3 +71,23 @@ assert gc.get_freeze_count() > frozen // 2 > 0
 assert gc.get_threshold() == thresholds
 """
     subprocess.run([sys.executable, "-c", code], env=environment(), timeout=60, check=True)
+
+
+def test_a_process_that_ends_looks_through_nothing() -> None:
+    code = """
+import gc
+from evals.io.process.garbage import collect_rarely
+
+class Knot:
+    def __init__(self) -> None:
+        self.me = self
+    def __del__(self) -> None:
+        print("collected", flush=True)
+
+collect_rarely()
+kept = Knot()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), timeout=60, check=True, capture_output=True, text=True
+    )
+    assert done.stdout == ""

@@ -6,6 +6,7 @@ packages are imported and requests are in flight that is about a tenth of all ti
 
 from __future__ import annotations
 
+import atexit
 import gc
 import threading
 from collections.abc import Generator
@@ -44,5 +45,10 @@ def _take_all_for_old() -> None:
 
 
 def collect_rarely() -> None:
-    """The same for the rest of a process that is emeval's own."""
+    """The same for the rest of a process that is emeval's own.
+
+    As it ends, Python would look for cycles among all that was imported, several times: a quarter of a second with
+    pandas and scipy, for memory that the system takes back anyway. So nothing is looked through then.
+    """
     gc.set_threshold(*_RARE)
+    atexit.register(gc.freeze)
