@@ -26,7 +26,7 @@ _OPENING = """
 # Command line reference
 
 Every command with its arguments and options, made from the program by `make docs-cli`. `emeval COMMAND --help` says
-the same of one of them, and `python -m evals` is `emeval`. What the commands are for is told in the other pages.
+the same of one of them, and `python -m emeval` is `emeval`. What the commands are for is told in the other pages.
 Settings of runs are the same in all commands, and keys of a `--config` file: see [config](config.md).
 
 | | commands |

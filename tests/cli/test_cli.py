@@ -6,6 +6,7 @@ import itertools
 import json
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -200,6 +201,10 @@ def test_preflight_says_what_is_served_where() -> None:
 
 def test_the_small_commands_answer() -> None:
     assert emeval("--version").stdout.strip() == f"emeval {__version__}"
+    for package in ("emeval", "evals"):
+        as_module = [sys.executable, "-m", package, "--version"]
+        done = subprocess.run(as_module, env=environment(), capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.strip() == f"emeval {__version__}"
     assert "unethical_test" in emeval("suites").stdout
     listed = emeval("datasets", "list").stdout
     assert "unethical_test.jsonl" in listed

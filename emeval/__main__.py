@@ -1,0 +1,5 @@
+"""`python -m emeval` is the `emeval` command."""
+
+from evals.cli import main
+
+main()
