@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+CORRELATION = 0.3
+"""Intra-class correlation of the answers to one question."""
 
 
 class Population(NamedTuple):

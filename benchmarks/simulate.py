@@ -15,19 +15,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.decisions import change_lines, comparison_lines
+from benchmarks.effects import effect_lines
 from benchmarks.finetuning_seeds import recipe_lines
+from benchmarks.interactions import interaction_lines
 from benchmarks.monitors import monitor_table
-from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
+from benchmarks.populations import CORRELATION, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
 from benchmarks.simulate_curves import discovery_lines, onset_lines, trend_lines
 from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, generalisation_interval, paired_effect, stratified_wilson_interval
 from evals.statistics.missing_answers import missing_answers_interval
-from evals.statistics.noninferiority import Pairs, decide
-from evals.statistics.these_questions import effect_on_these_questions, fixed_questions_interval, question_weights
-
-CORRELATION = 0.3
-"""Intra-class correlation of the answers to one question."""
+from evals.statistics.these_questions import fixed_questions_interval, question_weights
 
 SAMPLES = (1, 4, 10, 30, 100, 300)
 QUESTIONS = (8, 20, 44, 100)
@@ -86,57 +85,6 @@ def rejections(made: Runs, seed: int) -> float:
     again = np.random.default_rng(seed).binomial(made.counted.astype(int), made.rates).astype(float)
     found = [paired_effect(hits, made.counted, base, made.counted) for hits, base in zip(made.hits, again, strict=True)]
     return float(np.mean([effect is not None and effect.p_value < 0.05 for effect in found]))
-
-
-def pairs(rng: np.random.Generator, rate: float, increase: float = 0.0, prompts: int = 40, samples: int = 4) -> Pairs:
-    """One cell of a comparison: prompts with different rates, with `samples` answers on both sides."""
-    spread = 1 / CORRELATION - 1
-    base = rng.beta(rate * spread, (1 - rate) * spread, prompts)
-    ours = base + increase * (1 - base) / (1 - rate)
-    counted = np.full(prompts, float(samples))
-    hits, base_hits = rng.binomial(samples, ours) * 1.0, rng.binomial(samples, base) * 1.0
-    return Pairs(hits, counted, base_hits, counted, np.arange(prompts))
-
-
-def at_the_limit(
-    rng: np.random.Generator, rate: float, prompts: int, samples: int, limit: float
-) -> tuple[Pairs, float]:
-    """A cell whose true change on its questions is the limit, or as near to it as rates up to 1 allow; and that change.
-
-    By turns all questions change alike, in proportion to their room, or a few carry the change.
-    """
-    base, shape = np.full(prompts, rate), rng.integers(3)
-    if shape == 0:
-        change = np.full(prompts, limit)
-    elif shape == 1:
-        spread = 1 / CORRELATION - 1
-        base = rng.beta(rate * spread, (1 - rate) * spread, prompts)
-        change = limit * prompts * (1 - base) / (1 - base).sum()
-    else:
-        carrying = min(prompts, max(1, math.ceil(limit * prompts / (0.9 - rate))))
-        change = np.where(np.arange(prompts) < carrying, limit * prompts / carrying, 0.0)
-    ours = np.minimum(base + change, 1.0)
-    counted = np.full(prompts, float(samples))
-    hits, base_hits = rng.binomial(samples, ours) * 1.0, rng.binomial(samples, base) * 1.0
-    return Pairs(hits, counted, base_hits, counted, np.arange(prompts)), float((ours - base).mean())
-
-
-def decisions_at_the_limit(rate: float, prompts: int, samples: int, limit: float, draws: int) -> dict[str, float]:
-    """The share of each decision where the change is exactly what is allowed."""
-    rng = np.random.default_rng([2026, prompts, samples, round(1000 * rate)])
-    cells = [at_the_limit(rng, rate, prompts, samples, limit) for _ in range(draws)]
-    found = [decide([cell], [change])[0].decision for cell, change in cells]
-    return {word: found.count(word) / draws for word in ("regression", "unclear", "within")}
-
-
-def false_regressions(rate: float, prompts: int, samples: int, limit: float, draws: int, cells: int = 6) -> float:
-    """The share of comparisons of unchanged cells with any false regression."""
-    rng = np.random.default_rng(2026)
-    false = 0
-    for _ in range(draws):
-        found = decide([pairs(rng, rate, prompts=prompts, samples=samples) for _ in range(cells)], [limit] * cells)
-        false += any(cell.decision == "regression" for cell in found)
-    return false / draws
 
 
 def missed(rate: float, streams: int, looks: tuple[int, ...]) -> list[float]:
@@ -294,61 +242,6 @@ def _effects() -> Iterator[str]:
             yield f"| {rate} | {prompts} | {', '.join(f'{100 * share:.1f}' for share in shares)} |"
 
 
-def _effect_coverage() -> Iterator[str]:
-    yield "| rates under the condition; base 0.1% | questions × answers | these questions | questions like these |"
-    yield "|---|---|---|---|"
-    base = 0.001
-    for population in CONCENTRATED:
-        for prompts, answers in ((8, 100), (20, 100), (60, 10), (60, 100)):
-            made = population_runs(population, prompts, answers, 500)
-            rng = np.random.default_rng([prompts, answers, 3])
-            base_hits = rng.binomial(answers, base, made.hits.shape).astype(float)
-            here = elsewhere = 0
-            for rates, hits, others in zip(made.rates, made.hits, base_hits, strict=True):
-                found = effect_on_these_questions(hits, made.counted, others, made.counted)
-                wider = paired_effect(hits, made.counted, others, made.counted)
-                assert found is not None
-                assert wider is not None
-                here += found.interval.low <= rates.mean() - base <= found.interval.high
-                elsewhere += wider.interval.low <= population.mean - base <= wider.interval.high
-            shares = (f"{100 * held / len(made.hits):.1f}" for held in (here, elsewhere))
-            name = f"{population.name}, mean {100 * population.mean:.1f}%"
-            yield f"| {name} | {prompts} × {answers} | {' | '.join(shares)} |"
-
-
-def _comparisons() -> Iterator[str]:
-    yield "| base rate, questions × samples | L = 0: any of 6 unchanged | one cell | +5 = L: regression | within |"
-    yield "|---|---|---|---|---|"
-    for rate, prompts, samples in (
-        *((0.01, 8, 100), (0.1, 8, 100), (0.3, 8, 100), (0.01, 44, 10), (0.1, 44, 10), (0.3, 44, 10)),
-        *((0.01, 100, 4), (0.1, 100, 4), (0.3, 100, 4), (0.1, 8, 20), (0.3, 3, 5)),
-    ):
-        shares = [false_regressions(rate, prompts, samples, 0.0, 500)]
-        shares.append(false_regressions(rate, prompts, samples, 0.0, 2000, cells=1))
-        found = decisions_at_the_limit(rate, prompts, samples, 0.05, 4000)
-        shares += [found["regression"], found["within"]]
-        named = f"{rate:.2f}, {prompts} × {samples}"
-        yield f"| {named} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |"
-
-
-def _changes() -> Iterator[str]:
-    yield "| change | questions | regression | unclear | within |"
-    yield "|---|---|---|---|---|"
-    rng = np.random.default_rng(2026)
-    for increase, sizes in (
-        (0.2, (20, 40)),
-        (0.1, (40, 100, 200)),
-        (0.06, (100,)),
-        (0.05, (100,)),
-        (0.0, (40, 100, 400)),
-    ):
-        for prompts in sizes:
-            found = [decide([pairs(rng, 0.1, increase, prompts)], [0.05])[0].decision for _ in range(1000)]
-            shares = (found.count(word) / len(found) for word in ("regression", "unclear", "within"))
-            named = f"+{100 * increase:.0f} points" if increase else "none"
-            yield f"| {named} | {prompts} | {' | '.join(f'{100 * share:.1f}%' for share in shares)} |"
-
-
 def _sequences() -> Iterator[str]:
     looks = (100, 1000, 5000)
     yield f"| true rate | {' | '.join(f'{look:,}' for look in looks)} |"
@@ -374,9 +267,17 @@ SIMULATIONS = {
     ),
     "weights": ("Rates where questions lose answers as their rates rise, up to 100 answers each; 2,000 runs", _weights),
     "effects": ("Effects of nothing with a p-value below 0.05, in percent; 5,000 runs", _effects),
-    "effect coverage": ("Runs whose interval of an effect holds the true one, in percent; 500 runs", _effect_coverage),
-    "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
-    "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
+    "effect coverage": ("Runs whose interval of an effect holds the true one, in percent; 500 runs", effect_lines),
+    "interactions": (
+        "Runs whose interval of a difference of two effects holds the true one, and equal effects with a p-value below "
+        "0.05, in percent; 500 runs",
+        interaction_lines,
+    ),
+    "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", comparison_lines),
+    "changes": (
+        "What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each",
+        change_lines,
+    ),
     "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
     "any of": (
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",

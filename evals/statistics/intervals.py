@@ -233,8 +233,9 @@ def paired_effect(
     that an option order unanswered under one condition is not mistaken for an effect. Interval and test are the t ones
     over prompts. If fewer than FEW_DIFFERENCES prompts, and fewer than half, differ at all, their spread says too
     little about the others, and the interval also covers Newcombe's from the two cluster intervals. If all differences
-    are equal, the interval is Newcombe's alone. The end away from 0 is drawn out to what unseen questions could add.
-    The p-value is that of the interval: the widest without 0 in it has confidence 1 - p.
+    are equal, the interval is Newcombe's alone. The end away from 0, or both ends where 0 is in between, are drawn out
+    to what unseen questions could add. The p-value is that of the interval: the widest without 0 in it has confidence
+    1 - p.
     """
     used = (counted > 0) & (base_counted > 0)
     hits, counted, base_hits, base_counted = hits[used], counted[used], base_hits[used], base_counted[used]
@@ -280,14 +281,13 @@ def with_unseen_questions(interval: Interval, differences: Counts, confidence: f
     """The interval with the end away from 0 drawn out to what questions of another kind could add to the mean, whatever
     the distribution of the differences (Gaffke 2005): the few that carry an effect may not be among those asked.
 
-    The end towards 0 is left as it is: seen questions without an effect already count there. With no effect at all both
-    ends are drawn out.
+    The end towards 0 is left as it is: seen questions without an effect already count there. Where 0 is in the
+    interval, the sign of what was found is noise, and both ends are drawn out.
     """
     low, high, method = interval
-    effect = float(differences.mean())
-    if effect > -1e-12:
+    if high >= 0:
         high = max(high, _bound_with_unseen(differences, confidence))
-    if effect < 1e-12:
+    if interval.low <= 0:
         low = min(low, -_bound_with_unseen(-differences, confidence))
     return interval if (low, high) == interval[:2] else Interval(low, high, f"{method}_gaffke")
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from junitparser import JUnitXml
 from scipy import stats
 
-from benchmarks.simulate import at_the_limit, decisions_at_the_limit, false_regressions, pairs
+from benchmarks.decisions import at_the_limit, decisions_at_the_limit, false_regressions, pairs
 from evals.analysis.comparison.compare import compare_runs
 from evals.analysis.comparison.result import Gate
 from evals.analysis.comparison.words import cell_words

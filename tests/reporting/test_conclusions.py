@@ -32,11 +32,11 @@ def imported(folder: Path, moved: int, questions: int = 8, answers: int = 20) ->
 def test_an_effect_that_two_questions_carry_is_found(tmp_path: Path) -> None:
     printed, sentence = imported(tmp_path, 2)
     assert "+25.0 points (95% interval, same questions: +18.6 to +29.9, p < 0.001)" in printed
-    assert "; 95% interval, new questions: -14.4 to +67.8, p = 0.188" in printed
+    assert "; 95% interval, new questions: -18.2 to +67.8, p = 0.188" in printed
     assert sentence.tone == "changed"
     assert "no change shown" not in sentence.text
     assert "+25.0 points on these questions (95% interval +18.6 to +29.9, p < 0.001)" in sentence.text
-    assert sentence.others == "For questions like these no change is shown (95% interval -14.4 to +67.8, p = 0.188)."
+    assert sentence.others == "For questions like these no change is shown (95% interval -18.2 to +67.8, p = 0.188)."
 
 
 def test_an_effect_of_all_questions_is_of_both_kinds(tmp_path: Path) -> None:

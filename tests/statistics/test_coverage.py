@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.populations import POPULATIONS, Population
+from benchmarks.effects import effects_held
+from benchmarks.interactions import found_differences
+from benchmarks.populations import CONCENTRATED, CORRELATION, POPULATIONS, Population
 from benchmarks.simulate import (
-    CORRELATION,
     Runs,
     coverage,
     naive,
@@ -134,3 +135,24 @@ def test_an_increase_of_rare_hits_is_not_missed(base: float, treated: float, pro
         assert effect is not None
         missed += effect.interval.high < treated - base
     assert missed / 400 <= 0.025 + 0.02, "the upper end decides what is called within"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("base", [0.001, 0.02, 0.05, 0.2])
+@pytest.mark.parametrize("population", CONCENTRATED, ids=lambda population: population.name)
+def test_an_effect_that_few_questions_carry_is_covered_whatever_the_base_rate(
+    population: Population, base: float, sign: int
+) -> None:
+    here, elsewhere = effects_held(population, base, 8, 100, 80, sign)
+    assert here >= LEAST - 0.04, "the noise of 80 runs"
+    assert elsewhere >= LEAST - 0.04
+
+
+@pytest.mark.parametrize("population", CONCENTRATED[:2], ids=lambda population: population.name)
+@pytest.mark.parametrize(("questions", "answers"), [(8, 100), (44, 10)])
+def test_a_difference_of_two_effects_is_covered_and_equal_ones_are_rarely_told_apart(
+    population: Population, questions: int, answers: int
+) -> None:
+    found = found_differences(population, questions, answers, 60)
+    assert min(found.same, found.new) >= 0.88, "the noise of 60 runs"
+    assert max(found.false_same, found.false_new) <= 0.13
