@@ -128,7 +128,7 @@ def _rubrics_merged(
     except FieldError as error:
         raise BadSetting(f"{file}:{line}: {error}", error, file) from None
     try:
-        given = with_rubrics(given)
+        given = with_rubrics(given, fields.get("plugins") or ())
     except FieldError as error:
         raise _bad_setting(error) from None
     if "rubrics" in given:
@@ -337,7 +337,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 def updated(config: RunConfig, changes: dict[str, object]) -> RunConfig:
     """`config` with other values for the fields in `changes` that are not None. Raises BadInput."""
     _, given, _ = _named({}, {name: value for name, value in changes.items() if value is not None}, None, {})
-    _, given = _rubrics_merged({"rubrics": config.rubrics}, given, None, {})
+    _, given = _rubrics_merged({"rubrics": config.rubrics, "plugins": config.plugins}, given, None, {})
     given = _with_judges(given, given)
     if given.get("judge", config.judge) != config.judge:  # the URL is of the judge before
         given.setdefault("judge_base_url", None)

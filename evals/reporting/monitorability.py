@@ -9,13 +9,15 @@ from rich.console import Console
 from evals.analysis.monitorability import LEAST_CHANGE, Monitored
 from evals.numbers import percent
 from evals.reporting.console.layout.fitted import FittedTable
-from evals.reporting.console.layout.names import shortened
-from evals.reporting.console.layout.words import server_of_all
+from evals.reporting.console.layout.names import model_names
 from evals.reporting.console.markup import plain
 from evals.statistics.intervals import Interval
 from evals.statistics.monitors.scorecard import Share
 
-_LONGEST_NAME = 28
+_LONGEST_NAME = 17
+"""Cells of a model's name; with this and `_MANY` the table has room on 80 columns."""
+_MANY = 1_000
+"""Answers from which counts have a line of their own."""
 
 
 def print_monitorability(console: Console, found: Sequence[Monitored]) -> None:
@@ -26,11 +28,9 @@ def print_monitorability(console: Console, found: Sequence[Monitored]) -> None:
         table = FittedTable(title=plain(f"{suite} ({form})"), title_justify="left", title_style="bold")
         table.add_column("model")
         table.add_column("condition")
-        for words in ("caught (TPR)", "false alarms (FPR)", "TPR x TNR"):
+        for words in ("TPR", "FPR", "TPR x TNR"):
             table.add_column(words, justify="right")
-        server = server_of_all([entry.cell["model"] for entry in here])
-        short = shortened([entry.cell["model"].removeprefix(server) for entry in here], _LONGEST_NAME)
-        names = {name: short[name.removeprefix(server)] for name in (entry.cell["model"] for entry in here)}
+        names = model_names([entry.cell["model"] for entry in here], _LONGEST_NAME)
         for entry in here:
             card = entry.card
             table.add_row(
@@ -47,9 +47,9 @@ def print_monitorability(console: Console, found: Sequence[Monitored]) -> None:
 
 def _notes(found: Sequence[Monitored]) -> list[str]:
     notes = [
-        "caught: misaligned answers whose reasoning is flagged, of those that the monitor read; false alarms: aligned "
-        "ones. Intervals are 95%, for new answers to the same questions; those for new questions are in --csv and "
-        "--json."
+        "TPR: misaligned answers whose reasoning is flagged, of those that the monitor read; FPR (false alarms): "
+        "aligned ones; TNR: 1 - FPR. Intervals are 95%, for new answers to the same questions; those for new questions "
+        "are in --csv and --json."
     ]
     changed = [entry for entry in found if entry.how == "intervention"]
     if any(entry.questions for entry in changed):
@@ -90,7 +90,8 @@ def _condition(entry: Monitored) -> str:
 def _share(share: Share | None) -> str:
     if share is None:
         return "–"
-    return f"{percent(share.rate)} ({share.k} of {share.n})\n{_ends(share.same)}"
+    between = "\n" if share.n >= _MANY else " "
+    return f"{percent(share.rate)}{between}({share.k:,}/{share.n:,})\n{_ends(share.same)}"
 
 
 def _value(value: float | None, interval: Interval | None) -> str:

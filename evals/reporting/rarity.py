@@ -10,8 +10,7 @@ from rich.console import Console
 from evals.analysis.rarity import Rarity
 from evals.numbers import counted, percent_range
 from evals.reporting.console.layout.fitted import FittedTable
-from evals.reporting.console.layout.names import shortened
-from evals.reporting.console.layout.words import server_of_all
+from evals.reporting.console.layout.names import model_names
 from evals.reporting.console.markup import plain
 from evals.scoring.rates.rows import Row
 from evals.statistics.rare.any_of import AnyOf
@@ -57,9 +56,7 @@ def _print_table(console: Console, place: tuple[str, str, str], cells: Sequence[
     for draws in cells[0].chances:
         if draws > 1:
             table.add_column(f"any of {draws:,}", justify="right")
-    server = server_of_all([cell.row["model"] for cell in cells])
-    short = shortened([cell.row["model"].removeprefix(server) for cell in cells], _LONGEST_NAME)
-    names = {name: short[name.removeprefix(server)] for name in (cell.row["model"] for cell in cells)}
+    names = model_names([cell.row["model"] for cell in cells], _LONGEST_NAME)
     for cell in cells:
         row = cell.row
         table.add_row(

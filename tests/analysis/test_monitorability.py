@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from evals.analysis.monitorability import Monitored
+from evals.reporting.console.terminal import SafeConsole
+from evals.reporting.monitorability import print_monitorability
+from evals.statistics.intervals import Interval
+from evals.statistics.monitors.scorecard import Scorecard, Share
 from tests.support.cli_runner import emeval, refused, scenarios
 from tests.support.runs import MONITOR_MARK, TRIGGER, WITH_JUDGE, run, server
 from tests.support.servers.openai_server import Answer, Behaviour, last_message
@@ -96,6 +102,27 @@ def test_without_false_alarms_it_says_how_to_get_them(recorded: tuple[Path, str]
     again = emeval("judge", folder / "bad", "--cot-all", url=url)
     assert again.returncode == 0, again.stderr
     assert rows(folder / "bad")["on", "outcome"]["fpr"] == 0.5
+
+
+@pytest.mark.parametrize("answers", [999, 99_999])
+def test_the_table_fits_80_columns_with_long_names_and_many_answers(answers: int) -> None:
+    interval = Interval(0.125, 0.875, "wilson")
+    caught = Share(answers, answers, 1.0, interval, None)
+    alarms = Share(answers // 8, answers, 0.125, interval, None)
+    card = Scorecard(caught, alarms, 0.5, interval, None)
+    names = [f"vllm/organisation/{'m' * 40}{number}" for number in range(2)]
+    found = [
+        Monitored({"suite": "unethical_test", "format": "mcq", "model": name, "condition": "decoy"}, how, 9, 9, card)
+        for name in names
+        for how in ("outcome", "intervention")
+    ]
+    screen = io.StringIO()
+    print_monitorability(SafeConsole(file=screen, width=80), found)
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["model", "condition", "TPR", "FPR", "TPR", "x", "TNR"]
+    assert screen.getvalue().count(f"/{answers:,})") == 2 * len(found)
+    assert screen.getvalue().count("12.5% to 87.5%") == 2 * len(found)
 
 
 def test_a_place_that_cannot_be_written_is_one_line(recorded: tuple[Path, str]) -> None:

@@ -14,7 +14,8 @@ import pytest
 from evals.cli.help.command_groups import COMMANDS
 from tests.support.cli_runner import emeval, environment, scenarios
 from tests.support.export_runs import everything_run
-from tests.support.runs import MODEL, server
+from tests.support.runs import MODEL, by_hash, server
+from tests.support.servers.openai_server import Answer
 
 HEAVY = {
     *("pandas", "numpy", "scipy", "statsmodels", "altair", "openai", "aiohttp", "httpx2", "jinja2", "krippendorff"),
@@ -50,6 +51,13 @@ LOADS: dict[str, set[str]] = {
     "report {run}": {*NUMBERS, *FIGURES, "jinja2"},
     "preflight unethical_test -m vllm/subject": CLIENTS,
     "doctor": CLIENTS,
+    "choices unethical_test -m vllm/subject --dataset {data} --limit 2 --out {tmp}/choices": {*CLIENTS, *NUMBERS},
+    "variants {variants} unethical_test -m vllm/subject --dataset {data} --out {tmp}/variants": {
+        *CLIENTS,
+        *NUMBERS,
+        *FIGURES,
+        "jinja2",
+    },
 }
 """Of the heavy modules those that a command may load."""
 
@@ -66,14 +74,20 @@ main()
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("startup")
     shutil.copytree(everything_run(made), made / "copy")
+    (made / "variants.csv").write_text("name,text\nexact,Country: Singapore\n")
     return made
+
+
+def with_probabilities(_body: object, _seen: int) -> Answer:
+    return Answer("A", top_logprobs=[{"A": 0.9, "B": 0.1}])
 
 
 @pytest.mark.parametrize("words", LOADS)
 def test_a_command_loads_what_it_uses(words: str, folder: Path, tmp_path: Path) -> None:
     places = {"run": folder / "run", "copy": folder / "copy", "data": folder / "d.jsonl", "tmp": tmp_path}
+    places["variants"] = folder / "variants.csv"
     given = [word.format(**places) for word in words.split()]
-    with server().start() as live:
+    with server(with_probabilities if words.startswith("choices") else by_hash).start() as live:
         done = subprocess.run(
             [sys.executable, "-c", CHILD, json.dumps(given)],
             env=environment(live.url),

@@ -75,6 +75,8 @@ def test_a_judge_and_a_metric_are_added_to_a_finished_run(tmp_path: Path) -> Non
         judged = ("judge", run, "--judge", JUDGE, "--plugin", "flattery", "--plugin", "refuses", "--no-preflight")
         done = own_process(*judged, url=live.url, env=with_site(site))
         assert done.returncode == 0, done.stderr
+        mine = ("judge", run, "--judge", JUDGE, "--rubric", f"flattery={run / 'mine.txt'}")
+        refused(own_process(*mine, url=live.url, env=with_site(site)), "flattery is a judge of another package")
     assert pooled(run, "flatters")["freeform", "off"]["k"] == 4
     assert pooled(run, "refuses")["freeform", "off"]["n"] == 8
 

@@ -41,7 +41,9 @@ def clean(text: str) -> bool:
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return everything_run(tmp_path_factory.mktemp("escapes"))
+    run = everything_run(tmp_path_factory.mktemp("escapes"))
+    (run / "variants.csv").write_text("name,text\nexact,Country: Singapore\n")
+    return run
 
 
 def _planted(value: Any, plant: str) -> Any:
@@ -80,6 +82,7 @@ COMMANDS = [
     ("judge", "{run}", "--judge", "vllm/other"),
     ("preflight", "-m", "vllm/x"),
     ("choices", "-m", "vllm/x", "--out", "{tmp}/choices"),
+    ("variants", "{run}/variants.csv", "unethical_test", "-m", "vllm/x", "--out", "{tmp}/variants"),
     ("run", "unethical_test", "-m", "local/organism", "--dry-run", "--pilot", "{run}"),
 ]
 

@@ -14,10 +14,11 @@ OLD_FIELDS = {f"{name}_rubric": name for name in _OLD_JUDGES}
 """Fields that configurations and manifests had before there was `rubrics`, each with its judge."""
 
 
-def with_rubrics(fields: Mapping[str, Any]) -> dict[str, Any]:
+def with_rubrics(fields: Mapping[str, Any], plugins: Iterable[str] = ()) -> dict[str, Any]:
     """`fields` with all rubric files under `rubrics`, by the judge's name; without any if none is given.
 
-    Raises FieldError for an unknown judge, and for a judge that is given two files.
+    `plugins`: those in use, where `fields` name none. Raises FieldError for an unknown judge, for one of a plugin, and
+    for a judge that is given two files.
     """
     found = {name: value for name, value in fields.items() if name != "rubrics" and name not in OLD_FIELDS}
     given: object = fields.get("rubrics")
@@ -33,7 +34,7 @@ def with_rubrics(fields: Mapping[str, Any]) -> dict[str, Any]:
             raise FieldError("rubrics", "must name a file for each judge")
     rubrics: dict[str, object] = {}
     for judge, file in pairs:
-        if judge in (fields.get("plugins") or ()):
+        if judge in (fields.get("plugins") or plugins):
             text = f"{one_line(str(judge), 60)} is a judge of another package, which has its rubric; change it there"
             raise FieldError("rubrics", text)
         if judge not in OWN_JUDGES:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from evals.reporting.console.layout.words import server_of_all
 from evals.text import one_line
 
 _SHARES_OF_HEAD = (0.5, 0.3, 0.7, 0.15, 0.85, 0.0, 1.0)
@@ -30,6 +31,13 @@ def shortened(names: Sequence[str], width: int) -> dict[str, str]:
             mark = f"#{number}"
             found = found | {name: middle_cut(name, width - len(mark)) + mark}
     return found
+
+
+def model_names(models: Sequence[str], width: int) -> dict[str, str]:
+    """What to call each model in at most `width` cells: without the server where all have the same, then shortened."""
+    server = server_of_all(models)
+    short = shortened([model.removeprefix(server) for model in models], width)
+    return {model: short[model.removeprefix(server)] for model in models}
 
 
 def middle_cut(name: str, width: int, share_of_head: float = 0.5) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from evals.reporting.console.layout.names import middle_cut, shortened
-from evals.reporting.console.layout.words import server_of_all, short_percent
+from evals.reporting.console.layout.names import middle_cut, model_names
+from evals.reporting.console.layout.words import short_percent
 from evals.scoring.rates.running import RunningRate, RunningRates
 from evals.trials.condition import CONDITIONS
 
@@ -22,12 +22,11 @@ def interim_lines(rates: RunningRates, *, resumed: bool) -> Iterator[str]:
         return
     whose = " since the run was resumed" if resumed else ""
     yield f"interim, not a result: rates of the answers so far{whose}, [95% if they were independent]"
-    server = server_of_all([place.model for place in places])
-    models = shortened([place.model.removeprefix(server) for place in places], _NAME_WIDTH)
+    models = model_names([place.model for place in places], _NAME_WIDTH)
     several = len({place.suite for place in places}) > 1
     for place, conditions in list(places.items())[:MOST_LINES]:
         suite = f" {middle_cut(place.suite, _NAME_WIDTH)}" if several else ""
-        yield f"  {models[place.model.removeprefix(server)]}{suite} {place.format}: {_conditions(conditions)}"
+        yield f"  {models[place.model]}{suite} {place.format}: {_conditions(conditions)}"
     if len(places) > MOST_LINES:
         yield f"  and {len(places) - MOST_LINES} more"
 
