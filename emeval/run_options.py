@@ -52,8 +52,8 @@ class CommonOptions(TypedDict, total=False):
     """
 
     ray_address: str | None
-    """Ray cluster for --via ray and --judge-via ray, which this machine is a node of; local starts one here for the
-    run. [default: local]
+    """Cluster for what is asked over Ray, which this machine is a node of; local starts one here for the run.
+    [default: local]
     """
 
     judge_base_url: str | None

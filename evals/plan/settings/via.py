@@ -52,8 +52,8 @@ RayAddress = Annotated[
     str,
     AfterValidator(_known_address),
     Field(
-        description="Ray cluster for --via ray and --judge-via ray, which this machine is a node of; local starts one "
-        "here for the run.",
+        description="Cluster for what is asked over Ray, which this machine is a node of; local starts one here for "
+        "the run.",
     ),
     Setting("connection", value="local|auto|HOST:PORT", in_identity=False),
 ]
