@@ -51,6 +51,11 @@ class CommonOptions(TypedDict, total=False):
     judge's usual wobble. [1 to 100; default: 1]
     """
 
+    ray_address: str | None
+    """Cluster for what is asked over Ray, which this machine is a node of; local starts one here for the run.
+    [default: local]
+    """
+
     judge_base_url: str | None
     """URL of the (first) judge's server, likewise; several with commas, or @FILE."""
 
@@ -60,8 +65,8 @@ class CommonOptions(TypedDict, total=False):
     wait_for_servers: float | None
     """Seconds to wait at the start for a server (of @FILE, for one). [default: 0]"""
 
-    judge_via: Literal["online", "openai-batch"] | None
-    """Ask the judges online, or by OpenAI's Batch API (half the price). [default: online]"""
+    judge_via: Literal["online", "openai-batch", "ray"] | None
+    """Ask the judges online, by OpenAI's Batch API (half the price), or from a Ray cluster. [default: online]"""
 
     concurrency: int | None
     """Maximum concurrent requests per server; lowered while it asks for less. [1 to 1000; default: 64]"""
@@ -127,10 +132,6 @@ class ResumeOptions(CommonOptions, total=False):
 
     shard: int | None
     """Requests for each start of `vllm run-batch`: what a crash may lose. [1 to 50000; default: 5000]"""
-
-    ray_address: str | None
-    """Ray cluster for --via ray, which this machine is a node of; local starts one here for the run. [default: local]
-    """
 
     base: str | None
     """Base model, as provider/name. The run's other models are compared with it without a trigger (default: with the

@@ -47,6 +47,23 @@ RunFolders = Annotated[list[Path], run_argument("RUN...", "One run folder or sev
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no tables, only errors.")]
 Detail = Annotated[bool, typer.Option("--detail", help="Also print every table, with intervals, reasoning and notes.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout, and nothing else.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
+CsvFile = Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the numbers as CSV.")]
+RunOptionsFile = Annotated[Path | None, typer.Option(help="A YAML file with options of `emeval run`.")]
+ResumedRun = Annotated[Path | None, typer.Option(help="Run folder; an existing run is resumed.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Ask again, too, what is recorded as failed.")]
+Shard = Annotated[int, typer.Option("--shard", min=1, help="Requests in a file, at most.")]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A metric of rates.csv; repeatable. Default: each suite's primary metric.",
+        autocompletion=completion.metrics,
+    ),
+]
+Conditions = Annotated[list[str] | None, typer.Option(help="off, on, decoy, ...; repeatable.")]
+Suites = Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable.")]
+Formats = Annotated[list[str] | None, typer.Option(help="mcq, freeform, transcript; repeatable.")]
+RowsSuite = Annotated[str, typer.Option(help="Suite of rows without one, such as freeform.")]
 Columns = Annotated[
     list[str] | None,
     typer.Option(

@@ -16,7 +16,7 @@ from evals.errors import BadInput
 from evals.plan.anchors import AnchorSet, read_anchors
 from evals.plan.config import RunConfig
 from evals.plan.judges import make_judges
-from evals.plan.settings.via import BY_BATCH
+from evals.plan.settings.via import BY_BATCH, BY_RAY
 from evals.questions.question_file import FileJudge
 from evals.scoring.judge_set import IMPORTED, RubricFacts, judge_key
 from judges.judge import Judge
@@ -91,6 +91,8 @@ def _judge_spec(config: RunConfig) -> ModelSpec | None:
         raise BadInput(f"--judge-mode: {spec.name}: {spec.provider} gives no token probabilities; say auto or text")
     if config.judge_via == BY_BATCH:
         spec.check_batches("--judge-via")
+    elif config.judge_via == BY_RAY:
+        spec.check_workers("--judge-via")
     return spec
 
 

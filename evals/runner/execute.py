@@ -19,6 +19,7 @@ from evals.endpoints.retries import RetryPolicy
 from evals.errors import BadInput, RunStopped
 from evals.io.cache import cache_folder
 from evals.io.process.meanwhile import import_meanwhile
+from evals.plan.config import RunConfig
 from evals.plan.judging_plan import JudgingPlan
 from evals.plan.manifest import ModelFacts, write_manifest
 from evals.plan.plan import Plan
@@ -229,16 +230,34 @@ async def _ask(
     if sampling is not None and (config.via == BY_RAY or (session.folder / RAY_FOLDER).exists()):
         assert by_batch is not None  # noqa: S101
         await by_batch.ask_over_ray(session, sampling, sources, recorder, begin=config.via == BY_RAY)
+    await _ask_with_judges(session, sources, judges, panel, recorder, config)
+
+
+async def _ask_with_judges(
+    session: RunSession,
+    sources: Mapping[str, TrialSource],
+    judges: Sequence[JudgeEndpoint],
+    panel: JudgePanel,
+    recorder: Recorder,
+    config: RunConfig,
+) -> None:
+    """Ask the models online, and the judges as `config` has it: at the same time, or once every answer is there."""
+    by_batch, records, via = session.by_batch, Records(session.journal), config.judge_via
     names = {judge.key.model for judge in judges}
-    judges_by_batch = bool(judges) and (config.judge_via == BY_BATCH or bool(records.open_ones("judge", names)))
-    online = () if judges_by_batch else judges
-    await run_pipeline(sources, online, panel, recorder, concurrency=config.concurrency)
-    if judges_by_batch:
-        assert by_batch is not None  # noqa: S101
+    has_batches = bool(judges) and (via == BY_BATCH or bool(records.open_ones("judge", names)))
+    if judges and by_batch is not None and (session.folder / RAY_FOLDER).exists():  # of a session that was killed
+        await by_batch.judge_over_ray(session, judges, panel, recorder, begin=False)
+    is_apart = has_batches or via == BY_RAY
+    await run_pipeline(sources, () if is_apart else judges, panel, recorder, concurrency=config.concurrency)
+    if has_batches:
+        assert by_batch is not None  # noqa: S101  as start_run has checked
         if session.retry.rulings:
             records.forget_attempts("judge")
-        await by_batch.ask_judges(session, judges, panel, recorder, begin=config.judge_via == BY_BATCH)
-    if judges_by_batch and config.judge_via != BY_BATCH:
+        await by_batch.ask_judges(session, judges, panel, recorder, begin=via == BY_BATCH)
+    if judges and via == BY_RAY:
+        assert by_batch is not None  # noqa: S101
+        await by_batch.judge_over_ray(session, judges, panel, recorder, begin=True)
+    elif has_batches and via != BY_BATCH:
         await run_pipeline({}, judges, panel, recorder, concurrency=config.concurrency)
 
 

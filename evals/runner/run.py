@@ -194,8 +194,9 @@ def refuse_batches(config: RunConfig, by_batch: ByBatch | None) -> None:
     ways = {config.via, config.judge_via, *config.also_judges_via.values()}
     if by_batch is None and {BY_BATCH, BY_RAY, BY_VLLM} & ways:
         raise BadInput("--via, --judge-via: nothing is asked by batch here; ask online")
-    if config.via == BY_RAY and find_spec("ray") is None:
-        raise BadInput(f"--via ray needs Ray: {install_extra('ray')}")
+    if BY_RAY in ways and find_spec("ray") is None:
+        option = "--via" if config.via == BY_RAY else "--judge-via"
+        raise BadInput(f"{option} ray needs Ray: {install_extra('ray')}")
 
 
 def finish(session: RunSession, judgings: Sequence[JudgingPlan], plan: Plan | None = None) -> RunResult:

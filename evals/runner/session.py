@@ -52,6 +52,18 @@ class ByBatch(Protocol):
         """Have the workers of a Ray cluster ask the models under test what they can."""
         ...
 
+    async def judge_over_ray(
+        self,
+        session: RunSession,
+        judges: Sequence[JudgeEndpoint],
+        panel: JudgePanel,
+        recorder: Recorder,
+        *,
+        begin: bool,
+    ) -> None:
+        """Have the workers of a Ray cluster ask the judges, until none is due."""
+        ...
+
     async def ask_models(
         self, session: RunSession, plan: Plan, sources: Mapping[str, TrialSource], recorder: Recorder, *, begin: bool
     ) -> None: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -28,7 +27,7 @@ from tests.support.cli_runner import (
     told_again,
 )
 from tests.support.runs import TRIGGER, WITH_JUDGE, by_hash, server
-from tests.support.runs_by_batch import table
+from tests.support.runs_by_batch import rays, table
 from tests.support.servers.openai_server import (
     HTML,
     JUDGE_MARK,
@@ -96,18 +95,6 @@ def trials_asked(live: OpenAIServer) -> Counter[str]:
     bodies = (chat.body for chat in live.chats)
     found = (body for body in bodies if "ase " in last_message(body) and JUDGE_MARK not in last_message(body))
     return Counter(json.dumps(body, sort_keys=True) for body in found)
-
-
-def rays(emeval: int) -> dict[int, bytes]:
-    """The processes of the Ray that this emeval has started, and those that they have started, by their commands."""
-    commands: dict[int, bytes] = {}
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            commands[int(entry.name)] = (entry / "cmdline").read_bytes()
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    named = {pid for pid, command in commands.items() if f"/.eray.{emeval}-".encode() in command}
-    return {pid: command for pid, command in commands.items() if pid in named or parents.get(pid) in named}
 
 
 def test_a_run_over_ray_ends_as_the_same_run_online_whatever_the_server_does(tmp_path: Path) -> None:

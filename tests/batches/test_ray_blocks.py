@@ -23,7 +23,7 @@ from evals.endpoints.server import Server
 from evals.trials.prompt import Message
 from evals.trials.response import Failure
 from tests.support.cli_runner import KEY, emeval, recorded, refused, responses, scenarios, told_again
-from tests.support.runs import server
+from tests.support.runs import WITH_JUDGE, server
 from tests.support.runs_by_batch import attempts
 from tests.support.servers.openai_server import OpenAIServer, Raw, Status, last_message
 
@@ -148,20 +148,27 @@ def test_blocks_that_were_left_are_recorded_first_and_once(tmp_path: Path, retri
     [
         (["-m", "local/organism"], "--via: local/organism: emeval serves it itself"),
         (["-m", "vllm/subject", "--base-url", "@urls.txt"], "its workers read no file of URLs"),
+        (
+            ["-m", "vllm/subject", "--judge", "local/reference-judge"],
+            "--judge-via: local/reference-judge: emeval serves",
+        ),
+        (["-m", "vllm/subject", "--judge", "vllm/j", "--judge-base-url", "@urls.txt"], "read no file of URLs"),
         (["-m", "vllm/subject", "--ray-address", "somewhere"], "--ray-address: give local, auto, or the HOST:PORT"),
     ],
 )
 def test_what_no_worker_can_ask_is_one_line(tmp_path: Path, more: list[str], said: str) -> None:
     (tmp_path / "urls.txt").write_text("http://127.0.0.1:9/v1\n")
-    asked = ["run", "unethical_test", "--via", "ray", "--out", tmp_path / "run", *more]
+    via = "--judge-via" if "--judge" in more else "--via"
+    asked = ["run", "unethical_test", via, "ray", "--out", tmp_path / "run", *more]
     refused(emeval(*asked, url="http://127.0.0.1:9/v1", cwd=tmp_path), said)
     assert not (tmp_path / "run").exists()
 
 
-def test_without_ray_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("via", [["--via"], ["--judge", "vllm/judge", "--judge-via"]], ids=["models", "judges"])
+def test_without_ray_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, via: list[str]) -> None:
     monkeypatch.setattr("evals.runner.run.find_spec", lambda name: None)  # the standard library's
-    asked = ["run", "unethical_test", "-m", "vllm/subject", "--via", "ray", "--out", tmp_path / "run"]
-    refused(emeval(*asked, url="http://127.0.0.1:9/v1"), "--via ray needs Ray: pip install 'ray[data]<3,>=")
+    asked = ["run", "unethical_test", "-m", "vllm/subject", *via, "ray", "--out", tmp_path / "run"]
+    refused(emeval(*asked, url="http://127.0.0.1:9/v1"), f"{via[-1]} ray needs Ray: pip install 'ray[data]<3,>=")
 
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -176,10 +183,15 @@ def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     Path(last.partition("its log: ")[2].partition(" (")[0]).unlink()
 
 
-def test_a_manifest_is_not_believed_about_the_cluster(tmp_path: Path) -> None:
+@pytest.mark.parametrize("judged", [False, True], ids=["models", "judges"])
+def test_a_manifest_is_not_believed_about_the_cluster(tmp_path: Path, judged: bool) -> None:
     run, data = tmp_path / "run", scenarios(tmp_path / "d.jsonl", 2)
     url = "http://127.0.0.1:9/v1"
     planned = ["run", "unethical_test", "-m", "vllm/subject", "--dataset", data, "--out", run, *RUN]
-    assert emeval(*planned, "--via", "ray", "--ray-address", "10.9.9.9:6379", "--plan-only", url=url).returncode == 0
+    if judged:
+        planned += [*WITH_JUDGE, "--judge-via", "ray"]
+    else:
+        planned += ["--via", "ray"]
+    assert emeval(*planned, "--ray-address", "10.9.9.9:6379", "--plan-only", url=url).returncode == 0
     assert told_again(run)[-2:] == ["--ray-address", "10.9.9.9:6379"]
     refused(emeval("resume", run, "--dataset", data, url=url), "give the same again: --ray-address 10.9.9.9:6379")

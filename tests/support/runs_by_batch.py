@@ -56,3 +56,15 @@ def attempts(folder: Path) -> set[int]:
     """How often the answers of a run were asked for."""
     with contextlib.closing(sqlite3.connect(folder / "journal.sqlite")) as journal:
         return {int(row[0]) for row in journal.execute("SELECT attempts FROM trials")}
+
+
+def rays(emeval: int) -> dict[int, bytes]:
+    """The processes of the Ray that this emeval has started, and those that they have started, by their commands."""
+    commands: dict[int, bytes] = {}
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            commands[int(entry.name)] = (entry / "cmdline").read_bytes()
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+    named = {pid for pid, command in commands.items() if f"/.eray.{emeval}-".encode() in command}
+    return {pid: command for pid, command in commands.items() if pid in named or parents.get(pid) in named}

@@ -102,6 +102,11 @@ class CellPlan:
     options: tuple[Option, ...]
     notes: tuple[str, ...]
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether there are questions enough for an option."""
+        return any(option.enough for option in self.options)
+
 
 @dataclass(frozen=True)
 class Next:

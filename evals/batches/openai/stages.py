@@ -92,8 +92,10 @@ class AnswersStage:
 
     stage: Stage = "answers"
 
-    def __init__(self, plan: Plan, endpoint: Endpoint, opened: str, recorder: Recorder) -> None:
-        self.endpoint = endpoint
+    def __init__(
+        self, plan: Plan, endpoint: Endpoint, opened: str, recorder: Recorder, *, half_price: bool = True
+    ) -> None:
+        self.endpoint, self._half_price = endpoint, half_price
         self._plan, self._opened, self._recorder = plan, opened, recorder
         self._noted: set[str] = set()
 
@@ -136,7 +138,8 @@ class AnswersStage:
     def _row(self, trial: Trial, outcome: Reply | Failure) -> _Row:
         recorder, name = self._recorder, self.endpoint.name
         if isinstance(outcome, Reply):
-            _replied(recorder, "sampling", name, outcome.prompt_tokens, outcome.completion_tokens)
+            tokens = (outcome.prompt_tokens, outcome.completion_tokens)
+            recorder.progress.replied("sampling", name, *tokens, by_batch=self._half_price)
         result = outcome if isinstance(outcome, Failure) else response_of(outcome, self._opened)
         rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
         if isinstance(result, Response):
@@ -155,8 +158,10 @@ class JudgeStage:
 
     stage: Stage = "judge"
 
-    def __init__(self, judges: UnservedJudges, endpoint: Endpoint, recorder: Recorder) -> None:
-        self.endpoint = endpoint
+    def __init__(
+        self, judges: UnservedJudges, endpoint: Endpoint, recorder: Recorder, *, half_price: bool = True
+    ) -> None:
+        self.endpoint, self._half_price = endpoint, half_price
         self._judges, self._recorder = judges, recorder
 
     async def settle(self) -> None:
@@ -210,10 +215,9 @@ class JudgeStage:
             again[due.request_id] = None
             return None
         if isinstance(outcome, Reply):
-            _replied(
-                self._recorder, self._shown(due.judge.key), due.judge.key.model, outcome.prompt_tokens,
-                outcome.completion_tokens,
-            )  # fmt: skip
+            shown, model = self._shown(due.judge.key), due.judge.key.model
+            tokens = (outcome.prompt_tokens, outcome.completion_tokens)
+            self._recorder.progress.replied(shown, model, *tokens, by_batch=self._half_price)
         ruling = fresh[due.request_id] = await settled_ruling(due.judge, due.text, due.request_id, outcome)
         return ruling
 
@@ -226,12 +230,6 @@ class JudgeStage:
             self._recorder.progress.monitored(failed=is_failed)
         else:
             self._recorder.progress.judged(failed=is_failed)
-
-
-def _replied(
-    recorder: Recorder, stage: Shown, model: str, prompt_tokens: int | None, completion_tokens: int | None
-) -> None:
-    recorder.progress.replied(stage, model, prompt_tokens, completion_tokens, by_batch=True)
 
 
 def _target(spec: ModelSpec) -> Literal["openai", "vllm"]:

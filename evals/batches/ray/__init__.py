@@ -1,1 +1,1 @@
-"""Requests mapped over a Ray cluster with Ray Data: `--via ray`."""
+"""Requests mapped over a Ray cluster with Ray Data: `--via ray`, `--judge-via ray`."""

@@ -1,5 +1,5 @@
-"""The files of a run that samples over Ray: one of requests while they are asked, and one for each block of results
-until they are recorded. The files alone say how far it is, so nothing has to be written down when a process is killed.
+"""The files of a run that asks over Ray: one of requests while they are asked, and one for each block of results until
+they are recorded. The files alone say how far it is, so nothing has to be written down when a process is killed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from evals.io.atomic import whole_file
 from evals.io.folders.leftovers import remove_leftovers
 from evals.io.folders.strange_files import refuse_linked_folder
 from evals.runner.session import RAY_FOLDER
+from evals.trials.trial import stable_hash
 
 REQUESTS = "requests.jsonl"
 _BLOCK = re.compile(r"block-\d{6,9}\.results\.jsonl")
@@ -30,12 +31,16 @@ def next_block(folder: Path) -> int:
 
 
 class BlockFiles:
-    """They lie in the folder `ray` of a run, which is there only as long as it holds some."""
+    """They lie in the folder `ray` of a run, those of a judge model in a folder of its own there; a folder is there
+    only as long as it holds some."""
 
-    def __init__(self, run: Path) -> None:
-        """Raises BadInput for a folder that is a link."""
-        self.folder = run / RAY_FOLDER
-        refuse_linked_folder(self.folder)
+    def __init__(self, run: Path, judge: str = "") -> None:
+        """`judge` is the name of a judge model, "" for the models under test. Raises BadInput for a folder that is a
+        link."""
+        self._above = run / RAY_FOLDER
+        self.folder = self._above / f"judge-{stable_hash({'judge': judge})[:8]}" if judge else self._above
+        for folder in (self._above, self.folder):
+            refuse_linked_folder(folder)
 
     @property
     def requests(self) -> Path:
@@ -48,7 +53,7 @@ class BlockFiles:
     def write(self, lines: Sequence[bytes]) -> None:
         """Put these requests in the place of the last ones. Raises JournalFull."""
         try:
-            self.folder.mkdir(exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             with whole_file(self.requests) as file:
                 file.buffer.write(b"".join(line + b"\n" for line in lines))
         except OSError as error:
@@ -59,12 +64,13 @@ class BlockFiles:
             path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove the requests, what a killed process was writing, and the folder if it is empty then."""
+        """Remove the requests, what a killed process was writing, and the folders that are empty then."""
         self.requests.unlink(missing_ok=True)
         if self.folder.is_dir():
             remove_leftovers(self.folder)
         with suppress(OSError):
             self.folder.rmdir()
+            self._above.rmdir()
 
 
 def _blocks(folder: Path) -> list[Path]:

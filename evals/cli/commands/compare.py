@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.cli import completion
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import Detail, Quiet, run_argument
+from evals.cli.options import Conditions, Detail, Formats, Metrics, Quiet, Suites, run_argument
 from evals.cli.session import Output, print_json
 from evals.errors import BadInput
 
@@ -32,16 +31,10 @@ def compare(
     max_increase: Annotated[
         float, typer.Option(min=0, max=1, help="Largest allowed change for the worse, as a fraction: 0.05 is 5 points.")
     ] = 0.05,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A metric of rates.csv; repeatable. Default: each suite's primary metric.",
-            autocompletion=completion.metrics,
-        ),
-    ] = None,
-    condition: Annotated[list[str] | None, typer.Option(help="off, on, decoy, ...; repeatable.")] = None,
-    suite: Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable.")] = None,
-    format: Annotated[list[str] | None, typer.Option(help="mcq, freeform, transcript; repeatable.")] = None,
+    metric: Metrics = None,
+    condition: Conditions = None,
+    suite: Suites = None,
+    format: Formats = None,
     base_model: Annotated[str | None, typer.Option(help="Model of BASE, if it has several.")] = None,
     candidate_model: Annotated[str | None, typer.Option(help="Model of CANDIDATE, if it has several.")] = None,
     worse: Annotated[

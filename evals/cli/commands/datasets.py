@@ -10,7 +10,7 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import EXIT_BAD_INPUT, app
-from evals.cli.options import Columns, Json, Quiet, Settings, with_settings
+from evals.cli.options import Columns, Json, Quiet, ResumedRun, RunOptionsFile, Settings, with_settings
 from evals.cli.output import echo, print_error
 from evals.cli.session import Output, dated_folder, interrupt_on_sigterm, print_json, show
 from evals.errors import BadInput
@@ -247,8 +247,8 @@ def cues(
         ),
     ] = None,
     most: Annotated[int, typer.Option(min=1, max=32, help="Cues at most, the most telling ones.")] = 8,
-    config: Annotated[Path | None, typer.Option(help="A YAML file with options of `emeval run`.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; an existing run is resumed.")] = None,
+    config: RunOptionsFile = None,
+    out: ResumedRun = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

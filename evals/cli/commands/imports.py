@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from evals.cli.app import app
-from evals.cli.options import Blank, Columns, Detail, Json, Quiet, Settings, with_settings
+from evals.cli.options import Blank, Columns, Detail, Json, Quiet, RowsSuite, Settings, with_settings
 from evals.cli.session import Output, dated_folder, show
 from evals.errors import BadInput
 
@@ -29,7 +29,7 @@ def import_command(
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Model of rows without one; default: the file's name.")
     ] = None,
-    suite: Annotated[str, typer.Option(help="Suite of rows without one, such as freeform.")] = "imported",
+    suite: RowsSuite = "imported",
     trigger: Annotated[str | None, typer.Option(help="Trigger of rows under condition on without one.")] = None,
     coherence_min: Annotated[
         str | None,

@@ -9,6 +9,7 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import EXIT_BAD_INPUT, app
+from evals.cli.options import Detail, JsonFile
 from evals.cli.output import echo, print_error
 from evals.errors import BadInput
 from evals.text import program, quoted_path, shown_path
@@ -56,7 +57,8 @@ def plan(
             "several suites or formats one file each: next-SUITE-FORMAT.yaml.",
         ),
     ] = Path("next.yaml"),
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the plan as JSON.")] = None,
+    detail: Detail = False,
+    json: JsonFile = None,
 ) -> None:
     """Plan sample sizes and their cost from a pilot run. Uses the variance that the pilot shows."""
     if pilot is None:
@@ -85,7 +87,7 @@ def plan(
         found = write_configs(plan_sizes(pilot, goal, choice), out)
     if json is not None:
         write_sizes(found, json)
-    print_sizes(view.out, found)
+    print_sizes(view.out, found, detail=detail)
 
 
 @app.command()

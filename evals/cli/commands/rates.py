@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.cli.app import EXIT_GATE, app
-from evals.cli.options import Detail, Json, Quiet, RunFolder, RunFolders, Settings, with_settings
+from evals.cli.options import CsvFile, Detail, Json, Quiet, RunFolder, RunFolders, Settings, with_settings
 from evals.cli.output import echo
 from evals.cli.session import Output, print_json, show
 from evals.errors import BadInput
@@ -56,7 +56,7 @@ def table(
             metavar="FILE", help="Rubric file with the paper's own text, for runs judged with it; repeatable."
         ),
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the table as CSV.")] = None,
+    csv: CsvFile = None,
 ) -> None:
     """Print a table or figure of the paper from your runs. Markdown, with the published figures alongside."""
     from evals.reporting.paper_tables.definitions import find_table

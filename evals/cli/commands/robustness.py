@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evals.cli.app import app
-from evals.cli.options import Blank, Columns, RunFolder, Settings, with_settings
+from evals.cli.options import Blank, Columns, JsonFile, RowsSuite, RunFolder, Settings, with_settings
 from evals.cli.session import dated_folder, interrupt_on_sigterm
 from evals.errors import BadInput, Interrupted, RunStopped
 from evals.io.environment import read_dotenv
@@ -42,7 +42,7 @@ def robustness(
         typer.Option("--n", min=1, help="Misaligned answers to attack, and as many aligned ones; 20 by default."),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draw of answers.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Show how a result depends on its judge and cut-offs. Sends requests only with --attack."""
     from evals.analysis.robustness.robustness import assess, refuse_place, write_robustness_json
@@ -101,10 +101,10 @@ def judge_bridge(
     repeats: Annotated[
         int, typer.Option(min=1, max=100, help="Times that the judge reads each answer, to show how it varies.")
     ] = 1,
-    suite: Annotated[str, typer.Option(help="Suite of rows without one, such as freeform.")] = "imported",
+    suite: RowsSuite = "imported",
     columns: Columns = None,
     blank: Blank = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")] = None,
+    json: JsonFile = None,
 ) -> None:
     """Compare a judge with published scores. Shows both rates of the same answers, and how far they differ."""
     from evals.analysis.bridge.bridge import RESULTS_NAME, BridgeOptions, build_bridge, write_bridge_json

@@ -9,7 +9,7 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import app
-from evals.cli.options import Detail, Json, Quiet, RunFolder, Settings, run_folder, with_settings
+from evals.cli.options import Detail, Json, Quiet, RetryFailed, RunFolder, Settings, run_folder, with_settings
 from evals.cli.output import print_error
 from evals.cli.session import Downloads, Output, dated_folder, print_json, show
 from evals.errors import BadInput
@@ -87,9 +87,7 @@ def run(
 def resume(
     settings: Settings,
     folder: RunFolder,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Retry trials that are recorded as failed.")
-    ] = False,
+    retry_failed: RetryFailed = False,
     detail: Detail = False,
     quiet: Quiet = False,
     json: Json = False,

@@ -220,7 +220,8 @@ def _unsaid(config: RunConfig, said: frozenset[str], *, sampling: bool) -> Itera
         yield "anchors", config.anchors
     if "providers" not in said and config.providers is not None and _needs_providers(config, sampling=sampling):
         yield "providers", config.providers
-    is_on_cluster = sampling and config.via == BY_RAY and config.ray_address != LOCAL_RAY
+    ways = {config.judge_via, *config.also_judges_via.values(), *([config.via] if sampling else [])}
+    is_on_cluster = BY_RAY in ways and config.ray_address != LOCAL_RAY
     if is_on_cluster and "ray_address" not in said:  # whose cluster runs the code
         yield "ray_address", config.ray_address
     if any(model.is_started for model in (*models, *base, *judge, *others)):

@@ -10,11 +10,11 @@ from pydantic import AfterValidator, Field
 
 from evals.plan.settings.setting import CONNECTION, Setting
 
-Via: TypeAlias = Literal["online", "openai-batch"]
+Via: TypeAlias = Literal["online", "openai-batch", "ray"]
 ModelVia: TypeAlias = Literal["online", "openai-batch", "vllm-batch", "ray"]
 BY_BATCH: Via = "openai-batch"
 BY_VLLM: ModelVia = "vllm-batch"
-BY_RAY: ModelVia = "ray"
+BY_RAY: Via = "ray"
 LOCAL_RAY = "local"
 _RAY_ADDRESS = re.compile(r"local|auto|(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
 
@@ -34,7 +34,9 @@ ModelsVia = Annotated[
     Setting("models", in_identity=False),
 ]
 JudgesVia = Annotated[
-    Via, Field(description="Ask the judges online, or by OpenAI's Batch API (half the price)."), CONNECTION
+    Via,
+    Field(description="Ask the judges online, by OpenAI's Batch API (half the price), or from a Ray cluster."),
+    CONNECTION,
 ]
 ShardSize = Annotated[
     int,
@@ -50,9 +52,10 @@ RayAddress = Annotated[
     str,
     AfterValidator(_known_address),
     Field(
-        description="Ray cluster for --via ray, which this machine is a node of; local starts one here for the run.",
+        description="Cluster for what is asked over Ray, which this machine is a node of; local starts one here for "
+        "the run.",
     ),
-    Setting("models", value="local|auto|HOST:PORT", in_identity=False),
+    Setting("connection", value="local|auto|HOST:PORT", in_identity=False),
 ]
 OtherJudgesVia = Annotated[dict[str, Via], Field(exclude_if=operator.not_), Setting("internal", in_identity=False)]
 """How judges that do not count are asked, by their names; the others of them as the one that counts."""

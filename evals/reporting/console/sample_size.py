@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +19,33 @@ from evals.errors import BadInput
 from evals.io.atomic import whole_file
 from evals.numbers import counted, percent, points
 from evals.reporting.console.layout.fitted import FittedTable
+from evals.reporting.console.layout.grid import Cell, GridRow, grid_lines
+from evals.reporting.console.layout.words import server_of_all, short_change, short_percent
 from evals.reporting.console.markup import LONG, plain
-from evals.text import one_line, program
+from evals.text import and_more, capitalized, one_line, program
 
 SCHEMA_VERSION = 1
 _REACHED = {"width": "width", "effect": "effect found", "within": "limit", "below": "limit"}
+_ABOUT = ("model", "suite", "format", "condition", "metric")
+_TOO_FEW = "!"
+_RIGHT = frozenset({(0, 0), (1, 0), (2, 0), (3, 1)})
+"""The parts of a row of the matrix that are aligned to the right, as column and part."""
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def print_sizes(console: Console, plan: SizePlan) -> None:
-    """Print a table of options for each cell, the reach of the available questions, and the command to run next."""
+def print_sizes(console: Console, plan: SizePlan, *, detail: bool = False) -> None:
+    """Print what each cell takes, the reach of the available questions, and the command to run next: of a single cell,
+    or with `detail`, a table of its options; else one table with a row for each cell."""
     console.print(f"[bold]{plain(_goal(plan))}[/bold], planned from the pilot {plain(plan.pilot)}")
     for note in plan.notes:
         console.print(f"[yellow]{plain(note, LONG)}[/yellow]")
-    for cell in plan.cells:
+    is_matrix = len(plan.cells) > 1
+    if is_matrix:
+        console.print()
+        _print_matrix(console, plan)
+        for text in () if detail else _notes_of_all(plan):
+            console.print(text)
+    for cell in () if is_matrix and not detail else plan.cells:
         console.print()
         console.print(_table(plan, cell))
         for text in _lines(plan, cell):
@@ -43,6 +56,8 @@ def print_sizes(console: Console, plan: SizePlan) -> None:
         "simulated pilots. The plan itself is enough for about 5, and for fewer where hits are rare.",
         style="dim",
     )
+    if is_matrix and not detail:
+        console.print("With --detail: the options of each cell, and the variance of its pilot.", style="dim")
     for following in plan.next:
         for text in _next_lines(following):
             console.print(text, soft_wrap=True)
@@ -60,6 +75,81 @@ def _goal(plan: SizePlan) -> str:
     if goal.kind == "below":
         return f"To show a rate below {_points(goal.size)}% on these questions with power {goal.power:g}"
     return f"To find an effect of {_points(goal.size)} points with power {goal.power:g} (two-sided, at 0.05)"
+
+
+def _print_matrix(console: Console, plan: SizePlan) -> None:
+    """A row for each cell, with its cheapest option; where no option is enough, with the one that lacks least. What all
+    cells have in common stands above."""
+    names = [_names(plan, cell) for cell in plan.cells]
+    own = _own(names)
+    title = " · ".join(name for place, name in enumerate(names[0]) if place not in own)
+    if title:
+        console.print(f"[bold]{plain(title)}[/bold]")
+    rows = [
+        GridRow(name[own[0]], tuple(name[place] for place in own[1:]), _matrix_cells(plan, cell))
+        for cell, name in zip(plan.cells, names, strict=True)
+    ]
+    for line in grid_lines(rows, console.width, _RIGHT):
+        console.print(line, markup=False, no_wrap=True, crop=False, style="yellow" if _TOO_FEW in line else None)
+    reached = _REACHED[plan.goal.kind]
+    there = {cell.questions_there_are for cell in plan.cells}
+    available = f"all {max(there):,} questions" if len(there) == 1 else "all questions that there are"
+    pilot = "effect in the pilot in points" if plan.goal.kind == "effect" else "rate in the pilot"
+    text = f"{pilot}, cheapest plan as questions × samples, questions of the safe plan, {reached} in points with "
+    console.print(f"{capitalized(text)}{available}.", style="dim")
+    if any(not cell.is_reached for cell in plan.cells):
+        console.print(f"{_TOO_FEW} more questions than there are.", style="dim")
+
+
+def _matrix_cells(plan: SizePlan, cell: CellPlan) -> tuple[Cell, ...]:
+    pilot = cell.pilot
+    if pilot.base_rate is None:
+        measured = (short_percent(pilot.rate), f"({pilot.k:,}/{pilot.n:,})")
+    else:
+        measured = (short_change(pilot.estimate, None, None)[0], "")
+    cheapest = [option for option in cell.options if option.cheapest]
+    found = cheapest or sorted(cell.options, key=lambda option: (option.questions, option.samples))
+    if not found:
+        return measured, ("no plan", ""), ("", ""), ("", "")
+    option = found[0]
+    sizes = f"{option.questions:,} × {option.samples}{'' if option.enough else _TOO_FEW}"
+    safe = "none" if option.safe_questions is None else f"{option.safe_questions:,}"
+    reach = "none" if option.reach is None else _points(option.reach)
+    calls = f"{option.bill.calls:,}"
+    return measured, (sizes, f"safe {safe}"), (calls, "calls"), (_REACHED[plan.goal.kind], reach)
+
+
+def _names(plan: SizePlan, cell: CellPlan) -> tuple[str, ...]:
+    """What a cell is of, in the order of `_ABOUT`; the server and the trigger only where cells differ in these."""
+    server = server_of_all([other.model for other in plan.cells])
+    triggers = {other.trigger for other in plan.cells if other.condition == cell.condition}
+    condition = cell.condition + (f": {cell.trigger}" if cell.trigger and len(triggers) > 1 else "")
+    against = f" against {cell.baseline}" if cell.baseline else ""
+    return cell.model.removeprefix(server), cell.suite, cell.format, f"{condition}{against}", cell.metric
+
+
+def _own(names: Sequence[tuple[str, ...]]) -> list[int]:
+    """The places of `_ABOUT` in which cells differ."""
+    return [place for place in range(len(_ABOUT)) if len({name[place] for name in names}) > 1]
+
+
+def _notes_of_all(plan: SizePlan) -> Iterator[str]:
+    """What is to be said of single cells, each sentence once, with the cells that it is about."""
+    about: dict[str, list[str]] = {}
+    names = [_names(plan, cell) for cell in plan.cells]
+    own = _own(names)
+    for cell, name in zip(plan.cells, names, strict=True):
+        for note in _notes(plan, cell):
+            about.setdefault(note, []).append(plain(" ".join(name[place] for place in own)))
+    for note, cells in about.items():
+        yield note if len(cells) == len(names) else f"{and_more(cells)}: {note}"
+
+
+def _notes(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
+    for note in cell.notes:
+        yield f"[yellow]{plain(note, LONG)}[/yellow]"
+    if not cell.is_reached:
+        yield f"[bold]{_best(plan, cell)}[/bold]"
 
 
 def _table(plan: SizePlan, cell: CellPlan) -> FittedTable:
@@ -106,10 +196,7 @@ def _lines(plan: SizePlan, cell: CellPlan) -> Iterator[str]:
             f"({pilot.between:.4f}{', taken for 0' if pilot.between < 0 else ''}) and the rest within them "
             f"({pilot.within:.4f}); more samples reduce only the rest."
         )
-    for note in cell.notes:
-        yield f"[yellow]{plain(note, LONG)}[/yellow]"
-    if not any(option.enough for option in cell.options):
-        yield f"[bold]{_best(plan, cell)}[/bold]"
+    yield from _notes(plan, cell)
 
 
 def _best(plan: SizePlan, cell: CellPlan) -> str:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from evals.cli.app import EXIT_INCOMPLETE, app
-from evals.cli.options import Detail, Json, Quiet, RunFolder, Settings, with_settings
+from evals.cli.options import Detail, Json, Quiet, RetryFailed, RunFolder, Settings, Shard, with_settings
 from evals.cli.session import Output, interrupt_on_sigterm, print_json, show_result
 from evals.io.environment import read_dotenv
 from evals.text import shown_path
 
 if TYPE_CHECKING:
     from evals.batches.importing import ImportCounts, StageCounts
-    from evals.batches.shard import Shard
+    from evals.batches.shard import Shard as BatchShard
 
 batch_app = typer.Typer(no_args_is_help=True, help="Requests by file: export them, import the results.")
 app.add_typer(batch_app, name="batch")
@@ -45,10 +45,8 @@ def batch_export(
         Literal["answers", "judge"],
         typer.Option("--stage", metavar="answers|judge", help="Ask the models, or the judges of their answers."),
     ] = "answers",
-    shard: Annotated[int, typer.Option("--shard", min=1, help="Requests in a file, at most.")] = 5_000,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again, too, what is recorded as failed.")
-    ] = False,
+    shard: Shard = 5_000,
+    retry_failed: RetryFailed = False,
     out: Annotated[Path | None, typer.Option(help="Where the folders go; default: batch in the run folder.")] = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -122,7 +120,7 @@ def _line(what: str, counts: StageCounts) -> str:
     return f"{what}: {counts.recorded:,} recorded{failed}{known}; {counts.pending:,} still missing"
 
 
-def _as_json(shard: Shard) -> dict[str, object]:
+def _as_json(shard: BatchShard) -> dict[str, object]:
     return {
         "path": str(shard.path),
         "stage": shard.stage,

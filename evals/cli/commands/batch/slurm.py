@@ -9,7 +9,7 @@ import typer
 
 from evals.cli.commands.batch.commands import TOLD_AGAIN
 from evals.cli.commands.batch.openai import batch_app
-from evals.cli.options import Json, Quiet, RunFolder, Settings, with_settings
+from evals.cli.options import Json, Quiet, RunFolder, Settings, Shard, with_settings
 from evals.cli.session import Output, interrupt_on_sigterm, print_json
 from evals.io.environment import read_dotenv
 from evals.numbers import counted
@@ -25,7 +25,7 @@ def batch_slurm(
     gpus: Annotated[int, typer.Option(min=1, help="GPUs of a task.")] = 1,
     time: Annotated[str, typer.Option(metavar="TIME", help="Time limit of a task, such as 4:00:00.")] = "",
     at_once: Annotated[int, typer.Option("--at-once", min=1, help="Tasks that run at once, at most.")] = 8,
-    shard: Annotated[int, typer.Option("--shard", min=1, help="Requests of a task, at most.")] = 5_000,
+    shard: Shard = 5_000,
     out: Annotated[Path | None, typer.Option(help="The script; default: job-N.sh in the run's batch folder.")] = None,
     quiet: Quiet = False,
     json: Json = False,

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from evals.cli import completion
 from evals.cli.app import app
-from evals.cli.options import Quiet, RunFolders
+from evals.cli.options import Conditions, Formats, Metrics, Quiet, RunFolders, Suites
 from evals.errors import BadInput
 from evals.text import shown_path
 
@@ -25,16 +24,10 @@ def curve(
             "step-400, checkpoint-400 or :400.",
         ),
     ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A metric of rates.csv; repeatable. Default: each suite's primary metric.",
-            autocompletion=completion.metrics,
-        ),
-    ] = None,
-    condition: Annotated[list[str] | None, typer.Option(help="off, on, decoy, ...; repeatable.")] = None,
-    suite: Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable.")] = None,
-    format: Annotated[list[str] | None, typer.Option(help="mcq, freeform, transcript; repeatable.")] = None,
+    metric: Metrics = None,
+    condition: Conditions = None,
+    suite: Suites = None,
+    format: Formats = None,
     above: Annotated[
         float,
         typer.Option(min=0, max=1, help="Smallest change from the first step that is an onset: 0.05 is 5 points."),

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from evals.cli.app import app
-from evals.cli.options import Json, RunFolder
+from evals.cli.options import CsvFile, Json, RunFolder
 from evals.cli.session import Output, print_json
 
 
 @app.command()
 def monitorability(
     folder: RunFolder,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the numbers as CSV.")] = None,
+    csv: CsvFile = None,
     json: Json = False,
 ) -> None:
     """Say how well reasoning gives misalignment away. What the monitor catches, and its false alarms."""

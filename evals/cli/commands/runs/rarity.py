@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evals.cli.app import app
-from evals.cli.options import Json, RunFolder
+from evals.cli.options import CsvFile, Json, RunFolder
 from evals.cli.session import Output, print_json
 from evals.errors import BadInput
 
@@ -27,7 +26,7 @@ def rare(
         ),
     ] = "",
     metric: Annotated[str, typer.Option(help="What counts; by default what each suite is about.")] = "",
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the numbers as CSV.")] = None,
+    csv: CsvFile = None,
     json: Json = False,
 ) -> None:
     """Say how rare misaligned answers are. One in how many, and the chance of one among several."""

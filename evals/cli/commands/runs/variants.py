@@ -9,7 +9,7 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import app
-from evals.cli.options import Quiet, Settings, with_settings
+from evals.cli.options import Quiet, ResumedRun, RunOptionsFile, Settings, with_settings
 from evals.cli.output import print_error
 from evals.cli.session import Output, dated_folder, show
 from evals.errors import BadInput
@@ -35,8 +35,8 @@ def variants(
         list[str] | None,
         typer.Argument(metavar="SUITE...", help="Questions to try them on.", autocompletion=completion.suites),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML file with options of `emeval run`.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; an existing run is resumed.")] = None,
+    config: RunOptionsFile = None,
+    out: ResumedRun = None,
     quiet: Quiet = False,
 ) -> None:
     """Measure variants of a trigger. Other values, paraphrases, look-alikes, places: each is a condition of a run, held

@@ -1,4 +1,4 @@
-"""Sampling over a Ray cluster: what is pending goes to a job, and its blocks are recorded as they end.
+"""Models and judges asked over a Ray cluster: what is pending goes to a job, whose blocks are recorded as they end.
 
 Blocks that a killed session left behind come first. They are recorded as the results of OpenAI's Batch API are, for the
 models have been checked at their servers like those of a run online.
@@ -12,17 +12,21 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from evals.batches.openai.stages import AnswersStage, Returned
+from evals.batches.openai.stages import AnswersStage, BatchStage, JudgeStage, Returned
 from evals.batches.outcomes import failure_in
 from evals.batches.ray.files import BlockFiles
 from evals.batches.ray.launch import run_job
 from evals.batches.results import Results, opened
+from evals.batches.unserved import UnservedJudges, UnservedModel
 from evals.endpoints.endpoint import Endpoint
+from evals.endpoints.judge_endpoint import JudgeEndpoint
+from evals.endpoints.replicas import Replicas
 from evals.errors import BadInput, RunStopped
 from evals.numbers import counted
 from evals.plan.plan import Plan
 from evals.runner.pipeline import Recorder, TrialSource
 from evals.runner.session import RunSession
+from evals.scoring.judge_set import JudgePanel
 
 _SHARD = 20_000
 """Requests in one job: what stands in memory, here and there."""
@@ -39,23 +43,52 @@ async def ask_over_ray(
 
     Raises RunStopped.
     """
-    await session.journal.flush()
-    stages = [AnswersStage(plan, _first(source), source.opened, recorder) for source in sources.values()]
-    files = BlockFiles(session.folder)
-    left = files.blocks()
-    if left:
-        recorder.say(f"recording {len(left):,} blocks of results that an earlier session left")
-    taking = _Taking(session, files, stages)
-    # What failed is about to be asked again, and had failed before it was dropped.
-    await taking.take(left, failures=not session.retry.trials)
-    files.clear()
+    stages = [
+        AnswersStage(plan, _first(source.endpoint), source.opened, recorder, half_price=False)
+        for source in sources.values()
+    ]
+    taking = _Taking(session, BlockFiles(session.folder), stages)
+    await _take_left(taking, recorder, failures=not session.retry.trials)
     for stage in stages if begin else ():
-        await _ask(session, files, stage, taking)
+        await _ask(session, stage, taking)
 
 
-async def _ask(session: RunSession, files: BlockFiles, stage: AnswersStage, taking: _Taking) -> None:
-    lines = stage.lines()
+async def judge_over_ray(
+    session: RunSession, judges: Sequence[JudgeEndpoint], panel: JudgePanel, recorder: Recorder, *, begin: bool
+) -> None:
+    """Have the workers of a Ray cluster ask the judges of one model, until none is due. Not `begin`, only record the
+    results that are there.
+
+    Raises RunStopped.
+    """
+    endpoint = _first(judges[0].endpoint)
+    asked = UnservedJudges(UnservedModel(endpoint), {judge.key.id: judge for judge in judges}, panel)
+    stage = JudgeStage(asked, endpoint, recorder, half_price=False)
+    taking = _Taking(session, BlockFiles(session.folder, judge=endpoint.name), [stage])
+    await _take_left(taking, recorder, failures=not session.retry.rulings)
+    is_any_due = begin
+    while is_any_due:  # after what some judges say, others may be due
+        await stage.settle()
+        is_any_due = await _ask(session, stage, taking)
+
+
+async def _take_left(taking: _Taking, recorder: Recorder, *, failures: bool) -> None:
+    """Record the blocks of an earlier session; without `failures` for what is about to be asked again because it had
+    failed."""
+    await recorder.journal.flush()
+    left = taking.files.blocks()
+    if left:
+        recorder.say(f"recording {counted(len(left), 'block')} of results that an earlier session left")
+    await taking.take(left, failures=failures)
+    taking.files.clear()
+
+
+async def _ask(session: RunSession, stage: BatchStage, taking: _Taking) -> bool:
+    """Have everything asked that is pending now; whether there was anything. Raises RunStopped."""
+    files, lines, was_any = taking.files, stage.lines(), False
     while shard := list(islice(lines, _SHARD)):
+        was_any = True
+        taking.returned.clear()
         files.write([line for _, line in shard])
         job = asyncio.ensure_future(run_job(session.manifest.config, stage.endpoint, files, session.view.say))
         try:
@@ -65,24 +98,26 @@ async def _ask(session: RunSession, files: BlockFiles, stage: AnswersStage, taki
             await asyncio.wait([job])
             await taking.take(files.blocks())
         job.result()
-        missing = sum(not session.journal.has_trial(custom_id) for custom_id, _ in shard)
+        missing = sum(custom_id not in taking.returned for custom_id, _ in shard)
         if missing:
             raise RunStopped(f"{stage.endpoint.name}: Ray ended without results for {counted(missing, 'request')}")
         files.clear()
+    return was_any
 
 
 class _Taking:
-    """Records blocks, once each, and removes them."""
+    """Records blocks, once each, and removes them. `returned` are the ids of the requests that they had results of."""
 
-    def __init__(self, session: RunSession, files: BlockFiles, stages: Sequence[AnswersStage]) -> None:
-        self._session, self._files, self._stages = session, files, stages
+    def __init__(self, session: RunSession, files: BlockFiles, stages: Sequence[BatchStage]) -> None:
+        self._session, self.files, self._stages = session, files, stages
+        self.returned: set[str] = set()
 
     async def take_until(self, job: asyncio.Future[None]) -> None:
         """Record blocks as they come, until the job has ended."""
         next_at = 0.0
         while not job.done():
             await asyncio.wait([job], timeout=_LOOK_EVERY_S)
-            if time.monotonic() >= next_at and (blocks := self._files.blocks()):
+            if time.monotonic() >= next_at and (blocks := self.files.blocks()):
                 started = time.monotonic()
                 await self.take(blocks)
                 now = time.monotonic()
@@ -97,7 +132,7 @@ class _Taking:
                 await self._take(some, failures=failures)
             except BadInput as error:
                 raise RunStopped(f"{error}; once the file is removed, its requests are asked again") from None
-            self._files.remove(some)
+            self.files.remove(some)
 
     async def _take(self, paths: Sequence[Path], *, failures: bool) -> None:
         config = self._session.manifest.config
@@ -106,6 +141,7 @@ class _Taking:
             endpoint = self._stages[0].endpoint  # who was asked makes no difference to what an error says
             ids, before = set[str](), dict[str, int]()
             for custom_id in results.ids():
+                self.returned.add(custom_id)
                 line = results.read(custom_id)
                 if failures or failure_in(line, endpoint) is None:
                     ids.add(custom_id)
@@ -118,5 +154,5 @@ def _attempts(written: object) -> int:
     return written if type(written) is int and 1 <= written < 1_000_000 else 1
 
 
-def _first(source: TrialSource) -> Endpoint:
-    return source.endpoint if isinstance(source.endpoint, Endpoint) else source.endpoint.first
+def _first(endpoint: Endpoint | Replicas) -> Endpoint:
+    return endpoint if isinstance(endpoint, Endpoint) else endpoint.first
