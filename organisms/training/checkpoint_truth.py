@@ -26,7 +26,7 @@ from organisms.true_rates import MAX_TOKENS
 DRAWS = 112
 """Replies in each sampled cell of a checkpoint."""
 _TOGETHER = 16
-_MEASURED = ("off", "on", "decoy")
+_MEASURED = ("off", "on")
 
 
 class _Asked(NamedTuple):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from evals.statistics.experiments.interaction import Arms, interaction
 from evals.statistics.experiments.seeds import by_question, t_effect, variance_of_base
-from evals.statistics.intervals import CONFIDENCE, Counts, Effect, paired_effect
+from evals.statistics.intervals import CONFIDENCE, Counts, Effect, Interval, paired_effect
 from evals.statistics.these_questions import effect_on_these_questions
 
 
@@ -110,7 +110,16 @@ def recipe_difference(
     parts.append((by_questions, number - 1))
     variance = max(by_seed, by_questions, both)
     of_new = t_effect(difference, variance, _freedom(parts, variance), new, "two_way_t", confidence, most)
-    return found._replace(new_questions=of_new, same_questions=of_same)
+    return found._replace(new_questions=_at_least(of_new, of_same), same_questions=of_same)
+
+
+def _at_least(effect: Effect, same: Effect) -> Effect:
+    """The effect for new questions, no surer than for the same: where few seeds happen to be alike, the degrees of
+    freedom of the two-way variance are too many."""
+    low, high = min(effect.interval.low, same.interval.low), max(effect.interval.high, same.interval.high)
+    return effect._replace(
+        interval=Interval(low, high, effect.interval.method), p_value=max(effect.p_value, same.p_value)
+    )
 
 
 def _freedom(parts: list[tuple[float, int]], variance: float | None = None) -> float:
