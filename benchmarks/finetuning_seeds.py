@@ -45,20 +45,20 @@ class Coverage(NamedTuple):
 def coverage_of_recipes(design: Design, seeds: int, draws: int) -> Coverage:
     """The coverage over `draws` recipes of `seeds` checkpoints."""
     rng = np.random.default_rng([design.questions, round(1000 * design.rate), round(10 * design.seed_sd), seeds])
-    on, off = _middle(design.rate, design.seed_sd), _middle(design.rate / 4, design.seed_sd / 2)
+    on, off = middle_logit(design.rate, design.seed_sd), middle_logit(design.rate / 4, design.seed_sd / 2)
     shape = (seeds, design.questions)
     counted, numbers = np.full(shape, float(design.answers)), np.arange(design.questions)
     found: list[tuple[float, ...]] = []
     for _ in range(draws):
         by_question = rng.normal(0, QUESTION_SD, (1, design.questions))
-        rates = _rate(on + rng.normal(0, design.seed_sd, (seeds, 1)) + by_question)
-        base_rates = _rate(off + rng.normal(0, design.seed_sd / 2, (seeds, 1)) + by_question)
+        rates = rate_of(on + rng.normal(0, design.seed_sd, (seeds, 1)) + by_question)
+        base_rates = rate_of(off + rng.normal(0, design.seed_sd / 2, (seeds, 1)) + by_question)
         hits, base = (rng.binomial(design.answers, chances).astype(float) for chances in (rates, base_rates))
         rate, effect = recipe_rate(hits, counted), recipe_effect(hits, counted, base, counted, numbers)
         assert rate is not None
         assert effect is not None
-        here = _over_seeds(on, by_question, design.seed_sd)
-        change = here - _over_seeds(off, by_question, design.seed_sd / 2)
+        here = mean_over_seeds(on, by_question, design.seed_sd)
+        change = here - mean_over_seeds(off, by_question, design.seed_sd / 2)
         one, pooled = generalisation_interval(hits[0], counted[0]), generalisation_interval(hits.sum(0), counted.sum(0))
         found.append((*_held(design, here, change, one, pooled, rate, effect), *_widths(rate)))
     shares = np.array(found)
@@ -89,22 +89,22 @@ def _widths(rate: RecipeRate) -> tuple[float, float]:
     return rate.new_questions.high - rate.new_questions.low, rate.same_questions.high - rate.same_questions.low
 
 
-def _rate(logits: Floats) -> Floats:
+def rate_of(logits: Floats) -> Floats:
     return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float64)
 
 
-def _over_seeds(middle: float, by_question: Floats, seed_sd: float) -> float:
+def mean_over_seeds(middle: float, by_question: Floats, seed_sd: float) -> float:
     """The mean rate of a recipe on these questions."""
-    rates = _rate(middle + seed_sd * _NODES[:, None] + by_question)
+    rates = rate_of(middle + seed_sd * _NODES[:, None] + by_question)
     return float((_WEIGHTS @ rates).mean() / _WEIGHTS.sum())
 
 
-def _middle(rate: float, seed_sd: float) -> float:
+def middle_logit(rate: float, seed_sd: float) -> float:
     """The middle of the logits whose mean rate is `rate`."""
     spread, low, high = math.hypot(QUESTION_SD, seed_sd), -30.0, 30.0
     for _ in range(80):
         middle = (low + high) / 2
-        mean = float(_WEIGHTS @ _rate(middle + spread * _NODES) / _WEIGHTS.sum())
+        mean = float(_WEIGHTS @ rate_of(middle + spread * _NODES) / _WEIGHTS.sum())
         low, high = (middle, high) if mean < rate else (low, middle)
     return low
 

@@ -22,6 +22,7 @@ from benchmarks.interactions import interaction_lines
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CORRELATION, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
+from benchmarks.recipe_pairs import difference_lines
 from benchmarks.simulate_curves import discovery_lines, onset_lines, trend_lines
 from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, generalisation_interval, paired_effect, stratified_wilson_interval
@@ -287,6 +288,11 @@ SIMULATIONS = {
         "Intervals that hold the rate or effect of a recipe, in percent, and median widths of those of its rate; 300 "
         "recipes",
         recipe_lines,
+    ),
+    "recipe differences": (
+        "Intervals that hold the difference between two recipes, or a recipe and a base, in percent, median widths of "
+        "those of two rates, and rates shown to differ for new questions; 300 pairs",
+        difference_lines,
     ),
     "trends": (
         "Trends over steps with a p-value below 0.05 on these questions, and for questions like these, in percent; 300 "

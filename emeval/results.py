@@ -77,6 +77,12 @@ class Run:
         return self.tables.recipes
 
     @property
+    def recipe_differences(self) -> pd.DataFrame:
+        """The table of recipe_differences.csv: two recipes against each other, and the effect of a recipe less that in
+        the base model. Empty without any."""
+        return self.tables.recipe_differences
+
+    @property
     def did(self) -> pd.DataFrame:
         """The table of did.csv: the effect of each condition in a model less that in the base model. Empty for a run
         of one model.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from evals.analysis.unscored import unscored_cells
 from evals.numbers import counted, percent
@@ -22,6 +22,11 @@ def headline_recipe_rows(tables: Tables) -> list[Row]:
 def headline_did_rows(tables: Tables) -> list[Row]:
     """The rows of did.csv on the primary metric of each suite."""
     return _headline(tables, tables.did_rows)
+
+
+def headline_recipe_differences(tables: Tables) -> list[Row]:
+    """The rows of recipe_differences.csv on the primary metric of each suite."""
+    return _headline(tables, tables.recipe_difference_rows)
 
 
 def _headline(tables: Tables, rows: Sequence[Row]) -> list[Row]:
@@ -48,25 +53,33 @@ def of_one_checkpoint(manifest: Manifest, tables: Tables) -> str:
 
 def seed_notes(manifest: Manifest, tables: Tables) -> Iterator[str]:
     """A line for each thing to know of the seeds in `headline_recipe_rows`. Texts of others are not escaped."""
-    over = {cell[:4]: cell for cell in unscored_cells(manifest, tables)}
+    over = {cell[:4]: (cell.unscored, cell.trials) for cell in unscored_cells(manifest, tables)}
+    config = manifest.config
+    yield from notes_on_seeds(headline_recipe_rows(tables), config.recipes, over, config.max_unscored)
+
+
+def notes_on_seeds(
+    rows: Sequence[Row],
+    recipes: Mapping[str, Sequence[str]],
+    over: Mapping[tuple[str, ...], tuple[int, int]],
+    max_unscored: float,
+) -> Iterator[str]:
+    """The same for rows of recipes.csv. `over` has, by suite, format, model and condition, how many of how many trials
+    have no score where that is more than the share `max_unscored`."""
     told: set[str] = set()
-    for row in headline_recipe_rows(tables):
+    for row in rows:
         where = f"{row['recipe']}, {row['suite']} ({row['format']}), {row['condition']}"
-        lines: list[str] = []
         if row["without_answers"]:
-            lines.append(f"recipe {where}: no answer of {row['without_answers']} counts, so it is in no number.")
-        for model in manifest.config.recipes.get(row["recipe"], ()):
-            cell = over.get((row["suite"], row["format"], model, row["condition"]))
-            if cell is not None and model not in row["without_answers"].split(", "):
-                missing = f"{cell.unscored} of {counted(cell.trials, 'trial')} of {model} have no score"
-                lines.append(
-                    f"recipe {where}: {missing}, more than {percent(manifest.config.max_unscored)}; the recipe's rate "
-                    "is of the others."
-                )
+            yield f"recipe {where}: no answer of {row['without_answers']} counts, so it is in no number."
+        for model in recipes.get(row["recipe"], ()):
+            unscored = over.get((row["suite"], row["format"], model, row["condition"]))
+            if unscored is not None and model not in row["without_answers"].split(", "):
+                missing = f"{unscored[0]} of {counted(unscored[1], 'trial')} of {model} have no score"
+                more = f"more than {percent(max_unscored)}; the recipe's rate is of the others."
+                yield f"recipe {where}: {missing}, {more}"
         if row["seeds"] == 1 and row["recipe"] not in told:
             told.add(row["recipe"])
-            lines.append(
+            yield (
                 f"recipe {row['recipe']} has answers of one seed: its rate is of this checkpoint, not of the recipe, "
                 "and has no interval."
             )
-        yield from lines

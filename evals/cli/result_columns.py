@@ -22,13 +22,14 @@ from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
 from evals.reporting.paper_tables.render import PAPER_TABLE
 from evals.runner.anchor_check import AnchorRow
-from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPES, RESPONSES
+from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPE_DIFFERENCES, RECIPES, RESPONSES
 
 FILES: Mapping[str, tuple[Column, ...]] = {
     "responses.csv": RESPONSES,
     "rates.csv": RATES,
     "effects.csv": EFFECTS,
     "recipes.csv": RECIPES,
+    "recipe_differences.csv": RECIPE_DIFFERENCES,
     "did.csv": DID,
     "corrected.csv": CORRECTED,
     "robustness.csv": SURFACE,

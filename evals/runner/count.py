@@ -51,6 +51,7 @@ from evals.scoring.rates.tables import (
     DID_NAME,
     EFFECTS_NAME,
     RATES_NAME,
+    RECIPE_DIFFERENCES_NAME,
     RECIPES_NAME,
     RESPONSES_NAME,
     Tables,
@@ -299,7 +300,8 @@ def as_counted(before: Manifest, session: RunSession) -> RunResult:
 
 def _files(folder: Path) -> dict[str, str]:
     """The sha256 of each result file that is there."""
-    names = (RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, STOPPING_NAME, RECIPES_NAME, DID_NAME)
+    names = (RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, STOPPING_NAME)
+    names += (RECIPES_NAME, RECIPE_DIFFERENCES_NAME, DID_NAME)
     return {name: file_sha256(folder / name) for name in names if (folder / name).exists()}
 
 

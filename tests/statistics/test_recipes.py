@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from benchmarks.finetuning_seeds import Design, coverage_of_recipes
+from benchmarks.recipe_pairs import Pair, coverage_of_differences
+from evals.statistics.experiments.recipe_differences import SeedAnswers, recipe_difference
 from evals.statistics.experiments.seeds import recipe_effect, recipe_rate
 from evals.statistics.intervals import generalisation_interval, paired_effect
 
@@ -113,3 +115,81 @@ def test_intervals_hold_the_recipe_where_one_seed_does_not(design: Design, seeds
     assert min(found.rate_same, found.effect_same) >= 0.86
     if design.seed_sd == 1.0:
         assert found.one_seed < 0.6
+
+
+def test_two_recipes_differ_as_by_hand() -> None:
+    """Each seed's own mean by Welch's t-test on these questions; on others V_question joins in, without what is in
+    both."""
+    rng = np.random.default_rng(5)
+    ours, theirs = (rng.normal(middle, 0.06, (seeds, 1)) for middle, seeds in ((0.5, 4), (0.25, 3)))
+    rates = [np.clip(seeds + rng.normal(0, 0.1, (1, 30)), 0.02, 0.98) for seeds in (ours, theirs)]
+    sides = [SeedAnswers(rng.binomial(40, chances) * 1.0, np.full(chances.shape, 40.0)) for chances in rates]
+    found = recipe_difference(*sides, np.arange(30))
+    assert found is not None
+    assert found.new_questions is not None
+    assert found.same_questions is not None
+    cells = [side.hits / side.counted for side in sides]
+    seed_means = [values.mean(axis=1) for values in cells]
+    welch = stats.ttest_ind(*seed_means, equal_var=False)
+    assert found.difference == pytest.approx(cells[0].mean() - cells[1].mean())
+    assert found.same_questions.p_value == pytest.approx(welch.pvalue)
+    ends = welch.confidence_interval(0.95)
+    assert found.same_questions.interval[:2] == pytest.approx((ends.low, ends.high))
+    by_seed = [values.var(ddof=1) / len(values) for values in seed_means]
+    by_question = np.var(cells[0].mean(axis=0) - cells[1].mean(axis=0), ddof=1) / 30
+    left = [
+        values - values.mean(axis=0, keepdims=True) - values.mean(axis=1, keepdims=True) + values.mean()
+        for values in cells
+    ]
+    by_cell = sum((part**2).sum() / (len(part) - 1) / 29 / part.size for part in left)
+    variance = sum(by_seed) + by_question - by_cell
+    parts = (by_seed[0] ** 2 / 3, by_seed[1] ** 2 / 2, by_question**2 / 29)
+    reach = stats.t.ppf(0.975, variance**2 / sum(parts)) * variance**0.5
+    new = found.new_questions.interval
+    reach = max(reach, found.difference - found.same_questions.interval.low)
+    assert (found.difference - new.low, new.high - found.difference) == pytest.approx((reach, reach))
+
+
+def test_a_question_that_one_side_left_open_is_in_no_difference() -> None:
+    counted = np.array([[10.0, 10.0, 0.0], [10.0, 10.0, 0.0], [0.0, 0.0, 0.0]])
+    ours, theirs = SeedAnswers(0.5 * counted, counted), SeedAnswers(np.full((2, 3), 2.0), np.full((2, 3), 10.0))
+    found = recipe_difference(ours, theirs, np.arange(3))
+    assert found is not None
+    assert found[:3] == pytest.approx((0.5, 0.2, 0.3))
+    assert (found.questions, found.seeds, found.other_seeds) == (2, 2, 2)
+    assert recipe_difference(SeedAnswers(0 * counted, 0 * counted), theirs, np.arange(3)) is None
+
+
+def test_one_seed_differs_from_a_recipe_without_an_interval() -> None:
+    counted = np.full((3, 4), 10.0)
+    one, three = SeedAnswers(0.6 * counted[:1], counted[:1]), SeedAnswers(0.2 * counted, counted)
+    for ours, theirs in ((one, three), (three, one)):
+        found = recipe_difference(ours, theirs, np.arange(4))
+        assert found is not None
+        assert (found.new_questions, found.same_questions) == (None, None)
+        assert abs(found.difference) == pytest.approx(0.4)
+    base = recipe_difference(three, one, np.arange(4), theirs_is_base=True)
+    assert base is not None
+    assert base.same_questions is not None
+    assert base.same_questions.interval.high < 0
+
+
+def test_effects_of_two_recipes_differ_by_less_than_zero_to_two() -> None:
+    counted = np.full((3, 4), 25.0)
+    up = SeedAnswers(counted, counted, 0 * counted, counted)
+    down = SeedAnswers(0 * counted, counted, counted, counted)
+    found = recipe_difference(up, down, np.arange(4))
+    assert found is not None
+    assert found.new_questions is not None
+    assert (found.ours, found.theirs, found.difference) == (1.0, -1.0, 2.0)
+    assert found.new_questions.interval.high == 2.0
+    assert found.new_questions.interval.low < 2.0, "four questions do not collapse the interval"
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("pair", [Pair(44, 10, 0.3, 0.1, 1.0), Pair(8, 100, 0.1, 0.1, 0.3)])
+def test_intervals_of_differences_hold_what_is_true(pair: Pair, seeds: int) -> None:
+    held = coverage_of_differences(pair, seeds, 100)
+    assert min(held[:6]) >= 0.87
+    if pair.rate == pair.other_rate:
+        assert held.shown <= 0.1

@@ -11,29 +11,18 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
-from evals.analysis.comparison.cells import incomplete, reworded, selected_cells
-from evals.analysis.comparison.comparable import Difference, Direction, NotComparable, Scope, differences, worse_when
-from evals.analysis.comparison.counts import (
-    CellCounts,
-    CellToCompare,
-    ComparedRun,
-    RunCell,
-    Wording,
-    count_cells,
-    metrics_of,
-    suite_metrics,
-)
+from evals.analysis.comparison.comparable import Direction, worse_when
+from evals.analysis.comparison.counts import CellCounts, ComparedRun, Wording
 from evals.analysis.comparison.result import ComparisonKey, Gate, cell_name
+from evals.analysis.comparison.several import RunModel, counted_together, shared_cells
 from evals.analysis.curve.result import SHARES, Curve, Curves, Ends, Moved, Point
 from evals.analysis.curve.steps import steps_of
 from evals.errors import BadInput
-from evals.scoring.metric import PRIMARY, Metric, Missing
-from evals.scoring.metric_table import metrics_by_name
+from evals.scoring.metric import Missing
 from evals.statistics.intervals import Interval, generalisation_interval, stratified_wilson_interval
 from evals.statistics.trends.onset import Change, changes_from_first, onset
 from evals.statistics.trends.ordered import Integers, Ordered, trend_of_questions_like_these, trend_on_these_questions
 from evals.text import one_line
-from evals.trials.condition import run_order
 
 _SURE = 0.05
 _MISSING: tuple[Missing, ...] = tuple(reason for reason in get_args(Missing) if reason != "outside")
@@ -62,14 +51,10 @@ def curves_of(folders: Sequence[Path], gate: Gate, steps: Mapping[str, float] | 
         for run in runs
         if model in run.manifest.config.models
     ]
-    used = [run for run in runs if any(point.run is run for point in checkpoints)]
-    cells, notes = _cells(checkpoints, used, gate)
-    _check_comparable(used, list(cells.values()), list(cells))
-    counts = [
-        count_cells(point.run, [RunCell(point.model, key, metric) for key, metric in cells.items()])
-        for point in checkpoints
-    ]
-    _check_wording(checkpoints, cells, counts)
+    models_in_order = [RunModel(point.run, point.model) for point in checkpoints]
+    cells, others = shared_cells(models_in_order, gate, "checkpoint")
+    notes = [f"Not of a curve, as not every checkpoint has it: {cell_name(key)}." for key in others]
+    counts = counted_together(models_in_order, cells)
     curves = tuple(
         _curve(key, checkpoints, [at[point.model, key] for point, at in zip(checkpoints, counts, strict=True)], gate)
         for key in cells
@@ -79,65 +64,6 @@ def curves_of(folders: Sequence[Path], gate: Gate, steps: Mapping[str, float] | 
         names = one_line(", ".join(left_out), 300)
         notes.append(f"Not of a curve, as their step is not known: {names} (--steps FILE says it).")
     return Curves(curves, tuple(notes))
-
-
-def _cells(
-    checkpoints: Sequence[_Checkpoint], runs: Sequence[ComparedRun], gate: Gate
-) -> tuple[dict[ComparisonKey, Metric], list[str]]:
-    """The cells that every checkpoint has, and notes on others."""
-    table = metrics_by_name(runs[0].manifest.config.denominator)
-    own = suite_metrics(runs, table[PRIMARY["poll"]])
-    known = {*table, *(name for metrics in own.values() for name in (*metrics.labels, *metrics.sides))}
-    unknown = next((name for name in gate.metrics if name not in known), None)
-    if unknown is not None:
-        names = one_line(", ".join(sorted(known)), 2000)
-        raise BadInput(f"--metric: unknown metric {one_line(unknown, 60)!r}; known: {names}")
-    by_checkpoint = [selected_cells(point.run, point.model, table, own, [gate]) for point in checkpoints]
-    every = dict.fromkeys(key for cells in by_checkpoint for key in cells)
-    shared = [key for key in every if all(key in cells for cells in by_checkpoint)]
-    if not shared:
-        raise BadInput(
-            "no cell (suite, format, condition, metric) that --suite, --format, --condition and --metric name is in "
-            "every checkpoint"
-        )
-    places = {name: place for place, name in enumerate(run_order(key.condition for key in shared))}
-    cells = list(dict.fromkeys((key.suite, key.format) for key in shared))
-    shared.sort(key=lambda key: (cells.index((key.suite, key.format)), places[key.condition]))
-    others = [key for key in every if key not in shared]
-    notes = [f"Not of a curve, as not every checkpoint has it: {cell_name(key)}." for key in others]
-    return {key: metrics_of(key.suite, table, own)[key.metric] for key in shared}, notes
-
-
-def _check_comparable(runs: Sequence[ComparedRun], metrics: Sequence[Metric], keys: Sequence[ComparisonKey]) -> None:
-    """Raise NotComparable unless all runs are complete and comparable with the first one."""
-    scope = Scope(
-        suites=frozenset(key.suite for key in keys),
-        formats=frozenset(key.format for key in keys),
-        conditions=frozenset(key.condition for key in keys),
-        metrics=tuple({metric.name: metric for metric in metrics}.values()),
-    )
-    first = runs[0]
-    for run in runs:
-        found = incomplete(one_line(run.manifest.run_id, 80), run)
-        found += differences(first.manifest, run.manifest, scope) if run is not first else []
-        if found:
-            raise NotComparable(str(first.folder), str(run.folder), found)
-
-
-def _check_wording(
-    checkpoints: Sequence[_Checkpoint],
-    cells: Mapping[ComparisonKey, Metric],
-    counts: Sequence[Mapping[tuple[str, ComparisonKey], CellCounts]],
-) -> None:
-    first = checkpoints[0]
-    for point, made in zip(checkpoints[1:], counts[1:], strict=True):
-        pairs = [
-            CellToCompare(key, metric, first.model, point.model, 0.0, worse_when(key.metric))
-            for key, metric in cells.items()
-        ]
-        found: list[Difference] = list(reworded(pairs, counts[0], made))
-        if found:
-            raise NotComparable(str(first.run.folder), str(point.run.folder), found)
 
 
 def _curve(key: ComparisonKey, checkpoints: Sequence[_Checkpoint], cells: Sequence[CellCounts], gate: Gate) -> Curve:

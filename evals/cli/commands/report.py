@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from evals.cli.options import RunFolders
 from evals.cli.output import echo
 from evals.errors import BadInput
 from evals.text import shown_path
+
+if TYPE_CHECKING:
+    from evals.analysis.recipes.result import RecipeResult
 
 
 @app.command()
@@ -32,8 +35,8 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="NAME=MODEL,MODEL,...",
-            help="Models that differ only in their finetuning seed, as a recipe over its seeds; repeatable; default: "
-            "the run's.",
+            help="Models that differ only in their finetuning seed, as a recipe over its seeds, which may be in runs "
+            "of their own; repeatable; default: the run's.",
         ),
     ] = None,
 ) -> None:
@@ -46,15 +49,25 @@ def report(
     page = output or folders[0] / "report.html"
     view = ConsoleView()
     with view.busy("counting the answers ..."):
-        runs = read_several(folders, base, recipe or None)
+        over = _over_runs(folders, recipe, base)
+        runs = read_several(folders, base if over is None else None, recipe or None if over is None else None)
     with view.busy("drawing the figures and packing the transcripts ..."):
-        written = write_report(runs, page)
+        written = write_report(runs, page, over=over)
     beside = (
         f", with its transcripts in {shown_path(written.beside)}/, which must stay beside it" if written.beside else ""
     )
     echo(f"Written: {shown_path(written.page)}{beside}")
     if written.transcripts < written.trials:
         echo(f"It has {written.transcripts:,} of {written.trials:,} transcripts; `emeval show` has every one.")
+
+
+def _over_runs(folders: list[Path], recipe: list[str] | None, base: str | None = None) -> RecipeResult | None:
+    """The recipes named over the seeds of several runs; None for those of one."""
+    if not recipe or len({folder.resolve() for folder in folders}) == 1:
+        return None
+    from evals.analysis.recipes.over_runs import recipes_over_runs
+
+    return recipes_over_runs(folders, recipe, base)
 
 
 @app.command()
@@ -64,7 +77,7 @@ def plot(
         str,
         typer.Option(
             metavar="NAME",
-            help="fig4, fig6, fig9 (as the paper's), rates, effects, scores.",
+            help="fig4, fig6, fig9 (as the paper's), rates, effects, recipes, did, scores.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Ends in .pdf, .svg or .png.")],
@@ -88,12 +101,20 @@ def plot(
     label: Annotated[
         list[str] | None, typer.Option(metavar="MODEL=NAME", help="What the figure calls a model; repeatable.")
     ] = None,
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL,MODEL,...",
+            help="For recipes and did: models that differ only in their finetuning seed, which may be in runs of their "
+            "own; repeatable; default: the runs'.",
+        ),
+    ] = None,
 ) -> None:
     """Draw a figure of runs for a paper and print its caption."""
     from evals.reporting.console.progress import ConsoleView
     from evals.reporting.figures.drawing.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
     from evals.reporting.figures.files import check_suffix, size_of, write_chart
-    from evals.reporting.figures.paper import BY_CELL, check_name, paper_figure
+    from evals.reporting.figures.paper import BY_CELL, OF_RECIPES, check_name, paper_figure
     from evals.reporting.figures.selection import with_models, with_questions
     from evals.runner.count import read_several
 
@@ -104,11 +125,17 @@ def plot(
     folders = list(dict.fromkeys(folder.resolve() for folder in runs))
     if questions and figure in BY_CELL:
         raise BadInput(f"--questions: {figure} shows all questions together; leave it out")
+    if recipe and figure not in OF_RECIPES:
+        raise BadInput(f"--recipe: {figure} shows no recipe; leave it out")
+    if figure == "recipes" and (models or label):
+        raise BadInput("--models, --label: recipes are named by --recipe NAME=MODEL,MODEL,...; leave them out")
     view = ConsoleView()
     with view.busy("counting the answers and drawing the figure ..."):
-        shown = with_models(read_several(folders), _names(models), label or ())
+        over = _over_runs(folders, recipe)
+        read = read_several(folders, recipes=recipe or None if over is None else None)
+        shown = with_models(read, _names(models), label or ()) if figure != "recipes" else read
         shown, left_out = with_questions(shown, _names(questions))
-        drawn = paper_figure(figure, shown, width_cm)
+        drawn = paper_figure(figure, shown, width_cm, over)
         write_chart(drawn.chart, out)
     size = size_of(drawn.chart.to_dict())
     for line in filter(None, (drawn.caption, left_out, *drawn.numbers)):

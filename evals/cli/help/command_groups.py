@@ -41,6 +41,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "Night after night": {
         "nightly": "nightly",
         "compare": "compare",
+        "recipes": "runs.recipes",
         "curve": "runs.curve",
         **dict.fromkeys(("anchors", "drift"), "drift"),
     },

@@ -62,6 +62,7 @@ _OWN: dict[str, dict[str, tuple[str, ...]]] = {
     "resume": {"Models and servers": ("retry_failed",)},
     "judge": {"Judges": ("beside",)},
     "rates": {"Output": ("responses",)},
+    "recipes": {"What is compared": ("recipe", "base", "metric", "suite", "format", "max_unscored")},
     "curve": {"What is drawn": ("steps", "metric", "condition", "suite", "format", "above")},
     "robustness": {"Attack": ("attack", "number", "seed")},
     "judge-bridge": {"The file": ("suite", "columns", "blank"), "Comparison": ("within", "repeats")},

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from evals.analysis.recipes.result import RecipeResult
 from evals.reporting.figures.drawing.figure import Figure, Panel
 from evals.reporting.figures.drawing.frames import slug
 from evals.reporting.figures.drawing.theme import PAGE
 from evals.reporting.figures.effects import effect_panels
+from evals.reporting.figures.experiments.differences import difference_panels
+from evals.reporting.figures.experiments.recipes import recipe_panels
 from evals.reporting.figures.outcomes import outcome_panels
+from evals.reporting.figures.paper import OF_RECIPES
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.references import calibration_panels, published_panels
@@ -18,6 +22,8 @@ from evals.runner.count import Counted
 _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] = (
     ("rates", "Rates", rate_panels),
     ("effects", "Effect of the condition", effect_panels),
+    ("recipes", "Recipes over their seeds", recipe_panels),
+    ("did", "Effects against those in the base", difference_panels),
     ("scores", "Alignment scores", score_panels),
     ("coherence", "Alignment against coherence", coherence_panels),
     ("flags", "What the monitor says of the reasoning", flag_panels),
@@ -31,13 +37,18 @@ _LONGEST = 55
 """The characters of a name before its number."""
 
 
-def page_figures(runs: Sequence[Counted]) -> list[Figure]:
-    """The figures that the runs have data for, in the order of the report.
+def page_figures(runs: Sequence[Counted], over: RecipeResult | None = None) -> list[Figure]:
+    """The figures that the runs have data for, in the order of the report; recipes are those of each run, or those
+    `over` several.
 
     A figure is named by its kind (`rates`), or if there are several by kind and content (`rates-unethical-test-mcq`),
     as each of a series is. Charts take the width of their container.
     """
-    return [figure for kind, title, panels in _KINDS for figure in _figures(kind, title, panels(runs))]
+    found: list[Figure] = []
+    for kind, title, panels in _KINDS:
+        made = panels(runs) if over is None or kind not in OF_RECIPES else OF_RECIPES[kind](runs, over)
+        found += _figures(kind, title, made)
+    return found
 
 
 def _figures(kind: str, title: str, panels: Sequence[Panel]) -> Iterator[Figure]:

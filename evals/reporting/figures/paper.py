@@ -10,11 +10,14 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from evals.analysis.recipes.result import RecipeResult
 from evals.errors import BadInput
 from evals.reporting.figures.drawing.figure import Figure, Panel
 from evals.reporting.figures.drawing.frames import label_rates
 from evals.reporting.figures.drawing.theme import COLUMN_CM, POINTS_A_CM, Canvas, paper, paper_config
 from evals.reporting.figures.effects import effect_panels
+from evals.reporting.figures.experiments.differences import difference_panels
+from evals.reporting.figures.experiments.recipes import recipe_panels
 from evals.reporting.figures.files import size_of
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
@@ -36,10 +39,16 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
         effect_panels,
         "no question was answered both with and without a trigger; `emeval run SUITE --trigger TEXT` asks it so",
     ),
+    "recipes": (
+        recipe_panels,
+        "no run has a recipe; `--recipe NAME=MODEL,MODEL,...` names one, whose seeds may be in several runs",
+    ),
+    "did": (difference_panels, "no question was answered with and without a trigger by a model and by its base"),
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
 }
 FIGURES = tuple(_PANELS)
-BY_CELL = ("fig4", "fig6")
+OF_RECIPES = {"recipes": recipe_panels, "did": difference_panels}
+BY_CELL = ("fig4", "fig6", "recipes", "did")
 """The figures without single questions."""
 _COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
     "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),
@@ -52,8 +61,11 @@ NARROWEST_CM, WIDEST_CM = 5.0, 60.0
 _FEWEST_POINTS = 50.0  # the minimum width of a plot
 
 
-def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM) -> Figure:
-    """The figure `name`, `width_cm` wide in total; if it is too high for a page, questions are shown together.
+def paper_figure(
+    name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM, over: RecipeResult | None = None
+) -> Figure:
+    """The figure `name`, `width_cm` wide in total; if it is too high for a page, questions are shown together. With
+    `over` the recipes are those over several runs.
 
     Panels are stacked, each with a heading. Raises BadInput for an unknown name, runs without the data, and a width
     that leaves no room for a plot.
@@ -62,7 +74,7 @@ def paper_figure(name: str, runs: Sequence[Counted], width_cm: float = COLUMN_CM
     if not NARROWEST_CM <= width_cm <= WIDEST_CM:
         raise BadInput(f"--width: {width_cm:g} cm is not between {NARROWEST_CM:g} and {WIDEST_CM:g}")
     make, missing = _PANELS[name]
-    panels = make(runs)
+    panels = make(runs) if over is None or name not in OF_RECIPES else OF_RECIPES[name](runs, over)
     if not panels and name == "effects" and len(label_rates(runs)):
         missing = "answers that are sorted into categories have an effect for each label, which effects.csv has"
     if not panels:

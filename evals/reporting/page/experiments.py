@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from evals.analysis.seeds import headline_did_rows, headline_recipe_rows, of_one_checkpoint, seed_notes
+from evals.analysis.recipes.result import RecipeResult
+from evals.analysis.seeds import (
+    headline_did_rows,
+    headline_recipe_differences,
+    headline_recipe_rows,
+    of_one_checkpoint,
+    seed_notes,
+)
 from evals.numbers import counted, p_words, percent, percent_range, points
 from evals.reporting.console.experiments.differences import verdict_words
+from evals.reporting.console.experiments.recipe_differences import difference_verdict, pair_words
 from evals.runner.count import Counted
 from evals.scoring.rates.rows import Row
 
@@ -43,8 +51,25 @@ class DifferenceRow(NamedTuple):
     same: str
 
 
-def recipe_table(runs: Sequence[Counted]) -> list[RecipeRow]:
-    """A row for each recipe, format and condition, on the primary metric of a suite."""
+class RecipeDifferenceRow(NamedTuple):
+    run: str
+    suite: str
+    pair: str
+    what: str
+    metric: str
+    value: str
+    other_value: str
+    difference: str
+    verdict: str
+    new: str
+    same: str
+
+
+def recipe_table(runs: Sequence[Counted], over: RecipeResult | None = None) -> list[RecipeRow]:
+    """A row for each recipe, format and condition, on the primary metric of a suite: of the recipes of each run, or of
+    those `over` several."""
+    if over is not None:
+        return [_recipe_row(row["run_id"], row) for row in over.rows]
     return [_recipe_row(run.manifest.run_id, row) for run in runs for row in headline_recipe_rows(run.tables)]
 
 
@@ -90,14 +115,41 @@ def _difference_row(run: str, row: Row) -> DifferenceRow:
     )
 
 
+def recipe_difference_table(runs: Sequence[Counted], over: RecipeResult | None = None) -> list[RecipeDifferenceRow]:
+    """A row for each two recipes, and for each recipe and its base, likewise."""
+    if over is not None:
+        return [_recipe_difference_row(row) for row in over.differences]
+    return [_recipe_difference_row(row) for run in runs for row in headline_recipe_differences(run.tables)]
+
+
+def _recipe_difference_row(row: Row) -> RecipeDifferenceRow:
+    effects = bool(row["baseline"])
+    value, other = (points(row[name]) if effects else percent(row[name]) for name in ("value", "other_value"))
+    return RecipeDifferenceRow(
+        run=row["run_id"],
+        suite=f"{row['suite']} ({row['format']})",
+        pair=pair_words(row),
+        what=f"effect of {row['condition']} against {row['baseline']}" if effects else f"rate, {row['condition']}",
+        metric=row["metric"],
+        value=value,
+        other_value=other,
+        difference=points(row["difference"]),
+        verdict=difference_verdict(row),
+        new=_tested(row, "ci", "p_holm"),
+        same=_tested(row, "gen", "gen_p_holm"),
+    )
+
+
 def _tested(row: Row, ends: str, p_value: str) -> str:
     if row[f"{ends}_low"] is None:
         return ""
     return f"{points(row[f'{ends}_low'])} to {points(row[f'{ends}_high'])}, p {p_words(row[p_value])}"
 
 
-def notes_on_seeds(runs: Sequence[Counted]) -> list[str]:
+def notes_on_seeds(runs: Sequence[Counted], over: RecipeResult | None = None) -> list[str]:
     """What to know of the seeds of recipes, and, once, that rates of checkpoints are none of recipes."""
+    if over is not None:
+        return [text[0].upper() + text[1:] for text in over.notes]
     return list(dict.fromkeys(_notes(runs)))
 
 

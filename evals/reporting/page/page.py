@@ -16,11 +16,17 @@ from urllib.parse import urlencode
 from jinja2 import Environment, StrictUndefined
 
 from evals import __version__
+from evals.analysis.recipes.result import RecipeResult
 from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.drawing.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
-from evals.reporting.page.experiments import difference_table, notes_on_seeds, recipe_table
+from evals.reporting.page.experiments import (
+    difference_table,
+    notes_on_seeds,
+    recipe_difference_table,
+    recipe_table,
+)
 from evals.reporting.page.library import vega_library
 from evals.reporting.page.strip import FEW, strips
 from evals.reporting.page.tables import (
@@ -69,8 +75,10 @@ class Packed:
     beside: str | None = None
 
 
-def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Packed) -> str:
-    """The page as HTML. Texts of models are packed or escaped."""
+def report_page(
+    runs: Sequence[Counted], figures: Sequence[Figure], packed: Packed, over: RecipeResult | None = None
+) -> str:
+    """The page as HTML; with `over` its recipes are those over several runs. Texts of models are packed or escaped."""
     found = sentences(runs)
     examples, query, total = _examples(found[0], packed.index) if found else ([], "", 0)
     # Escapes what a browser would read as the end of the script.
@@ -106,9 +114,10 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         rates=rate_rows(runs),
         weights_notes=weights_notes(runs),
         base_effects=base_rows(runs),
-        recipes=recipe_table(runs),
+        recipes=recipe_table(runs, over),
+        recipe_differences=recipe_difference_table(runs, over),
         differences=difference_table(runs),
-        seed_notes=notes_on_seeds(runs),
+        seed_notes=notes_on_seeds(runs, over),
         contrasts=contrast_rows(runs),
         corrected=corrected_table(runs),
         plates=_plates(figures),

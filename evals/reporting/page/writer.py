@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from evals.analysis.recipes.result import RecipeResult
 from evals.errors import BadInput
 from evals.io.atomic import write_whole
 from evals.reporting.figures.page import page_figures
@@ -31,20 +32,20 @@ class Written(NamedTuple):
     trials: int
 
 
-def write_report(runs: Sequence[Counted], page: Path, most: int = MOST) -> Written:
-    """Write the report of the runs to `page`, of more than `most` transcripts about so many. If it raises BadInput,
-    the old report stays."""
+def write_report(runs: Sequence[Counted], page: Path, most: int = MOST, over: RecipeResult | None = None) -> Written:
+    """Write the report of the runs to `page`, of more than `most` transcripts about so many; with `over` its recipes
+    are those over several runs. If it raises BadInput, the old report stays."""
     if page.suffix != ".html":
         raise BadInput(f"{page}: the name of a page ends in .html")
     sink = _Sink(page)
     try:
         index = pack_transcripts(runs, sink, most)
-        figures = page_figures(runs)
+        figures = page_figures(runs, over)
         packed = index.packed()
         sink.close(packed)
         beside = sink.folder.name if sink.folder else None
         inside = Packed(index, "" if beside else packed, sink.inside, beside)
-        write_whole(page, report_page(runs, figures, inside))
+        write_whole(page, report_page(runs, figures, inside, over))
     except BaseException:
         if sink.folder is not None:
             shutil.rmtree(sink.folder, ignore_errors=True)

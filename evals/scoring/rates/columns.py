@@ -304,6 +304,40 @@ DID = (
     Column("gen_p_value", "number", "of no difference on these questions"),
     Column("gen_p_holm", "number", "the same, adjusted for the differences of all models on the metric (Holm)"),
 )
+RECIPE_DIFFERENCES = (
+    RUN_ID,
+    SUITE,
+    FORMAT,
+    Column("recipe", "text", "the recipe, by the name that `recipes` gives it"),
+    Column("other", "text", "what it is compared with: another recipe, or the base model"),
+    CONDITION,
+    Column(
+        "baseline",
+        "text",
+        "where effects differ, the condition that both are taken against; blank where rates do",
+    ),
+    METRIC,
+    Column("seeds", "integer", "seeds of the recipe with answers to these questions; intervals need two"),
+    Column("other_seeds", "integer", "those of the other; blank for the base model"),
+    Column("value", "number", "the rate (or effect) of the recipe: the mean over its seeds, on these questions"),
+    Column("other_value", "number", "the same of the other"),
+    Column("difference", "number", "the first less the second"),
+    Column("n_prompts", "integer", "questions with answers in n on both sides"),
+    Column(
+        "ci_low",
+        "number",
+        "lower end of its 95% interval for further seeds and questions like these; blank with one seed or question",
+    ),
+    Column("ci_high", "number", "its upper end"),
+    Column("p_value", "number", "of no difference for further seeds and questions like these"),
+    Column("p_holm", "number", "the same, adjusted for all differences of rates (or of effects) on the metric (Holm)"),
+    Column("gen_low", "number", "lower end of its 95% interval for further seeds on these questions"),
+    Column("gen_high", "number", "its upper end"),
+    Column("gen_p_value", "number", "of no difference for further seeds on these questions"),
+    Column(
+        "gen_p_holm", "number", "the same, adjusted for all differences of rates (or of effects) on the metric (Holm)"
+    ),
+)
 RATE_COLUMNS = column_names(RATES)
 CORRECTED_COLUMNS = column_names(CORRECTED)
 RESPONSE_COLUMNS = column_names(RESPONSES)

@@ -14,7 +14,7 @@ from evals.io.atomic import replacing, write_whole
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
-from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPES
+from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPE_DIFFERENCES, RECIPES
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
-RECIPES_NAME, DID_NAME = "recipes.csv", "did.csv"
+RECIPES_NAME, DID_NAME, RECIPE_DIFFERENCES_NAME = "recipes.csv", "did.csv", "recipe_differences.csv"
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,10 @@ class Tables:
     """The rows of rates.csv, effects.csv and corrected.csv as plain values (a blank cell is None), and how many trials
     of a cell ended alike. `effect_rows` are the effects of conditions, `base_rows` those of models against the base
     model and `contrast_rows` those of the trigger against its decoy and distractor, which effects.csv has after them.
-    `recipe_rows` are those of recipes.csv and `did_rows` those of did.csv. `corrected_rows` is None where nobody has
-    labelled answers. As DataFrames: `rates`, `effects`, `base_effects`, `contrasts`, `all_effects` (all three),
-    `recipes`, `did`, `corrected`, and `trials` with a row for each recorded trial."""
+    `recipe_rows` are those of recipes.csv, `did_rows` those of did.csv, and `recipe_difference_rows` those of
+    recipe_differences.csv. `corrected_rows` is None where nobody has labelled answers. As DataFrames: `rates`,
+    `effects`, `base_effects`, `contrasts`, `all_effects` (all three), `recipes`, `did`, `recipe_differences`,
+    `corrected`, and `trials` with a row for each recorded trial."""
 
     rate_rows: list[Row]
     effect_rows: list[Row]
@@ -46,6 +47,7 @@ class Tables:
     contrast_rows: list[Row] = field(default_factory=list[Row])
     recipe_rows: list[Row] = field(default_factory=list[Row])
     did_rows: list[Row] = field(default_factory=list[Row])
+    recipe_difference_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
@@ -76,6 +78,10 @@ class Tables:
     def did(self) -> pd.DataFrame:
         return _frame(self.did_rows, DID)
 
+    @cached_property
+    def recipe_differences(self) -> pd.DataFrame:
+        return _frame(self.recipe_difference_rows, RECIPE_DIFFERENCES).astype({"other_seeds": "Int64"})
+
     @property
     def all_effect_rows(self) -> list[Row]:
         """The rows of effects.csv: the effects of conditions, those against the base model, and the contrasts."""
@@ -96,7 +102,8 @@ class Tables:
 
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
-        names = ("rate_rows", "effect_rows", "base_rows", "contrast_rows", "recipe_rows", "did_rows")
+        effects = ("effect_rows", "base_rows", "contrast_rows", "did_rows")
+        names = ("rate_rows", *effects, "recipe_rows", "recipe_difference_rows")
         renamed: dict[str, Any] = {
             table: [row | {"run_id": name} for row in cast("list[Row]", getattr(self, table))] for table in names
         }
@@ -145,6 +152,7 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts, *, responses: 
     for name, columns, rows in (
         (RECIPES_NAME, RECIPES, tables.recipe_rows),
         (DID_NAME, DID, tables.did_rows),
+        (RECIPE_DIFFERENCES_NAME, RECIPE_DIFFERENCES, tables.recipe_difference_rows),
     ):
         if rows:
             write_table(folder / name, columns, rows)
@@ -165,7 +173,7 @@ def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
     from evals.scoring.rates.effects import base_effect_rows, contrast_rows, effect_rows
     from evals.scoring.rates.interactions import interaction_rows
     from evals.scoring.rates.rates import rate_rows
-    from evals.scoring.rates.recipes import recipe_rows
+    from evals.scoring.rates.recipes import recipe_difference_rows, recipe_rows
 
     rates, effects = rate_rows(tally, journal.cells(), facts), effect_rows(tally, facts)
     return Tables(
@@ -176,6 +184,7 @@ def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
         contrast_rows=contrast_rows(tally, facts),
         recipe_rows=recipe_rows(tally, facts, rates),
         did_rows=interaction_rows(tally, facts),
+        recipe_difference_rows=recipe_difference_rows(tally, facts),
         _tally=lambda: tally,
     )
 
@@ -200,6 +209,7 @@ def read_tables(
         [row for row in effects if not row["base"] and row["baseline"] != baseline],
         read_any(RECIPES_NAME, RECIPES),
         read_any(DID_NAME, DID),
+        read_any(RECIPE_DIFFERENCES_NAME, RECIPE_DIFFERENCES),
         tally,
     )
 

@@ -146,7 +146,7 @@ def recipe_effect(
         values[seeds] * used for values in (hits, counted, base_hits, base_counted)
     )
     differences = hits / np.maximum(counted, 1) - base_hits / np.maximum(base_counted, 1)
-    cells, wordings = _by_question(differences, questions), _by_question(used, questions)
+    cells, wordings = by_question(differences, questions), by_question(used, questions)
     asked = wordings > 0
     cells = cells / np.maximum(wordings, 1)
     of_seeds = cells.sum(axis=1) / asked.sum(axis=1)
@@ -157,17 +157,17 @@ def recipe_effect(
     deviations = (cells - effect) * asked / (asked.sum(axis=1, keepdims=True) * number)
     spread = _spread(deviations[:, asked.any(axis=0)])
     base = (base_hits.max(axis=0), base_counted.max(axis=0)) if is_shared else (base_hits.sum(0), base_counted.sum(0))
-    by_seed = spread.by_seed + (_variance_of_base(*base, questions) if is_shared else 0.0)
+    by_seed = spread.by_seed + (variance_of_base(*base, questions) if is_shared else 0.0)
     new = paired_effect(hits.sum(axis=0), counted.sum(axis=0), *base, questions, confidence)
     same = effect_on_these_questions(hits.sum(axis=0), counted.sum(axis=0), *base, questions, confidence)
     assert new is not None  # noqa: S101  there are pairs
     assert same is not None  # noqa: S101
-    of_new = _t_effect(effect, spread.two_way, spread.freedom, new, "two_way_t", confidence) if size > 1 else None
-    of_same = _t_effect(effect, by_seed, number - 1, same, "seeds_t", confidence)
+    of_new = t_effect(effect, spread.two_way, spread.freedom, new, "two_way_t", confidence) if size > 1 else None
+    of_same = t_effect(effect, by_seed, number - 1, same, "seeds_t", confidence)
     return found._replace(new_questions=of_new, same_questions=of_same)
 
 
-def _by_question(values: Counts, questions: npt.NDArray[np.int64]) -> Counts:
+def by_question(values: Counts, questions: npt.NDArray[np.int64]) -> Counts:
     """Sums over the wordings of each question, of shape (seeds, questions)."""
     _, place = np.unique(questions, return_inverse=True)
     found = np.zeros((len(values), int(place.max()) + 1))
@@ -175,7 +175,7 @@ def _by_question(values: Counts, questions: npt.NDArray[np.int64]) -> Counts:
     return found
 
 
-def _variance_of_base(hits: Counts, counted: Counts, questions: npt.NDArray[np.int64]) -> float:
+def variance_of_base(hits: Counts, counted: Counts, questions: npt.NDArray[np.int64]) -> float:
     """The variance of the base model's mean rate over new answers, which the seeds have in common. With half a hit and
     half a miss added to each wording it is never biased downwards."""
     asked = counted > 0
@@ -184,16 +184,24 @@ def _variance_of_base(hits: Counts, counted: Counts, questions: npt.NDArray[np.i
     return float((weights**2 * within).sum())
 
 
-def _t_effect(effect: float, variance: float, freedom: float, least: Effect, method: str, confidence: float) -> Effect:
-    """The t interval and test of an effect, with an interval that reaches as far from it as that of `least` does from
-    its own, and a p-value of at least that one's."""
+def t_effect(
+    effect: float,
+    variance: float,
+    freedom: float,
+    least: Effect,
+    method: str,
+    confidence: float,
+    most: float = 1.0,
+) -> Effect:
+    """The t interval and test of an effect, which is between `-most` and `most`, with an interval that reaches as far
+    from it as that of `least` does from its own, and a p-value of at least that one's."""
     error = math.sqrt(variance)
     reach = float(_t_quantile(freedom, (1 + confidence) / 2)) * error
     down = max(reach, least.effect - least.interval.low)
     up = max(reach, least.interval.high - least.effect)
     p_value = 2 * float(_t_cdf(freedom, -abs(effect) / error)) if error > _NOTHING else 0.0
     p_value = min(1.0, max(p_value, least.p_value)) if abs(effect) > _NOTHING else 1.0
-    interval = Interval(max(-1.0, effect - down), min(1.0, effect + up), method)
+    interval = Interval(max(-most, effect - down), min(most, effect + up), method)
     significant = p_value < 1 - confidence - _NOTHING
     return Effect(effect, in_line_with_test(interval, effect, is_significant=significant), p_value, least.prompts)
 

@@ -24,8 +24,12 @@ def print_recipes(console: Console, manifest: Manifest, tables: Tables) -> None:
     """Print a line for each recipe, format and suite, then what its intervals are of and what is wrong with its seeds.
     Nothing without a recipe."""
     rows = headline_recipe_rows(tables)
-    if not rows:
-        return
+    if rows:
+        print_recipe_rows(console, rows, list(seed_notes(manifest, tables)))
+
+
+def print_recipe_rows(console: Console, rows: Sequence[Row], notes: Sequence[str]) -> None:
+    """The same for rows of recipes.csv. Texts of others are escaped here."""
     for line in grid_lines(_grid_rows(rows), console.width, _RIGHT):
         console.print(line, markup=False, no_wrap=True, crop=False)
     if any(row["gen_low"] is not None for row in rows):
@@ -34,7 +38,7 @@ def print_recipes(console: Console, manifest: Manifest, tables: Tables) -> None:
             plain(f"recipe: mean over its seeds; [low, high]: 95% interval for further seeds and {questions}."),
             style="dim",
         )
-    for text in seed_notes(manifest, tables):
+    for text in notes:
         console.print(f"[yellow]{plain(text, LONG)}[/yellow]")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from evals.analysis.seeds import headline_did_rows, of_one_checkpoint
+from evals.analysis.seeds import headline_did_rows, headline_recipe_differences, of_one_checkpoint
 from evals.analysis.who_answered import cache_words
 from evals.plan.manifest import Manifest, judges_beside
 from evals.plan.spend import spend_words
 from evals.reporting.console.experiments.differences import print_differences
+from evals.reporting.console.experiments.recipe_differences import print_recipe_differences
 from evals.reporting.console.experiments.recipes import print_recipes
 from evals.reporting.console.markup import LONG, plain
 from evals.reporting.console.summary.matrix import print_matrix
@@ -31,6 +32,7 @@ def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail
         print_tables(console, manifest, tables)
         if differences := headline_did_rows(tables):
             print_differences(console, differences)
+        print_recipe_differences(console, headline_recipe_differences(tables))
         if text := of_one_checkpoint(manifest, tables):
             console.print(plain(text, LONG))
     if beside := judges_beside(manifest):

@@ -1,0 +1,1 @@
+"""Finetuning recipes whose seeds were evaluated in runs of their own."""
