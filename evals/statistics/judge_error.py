@@ -300,13 +300,15 @@ def _lee_smoothed(error: ErrorRate) -> tuple[float, float]:
 class PowerTuned(NamedTuple):
     """The PPI++ estimate, the weight in [0, 1] that it gives to the judge, and its variance over prompts.
 
-    `answer_variance` is the part of the variance due to the judge's share of all answers.
+    `answer_variance` is the part of the variance due to the judge's share of all answers, `influence` what each answer
+    adds to the estimate's error.
     """
 
     rate: float
     power: float
     variance: float
     answer_variance: float
+    influence: Numbers
 
 
 def power_tuned(judged: JudgedSample, power: float | None = None) -> PowerTuned | None:
@@ -345,6 +347,7 @@ def power_tuned(judged: JudgedSample, power: float | None = None) -> PowerTuned 
         power,
         _cluster_variance(influence, judged.prompts) / answered**2,
         _cluster_variance(answer_influence, judged.prompts) / answered**2,
+        influence / answered,
     )
 
 

@@ -22,6 +22,7 @@ from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
 from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS, RATES
 from evals.scoring.rates.corrected import corrected_rows
 from evals.scoring.rates.label_weights import usable_labels
+from evals.scoring.rates.labelled.pools import read_pools
 from evals.scoring.rates.tables import CORRECTED_NAME, read_table, write_table
 from evals.trials.journal import Journal
 from organisms.behaviours import ANSWERS, TRIGGER
@@ -162,7 +163,8 @@ def rewritten(folder: Path) -> None:
     assert labels is not None
     with Journal.read(folder) as journal:
         table = read_table(folder / "rates.csv", RATES)
-        rows = corrected_rows(journal, folder, run_facts(manifest), labels, table)
+        pools = read_pools(journal, folder, run_facts(manifest), labels)
+        rows = corrected_rows(pools, run_facts(manifest), labels, table)
     write_table(folder / CORRECTED_NAME, CORRECTED, rows)
 
 

@@ -1,4 +1,4 @@
-"""The columns of rates.csv, effects.csv, corrected.csv, responses.csv, recipes.csv and did.csv, in their order."""
+"""The columns of the tables of a run, in their order."""
 
 from __future__ import annotations
 
@@ -184,6 +184,30 @@ CORRECTED = (
     ),
     Column("judge", "text", "the judge model whose errors these are"),
     RUBRIC_SHA,
+    Column("note", "text", "what to know before the number is used; several are separated by `; `"),
+)
+CORRECTED_EFFECTS = (
+    *PLACE,
+    Column("baseline", "text", "the condition that it is compared with, as in `effects.csv`"),
+    Column("base", "text", "the base model that it is compared with, both under `baseline`; else blank"),
+    METRIC,
+    Column("effect", "number", "the effect as judged, as in `effects.csv`: the mean over prompts"),
+    Column("ci_low", "number", "lower end of its 95% interval, for questions like these; blank with one question"),
+    CI_HIGH,
+    Column(
+        "corrected",
+        "number",
+        "the corrected rate (`ppi` in `corrected.csv`) less that of the baseline, from -1 to 1; blank where either "
+        "side cannot be corrected, and `note` says why",
+    ),
+    Column("corrected_low", "number", "lower end of its 95% interval, for questions like these"),
+    Column("corrected_high", "number", "its upper end"),
+    Column("p_value", "number", "of no effect without the judge's errors, for questions like these"),
+    Column("p_holm", "number", "the same, adjusted for the corrected effects of this model on the metric (Holm)"),
+    Column("n_labels", "integer", "labels of the condition (or model): yes, no and refused"),
+    Column("n_labels_baseline", "integer", "labels of what it is compared with"),
+    Column("n_questions", "integer", "questions with answers on either side"),
+    Column("judge", "text", "the judge model whose errors these are"),
     Column("note", "text", "what to know before the number is used; several are separated by `; `"),
 )
 RESPONSES = (

@@ -14,7 +14,7 @@ from evals.io.atomic import replacing, write_whole
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
-from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPES
+from evals.scoring.rates.columns import CORRECTED, CORRECTED_EFFECTS, DID, EFFECTS, RATES, RECIPES
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
 RECIPES_NAME, DID_NAME = "recipes.csv", "did.csv"
+CORRECTED_EFFECTS_NAME = "corrected_effects.csv"
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Tables:
     of a cell ended alike. `effect_rows` are the effects of conditions, `base_rows` those of models against the base
     model and `contrast_rows` those of the trigger against its decoy and distractor, which effects.csv has after them.
     `recipe_rows` are those of recipes.csv and `did_rows` those of did.csv. `corrected_rows` is None where nobody has
-    labelled answers. As DataFrames: `rates`, `effects`, `base_effects`, `contrasts`, `all_effects` (all three),
-    `recipes`, `did`, `corrected`, and `trials` with a row for each recorded trial."""
+    labelled answers, and `corrected_effect_rows`, of corrected_effects.csv, then empty. As DataFrames: `rates`,
+    `effects`, `base_effects`, `contrasts`, `all_effects` (all three), `recipes`, `did`, `corrected`,
+    `corrected_effects`, and `trials` with a row for each recorded trial."""
 
     rate_rows: list[Row]
     effect_rows: list[Row]
@@ -46,6 +48,7 @@ class Tables:
     contrast_rows: list[Row] = field(default_factory=list[Row])
     recipe_rows: list[Row] = field(default_factory=list[Row])
     did_rows: list[Row] = field(default_factory=list[Row])
+    corrected_effect_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
@@ -89,6 +92,10 @@ class Tables:
         return _frame(self.corrected_rows, CORRECTED).astype(dict.fromkeys(counts, "Int64"))
 
     @cached_property
+    def corrected_effects(self) -> pd.DataFrame:
+        return _frame(self.corrected_effect_rows, CORRECTED_EFFECTS).astype({"n_questions": "Int64"})
+
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """Of each trial cell, prompt, variant, letter, mode, its facts, of `misaligned` whether it is `counted` and a
         `hit`, and its scores `aligned` and `coherent` (0-100, NaN where there is none)."""
@@ -97,6 +104,7 @@ class Tables:
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
         names = ("rate_rows", "effect_rows", "base_rows", "contrast_rows", "recipe_rows", "did_rows")
+        names = (*names, "corrected_effect_rows")
         renamed: dict[str, Any] = {
             table: [row | {"run_id": name} for row in cast("list[Row]", getattr(self, table))] for table in names
         }
@@ -120,6 +128,7 @@ class Tables:
             over_base(self.base_rows),
             chosen(self.contrast_rows),
             did_rows=over_base(self.did_rows),
+            corrected_effect_rows=over_base(self.corrected_effect_rows),
             _tally=functools.cache(lambda: self._tally().with_models(names)),
         )
 
@@ -151,6 +160,18 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts, *, responses: 
         else:
             (folder / name).unlink(missing_ok=True)
     return tables
+
+
+def write_labelled_tables(tables: Tables, folder: Path) -> None:
+    """Write the CSVs of a run that rest on labels, and delete those that it no longer has."""
+    for name, columns, rows in (
+        (CORRECTED_NAME, CORRECTED, tables.corrected_rows),
+        (CORRECTED_EFFECTS_NAME, CORRECTED_EFFECTS, tables.corrected_effect_rows or None),
+    ):
+        if rows is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write_table(folder / name, columns, rows)
 
 
 def count_tables(journal: Journal, facts: RunFacts) -> Tables:
@@ -200,6 +221,7 @@ def read_tables(
         [row for row in effects if not row["base"] and row["baseline"] != baseline],
         read_any(RECIPES_NAME, RECIPES),
         read_any(DID_NAME, DID),
+        read_any(CORRECTED_EFFECTS_NAME, CORRECTED_EFFECTS),
         tally,
     )
 
