@@ -98,6 +98,11 @@ class Run:
         return self.tables.corrected
 
     @property
+    def corrected_effects(self) -> pd.DataFrame:
+        """The table of corrected_effects.csv: effects corrected for the judge's errors. Empty without human labels."""
+        return self.tables.corrected_effects
+
+    @property
     def stopping(self) -> pd.DataFrame | None:
         """The table of stopping.csv: each cell's progress under the rule `until`; None without a rule."""
         if self.manifest.config.until is None:

@@ -22,7 +22,7 @@ from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
 from evals.reporting.paper_tables.render import PAPER_TABLE
 from evals.runner.anchor_check import AnchorRow
-from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPES, RESPONSES
+from evals.scoring.rates.columns import CORRECTED, CORRECTED_EFFECTS, DID, EFFECTS, RATES, RECIPES, RESPONSES
 
 FILES: Mapping[str, tuple[Column, ...]] = {
     "responses.csv": RESPONSES,
@@ -31,6 +31,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "recipes.csv": RECIPES,
     "did.csv": DID,
     "corrected.csv": CORRECTED,
+    "corrected_effects.csv": CORRECTED_EFFECTS,
     "robustness.csv": SURFACE,
     "agreement.csv": AGREEMENT,
     "attacks.csv": ATTACK_RESULTS,

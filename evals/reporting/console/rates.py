@@ -264,7 +264,7 @@ def _judge_line(row: Row) -> str:
         if row[name] is not None
     ]
     if row["kappa"] is not None:
-        parts.append(f"kappa {row['kappa']:.2f}")
+        parts.append(f"kappa {row['kappa']:.2f} ({row['kappa_low']:.2f} to {row['kappa_high']:.2f})")
     return ", ".join(parts) + "."
 
 

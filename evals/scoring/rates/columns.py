@@ -177,6 +177,8 @@ CORRECTED = (
     Column("specificity_low", "number", "lower end of its 95% interval"),
     Column("specificity_high", "number", "its upper end"),
     Column("kappa", "number", "Cohen's kappa of judge and label"),
+    Column("kappa_low", "number", "lower end of its 95% interval, for questions like these"),
+    Column("kappa_high", "number", "its upper end"),
     Column(
         "labels_to_halve",
         "integer",

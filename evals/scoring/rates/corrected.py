@@ -34,6 +34,8 @@ from evals.statistics.judge_error import (
     prediction_powered,
     rogan_gladen,
 )
+from evals.statistics.labels.agreement import Coefficient
+from evals.statistics.labels.judge_kappa import judge_kappa
 from evals.text import one_line
 
 _SURE = 0.05
@@ -53,7 +55,7 @@ def _rows(
     population, ruled = pool.population, pool.flags("ruled")
     everywhere = np.ones(len(pool.answers), dtype=bool)
     pooled = scope_of(pool, labels, everywhere, population & ruled, facts)
-    errors = _errors(pooled.judged)
+    errors, kappa = _errors(pooled.judged), judge_kappa(pooled.judged)
     differing = _differences(pool, labels, population & ruled, facts)
     for raw in (row for row in rates if row["metric"] == pool.metric.name):
         cell = CellKey(*(raw[name] for name in CellKey._fields))
@@ -66,12 +68,12 @@ def _rows(
         found, notes = _by_rogan_gladen(cell_scope.judged, pooled, errors)
         found = _scaled(found, share_left(len(cell_scope.judged.said), known) / _answered(pooled.judged))
         more = [*notes, *differing, *sample_notes]
-        yield common | _described(ROGAN_GLADEN, found, pooled, errors, more)
-        cell_errors = _errors(cell_scope.judged)
+        yield common | _described(ROGAN_GLADEN, found, pooled, errors, kappa, more)
+        cell_errors, cell_kappa = _errors(cell_scope.judged), judge_kappa(cell_scope.judged)
         cell_scope = scope_of(pool, labels, here, population, facts)
         found, notes = _by_ppi(cell_scope.judged)
         found = _scaled(found, share_left(len(cell_scope.judged.said), known))
-        yield common | _described(PPI, found, cell_scope, cell_errors, [*notes, *sample_notes])
+        yield common | _described(PPI, found, cell_scope, cell_errors, cell_kappa, [*notes, *sample_notes])
 
 
 def _errors(judged: JudgedSample) -> Errors:
@@ -119,7 +121,12 @@ def _scaled(found: Corrected | None, by: float) -> Corrected | None:
 
 
 def _described(
-    method: str, found: Corrected | None, scope: Scope, errors: Errors, notes: Sequence[str]
+    method: str,
+    found: Corrected | None,
+    scope: Scope,
+    errors: Errors,
+    kappa: Coefficient | None,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     more = labels_to_halve(found, scope.labels, scope.unlabelled) if found else None
     notes = [*notes, _cannot_halve(found, scope)] if found and more is None else notes
@@ -133,7 +140,7 @@ def _described(
         "n_excluded": scope.excluded,
         **_columns("sensitivity", errors.sensitivity),
         **_columns("specificity", errors.specificity),
-        "kappa": errors.kappa,
+        **_kappa_columns(kappa),
         "labels_to_halve": more,
         "note": BETWEEN_NOTES.join(notes),
     }
@@ -142,6 +149,11 @@ def _described(
 def _columns(name: str, error: ErrorRate | None) -> dict[str, float | None]:
     low, high = (error.low, error.high) if error else (None, None)
     return {name: error.rate if error else None, f"{name}_low": low, f"{name}_high": high}
+
+
+def _kappa_columns(kappa: Coefficient | None) -> dict[str, float | None]:
+    value, low, high = kappa or (None, None, None)
+    return {"kappa": value, "kappa_low": low, "kappa_high": high}
 
 
 def _cannot_halve(found: Corrected, scope: Scope) -> str:
