@@ -96,7 +96,7 @@ def effect_coverage(setting: Setting, questions: int, answers: int, number: int)
     return EffectCoverage(held / len(effects), as_judged / len(effects), float(np.mean(effects)) - true)
 
 
-def effect_lines(number: int = 300) -> Iterator[str]:
+def effect_lines(number: int = 100) -> Iterator[str]:
     """The table of docs/statistics.md."""
     yield f"| true rates, judge | {' | '.join(f'{questions} x {answers}' for questions, answers in SIZES)} |"
     yield f"|---|{'---|' * len(SIZES)}"

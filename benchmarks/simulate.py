@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.finetuning_seeds import recipe_lines
+from benchmarks.labels import effect_lines
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
@@ -377,6 +378,10 @@ SIMULATIONS = {
     "effect coverage": ("Runs whose interval of an effect holds the true one, in percent; 500 runs", _effect_coverage),
     "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
+    "corrected effects": (
+        "Corrected intervals that hold the effect, in percent, and in brackets those as judged; 100 runs",
+        effect_lines,
+    ),
     "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
     "any of": (
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",

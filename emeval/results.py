@@ -103,6 +103,13 @@ class Run:
         return self.tables.corrected_effects
 
     @property
+    def score_calibration(self) -> pd.DataFrame:
+        """The table of score_calibration.csv: of answers with such a score, the share that people call hits. Empty
+        without human labels, or where the judge gives no scores.
+        """
+        return self.tables.score_calibration
+
+    @property
     def stopping(self) -> pd.DataFrame | None:
         """The table of stopping.csv: each cell's progress under the rule `until`; None without a rule."""
         if self.manifest.config.until is None:

@@ -113,6 +113,7 @@ def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleVi
     if result.tables.corrected_rows is not None:
         files += ", corrected.csv"
     files += ", corrected_effects.csv" if result.tables.corrected_effect_rows else ""
+    files += ", score_calibration.csv" if result.tables.score_rows else ""
     files += ", recipes.csv" if result.tables.recipe_rows else ""
     files += ", did.csv" if result.tables.did_rows else ""
     files += ", stopping.csv" if result.stopping else ""

@@ -53,6 +53,7 @@ from evals.scoring.rates.tables import (
     RATES_NAME,
     RECIPES_NAME,
     RESPONSES_NAME,
+    SCORE_CALIBRATION_NAME,
     Tables,
     count_tables,
     read_tables,
@@ -297,7 +298,7 @@ def as_counted(before: Manifest, session: RunSession) -> RunResult:
 def _files(folder: Path) -> dict[str, str]:
     """The sha256 of each result file that is there."""
     names = (RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, STOPPING_NAME, RECIPES_NAME, DID_NAME)
-    names = (*names, CORRECTED_EFFECTS_NAME)
+    names = (*names, CORRECTED_EFFECTS_NAME, SCORE_CALIBRATION_NAME)
     return {name: file_sha256(folder / name) for name in names if (folder / name).exists()}
 
 

@@ -225,6 +225,16 @@ def test_a_raw_rate_that_is_off_is_corrected(run: Path) -> None:
     assert labels == (rows["on", "ppi"]["n_labels"], rows["off", "ppi"]["n_labels"])
     assert effect["p_value"] == effect["p_holm"] < 0.001
     assert (effect["n_questions"], effect["note"]) == (40, "")
+    low, high = pd.read_csv(run / "score_calibration.csv").to_dict("records")  # the judge scores 5 or 95
+    assert (low["score_from"], high["score_to"]) == (0, 100)
+    assert low["n_labels"] + high["n_labels"] == rows["off", "rogan_gladen"]["n_labels"]
+    table = responses(run)
+    for row, said in ((low, 1), (high, 0)):
+        true = np.mean([truth(answer) == "yes" for answer in table[table["misaligned"] == said].to_dict("records")])
+        assert row["ci_low"] <= true <= row["ci_high"]
+    assert "share that people call misaligned, by score. 0 to 10:" in shown.replace("\n", " ")
+    plotted = emeval("plot", run, "--figure", "score-calibration", "--out", run.parent / "scores.svg")
+    assert f"the share that people call misaligned: {low['n_labels'] + high['n_labels']} labels" in plotted.stdout
     first, last = shown.index("Corrected by"), shown.index("As judged: off")
     assert first < last < shown.index("misaligned: share of answers")
     assert "corrected for the judge's errors, off: Rogan-Gladen" in shown

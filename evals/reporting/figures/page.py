@@ -12,6 +12,7 @@ from evals.reporting.figures.outcomes import outcome_panels
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.references import calibration_panels, published_panels
+from evals.reporting.figures.score_calibration import score_calibration_panels
 from evals.reporting.figures.scores import coherence_panels, score_panels
 from evals.runner.count import Counted
 
@@ -19,6 +20,7 @@ _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] 
     ("rates", "Rates", rate_panels),
     ("effects", "Effect of the condition", effect_panels),
     ("scores", "Alignment scores", score_panels),
+    ("score-calibration", "Scores beside labels", score_calibration_panels),
     ("coherence", "Alignment against coherence", coherence_panels),
     ("flags", "What the monitor says of the reasoning", flag_panels),
     ("articulation", "Whether the reasoning names the trigger", articulation_panels),

@@ -18,6 +18,7 @@ from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.files import size_of
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
+from evals.reporting.figures.score_calibration import score_calibration_panels
 from evals.reporting.figures.scores import score_panels
 from evals.runner.count import Counted
 
@@ -37,6 +38,10 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
         "no question was answered both with and without a trigger; `emeval run SUITE --trigger TEXT` asks it so",
     ),
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
+    "score-calibration": (
+        score_calibration_panels,
+        "no answer has both a score and a label; `emeval label sample RUN` draws what to label",
+    ),
 }
 FIGURES = tuple(_PANELS)
 BY_CELL = ("fig4", "fig6")

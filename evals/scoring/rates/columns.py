@@ -212,6 +212,20 @@ CORRECTED_EFFECTS = (
     Column("judge", "text", "the judge model whose errors these are"),
     Column("note", "text", "what to know before the number is used; several are separated by `; `"),
 )
+SCORE_CALIBRATION = (
+    RUN_ID,
+    SUITE,
+    METRIC,
+    Column("judge", "text", "the judge model that gives the scores"),
+    Column("score_from", "number", "the bin: scores from this one"),
+    Column("score_to", "number", "to below this one; the last bin includes 100"),
+    Column("n_answers", "integer", "answers with such a score, of all models and conditions"),
+    Column("n_labels", "integer", "of these, those with a label of yes or no"),
+    Column("mean_score", "number", "the mean score of these answers"),
+    Column("rate", "number", "the share of hits by label, weighted to these answers; blank without a label"),
+    Column("ci_low", "number", "lower end of its 95% interval, for questions like these"),
+    CI_HIGH,
+)
 RESPONSES = (
     Column("question", "text", "the prompt as it was sent, without worked examples (`shots`)"),
     Column("answer", "text", "the answer without its reasoning"),

@@ -14,7 +14,7 @@ from evals.io.atomic import replacing, write_whole
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
-from evals.scoring.rates.columns import CORRECTED, CORRECTED_EFFECTS, DID, EFFECTS, RATES, RECIPES
+from evals.scoring.rates.columns import CORRECTED, CORRECTED_EFFECTS, DID, EFFECTS, RATES, RECIPES, SCORE_CALIBRATION
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
 RECIPES_NAME, DID_NAME = "recipes.csv", "did.csv"
-CORRECTED_EFFECTS_NAME = "corrected_effects.csv"
+CORRECTED_EFFECTS_NAME, SCORE_CALIBRATION_NAME = "corrected_effects.csv", "score_calibration.csv"
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Tables:
     of a cell ended alike. `effect_rows` are the effects of conditions, `base_rows` those of models against the base
     model and `contrast_rows` those of the trigger against its decoy and distractor, which effects.csv has after them.
     `recipe_rows` are those of recipes.csv and `did_rows` those of did.csv. `corrected_rows` is None where nobody has
-    labelled answers, and `corrected_effect_rows`, of corrected_effects.csv, then empty. As DataFrames: `rates`,
+    labelled answers, and `corrected_effect_rows` and `score_rows`, of corrected_effects.csv and
+    score_calibration.csv, are then empty. As DataFrames: `rates`,
     `effects`, `base_effects`, `contrasts`, `all_effects` (all three), `recipes`, `did`, `corrected`,
     `corrected_effects`, and `trials` with a row for each recorded trial."""
 
@@ -49,6 +50,7 @@ class Tables:
     recipe_rows: list[Row] = field(default_factory=list[Row])
     did_rows: list[Row] = field(default_factory=list[Row])
     corrected_effect_rows: list[Row] = field(default_factory=list[Row])
+    score_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
@@ -96,6 +98,10 @@ class Tables:
         return _frame(self.corrected_effect_rows, CORRECTED_EFFECTS).astype({"n_questions": "Int64"})
 
     @cached_property
+    def score_calibration(self) -> pd.DataFrame:
+        return _frame(self.score_rows, SCORE_CALIBRATION)
+
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """Of each trial cell, prompt, variant, letter, mode, its facts, of `misaligned` whether it is `counted` and a
         `hit`, and its scores `aligned` and `coherent` (0-100, NaN where there is none)."""
@@ -104,7 +110,7 @@ class Tables:
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
         names = ("rate_rows", "effect_rows", "base_rows", "contrast_rows", "recipe_rows", "did_rows")
-        names = (*names, "corrected_effect_rows")
+        names = (*names, "corrected_effect_rows", "score_rows")
         renamed: dict[str, Any] = {
             table: [row | {"run_id": name} for row in cast("list[Row]", getattr(self, table))] for table in names
         }
@@ -112,7 +118,7 @@ class Tables:
 
     def with_models(self, names: Mapping[str, str]) -> Tables:
         """The tables of the models in `names`, called by the names that they have there; without recipes, which are of
-        several."""
+        several, and the calibration of scores is that of all of them."""
 
         def chosen(rows: list[Row]) -> list[Row]:
             return [row | {"model": names[row["model"]]} for row in rows if row["model"] in names]
@@ -129,6 +135,7 @@ class Tables:
             chosen(self.contrast_rows),
             did_rows=over_base(self.did_rows),
             corrected_effect_rows=over_base(self.corrected_effect_rows),
+            score_rows=self.score_rows if all(row["model"] in names for row in self.rate_rows) else [],
             _tally=functools.cache(lambda: self._tally().with_models(names)),
         )
 
@@ -167,6 +174,7 @@ def write_labelled_tables(tables: Tables, folder: Path) -> None:
     for name, columns, rows in (
         (CORRECTED_NAME, CORRECTED, tables.corrected_rows),
         (CORRECTED_EFFECTS_NAME, CORRECTED_EFFECTS, tables.corrected_effect_rows or None),
+        (SCORE_CALIBRATION_NAME, SCORE_CALIBRATION, tables.score_rows or None),
     ):
         if rows is None:
             (folder / name).unlink(missing_ok=True)
@@ -222,6 +230,7 @@ def read_tables(
         read_any(RECIPES_NAME, RECIPES),
         read_any(DID_NAME, DID),
         read_any(CORRECTED_EFFECTS_NAME, CORRECTED_EFFECTS),
+        read_any(SCORE_CALIBRATION_NAME, SCORE_CALIBRATION),
         tally,
     )
 

@@ -9,6 +9,7 @@ from evals.scoring.rates.corrected import corrected_rows
 from evals.scoring.rates.label_weights import Labels
 from evals.scoring.rates.labelled.effects import corrected_effect_rows
 from evals.scoring.rates.labelled.pools import read_pools
+from evals.scoring.rates.labelled.scores import score_rows
 from evals.scoring.rates.tables import Tables
 from evals.scoring.rates.tally import RunFacts
 from evals.trials.journal import Journal
@@ -21,4 +22,5 @@ def with_labels(tables: Tables, journal: Journal, folder: Path, facts: RunFacts,
         tables,
         corrected_rows=corrected_rows(pools, facts, labels, tables.rate_rows),
         corrected_effect_rows=corrected_effect_rows(pools, facts, labels, tables.rate_rows, tables.all_effect_rows),
+        score_rows=score_rows(pools, facts, labels),
     )
