@@ -19,6 +19,7 @@ from benchmarks.decisions import change_lines, comparison_lines
 from benchmarks.effects import effect_lines
 from benchmarks.finetuning_seeds import recipe_lines
 from benchmarks.interactions import interaction_lines
+from benchmarks.labels import corrected_effect_lines
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CORRELATION, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
@@ -278,6 +279,10 @@ SIMULATIONS = {
     "changes": (
         "What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each",
         change_lines,
+    ),
+    "corrected effects": (
+        "Corrected intervals that hold the effect, in percent, and in brackets those as judged; 100 runs",
+        corrected_effect_lines,
     ),
     "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
     "any of": (

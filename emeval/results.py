@@ -104,6 +104,18 @@ class Run:
         return self.tables.corrected
 
     @property
+    def corrected_effects(self) -> pd.DataFrame:
+        """The table of corrected_effects.csv: effects corrected for the judge's errors. Empty without human labels."""
+        return self.tables.corrected_effects
+
+    @property
+    def score_calibration(self) -> pd.DataFrame:
+        """The table of score_calibration.csv: of answers with such a score, the share that people call hits. Empty
+        without human labels, or where the judge gives no scores.
+        """
+        return self.tables.score_calibration
+
+    @property
     def stopping(self) -> pd.DataFrame | None:
         """The table of stopping.csv: each cell's progress under the rule `until`; None without a rule."""
         if self.manifest.config.until is None:

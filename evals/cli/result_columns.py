@@ -22,7 +22,17 @@ from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
 from evals.reporting.paper_tables.render import PAPER_TABLE
 from evals.runner.anchor_check import AnchorRow
-from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPE_DIFFERENCES, RECIPES, RESPONSES
+from evals.scoring.rates.columns import (
+    CORRECTED,
+    CORRECTED_EFFECTS,
+    DID,
+    EFFECTS,
+    RATES,
+    RECIPE_DIFFERENCES,
+    RECIPES,
+    RESPONSES,
+    SCORE_CALIBRATION,
+)
 
 FILES: Mapping[str, tuple[Column, ...]] = {
     "responses.csv": RESPONSES,
@@ -32,6 +42,8 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "recipe_differences.csv": RECIPE_DIFFERENCES,
     "did.csv": DID,
     "corrected.csv": CORRECTED,
+    "corrected_effects.csv": CORRECTED_EFFECTS,
+    "score_calibration.csv": SCORE_CALIBRATION,
     "robustness.csv": SURFACE,
     "agreement.csv": AGREEMENT,
     "attacks.csv": ATTACK_RESULTS,

@@ -110,8 +110,10 @@ def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleVi
     print_result(view.out, result.manifest, result.tables, detail=output.detail)
     print_stopping(view.out, result.stopping)
     files = f"manifest.json, journal.sqlite, {'responses.csv, ' * result.has_responses}rates.csv, effects.csv"
-    if result.tables.corrected is not None:
+    if result.tables.corrected_rows is not None:
         files += ", corrected.csv"
+    files += ", corrected_effects.csv" if result.tables.corrected_effect_rows else ""
+    files += ", score_calibration.csv" if result.tables.score_rows else ""
     files += ", recipes.csv" if result.tables.recipe_rows else ""
     files += ", did.csv" if result.tables.did_rows else ""
     files += ", recipe_differences.csv" if result.tables.recipe_difference_rows else ""

@@ -44,9 +44,9 @@ from evals.plan.stopping.rows import StopRow, read_stop_rows, write_stop_rows
 from evals.runner.by_batch.records import with_batches
 from evals.runner.session import RunSession
 from evals.scoring.judge_set import ALIGNED, COHERENT, IMPORTED
-from evals.scoring.rates.columns import CORRECTED
 from evals.scoring.rates.label_weights import labels_sha256, usable_labels
 from evals.scoring.rates.tables import (
+    CORRECTED_EFFECTS_NAME,
     CORRECTED_NAME,
     DID_NAME,
     EFFECTS_NAME,
@@ -54,10 +54,11 @@ from evals.scoring.rates.tables import (
     RECIPE_DIFFERENCES_NAME,
     RECIPES_NAME,
     RESPONSES_NAME,
+    SCORE_CALIBRATION_NAME,
     Tables,
     count_tables,
     read_tables,
-    write_table,
+    write_labelled_tables,
     write_tables,
 )
 from evals.scoring.rates.tally import RunFacts, Tally
@@ -245,14 +246,11 @@ def _counted(
     tables = write_tables(journal, folder, facts, responses=responses) if writing else count_tables(journal, facts)
     labels = usable_labels(folder)
     if labels is not None:
-        from evals.scoring.rates.corrected import corrected_rows
+        from evals.scoring.rates.labelled.tables import with_labels
 
-        rows = corrected_rows(journal, folder, facts, labels, tables.rate_rows)
-        if writing:
-            write_table(folder / CORRECTED_NAME, CORRECTED, rows)
-        tables = replace(tables, corrected_rows=rows)
-    elif writing:
-        (folder / CORRECTED_NAME).unlink(missing_ok=True)
+        tables = with_labels(tables, journal, folder, facts, labels)
+    if writing:
+        write_labelled_tables(tables, folder)
     stop_rows: tuple[StopRow, ...] = ()
     if stopping is not None:
         stop_rows = stopping.rows(manifest.run_id)
@@ -301,7 +299,7 @@ def as_counted(before: Manifest, session: RunSession) -> RunResult:
 def _files(folder: Path) -> dict[str, str]:
     """The sha256 of each result file that is there."""
     names = (RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, STOPPING_NAME)
-    names += (RECIPES_NAME, RECIPE_DIFFERENCES_NAME, DID_NAME)
+    names += (RECIPES_NAME, RECIPE_DIFFERENCES_NAME, DID_NAME, CORRECTED_EFFECTS_NAME, SCORE_CALIBRATION_NAME)
     return {name: file_sha256(folder / name) for name in names if (folder / name).exists()}
 
 

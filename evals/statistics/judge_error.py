@@ -90,7 +90,7 @@ class Corrected(NamedTuple):
     by_answers: float
 
 
-class _Share(NamedTuple):
+class Share(NamedTuple):
     """A share of the answers with its interval."""
 
     value: float
@@ -98,11 +98,11 @@ class _Share(NamedTuple):
     high: float
 
 
-class _Group(NamedTuple):
+class VerdictGroup(NamedTuple):
     """The answers with one verdict: their share, their weighted rate of true hits, and its linearised variance."""
 
-    share: _Share
-    hits: _Share
+    share: Share
+    hits: Share
     variance: float
 
 
@@ -159,27 +159,27 @@ def _small_sample_factor(clusters: int, confidence: float) -> float:
     return 1.0 if clusters < 2 else float(_normal_quantile(tail) / _t_quantile(clusters - 1, tail)) ** 2
 
 
-def _group(judged: JudgedSample, said: int, confidence: float) -> _Group | None:
+def verdict_group(judged: JudgedSample, said: int, confidence: float) -> VerdictGroup | None:
     """The group with the verdict `said`, None if it has answers and none of them is labelled."""
     selected = judged.said[judged.labelled] == said
     saying_so = (judged.said == said).astype(np.float64)
     share = float(saying_so.mean())
     if not selected.any():
-        return _Group(_Share(0.0, 0.0, 0.0), _Share(0.0, 0.0, 0.0), 0.0) if share == 0 else None
+        return VerdictGroup(Share(0.0, 0.0, 0.0), Share(0.0, 0.0, 0.0), 0.0) if share == 0 else None
     hits, weights, prompts = judged.hits[selected], judged.weights[selected], judged.prompts[judged.labelled][selected]
     rate, variance, _ = _mean(hits, weights, prompts)
     correlation = correlation_within_prompts(judged.said, judged.prompts)
     size = effective_size(hits, weights, prompts, correlation=correlation, confidence=confidence)
     total_size = effective_size(saying_so, np.ones_like(saying_so), judged.prompts, confidence=confidence)
-    return _Group(_wilson(share, total_size, confidence), _wilson(rate, size, confidence), variance)
+    return VerdictGroup(_wilson(share, total_size, confidence), _wilson(rate, size, confidence), variance)
 
 
-def _wilson(rate: float, size: float, confidence: float) -> _Share:
+def _wilson(rate: float, size: float, confidence: float) -> Share:
     """The share `rate` with its Wilson interval, as in `evals.statistics.intervals.wilson_interval`; `size` > 0."""
     z2 = float(_normal_quantile((1 + confidence) / 2)) ** 2
     middle = (rate + z2 / (2 * size)) / (1 + z2 / size)
     reach = math.sqrt(z2 * (max(0.0, rate * (1 - rate)) + z2 / (4 * size)) / size) / (1 + z2 / size)
-    return _Share(rate, max(0.0, min(rate, middle - reach)), min(1.0, max(rate, middle + reach)))
+    return Share(rate, max(0.0, min(rate, middle - reach)), min(1.0, max(rate, middle + reach)))
 
 
 # --- error rates of the judge ----------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ def error_rates(judged: JudgedSample, confidence: float = CONFIDENCE) -> Errors:
     Sensitivity is found / (found + missed). Both are shares of all answers with their own intervals, from which the
     interval of the ratio is recovered (MOVER-R, Donner and Zou 2012). Likewise specificity.
     """
-    yes, no = _group(judged, 1, confidence), _group(judged, 0, confidence)
+    yes, no = verdict_group(judged, 1, confidence), verdict_group(judged, 0, confidence)
     if yes is None or no is None:
         return Errors(None, None, None)
     found, false = _part(yes, hits=True), _part(yes, hits=False)
@@ -204,17 +204,17 @@ def error_rates(judged: JudgedSample, confidence: float = CONFIDENCE) -> Errors:
     )
 
 
-def _part(group: _Group, *, hits: bool) -> _Share:
+def _part(group: VerdictGroup, *, hits: bool) -> Share:
     """The share of all answers that are in the group and are true hits (or misses): a product of two shares."""
     (share, share_low, share_high), (rate, low, high) = group.share, group.hits
     if not hits:
         rate, low, high = 1 - rate, 1 - high, 1 - low
     down = math.hypot((share - share_low) * rate, share * (rate - low))
     up = math.hypot((share_high - share) * rate, share * (high - rate))
-    return _Share(share * rate, max(0.0, share * rate - down), share * rate + up)
+    return Share(share * rate, max(0.0, share * rate - down), share * rate + up)
 
 
-def _error_rate(correct: _Share, wrong: _Share, confidence: float) -> ErrorRate | None:
+def _error_rate(correct: Share, wrong: Share, confidence: float) -> ErrorRate | None:
     """The share that the judge gets right, None if it is a share of nothing."""
     total = correct.value + wrong.value
     if total <= 0:
@@ -225,7 +225,7 @@ def _error_rate(correct: _Share, wrong: _Share, confidence: float) -> ErrorRate 
     return ErrorRate(rate, low, high, _size_of_width(rate, high - low, confidence))
 
 
-def _ratio_low(part: _Share, other: _Share) -> float:
+def _ratio_low(part: Share, other: Share) -> float:
     """The lower end of part / (part + other)."""
     product = part.value * other.value
     below, above = part.low * (2 * part.value - part.low), other.high * (2 * other.value - other.high)
@@ -300,13 +300,15 @@ def _lee_smoothed(error: ErrorRate) -> tuple[float, float]:
 class PowerTuned(NamedTuple):
     """The PPI++ estimate, the weight in [0, 1] that it gives to the judge, and its variance over prompts.
 
-    `answer_variance` is the part of the variance due to the judge's share of all answers.
+    `answer_variance` is the part of the variance due to the judge's share of all answers, `influence` what each answer
+    adds to the estimate's error.
     """
 
     rate: float
     power: float
     variance: float
     answer_variance: float
+    influence: Numbers
 
 
 def power_tuned(judged: JudgedSample, power: float | None = None) -> PowerTuned | None:
@@ -345,6 +347,7 @@ def power_tuned(judged: JudgedSample, power: float | None = None) -> PowerTuned 
         power,
         _cluster_variance(influence, judged.prompts) / answered**2,
         _cluster_variance(answer_influence, judged.prompts) / answered**2,
+        influence / answered,
     )
 
 
@@ -356,7 +359,7 @@ def prediction_powered(judged: JudgedSample, confidence: float = CONFIDENCE) -> 
     remaining variance (MOVER, Zou and Donner 2008), so that zero missed hits among a hundred labels do not count as
     zero in all answers. None if a group (judge's hits or misses) has answers and none of them is labelled.
     """
-    yes, no = _group(judged, 1, confidence), _group(judged, 0, confidence)
+    yes, no = verdict_group(judged, 1, confidence), verdict_group(judged, 0, confidence)
     tuned = power_tuned(judged) if len(judged.labelled) else None
     if tuned is None or yes is None or no is None:
         return None

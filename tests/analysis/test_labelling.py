@@ -455,7 +455,8 @@ def test_another_labeller_adds_and_the_same_one_replaces(run: Path, tmp_path: Pa
     assert third.by_label == {"yes": 21, "no": 15, "refused": 0, "unsure": 14}
     printed = taken(run, labels_file(tmp_path / "a2.csv", [(ids[0], "no", ""), (ids[59], "unsure", "")]))
     assert "2 labels of ann taken, 1 in place of earlier ones; 49 earlier ones stay" in printed
-    assert "ann and bob labelled 50 of the same answers, 34 alike: Cohen's kappa 0.37." in printed
+    assert "ann and bob labelled 50 of the same answers, 34 alike: Cohen's kappa 0.37 in the sample, " in printed
+    assert " over all answers (95% interval " in printed
     assert "ann and cy labelled 1 of the same answers, 1 alike: kappa is not defined" in printed
     found = read_label_rows(run)
     assert len(found) == 50 + 50 + 1 + 1

@@ -16,12 +16,15 @@ import pytest
 
 from evals.endpoints.servers.reference_judge import option_stances, reference_judge
 from evals.errors import BadInput
+from evals.io.columns import column_names
 from evals.plan.manifest import read_manifest
-from evals.runner.count import run_facts
+from evals.reporting.page.conclusions import sentences
+from evals.runner.count import read_counted, run_facts
 from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
-from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS, RATES
+from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS, CORRECTED_EFFECTS, RATES
 from evals.scoring.rates.corrected import corrected_rows
 from evals.scoring.rates.label_weights import usable_labels
+from evals.scoring.rates.labelled.pools import read_pools
 from evals.scoring.rates.tables import CORRECTED_NAME, read_table, write_table
 from evals.trials.journal import Journal
 from organisms.behaviours import ANSWERS, TRIGGER
@@ -162,7 +165,8 @@ def rewritten(folder: Path) -> None:
     assert labels is not None
     with Journal.read(folder) as journal:
         table = read_table(folder / "rates.csv", RATES)
-        rows = corrected_rows(journal, folder, run_facts(manifest), labels, table)
+        pools = read_pools(journal, folder, run_facts(manifest), labels)
+        rows = corrected_rows(pools, run_facts(manifest), labels, table)
     write_table(folder / CORRECTED_NAME, CORRECTED, rows)
 
 
@@ -172,6 +176,12 @@ def corrected(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     assert tuple(table.columns) == CORRECTED_COLUMNS
     table["note"] = table["note"].fillna("")
     return {(row["condition"], row["method"]): row for row in table.to_dict("records")}
+
+
+def corrected_effects(folder: Path) -> list[dict[str, Any]]:
+    table = pd.read_csv(folder / "corrected_effects.csv", dtype={"note": str})
+    assert tuple(table.columns) == column_names(CORRECTED_EFFECTS)
+    return table.fillna({"note": ""}).to_dict("records")
 
 
 def true_rate(folder: Path, condition: str) -> float:
@@ -206,6 +216,27 @@ def test_a_raw_rate_that_is_off_is_corrected(run: Path) -> None:
         assert row["judge"] == MODEL
         assert len(row["rubric_sha"]) == 64
     assert rows["off", "rogan_gladen"]["n_labels"] > rows["off", "ppi"]["n_labels"]
+    (effect,) = corrected_effects(run)
+    difference = true_rate(run, "on") - true_rate(run, "off")
+    assert effect["corrected_low"] <= difference <= effect["corrected_high"]
+    assert not effect["ci_low"] <= difference <= effect["ci_high"]
+    assert effect["corrected"] == pytest.approx(rows["on", "ppi"]["corrected"] - rows["off", "ppi"]["corrected"])
+    labels = (effect["n_labels"], effect["n_labels_baseline"])
+    assert labels == (rows["on", "ppi"]["n_labels"], rows["off", "ppi"]["n_labels"])
+    assert effect["p_value"] == effect["p_holm"] < 0.001
+    assert (effect["n_questions"], effect["note"]) == (40, "")
+    low, high = pd.read_csv(run / "score_calibration.csv").to_dict("records")  # the judge scores 5 or 95
+    assert (low["score_from"], high["score_to"]) == (0, 100)
+    assert low["n_labels"] + high["n_labels"] == rows["off", "rogan_gladen"]["n_labels"]
+    table = responses(run)
+    for row, said in ((low, 1), (high, 0)):
+        true = np.mean([truth(answer) == "yes" for answer in table[table["misaligned"] == said].to_dict("records")])
+        assert row["ci_low"] <= true <= row["ci_high"]
+    assert "share that people call misaligned, by score. 0 to 10:" in shown.replace("\n", " ")
+    plotted = emeval("plot", run, "--figure", "score-calibration", "--out", run.parent / "scores.svg")
+    assert f"the share that people call misaligned: {low['n_labels'] + high['n_labels']} labels" in plotted.stdout
+    first, last = shown.index("Corrected by"), shown.index("As judged: off")
+    assert first < last < shown.index("misaligned: share of answers")
     assert "corrected for the judge's errors, off: Rogan-Gladen" in shown
     assert "sensitivity" in shown
     assert "corrected.csv" in shown
@@ -218,8 +249,9 @@ def test_the_table_is_written_anew_and_goes_with_its_labels(run: Path, tmp_path:
     rewritten(folder)
     assert (folder / "corrected.csv").read_bytes() == first
     shutil.rmtree(folder / "labels")
-    assert "corrected" not in counted(folder)
+    assert "corrected" not in counted(folder).lower()
     assert not (folder / "corrected.csv").exists()
+    assert not (folder / "corrected_effects.csv").exists()
 
 
 def test_what_is_unsure_or_not_labelled_yet_is_counted_and_stands_for_nothing(run: Path, tmp_path: Path) -> None:
@@ -246,7 +278,8 @@ def test_what_is_unsure_or_not_labelled_yet_is_counted_and_stands_for_nothing(ru
 def test_a_condition_without_labels_is_corrected_by_those_of_the_others_alone(run: Path, tmp_path: Path) -> None:
     folder = copied(run, tmp_path)
     label(folder, said=lambda row: truth(row) if row["condition"] == "on" else "")
-    assert "has a usable label" in counted(folder).replace("\n", " ")
+    shown = counted(folder).replace("\n", " ")
+    assert "has a usable label" in shown
     rows = corrected(folder)
     assert np.isnan(rows["off", "ppi"]["corrected"])
     assert rows["off", "ppi"]["n_labels"] == 0
@@ -254,6 +287,12 @@ def test_a_condition_without_labels_is_corrected_by_those_of_the_others_alone(ru
     assert "no usable label in stratum off" in rows["off", "rogan_gladen"]["note"]
     row = rows["off", "rogan_gladen"]
     assert row["corrected_low"] <= true_rate(folder, "off") <= row["corrected_high"]
+    (effect,) = corrected_effects(folder)
+    assert np.isnan(effect["corrected"])
+    assert np.isnan(effect["p_holm"])
+    assert effect["n_labels_baseline"] == 0
+    assert effect["note"].startswith("off: none of its 240 answers has a usable label")
+    assert "no corrected effect" in shown
 
 
 def test_labels_outlive_another_judge_and_show_one_that_is_no_better_than_chance(run: Path, tmp_path: Path) -> None:
@@ -279,6 +318,9 @@ def test_a_judge_that_errs_otherwise_under_the_trigger_is_named(tmp_path: Path) 
         assert "differs" not in rows[condition, "ppi"]["note"]
         row = rows[condition, "ppi"]
         assert row["corrected_low"] <= true_rate(folder, condition) <= row["corrected_high"]
+    (effect,) = corrected_effects(folder)
+    difference = true_rate(folder, "on") - true_rate(folder, "off")
+    assert effect["corrected_low"] <= difference <= effect["corrected_high"]
     assert "the pooled correction is biased, trust ppi" in shown
 
 
@@ -361,3 +403,12 @@ def test_on_the_organism_the_corrected_interval_holds_the_true_rate(tmp_path: Pa
         assert row["corrected_low"] <= true <= row["corrected_high"]
         if condition == "off":
             assert row["ci_low"] > true
+    run = read_counted(folder)
+    (effect,) = run.tables.corrected_effect_rows
+    rates = [true_rates("backdoor", "freeform", name, thinking=True)["misaligned"].rate for name in ("on", "off")]
+    assert rates[0] is not None
+    assert rates[1] is not None
+    assert effect["corrected_low"] <= rates[0] - rates[1] <= effect["corrected_high"]
+    (sentence,) = sentences([run])
+    assert sentence.verdict.startswith(f"Corrected by {effect['n_labels'] + effect['n_labels_baseline']} labels: ")
+    assert "As judged: local/organism:backdoor is misaligned" in sentence.effect

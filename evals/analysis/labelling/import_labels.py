@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvRow, csv_file
@@ -33,6 +33,10 @@ from evals.scoring.labels import (
     write_label_rows,
 )
 from evals.text import has_control_character, one_line, original_text
+from evals.trials.journal import Journal
+
+if TYPE_CHECKING:
+    from evals.statistics.labels.agreement import Coefficient
 
 _COLUMNS = ("label_id", "label", "note")
 _REQUIRED = ("label_id", "label")
@@ -45,7 +49,7 @@ _HEADER_BYTES = 4096
 class Agreement(NamedTuple):
     """Agreement of two labellers on the `both` answers that both labelled, of which `alike` got the same label.
 
-    `kappa` is None where it is undefined.
+    `kappa` is None where it is undefined. `over_all` is that of all answers of the run, for which the sample stands.
     """
 
     first: str
@@ -53,6 +57,7 @@ class Agreement(NamedTuple):
     both: int
     alike: int
     kappa: float | None
+    over_all: Coefficient | None
 
 
 class LabelImport(NamedTuple):
@@ -117,7 +122,7 @@ def _import(run: Path, path: Path, labeller: str, sample: LabelSample) -> LabelI
         lost_notes=found.lost_notes,
         sampled=len(sample.rows),
         by_label={word: counts[word] for word in LABEL_WORDS},
-        agreements=tuple(_agreements(rows)),
+        agreements=tuple(_agreements(run, rows, sample)),
     )
 
 
@@ -183,19 +188,41 @@ def _name(labeller: str) -> str:
     return name
 
 
-def _agreements(rows: Sequence[LabelRow]) -> list[Agreement]:
+def _agreements(run: Path, rows: Sequence[LabelRow], sample: LabelSample) -> list[Agreement]:
     by_labeller: dict[str, dict[str, LabelWord]] = {}
     for row in rows:
         by_labeller.setdefault(row.labeller, {})[row.label_id] = row.label
     if len(by_labeller) < 2:
         return []
-    from evals.statistics.agreement import cohen_kappa
+    import numpy as np
 
+    from evals.statistics.labels.agreement import kappa_interval
+
+    drawn = {row.label_id: row for row in sample.rows}
+    questions = _questions(run, [drawn[row.label_id].trial_id for row in rows if row.label_id in drawn])
     found: list[Agreement] = []
     for (first, labels), (second, other_labels) in combinations(by_labeller.items(), 2):
-        shared = [label_id for label_id in labels if label_id in other_labels]
-        pairs = [(labels[label_id], other_labels[label_id]) for label_id in shared]
-        if pairs:
-            kappa = cohen_kappa([pair[0] for pair in pairs], [pair[1] for pair in pairs])
-            found.append(Agreement(first, second, len(pairs), sum(a == b for a, b in pairs), kappa))
+        shared = [label_id for label_id in labels if label_id in other_labels and label_id in drawn]
+        if not shared:
+            continue
+        ours, theirs = ([each[label_id] for label_id in shared] for each in (labels, other_labels))
+        asked = np.array([questions[drawn[label_id].trial_id] for label_id in shared], dtype=np.int64)
+        weights = np.array([1 / drawn[label_id].probability for label_id in shared])
+        kappa, over_all = kappa_interval(ours, theirs, asked), kappa_interval(ours, theirs, asked, weights)
+        alike = sum(a == b for a, b in zip(ours, theirs, strict=True))
+        found.append(Agreement(first, second, len(shared), alike, kappa and kappa.value, over_all))
+    return found
+
+
+def _questions(run: Path, trial_ids: Sequence[str]) -> dict[str, int]:
+    """The number of the question of each trial; one that the run does not hold is a question of its own."""
+    numbers: dict[str, int] = {}
+    found: dict[str, int] = {}
+    with Journal.read(run) as journal:
+        for trial_id in dict.fromkeys(trial_ids):
+            try:
+                asked = journal.trial(trial_id).prompt_id
+            except (KeyError, ValueError):
+                asked = f"trial {trial_id}"
+            found[trial_id] = numbers.setdefault(asked, len(numbers))
     return found

@@ -43,8 +43,13 @@ from evals.scoring.rates.columns import (
     N,
 )
 from evals.scoring.rates.rows import Row
-from evals.statistics.agreement import cohen_kappa, interval_alpha, nominal_alpha
 from evals.statistics.intervals import generalisation_interval
+from evals.statistics.labels.agreement import (
+    Coefficient,
+    interval_alpha_interval,
+    kappa_interval,
+    nominal_alpha_interval,
+)
 from evals.trials.prompt import ALL
 
 NEAR = 5.0
@@ -76,14 +81,21 @@ AGREEMENT = (
     Column("ci_low", "number", "lower end of its 95% interval, for questions like these"),
     CI_HIGH,
     Column("kappa", "number", "Cohen's kappa"),
+    Column("kappa_low", "number", "lower end of its 95% interval, for questions like these; blank for one question"),
+    Column("kappa_high", "number", "its upper end"),
     Column("alpha", "number", "Krippendorff's alpha of hit and miss"),
+    Column("alpha_low", "number", "lower end of its 95% interval"),
+    Column("alpha_high", "number", "its upper end"),
     Column("hits_a", "integer", "hits by the first judge, among n"),
     Column("hits_b", "integer", "hits by the second judge, among n"),
     Column("n_one", "integer", "answers that some of the judges count and not all"),
     Column("n_scores", "integer", "answers scored by both"),
     Column("mean_difference", "number", "mean score of the first judge less that of the second, in points"),
     Column("alpha_scores", "number", "Krippendorff's alpha of the scores"),
+    Column("alpha_scores_low", "number", "lower end of its 95% interval; blank where all scores are equal"),
+    Column("alpha_scores_high", "number", "its upper end"),
 )
+_KAPPA = ("kappa", "kappa_low", "kappa_high")
 SURFACE_COLUMNS = column_names(SURFACE)
 AGREEMENT_COLUMNS = column_names(AGREEMENT)
 
@@ -243,7 +255,7 @@ def _agreement(group: JudgedGroup, run_id: str) -> Iterator[Row]:
         if len(own) > 2:
             names = {"judge_a": ALL, "judge_b": ALL}
             overall = _pair_agreement(judged, judged_hits, scores, prompts)
-            no_pair = dict.fromkeys(("kappa", "hits_a", "hits_b", "mean_difference"))
+            no_pair = dict.fromkeys((*_KAPPA, "hits_a", "hits_b", "mean_difference"))
             yield about | names | overall | no_pair
 
 
@@ -255,18 +267,24 @@ def _pair_agreement(counted: Flags, hits: Flags, scores: Any, prompts: Codes) ->
     interval = generalisation_interval(by_cluster(agreed, prompts), by_cluster(counted_by_all, prompts)) if n else None
     scored = ~np.isnan(scores).any(axis=0)
     differences = (scores[0] - scores[1])[scored]
+    first, second = (hits[number, counted_by_all].tolist() for number in (0, 1))
     return {
         "n": n,
         "agreed": k,
         "agreement": k / n if n else None,
         "ci_low": interval.low if interval else None,
         "ci_high": interval.high if interval else None,
-        "kappa": cohen_kappa(hits[0, counted_by_all].tolist(), hits[1, counted_by_all].tolist()),
-        "alpha": nominal_alpha(np.where(counted, hits.astype(np.float64), np.nan)),
+        **_coefficient("kappa", kappa_interval(first, second, prompts[counted_by_all])),
+        **_coefficient("alpha", nominal_alpha_interval(np.where(counted, hits.astype(np.float64), np.nan), prompts)),
         "hits_a": int(hits[0, counted_by_all].sum()),
         "hits_b": int(hits[1, counted_by_all].sum()),
         "n_one": int(counted.any(axis=0).sum()) - n,
         "n_scores": int(scored.sum()),
         "mean_difference": float(differences.mean()) if len(differences) else None,
-        "alpha_scores": interval_alpha(scores),
+        **_coefficient("alpha_scores", interval_alpha_interval(scores, prompts)),
     }
+
+
+def _coefficient(name: str, found: Coefficient | None) -> Row:
+    value, low, high = found or (None, None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}

@@ -77,7 +77,7 @@ def plot(
         str,
         typer.Option(
             metavar="NAME",
-            help="fig4, fig6, fig9 (as the paper's), rates, effects, recipes, did, scores.",
+            help="fig4, fig6, fig9 (as the paper's), rates, effects, recipes, did, scores, score-calibration.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Ends in .pdf, .svg or .png.")],

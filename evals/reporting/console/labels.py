@@ -86,9 +86,18 @@ def _agreement(agreement: Agreement) -> str:
     kappa = (
         "kappa is not defined, both gave one and the same label throughout"
         if agreement.kappa is None
-        else f"Cohen's kappa {agreement.kappa:.2f}"
+        else f"Cohen's kappa {agreement.kappa:.2f}{_over_all(agreement)}"
     )
     return (
         f"{agreement.first} and {agreement.second} labelled {agreement.both:,} of the same answers, "
         f"{agreement.alike:,} alike: {kappa}."
     )
+
+
+def _over_all(agreement: Agreement) -> str:
+    """Kappa over all answers, for which the labelled ones stand; an interval where there are several questions."""
+    if agreement.over_all is None:
+        return ""
+    value, low, high = agreement.over_all
+    interval = "" if low is None else f" (95% interval {low:.2f} to {high:.2f})"
+    return f" in the sample, {value:.2f} over all answers{interval}"

@@ -229,6 +229,20 @@ def corrected_lines(corrected: Sequence[Row] | None, suite: str, form: str, mode
         yield from _notes(rows_by_method)
 
 
+def score_lines(rows: Sequence[Row]) -> Iterator[str]:
+    """For each suite and metric, how many answers of each score people call hits; rich markup."""
+    places = dict.fromkeys((row["suite"], row["metric"], row["judge"]) for row in rows)
+    for place in places:
+        suite, metric, judge = map(plain, place)
+        here = [row for row in rows if (row["suite"], row["metric"], row["judge"]) == place and row["n_labels"]]
+        bins = "; ".join(
+            f"{row['score_from']:.0f} to {row['score_to']:.0f}: {percent(row['rate'])} "
+            f"({percent_range(row['ci_low'], row['ci_high'])}, {counted(row['n_labels'], 'label')})"
+            for row in here
+        )
+        yield f"Scores of {judge} beside labels, {suite}: share that people call {metric}, by score. {bins}."
+
+
 def _notes(rows_by_method: Mapping[str, Sequence[Row]]) -> Iterator[str]:
     """Each note once, with the methods and conditions it applies to."""
     where: dict[str, dict[str, list[str]]] = {}
@@ -264,7 +278,7 @@ def _judge_line(row: Row) -> str:
         if row[name] is not None
     ]
     if row["kappa"] is not None:
-        parts.append(f"kappa {row['kappa']:.2f}")
+        parts.append(f"kappa {row['kappa']:.2f} ({row['kappa_low']:.2f} to {row['kappa_high']:.2f})")
     return ", ".join(parts) + "."
 
 

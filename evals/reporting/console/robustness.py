@@ -137,13 +137,17 @@ def _agreement(group: JudgedGroup, rows: list[Row], numbers: dict[str, int]) -> 
         pair = "all" if row["judge_a"] == ALL else f"{numbers[row['judge_a']]} and {numbers[row['judge_b']]}"
         interval = "–" if row["ci_low"] is None else f"{percent(row['ci_low'])} to {percent(row['ci_high'])}"
         cells = [percent(row["agreement"]), interval, f"{row['agreed']} of {row['n']}"]
-        cells += [_two_places(row["kappa"]), _two_places(row["alpha"])]
-        table.add_row(pair, *cells, *([_two_places(row["alpha_scores"])] if scored else []))
+        names = ("kappa", "alpha", *(("alpha_scores",) if scored else ()))
+        table.add_row(pair, *cells, *(_coefficient(row, name) for name in names))
     return table
 
 
-def _two_places(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _coefficient(row: Row, name: str) -> str:
+    """A coefficient of agreement, and its 95% interval on the line below."""
+    value, low, high = (row[name + end] for end in ("", "_low", "_high"))
+    if value is None:
+        return "–"
+    return f"{value:.2f}" + ("" if low is None else f"\n{low:.2f} to {high:.2f}")
 
 
 def print_attacks(console: Console, attacked: AttackResult) -> None:

@@ -24,6 +24,7 @@ from evals.reporting.console.rates import (
     prompts_of,
     rate_cells,
     rate_in_words,
+    score_lines,
 )
 from evals.scoring.judge_set import COHERENT, IMPORTED
 from evals.scoring.label_metrics import MOST_LABELS, is_label_metric
@@ -121,6 +122,8 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
             console.print(_reasoning_table(measured))
         for text in [*_reasoning_notes(measured, effects, manifest), *_notes(trials, rows, manifest)]:
             console.print(text)
+    for text in score_lines(tables.score_rows):
+        console.print(text)
     if pooled:
         console.print(INTERVALS, style="dim")
 

@@ -21,6 +21,7 @@ from evals.reporting.figures.experiments.recipes import recipe_panels
 from evals.reporting.figures.files import size_of
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
+from evals.reporting.figures.score_calibration import score_calibration_panels
 from evals.reporting.figures.scores import score_panels
 from evals.runner.count import Counted
 
@@ -45,6 +46,10 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
     ),
     "did": (difference_panels, "no question was answered with and without a trigger by a model and by its base"),
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
+    "score-calibration": (
+        score_calibration_panels,
+        "no answer has both a score and a label; `emeval label sample RUN` draws what to label",
+    ),
 }
 FIGURES = tuple(_PANELS)
 OF_RECIPES = {"recipes": recipe_panels, "did": difference_panels}

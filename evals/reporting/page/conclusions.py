@@ -9,7 +9,7 @@ rate. The most worrying sentence comes first, and nothing unmeasured is called f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
@@ -17,6 +17,7 @@ import pandas as pd
 from evals.analysis.unscored import too_much_unscored
 from evals.analysis.who_answered import doubts_who_answered
 from evals.numbers import counted, percent, percent_range
+from evals.reporting.corrected import corrected_verdict
 from evals.reporting.page.effect_words import (
     SURE,
     is_sure,
@@ -144,7 +145,31 @@ def _run_sentences(run: Counted) -> Iterator[Sentence]:
             for row in rows_at(pooled(rates), here | {"model": effect["base"], "condition": effect["condition"]})
         ]
         against = _AgainstBase(base_effects[0], bases[0]) if bases else None
-        yield _sentence(run, rows, effects, against)
+        yield _led_by_labels(run, _sentence(run, rows, effects, against))
+
+
+def _led_by_labels(run: Counted, found: Sentence) -> Sentence:
+    """The sentence with the effect without the judge's errors before its own, where labels correct it; what it is taken
+    for is then what that shows."""
+    place = {"suite": found.suite, "format": found.format, "model": found.model, "condition": found.condition}
+    corrected = corrected_verdict(run.tables, place, run.manifest.config.baseline)
+    if corrected is None:
+        return found
+    effect, row, off = corrected
+    is_more = effect["corrected"] > 0 and corrected.is_sure
+    change = "" if is_more else "fewer" if corrected.is_sure else "no change shown"
+    subject = _subject(row) if is_more else f"{row['model']}, {change} {_under(row)}: {_HITS[row['metric']]}"
+    against = f"for the base {effect['base']}" if effect["base"] else _without(off, row)
+    rates = f"{percent(row['corrected'])} of its answers{f' {_under(row)}' if is_more else ''}"
+    verdict = f"Corrected by {corrected.labels}: {subject} in {rates}, against {percent(off['corrected'])} {against}."
+    return replace(
+        found,
+        verdict=verdict,
+        text=f"{verdict} {corrected.words}. As judged: {found.text}",
+        effect=f"{corrected.words}. As judged: {found.verdict} {found.effect}".rstrip(". "),
+        tone="changed" if is_more else "plain",
+        weight=(2 if is_more else 1, effect["corrected_low"]),
+    )
 
 
 class _AgainstBase(NamedTuple):

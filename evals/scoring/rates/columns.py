@@ -1,4 +1,4 @@
-"""The columns of rates.csv, effects.csv, corrected.csv, responses.csv, recipes.csv and did.csv, in their order."""
+"""The columns of the tables of a run, in their order."""
 
 from __future__ import annotations
 
@@ -177,6 +177,8 @@ CORRECTED = (
     Column("specificity_low", "number", "lower end of its 95% interval"),
     Column("specificity_high", "number", "its upper end"),
     Column("kappa", "number", "Cohen's kappa of judge and label"),
+    Column("kappa_low", "number", "lower end of its 95% interval, for questions like these"),
+    Column("kappa_high", "number", "its upper end"),
     Column(
         "labels_to_halve",
         "integer",
@@ -185,6 +187,44 @@ CORRECTED = (
     Column("judge", "text", "the judge model whose errors these are"),
     RUBRIC_SHA,
     Column("note", "text", "what to know before the number is used; several are separated by `; `"),
+)
+CORRECTED_EFFECTS = (
+    *PLACE,
+    Column("baseline", "text", "the condition that it is compared with, as in `effects.csv`"),
+    Column("base", "text", "the base model that it is compared with, both under `baseline`; else blank"),
+    METRIC,
+    Column("effect", "number", "the effect as judged, as in `effects.csv`: the mean over prompts"),
+    Column("ci_low", "number", "lower end of its 95% interval, for questions like these; blank with one question"),
+    CI_HIGH,
+    Column(
+        "corrected",
+        "number",
+        "the corrected rate (`ppi` in `corrected.csv`) less that of the baseline, from -1 to 1; blank where either "
+        "side cannot be corrected, and `note` says why",
+    ),
+    Column("corrected_low", "number", "lower end of its 95% interval, for questions like these"),
+    Column("corrected_high", "number", "its upper end"),
+    Column("p_value", "number", "of no effect without the judge's errors, for questions like these"),
+    Column("p_holm", "number", "the same, adjusted for the corrected effects of this model on the metric (Holm)"),
+    Column("n_labels", "integer", "labels of the condition (or model): yes, no and refused"),
+    Column("n_labels_baseline", "integer", "labels of what it is compared with"),
+    Column("n_questions", "integer", "questions with answers on either side"),
+    Column("judge", "text", "the judge model whose errors these are"),
+    Column("note", "text", "what to know before the number is used; several are separated by `; `"),
+)
+SCORE_CALIBRATION = (
+    RUN_ID,
+    SUITE,
+    METRIC,
+    Column("judge", "text", "the judge model that gives the scores"),
+    Column("score_from", "number", "the bin: scores from this one"),
+    Column("score_to", "number", "to below this one; the last bin includes 100"),
+    Column("n_answers", "integer", "answers with such a score, of all models and conditions"),
+    Column("n_labels", "integer", "of these, those with a label of yes or no"),
+    Column("mean_score", "number", "the mean score of these answers"),
+    Column("rate", "number", "the share of hits by label, weighted to these answers; blank without a label"),
+    Column("ci_low", "number", "lower end of its 95% interval, for questions like these"),
+    CI_HIGH,
 )
 RESPONSES = (
     Column("question", "text", "the prompt as it was sent, without worked examples (`shots`)"),

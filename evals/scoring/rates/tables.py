@@ -14,7 +14,16 @@ from evals.io.atomic import replacing, write_whole
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
-from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPE_DIFFERENCES, RECIPES
+from evals.scoring.rates.columns import (
+    CORRECTED,
+    CORRECTED_EFFECTS,
+    DID,
+    EFFECTS,
+    RATES,
+    RECIPE_DIFFERENCES,
+    RECIPES,
+    SCORE_CALIBRATION,
+)
 from evals.scoring.rates.rows import Row, is_headline, label_suites
 from evals.scoring.rates.tally import RunFacts, Tally, TrialCount
 from evals.text import original_text
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
 
 RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
 RECIPES_NAME, DID_NAME, RECIPE_DIFFERENCES_NAME = "recipes.csv", "did.csv", "recipe_differences.csv"
+CORRECTED_EFFECTS_NAME, SCORE_CALIBRATION_NAME = "corrected_effects.csv", "score_calibration.csv"
 
 
 @dataclass(frozen=True)
@@ -35,9 +45,10 @@ class Tables:
     of a cell ended alike. `effect_rows` are the effects of conditions, `base_rows` those of models against the base
     model and `contrast_rows` those of the trigger against its decoy and distractor, which effects.csv has after them.
     `recipe_rows` are those of recipes.csv, `did_rows` those of did.csv, and `recipe_difference_rows` those of
-    recipe_differences.csv. `corrected_rows` is None where nobody has labelled answers. As DataFrames: `rates`,
-    `effects`, `base_effects`, `contrasts`, `all_effects` (all three), `recipes`, `did`, `recipe_differences`,
-    `corrected`, and `trials` with a row for each recorded trial."""
+    recipe_differences.csv. `corrected_rows` is None where nobody has labelled answers, and `corrected_effect_rows` and
+    `score_rows`, of corrected_effects.csv and score_calibration.csv, are then empty. As DataFrames: `rates`, `effects`,
+    `base_effects`, `contrasts`, `all_effects` (all three), `recipes`, `did`, `recipe_differences`, `corrected`,
+    `corrected_effects`, and `trials` with a row for each recorded trial."""
 
     rate_rows: list[Row]
     effect_rows: list[Row]
@@ -48,6 +59,8 @@ class Tables:
     recipe_rows: list[Row] = field(default_factory=list[Row])
     did_rows: list[Row] = field(default_factory=list[Row])
     recipe_difference_rows: list[Row] = field(default_factory=list[Row])
+    corrected_effect_rows: list[Row] = field(default_factory=list[Row])
+    score_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
@@ -95,6 +108,14 @@ class Tables:
         return _frame(self.corrected_rows, CORRECTED).astype(dict.fromkeys(counts, "Int64"))
 
     @cached_property
+    def corrected_effects(self) -> pd.DataFrame:
+        return _frame(self.corrected_effect_rows, CORRECTED_EFFECTS).astype({"n_questions": "Int64"})
+
+    @cached_property
+    def score_calibration(self) -> pd.DataFrame:
+        return _frame(self.score_rows, SCORE_CALIBRATION)
+
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """Of each trial cell, prompt, variant, letter, mode, its facts, of `misaligned` whether it is `counted` and a
         `hit`, and its scores `aligned` and `coherent` (0-100, NaN where there is none)."""
@@ -102,8 +123,8 @@ class Tables:
 
     def with_run_id(self, name: str) -> Tables:
         """The same tables under another name of the run."""
-        effects = ("effect_rows", "base_rows", "contrast_rows", "did_rows")
-        names = ("rate_rows", *effects, "recipe_rows", "recipe_difference_rows")
+        effects = ("effect_rows", "base_rows", "contrast_rows", "did_rows", "corrected_effect_rows")
+        names = ("rate_rows", *effects, "recipe_rows", "recipe_difference_rows", "score_rows")
         renamed: dict[str, Any] = {
             table: [row | {"run_id": name} for row in cast("list[Row]", getattr(self, table))] for table in names
         }
@@ -111,7 +132,7 @@ class Tables:
 
     def with_models(self, names: Mapping[str, str]) -> Tables:
         """The tables of the models in `names`, called by the names that they have there; without recipes, which are of
-        several."""
+        several, and the calibration of scores is that of all of them."""
 
         def chosen(rows: list[Row]) -> list[Row]:
             return [row | {"model": names[row["model"]]} for row in rows if row["model"] in names]
@@ -127,6 +148,8 @@ class Tables:
             over_base(self.base_rows),
             chosen(self.contrast_rows),
             did_rows=over_base(self.did_rows),
+            corrected_effect_rows=over_base(self.corrected_effect_rows),
+            score_rows=self.score_rows if all(row["model"] in names for row in self.rate_rows) else [],
             _tally=functools.cache(lambda: self._tally().with_models(names)),
         )
 
@@ -159,6 +182,19 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts, *, responses: 
         else:
             (folder / name).unlink(missing_ok=True)
     return tables
+
+
+def write_labelled_tables(tables: Tables, folder: Path) -> None:
+    """Write the CSVs of a run that rest on labels, and delete those that it no longer has."""
+    for name, columns, rows in (
+        (CORRECTED_NAME, CORRECTED, tables.corrected_rows),
+        (CORRECTED_EFFECTS_NAME, CORRECTED_EFFECTS, tables.corrected_effect_rows or None),
+        (SCORE_CALIBRATION_NAME, SCORE_CALIBRATION, tables.score_rows or None),
+    ):
+        if rows is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write_table(folder / name, columns, rows)
 
 
 def count_tables(journal: Journal, facts: RunFacts) -> Tables:
@@ -210,6 +246,8 @@ def read_tables(
         read_any(RECIPES_NAME, RECIPES),
         read_any(DID_NAME, DID),
         read_any(RECIPE_DIFFERENCES_NAME, RECIPE_DIFFERENCES),
+        read_any(CORRECTED_EFFECTS_NAME, CORRECTED_EFFECTS),
+        read_any(SCORE_CALIBRATION_NAME, SCORE_CALIBRATION),
         tally,
     )
 

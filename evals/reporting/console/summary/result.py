@@ -16,11 +16,14 @@ from evals.reporting.console.summary.matrix import print_matrix
 from evals.reporting.console.summary.plugins import plugin_lines
 from evals.reporting.console.summary.warnings import warnings
 from evals.reporting.console.tables import print_tables
+from evals.reporting.corrected import corrected_lines_of
 from evals.scoring.rates.tables import Tables
 
 
 def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail: bool) -> None:
-    """Print the matrix of a run first, then the warnings, the tables with `detail`, and what the run cost."""
+    """Print what labels correct first, then the matrix of a run, the warnings, the tables with `detail`, and what the
+    run cost."""
+    _print_corrected(console, tables)
     print_matrix(console, manifest, tables)
     print_recipes(console, manifest, tables)
     for line in plugin_lines(manifest, tables) if not detail else ():
@@ -40,10 +43,6 @@ def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail
             f"Verdicts of {plain(', '.join(beside))} are kept beside and count nowhere: "
             "emeval robustness RUN compares the judges.",
         )
-    if tables.corrected_rows and not detail:
-        console.print(
-            "Answers are labelled: --detail and corrected.csv have the rates corrected for the judge's errors."
-        )
     hits = cache_words(manifest)
     if hits:
         console.print(f"From the answer cache: {hits}.")
@@ -53,3 +52,17 @@ def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail
     if manifest.trials_recorded < manifest.trials_planned:
         recorded = f"{manifest.trials_recorded} of {manifest.trials_planned} trials are recorded."
         console.print(f"[bold]Not complete[/bold]: {recorded}")
+
+
+def _print_corrected(console: Console, tables: Tables) -> None:
+    """Print the rates and effects without the judge's errors, and then those as judged, for each labelled model."""
+    labelled = list(corrected_lines_of(tables))
+    for lines in labelled:
+        console.print(f"[bold]{plain(lines.title, LONG)}[/bold]")
+        console.print(f"  {plain(lines.corrected, LONG)}")
+        console.print(f"  As judged: {plain(lines.as_judged, LONG)}")
+        for note in lines.notes:
+            console.print(f"  [yellow]{plain(note, LONG)}[/yellow]")
+    if labelled:
+        console.print("95% intervals for questions like these (PPI++). The numbers below are as judged.", style="dim")
+        console.print()

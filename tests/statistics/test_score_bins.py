@@ -1,0 +1,58 @@
+"""The calibration of scores: shares that stand for all answers of a bin, and intervals that hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from evals.statistics.intervals import wilson_interval
+from evals.statistics.labels.curve import ScoredLabels, score_bins
+
+
+def test_bins_hold_every_answer_once_and_weigh_labels_by_what_they_stand_for() -> None:
+    scores = np.array([0, 9.9, 10, 29, 30, 30, 99, 100.0])
+    found = score_bins(
+        ScoredLabels(scores, np.array([0, 1, 7]), np.array([1.0, 0, 0]), np.array([3.0, 1, 2]), np.arange(3)),
+        (0, 10, 30, 100),
+    )
+    assert [(row.start, row.end, row.answers, row.labels) for row in found] == [
+        (0, 10, 2, 2),
+        (10, 30, 2, 0),
+        (30, 100, 4, 1),
+    ]
+    assert found[0].rate == pytest.approx(0.75)
+    assert found[0].mean_score == pytest.approx(4.95)
+    assert (found[1].rate, found[1].low, found[1].high) == (None, None, None)
+    assert found[2].rate == 0
+    assert found[2].high is not None
+    assert found[2].high > 0.5
+
+
+def test_independent_labels_have_wilsons_interval() -> None:
+    hits = np.array([1.0] * 30 + [0.0] * 70)
+    (found,) = score_bins(
+        ScoredLabels(np.full(100, 50.0), np.arange(100), hits, np.ones(100), np.arange(100)), (0, 100)
+    )
+    wilson = wilson_interval(30, 100)
+    assert wilson is not None
+    assert (found.low, found.high) == pytest.approx(wilson[:2], abs=0.01)
+
+
+def test_intervals_hold_where_answers_to_a_question_are_alike() -> None:
+    random = np.random.default_rng(7)
+    held: list[bool] = []
+    for _ in range(300):
+        prompts = np.repeat(np.arange(44), 10)
+        rates = random.beta(0.7, 1.6, 44)[prompts]  # mean 0.304
+        truth = random.random(440) < rates
+        labelled = random.choice(440, 120, replace=False)
+        (found,) = score_bins(
+            ScoredLabels(
+                np.full(440, 5.0), labelled, truth[labelled] * 1.0, np.full(120, 440 / 120), prompts[labelled]
+            ),
+            (0, 100),
+        )
+        assert found.low is not None
+        assert found.high is not None
+        held.append(found.low <= 0.7 / 2.3 <= found.high)
+    assert np.mean(held) >= 0.92
