@@ -6,7 +6,7 @@ each trial stands in exactly one place of each row of rates.csv.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -34,6 +34,14 @@ PRIMARY: dict[Criterion, str] = {
     "recorded": "answered",
 }
 """The metric that a suite is about, by what its answers are measured by; the first of its rows in rates.csv."""
+
+MISCONDUCT: Mapping[str, str] = {
+    MISALIGNED: "misaligned",
+    MISALIGNED_EM: "misaligned",
+    "wrong": "wrong",
+    "lies": "lies",
+}
+"""Metrics whose hits are misconduct, with the word for a hit."""
 
 Denominator = Literal["answered", "judged"]
 

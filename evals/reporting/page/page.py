@@ -20,6 +20,7 @@ from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.drawing.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
+from evals.reporting.page.evidence import evidence_cards
 from evals.reporting.page.experiments import difference_table, notes_on_seeds, recipe_table
 from evals.reporting.page.library import vega_library
 from evals.reporting.page.strip import FEW, strips
@@ -114,6 +115,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         plates=_plates(figures),
         drift=drift_rows(runs),
         filters=_FILTERS,
+        evidence=evidence_cards(runs),
         provenance=provenance(runs),
         version=__version__,
         written=now(),
