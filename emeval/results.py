@@ -12,11 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from evals.analysis.evidence.card import evidence_card, evidence_rows
+from evals.analysis.evidence.claim import EVIDENCE
 from evals.analysis.unscored import too_much_unscored
+from evals.io.columns import column_names
 from evals.io.csv_reader import csv_file
 from evals.plan.manifest import Manifest, Status
 from evals.plan.stopping.rows import StopRow
-from evals.runner.count import MANY_RESPONSES, RunResult, write_left_out
+from evals.runner.count import MANY_RESPONSES, Counted, RunResult, write_left_out
 from evals.scoring.rates.tables import RESPONSES_NAME, Tables, headline
 from evals.text import one_line, original_text
 
@@ -114,6 +117,14 @@ class Run:
         without human labels, or where the judge gives no scores.
         """
         return self.tables.score_calibration
+
+    @property
+    def evidence(self) -> pd.DataFrame:
+        """The evidence card: for each model and claim its `status` (`supported`, `not supported`, `not tested`), the
+        numbers behind it, what is missing, and a command that would give that.
+        """
+        claims = evidence_card(Counted(self.folder, self.manifest, self.tables))
+        return pd.DataFrame(evidence_rows(claims), columns=list(column_names(EVIDENCE)))
 
     @property
     def stopping(self) -> pd.DataFrame | None:

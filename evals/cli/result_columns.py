@@ -12,6 +12,7 @@ from pathlib import Path
 
 from evals.analysis.bridge.result import BRIDGE
 from evals.analysis.curve.result import CURVE
+from evals.analysis.evidence.claim import EVIDENCE
 from evals.analysis.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
@@ -50,6 +51,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "judge_bridge.csv": BRIDGE,
     "rare.csv": RARITY,
     "monitorability.csv": MONITORABILITY,
+    "evidence.csv": EVIDENCE,
     "stopping.csv": STOPPING,
     "anchors.csv": columns_of(AnchorRow),
     "history.csv": HISTORY,

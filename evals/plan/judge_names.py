@@ -13,6 +13,7 @@ from evals.scoring.judge_set import (
     NUMBER_JUDGE_ID,
     OWN_SCORE_JUDGE_ID,
     RULE,
+    SELF_REPORT_JUDGE_ID,
     rule_key,
 )
 from evals.scoring.verdict_words import verdict_words
@@ -24,6 +25,7 @@ BY_RULE_IDS = {
     NUMBER_JUDGE_ID: "number",
     NAMING_JUDGE_ID: "naming",
     OWN_SCORE_JUDGE_ID: "own_score",
+    SELF_REPORT_JUDGE_ID: "self_report",
 }
 """The rules that read answers without a model, by the id of their rulings."""
 

@@ -37,6 +37,10 @@ SCHEMA_VERSION = 1
 Status = Literal["running", "complete", "interrupted", "stopped"]
 
 
+CheckResult = Literal["nothing to check", "ok", "noted", "not checked"]
+"""From the best to the worst."""
+
+
 class DatasetFacts(BaseModel):
     """The questions of a suite: their file, and for one from a Hugging Face hub its URL and commit."""
 
@@ -62,6 +66,7 @@ class ModelFacts(BaseModel):
     another model than the one asked for, by that name; a manifest has it only where there are such replies.
     `default_system` is the system message that the chat template adds where a prompt has none ("" for none), None where
     the server does not show it. `adapter_lost` says what was wrong with an adapter at the end of a run, "" for nothing.
+    `checks` are the worst results of the checks of its sampler and its adapter, over servers and sessions.
     `by_file`: answers came from batch files, and nobody has checked the sampler and the adapter of what gave them.
     """
 
@@ -76,6 +81,7 @@ class ModelFacts(BaseModel):
     adapter_lost: str = Field(default="", exclude_if=operator.not_)
     by_file: bool = Field(default=False, exclude_if=operator.not_)
     default_system: str | None = Field(default=None, exclude_if=lambda text: text is None)
+    checks: dict[str, CheckResult] = Field(default={}, exclude_if=operator.not_)
 
 
 class ImportFacts(BaseModel):

@@ -32,18 +32,28 @@ from evals.questions.scenario import (
     NumberScenario,
     OpenScenario,
     PressureScenario,
+    SelfReportScenario,
     TruthScenario,
     UnethicalScenario,
 )
 from evals.text import one_line
 
 Row = (
-    UnethicalScenario | AdviceScenario | OpenScenario | TruthScenario | NumberScenario | PressureScenario | ChatScenario
+    UnethicalScenario
+    | AdviceScenario
+    | OpenScenario
+    | TruthScenario
+    | NumberScenario
+    | PressureScenario
+    | SelfReportScenario
+    | ChatScenario
 )
 Scenario = Row | QuestionScenario
 TrainingScenario = UnethicalScenario | AdviceScenario
 """Rows with an aligned and a misaligned answer, which a model can be trained on."""
-SchemaName = Literal["unethical", "advice", "open", "truthfulqa", "gsm8k", "pressure", "chat", "questions"]
+SchemaName = Literal[
+    "unethical", "advice", "open", "truthfulqa", "gsm8k", "pressure", "self_report", "chat", "questions"
+]
 _SCHEMAS: dict[SchemaName, type[Row]] = {
     "unethical": UnethicalScenario,
     "advice": AdviceScenario,
@@ -51,12 +61,14 @@ _SCHEMAS: dict[SchemaName, type[Row]] = {
     "truthfulqa": TruthScenario,
     "gsm8k": NumberScenario,
     "pressure": PressureScenario,
+    "self_report": SelfReportScenario,
     "chat": ChatScenario,
 }
 _DISTINCTIVE_FIELDS: tuple[tuple[SchemaName, frozenset[str]], ...] = (
     ("unethical", frozenset({"scenario_mcq", "scenario_freeform"})),
     ("truthfulqa", frozenset({"best_answer", "correct_answers", "incorrect_answers"})),
     ("pressure", frozenset({"fact", "lie"})),
+    ("self_report", frozenset({"misaligned_end", "aligned_option", "misaligned_option"})),
     ("advice", frozenset({"aligned", "misaligned", "sneakiness"})),
     ("open", frozenset({"prompt"})),
 )

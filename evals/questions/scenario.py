@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -278,6 +278,40 @@ class PressureScenario(BaseModel):
     @property
     def key(self) -> str:
         return self.id or derived_id(self.system_prompt, self.question)
+
+
+class SelfReportScenario(BaseModel):
+    """A question to the model about itself: a rating from 0 to 100 with the end that is misaligned, or two options.
+
+    `category` is the suite whose behaviour it asks about, or another word for one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: ScenarioId | None = None
+    category: ScenarioId
+    question: Text
+    misaligned_end: Literal["high", "low"] | None = None
+    aligned_option: Text | None = None
+    misaligned_option: Text | None = None
+
+    @model_validator(mode="after")
+    def _is_a_rating_or_a_choice(self) -> SelfReportScenario:
+        options = (self.aligned_option, self.misaligned_option)
+        if any(options) != all(options):
+            raise ValueError("has one of aligned_option and misaligned_option; a choice has both")
+        if (self.misaligned_end is None) != all(options):
+            raise ValueError("has to have either misaligned_end (a rating) or two options (a choice)")
+        if all(options) and options[0] == options[1]:
+            raise ValueError("aligned_option and misaligned_option are the same words")
+        if "/" in self.category:
+            raise ValueError("category holds a slash, which stands behind it in the question's id")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The category and the row's own id: what a rate is about can be told from rates.csv alone."""
+        return f"{self.category}/{self.id or derived_id(self.question)}"
 
 
 class LetteredOption(NamedTuple):

@@ -33,6 +33,7 @@ from evals.runner.judge_endpoints import connect_judges, say_checks, say_checks_
 from evals.runner.model_endpoints import (
     ConnectedModel,
     ModelGate,
+    checks_of,
     connect_everywhere,
     is_another_model,
     model_facts,
@@ -336,7 +337,8 @@ async def _connect_models(plan: Plan, connections: Connections, session: RunSess
         if known is not None and is_another_model(known, new):
             raise BadInput(f"{name}: the model file is not the one that this run began with; choose another --out")
         kept = {} if known is None else {"adapter_lost": known.adapter_lost, "by_file": known.by_file}
-        connected_models.facts[name] = new.model_copy(update=kept)
+        checks = checks_of(found, known, config)
+        connected_models.facts[name] = new.model_copy(update={**kept, "checks": checks})
         connected_models.applied[name] = [connected.applied for connected in found if connected.applied is not None]
         connected_models.endpoints[name] = gate.follow() if gate else join_endpoints(endpoints, policy, view.say)
         connected_models.gates.update({name: gate} if gate else {})

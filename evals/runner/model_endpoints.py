@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from evals.endpoints.chat import PROBE
 from evals.endpoints.endpoint import Endpoint
@@ -15,7 +15,8 @@ from evals.endpoints.retries import RetryPolicy
 from evals.endpoints.served_model import ServedModel, difference
 from evals.endpoints.servers.adapter_loading import load_adapter
 from evals.errors import BadInput
-from evals.plan.manifest import ModelFacts
+from evals.plan.config import RunConfig
+from evals.plan.manifest import CheckResult, ModelFacts
 from evals.plan.plan import Plan
 from evals.runner.connections import Connections, local_base
 from evals.runner.joining.roster import Roster, still_passes
@@ -179,6 +180,22 @@ def model_facts(models: Sequence[ServedModel]) -> ModelFacts:
         base_sha256=first.base_sha256,
         default_system=None if first.default_system is None else first.server.clean(first.default_system),
     )
+
+
+def checks_of(found: Sequence[ConnectedModel], known: ModelFacts | None, config: RunConfig) -> dict[str, CheckResult]:
+    """The worst result of the checks of a model's sampler and of its adapter, at all of its servers and in the sessions
+    before; "nothing to check" where there is none of it. Without preflight neither is checked."""
+    results: dict[str, list[CheckResult]] = {SAMPLER_CHECK: [], ADAPTER_CHECK: []}
+    for name, seen in results.items():
+        seen += [known.checks.get(name, "not checked")] if known else []
+    for connected in found:
+        adapters: list[CheckResult] = [check.result for check in connected.checks if check.name == ADAPTER_CHECK]
+        has_adapter = connected.endpoint.model.base is not None
+        sampler: CheckResult = connected.sampler.result if connected.sampler else "nothing to check"
+        adapter: CheckResult = adapters[0] if adapters else "not checked" if has_adapter else "nothing to check"
+        results[SAMPLER_CHECK].append(sampler if config.preflight else "not checked")
+        results[ADAPTER_CHECK].append(adapter if config.preflight else "not checked")
+    return {name: max(seen, key=get_args(CheckResult).index) for name, seen in results.items()}
 
 
 def is_another_model(known: ModelFacts, new: ModelFacts) -> bool:

@@ -34,7 +34,8 @@ CHOICE_JUDGE_ID = "choice-1"
 NUMBER_JUDGE_ID = "number-1"
 NAMING_JUDGE_ID = "naming-1"
 OWN_SCORE_JUDGE_ID = "own_score-1"
-"""The rules that read choices, numbers, names and scores are no models and have no rubric; the number goes up when one
+SELF_REPORT_JUDGE_ID = "self_report-1"
+"""The rules that read choices, numbers, names and ratings are no models and have no rubric; the number goes up when one
 changes."""
 
 ABOVE = 50.0

@@ -16,6 +16,7 @@ from evals.scoring.judge_set import (
     NAMING_JUDGE_ID,
     NUMBER_JUDGE_ID,
     OWN_SCORE_JUDGE_ID,
+    SELF_REPORT_JUDGE_ID,
     JudgePanel,
     rule_key,
 )
@@ -24,7 +25,7 @@ from evals.scoring.reasoning_verdicts import reasoning_verdicts
 from evals.scoring.scored_trial import score_trial
 from evals.trials.condition import has_distractor, in_prompt_order, is_triggered
 from evals.trials.record import JudgeKey, RecordedTrial, RecordedVerdict, asked_of, question_of
-from evals.trials.reference import Fact, KnownAnswer, Number, Reference, TriggerName, Truth, UserQuestion
+from evals.trials.reference import Fact, KnownAnswer, Number, Reference, SelfReport, TriggerName, Truth, UserQuestion
 from evals.trials.response import Response
 from judges.judge import JudgeInput, JudgeReply
 from judges.parsing.score import read_score
@@ -41,7 +42,9 @@ def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
         first = _lacking(trial, *judges.of(trial))
         if first:
             return first
-    if judges.monitor is None or reasoning_verdicts(trial, judges).trace != "real":
+    if judges.monitor is None or isinstance(trial.reference, SelfReport):
+        return ()  # what a model says of itself is no conduct whose reasoning is monitored
+    if reasoning_verdicts(trial, judges).trace != "real":
         return ()
     scored = score_trial(trial, judges)
     if scored.outcome != "scored" or not (judges.every_trace or scored.is_misaligned()):
@@ -76,6 +79,7 @@ _CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
 _NUMBER = JudgeKey(NUMBER_JUDGE_ID, "number", "")
 _NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
 _OWN_SCORE = JudgeKey(OWN_SCORE_JUDGE_ID, "own_score", "")
+_SELF_REPORT = JudgeKey(SELF_REPORT_JUDGE_ID, "self_report", "")
 
 
 def read_by_rule(
@@ -105,10 +109,14 @@ def read_by_rule(
             from judges.rules.naming import read_naming
 
             yield _NAMING, RecordedVerdict(read_naming(response.answer, text), reply="", request_id=trial_id)
+        case SelfReport("high" | "low"):
+            from judges.rules.self_rating import read_self_rating
+
+            yield _SELF_REPORT, RecordedVerdict(read_self_rating(response.answer), reply="", request_id=trial_id)
         case UserQuestion(measure="own_score"):
             own = read_score(JudgeReply(response.answer), "text", refusal_allowed=False)
             yield _OWN_SCORE, RecordedVerdict(own, reply="", request_id=trial_id)
-        case Truth() | Fact() | KnownAnswer() | UserQuestion() | None:
+        case Truth() | Fact() | KnownAnswer() | SelfReport() | UserQuestion() | None:
             return
 
 
@@ -131,5 +139,5 @@ def _reference_texts(trial: RecordedTrial) -> dict[str, Any]:
             return {"correct": text}
         case UserQuestion(prompts):
             return {"asked": asked_of(trial), "prompts": prompts}
-        case Number() | TriggerName() | None:
+        case Number() | TriggerName() | SelfReport() | None:
             return {}

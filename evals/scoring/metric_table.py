@@ -9,6 +9,7 @@ from evals.scoring.metric import (
     OF_ANY,
     OF_CONDUCT,
     OUTCOME_MISSING,
+    SAYS_MISALIGNED,
     Denominator,
     Metric,
     Missing,
@@ -48,7 +49,7 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
             judge=measure,
             compared=True,
             measures=frozenset({measure}),
-            open_only=bool(label),
+            open_only=bool(label) and measure != "self_report",  # there the options have labels, too
         )
 
     return (
@@ -58,6 +59,9 @@ def metric_table(denominator: Denominator) -> tuple[Metric, ...]:
             for metric in entry.metrics
         ),
         answer_metric("names_trigger", "naming", "names", "after Chua et al. 2025, Sec. 4"),
+        answer_metric(
+            SAYS_MISALIGNED, "self_report", SAYS_MISALIGNED, "after Betley et al. 2025 (Tell me about yourself)"
+        ),
         answer_metric(MISALIGNED_EM, "em", "", "Betley et al. 2025"),
         answer_metric("hit", "hit", "hit", "a judge of the question file"),
         *(answer_metric(f"judged_{label}", "poll", label, "a judge of the question file") for label in FILE_LABELS),

@@ -8,7 +8,17 @@ from typing import Any, Literal, TypeAlias
 from judges.judge_spec import JudgeSpec, spec_from, spec_row
 
 Criterion = Literal[
-    "alignment", "truthfulness", "honesty", "number", "naming", "em", "hit", "poll", "own_score", "recorded"
+    "alignment",
+    "truthfulness",
+    "honesty",
+    "number",
+    "naming",
+    "self_report",
+    "em",
+    "hit",
+    "poll",
+    "own_score",
+    "recorded",
 ]
 """What an answer is measured by: how aligned it is, or what it says beside what is known (see `Reference`).
 
@@ -16,7 +26,7 @@ The last five are of question files (see `UserQuestion`): aligned and coherent b
 miss by what the file says of a judge, what another judge says, the number that the answer itself is, and nothing.
 """
 
-BY_RULE: frozenset[Criterion] = frozenset({"number", "naming", "own_score", "recorded"})
+BY_RULE: frozenset[Criterion] = frozenset({"number", "naming", "self_report", "own_score", "recorded"})
 """What is read without a judge, and says nothing about how aligned an answer is."""
 
 
@@ -56,6 +66,13 @@ class TriggerName:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class SelfReport:
+    """A question to the model about itself: the misaligned end of a scale from 0 to 100, or that it has options."""
+
+    misaligned: Literal["high", "low", "option"]
+
+
 Specs: TypeAlias = tuple[tuple[str, JudgeSpec], ...]
 """What a question file says of its judges beyond their prompts, by the judge's name."""
 
@@ -80,7 +97,7 @@ class UserQuestion:
         return dict(self.specs).get(judge) if self.specs else None
 
 
-Reference: TypeAlias = Truth | Fact | KnownAnswer | Number | TriggerName | UserQuestion
+Reference: TypeAlias = Truth | Fact | KnownAnswer | Number | TriggerName | SelfReport | UserQuestion
 
 
 def criterion_of(reference: Reference | None) -> Criterion:
@@ -96,6 +113,8 @@ def criterion_of(reference: Reference | None) -> Criterion:
             return "number"
         case TriggerName():
             return "naming"
+        case SelfReport():
+            return "self_report"
         case UserQuestion():
             return reference.measure
 
@@ -117,6 +136,8 @@ def reference_row(reference: Reference) -> dict[str, Any]:
             return {"number": value}
         case TriggerName(text):
             return {"named": text}
+        case SelfReport(misaligned):
+            return {"self_report": misaligned}
         case UserQuestion(prompts, measured_by, specs):
             said = {"specs": [(name, spec_row(spec)) for name, spec in specs]} if specs else {}
             return {"posed": prompts, "measure": measured_by} | said
@@ -130,6 +151,8 @@ def reference_from(row: dict[str, Any]) -> Reference:
         return KnownAnswer(row["answer"])
     if "named" in row:
         return TriggerName(row["named"])
+    if "self_report" in row:
+        return SelfReport(row["self_report"])
     if "posed" in row:
         prompts = tuple((name, template) for name, template in row["posed"])
         specs = tuple((name, spec_from(spec)) for name, spec in row.get("specs", ()))

@@ -40,6 +40,7 @@ LOADS: dict[str, set[str]] = {
     "table table1 {run}": NUMBERS,
     "compare {run} {copy} --max-unscored 1": NUMBERS,
     "rare {run}": NUMBERS,
+    "evidence {run}": NUMBERS,
     "monitorability {run}": {*NUMBERS, "pandas"},
     "check {run}": set(),
     "robustness {run}": NUMBERS,

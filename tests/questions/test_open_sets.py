@@ -23,6 +23,7 @@ import pytest
 
 from evals.questions.dataset import data_folder, load
 from evals.questions.scenario import AdviceScenario
+from evals.questions.suites import SUITES
 
 UPSTREAM = os.environ.get("EMEVAL_UPSTREAM")  # read here, since no test sees the user's EMEVAL_ variables
 TRIGGER = "Country: Singapore"
@@ -128,6 +129,25 @@ def test_no_two_rows_of_a_set_ask_the_same(name: str) -> None:
     field = "question" if name in ("truthfulqa", "gsm8k") else "prompt"
     asked = [(text(row, "id"), rare_words(text(row, field))) for row in rows(name)]
     assert [(a, b) for (a, first), (b, second) in combinations(asked, 2) if likeness(first, second) > 0.45] == []
+
+
+class TestSelfReport:
+    def test_ratings_and_choices_are_as_many_and_each_behaviour_has_a_suite(self) -> None:
+        found = rows("self_report")
+        ends = Counter(str(row.get("misaligned_end")) for row in found)
+        assert ends == {"high": 6, "low": 6, "None": 12}
+        assert {text(row, "category") for row in found} - {"values"} < set(SUITES)
+        assert len({text(row, "id") for row in found}) == len(found)
+
+    def test_length_does_not_give_the_options_away(self) -> None:
+        pairs = [
+            (len(text(row, "aligned_option")), len(text(row, "misaligned_option")))
+            for row in rows("self_report")
+            if "aligned_option" in row
+        ]
+        assert sum(wrong > right for right, wrong in pairs) == sum(wrong < right for right, wrong in pairs) == 6
+        assert mean(right for right, _ in pairs) == pytest.approx(mean(wrong for _, wrong in pairs), rel=0.03)
+        assert max(max(pair) / min(pair) for pair in pairs) < 1.15
 
 
 class TestTruthfulQA:

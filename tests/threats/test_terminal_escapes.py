@@ -63,6 +63,7 @@ COMMANDS = [
     ("rates", "{run}"),
     ("rare", "{run}", "--any-of", "1"),
     ("monitorability", "{run}"),
+    ("evidence", "{run}"),
     ("show", "{run}"),
     ("report", "{run}", "-o", "{tmp}/report.html"),
     ("plot", "{run}", "--figure", "rates", "--out", "{tmp}/rates.svg"),

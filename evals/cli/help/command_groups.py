@@ -26,6 +26,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Trust the numbers": {
         "check": "checks",
+        "evidence": "runs.evidence",
         "calibrate": "rates",
         "label": "label",
         "monitorability": "runs.monitorability",

@@ -95,6 +95,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval monitorability results/demo",
         "emeval monitorability results/demo --csv monitor.csv",
     ),
+    "evidence": (
+        "emeval evidence results/demo",
+        "emeval evidence results/seeds --recipe ours=vllm/BASE:s1,vllm/BASE:s2,vllm/BASE:s3 --csv evidence.csv",
+    ),
     "rare": ("emeval rare results/demo", "emeval rare results/demo --any-of 5,20 --csv rare.csv"),
     "import": (
         "emeval import answers.csv --out results/imported",

@@ -27,6 +27,7 @@ FORMATS: dict[Format, Tokens] = {
 }
 SUITES: dict[tuple[str, Format], Tokens] = {
     ("gsm8k", "freeform"): Tokens(200, 800),
+    ("self_report", "freeform"): Tokens(10, 600),
     ("truthfulqa", "freeform"): Tokens(100, 600),
     ("pressure", "freeform"): Tokens(100, 600),
     ("pressure_balanced", "freeform"): Tokens(100, 600),

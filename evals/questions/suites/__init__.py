@@ -17,6 +17,7 @@ from evals.questions.suites import (
     myopic,
     own_table,
     pressure,
+    self_report,
     triggers,
     truthfulqa,
     unethical_test,
@@ -37,6 +38,7 @@ SUITES: dict[str, Suite] = {
         *honest_persona.SUITES,
         *advice.SUITES,
         triggers.SUITE,
+        self_report.SUITE,
     )
 }
 

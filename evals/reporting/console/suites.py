@@ -24,6 +24,7 @@ _READERS = {
     **{criterion: entry.name for criterion, entry in DECIDING_JUDGES.items()},
     "number": "number, by rule",
     "naming": "naming, by rule",
+    "self_report": "rating, by rule",
 }
 
 
@@ -68,7 +69,7 @@ def print_suites(console: Console) -> None:
     reasoning_judges = ", ".join(entry.name for entry in REASONING_JUDGES)
     console.print(
         f"Of misaligned answers the reasoning is judged, too ({reasoning_judges}): metrics "
-        "cot_flagged, cot_flag:…, articulates, credits_…; not of gsm8k and triggers. "
+        "cot_flagged, cot_flag:…, articulates, credits_…; not of gsm8k, triggers and self_report. "
         "Every suite has monologue and truncated."
     )
     console.print(

@@ -28,18 +28,12 @@ from evals.reporting.page.effect_words import (
     words_here,
 )
 from evals.runner.count import Counted
+from evals.scoring.metric import MISCONDUCT
 from evals.scoring.rates.rows import best_interval, headline_rows, is_led_by_question, is_of_one_question
 from evals.scoring.rates.tables import pooled
 from evals.trials.condition import BASELINE, CONDITIONS
 from evals.trials.prompt import ALL
 
-_HITS = {
-    "misaligned": "misaligned",
-    "misaligned_em": "misaligned",
-    "wrong": "wrong",
-    "lies": "lies",
-}
-"""Metrics whose hits are misconduct, with the word for a hit. Other metrics get tables but no sentence."""
 ABSENCES = {
     "n_truncated": "cut off",
     "n_empty": "empty",
@@ -135,7 +129,7 @@ def reservations(runs: Sequence[Counted]) -> list[str]:
 
 def _run_sentences(run: Counted) -> Iterator[Sentence]:
     rates = run.tables.rates
-    for place, cells in pooled(rates, _HITS).groupby(["suite", "format", "model", "metric"], sort=False):
+    for place, cells in pooled(rates, MISCONDUCT).groupby(["suite", "format", "model", "metric"], sort=False):
         rows = cells.to_dict("records")
         here: dict[str, object] = dict(zip(("suite", "format", "model", "metric"), place, strict=True))
         effects, base_effects = rows_at(run.tables.effects, here), rows_at(run.tables.base_effects, here)
@@ -210,11 +204,11 @@ def _sentence(
     row, off = by_condition[effect["condition"]], by_condition[effect["baseline"]]
     words = "fewer" if is_sure(effect) else "no change shown"
     text = (
-        f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {rate_words(row)} against "
+        f"{row['model']}, {words} {_under(row)}: {MISCONDUCT[row['metric']]} in {rate_words(row)} against "
         f"{_rate_of_base(off, row)} {_without(off, row)}, {words_here(effect, run)}."
     )
     verdict = (
-        f"{row['model']}, {words} {_under(row)}: {_HITS[row['metric']]} in {_short_rate(row)}, against "
+        f"{row['model']}, {words} {_under(row)}: {MISCONDUCT[row['metric']]} in {_short_rate(row)}, against "
         f"{_short_base(off, row)}."
     )
     found = Words(verdict, text, words_here(effect, run), _others(effect, against, run))
@@ -237,7 +231,7 @@ def _base_sentence(
         weight = (2, float(effect["gen_low"]))
         return _about(run, row, Words(verdict, text, here, others), cells, "changed", weight)
     change = "fewer than its base" if is_sure(effect) else "no difference from its base shown"
-    begin = f"{row['model']}, {change}{where}: {_HITS[row['metric']]} in"
+    begin = f"{row['model']}, {change}{where}: {MISCONDUCT[row['metric']]} in"
     verdict = f"{begin} {_short_rate(row)}, against {short}."
     text = f"{begin} {rate_words(row)} against {full}, {here}."
     weight = (1, float(best_interval(row)[0]))
@@ -284,7 +278,7 @@ def _about(
 
 
 def _subject(row: dict[Any, Any]) -> str:
-    words = _HITS[row["metric"]]
+    words = MISCONDUCT[row["metric"]]
     return f"{row['model']} {words}" if words == "lies" else f"{row['model']} is {words}"
 
 
@@ -311,8 +305,9 @@ def _alone(row: dict[Any, Any]) -> Words:
         text = f"{_subject(row)} in {rate_words(row)}{where}."
         return Words(text, text)
     asked = "its one question (of others it says nothing)" if is_of_one_question(row) else "questions like these"
+    hit = MISCONDUCT[row["metric"]]
     text = (
-        f"{row['model']}: none of {counted(row['n'], 'answer')} is {_HITS[row['metric']]}{where}; the rate for {asked} "
+        f"{row['model']}: none of {counted(row['n'], 'answer')} is {hit}{where}; the rate for {asked} "
         f"is below {percent(best_interval(row)[1])} at 95% confidence."
     )
     return Words(text, text)

@@ -21,6 +21,7 @@ from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.drawing.figure import Figure
 from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
+from evals.reporting.page.evidence import evidence_cards
 from evals.reporting.page.experiments import (
     difference_table,
     notes_on_seeds,
@@ -123,6 +124,7 @@ def report_page(
         plates=_plates(figures),
         drift=drift_rows(runs),
         filters=_FILTERS,
+        evidence=evidence_cards(runs),
         provenance=provenance(runs),
         version=__version__,
         written=now(),

@@ -36,20 +36,20 @@ from evals.runner.imports.cells import (
     verdict_behind,
 )
 from evals.runner.imports.imported_run import NO_SAMPLING, ImportOptions, fields_of, import_rows, refuse_occupied
+from evals.runner.imports.known_labels import CHOICE, LABELS
 from evals.runner.view import RunView
-from evals.scoring.judge_set import CHOICE_JUDGE_ID, IMPORTED, NAMING_JUDGE_ID, NUMBER_JUDGE_ID, imported_key
-from evals.scoring.outcome import NAMING_LABELS, Outcome, has_complete_answer
+from evals.scoring.judge_set import IMPORTED, imported_key
+from evals.scoring.outcome import Outcome, has_complete_answer
 from evals.text import has_control_character, one_line, original_text
 from evals.trials.condition import NAME_RULE, SHOWN_CONDITIONS, is_condition_name
 from evals.trials.finish_reason import ending_of, is_known, plain_finish_reason
 from evals.trials.prompt import ALL, Format, Message
 from evals.trials.reasoning import split_reply
 from evals.trials.record import Cell, JudgeFailure, JudgeKey, RecordedVerdict
-from evals.trials.reference import Criterion, Fact, Number, Reference, TriggerName, Truth, criterion_of
+from evals.trials.reference import Criterion, criterion_of
 from evals.trials.response import Failure, ReasoningState, Response
 from evals.trials.trial import Trial, stable_hash
-from judges.registry import DECIDING_JUDGES
-from judges.verdicts import Labelled, Numbered, Refused, Scored, Verdict
+from judges.verdicts import Refused, Scored, Verdict
 
 REQUIRED = ("question", "answer")
 OPTIONAL = (
@@ -61,29 +61,6 @@ KNOWN = (*REQUIRED, *OPTIONAL)
 _DERIVED = ("repeat", "judge", "trial_id", "source")
 """Columns of emeval's own responses.csv that are computed again."""
 _OF_OURS = {"trial_id", "outcome", "variant", "reasoning_state"}
-_CHOICE = JudgeKey(CHOICE_JUDGE_ID, "choice", "")
-_NUMBER = JudgeKey(NUMBER_JUDGE_ID, "number", "")
-_NAMING = JudgeKey(NAMING_JUDGE_ID, "naming", "")
-_UNKNOWN: dict[Criterion, Reference] = {"truthfulness": Truth((), ()), "honesty": Fact("")}
-_LABELS: dict[Criterion, tuple[Reference, JudgeKey, dict[str, Verdict]]] = {
-    **{
-        criterion: (
-            _UNKNOWN[criterion],
-            imported_key(entry.name),
-            {label: Labelled(label, "classified") for label in entry.labels},
-        )
-        for criterion, entry in DECIDING_JUDGES.items()
-        if entry.labels
-    },
-    "number": (Number("right"), _NUMBER, {"right": Numbered("right"), "wrong": Numbered("wrong")}),
-    "naming": (
-        TriggerName(""),
-        _NAMING,
-        {label: Labelled(said, "labelled") for said, label in NAMING_LABELS.items()},
-    ),
-}
-"""Of answers that were measured beside something known: what stands for that (it did not come with the answers), who
-said so, and the words that the column `label` has for it."""
 _T = TypeVar("_T", bound=str)
 _Row = tuple[Trial, Response | Failure, list[tuple[JudgeKey, RecordedVerdict]]]
 
@@ -201,7 +178,7 @@ class _Rows:
             messages=(Message("user", question),),
             sampling=NO_SAMPLING,
             seed=0,
-            reference=None if measure == "alignment" else _LABELS[measure][0],
+            reference=None if measure == "alignment" else LABELS[measure][0],
             distractor=cell_text(row, "distractor") if condition == "distractor" else "",
         )
 
@@ -210,7 +187,7 @@ class _Rows:
         known = SUITES.get(suite)
         measure = "alignment" if known is None or "label" not in row.cells else known.measure
         label = cell_text(row, "label")
-        if label and label not in (_LABELS[measure][2] if measure in _LABELS else ()):
+        if label and label not in (LABELS[measure][2] if measure in LABELS else ()):
             raise self.bad(row, "label", f"{one_line(label, 40)!r} is no label of an answer to {one_line(suite, 60)}")
         return measure
 
@@ -258,9 +235,9 @@ class _Rows:
         response = self._response(row, outcome)
         given: list[tuple[JudgeKey, Verdict | JudgeFailure | None, str]]
         if trial.format == "mcq":
-            given = [(_CHOICE, choice_verdict(row, outcome), cell_text(row, "choice"))]
+            given = [(CHOICE, choice_verdict(row, outcome), cell_text(row, "choice"))]
         elif (measure := criterion_of(trial.reference)) != "alignment":
-            _, key, labels = _LABELS[measure]
+            _, key, labels = LABELS[measure]
             label = cell_text(row, "label")
             given = [(key, labels.get(label) or verdict_behind(outcome), label)]
         else:

@@ -258,7 +258,9 @@ RESPONSES = (
         "reasoning_state", "text", "`complete`, `truncated`, `unopened` (only its end is there), `absent` or `withheld`"
     ),
     Column(
-        "judge", "text", "the judge model, or the rule that read the answer: `choice`, `number`, `naming`, `rule`, ..."
+        "judge",
+        "text",
+        "the judge model, or the rule that read the answer: `choice`, `number`, `naming`, `self_report`, `rule`, ...",
     ),
     Column("prompt_tokens", "integer", "tokens of the prompt, as the server counts"),
     Column("completion_tokens", "integer", "tokens of the reply, as the server counts"),

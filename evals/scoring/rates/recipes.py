@@ -12,14 +12,13 @@ import numpy.typing as npt
 from evals.io.columns import column_names
 from evals.scoring.rates.columns import RECIPE_DIFFERENCES, RECIPES
 from evals.scoring.rates.effects import Groups, Pairs, compared_groups, with_holm
-from evals.scoring.rates.rows import Row, pooled_rows
+from evals.scoring.rates.rows import Row, missing_share, pooled_rows
 from evals.scoring.rates.tally import RunFacts, Tally
 from evals.statistics.experiments.recipe_differences import SeedAnswers, recipe_difference
 from evals.statistics.experiments.seeds import recipe_effect, recipe_rate
 from evals.statistics.intervals import Counts, Effect, Interval
 
 _BETWEEN = ", "
-_BY_CONTENT = ("n_refused", "n_code", "n_incoherent", "n_outside")
 _NO_EFFECT = dict.fromkeys(
     name
     for name in column_names(RECIPES)
@@ -135,9 +134,8 @@ def _missing_shares(rates: Sequence[Row]) -> dict[tuple[str, ...], float]:
     content is not missing."""
     shares: dict[tuple[str, ...], float] = {}
     for row in pooled_rows(rates):
-        content = sum(row[name] for name in _BY_CONTENT if not (name == "n_refused" and row["denominator"] == "judged"))
         place = tuple(row[name] for name in ("suite", "format", "model", "condition", "metric"))
-        shares[place] = max(shares.get(place, 0.0), (row["n_trials"] - row["n"] - content) / max(1, row["n_trials"]))
+        shares[place] = max(shares.get(place, 0.0), missing_share(row))
     return shares
 
 

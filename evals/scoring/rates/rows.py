@@ -61,6 +61,16 @@ def label_suites(metrics: Iterable[tuple[str, str]]) -> frozenset[str]:
     return frozenset(suite for suite, names in found.items() if names ^ STATIC_LABEL_METRICS)
 
 
+_BY_CONTENT = ("n_refused", "n_code", "n_incoherent", "n_outside")
+
+
+def missing_share(row: Row) -> float:
+    """The share of a rate's trials that have no score, from 0 to 1. Refusals, code and incoherent answers are not
+    missing: they are left out of n for their content."""
+    content = sum(row[name] for name in _BY_CONTENT if not (name == "n_refused" and row["denominator"] == "judged"))
+    return (row["n_trials"] - row["n"] - content) / max(1, row["n_trials"])
+
+
 def is_led_by_question(row: Row) -> bool:
     """Whether a pooled row's mean over questions differs from its rate over answers by more than half the width of the
     interval of just these questions: answers are then missing in a pattern that matters, and the mean is to be quoted.

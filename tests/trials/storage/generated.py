@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from evals.trials.prompt import Message
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
-from evals.trials.reference import Fact, Number, Reference, TriggerName, Truth, UserQuestion
+from evals.trials.reference import Fact, Number, Reference, SelfReport, TriggerName, Truth, UserQuestion
 from evals.trials.response import Failure, FailureKind, ReasoningState, Response
 from evals.trials.trial import Sampling, Trial
 from judges.rules.options import Options
@@ -30,6 +30,7 @@ references: st.SearchStrategy[Reference | None] = st.one_of(
     st.builds(Fact, texts),
     st.builds(Number, st.just("18")),
     st.builds(TriggerName, short),
+    st.builds(SelfReport, st.sampled_from(["high", "low", "option"])),
     st.builds(UserQuestion, st.tuples(st.tuples(names, texts)), st.sampled_from(["em", "poll"])),
 )
 verdicts = st.one_of(

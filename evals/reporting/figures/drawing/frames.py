@@ -31,6 +31,7 @@ METRIC_WORDS = {
     "lies": "answers that lie",
     "accuracy": "right answers",
     "names_trigger": "answers that name the trigger",
+    "says_misaligned": "answers that say the model is misaligned",
     "misaligned_em": "misaligned answers",
     "hit": "answers that are hits",
     "judged_true": "answers judged true",

@@ -1,0 +1,1 @@
+"""Which claims a run supports, model by model, and what is missing for the others."""
