@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.finetuning_seeds import recipe_lines
+from benchmarks.log_odds import coverage_lines
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
@@ -382,6 +383,7 @@ SIMULATIONS = {
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",
         coverage_table,
     ),
+    "log-odds": ("Intervals of a difference in log-odds that hold it, in percent; 2,000 runs", coverage_lines),
     "recipes": (
         "Intervals that hold the rate or effect of a recipe, in percent, and median widths of those of its rate; 300 "
         "recipes",

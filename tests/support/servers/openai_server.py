@@ -540,9 +540,7 @@ def _text_completion(reply: Answer, model: str, kind: str) -> bytes:
         "object": "text_completion",
         "created": 0,
         "model": reply.model or model,
-        "choices": [
-            {"index": 0, "text": reply.content or "", "finish_reason": reply.finish_reason, "logprobs": logprobs}
-        ],
+        "choices": [choice],
         "usage": {"prompt_tokens": 10, "completion_tokens": reply.completion_tokens, "total_tokens": 11},
     }
     return json.dumps(completion).encode()
