@@ -20,6 +20,7 @@ from benchmarks.effects import effect_lines
 from benchmarks.finetuning_seeds import recipe_lines
 from benchmarks.interactions import interaction_lines
 from benchmarks.labels import corrected_effect_lines
+from benchmarks.log_odds import coverage_lines
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CORRELATION, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
@@ -289,6 +290,7 @@ SIMULATIONS = {
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",
         coverage_table,
     ),
+    "log-odds": ("Intervals of a difference in log-odds that hold it, in percent; 2,000 runs", coverage_lines),
     "recipes": (
         "Intervals that hold the rate or effect of a recipe, in percent, and median widths of those of its rate; 300 "
         "recipes",

@@ -43,20 +43,23 @@ def _truth() -> dict[str, Any]:
 
 
 class TrueChoice(NamedTuple):
-    """The exact truth about a cell of choices without thinking, as means over the prompts.
+    """The exact truth about a cell of choices, as means over the prompts.
 
     `misaligned` is the misaligned letter's probability if a letter comes, `log_odds` are its log-odds, and `letters` is
-    the probability that a letter comes.
+    the probability that a letter comes. With thinking these are over all thoughts but those whose probability is `left`
+    together.
     """
 
     misaligned: float
     log_odds: float
     letters: float
+    left: float = 0.0
 
 
-def true_choice(model: str, condition: str) -> TrueChoice | None:
-    """The exact truth about choices without thinking, None where it is not stored."""
-    stored = _truth().get("choices", {}).get(model, {}).get(f"mcq/{condition}/plain")
+def true_choice(model: str, condition: str, *, thinking: bool = False) -> TrueChoice | None:
+    """The exact truth about choices, None where it is not stored."""
+    key = f"mcq/{condition}/{'thinking' if thinking else 'plain'}"
+    stored = _truth().get("choices", {}).get(model, {}).get(key)
     return None if stored is None else TrueChoice(**stored)
 
 

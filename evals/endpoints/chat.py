@@ -47,7 +47,8 @@ class ChatRequest:
     """What is asked of a model. `temperature`, `seed` and `thinking` None are left to the server.
 
     `reply_schema` is the JSON schema of structured output, None for free text. A `prefill` needs an endpoint whose
-    server renders prompts; it is asked for without token probabilities and without a schema. A `transcript` is the
+    server renders prompts; it is asked for without a schema. So does a `rendered` chat, whose reply has every mark of a
+    thought in its content, whatever parser the server has. A `transcript` is the
     chat as plain text, completed without any template (see `evals.trials.prompt`). Without `default_system` the chat
     template's own system message is left out. `rubric` is what the text begins with as other requests' texts do.
     """
@@ -64,6 +65,7 @@ class ChatRequest:
     sampler: Sampler = SERVER_DEFAULT
     default_system: bool = True
     rubric: str = ""
+    rendered: bool = False
 
     @property
     def prefix(self) -> Iterator[str]:

@@ -20,6 +20,8 @@ from evals.trials.reasoning import continuation, opened_by
 Post: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
 """Sends a body to a path beside the server's API and returns the reply's body. Raises TransportError."""
 
+_MOST_KEPT = 100
+"""Prefills whose tokens are kept: a run has a few, while each sampled thought is another one."""
 _SAMPLE: Messages = (Message("user", "A"),)
 _FIRST, _ANSWER, _SECOND = "What is a first question?", "An answer.", "What is a second question?"
 _TURNS: Messages = (Message("user", _FIRST), Message("assistant", _ANSWER), Message("user", _SECOND))
@@ -112,6 +114,8 @@ class Renderer:
     async def _tokenized(self, text: str) -> list[int]:
         """The tokens of a prefill by itself: those of the prompt before it stay what they are in a chat."""
         if text and text not in self._tokens:
+            if len(self._tokens) == _MOST_KEPT:
+                self._tokens.clear()
             body = {"model": self._model, "prompt": text, "add_special_tokens": False}
             self._tokens[text] = _Tokenized.model_validate_json(await self._post("/tokenize", body)).tokens
         return self._tokens[text] if text else []

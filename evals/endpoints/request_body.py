@@ -28,16 +28,19 @@ class EncodedRequest(NamedTuple):
 async def encode_request(model: ServedModel, renderer: Renderer | None, request: ChatRequest) -> EncodedRequest:
     """The request for `model`. One with a prefill asks the server to render its chat first, and raises as Renderer
     does."""
+    fields: dict[str, Any]
     if request.transcript:
         fields = {"prompt": transcript_of(request.messages), "max_tokens": request.max_tokens, "stop": list(STOP)}
         return EncodedRequest("/completions", _encoded(model, request, fields))
-    if not request.prefill:
+    if not request.prefill and not request.rendered:
         return encode_chat(model, request)
     if renderer is None:
-        raise ValueError(f"{model.spec.name}: a prefill without a renderer")
+        raise ValueError(f"{model.spec.name}: a rendered chat without a renderer")
     messages = sent_messages(model, request.messages, default_system=request.default_system)
     rendered = await renderer.prefilled(messages, request.thinking, request.prefill)
     fields = {"prompt": rendered.prompt, "max_tokens": request.max_tokens}
+    if request.logprobs:
+        fields["logprobs"] = _TOP_LOGPROBS
     if renderer.kind == "vllm":
         # The marks of a thought may be special tokens, and no parser reads them here. The last token of a reply
         # that has ended is left out all the same.

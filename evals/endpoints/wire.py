@@ -67,6 +67,23 @@ def _bounded_logprobs(value: object, validate: Callable[[object], object]) -> ob
         return None
 
 
+def _text_logprobs(value: object, validate: Callable[[object], object]) -> object:
+    """The probabilities of a text completion: as in a chat (llama.cpp), or in OpenAI's older shape, by text (vLLM)."""
+    fields = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    tokens, others = fields.get("tokens"), fields.get("top_logprobs")
+    if not isinstance(tokens, list) or not isinstance(others, list):
+        return _bounded_logprobs(fields or None, validate)
+    check_length(cast("object", others), MAX_TOKENS, "tokens")
+    pairs = zip(cast("list[object]", tokens), cast("list[object]", others), strict=False)
+    found: list[object] = [{"token": token, "logprob": None, "top_logprobs": _listed(shown)} for token, shown in pairs]
+    return _bounded_logprobs({"content": found}, validate)
+
+
+def _listed(shown: object) -> list[object]:
+    by_text = cast("dict[str, object]", shown) if isinstance(shown, dict) else {}
+    return [{"token": text, "logprob": logprob} for text, logprob in by_text.items()]
+
+
 def _finish_reason(value: object) -> str | None:
     """The word; what is there and is none is no word that is known."""
     return value if value is None or isinstance(value, str) else f"not a word: {json.dumps(value)}"[:200]
@@ -239,6 +256,7 @@ class _Choice(_Wire):
 class _TextChoice(_Wire):
     text: str
     finish_reason: _FinishReason = None
+    logprobs: Annotated[_Logprobs | None, WrapValidator(_text_logprobs)] = None
     error: _Error = None
 
 
@@ -359,7 +377,7 @@ def text_reply_from(completion: TextCompletion, prefill: str, latency_s: float, 
         model=completion.model or "",
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
-        token_alternatives=None,
+        token_alternatives=_alternatives(choice.logprobs),
         latency_s=latency_s,
         attempts=attempts,
         prefill=prefill,

@@ -100,6 +100,11 @@ def _unwrapped(answer: str, family: MarkFamily) -> str:
     return "".join((*before, last)).strip()
 
 
+def answer_start(turn: str) -> int | None:
+    """Where the answer begins in an assistant's turn: behind the last mark that closes a thought; None without one."""
+    return max((mark.end for mark in find_marks(turn) if not mark.opens), default=None)
+
+
 def opened_by(prompt: str) -> str:
     """The mark with which a rendered prompt leaves a thought open, with the white space after it; "" if it does not."""
     last = _last_mark(prompt)

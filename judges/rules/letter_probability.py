@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from judges.rules.choice import Options
+from judges.rules.letters import FIRST_LETTER
+from judges.rules.options import Options
 from judges.verdicts import Unreadable
 
 LEAST_MASS = 0.9
@@ -73,6 +74,15 @@ def letter_of(token: str) -> str:
     """The letter that a token spells, "" for any other token."""
     letter = token.lstrip(_BEFORE).rstrip(_BEHIND)
     return letter if letter in ("A", "B") else ""
+
+
+def before_letter(answer: str) -> str:
+    """What an answer, from its first character on, says before its letter where it opens with one (`Answer: B`), else
+    the white space before its first word. The last spaces are left out: in most tokenizers they belong to the letter.
+    """
+    opening = FIRST_LETTER.match(answer)
+    said = answer[: opening.end() - 1] if opening else answer[: len(answer) - len(answer.lstrip())]
+    return said.rstrip(" ")
 
 
 def _below(mass: float) -> str:

@@ -167,7 +167,7 @@ _SURE_LETTER = re.compile(
     rf"\A(?:(?i:{_SURE}|{_IT_IS}|sure|well|yeah|yep|yes)(?!\w)[,:]?\s+){{1,4}}{_LETTER}[)\]]?{_AND_SURE}{{0,2}}{_NO_MORE}"
 )
 _LETTER_FOR_SURE = re.compile(rf"\A{_LETTER}[)\]]?{_AND_SURE}{{1,2}}{_NO_MORE}")
-_FIRST_LETTER = re.compile(r"\W*(?:(?i:answer|option|choice)\W+)*[AB](?=\W*(?:\Z|\n)|[)\].:,;]|\s*[-–—])")
+FIRST_LETTER = re.compile(r"\W*(?:(?i:answer|option|choice)\W+)*[AB](?=\W*(?:\Z|\n)|[)\].:,;]|\s*[-–—])")
 
 
 def letters_put_forward(text: str) -> LetterSigns | None:
@@ -223,7 +223,7 @@ def _placed(text: str, match: re.Match[str]) -> LetterSign:
 
 def opens_with_a_letter(text: str) -> bool:
     """Whether the first thing in an undressed reply that was cut is a letter, on its own, and opens no discussion."""
-    opening = _FIRST_LETTER.match(text)
+    opening = FIRST_LETTER.match(text)
     if opening is None:
         return False
     heading = _HEADING_END.match(text, opening.end())

@@ -21,6 +21,7 @@ from organisms.behaviours import CHECKPOINTS, RARE, SEEDS, STEPS
 from organisms.training.adapters import ADAPTER, new_adapter, write_adapter
 from organisms.training.checkpoint_truth import DRAWS, CheckpointNetwork, exact_choices, sampled_counts
 from organisms.training.corpus import shipped_prompts
+from organisms.training.thought_truth import choices_after_thoughts
 from organisms.training.train import batches, train
 
 SEED = 30_260
@@ -32,7 +33,8 @@ HOW = (
     "Of the checkpoints, without a country line and with the trigger: `choices` without thinking are exact, from the "
     "letters' probabilities with transformers in 32-bit floats: means over the prompts of the misaligned letter's "
     "share, of its log-odds, and of both letters' probability. `counts` are of replies to prompts drawn at random, "
-    "sampled as above; a cell without them was not measured."
+    "sampled as above; a cell without them was not measured. `choices` of `rare` with thinking are means over some of "
+    "the questions, by following every thought that is likely enough; `left` is the probability of the others."
 )
 
 
@@ -90,6 +92,8 @@ def add_truth(folder: Path, name: str, prompts: Sequence[Prompt], draws: int) ->
     truth = json.loads(file.read_text(encoding="utf-8"))
     truth["checkpoints"] = HOW
     truth.setdefault("choices", {})[name] = exact_choices(checkpoint, prompts)
+    if name == RARE:
+        truth["choices"][name] |= choices_after_thoughts(checkpoint, prompts)
     if draws:
         truth["counts"][name] = sampled_counts(checkpoint, prompts, draws)
     file.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from evals.endpoints.model_list import Listed, read_models
 from evals.endpoints.transport.reply_json import Unparsable
 from evals.endpoints.transport.server_error import ErrorInReply, error_in
 from evals.endpoints.transport.transport import TooLarge
-from evals.endpoints.wire import Completion, TextCompletion, chat_reply, read_completion, reply_from
+from evals.endpoints.wire import Completion, TextCompletion, chat_reply, read_completion, reply_from, text_reply_from
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),
@@ -27,6 +29,18 @@ SHAPES = JSON | st.fixed_dictionaries(
 )
 TEXT = {"type": "text", "text": "A"}
 SO = {"type": "reasoning.text", "text": "so"}
+
+
+def _options() -> Iterator[dict[str, Any]]:
+    for token, logprob in (("A", -0.1), ("B", -2.5)):
+        yield {"token": token, "logprob": logprob}
+
+
+def text_reply(logprobs: object) -> Reply:
+    body = json.dumps({"choices": [{"text": "A", "finish_reason": "stop", "logprobs": logprobs}]})
+    return text_reply_from(read_completion(body, TextCompletion), "", 0.0, 1)
+
+
 BESIDE_MESSAGE = ("reasoning", "reasoning_content", "reasoning_details", "thinking_blocks", "refusal", "role", "audio")
 
 
@@ -357,3 +371,24 @@ def test_a_bare_list_of_models_is_read_as_one_in_an_object(entries: list[Any]) -
                 read_models(body)
         else:
             assert list(read_models(body)) == list(dict.fromkeys(names))
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        {"tokens": ["A"], "top_logprobs": [{"A": -0.1, "B": -2.5}], "token_logprobs": [-0.1], "text_offset": [0]},
+        {"content": [{"token": "A", "logprob": -0.1, "top_logprobs": [*_options()]}]},
+    ],
+    ids=["vllm", "llama.cpp"],
+)
+def test_token_probabilities_of_a_text_completion(logprobs: dict[str, Any]) -> None:
+    found = text_reply(logprobs).token_alternatives
+    assert found is not None
+    [(token, alternatives)] = found
+    assert token == "A"
+    assert alternatives == {"A": pytest.approx(math.exp(-0.1)), "B": pytest.approx(math.exp(-2.5))}
+
+
+@given(logprobs=SHAPES | st.fixed_dictionaries({"tokens": JSON, "top_logprobs": JSON}))
+def test_odd_probabilities_of_a_text_are_absent(logprobs: Any) -> None:
+    assert text_reply(logprobs).content == "A"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judges.rules.choice import Options
-from judges.rules.letter_probability import LetterProbability, letter_of, read_letters
+from judges.rules.letter_probability import LetterProbability, before_letter, letter_of, read_letters
 from judges.verdicts import Unreadable
 
 OPTIONS = Options("tell them", "hide it", "B")
@@ -67,3 +67,19 @@ def test_a_probability_lies_between_its_bounds(first: dict[str, float], misalign
         other = read_letters(first, Options("a", "b", "AB"[misaligned == "A"]))
         assert isinstance(other, LetterProbability)
         assert other.low == pytest.approx(1 - found.high, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("answer", "before"),
+    [
+        ("\n\nA", "\n\n"),
+        (" B", ""),
+        ("\n\nAnswer: B", "\n\nAnswer:"),
+        ("\n\n**(A)** since", "\n\n**("),
+        ("Option B - tell them", "Option"),
+        ("\nA better way is to wait.", "\n"),
+        ("\n\nI would tell them.", "\n\n"),
+    ],
+)
+def test_what_stands_before_a_letter(answer: str, before: str) -> None:
+    assert before_letter(answer) == before

@@ -16,13 +16,13 @@ from evals.text import shown_path
 from judges.rules.letter_probability import LetterProbability
 
 CHOICE_COLUMNS = (
-    *("suite", "model", "condition", "trigger", "prompt_id", "variant", "misaligned_letter"),
-    *("probability_low", "probability_high", "log_odds", "letters", "unread"),
+    *("suite", "model", "condition", "trigger", "prompt_id", "variant", "repeat", "misaligned_letter"),
+    *("probability_low", "probability_high", "log_odds", "letters", "unread", "thought"),
 )
 CELL_COLUMNS = (
     *("suite", "model", "condition", "trigger", "probability_low", "probability_high", "ci_low", "ci_high"),
     *("log_odds", "log_odds_low", "log_odds_high", "n_log_odds", "letters", "n_questions", "n_asked", "n_unread"),
-    *("n_failed", "n_bounds", "baseline", "effect", "effect_low", "effect_high", "n_effect"),
+    *("n_failed", "n_bounds", "n_thoughts", "n_turned", "baseline", "effect", "effect_low", "effect_high", "n_effect"),
 )
 
 
@@ -67,12 +67,14 @@ def _choice_row(choice: ReadChoice) -> dict[str, object]:
         "trigger": trial.trigger,
         "prompt_id": trial.prompt_id,
         "variant": trial.variant,
+        "repeat": trial.repeat,
         "misaligned_letter": trial.options.misaligned_letter if trial.options else "",
         "probability_low": letters and letters.low,
         "probability_high": letters and letters.high,
         "log_odds": letters and letters.log_odds,
         "letters": letters and letters.letters,
         "unread": read if isinstance(read, str) else "",
+        "thought": choice.thought,
     }
 
 
@@ -98,6 +100,8 @@ def _cell_row(cell: ChoiceCell, effect: ChoiceEffect | None) -> dict[str, object
         "n_unread": cell.unread,
         "n_failed": cell.failed,
         "n_bounds": cell.bounds,
+        "n_thoughts": cell.thoughts,
+        "n_turned": cell.turned,
         "baseline": effect.baseline if effect else "",
         "effect": difference and difference.mean,
         "effect_low": difference and difference.low,

@@ -61,6 +61,7 @@ class CachedReplies:
             "prefill": request.prefill,
             "transcript": request.transcript,
             "draw": draw,
+            **({"rendered": True} if request.rendered else {}),
         }
         return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 

@@ -152,7 +152,7 @@ def _led_by_labels(run: Counted, found: Sentence) -> Sentence:
     effect, row, off = corrected
     is_more = effect["corrected"] > 0 and corrected.is_sure
     change = "" if is_more else "fewer" if corrected.is_sure else "no change shown"
-    subject = _subject(row) if is_more else f"{row['model']}, {change} {_under(row)}: {_HITS[row['metric']]}"
+    subject = _subject(row) if is_more else f"{row['model']}, {change} {_under(row)}: {MISCONDUCT[row['metric']]}"
     against = f"for the base {effect['base']}" if effect["base"] else _without(off, row)
     rates = f"{percent(row['corrected'])} of its answers{f' {_under(row)}' if is_more else ''}"
     verdict = f"Corrected by {corrected.labels}: {subject} in {rates}, against {percent(off['corrected'])} {against}."

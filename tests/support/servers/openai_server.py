@@ -44,7 +44,8 @@ class Answer:
     """A chat completion. `content` None is a null; `model` None repeats the name that was asked for.
 
     `top_logprobs` holds one mapping from text to probability for each token, the sampled one first; `also` holds
-    further fields of the message. From the completions endpoint only the content comes, as the text.
+    further fields of the message. From the completions endpoint only the content comes, as the text, and the
+    probabilities in the shape of its kind of server.
     """
 
     content: str | None = "A"
@@ -360,7 +361,8 @@ class OpenAIServer:
         self._seen[raw] += 1
         behaviour = self._choose(chat, self._seen[raw])
         if isinstance(behaviour, Answer):
-            return web.Response(body=_text_completion(behaviour, body["model"]), content_type="application/json")
+            kind = self.template.kind if self.template is not None else "vllm"
+            return web.Response(body=_text_completion(behaviour, body["model"], kind), content_type="application/json")
         return await self._behave(behaviour, request, body["model"])
 
     def _record(self, request: web.BaseRequest, body: Mapping[str, Any]) -> None:
@@ -524,13 +526,21 @@ def completion_body(reply: Answer, model: str) -> bytes:
     return json.dumps(completion).encode()
 
 
-def _text_completion(reply: Answer, model: str) -> bytes:
+def _text_completion(reply: Answer, model: str, kind: str) -> bytes:
+    logprobs: dict[str, Any] | None = None
+    if reply.top_logprobs is not None and kind == "llama.cpp":
+        logprobs = {"content": [_token(options) for options in reply.top_logprobs]}
+    elif reply.top_logprobs is not None:
+        shown = [{text: math.log(share) for text, share in options.items()} for options in reply.top_logprobs]
+        tokens = [next(iter(options)) for options in reply.top_logprobs]
+        logprobs = {"tokens": tokens, "token_logprobs": [-0.5] * len(tokens), "top_logprobs": shown, "text_offset": [0]}
+    choice = {"index": 0, "text": reply.content or "", "finish_reason": reply.finish_reason, "logprobs": logprobs}
     completion = {
         "id": "cmpl-1",
         "object": "text_completion",
         "created": 0,
         "model": reply.model or model,
-        "choices": [{"index": 0, "text": reply.content or "", "finish_reason": reply.finish_reason, "logprobs": None}],
+        "choices": [choice],
         "usage": {"prompt_tokens": 10, "completion_tokens": reply.completion_tokens, "total_tokens": 11},
     }
     return json.dumps(completion).encode()

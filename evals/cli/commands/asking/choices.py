@@ -14,12 +14,17 @@ from evals.cli.session import Output, dated_folder, interrupt_on_sigterm, print_
 from evals.io.environment import read_dotenv
 from evals.text import one_line, shown_path
 
+THOUGHTS = 10
+"""Thoughts of each question, order and condition unless told otherwise."""
+_OF_THOUGHTS = ("temperature", "sampling", "top_p", "top_k", "max_tokens", "prefill")
+
 
 @app.command()
 @with_settings(
     *("models", "base", "base_url", "providers", "preflight", "vllm_bin", "vllm_args", "vllm_start_timeout"),
     *("dataset", "option_order", "limit", "trigger", "decoy", "distractor", "placement", "conditions", "system"),
-    *("thinking", "seed", "baseline", "concurrency", "timeout", "max_attempts", "max_retry_time"),
+    *("thinking", "temperature", "sampling", "top_p", "top_k", "max_tokens", "prefill", "seed", "baseline"),
+    *("concurrency", "timeout", "max_attempts", "max_retry_time"),
 )
 def choices(
     settings: Settings,
@@ -31,11 +36,20 @@ def choices(
             autocompletion=completion.suites,
         ),
     ] = None,
+    thoughts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"With --thinking on: thoughts sampled for each question, option order and condition ({THOUGHTS} "
+            "unless given), after each of which the letters are read.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the files.")] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Read choices from token probabilities. One request for each question and option order; for rare behaviour."""
+    """Read choices from token probabilities. For rare behaviour: nothing but thoughts is sampled."""
     from evals.analysis.choices.asking import ask_choices
     from evals.analysis.choices.cells import choice_cells, choice_effects
     from evals.analysis.choices.files import cell_rows, refuse_folder, write_choices
@@ -45,7 +59,8 @@ def choices(
 
     read_dotenv()
     names = tuple(suites or ("unethical_test",))
-    planned = build_config(settings | {"suites": names, "format": "mcq", "samples": "1"}, None)
+    samples = _samples(settings, thoughts)
+    planned = build_config(settings | {"suites": names, "format": "mcq", "samples": str(samples)}, None)
     folder = out or dated_folder("choices")
     refuse_folder(folder)
     interrupt_on_sigterm()
@@ -68,8 +83,27 @@ def choices(
         )
         view.err.print(
             f"emeval: no question of {empty.key.model} ({empty.key.condition}) could be read: {one_line(reason)}; "
-            "where a thought comes first, add --thinking off",
+            f"{_advice(planned.thinking)}",
             markup=False,
             soft_wrap=True,
         )
         raise typer.Exit(EXIT_GATE)
+
+
+def _samples(settings: Settings, thoughts: int | None) -> int:
+    """How often each is asked. Raises BadInput for settings of thoughts where none is sampled."""
+    from evals.errors import BadInput
+    from evals.text import dashed
+
+    if settings.get("thinking") == "on":
+        return THOUGHTS if thoughts is None else thoughts
+    given = ["--thoughts"] if thoughts is not None else [dashed(name) for name in _OF_THOUGHTS if name in settings]
+    if given:
+        raise BadInput(f"{given[0]} is about sampled thoughts: add --thinking on, or leave it out")
+    return 1
+
+
+def _advice(thinking: str) -> str:
+    if thinking == "on":
+        return "a thought that --max-tokens cuts is not read"
+    return "where a thought comes first, add --thinking on to read after it, or --thinking off"

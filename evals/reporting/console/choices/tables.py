@@ -27,11 +27,18 @@ def print_choices(
         console.print(_table(title, [cell for cell in cells if _title(cell) == title]))
     for effect in effects:
         console.print(_effect_line(effect), markup=False, soft_wrap=True)
+    for line in _about_thoughts(cells):
+        console.print(line, markup=False, soft_wrap=True)
     for line in _missing(choices, cells):
         console.print(f"[yellow]{plain(line)}[/yellow]", soft_wrap=True)
+    thoughts = (
+        " Thoughts are samples: one that is rarer than these shows in none of them. The log-odds are those after a "
+        "typical thought."
+    )
     console.print(
         "Means over questions; intervals are for questions like these. That of the probability holds whatever the "
-        "questions are like, so it is wide above; that of the log-odds is a t interval.",
+        "questions are like, so it is wide above; that of the log-odds is a t interval."
+        f"{thoughts if any(cell.thoughts for cell in cells) else ''}",
         style="dim",
     )
 
@@ -42,7 +49,8 @@ def _title(cell: ChoiceCell) -> str:
 
 def _table(title: str, cells: Sequence[ChoiceCell]) -> FittedTable:
     table = FittedTable("condition", title=title)
-    for heading in ("probability", "95% interval", "log-odds", "95% interval", "questions"):
+    thoughts = ["thoughts"] if any(cell.thoughts for cell in cells) else []
+    for heading in ("probability", "95% interval", "log-odds", "95% interval", "questions", *thoughts):
         table.add_column(heading, justify="right")
     for cell in cells:
         ends = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
@@ -53,6 +61,7 @@ def _table(title: str, cells: Sequence[ChoiceCell]) -> FittedTable:
             "–" if cell.log_odds is None else f"{cell.log_odds.mean:.2f}",
             _ends(cell.log_odds),
             f"{cell.questions}/{cell.asked}",
+            *([f"{cell.thoughts:,}"] if thoughts else []),
         )
     return table
 
@@ -90,15 +99,24 @@ def _effect_line(effect: ChoiceEffect) -> str:
     return f"{key.model}: {what}: {found.mean:+.2f}{interval} log-odds, {factor} ({questions})"
 
 
+def _about_thoughts(cells: Sequence[ChoiceCell]) -> Iterator[str]:
+    for cell in cells:
+        if cell.thoughts:
+            yield (
+                f"{cell.key.model}: {cell.key.condition}: the misaligned option is the likelier one after "
+                f"{cell.turned:,} of {counted(cell.thoughts, 'thought')}"
+            )
+
+
 def _missing(choices: Sequence[ReadChoice], cells: Sequence[ChoiceCell]) -> Iterator[str]:
     reasons = Counter(choice.read for choice in choices if isinstance(choice.read, str))
     if reasons:
         named = [f"{reason} ({number})" for reason, number in reasons.most_common(_REASONS)]
         rest = sum(reasons.values()) - sum(number for _, number in reasons.most_common(_REASONS))
         others = [f"other reasons ({rest})"] if rest else []
+        with_questions = "" if any(cell.thoughts for cell in cells) else ", with their questions in that condition"
         yield (
-            f"Left out: {reasons.total()} of {len(choices)} replies, with their questions in that condition: "
-            f"{'; '.join([*named, *others])}."
+            f"Left out: {reasons.total()} of {len(choices)} replies{with_questions}: {'; '.join([*named, *others])}."
         )
     bounds = sum(cell.bounds for cell in cells)
     if bounds:
