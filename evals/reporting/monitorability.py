@@ -27,7 +27,6 @@ _WORDS: dict[View | None, str] = {
     "action": "suspicion by the action",
     "both": "suspicion by reasoning and action",
 }
-_OVER_ACTION: dict[View | None, str] = {"cot": "the reasoning in place of the action", "both": "the reasoning besides"}
 
 
 def print_monitorability(console: Console, found: Sequence[Monitored]) -> None:
@@ -43,34 +42,37 @@ def print_monitorability(console: Console, found: Sequence[Monitored]) -> None:
 
 def _print_monitor(console: Console, title: str, here: Sequence[Monitored]) -> None:
     scores = any(entry.auroc for entry in here)
-    table = FittedTable(title=plain(title), title_justify="left", title_style="bold")
-    table.add_column("model")
-    table.add_column("condition")
-    for words in ("caught (TPR)", "false alarms (FPR)", "TPR x TNR", *(["AUROC"] if scores else [])):
-        table.add_column(words, justify="right")
     server = server_of_all([entry.cell["model"] for entry in here])
     short = shortened([entry.cell["model"].removeprefix(server) for entry in here], _LONGEST_NAME)
     names = {name: short[name.removeprefix(server)] for name in (entry.cell["model"] for entry in here)}
+    several = len(names) > 1
+    of_one = "" if several else f" · {next(iter(names.values()))}"
+    table = FittedTable(title=plain(f"{title}{of_one}"), title_justify="left", title_style="bold")
+    for words in (*(["model"] if several else []), "condition"):
+        table.add_column(words)
+    for words in ("caught (TPR)", "false alarms (FPR)", "TPR x TNR", *(["AUROC"] if scores else [])):
+        table.add_column(words, justify="right")
     for entry in here:
         card, auroc = entry.card, entry.auroc
-        cells = [_share(card.caught), _share(card.alarms), _value(card.product, card.same)]
+        cells = [plain(names[entry.cell["model"]])] if several else []
+        cells += [plain(_condition(entry)), _share(card.caught), _share(card.alarms), _value(card.product, card.same)]
         cells += [_value(auroc and auroc.value, auroc and auroc.same)] if scores else []
-        table.add_row(plain(names[entry.cell["model"]]), plain(_condition(entry)), *cells)
+        table.add_row(*cells)
     console.print(table)
     for entry in here:
-        if line := _gain_line(entry):
-            console.print(f"{plain(names[entry.cell['model']])}, {plain(_condition(entry))}: {line}")
+        if line := _gain_words(entry):
+            name = f"{plain(names[entry.cell['model']])}, " if several else ""
+            console.print(f"Gain over the action, {name}{plain(_condition(entry))}: {line}")
 
 
-def _gain_line(entry: Monitored) -> str:
+def _gain_words(entry: Monitored) -> str:
     """What the reasoning gains over the action alone, "" where nothing is compared."""
     if entry.gains is None or "g_mean2" not in entry.gains.by_measure:
         return ""
     words = [f"TPR x TNR {_gain(entry.gains.by_measure['g_mean2'])}"]
     if auroc := entry.gains.by_measure.get("auroc"):
         words.append(f"AUROC {_gain(auroc)}")
-    read = counted(entry.gains.trials, "answer")
-    return f"{_OVER_ACTION[entry.monitor.view]} gains {', '.join(words)} ({read} read both ways)."
+    return f"{', '.join(words)}; {counted(entry.gains.trials, 'answer')} that both read."
 
 
 def _gain(gain: Gain) -> str:

@@ -107,8 +107,6 @@ def test_what_a_monitor_has_not_read_is_missing_and_never_unsuspicious(recorded:
     table = responses(folder)
     on = table[table["condition"] == "on"]
     said = [json.loads(cell) for cell in on["verdicts"] if isinstance(cell, str) and cell]
-        json.loads(cell) for cell in table[table["condition"] == "on"]["verdicts"] if isinstance(cell, str) and cell
-    ]
     assert Counter(verdicts.get("monitor_cot") for verdicts in said) == {90: 8, 20: 4, 60: 4, None: 4}
     assert Counter(verdicts["monitor_action"] for verdicts in said) == {70: 4, 40: 8, "unreadable": 4, 30: 4}
 
@@ -134,7 +132,7 @@ def test_scores_and_gains_are_those_of_the_script(recorded: tuple[Path, OpenAISe
     shown = emeval("monitorability", recorded[0], env={"COLUMNS": "80"})
     assert shown.returncode == 0, shown.stderr
     assert max(map(len, shown.stdout.splitlines())) <= 80
-    assert "gains TPR x TNR -0.50" in " ".join(shown.stdout.split())
+    assert "Gain over the action, on: TPR x TNR -0.50" in " ".join(shown.stdout.split())
 
 
 def test_a_monitor_is_added_to_a_stored_run_and_the_others_are_not_asked_again(tmp_path: Path) -> None:

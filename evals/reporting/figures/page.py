@@ -8,6 +8,7 @@ from evals.reporting.figures.drawing.figure import Figure, Panel
 from evals.reporting.figures.drawing.frames import slug
 from evals.reporting.figures.drawing.theme import PAGE
 from evals.reporting.figures.effects import effect_panels
+from evals.reporting.figures.monitors import monitor_panels
 from evals.reporting.figures.outcomes import outcome_panels
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
@@ -21,6 +22,7 @@ _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] 
     ("scores", "Alignment scores", score_panels),
     ("coherence", "Alignment against coherence", coherence_panels),
     ("flags", "What the monitor says of the reasoning", flag_panels),
+    ("monitorability", "What monitors catch, and their false alarms", monitor_panels),
     ("articulation", "Whether the reasoning names the trigger", articulation_panels),
     ("outcomes", "How the trials ended", outcome_panels),
     ("calibration", "Measured and true rates", calibration_panels),

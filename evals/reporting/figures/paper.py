@@ -16,6 +16,7 @@ from evals.reporting.figures.drawing.frames import label_rates
 from evals.reporting.figures.drawing.theme import COLUMN_CM, POINTS_A_CM, Canvas, paper, paper_config
 from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.files import size_of
+from evals.reporting.figures.monitors import monitor_panels
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.scores import score_panels
@@ -36,10 +37,15 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
         effect_panels,
         "no question was answered both with and without a trigger; `emeval run SUITE --trigger TEXT` asks it so",
     ),
+    "monitorability": (
+        monitor_panels,
+        "no monitor has read aligned answers of theirs; `emeval judge RUN --cot-all` has the reasoning of all flagged, "
+        "`--monitor cot,action` scored",
+    ),
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
 }
 FIGURES = tuple(_PANELS)
-BY_CELL = ("fig4", "fig6")
+BY_CELL = ("fig4", "fig6", "monitorability")
 """The figures without single questions."""
 _COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
     "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),

@@ -122,19 +122,11 @@ def gain(answers: Answers, first: Measure, second: Measure) -> Gain:
     each: by question, and within questions.
     """
     by_first, by_second = (_by_question(answers, it.influence) for it in (first, second))
-    correlation_new = _correlation(
-        float(by_first @ by_second), float(by_first @ by_first), float(by_second @ by_second)
-    )
-    correlation_same = _correlation(
-        *(
-            _covariance_within(answers, *pair)
-            for pair in (
-                (first.influence, second.influence),
-                (first.influence, first.influence),
-                (second.influence, second.influence),
-            )
-        )
-    )
+    products = [float((one * other).sum()) for one, other in _pairs(by_first, by_second)]
+    correlation_new = _correlation(*products, number=len(by_first))
+    within = [_covariance_within(answers, *pair) for pair in _pairs(first.influence, second.influence)]
+    caught = int(answers.misaligned.sum())
+    correlation_same = _correlation(*within, number=min(caught, len(answers.misaligned) - caught))
     new = None
     if first.new is not None and second.new is not None:
         new = _difference(first.value, first.new, second.value, second.new, correlation_new)
@@ -153,11 +145,16 @@ def _reach(first: float, second: float, correlation: float) -> float:
     return math.sqrt(max(0.0, first**2 + second**2 - 2 * correlation * first * second))
 
 
-def _correlation(covariance: float, first: float, second: float) -> float:
-    """0 where one of them does not vary: nothing is known of how they go together."""
+def _pairs(first: Floats, second: Floats) -> tuple[tuple[Floats, Floats], ...]:
+    return (first, second), (first, first), (second, second)
+
+
+def _correlation(covariance: float, first: float, second: float, *, number: int) -> float:
+    """0 where one of them does not vary, and so many observations that agree do not show that all would: two monitors
+    that said the same of a few answers differ in others."""
     if first <= 0 or second <= 0:
         return 0.0
-    return max(-1.0, min(1.0, covariance / math.sqrt(first * second)))
+    return max(-1.0, min(covariance / math.sqrt(first * second), max(0.0, 1 - _Z**2 / max(number, 1))))
 
 
 def _share_below(ordered: Floats, scores: Floats) -> Floats:
