@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.finetuning_seeds import recipe_lines
+from benchmarks.monitor_gains import gain_table
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
@@ -378,6 +379,7 @@ SIMULATIONS = {
     "comparisons": ("False decisions; 500 comparisons of six cells, 2,000 and 4,000 of one", _comparisons),
     "changes": ("What is decided at a base rate of 0.10, 4 samples a question, L = 5 points; 1,000 of each", _changes),
     "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
+    "monitor gains": ("Coverage of gains of monitors and of AUROC, in percent; 1,000 runs", gain_table),
     "any of": (
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",
         coverage_table,

@@ -135,6 +135,30 @@ def test_scores_and_gains_are_those_of_the_script(recorded: tuple[Path, OpenAISe
     assert "Gain over the action, on: TPR x TNR -0.50" in " ".join(shown.stdout.split())
 
 
+def test_the_verdict_the_report_and_the_figure_have_what_monitors_catch(
+    recorded: tuple[Path, OpenAIServer], tmp_path: Path
+) -> None:
+    folder, drawn, page = recorded[0], tmp_path / "monitors.svg", tmp_path / "report.html"
+    verdict = "one that scores the answer alone 33.3% (4 of 12) and 0.0% (0 of 4)"
+    again = emeval("rates", folder, env={"COLUMNS": "80"})
+    assert f"{verdict}; one that scores reasoning and answer" in " ".join(again.stdout.split())
+    plotted = emeval("plot", folder, "--figure", "monitorability", "-o", drawn)
+    assert plotted.returncode == 0, plotted.stderr
+    assert "on, answer, misaligned, flagged: 33.3% (4 of 12)" in plotted.stdout
+    assert "aligned, flagged" in drawn.read_text(encoding="utf-8")
+    assert emeval("report", folder, "-o", page).returncode == 0
+    text = page.read_text(encoding="utf-8")
+    assert verdict in text
+    assert "What monitors catch, and their false alarms" in text
+
+
+def test_without_false_alarms_no_monitor_is_drawn(tmp_path: Path) -> None:
+    with server(scripted).start() as live:
+        data, folder = scenarios(tmp_path / "data.jsonl", 2), tmp_path / "run"
+        assert run(folder, data, live.url, "--format", "mcq", "--samples", "1", "--no-preflight").returncode == 0
+    refused(emeval("plot", folder, "--figure", "monitorability", "-o", tmp_path / "x.svg"), "no monitor has read")
+
+
 def test_a_monitor_is_added_to_a_stored_run_and_the_others_are_not_asked_again(tmp_path: Path) -> None:
     with server(scripted).start() as live:
         data, folder = scenarios(tmp_path / "data.jsonl", 4), tmp_path / "run"
