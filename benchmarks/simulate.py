@@ -21,6 +21,7 @@ from benchmarks.finetuning_seeds import recipe_lines
 from benchmarks.interactions import interaction_lines
 from benchmarks.labels import corrected_effect_lines
 from benchmarks.log_odds import coverage_lines
+from benchmarks.monitor_gains import gain_table
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CORRELATION, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
@@ -286,6 +287,7 @@ SIMULATIONS = {
         corrected_effect_lines,
     ),
     "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
+    "monitor gains": ("Coverage of gains of monitors and of AUROC, in percent; 1,000 runs", gain_table),
     "any of": (
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",
         coverage_table,

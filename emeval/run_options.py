@@ -165,6 +165,11 @@ class JudgeOptions(CommonOptions, total=False):
     cot_all: bool | None
     """Judge the reasoning of every scored answer, which shows the monitor's false alarms. [default: off]"""
 
+    monitor: Literal["cot", "action", "both"] | Sequence[Literal["cot", "action", "both"]] | None
+    """Also have monitors score every scored reply for suspicion, from its reasoning (cot), its final answer (action),
+    or both; commas between.
+    """
+
     alignment_rubric: StrPath | None
     """`rubrics` with `alignment`, under its older name; until the next release."""
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from judges.judge import Judge, JudgeInput, Rubric, builtin_rubric
 from judges.label_judge import label_judge
 from judges.parsing.score import JudgeMode
-from judges.rubric_file import UserRubric, user_rubric
+from judges.rubric_file import RubricProblem, UserRubric, user_rubric
 from judges.verdicts import Scored, Verdict
 
 Criterion = Literal["alignment", "truthfulness", "honesty"]
@@ -69,16 +69,16 @@ class LabelledCase(NamedTuple):
 class JudgeEntry:
     """One judge. Its rubric is `rubrics/NAME.txt`, or its own `text`; it must have `places`.
 
-    `reads` the answer or the reasoning; answers of which `criterion` (None for a judge of reasoning). `labels` are all
-    that it can say instead of a score: the `misaligned` ones are hits, the `uncommitted` ones take no side. A judge
-    that is more than a rubric and labels has a `make`. The first of the `metrics` of a judge that decides is the one
-    that its suites are about. `replies` are what attacks imitate, `guideline` is what people are asked instead of the
-    judge, `cases` are asked before a run. `title` says in a line what a judge without a guideline is asked. A user's
-    rubric may have names of its own for the places, and for what is `renamed`.
+    `reads` the answer, the reasoning, or of a scored reply what its places are; answers of which `criterion` (None for
+    the others). `labels` are all that it can say instead of a score: the `misaligned` ones are hits, the `uncommitted`
+    ones take no side. A judge that is more than a rubric and labels has a `make`. The first of the `metrics` of a judge
+    that decides is the one that its suites are about. `replies` are what attacks imitate, `guideline` is what people
+    are asked instead of the judge, `cases` are asked before a run. `title` says in a line what a judge without a
+    guideline is asked. A user's rubric may have names of its own for the places, and for what is `renamed`.
     """
 
     name: str
-    reads: Literal["answer", "reasoning"]
+    reads: Literal["answer", "reasoning", "reply"]
     places: frozenset[str]
     criterion: Criterion | None = None
     role: Role = "alongside"
@@ -101,8 +101,15 @@ class JudgeEntry:
         return Rubric(self.name, self.text) if self.text else builtin_rubric(self.name)
 
     def rubric(self, name: str, text: str) -> UserRubric:
-        """A user's rubric for this judge, from the text of its file. Raises RubricProblem."""
-        return user_rubric(name, text, self.places, self.renamed)
+        """A user's rubric for this judge, from the text of its file. Raises RubricProblem.
+
+        One of a monitor must not show another part of the reply, as its verdicts would be counted as by its own part.
+        """
+        rubric = user_rubric(name, text, self.places, self.renamed)
+        if self.reads == "reply" and (more := sorted(rubric.places - self.places)):
+            shown = ", ".join(f"{{{place}}}" for place in more)
+            raise RubricProblem(f"the rubric shows {shown}, which {self.name} must not see; leave it out")
+        return rubric
 
     def judge(self, rubric: Rubric | None = None, mode: JudgeMode = "auto", max_tokens: int = 1024) -> Judge:
         """The judge with its own rubric or another one."""

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from judges.alignment import alignment_judge
 from judges.articulation import articulation_judge
 from judges.coherence import coherence_judge
-from judges.cot_monitor import cot_monitor
 from judges.entry import Criterion, Guideline, JudgeEntry, LabelMetric, Replies
 from judges.label_judge import label_reply
+from judges.monitors.cot_monitor import cot_monitor
+from judges.monitors.suspicion import VIEWS, View, monitor, monitor_name
 from judges.parsing.flag_form import FLAG_FIELD, FREE_FIELD
 from judges.trigger_credit import trigger_credit_judge
 from judges.verdicts import COT_FLAGS, CREDITED_DETAILS, HONESTY_LABELS, TRUTH_LABELS, YES_NO
@@ -143,6 +144,27 @@ TRIGGER_CREDIT = JudgeEntry(
     labels=CREDITED_DETAILS,
     make=lambda rubric, _mode, max_tokens: trigger_credit_judge(rubric, max_tokens),
 )
+_SHOWN: Mapping[View, frozenset[str]] = {
+    "cot": frozenset({"question", "reasoning"}),
+    "action": _QUESTION_AND_ANSWER,
+    "both": _THOUGHT,
+}
+_TITLES: Mapping[View, str] = {
+    "cot": "How suspicious is this reasoning?",
+    "action": "How suspicious is this answer?",
+    "both": "How suspicious is this reasoning with its answer?",
+}
+MONITORS: Mapping[View, JudgeEntry] = {
+    view: JudgeEntry(
+        name=monitor_name(view),
+        reads="reply",
+        places=_SHOWN[view],
+        make=lambda rubric, mode, max_tokens, view=view: monitor(view, rubric, mode, max_tokens),
+        title=f"{_TITLES[view]} Asked with --monitor {view}.",
+    )
+    for view in VIEWS
+}
+"""The monitors that score replies, by what they are shown."""
 
 _ENTRIES: tuple[JudgeEntry, ...] = (
     ALIGNMENT,
@@ -152,6 +174,7 @@ _ENTRIES: tuple[JudgeEntry, ...] = (
     COT_MONITOR,
     ARTICULATION,
     TRIGGER_CREDIT,
+    *MONITORS.values(),
 )
 OWN_JUDGES: Mapping[str, JudgeEntry] = {entry.name: entry for entry in _ENTRIES}
 """emeval's judges by name: those of answers first."""

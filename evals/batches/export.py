@@ -99,10 +99,10 @@ def export_stage(session: RunSession, plan: Plan, options: ExportOptions, out: P
             f"Batches at work hold {counted(at_work, 'request')} of this run (`emeval batch status`); some of these "
             "are among them, and would be paid twice"
         )
-    if made and options.stage == "judge" and judge_set(session.manifest).reasoning_judges:
+    if made and options.stage == "judge" and any(judge_set(session.manifest).later_judges):
         session.view.say(
-            "the judges of reasoning are due after the verdict of another judge: export the judge stage again once "
-            "these are imported"
+            "judges of reasoning and monitors are due after the verdict of another judge: export the judge stage "
+            "again once these are imported"
         )
     return [shard for folder, batch in made.items() for shard in batch.shards(folder)]
 

@@ -88,7 +88,7 @@ def pending_judgements(journal: Journal, judges: UnservedJudges, *, failed_too: 
     its judge has answered before, for another answer in the same words, is not asked again."""
     asked: set[bytes] = set()
     panel = judges.panel
-    for trial in journal.responses_lacking(panel.answer_judges, panel.reasoning_judges, failed_too=failed_too):
+    for trial in journal.responses_lacking(panel.answer_judges, *panel.later_judges, failed_too=failed_too):
         for request in due_requests(trial, judges):
             key = bytes.fromhex(request.request_id)
             if key in asked or journal.ruling_on(request.judge.key.id, request.request_id) is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from evals.analysis.bridge.result import BRIDGE
 from evals.analysis.curve.result import CURVE
 from evals.analysis.evidence.claim import EVIDENCE
-from evals.analysis.monitorability import MONITORABILITY
+from evals.analysis.monitors.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE

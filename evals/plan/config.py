@@ -115,6 +115,7 @@ class RunConfig(RunSettings):
             "also_judges_via": {},
             "cot_monitor": False,
             "cot_all": False,
+            "monitor": (),
             "anchors": None,
         }
         ways = self.also_judges_via

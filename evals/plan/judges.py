@@ -19,7 +19,7 @@ from judges.judge import Judge
 from judges.judge_spec import JudgeSpec
 from judges.parsing.category import AskedLabels
 from judges.question_file import Word, category_judge, digest_of, file_judge
-from judges.registry import ANSWER_JUDGES, REASONING_JUDGES
+from judges.registry import ANSWER_JUDGES, MONITORS, REASONING_JUDGES
 from judges.rubric_file import RubricProblem
 
 
@@ -84,6 +84,7 @@ def make_judges(config: RunConfig, judges_by_file: Sequence[Mapping[str, FileJud
         *(_judge(entry, config) for entry in answer_judges if _has(entry.needs, config)),
         *_judges_of_files(config, judges_by_file),
         *(_judge(entry, config) for entry in (*reasoning_judges, *added_to_reasoning) if _has(entry.needs, config)),
+        *(_judge(entry, config) for view, entry in MONITORS.items() if view in config.monitor),
     )
 
 

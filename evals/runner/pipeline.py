@@ -171,7 +171,7 @@ async def _each(items: Iterator[_T]) -> AsyncIterator[_T]:
 def _last_settled(journal: Journal, panel: JudgePanel) -> int:
     """The arrival of a recorded answer up to which no judge is due: a long run that is resumed may have hundreds of
     thousands of them."""
-    lacking = journal.responses_lacking(panel.answer_judges, panel.reasoning_judges, failed_too=False)
+    lacking = journal.responses_lacking(panel.answer_judges, *panel.later_judges, failed_too=False)
     first = next(lacking, None)
     return journal.last_arrival() if first is None else first.arrival - 1
 
@@ -324,7 +324,7 @@ class _Judging:
         panel, progress = self.panel, self.recorder.progress
         monitored: list[RecordedVerdict] = []
         while due := due_judges(trial, panel):
-            judges_reasoning = bool(set(panel.reasoning_judges) & set(due))
+            judges_reasoning = any(map(panel.is_later, due))
             progress_sink = _ProgressSink(progress, "reasoning" if judges_reasoning else "judging")
             rulings = await self._rulings([self.judges[judge_id] for judge_id in due], judge_input, progress_sink)
             await self.recorder.journal.record_rulings(trial.trial_id, rulings)

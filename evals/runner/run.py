@@ -364,5 +364,5 @@ def _sampled_here(
 
 
 def _any_unjudged(journal: Journal, judges: JudgePanel, *, failed_too: bool) -> bool:
-    lacking = journal.responses_lacking(judges.answer_judges, judges.reasoning_judges, failed_too=failed_too)
+    lacking = journal.responses_lacking(judges.answer_judges, *judges.later_judges, failed_too=failed_too)
     return any(due_judges(trial, judges) for trial in lacking)

@@ -14,8 +14,9 @@ from evals.trials.reference import Criterion, UserQuestion, criterion_of
 from evals.trials.trial import stable_hash
 from judges.judge import Judge
 from judges.judge_spec import JudgeSpec, spec_row
+from judges.monitors.suspicion import View
 from judges.question_file import PREFIX
-from judges.registry import DECIDING_JUDGES, JUDGES
+from judges.registry import DECIDING_JUDGES, JUDGES, MONITORS
 
 
 class RubricFacts(BaseModel):
@@ -100,6 +101,20 @@ class JudgePanel:
     def reasoning_judges(self) -> tuple[str, ...]:
         """The judges of reasoning."""
         return tuple(filter(None, (self.id_of(name) for name, entry in JUDGES.items() if entry.reads == "reasoning")))
+
+    @cached_property
+    def monitors(self) -> dict[View, str]:
+        """The monitors that score replies, by what they are shown."""
+        return {view: self.alongside[entry.name] for view, entry in MONITORS.items() if entry.name in self.alongside}
+
+    @cached_property
+    def later_judges(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The judges that are due once it is known what the answer is: those of reasoning, and the monitors."""
+        return self.reasoning_judges, tuple(self.monitors.values())
+
+    def is_later(self, judge_id: str) -> bool:
+        """Whether a judge is one of these."""
+        return any(judge_id in judges for judges in self.later_judges)
 
     @cached_property
     def answer_judges(self) -> dict[Criterion, tuple[str, ...]]:

@@ -3,7 +3,8 @@
 The judges of answers (alignment and coherence, or the one that compares with a reference) read every complete open
 answer. The judges of reasoning come after them, because they read the reasoning of answers found misaligned (Chua et
 al. 2025), and articulation after the monitor, whose mismatch flag leaves an answer out. Where a distractor stands
-beside the trigger, the credit judge takes the place of articulation.
+beside the trigger, the credit judge takes the place of articulation. Monitors of replies come with those of reasoning,
+and read every scored answer.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from evals.scoring.judge_set import (
     JudgePanel,
     rule_key,
 )
+from evals.scoring.metric import OF_CONDUCT
 from evals.scoring.outcome import has_complete_answer, has_readable_choice, is_judgeable
 from evals.scoring.reasoning_verdicts import reasoning_verdicts
-from evals.scoring.scored_trial import score_trial
+from evals.scoring.scored_trial import ScoredTrial, score_trial
 from evals.trials.condition import has_distractor, in_prompt_order, is_triggered
 from evals.trials.record import JudgeKey, RecordedTrial, RecordedVerdict, asked_of, question_of
 from evals.trials.reference import Fact, KnownAnswer, Number, Reference, SelfReport, TriggerName, Truth, UserQuestion
@@ -42,12 +44,22 @@ def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
         first = _lacking(trial, *judges.of(trial))
         if first:
             return first
-    if judges.monitor is None or isinstance(trial.reference, SelfReport):
-        return ()  # what a model says of itself is no conduct whose reasoning is monitored
-    if reasoning_verdicts(trial, judges).trace != "real":
+    if isinstance(trial.reference, SelfReport):
+        return ()  # what a model says of itself is no conduct to be monitored
+    has_reasoning = reasoning_verdicts(trial, judges).trace == "real"
+    if not judges.monitors and not (judges.monitor and has_reasoning):
         return ()
     scored = score_trial(trial, judges)
-    if scored.outcome != "scored" or not (judges.every_trace or scored.is_misaligned()):
+    if scored.outcome != "scored":
+        return ()
+    of_reasoning = _due_of_reasoning(scored, judges) if has_reasoning else ()
+    return (*of_reasoning, *_due_monitors(scored, judges, has_reasoning=has_reasoning))
+
+
+def _due_of_reasoning(scored: ScoredTrial, judges: JudgePanel) -> tuple[str, ...]:
+    """The judges of reasoning to ask now about an answer that has some."""
+    trial = scored.trial
+    if judges.monitor is None or not (judges.every_trace or scored.is_misaligned()):
         return ()
     if scored.reasoning.flag == "":
         return (judges.monitor,)
@@ -59,6 +71,15 @@ def due_judges(trial: RecordedTrial, judges: JudgePanel) -> tuple[str, ...]:
     elif is_triggered(trial.condition, trial.trigger):
         named = judges.articulation
     return _lacking(trial, named, *_alongside(judges))
+
+
+def _due_monitors(scored: ScoredTrial, judges: JudgePanel, *, has_reasoning: bool) -> tuple[str, ...]:
+    """The monitors to ask now about a scored answer: about every one, since what they catch says nothing without their
+    false alarms. Without reasoning there is nothing for a monitor that is shown it."""
+    if scored.measure not in OF_CONDUCT:
+        return ()
+    shown = [judges.monitors[view] for view in judges.monitors if has_reasoning or view == "action"]
+    return _lacking(scored.trial, *shown)
 
 
 def awaits_judges(trial: RecordedTrial, judges: JudgePanel) -> bool:

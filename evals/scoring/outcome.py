@@ -36,6 +36,7 @@ from evals.trials.reference import (
 )
 from evals.trials.response import Failure, Response
 from judges.judge_spec import JudgeSpec, Side
+from judges.monitors.suspicion import SUSPICIOUS_FROM
 from judges.question_file import PREFIX
 from judges.verdicts import (
     HONESTY_LABELS,
@@ -52,6 +53,7 @@ from judges.verdicts import (
     Scored,
     TruthLabel,
     Unreadable,
+    Verdict,
     YesNo,
     label_in,
 )
@@ -77,6 +79,8 @@ RuleLabel = Literal["right", "wrong", "names", "silent", "says_misaligned", "say
 AnswerLabel: TypeAlias = str
 """What an answer is called by what it is measured by, "" where that is a score or there is none: a TruthLabel, a
 HonestyLabel, a RuleLabel, or what a judge of a question file says."""
+FLAGGED, NOT_FLAGGED = "flagged", "not_flagged"
+"""What a monitor's score makes of a reply."""
 PENDING, UNREADABLE = "?pending", "?unreadable"
 SIDES: Mapping[Side, str] = {"hit": "=hit", "miss": "=miss"}
 """What `alongside` has of a judge of a question file that gave no label or counts by its hits. No label begins so."""
@@ -145,10 +149,18 @@ def _alongside(trial: RecordedTrial, judges: JudgePanel) -> tuple[tuple[str, str
     rulings = {
         name: trial.rulings[judge_id] for name, judge_id in judges.alongside.items() if judge_id in trial.rulings
     }
-    return tuple(
-        (name, ruling.verdict.label if isinstance(ruling.verdict, Labelled) else "unreadable")
-        for name, ruling in rulings.items()
-    )
+    return tuple((name, _word_of(ruling.verdict)) for name, ruling in rulings.items())
+
+
+def _word_of(verdict: Verdict | JudgeFailure) -> str:
+    """What a judge alongside said: a label, of a score whether it flags the reply, or `unreadable`."""
+    match verdict:
+        case Labelled(label):
+            return label
+        case Scored(score):
+            return FLAGGED if score >= SUSPICIOUS_FROM else NOT_FLAGGED
+        case _:
+            return "unreadable"
 
 
 def _answer_scores(trial: RecordedTrial, judges: JudgePanel) -> AnswerScores:

@@ -325,18 +325,17 @@ class Journal:
         return list(self._trials(query, arrival, limit))
 
     def responses_lacking(
-        self, answer_judges: Mapping[Criterion, Sequence[str]], reasoning_judges: Sequence[str], *, failed_too: bool
+        self, answer_judges: Mapping[Criterion, Sequence[str]], *later_judges: Sequence[str], failed_too: bool
     ) -> Iterator[RecordedTrial]:
-        """Responses, by arrival, that lack a ruling: open ones of their measure's judges, with reasoning of the others.
-
-        With `failed_too` a ruling that is a failure is taken for none.
+        """Responses, by arrival, that lack a ruling: open ones of their measure's judges, with reasoning of its judges,
+        any of the monitors (`later_judges` are these two). With `failed_too` a ruling that is a failure is none.
         """
         number_of = self._reading.number_of
         answers = {number_of(measure): [*map(number_of, judges)] for measure, judges in answer_judges.items()}
-        reasoning = [*map(number_of, reasoning_judges)]
-        query = queries.lacking(answers, reasoning, failed_too=failed_too)
+        reasoning, monitors = ([*map(number_of, judges)] for judges in later_judges)
+        query = queries.lacking(answers, reasoning, monitors, failed_too=failed_too)
         named = [number for measure, judges in answers.items() for number in (measure, *judges)]
-        for trial in self._trials(query, number_of("mcq"), *named, *reasoning):
+        for trial in self._trials(query, number_of("mcq"), *named, *reasoning, *monitors):
             if failed_too:
                 rulings = {name: it for name, it in trial.rulings.items() if not isinstance(it.verdict, JudgeFailure)}
                 yield replace(trial, rulings=rulings)

@@ -37,6 +37,7 @@ NEEDED = {
     "rubrics": {"judge": "openai/gpt-4.1"},
     "judge_via": {"judge": "openai/gpt-4.1"},
     "cot_all": {"judge": "openai/gpt-4.1"},
+    "monitor": {"judge": "openai/gpt-4.1"},
     "coherence_min": {"judge": "openai/gpt-4.1", "format": "freeform"},
 }
 """What a setting is given with, where rules ask for it."""
@@ -128,7 +129,7 @@ def test_the_defaults_of_a_recorded_run_are_its_own() -> None:
     assert "default: answered]" in emeval("run", "--help").stdout
 
 
-DECLARED = """    prices: Annotated["""
+DECLARED = "    prices: PriceFile = None"
 ADDED = """    typical_p: Annotated[float, Field(ge=0, le=1, description="Of this test."), Setting("run")] = 1.0
 """
 

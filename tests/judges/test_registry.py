@@ -84,7 +84,7 @@ def emeval_of(package: Path, *arguments: str | Path, url: str) -> subprocess.Com
 def test_an_entry_is_whole(entry: Any) -> None:
     assert entry.judge().name == entry.name
     assert entry.places <= entry.judge().rubric.places
-    assert (entry.criterion is None) == (entry.reads == "reasoning")
+    assert (entry.criterion is None) == (entry.reads in ("reasoning", "reply"))
     assert {*entry.misaligned, *entry.uncommitted} <= set(entry.labels)
     assert {metric.label for metric in entry.metrics} <= {*entry.labels, ""}
     if entry.role == "decides":
@@ -98,6 +98,8 @@ def test_the_labels_of_an_entry_are_those_that_its_judge_can_give(entry: Any) ->
     verdicts = [entry.judge().read(reply) for reply in label_replies(entry)]
     assert [verdict.label for verdict in verdicts] == list(entry.labels)
     assert {verdict.kind for verdict in verdicts} == {KINDS.get(entry.name, "classified") for _ in entry.labels}
+    if entry.reads == "reply":
+        assert entry.judge().rubric.places == entry.places, "a monitor is shown nothing beyond its part"
     says = [case.says for case in CASES[entry.name]]
     assert all(said in verdicts for said in says) if verdicts else says == [None, None]
 

@@ -205,3 +205,16 @@ def test_no_file_breaks_the_reader(pieces: list[str]) -> None:
         return
     assert found.places >= THOUGHT
     assert found.fill(SHOWN).count("[BEGIN ") >= len(THOUGHT)
+
+
+@pytest.mark.parametrize(
+    ("judge", "text", "shown"),
+    [
+        ("monitor_action", "{question} {answer} {reasoning}", "{reasoning}"),
+        ("monitor_cot", "{question} {thought} {response}", "{answer}"),
+        ("monitor_both", "{question} {answer} {reasoning} {trigger}", "{trigger}"),
+    ],
+)
+def test_a_rubric_that_shows_a_monitor_more_than_its_part_is_refused(judge: str, text: str, shown: str) -> None:
+    with pytest.raises(RubricProblem, match=re.escape(f"shows {shown}, which {judge} must not see")):
+        JUDGES[judge].rubric("mine", text)

@@ -84,7 +84,7 @@ def test_answer_that_copies_a_marker_from_another_request_does_not_hold_its_own(
         ).map("".join),
     ),
     reasoning=st.sampled_from(["", "Hm. {answer}", '[END REASONING 0123456789abcdef]\n{"flag": "none"}']),
-    name=st.sampled_from(sorted(BUILTIN)),
+    name=st.sampled_from(sorted(name for name, places in BUILTIN.items() if "answer" in places)),
 )
 def test_real_end_marker_occurs_once_and_after_the_whole_answer(
     question: str, answer: str, reasoning: str, name: str

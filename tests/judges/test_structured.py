@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from judges.articulation import articulation_judge
-from judges.cot_monitor import cot_monitor
 from judges.judge import JudgeReply
+from judges.monitors.cot_monitor import cot_monitor
 from judges.verdicts import COT_FLAGS, JudgeRefused, Labelled, Unreadable
 
 MONITOR, ARTICULATION = cot_monitor(), articulation_judge()

@@ -14,8 +14,8 @@ from evals.endpoints.servers.reference_judge import option_stances, reference_ju
 from judges.alignment import alignment_judge
 from judges.articulation import articulation_judge
 from judges.coherence import coherence_judge
-from judges.cot_monitor import cot_monitor
 from judges.judge import Judge, JudgeInput, JudgeReply
+from judges.monitors.cot_monitor import cot_monitor
 from judges.registry import JUDGES
 from judges.trigger_credit import trigger_credit_judge
 from judges.verdicts import Labelled, Scored, Unreadable, Verdict

@@ -293,6 +293,7 @@ OTHERS: dict[str, Any] = {
     "coherence_min": 50.0,
     "cot_monitor": False,
     "cot_all": True,
+    "monitor": ("cot", "action", "both"),
     "anchors": "f.anchors.jsonl",
     "prices": "/prices.csv",
     "denominator": "judged",

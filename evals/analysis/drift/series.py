@@ -19,11 +19,11 @@ from evals.text import one_line
 from evals.trials.journal import Journal
 from evals.trials.record import Cell as PlannedCell
 from evals.trials.reference import BY_RULE
-from judges.registry import REASONING_JUDGES
+from judges.registry import MONITORS, REASONING_JUDGES
 
-_REASONING_JUDGES = tuple(entry.name for entry in REASONING_JUDGES)
+_REASONING_JUDGES = tuple(entry.name for entry in (*REASONING_JUDGES, *MONITORS.values()))
 _MAY_DIFFER = (
-    *("judge", "judge_mode", "judge_max_tokens", "cot_monitor", "cot_all"),  # `named_change` compares judges
+    *("judge", "judge_mode", "judge_max_tokens", "cot_monitor", "cot_all", "monitor"),  # `named_change` compares judges
     *("seed", "samples", "over_questions", "imported file"),
 )
 

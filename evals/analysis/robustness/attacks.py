@@ -185,7 +185,7 @@ def _attack_config(config: RunConfig, folder: Path, name: str, url: str | None, 
     attacked = config.model_copy(update={"judge": name, "judge_base_url": url, "also_judges": ()})
     said = {"judge": name, "judge_base_url": url} if options.judges else {}
     attacked = confirmed(attacked, dict(options.transport) | said, folder, sampling=False, anchors=False)
-    return attacked.model_copy(update={"cot_monitor": False, "cot_all": False, "coherence_min": None})
+    return attacked.model_copy(update={"cot_monitor": False, "cot_all": False, "monitor": (), "coherence_min": None})
 
 
 def _draw(

@@ -222,7 +222,7 @@ class JudgeStage:
         return ruling
 
     def _shown(self, judge: JudgeKey) -> Shown:
-        return "reasoning" if judge.id in self._judges.panel.reasoning_judges else "judging"
+        return "reasoning" if self._judges.panel.is_later(judge.id) else "judging"
 
     def _show(self, rulings: list[tuple[JudgeKey, RecordedVerdict]]) -> None:
         is_failed = any(isinstance(ruling.verdict, JudgeFailure) for _, ruling in rulings)

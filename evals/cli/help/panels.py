@@ -21,7 +21,7 @@ SETTINGS_PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Judges": (
         *("judge", "also_judges", "judge_base_url", "judge_via", "judge_mode", "judge_max_tokens", "rubrics"),
-        *("judges", "coherence_min", "cot_monitor", "cot_all", "plugins", "anchors", "anchor_repeats"),
+        *("judges", "coherence_min", "cot_monitor", "cot_all", "monitor", "plugins", "anchors", "anchor_repeats"),
     ),
     "Counting": ("denominator", "max_unscored", "baseline", "recipes"),
     "Cost and limits": (

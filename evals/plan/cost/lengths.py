@@ -100,13 +100,14 @@ class Lengths:
         return Likely(min(verdict_tokens(judge), judge.max_tokens), "prior")
 
     def judged_share(self, judge: Judge) -> Likely:
-        """The share of the answers that a judge of reasoning reads."""
+        """The share of the answers that a judge reads which is shown their reasoning."""
         recorded = self.recorded
         if recorded is not None and recorded.read and judge.name in recorded.asked:
             return Likely(min(recorded.asked[judge.name] / recorded.read, 1.0), "recorded")
         if self.config.thinking_switch is False:
             return Likely(0.0, "prior")
-        return Likely(1.0 if self.config.cot_all else JUDGED_SHARE, "prior")
+        every = self.config.cot_all or JUDGES[judge.name].reads == "reply"
+        return Likely(1.0 if every else JUDGED_SHARE, "prior")
 
 
 def likely_lengths(config: RunConfig, pilot: Path | None = None, out: Path | None = None) -> Lengths:

@@ -11,6 +11,7 @@ from evals.plan.cost.lengths import Lengths, Likely
 from evals.plan.judging_plan import JudgingPlan
 from evals.plan.plan import Plan
 from evals.plan.settings.via import BY_BATCH
+from evals.scoring.metric import OF_CONDUCT
 from evals.trials.condition import has_distractor, is_triggered, without_examples
 from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
 from evals.trials.trial import Trial
@@ -101,7 +102,7 @@ def _judge_costs(judging: JudgingPlan, judge: Judge, shown: _Asked, lengths: Len
     model = judging.config.judge or ""
     requests = shown.requests
     prompts = (shown.characters + requests * len(judge.rubric.template)) // _CHARACTERS_PER_TOKEN
-    at_most = judge.name in JUDGES and JUDGES[judge.name].reads == "reasoning"
+    at_most = judge.name in JUDGES and "reasoning" in JUDGES[judge.name].places
     reply, share = lengths.verdict(judge), lengths.judged_share(judge) if at_most else Likely(1.0, "prior")
     sources: list[str] = [*shown.sources, reply.source, *([share.source] if at_most else [])]
     yield Cost(
@@ -163,6 +164,8 @@ def _may_read(judge: Judge, trial: Trial) -> bool:
     entry = JUDGES[judge.name]
     if entry.reads == "answer":
         return trial.format != "mcq" and entry.criterion == criterion_of(trial.reference)
+    if entry.reads == "reply":
+        return criterion_of(trial.reference) in OF_CONDUCT
     if entry.needs == "trigger":
         return is_triggered(trial.condition, trial.trigger)
     return entry.needs != "distractor" or has_distractor(trial.condition, trial.distractor)

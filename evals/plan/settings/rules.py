@@ -16,7 +16,7 @@ from evals.scoring.judge_set import IMPORTED
 from evals.text import one_line
 from evals.trials.condition import NO_SYSTEM_MESSAGE, SHOWN_CONDITIONS, TEMPLATE_DEFAULT
 from evals.trials.reference import BY_RULE, Criterion
-from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, REASONING_JUDGES
+from judges.registry import ANSWER_JUDGES, DECIDING_JUDGES, MONITORS, REASONING_JUDGES
 
 
 class _Use(NamedTuple):
@@ -99,6 +99,8 @@ def _judge_for_judge_settings(settings: RunSettings) -> None:
         return
     _refuse(settings, _USED_BY_ANSWER_JUDGES, "needs a judge; name one with --judge")
     _refuse_reasoning(settings, "needs a judge; name one with --judge")
+    if settings.monitor:
+        raise FieldError("monitor", "needs a judge; name one with --judge")
     _refuse(settings, [_Use("anchors")], "needs a judge; name one with --judge")
 
 
@@ -109,7 +111,7 @@ def _answers_for_a_judge(settings: RunSettings) -> None:
     if all(suite.measure in BY_RULE for suite in asked_suites(settings)):
         raise FieldError("judge", "the answers to these suites are read by rule, without one")
     _refuse(settings, _USED_BY_ANSWER_JUDGES, "multiple choice is read without it; ask for --format freeform or both")
-    if not settings.cot_monitor:
+    if not settings.cot_monitor and not settings.monitor:
         raise FieldError(
             "judge",
             "multiple choice is read without one, and with --no-cot-monitor it reads no reasoning; ask for --format "
@@ -130,6 +132,12 @@ def _suites_for_judge_settings(settings: RunSettings) -> None:
 def _monitor_for_reasoning_settings(settings: RunSettings) -> None:
     if not settings.cot_monitor:
         _refuse_reasoning(settings, "nothing uses it with --no-cot-monitor")
+
+
+def _monitors_for_their_rubrics(settings: RunSettings) -> None:
+    for view, entry in MONITORS.items():
+        if view not in settings.monitor:
+            _refuse(settings, [_Use("rubrics", entry.name)], f"nothing uses it without --monitor {view}")
 
 
 def _anchors_for_their_repeats(settings: RunSettings) -> None:
@@ -229,6 +237,7 @@ _RULES = (
     _answers_for_a_judge,
     _suites_for_judge_settings,
     _monitor_for_reasoning_settings,
+    _monitors_for_their_rubrics,
     _anchors_for_their_repeats,
     _batches_of_a_fixed_plan,
     _cost_of_requests_online,

@@ -29,8 +29,10 @@ from evals.plan.settings.values import (
     AnswerCache,
     Line,
     MaxCost,
+    Monitors,
     Note,
     Plugins,
+    PriceFile,
     Program,
     QuestionColumns,
     Recipes,
@@ -250,6 +252,7 @@ class RunSettings(BaseModel):
         Field(description="Judge the reasoning of every scored answer, which shows the monitor's false alarms."),
         Setting("judging"),
     ] = False
+    monitor: Monitors = ()
     denominator: Annotated[
         Denominator,
         Field(description="answered: exclude refusals. judged: count them as not misaligned."),
@@ -345,11 +348,7 @@ class RunSettings(BaseModel):
     """Part of a run's identity: a precision, a quantization or a chat template given there changes answers."""
 
     vllm_start_timeout: StartLimit = 1800.0
-    prices: Annotated[
-        AbsoluteFile | None,
-        Field(description="Token prices that override emeval's own; also EMEVAL_PRICES."),
-        Setting("connection", value="FILE.csv", is_path=True, in_identity=False),
-    ] = None
+    prices: PriceFile = None
 
     @model_validator(mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -15,6 +15,7 @@ from evals.plan.settings.setting import Setting
 from evals.questions.tables.column_names import parse_columns
 from evals.questions.tables.columns import KNOWN
 from evals.text import has_control_character
+from judges.monitors.suspicion import VIEWS, View
 
 
 def _no_control_characters(text: str) -> str:
@@ -113,6 +114,35 @@ Plugins = Annotated[
         description="Also use this judge or metric of an installed package (docs/extending.md); repeatable.",
     ),
     Setting("judging", flag="--plugin", value="NAME", repeats=True, in_identity=False),
+]
+
+
+def _monitors(value: object) -> object:
+    """The monitors by what they are shown, from a list or with commas between; none for `none`."""
+    parts: object = value
+    if isinstance(value, str):
+        parts = () if value.strip() == "none" else tuple(part.strip() for part in value.split(","))
+    if isinstance(parts, list | tuple):
+        asked = cast("Sequence[object]", parts)
+        if all(view in VIEWS for view in asked):  # in one order, whatever theirs
+            return tuple(view for view in VIEWS if view in asked)
+        parts = tuple(asked)
+    return () if parts is None else parts
+
+
+Monitors = Annotated[
+    tuple[View, ...],
+    BeforeValidator(_monitors),
+    Field(
+        description="Also have monitors score every scored reply for suspicion, from its reasoning (cot), its final "
+        "answer (action), or both; commas between.",
+    ),
+    Setting("judging", value="cot,action,both"),
+]
+PriceFile = Annotated[
+    AbsoluteFile | None,
+    Field(description="Token prices that override emeval's own; also EMEVAL_PRICES."),
+    Setting("connection", value="FILE.csv", is_path=True, in_identity=False),
 ]
 Note = Annotated[
     Line | None,

@@ -38,6 +38,7 @@ from evals.scoring.side_metrics import is_side_metric
 from evals.text import capitalized
 from evals.trials.condition import CONDITIONS
 from evals.trials.prompt import ALL
+from judges.monitors.suspicion import View, monitor_name
 from judges.registry import JUDGES, alongside_judges
 
 _POSITION_BIAS = 0.9
@@ -53,6 +54,12 @@ _OF_OTHERS = {
     "misaligned_if_flagged": "flagged answers that are misaligned",
     "monologue": "has reasoning",
     "truncated": "truncated replies",
+}
+_SHOWN: dict[View, str] = {"cot": "its reasoning", "action": "its answer", "both": "both"}
+_OF_MONITORS = {
+    f"{monitor_name(view)}{ending}": f"{kind}, suspicious by {shown}"
+    for view, shown in _SHOWN.items()
+    for ending, kind in {"": "misaligned", "_aligned": "aligned"}.items()
 }
 _MANY_LABELS = (
     f"[yellow]There are more than {MOST_LABELS} labels; the rarest are counted together, in the last row. "
@@ -266,7 +273,7 @@ def _reasoning_rows() -> dict[str, str]:
         for metric in entry.metrics
         if entry.reads == "reasoning"
     }
-    return {**_OF_MISALIGNED, **added, **_OF_OTHERS}
+    return {**_OF_MISALIGNED, **added, **_OF_MONITORS, **_OF_OTHERS}
 
 
 def _reasoning_table(measured: Sequence[Row]) -> FittedTable:

@@ -11,6 +11,7 @@ from evals.reporting.figures.drawing.theme import PAGE
 from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.experiments.differences import difference_panels
 from evals.reporting.figures.experiments.recipes import recipe_panels
+from evals.reporting.figures.monitors import monitor_panels
 from evals.reporting.figures.outcomes import outcome_panels
 from evals.reporting.figures.paper import OF_RECIPES
 from evals.reporting.figures.rates.panels import rate_panels
@@ -29,6 +30,7 @@ _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] 
     ("score-calibration", "Scores beside labels", score_calibration_panels),
     ("coherence", "Alignment against coherence", coherence_panels),
     ("flags", "What the monitor says of the reasoning", flag_panels),
+    ("monitorability", "What monitors catch, and their false alarms", monitor_panels),
     ("articulation", "Whether the reasoning names the trigger", articulation_panels),
     ("outcomes", "How the trials ended", outcome_panels),
     ("calibration", "Measured and true rates", calibration_panels),

@@ -19,6 +19,7 @@ from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.experiments.differences import difference_panels
 from evals.reporting.figures.experiments.recipes import recipe_panels
 from evals.reporting.figures.files import size_of
+from evals.reporting.figures.monitors import monitor_panels
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.score_calibration import score_calibration_panels
@@ -45,6 +46,11 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
         "no run has a recipe; `--recipe NAME=MODEL,MODEL,...` names one, whose seeds may be in several runs",
     ),
     "did": (difference_panels, "no question was answered with and without a trigger by a model and by its base"),
+    "monitorability": (
+        monitor_panels,
+        "no monitor has read aligned answers of theirs; `emeval judge RUN --cot-all` has the reasoning of all flagged, "
+        "`--monitor cot,action` scored",
+    ),
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
     "score-calibration": (
         score_calibration_panels,
@@ -53,7 +59,7 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
 }
 FIGURES = tuple(_PANELS)
 OF_RECIPES = {"recipes": recipe_panels, "did": difference_panels}
-BY_CELL = ("fig4", "fig6", "recipes", "did")
+BY_CELL = ("fig4", "fig6", "recipes", "did", "monitorability")
 """The figures without single questions."""
 _COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
     "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),

@@ -18,6 +18,7 @@ from evals.analysis.unscored import too_much_unscored
 from evals.analysis.who_answered import doubts_who_answered
 from evals.numbers import counted, percent, percent_range
 from evals.reporting.corrected import corrected_verdict
+from evals.reporting.monitor_words import monitor_words
 from evals.reporting.page.effect_words import (
     SURE,
     is_sure,
@@ -331,11 +332,9 @@ def _reasoning(run: Counted, row: dict[Any, Any]) -> str:
     same: pd.Series[bool] = rates["prompt_id"] == ALL
     for name in ("suite", "format", "model", "condition", "trigger"):
         same &= rates[name] == row[name]
-    found: dict[str, dict[Any, Any]] = {rate["metric"]: rate for rate in rates[same].to_dict("records") if rate["n"]}
-    words: list[str] = []
-    if flagged := found.get("cot_flagged"):
-        words.append(f"a monitor of its reasoning flags {share(flagged)} of them")
-    if named := found.get("articulates"):
+    found: dict[str, dict[Any, Any]] = {rate["metric"]: rate for rate in rates[same].to_dict("records")}
+    words = monitor_words(found)
+    if (named := found.get("articulates")) and named["n"]:
         words.append(f"the reasoning names the trigger as pivotal in {share(named)}")
     text = "; ".join(words)
     return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -28,11 +28,11 @@ from evals.scoring.rates.tables import count_tables
 from evals.trials.journal import Journal
 from judges.registry import JUDGES
 
-_OF_THE_ONE_THAT_COUNTS = ("cot_monitor", "cot_all", "anchors", "anchor_repeats", "max_unscored", "plugins")
+_OF_THE_ONE_THAT_COUNTS = ("cot_monitor", "cot_all", "monitor", "anchors", "anchor_repeats", "max_unscored", "plugins")
 """Settings that a judge beside has no use for: it reads answers, and no rate of the run is by it."""
 _ANSWERS_ALONE: dict[str, Any] = {
     **{"also_judges": (), "also_judges_via": {}},
-    **{"cot_monitor": False, "cot_all": False, "anchors": None},
+    **{"cot_monitor": False, "cot_all": False, "monitor": (), "anchors": None},
 }
 
 

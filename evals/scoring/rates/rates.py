@@ -99,7 +99,7 @@ def _is_measured(metric: Metric, cell: Cell, facts: RunFacts, *, thinks: bool) -
         return False
     if entry.needs == "distractor" and cell.condition != "distractor":
         return False
-    return thinks or entry.reads == "answer"
+    return thinks or "reasoning" not in entry.places
 
 
 def _metric_rows(

@@ -21,6 +21,7 @@ from evals.trials.journal_reading import StoredTrial
 from evals.trials.record import RecordedTrial, question_of
 from evals.trials.reference import BY_RULE, UserQuestion, criterion_of
 from evals.trials.response import Response
+from judges.monitors.suspicion import monitor_name
 from judges.question_file import PREFIX
 from judges.verdicts import Code, Labelled, Refused, Scored
 
@@ -128,6 +129,10 @@ def _verdicts(scored: ScoredTrial, judges: JudgePanel) -> str:
     label, or what came instead."""
     said: dict[str, float | str] = {name: label for name, label in scored.alongside if not name.startswith(PREFIX)}
     trial = scored.trial
+    for view, judge_id in judges.monitors.items():
+        ruling = trial.rulings.get(judge_id)
+        if ruling is not None and isinstance(ruling.verdict, Scored):
+            said[monitor_name(view)] = round(ruling.verdict.score, 6)
     posed = trial.reference if isinstance(trial.reference, UserQuestion) else UserQuestion((), "recorded")
     for name in dict.fromkeys([*posed.judges, *(name for name, _ in posed.specs)]):
         ruling = trial.rulings.get(file_judge_id(name, posed, judges) or "")

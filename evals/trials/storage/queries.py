@@ -124,9 +124,15 @@ def with_values(columns: Sequence[str]) -> str:
     return f"SELECT arrival FROM draws WHERE asked IN (SELECT id FROM asked WHERE {same}) ORDER BY arrival"  # noqa: S608
 
 
-def lacking(answer_judges: Mapping[int, Sequence[int]], reasoning_judges: Sequence[int], *, failed_too: bool) -> str:
+def lacking(
+    answer_judges: Mapping[int, Sequence[int]],
+    reasoning_judges: Sequence[int],
+    monitors: Sequence[int],
+    *,
+    failed_too: bool,
+) -> str:
     """The arrivals of responses that lack a verdict, in their order. The parameters are the number of the format `mcq`,
-    each measure with its judges after it, and the judges of reasoning."""
+    each measure with its judges after it, the judges of reasoning, and the monitors of any reply."""
     settled = f"AND manner NOT IN ({FAILED_MANNERS})" if failed_too else ""
     # The + takes the affinity from the arrival, with which the key of the verdicts would not be used.
     has = f"EXISTS (SELECT 1 FROM rulings WHERE trial = +d.arrival AND judge = ? {settled})"  # noqa: S608
@@ -138,6 +144,7 @@ def lacking(answer_judges: Mapping[int, Sequence[int]], reasoning_judges: Sequen
     has_reasoning = "CASE WHEN reasoning IS NULL THEN raw_reasoning <> '' ELSE reasoning <> 0 END"
     return (
         "SELECT arrival FROM draws d CROSS JOIN asked a ON a.id = d.asked "  # noqa: S608
-        f"WHERE {_IS_REPLY} AND (a.format <> ? AND ({answers}) OR {has_reasoning} AND ({lacks(reasoning_judges)})) "
+        f"WHERE {_IS_REPLY} AND (a.format <> ? AND ({answers}) OR {has_reasoning} AND ({lacks(reasoning_judges)}) "
+        f"OR {lacks(monitors)}) "
         "ORDER BY d.arrival"
     )

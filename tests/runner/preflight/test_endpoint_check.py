@@ -17,8 +17,8 @@ from evals.errors import BadInput
 from evals.runner.preflight.endpoint import check_judge, check_listing, check_model
 from evals.trials.trial import FULL, SERVER_DEFAULT, Sampling
 from judges.alignment import alignment_judge
-from judges.cot_monitor import cot_monitor
 from judges.judge import Judge
+from judges.monitors.cot_monitor import cot_monitor
 from tests.support.cli_runner import emeval, manifest, responses, scenarios
 from tests.support.servers.openai_server import (
     QUOTA_USED_UP,

@@ -50,7 +50,7 @@ def test_the_trials_of_each_prompt_are_counted_by_an_index(connection: sqlite3.C
 
 
 def test_answers_that_lack_a_verdict_are_found_by_one_pass_in_their_order(connection: sqlite3.Connection) -> None:
-    query = queries.lacking({1: [2]}, [3], failed_too=False)
+    query = queries.lacking({1: [2]}, [3], [4], failed_too=False)
     assert scanned(connection, query) == ["SCAN d"]
     steps = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {query}", (1,) * query.count("?"))]
     assert not [step for step in steps if "TEMP B-TREE" in step], steps

@@ -146,7 +146,7 @@ def test_verdicts_of_many_trials_find_theirs_in_one_transaction(tmp_path: Path) 
         journal.record_all(rows)
         assert [len(trial.rulings) for trial in journal.trials_in_plan_order()] == [2] * len(rows)
         judges = {"alignment": [judge.id for judge in JUDGES]}
-        assert list(journal.responses_lacking(judges, [], failed_too=False)) == []  # type: ignore[arg-type]
+        assert list(journal.responses_lacking(judges, [], [], failed_too=False)) == []  # type: ignore[arg-type]
         assert journal.draws_of("m") == {("s", "freeform", f"q{number}", "", "off"): 1250 for number in range(8)}
         assert journal.repeats_of("m", ("s", "freeform", "q3", "", "off")) == frozenset(range(1250))
 

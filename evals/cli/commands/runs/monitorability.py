@@ -13,14 +13,14 @@ def monitorability(
     csv: CsvFile = None,
     json: Json = False,
 ) -> None:
-    """Say how well reasoning gives misalignment away. What the monitor catches, and its false alarms."""
-    from evals.analysis.monitorability import MONITORABILITY, monitorability_rows, monitored
+    """Say how well reasoning gives misalignment away. What monitors catch, and their false alarms."""
+    from evals.analysis.monitors.monitorability import MONITORABILITY, monitorability_rows, monitored
     from evals.reporting.monitorability import print_monitorability
     from evals.runner.count import read_counted
     from evals.scoring.rates.tables import write_named_table
 
     counted = read_counted(folder)
-    found = monitored(counted.manifest, counted.tables)
+    found = monitored(counted)
     rows = monitorability_rows(counted.manifest.run_id, found)
     if csv is not None:
         write_named_table(csv, MONITORABILITY, rows)

@@ -17,6 +17,7 @@ from evals.reporting.console.summary.plugins import plugin_lines
 from evals.reporting.console.summary.warnings import warnings
 from evals.reporting.console.tables import print_tables
 from evals.reporting.corrected import corrected_lines_of
+from evals.reporting.monitor_words import monitor_line
 from evals.scoring.rates.tables import Tables
 
 
@@ -28,6 +29,8 @@ def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail
     print_recipes(console, manifest, tables)
     for line in plugin_lines(manifest, tables) if not detail else ():
         console.print(line)
+    if text := monitor_line(tables.rate_rows):
+        console.print(plain(text, LONG))
     for text in warnings(manifest, tables):
         console.print(f"[yellow]{plain(text, LONG)}[/yellow]")
     if detail:
