@@ -178,8 +178,8 @@ def _effect(subject: Subject, row: Row) -> str:
         change = f"{size} against {row['base'] or row['baseline']}"
     wider = "also shown" if _below(row["p_holm"]) else "not shown"
     return (
-        f"{_where(row)}, {row['condition']}: {_rate_at(subject, row)}, {change}, p {p_words(row['gen_p_holm'])} on these "
-        f"questions; {wider} for new ones"
+        f"{_where(row)}, {row['condition']}: {_rate_at(subject, row)}, {change}, p {p_words(row['gen_p_holm'])} on "
+        f"these questions; {wider} for new ones"
     )
 
 

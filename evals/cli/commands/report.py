@@ -64,7 +64,7 @@ def plot(
         str,
         typer.Option(
             metavar="NAME",
-            help="fig4, fig6, fig9 (as the paper's), rates, effects, scores.",
+            help="fig4, fig6, fig9 (as the paper's), rates, effects, scores, say-do.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Ends in .pdf, .svg or .png.")],
@@ -82,7 +82,7 @@ def plot(
         typer.Option(
             metavar="QUESTION",
             help="Show these questions alone (their prompt_id in rates.csv), in this order; repeatable, or with commas "
-            "between. Not for fig4 and fig6.",
+            "between. Not for fig4, fig6 and say-do.",
         ),
     ] = None,
     label: Annotated[

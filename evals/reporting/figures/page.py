@@ -12,12 +12,14 @@ from evals.reporting.figures.outcomes import outcome_panels
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.references import calibration_panels, published_panels
+from evals.reporting.figures.say_do import say_do_panels
 from evals.reporting.figures.scores import coherence_panels, score_panels
 from evals.runner.count import Counted
 
 _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] = (
     ("rates", "Rates", rate_panels),
     ("effects", "Effect of the condition", effect_panels),
+    ("say-do", "What it says and what it does", say_do_panels),
     ("scores", "Alignment scores", score_panels),
     ("coherence", "Alignment against coherence", coherence_panels),
     ("flags", "What the monitor says of the reasoning", flag_panels),

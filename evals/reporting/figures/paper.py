@@ -18,6 +18,7 @@ from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.files import size_of
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
+from evals.reporting.figures.say_do import say_do_panels
 from evals.reporting.figures.scores import score_panels
 from evals.runner.count import Counted
 
@@ -36,10 +37,14 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
         effect_panels,
         "no question was answered both with and without a trigger; `emeval run SUITE --trigger TEXT` asks it so",
     ),
+    "say-do": (
+        say_do_panels,
+        "what a model says of itself and what it does are not in one run; `emeval run self_report SUITE` asks both",
+    ),
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
 }
 FIGURES = tuple(_PANELS)
-BY_CELL = ("fig4", "fig6")
+BY_CELL = ("fig4", "fig6", "say-do")
 """The figures without single questions."""
 _COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
     "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),
