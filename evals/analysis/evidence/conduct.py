@@ -173,7 +173,7 @@ def _effects(subject: Subject, rows: Sequence[Row]) -> str:
 def _effect(subject: Subject, row: Row) -> str:
     size = f"{points(_difference(row))} points [{points(row['gen_low'])}, {points(row['gen_high'])}]"
     if "difference" in row:
-        change = f"an effect {size} from that in {row['base']}"
+        change = f"its effect less that in {row['base']}: {size}"
     else:
         change = f"{size} against {row['base'] or row['baseline']}"
     wider = "also shown" if _below(row["p_holm"]) else "not shown"
