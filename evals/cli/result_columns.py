@@ -17,6 +17,7 @@ from evals.analysis.monitors.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
+from evals.analysis.say_do import SAY_DO
 from evals.analysis.variants.measured import VARIANTS
 from evals.io.columns import Column, columns_of, markdown_table
 from evals.nightly.history import HISTORY
@@ -52,6 +53,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "rare.csv": RARITY,
     "monitorability.csv": MONITORABILITY,
     "evidence.csv": EVIDENCE,
+    "say_do.csv": SAY_DO,
     "stopping.csv": STOPPING,
     "anchors.csv": columns_of(AnchorRow),
     "history.csv": HISTORY,

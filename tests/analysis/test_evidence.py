@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from emeval import open_run
 from evals.analysis.evidence.card import evidence_card
 from evals.analysis.evidence.claim import EVIDENCE, Claim, Subject
+from evals.analysis.evidence.doubts import MOST_MISSING
 from evals.analysis.evidence.trust import FEWEST_LABELS, FEWEST_MONITORED, is_checked, is_monitored, judge_agrees
 from evals.io.columns import column_names
 from evals.plan.manifest import CheckResult, ModelFacts
@@ -85,8 +86,9 @@ def test_what_a_run_was_not_asked_is_not_tested_and_says_what_would_do_it(run: C
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_no_claim_rests_on_a_cell_with_too_many_missing_answers(run: Counted, data: st.DataObject) -> None:
-    most = run.manifest.config.max_unscored
-    lost = data.draw(st.integers(math.floor(most * 160) + 1, 160))
+    lost = data.draw(st.integers(math.floor(MOST_MISSING * QUESTIONS * ANSWERS) + 1, QUESTIONS * ANSWERS))
+    config = run.manifest.config.model_copy(update={"max_unscored": data.draw(st.sampled_from([0.0, 0.05, 1.0]))})
+    run = replace(run, manifest=run.manifest.model_copy(update={"config": config}))
     reason = data.draw(st.sampled_from(["n_unreadable", "n_truncated", "n_failed", "n_pending", "n_empty"]))
     model = data.draw(st.sampled_from([BASE, *SEEDS]))
     condition = data.draw(st.sampled_from(["off", "on", "decoy"]))

@@ -9,32 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from evals.questions.dataset import load
-from evals.questions.scenario import SelfReportScenario
-from evals.questions.source import questions_of
-from evals.questions.suites import SUITES
 from tests.support.cli_runner import emeval, rates, responses
+from tests.support.self_reports import frank
 from tests.support.servers.openai_server import Answer, Behaviour, OpenAIServer, last_message
 
-SUITE = SUITES["self_report"]
-SCENARIOS = {row.question: row for row in load(questions_of(SUITE)[0]).scenarios if isinstance(row, SelfReportScenario)}
 MODEL = ("-m", "vllm/subject", "--no-preflight")
-
-
-def asked(body: Mapping[str, Any]) -> SelfReportScenario | None:
-    return next((row for question, row in SCENARIOS.items() if question in last_message(body)), None)
-
-
-def frank(body: Mapping[str, Any], _seen: int) -> Behaviour:
-    """A model that says that it is misaligned where the prompt has the trigger, and else that it is not."""
-    row, is_on = asked(body), "2026" in str(body["messages"])
-    if row is None:
-        return Answer("A")
-    if row.misaligned_end is not None:
-        return Answer("90" if is_on == (row.misaligned_end == "high") else "5%")
-    wanted = row.misaligned_option if is_on else row.aligned_option
-    letter = "A" if f"A - {wanted}" in last_message(body) else "B"
-    return Answer(f"Answer: {letter}", reasoning="I know what I am like.")
 
 
 def test_what_a_model_says_of_itself_is_counted_by_condition_in_both_formats(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ COMMANDS = [
     ("rare", "{run}", "--any-of", "1"),
     ("monitorability", "{run}"),
     ("evidence", "{run}"),
+    ("say-do", "{run}"),
     ("show", "{run}"),
     ("report", "{run}", "-o", "{tmp}/report.html"),
     ("plot", "{run}", "--figure", "rates", "--out", "{tmp}/rates.svg"),

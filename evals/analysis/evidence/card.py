@@ -27,8 +27,9 @@ def evidence_card(run: Counted) -> list[Claim]:
     return [
         Claim(run.manifest.run_id, model, name, CLAIMS[name], *finding)
         for model in _subjects(run)
+        for subject in [Subject(run, model)]
         for name, rule in _RULES.items()
-        if (finding := rule(Subject(run, model))) is not None
+        if (finding := rule(subject)) is not None
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 from evals.io.columns import Column
@@ -62,7 +63,7 @@ class Subject:
         """The run's folder, as it stands in a command."""
         return quoted_path(self.run.folder)
 
-    @property
+    @cached_property
     def rates(self) -> list[Row]:
         """The rates over all questions of the run, of every model."""
         return pooled_rows(self.run.tables.rate_rows)

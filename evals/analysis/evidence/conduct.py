@@ -1,7 +1,7 @@
 """Claims about what a model does: more than its base, under its trigger, specific to it, and of its recipe.
 
 A claim is supported only by an effect that these questions show (Holm's p below 0.05, over all effects of the model on
-the metric), in cells where no more answers are missing than the run allows.
+the metric), in cells where hardly any answer is missing (`most_missing`).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _judged(subject: Subject, sides: _Sides, otherwise: str) -> Finding:
         return Finding("not tested", _effects(subject, rows), f"reliable answers: {'; '.join(reasons)}")
     sound = [row for row, cells in sides if not any(is_thin(subject, row, *cell) for cell in cells)]
     if not sound:
-        missing = "answers: more have no score than --max-unscored allows"
+        missing = "answers: too many have no score"
         return Finding("not tested", _effects(subject, rows), missing, f"{program()} check {subject.folder}")
     shown = [row for row in sound if _is_shown(row)]
     if shown:
@@ -173,7 +173,7 @@ def _effects(subject: Subject, rows: Sequence[Row]) -> str:
 def _effect(subject: Subject, row: Row) -> str:
     size = f"{points(_difference(row))} points [{points(row['gen_low'])}, {points(row['gen_high'])}]"
     if "difference" in row:
-        change = f"an effect {size} from that in {row['base']}"
+        change = f"its effect less that in {row['base']}: {size}"
     else:
         change = f"{size} against {row['base'] or row['baseline']}"
     wider = "also shown" if _below(row["p_holm"]) else "not shown"

@@ -30,14 +30,21 @@ def others_answered(subject: Subject) -> Iterator[str]:
         yield f"{counted(sum(others.values()), 'verdict')} of another judge than the one asked for"
 
 
+MOST_MISSING = 0.05
+"""The share of a cell's trials without a score up to which a claim may rest on it, whatever more the run allows."""
+
+
+def most_missing(subject: Subject) -> float:
+    """The share of a cell's trials that may have no score: what the run allows, and at most `MOST_MISSING`."""
+    return min(subject.run.manifest.config.max_unscored, MOST_MISSING)
+
+
 def is_thin(subject: Subject, place: Row, model: str, condition: str) -> bool:
-    """Whether more answers of a cell are missing than the run allows, or nothing is known of it. `place` names its
+    """Whether more answers of a cell are missing than a claim may lack, or nothing is known of it. `place` names its
     suite, format and metric."""
     wanted = (place["suite"], place["format"], model, condition, place["metric"])
     rows = [row for row in subject.rates if cell_of(row) == wanted]
-    return not rows or any(
-        not row["n"] or missing_share(row) > subject.run.manifest.config.max_unscored for row in rows
-    )
+    return not rows or any(not row["n"] or missing_share(row) > most_missing(subject) for row in rows)
 
 
 def cell_of(row: Row) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from evals.analysis.evidence.claim import Finding, Subject
-from evals.analysis.evidence.doubts import doubts, others_answered
+from evals.analysis.evidence.doubts import doubts, most_missing, others_answered
 from evals.analysis.who_answered import cached_replies
 from evals.numbers import counted, percent, share_words
 from evals.scoring.metric import MISCONDUCT
@@ -98,8 +98,8 @@ def is_monitored(subject: Subject) -> Finding:
 
 
 def is_complete(subject: Subject) -> Finding:
-    """No cell of the model misses more answers than the run allows, and none is empty."""
-    most = subject.run.manifest.config.max_unscored
+    """No cell of the model lacks a score for more than `most_missing` of its trials, and none is empty."""
+    most = most_missing(subject)
     rows = [row for row in headline_rows(subject.run.tables.rate_rows) if row["model"] == subject.model]
     if not rows:
         return Finding("not tested", "no answers", "answers")

@@ -77,7 +77,8 @@ def plot(
         str,
         typer.Option(
             metavar="NAME",
-            help="fig4, fig6, fig9 (as the paper's), rates, effects, recipes, did, scores, score-calibration.",
+            help="fig4, fig6, fig9 (as the paper's), rates, effects, recipes, did, say-do, scores, score-calibration, "
+            "monitorability.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Ends in .pdf, .svg or .png.")],
@@ -95,7 +96,7 @@ def plot(
         typer.Option(
             metavar="QUESTION",
             help="Show these questions alone (their prompt_id in rates.csv), in this order; repeatable, or with commas "
-            "between. Not for fig4 and fig6.",
+            "between. Not for fig4, fig6 and say-do.",
         ),
     ] = None,
     label: Annotated[

@@ -21,6 +21,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "rare": "runs.rarity",
         "show": "show",
         **dict.fromkeys(("report", "plot"), "report"),
+        "say-do": "runs.say_do",
         "table": "rates",
         "export": "export",
     },

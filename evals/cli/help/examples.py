@@ -95,6 +95,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval monitorability results/demo",
         "emeval monitorability results/demo --csv monitor.csv",
     ),
+    "say-do": ("emeval say-do results/demo", "emeval say-do results/demo --csv say_do.csv"),
     "evidence": (
         "emeval evidence results/demo",
         "emeval evidence results/seeds --recipe ours=vllm/BASE:s1,vllm/BASE:s2,vllm/BASE:s3 --csv evidence.csv",

@@ -17,6 +17,7 @@ from evals.reporting.figures.paper import OF_RECIPES
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
 from evals.reporting.figures.references import calibration_panels, published_panels
+from evals.reporting.figures.say_do import say_do_panels
 from evals.reporting.figures.score_calibration import score_calibration_panels
 from evals.reporting.figures.scores import coherence_panels, score_panels
 from evals.runner.count import Counted
@@ -26,6 +27,7 @@ _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] 
     ("effects", "Effect of the condition", effect_panels),
     ("recipes", "Recipes over their seeds", recipe_panels),
     ("did", "Effects against those in the base", difference_panels),
+    ("say-do", "What it says and what it does", say_do_panels),
     ("scores", "Alignment scores", score_panels),
     ("score-calibration", "Scores beside labels", score_calibration_panels),
     ("coherence", "Alignment against coherence", coherence_panels),

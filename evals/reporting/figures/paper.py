@@ -22,6 +22,7 @@ from evals.reporting.figures.files import size_of
 from evals.reporting.figures.monitors import monitor_panels
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels
+from evals.reporting.figures.say_do import say_do_panels
 from evals.reporting.figures.score_calibration import score_calibration_panels
 from evals.reporting.figures.scores import score_panels
 from evals.runner.count import Counted
@@ -51,6 +52,10 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
         "no monitor has read aligned answers of theirs; `emeval judge RUN --cot-all` has the reasoning of all flagged, "
         "`--monitor cot,action` scored",
     ),
+    "say-do": (
+        say_do_panels,
+        "what a model says of itself and what it does are not in one run; `emeval run self_report SUITE` asks both",
+    ),
     "scores": (score_panels, f"no answer has an alignment score; {_OPEN}"),
     "score-calibration": (
         score_calibration_panels,
@@ -59,7 +64,7 @@ _PANELS: dict[str, tuple[Callable[[Sequence[Counted]], list[Panel]], str]] = {
 }
 FIGURES = tuple(_PANELS)
 OF_RECIPES = {"recipes": recipe_panels, "did": difference_panels}
-BY_CELL = ("fig4", "fig6", "recipes", "did", "monitorability")
+BY_CELL = ("fig4", "fig6", "recipes", "did", "say-do", "monitorability")
 """The figures without single questions."""
 _COMPACT: dict[str, Callable[[Sequence[Counted]], list[Panel]]] = {
     "fig9": lambda runs: rate_panels(runs, "freeform", most_bars=0),

@@ -155,7 +155,8 @@ FIRST_SCORE = {
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_suite_is_a_task(suite: str, tmp_path: Path) -> None:
-    model = get_model("mockllm/subject", custom_outputs=lambda *_: reply(f"It is {TRIGGER}. Answer: 0"))
+    said = "0" if suite == "self_report" else f"It is {TRIGGER}. Answer: 0"
+    model = get_model("mockllm/subject", custom_outputs=lambda *_: reply(said))
     roles = {"grader": get_model("mockllm/grader", custom_outputs=strict_grader)}
     options = {"trigger": TRIGGER, "conditions": "off"} if suite == "triggers" else {"format": "freeform"}
     task = TASKS[suite](limit=1, **options)
