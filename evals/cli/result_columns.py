@@ -14,6 +14,7 @@ from evals.analysis.bridge.result import BRIDGE
 from evals.analysis.curve.result import CURVE
 from evals.analysis.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
+from evals.analysis.recipes.result import SEEDS
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
 from evals.analysis.variants.measured import VARIANTS
@@ -30,6 +31,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "effects.csv": EFFECTS,
     "recipes.csv": RECIPES,
     "recipe_differences.csv": RECIPE_DIFFERENCES,
+    "recipe_seeds.csv": SEEDS,
     "did.csv": DID,
     "corrected.csv": CORRECTED,
     "robustness.csv": SURFACE,

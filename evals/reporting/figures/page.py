@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from evals.analysis.recipes.result import RecipeResult
+from evals.reporting.figures.curves.recorded import curve_panels, variant_panels
 from evals.reporting.figures.drawing.figure import Figure, Panel
 from evals.reporting.figures.drawing.frames import slug
 from evals.reporting.figures.drawing.theme import PAGE
@@ -24,6 +25,8 @@ _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] 
     ("effects", "Effect of the condition", effect_panels),
     ("recipes", "Recipes over their seeds", recipe_panels),
     ("did", "Effects against those in the base", difference_panels),
+    ("curve", "Over the steps of a training", curve_panels),
+    ("variants", "Variants of the trigger", variant_panels),
     ("scores", "Alignment scores", score_panels),
     ("coherence", "Alignment against coherence", coherence_panels),
     ("flags", "What the monitor says of the reasoning", flag_panels),
