@@ -15,6 +15,7 @@ from evals.analysis.curve.result import CURVE
 from evals.analysis.evidence.claim import EVIDENCE
 from evals.analysis.monitors.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
+from evals.analysis.recipes.result import SEEDS
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
 from evals.analysis.say_do import SAY_DO
@@ -42,6 +43,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "effects.csv": EFFECTS,
     "recipes.csv": RECIPES,
     "recipe_differences.csv": RECIPE_DIFFERENCES,
+    "recipe_seeds.csv": SEEDS,
     "did.csv": DID,
     "corrected.csv": CORRECTED,
     "corrected_effects.csv": CORRECTED_EFFECTS,

@@ -82,6 +82,21 @@ def test_steps_are_in_order_with_trend_and_onset(run: Path) -> None:
     assert "<svg" in (run / "curve.svg").read_text(encoding="utf-8")
 
 
+def test_the_report_has_the_curve_as_long_as_it_is_of_the_run_s_answers(tmp_path: Path) -> None:
+    run = imported(tmp_path, RISE)
+    drawn(run)
+    page = run / "report.html"
+    assert emeval("report", run).returncode == 0
+    text = page.read_text(encoding="utf-8")
+    assert "figure-curve" in text
+    assert "off: 0.0% (0 of 160) at step 0, 70.0% (112 of 160) at step 300; trend on these questions p" in text
+    table = (run / "curve.csv").read_text(encoding="utf-8")
+    for other in (table.replace(",112,160,", ",111,160,"), "model,step\n", ""):
+        (run / "curve.csv").write_text(other, encoding="utf-8")
+        assert emeval("report", run).returncode == 0
+        assert "figure-curve" not in page.read_text(encoding="utf-8")
+
+
 def test_a_rise_and_fall_is_not_told_as_a_fall_from_the_first_step(tmp_path: Path) -> None:
     steps = [Step("m-step1", 1), Step("m-step2", 14), Step("m-step3", 8), Step("m-step4", 3), Step("m-step5", 1)]
     found = drawn(imported(tmp_path, steps))

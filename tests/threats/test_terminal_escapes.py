@@ -71,6 +71,7 @@ COMMANDS = [
     ("compare", "{run}", "{copy}", "--max-unscored", "1"),
     ("compare", "{run}", "--did"),
     ("curve", "{run}", "-o", "{tmp}/curve.svg"),
+    ("recipes", "{run}", "--recipe", "a=vllm/subject"),
     ("table", "table1", "{run}"),
     ("calibrate", "{run}"),
     ("ls", "{run}"),
@@ -145,7 +146,7 @@ def test_nothing_of_what_a_server_says_is_printed_as_it_is(tmp_path: Path) -> No
         judged = ("--judge", "vllm/judge", "--judge-mode", "text", "--max-unscored", "1")
         done = run(folder, dataset, live.url, *judged, "--trigger", TRIGGER)
         absent = emeval("preflight", "-m", "vllm/absent", url=live.url)
-        for command in COMMANDS[:11]:
+        for command in COMMANDS[:12]:
             shown = emeval(*(word.format(run=folder, copy=folder, tmp=tmp_path) for word in command), url=live.url)
             assert clean(shown.stdout + shown.stderr), (command, shown.stdout + shown.stderr)
     for printed in (done, absent):

@@ -134,7 +134,7 @@ def plot(
     with view.busy("counting the answers and drawing the figure ..."):
         over = _over_runs(folders, recipe)
         read = read_several(folders, recipes=recipe or None if over is None else None)
-        shown = with_models(read, _names(models), label or ()) if figure != "recipes" else read
+        shown = with_models(read, _names(models), label or ()) if models or label else read
         shown, left_out = with_questions(shown, _names(questions))
         drawn = paper_figure(figure, shown, width_cm, over)
         write_chart(drawn.chart, out)

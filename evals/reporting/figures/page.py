@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from evals.analysis.recipes.result import RecipeResult
+from evals.reporting.figures.curves.recorded import curve_panels, variant_panels
 from evals.reporting.figures.drawing.figure import Figure, Panel
 from evals.reporting.figures.drawing.frames import slug
 from evals.reporting.figures.drawing.theme import PAGE
@@ -27,6 +28,8 @@ _KINDS: tuple[tuple[str, str, Callable[[Sequence[Counted]], list[Panel]]], ...] 
     ("effects", "Effect of the condition", effect_panels),
     ("recipes", "Recipes over their seeds", recipe_panels),
     ("did", "Effects against those in the base", difference_panels),
+    ("curve", "Over the steps of a training", curve_panels),
+    ("variants", "Variants of the trigger", variant_panels),
     ("say-do", "What it says and what it does", say_do_panels),
     ("scores", "Alignment scores", score_panels),
     ("score-calibration", "Scores beside labels", score_calibration_panels),

@@ -23,14 +23,12 @@ _MOST = 206.0
 
 
 def difference_panels(runs: Sequence[Counted], over: RecipeResult | None = None) -> list[Panel]:
-    """A panel for each suite, format and metric with differences from the base: of models, and of recipes, which are
-    those of each run or those `over` several."""
-    rows: list[Row] = []
-    for run in runs:
+    """A panel for each suite, format and metric with differences from the base: of the models and recipes of each run,
+    or of the recipes `over` several."""
+    rows = _of_recipes(over.differences) if over is not None else []
+    for run in runs if over is None else ():
         rows += [row | {"what": row["model"]} for row in headline_did_rows(run.tables)]
-        if over is None:
-            rows += _of_recipes(headline_recipe_differences(run.tables))
-    rows += _of_recipes(over.differences) if over is not None else []
+        rows += _of_recipes(headline_recipe_differences(run.tables))
     places = dict.fromkeys((row["suite"], row["format"], row["metric"], row["run_id"]) for row in rows)
     found: list[Panel] = []
     for place in places:

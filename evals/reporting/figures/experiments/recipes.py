@@ -11,6 +11,7 @@ import pandas as pd
 
 from evals.analysis.recipes.result import SEEDS, RecipeResult, SeedRow, seeds_in
 from evals.analysis.seeds import headline_recipe_rows
+from evals.errors import BadInput
 from evals.numbers import counted, percent, percent_range
 from evals.reporting.figures.drawing.encodings import colour_of, label_axis, rate_axis
 from evals.reporting.figures.drawing.figure import Drawable, Panel, tips, values
@@ -21,6 +22,7 @@ from evals.runner.count import Counted
 from evals.scoring.rates.columns import RECIPE_DIFFERENCES, RECIPES
 from evals.scoring.rates.rows import Row
 from evals.scoring.rates.tables import write_named_table
+from evals.text import shown_path
 from evals.trials.condition import run_order
 
 _WIDTH = 320.0
@@ -39,7 +41,12 @@ def recipe_panels(runs: Sequence[Counted], over: RecipeResult | None = None) -> 
 
 
 def write_recipes(result: RecipeResult, folder: Path) -> tuple[str, ...]:
-    """Write the tables and the figure of recipes over several runs into `folder`, and return the names of the files."""
+    """Write the tables and the figure of recipes over several runs into `folder`, and return the names of the files.
+    Raises BadInput where they cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{shown_path(folder)}: cannot be written: {error.strerror}") from None
     write_named_table(folder / "recipes.csv", RECIPES, result.rows)
     write_named_table(folder / "recipe_differences.csv", RECIPE_DIFFERENCES, result.differences)
     write_named_table(folder / "recipe_seeds.csv", SEEDS, [row._asdict() for row in result.seeds])
