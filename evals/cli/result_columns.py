@@ -22,6 +22,7 @@ from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
 from evals.reporting.paper_tables.render import PAPER_TABLE
 from evals.runner.anchor_check import AnchorRow
+from evals.scoring.choices.columns import CHOICES, PROBABILITIES
 from evals.scoring.rates.columns import CORRECTED, DID, EFFECTS, RATES, RECIPES, RESPONSES
 
 FILES: Mapping[str, tuple[Column, ...]] = {
@@ -31,6 +32,8 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "recipes.csv": RECIPES,
     "did.csv": DID,
     "corrected.csv": CORRECTED,
+    "probabilities.csv": PROBABILITIES,
+    "choices.csv": CHOICES,
     "robustness.csv": SURFACE,
     "agreement.csv": AGREEMENT,
     "attacks.csv": ATTACK_RESULTS,

@@ -19,6 +19,7 @@ from evals import __version__
 from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.drawing.figure import Figure
+from evals.reporting.page.choices import probability_table
 from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
 from evals.reporting.page.experiments import difference_table, notes_on_seeds, recipe_table
 from evals.reporting.page.library import vega_library
@@ -107,6 +108,7 @@ def report_page(runs: Sequence[Counted], figures: Sequence[Figure], packed: Pack
         weights_notes=weights_notes(runs),
         base_effects=base_rows(runs),
         recipes=recipe_table(runs),
+        probabilities=probability_table(runs),
         differences=difference_table(runs),
         seed_notes=notes_on_seeds(runs),
         contrasts=contrast_rows(runs),
