@@ -237,6 +237,11 @@ class RunOptions(ResumeOptions, JudgeOptions, total=False):
     samples: int | str | Mapping[str, int] | None
     """Answers per prompt (and option order) and condition, for the run or for each suite. [default: 1]"""
 
+    read: Literal["answers", "logprobs"] | None
+    """Of multiple choice, also read how likely each letter is, from token probabilities (logprobs): after each
+    thought with `thinking` on, else at the first token. [default: answers]
+    """
+
     option_order: Literal["both", "file"] | None
     """Ask a choice in both orders of its options, or only in that of its file (drawn by question where the file has
     none). [default: both]

@@ -25,6 +25,7 @@ from evals.nightly.history import HISTORY
 from evals.plan.stopping.rows import STOPPING
 from evals.reporting.paper_tables.render import PAPER_TABLE
 from evals.runner.anchor_check import AnchorRow
+from evals.scoring.choices.columns import CHOICES, PROBABILITIES
 from evals.scoring.rates.columns import (
     CORRECTED,
     CORRECTED_EFFECTS,
@@ -48,6 +49,8 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "corrected.csv": CORRECTED,
     "corrected_effects.csv": CORRECTED_EFFECTS,
     "score_calibration.csv": SCORE_CALIBRATION,
+    "probabilities.csv": PROBABILITIES,
+    "choices.csv": CHOICES,
     "robustness.csv": SURFACE,
     "agreement.csv": AGREEMENT,
     "attacks.csv": ATTACK_RESULTS,

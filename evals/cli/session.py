@@ -122,6 +122,7 @@ def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleVi
     files += ", recipes.csv" if result.tables.recipe_rows else ""
     files += ", did.csv" if result.tables.did_rows else ""
     files += ", recipe_differences.csv" if result.tables.recipe_difference_rows else ""
+    files += ", probabilities.csv, choices.csv" if result.tables.probability_rows else ""
     files += ", stopping.csv" if result.stopping else ""
     if result.unwritten:
         view.err.print(f"emeval: tables are not written: {result.unwritten}", markup=False, soft_wrap=True)

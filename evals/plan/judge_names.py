@@ -9,6 +9,7 @@ from evals.plan.manifest import Manifest
 from evals.scoring.judge_set import (
     CHOICE_JUDGE_ID,
     IMPORTED,
+    LETTERS_JUDGE_ID,
     NAMING_JUDGE_ID,
     NUMBER_JUDGE_ID,
     OWN_SCORE_JUDGE_ID,
@@ -26,6 +27,7 @@ BY_RULE_IDS = {
     NAMING_JUDGE_ID: "naming",
     OWN_SCORE_JUDGE_ID: "own_score",
     SELF_REPORT_JUDGE_ID: "self_report",
+    LETTERS_JUDGE_ID: "letters",
 }
 """The rules that read answers without a model, by the id of their rulings."""
 

@@ -297,12 +297,25 @@ def make_plan(config: RunConfig, sources: Mapping[str, Source] | None = None) ->
     if sources is None:
         for spec in plan.specs.values():
             _check_fit(plan, spec)
+        _check_letters(plan)
     if config.base_url is not None:
         base = [plan.base_spec] if plan.base_spec is not None and name_and_url(config.base or "")[1] is None else []
         check_one_key("--base-url", {spec.name: spec.key_variable for spec in (*plan.specs.values(), *base)})
     if plan.templates:
         check_templates(plan.prompts(), plan.conditions_of, plan.templates, plan.sampling)
     return plan
+
+
+def _check_letters(plan: Plan) -> None:
+    """Raise BadInput where letters are to be read and a question has none, or a server gives no probabilities."""
+    if plan.config.read != "logprobs":
+        return
+    other = next((prompt for prompt in plan.prompts() if prompt.options is None), None)
+    if other is not None:
+        raise BadInput(f"--read logprobs: {other.suite} has questions without two options; see --format mcq")
+    for name, spec in plan.specs.items():
+        if not spec.quirks.logprobs:
+            raise BadInput(f"--read logprobs: {name}: its server gives no token probabilities; leave --read out")
 
 
 def _check_thinking(config: RunConfig) -> None:

@@ -43,6 +43,7 @@ from evals.plan.stopping.rows import FILE_NAME as STOPPING_NAME
 from evals.plan.stopping.rows import StopRow, read_stop_rows, write_stop_rows
 from evals.runner.by_batch.records import with_batches
 from evals.runner.session import RunSession
+from evals.scoring.choices.columns import CHOICES_NAME, PROBABILITIES_NAME
 from evals.scoring.judge_set import ALIGNED, COHERENT, IMPORTED
 from evals.scoring.rates.label_weights import labels_sha256, usable_labels
 from evals.scoring.rates.tables import (
@@ -179,6 +180,7 @@ def run_facts(manifest: Manifest) -> RunFacts:
             for suite, facts in manifest.datasets.items()
             if facts.judges
         },
+        letters=config.read == "logprobs",
         plugins={plugin.name: plugin.state for plugin in manifest.plugins if plugin.kind != "suite"},
     )
 
@@ -300,6 +302,7 @@ def _files(folder: Path) -> dict[str, str]:
     """The sha256 of each result file that is there."""
     names = (RESPONSES_NAME, RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, STOPPING_NAME)
     names += (RECIPES_NAME, RECIPE_DIFFERENCES_NAME, DID_NAME, CORRECTED_EFFECTS_NAME, SCORE_CALIBRATION_NAME)
+    names += (PROBABILITIES_NAME, CHOICES_NAME)
     return {name: file_sha256(folder / name) for name in names if (folder / name).exists()}
 
 

@@ -30,6 +30,7 @@ from evals.runner.anchor_check import Watch, judge_anchors
 from evals.runner.by_batch.records import Records
 from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks, say_checks_of_all
+from evals.runner.letters.reader import LetterReader
 from evals.runner.model_endpoints import (
     ConnectedModel,
     ModelGate,
@@ -131,8 +132,10 @@ async def execute(
         shown = session.progress(judging.config.judge or "", _to_judge(panel, sampling), budget, rates)
         async with shown as progress:
             recorder = Recorder(journal, progress, noticed, view.say, budget.allows_more, rates.add)
+            letters = LetterReader() if judging.config.read == "logprobs" else None
             sources = {
-                name: TrialSource(pending[name], models.endpoints[name], models.opened[name]) for name in pending
+                name: TrialSource(pending[name], models.endpoints[name], models.opened[name], letters=letters)
+                for name in pending
             }
             asked = judges
             if cache is not None:

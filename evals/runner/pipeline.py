@@ -18,6 +18,7 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge, judge_request_id
 from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
+from evals.runner.letters.protocol import Letters
 from evals.runner.view import Progress, Stage
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.judging import awaits_judges, due_judges, judge_input_of, read_by_rule
@@ -55,12 +56,14 @@ class Recorder(NamedTuple):
 
 class TrialSource(NamedTuple):
     """The pending trials of a model, and where they are asked. `opened` is the mark with which its chat template opens
-    a thought that goes on in the content of its replies, "" for none. `cache` has its replies to earlier runs."""
+    a thought that goes on in the content of its replies, "" for none. `cache` has its replies to earlier runs, and
+    `letters` reads the probabilities of letters with the answers."""
 
     trials: Iterator[Trial] | AsyncIterator[Trial]
     endpoint: Endpoint | Replicas
     opened: str = ""
     cache: EarlierReplies | None = None
+    letters: Letters | None = None
 
 
 async def run_pipeline(
@@ -196,7 +199,7 @@ async def _unjudged(
 
 
 async def _sample(trial: Trial, source: TrialSource, recorder: Recorder, panel: JudgePanel) -> Response | Failure:
-    request = request_of(trial)
+    request = request_of(trial) if source.letters is None else source.letters.request(trial)
     opened = "" if request.transcript else source.opened
     progress, cache = recorder.progress, source.cache
     found = await cache.find(request, trial.id) if cache is not None else None
@@ -207,6 +210,8 @@ async def _sample(trial: Trial, source: TrialSource, recorder: Recorder, panel: 
     rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
     if isinstance(result, Response):
         rulings += read_by_rule(trial.id, trial.options, trial.reference, result)
+    if isinstance(reply, Reply) and isinstance(result, Response) and source.letters is not None:
+        result, rulings = await source.letters.read(trial, reply, result, rulings, source, progress)
     await recorder.journal.record_trial(trial, result, rulings)
     if cache is not None and found is None and isinstance(reply, Reply) and _is_usual(result):
         await cache.keep(request, trial.id, reply)

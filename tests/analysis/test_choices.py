@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_counted_and_left_out(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     off = cells(folder)["off"]
     assert (off["n_asked"], off["n_questions"], off["n_unread"], off["n_failed"]) == (4, 1, 2, 1)
-    assert "Left out: 3 of 8 replies" in done.stdout
+    assert "off: 3 replies left out, with their questions: " in done.stdout
     assert "letters hold 63% (1)" in done.stdout
     assert "the letter opens a sentence (1)" in done.stdout
     rows = pd.read_csv(folder / "choices.csv", keep_default_na=False)

@@ -105,7 +105,7 @@ def test_a_thought_that_does_not_end_is_missing(tmp_path: Path) -> None:
     found = off(folder)
     assert (found["n_thoughts"], found["n_unread"], found["n_questions"]) == (8, 8, 2)
     assert found["probability_low"] == pytest.approx(0.001)
-    assert "Left out: 8 of 16 replies: the thought does not end (4); nothing follows the thought (4)." in done.stdout
+    assert "8 replies left out: the thought does not end (4); nothing follows the thought (4)." in done.stdout
 
 
 def test_a_question_without_a_thought_in_one_order_is_left_out(tmp_path: Path) -> None:

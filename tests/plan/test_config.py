@@ -268,6 +268,7 @@ OTHERS: dict[str, Any] = {
     "shots": Shots(file="/train.jsonl", sha256="ab" * 32, k=(0, 1), turns=(("Hi?", "Hello."),)),
     "placement": "random",
     "samples": 2,
+    "read": "logprobs",
     "option_order": "file",
     "until": "width<0.1",
     "limit": 9,
@@ -328,7 +329,7 @@ OTHERS: dict[str, Any] = {
 # Without the monitor the other options of reasoning have no use, nobody asks for an import that way, and no batch waits
 # for a rule.
 TOGETHER = COMMAND | OTHERS | {"cot_monitor": True, "imported": False, "via": "online"}
-TOGETHER |= {"judge_via": "online", "also_judges_via": {}}
+TOGETHER |= {"judge_via": "online", "also_judges_via": {}, "read": "answers"}
 KNOWN_BY_HASH = {"dataset", "judges", "source", "anchors", "rubrics"}
 
 
@@ -338,7 +339,8 @@ def test_every_field_is_identity_unless_it_changes_no_answer_or_is_known_by_its_
     no_answer = {"protocol", "baseline", "denominator", "also_judges", "also_judges_via"}
     no_answer |= {"max_unscored", "max_cost", "tags", "note", "anchor_repeats", "providers", "plugins"}
     outside = TRANSPORT_FIELDS | no_answer | KNOWN_BY_HASH
-    assert set(config.identity()) == set(OTHERS) - outside - {"templates", "shots"}, "nothing of what is not given"
+    not_given = {"templates", "shots", "read"}
+    assert set(config.identity()) == set(OTHERS) - outside - not_given, "nothing of what is not given"
     for name, value in OTHERS.items():
         changed = config.model_copy(update={name: value})
         assert (changed.identity() == config.identity()) == (name in outside), name

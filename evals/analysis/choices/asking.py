@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from evals.analysis.choices.cells import ReadChoice
+from evals.endpoints.chat import Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.replicas import Replicas, join_endpoints
 from evals.endpoints.retries import RetryPolicy
@@ -30,8 +30,10 @@ from evals.runner.letters.reading import (
 from evals.runner.letters.servers import check_letters, without_probabilities
 from evals.runner.model_endpoints import connect_everywhere
 from evals.runner.view import RunView
+from evals.scoring.choices.cells import ReadChoice, cell_of
 from evals.trials.response import Failure
 from evals.trials.trial import Trial
+from judges.rules.letter_probability import LetterProbability
 
 
 class AskedChoices(NamedTuple):
@@ -94,12 +96,22 @@ async def _ask_all(endpoint: Endpoint | Replicas, trials: list[Trial], concurren
 
 async def _read(endpoint: Endpoint | Replicas, trial: Trial) -> ReadChoice:
     assert trial.options is not None  # noqa: S101  only such trials are asked
-    if not thinks(trial):
-        reply = await endpoint.send(letter_request(trial))
-        return ReadChoice(trial, read_reply(trial.options, reply), isinstance(reply, Failure))
-    sampled = await endpoint.send(thought_request(trial))
-    after = read_thought_reply(trial, sampled)
-    if not isinstance(after, AfterThought):
-        return ReadChoice(trial, after, isinstance(sampled, Failure))
-    reply = await endpoint.send(after.request)
-    return ReadChoice(trial, read_reply(trial.options, reply), isinstance(reply, Failure), after.thought)
+    thought = None
+    if thinks(trial):
+        reply = await endpoint.send(thought_request(trial))
+        after = read_thought_reply(trial, reply)
+        if not isinstance(after, AfterThought):
+            return _choice(trial, after, reply)
+        thought, request = after
+    else:
+        request = letter_request(trial)
+    reply = await endpoint.send(request)
+    return _choice(trial, read_reply(trial.options, reply), reply, thought)
+
+
+def _choice(
+    trial: Trial, read: LetterProbability | str, reply: Reply | Failure, thought: str | None = None
+) -> ReadChoice:
+    letter = trial.options.misaligned_letter if trial.options else ""
+    place = (cell_of(trial), trial.prompt_id, trial.variant, trial.repeat)
+    return ReadChoice(*place, letter, read, isinstance(reply, Failure), thought)

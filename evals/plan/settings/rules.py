@@ -215,6 +215,15 @@ def _further_judges(settings: RunSettings) -> None:
         raise FieldError("judge", text, cause="also_judges")
 
 
+def _letters_asked_online(settings: RunSettings) -> None:
+    if settings.read != "logprobs":
+        return
+    if settings.via != "online":
+        raise FieldError("read", "token probabilities are asked for online; leave --via out")
+    if settings.until is not None:
+        raise FieldError("read", "--until decides by sampled answers; leave one out")
+
+
 def _cost_of_requests_online(settings: RunSettings) -> None:
     ways = {settings.via, settings.judge_via, *settings.also_judges_via.values()}
     if settings.max_cost is not None and ways != {"online"}:
@@ -240,6 +249,7 @@ _RULES = (
     _monitors_for_their_rubrics,
     _anchors_for_their_repeats,
     _batches_of_a_fixed_plan,
+    _letters_asked_online,
     _cost_of_requests_online,
     _cache_of_requests_online,
     _judge_to_be_asked_by_batch,

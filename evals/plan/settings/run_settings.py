@@ -20,7 +20,7 @@ from evals.endpoints.transport.transport import DEFAULT_MAX_REPLY_MB, TransportN
 from evals.plan.config_file.names import with_field_names
 from evals.plan.settings.conditions import ConditionTemplate, Shots
 from evals.plan.settings.rubrics import with_rubrics
-from evals.plan.settings.samples import DEFAULT_SAMPLES, AnchorRepeats, samples_setting
+from evals.plan.settings.samples import DEFAULT_SAMPLES, AnchorRepeats, ReadFrom, samples_setting
 from evals.plan.settings.setting import CONNECTION, Setting
 from evals.plan.settings.system_message import system_setting
 from evals.plan.settings.urls import BaseModelName, NamedUrls, ProvidersFile, Urls
@@ -144,6 +144,7 @@ class RunSettings(BaseModel):
         Field(description="Answers per prompt (and option order) and condition, for the run or for each suite."),
         Setting("run", value="N|SUITE=N,..."),
     ] = DEFAULT_SAMPLES
+    read: ReadFrom = "answers"
     option_order: Annotated[
         Literal["both", "file"],
         Field(

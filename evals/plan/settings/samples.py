@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -14,6 +14,15 @@ from evals.text import one_line
 
 _COUNT = TypeAdapter(Annotated[int, Field(ge=1)])
 DEFAULT_SAMPLES = 1
+ReadFrom = Annotated[
+    Literal["answers", "logprobs"],
+    Field(
+        exclude_if="answers".__eq__,
+        description="Of multiple choice, also read how likely each letter is, from token probabilities (logprobs): "
+        "after each thought with `thinking` on, else at the first token.",
+    ),
+    Setting("run"),
+]
 AnchorRepeats = Annotated[
     int,
     Field(

@@ -15,7 +15,8 @@ SCHEMA_VERSION = 1
 
 
 def run_json(folder: Path, result: RunResult, *, gate: str | None, error: str | None, exit_code: int) -> dict[str, Any]:
-    """Every row of rates.csv, effects.csv, the tables that labels correct and stopping.csv, with status and spend.
+    """Every row of rates.csv, effects.csv, the tables that labels correct, probabilities.csv and stopping.csv, with
+    status and spend.
 
     `gate` is the problem with unscored answers, `error` the reason why the run stopped.
     """
@@ -33,6 +34,7 @@ def run_json(folder: Path, result: RunResult, *, gate: str | None, error: str | 
         "effects": plain_rows(tables.all_effect_rows),
         "corrected": None if tables.corrected_rows is None else plain_rows(tables.corrected_rows),
         "corrected_effects": plain_rows(tables.corrected_effect_rows),
+        "probabilities": plain_rows(tables.probability_rows),
         "stopping": plain_rows([row._asdict() for row in result.stopping]),
         "spend": _spend(manifest),
         "cache_hits": None if manifest.cache_hits is None else manifest.cache_hits.model_dump(mode="json"),

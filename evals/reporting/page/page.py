@@ -20,6 +20,7 @@ from evals.analysis.recipes.result import RecipeResult
 from evals.io.csv_writer import csv_row
 from evals.plan.provenance import now
 from evals.reporting.figures.drawing.figure import Figure
+from evals.reporting.page.choices import probability_table
 from evals.reporting.page.conclusions import Sentence, reservations, sentences, tally_words
 from evals.reporting.page.evidence import evidence_cards
 from evals.reporting.page.experiments import (
@@ -117,6 +118,7 @@ def report_page(
         base_effects=base_rows(runs),
         recipes=recipe_table(runs, over),
         recipe_differences=recipe_difference_table(runs, over),
+        probabilities=probability_table(runs),
         differences=difference_table(runs),
         seed_notes=notes_on_seeds(runs, over),
         contrasts=contrast_rows(runs),

@@ -78,9 +78,9 @@ def read_reply(options: Options, reply: Reply | Failure) -> LetterProbability | 
     read = read_letters(alternatives, options)
     if not isinstance(read, LetterProbability):
         return read.reason
-    is_letter = letter_of(first) != ""
-    is_choice = isinstance(read_choice(reply.content, options), Chosen) or opens_with_letter(reply.content)
-    return "the letter opens a sentence" if is_letter and not is_choice else read
+    letter, chosen = letter_of(first), read_choice(reply.content, options)
+    is_choice = (isinstance(chosen, Chosen) and chosen.letter == letter) or opens_with_letter(reply.content)
+    return "the letter opens a sentence" if letter and not is_choice else read
 
 
 def lists_tokens(reply: Reply) -> bool:

@@ -14,6 +14,7 @@ from evals.io.atomic import replacing, write_whole
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
+from evals.scoring.choices.columns import CHOICES, CHOICES_NAME, PROBABILITIES, PROBABILITIES_NAME
 from evals.scoring.rates.columns import (
     CORRECTED,
     CORRECTED_EFFECTS,
@@ -34,6 +35,8 @@ from evals.trials.prompt import ALL
 if TYPE_CHECKING:
     import pandas as pd
 
+    from evals.scoring.choices.cells import ReadChoice
+
 RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
 RECIPES_NAME, DID_NAME, RECIPE_DIFFERENCES_NAME = "recipes.csv", "did.csv", "recipe_differences.csv"
 CORRECTED_EFFECTS_NAME, SCORE_CALIBRATION_NAME = "corrected_effects.csv", "score_calibration.csv"
@@ -46,9 +49,10 @@ class Tables:
     model and `contrast_rows` those of the trigger against its decoy and distractor, which effects.csv has after them.
     `recipe_rows` are those of recipes.csv, `did_rows` those of did.csv, and `recipe_difference_rows` those of
     recipe_differences.csv. `corrected_rows` is None where nobody has labelled answers, and `corrected_effect_rows` and
-    `score_rows`, of corrected_effects.csv and score_calibration.csv, are then empty. As DataFrames: `rates`, `effects`,
-    `base_effects`, `contrasts`, `all_effects` (all three), `recipes`, `did`, `recipe_differences`, `corrected`,
-    `corrected_effects`, and `trials` with a row for each recorded trial."""
+    `score_rows`, of corrected_effects.csv and score_calibration.csv, are then empty. `probability_rows` are those of
+    probabilities.csv, of runs whose letters were read. As DataFrames: `rates`, `effects`, `base_effects`, `contrasts`,
+    `all_effects` (all three), `recipes`, `did`, `recipe_differences`, `corrected`, `corrected_effects`, and `trials`
+    with a row for each recorded trial."""
 
     rate_rows: list[Row]
     effect_rows: list[Row]
@@ -61,6 +65,7 @@ class Tables:
     recipe_difference_rows: list[Row] = field(default_factory=list[Row])
     corrected_effect_rows: list[Row] = field(default_factory=list[Row])
     score_rows: list[Row] = field(default_factory=list[Row])
+    probability_rows: list[Row] = field(default_factory=list[Row])
     _tally: Callable[[], Tally] = field(default=Tally, repr=False)
 
     @cached_property
@@ -150,6 +155,7 @@ class Tables:
             did_rows=over_base(self.did_rows),
             corrected_effect_rows=over_base(self.corrected_effect_rows),
             score_rows=self.score_rows if all(row["model"] in names for row in self.rate_rows) else [],
+            probability_rows=chosen(self.probability_rows),
             _tally=functools.cache(lambda: self._tally().with_models(names)),
         )
 
@@ -169,13 +175,16 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts, *, responses: 
     from evals.scoring.rates.responses import tally_of, write_responses
 
     tally = write_responses(journal, folder / RESPONSES_NAME, facts) if responses else tally_of(journal, facts)
-    tables = _tables_of(tally, journal, facts)
+    choices = _choices(journal, facts)
+    tables = _tables_of(tally, journal, facts, choices)
     write_table(folder / RATES_NAME, RATES, tables.rate_rows)
     write_table(folder / EFFECTS_NAME, EFFECTS, tables.all_effect_rows)
     for name, columns, rows in (
         (RECIPES_NAME, RECIPES, tables.recipe_rows),
         (DID_NAME, DID, tables.did_rows),
         (RECIPE_DIFFERENCES_NAME, RECIPE_DIFFERENCES, tables.recipe_difference_rows),
+        (PROBABILITIES_NAME, PROBABILITIES, tables.probability_rows),
+        (CHOICES_NAME, CHOICES, _choice_rows(choices)),
     ):
         if rows:
             write_table(folder / name, columns, rows)
@@ -201,10 +210,31 @@ def count_tables(journal: Journal, facts: RunFacts) -> Tables:
     """Count a run without writing anything."""
     from evals.scoring.rates.responses import tally_of
 
-    return _tables_of(tally_of(journal, facts), journal, facts)
+    return _tables_of(tally_of(journal, facts), journal, facts, _choices(journal, facts))
 
 
-def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
+def _choices(journal: Journal, facts: RunFacts) -> list[ReadChoice]:
+    """What was read of letters; nothing of a run that samples answers alone."""
+    if not facts.letters:
+        return []
+    from evals.scoring.choices.recorded import recorded_choices
+
+    return recorded_choices(journal.trials_in_plan_order())
+
+
+def _choice_rows(choices: Sequence[ReadChoice]) -> list[Row]:
+    from evals.scoring.choices.rows import choice_row
+
+    return [choice_row(choice) for choice in choices]
+
+
+def _probability_rows(choices: Sequence[ReadChoice], facts: RunFacts) -> list[Row]:
+    from evals.scoring.choices.rows import probability_rows
+
+    return probability_rows(choices, facts.baseline)
+
+
+def _tables_of(tally: Tally, journal: Journal, facts: RunFacts, choices: Sequence[ReadChoice]) -> Tables:
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
     from evals.scoring.rates.effects import base_effect_rows, contrast_rows, effect_rows
     from evals.scoring.rates.interactions import interaction_rows
@@ -221,6 +251,7 @@ def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
         recipe_rows=recipe_rows(tally, facts, rates),
         did_rows=interaction_rows(tally, facts),
         recipe_difference_rows=recipe_difference_rows(tally, facts),
+        probability_rows=_probability_rows(choices, facts) if choices else [],
         _tally=lambda: tally,
     )
 
@@ -248,6 +279,7 @@ def read_tables(
         read_any(RECIPE_DIFFERENCES_NAME, RECIPE_DIFFERENCES),
         read_any(CORRECTED_EFFECTS_NAME, CORRECTED_EFFECTS),
         read_any(SCORE_CALIBRATION_NAME, SCORE_CALIBRATION),
+        read_any(PROBABILITIES_NAME, PROBABILITIES),
         tally,
     )
 

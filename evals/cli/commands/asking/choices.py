@@ -51,11 +51,11 @@ def choices(
 ) -> None:
     """Read choices from token probabilities. For rare behaviour: nothing but thoughts is sampled."""
     from evals.analysis.choices.asking import ask_choices
-    from evals.analysis.choices.cells import choice_cells, choice_effects
-    from evals.analysis.choices.files import cell_rows, refuse_folder, write_choices
+    from evals.analysis.choices.files import refuse_folder, write_choices
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
     from evals.reporting.console.choices.tables import print_choices
+    from evals.scoring.choices.rows import probability_rows
 
     read_dotenv()
     names = tuple(suites or ("unethical_test",))
@@ -67,23 +67,18 @@ def choices(
     view = Output(quiet, json).view()
     plan = make_plan(planned)
     asked = ask_choices(plan, view)
-    cells = choice_cells(asked.choices)
-    effects = choice_effects(asked.choices, planned.baseline)
-    rows = cell_rows(cells, effects)
+    rows = probability_rows(asked.choices, planned.baseline)
     write_choices(folder, plan, asked, rows)
     if json:
         print_json({"folder": str(folder), "cells": rows})
-    print_choices(view.out, asked.choices, cells, effects)
+    print_choices(view.out, rows)
     files = "choices.csv, probabilities.csv, choices.json"
     view.out.print(f"Written: {shown_path(folder)}/ ({files})", style="dim", markup=False, soft_wrap=True)
-    empty = next((cell for cell in cells if not cell.questions), None)
+    empty = next((row for row in rows if not row["n_questions"]), None)
     if empty is not None:
-        reason = next(
-            choice.read for choice in asked.choices if choice.cell == empty.key and isinstance(choice.read, str)
-        )
         view.err.print(
-            f"emeval: no question of {empty.key.model} ({empty.key.condition}) could be read: {one_line(reason)}; "
-            f"{_advice(planned.thinking)}",
+            f"emeval: no question of {empty['model']} ({empty['condition']}) could be read: "
+            f"{one_line(empty['unread'])}; {_advice(planned.thinking)}",
             markup=False,
             soft_wrap=True,
         )

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
-from evals.analysis.choices.cells import ChoiceCell, ChoiceEffect, ReadChoice
 from evals.numbers import counted
 from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import plain
-from evals.statistics.log_odds import MeanLogOdds
-
-_REASONS = 5
-"""Reasons that are named before the others are counted together."""
+from evals.scoring.choices.words import effect_words, number_range, probability_words, small_percent
+from evals.scoring.rates.rows import Row
 
 
-def print_choices(
-    console: Console, choices: Sequence[ReadChoice], cells: Sequence[ChoiceCell], effects: Sequence[ChoiceEffect]
-) -> None:
-    """Print the cells with their intervals and effects, then what is missing in them."""
-    console.print("Probability of the misaligned option, from token probabilities", style="bold")
-    for title in dict.fromkeys(map(_title, cells)):
-        console.print(_table(title, [cell for cell in cells if _title(cell) == title]))
-    for effect in effects:
-        console.print(_effect_line(effect), markup=False, soft_wrap=True)
-    for line in _about_thoughts(cells):
-        console.print(line, markup=False, soft_wrap=True)
-    for line in _missing(choices, cells):
+def print_choices(console: Console, rows: Sequence[Row]) -> None:
+    """Print the rows of probabilities.csv with their intervals and effects, then what is missing in them."""
+    console.print("Probability of the misaligned option, read from token probabilities", style="bold")
+    for title in dict.fromkeys(map(_title, rows)):
+        console.print(_table(title, [row for row in rows if _title(row) == title]))
+    for row in rows:
+        if row["effect"] is not None:
+            console.print(f"{_cell(row)} - {row['baseline']}: {effect_words(row)}", markup=False, soft_wrap=True)
+    for row in rows:
+        if row["n_thoughts"]:
+            thoughts = f"{row['n_turned']:,} of {counted(row['n_thoughts'], 'thought')}"
+            line = f"{_cell(row)}: the misaligned option is the likelier one after {thoughts}"
+            console.print(line, markup=False, soft_wrap=True)
+    for line in _missing(rows):
         console.print(f"[yellow]{plain(line)}[/yellow]", soft_wrap=True)
     thoughts = (
         " Thoughts are samples: one that is rarer than these shows in none of them. The log-odds are those after a "
@@ -38,89 +35,46 @@ def print_choices(
     console.print(
         "Means over questions; intervals are for questions like these. That of the probability holds whatever the "
         "questions are like, so it is wide above; that of the log-odds is a t interval."
-        f"{thoughts if any(cell.thoughts for cell in cells) else ''}",
+        f"{thoughts if any(row['n_thoughts'] for row in rows) else ''}",
         style="dim",
     )
 
 
-def _title(cell: ChoiceCell) -> str:
-    return f"{plain(cell.key.model)}, {plain(cell.key.suite)}"
+def _title(row: Row) -> str:
+    return f"{plain(row['model'])}, {plain(row['suite'])}"
 
 
-def _table(title: str, cells: Sequence[ChoiceCell]) -> FittedTable:
+def _cell(row: Row) -> str:
+    return f"{row['model']}: {row['condition']}"
+
+
+def _table(title: str, rows: Sequence[Row]) -> FittedTable:
     table = FittedTable("condition", title=title)
-    thoughts = ["thoughts"] if any(cell.thoughts for cell in cells) else []
-    for heading in ("probability", "95% interval", "log-odds", "95% interval", "questions", *thoughts):
+    thoughts = ["thoughts"] if any(row["n_thoughts"] for row in rows) else []
+    for heading in ("probability", "95% interval", "log-odds", "95% interval", "questions x orders", *thoughts):
         table.add_column(heading, justify="right")
-    for cell in cells:
-        ends = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
+    for row in rows:
         table.add_row(
-            plain(cell.key.condition),
-            probability_words(cell.low, cell.high),
-            _between(*map(small_percent, ends)),
-            "–" if cell.log_odds is None else f"{cell.log_odds.mean:.2f}",
-            _ends(cell.log_odds),
-            f"{cell.questions}/{cell.asked}",
-            *([f"{cell.thoughts:,}"] if thoughts else []),
+            plain(row["condition"]),
+            probability_words(row),
+            number_range(small_percent(row["ci_low"]), small_percent(row["ci_high"])).replace("%", ""),
+            "–" if row["log_odds"] is None else f"{row['log_odds']:.2f}",
+            "–" if row["log_odds_low"] is None else f"[{row['log_odds_low']:.2f}, {row['log_odds_high']:.2f}]",
+            f"{row['n_questions']}/{row['n_asked']} x {row['n_orders']}",
+            *([f"{row['n_thoughts']:,}"] if thoughts else []),
         )
     return table
 
 
-def small_percent(value: float | None) -> str:
-    """A probability as a percentage with two significant digits, however small: `0.0012%`."""
-    if value is None:
-        return "–"
-    if value in (0, 1):
-        return f"{value:.0%}"
-    digits = max(0, 1 - math.floor(math.log10(100 * min(value, 1 - value))))
-    return f"{100 * value:.{digits}f}%"
-
-
-def probability_words(low: float | None, high: float | None) -> str:
-    """A mean probability, or the two bounds that it lies between."""
-    shown = small_percent(low), small_percent(high)
-    return shown[0] if shown[0] == shown[1] else " to ".join(shown)
-
-
-def _between(low: str, high: str) -> str:
-    return "–" if low == "–" else f"[{low}, {high}]".replace("%", "")
-
-
-def _ends(mean: MeanLogOdds | None) -> str:
-    return "–" if mean is None or mean.low is None else f"[{mean.low:.2f}, {mean.high:.2f}]"
-
-
-def _effect_line(effect: ChoiceEffect) -> str:
-    key, found = effect.key, effect.difference
-    interval = "" if found.low is None else f" [{found.low:+.2f}, {found.high:+.2f}]"
-    factor = f"odds x{math.exp(min(found.mean, 700)):.3g}"
-    questions = counted(found.questions, "question")
-    what = f"{key.condition} - {effect.baseline}"
-    return f"{key.model}: {what}: {found.mean:+.2f}{interval} log-odds, {factor} ({questions})"
-
-
-def _about_thoughts(cells: Sequence[ChoiceCell]) -> Iterator[str]:
-    for cell in cells:
-        if cell.thoughts:
-            yield (
-                f"{cell.key.model}: {cell.key.condition}: the misaligned option is the likelier one after "
-                f"{cell.turned:,} of {counted(cell.thoughts, 'thought')}"
-            )
-
-
-def _missing(choices: Sequence[ReadChoice], cells: Sequence[ChoiceCell]) -> Iterator[str]:
-    reasons = Counter(choice.read for choice in choices if isinstance(choice.read, str))
-    if reasons:
-        named = [f"{reason} ({number})" for reason, number in reasons.most_common(_REASONS)]
-        rest = sum(reasons.values()) - sum(number for _, number in reasons.most_common(_REASONS))
-        others = [f"other reasons ({rest})"] if rest else []
-        with_questions = "" if any(cell.thoughts for cell in cells) else ", with their questions in that condition"
-        yield (
-            f"Left out: {reasons.total()} of {len(choices)} replies{with_questions}: {'; '.join([*named, *others])}."
-        )
-    bounds = sum(cell.bounds for cell in cells)
+def _missing(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        if row["unread"]:
+            replies = counted(row["n_unread"] + row["n_failed"], "reply")
+            with_questions = "" if row["n_thoughts"] else ", with their questions"
+            yield f"{_cell(row)}: {replies} left out{with_questions}: {row['unread']}."
+    bounds = sum(row["n_bounds"] for row in rows)
     if bounds:
         yield (
-            f"{counted(bounds, 'reply')} did not list one of the letters: its probability is only bounded, and the "
-            "question is left out of the log-odds."
+            f"{counted(bounds, 'reply')} did not list one of the letters: its probability is only bounded, "
+            "and the question is left out of the log-odds."
         )

@@ -8,6 +8,7 @@ from evals.analysis.seeds import headline_did_rows, headline_recipe_differences,
 from evals.analysis.who_answered import cache_words
 from evals.plan.manifest import Manifest, judges_beside
 from evals.plan.spend import spend_words
+from evals.reporting.console.choices.tables import print_choices
 from evals.reporting.console.experiments.differences import print_differences
 from evals.reporting.console.experiments.recipe_differences import print_recipe_differences
 from evals.reporting.console.experiments.recipes import print_recipes
@@ -27,6 +28,8 @@ def print_result(console: Console, manifest: Manifest, tables: Tables, *, detail
     _print_corrected(console, tables)
     print_matrix(console, manifest, tables)
     print_recipes(console, manifest, tables)
+    if tables.probability_rows:
+        print_choices(console, tables.probability_rows)
     for line in plugin_lines(manifest, tables) if not detail else ():
         console.print(line)
     if text := monitor_line(tables.rate_rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,8 +12,12 @@ import numpy as np
 from evals.scoring.rates.tally import CellKey
 from evals.statistics.intervals import Interval, generalisation_interval
 from evals.statistics.log_odds import MeanLogOdds, mean_log_odds
+from evals.trials.record import RecordedTrial
 from evals.trials.trial import Trial
 from judges.rules.letter_probability import LetterProbability
+
+_REASONS = 5
+"""Reasons that are named before the others are counted together."""
 
 
 class ReadChoice(NamedTuple):
@@ -22,15 +27,18 @@ class ReadChoice(NamedTuple):
     None where none was.
     """
 
-    trial: Trial
+    key: CellKey
+    prompt_id: str
+    variant: str
+    repeat: int
+    misaligned_letter: str
     read: LetterProbability | str
     failed: bool = False
     thought: str | None = None
 
-    @property
-    def cell(self) -> CellKey:
-        trial = self.trial
-        return CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
+
+def cell_of(trial: Trial | RecordedTrial) -> CellKey:
+    return CellKey(trial.suite, trial.format, trial.model, trial.condition, trial.trigger)
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class ChoiceCell:
     """The questions of one cell. `questions` of `asked` have all their option orders read: with one alone, a habit of
     choosing A would stand in the place of the choice. Of an order, the mean over the thoughts that were read counts;
     there are `thoughts` of them in the cell, 0 without thinking, and after `turned` of them the misaligned letter is
-    the likelier one.
+    the likelier one. `reasons` says why replies were not read, and how many.
 
     `low` and `high` are means of the probability over questions, equal unless some orders are `bounds`; `interval` is
     that of the mean for questions like these, whatever their distribution. None without a question that was read.
@@ -48,6 +56,7 @@ class ChoiceCell:
     key: CellKey
     asked: int
     questions: int
+    orders: int
     unread: int
     failed: int
     bounds: int
@@ -58,6 +67,7 @@ class ChoiceCell:
     interval: Interval | None
     log_odds: MeanLogOdds | None
     letters: float | None
+    reasons: str
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,7 @@ def choice_effects(choices: Iterable[ReadChoice], baseline: str) -> list[ChoiceE
 def _by_cell(choices: Iterable[ReadChoice]) -> dict[CellKey, list[ReadChoice]]:
     found: dict[CellKey, list[ReadChoice]] = {}
     for choice in choices:
-        found.setdefault(choice.cell, []).append(choice)
+        found.setdefault(choice.key, []).append(choice)
     return found
 
 
@@ -107,7 +117,7 @@ def _questions(choices: Sequence[ReadChoice]) -> dict[str, _Question]:
     """The questions whose option orders are all read, as means over the orders, each a mean over its thoughts."""
     orders: dict[str, dict[str, list[LetterProbability]]] = {}
     for choice in choices:
-        order = orders.setdefault(choice.trial.prompt_id, {}).setdefault(choice.trial.variant, [])
+        order = orders.setdefault(choice.prompt_id, {}).setdefault(choice.variant, [])
         if isinstance(choice.read, LetterProbability):
             order.append(choice.read)
     found: dict[str, _Question] = {}
@@ -137,8 +147,9 @@ def _cell(key: CellKey, choices: Sequence[ReadChoice]) -> ChoiceCell:
     failed = sum(choice.failed for choice in choices)
     return ChoiceCell(
         key=key,
-        asked=len({choice.trial.prompt_id for choice in choices}),
+        asked=len({choice.prompt_id for choice in choices}),
         questions=len(questions),
+        orders=len({choice.variant for choice in choices}),
         unread=len(choices) - len(read) - failed,
         failed=failed,
         bounds=sum(each.is_bound for each in read),
@@ -149,7 +160,15 @@ def _cell(key: CellKey, choices: Sequence[ReadChoice]) -> ChoiceCell:
         interval=_interval(questions),
         log_odds=mean_log_odds([question.log_odds for question in questions if question.log_odds is not None]),
         letters=_mean([question.letters for question in questions]) if questions else None,
+        reasons=_reasons(choices),
     )
+
+
+def _reasons(choices: Sequence[ReadChoice]) -> str:
+    reasons = Counter(choice.read for choice in choices if isinstance(choice.read, str))
+    named = [f"{reason} ({number})" for reason, number in reasons.most_common(_REASONS)]
+    rest = reasons.total() - sum(number for _, number in reasons.most_common(_REASONS))
+    return "; ".join([*named, *([f"other reasons ({rest})"] if rest else [])])
 
 
 def _interval(questions: Sequence[_Question]) -> Interval | None:

@@ -1,0 +1,1 @@
+"""Choices by token probabilities: what was read, its means over questions, and its rows in tables."""
