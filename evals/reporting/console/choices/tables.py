@@ -30,8 +30,8 @@ def print_choices(
     for line in _missing(choices, cells):
         console.print(f"[yellow]{plain(line)}[/yellow]", soft_wrap=True)
     console.print(
-        "Means over questions; intervals are for questions like these. That of the probability holds whatever the "
-        "questions are like, so it is wide above; that of the log-odds is a t interval.",
+        "Means over questions; intervals are for questions like these. That of the probability assumes nothing of how "
+        "questions differ, so its upper end is far; that of the log-odds is a t interval.",
         style="dim",
     )
 
