@@ -11,7 +11,7 @@ from rich.console import Console
 from evals.analysis.choices.cells import ChoiceCell, ChoiceEffect, ReadChoice
 from evals.numbers import counted
 from evals.reporting.console.layout.fitted import FittedTable
-from evals.reporting.console.markup import plain
+from evals.reporting.console.markup import LONG, plain
 from evals.statistics.log_odds import MeanLogOdds
 
 _REASONS = 5
@@ -26,9 +26,9 @@ def print_choices(
     for title in dict.fromkeys(map(_title, cells)):
         console.print(_table(title, [cell for cell in cells if _title(cell) == title]))
     for effect in effects:
-        console.print(_effect_line(effect), markup=False, soft_wrap=True)
+        console.print(_effect_line(effect), markup=False)
     for line in _missing(choices, cells):
-        console.print(f"[yellow]{plain(line)}[/yellow]", soft_wrap=True)
+        console.print(f"[yellow]{plain(line, LONG)}[/yellow]")
     console.print(
         "Means over questions; intervals are for questions like these. That of the probability assumes nothing of how "
         "questions differ, so its upper end is far; that of the log-odds is a t interval.",
@@ -86,7 +86,7 @@ def _effect_line(effect: ChoiceEffect) -> str:
     interval = "" if found.low is None else f" [{found.low:+.2f}, {found.high:+.2f}]"
     factor = f"odds x{math.exp(min(found.mean, 700)):.3g}"
     questions = counted(found.questions, "question")
-    what = f"{key.condition} - {effect.baseline}"
+    what = f"{key.condition} against {effect.baseline}"
     return f"{key.model}: {what}: {found.mean:+.2f}{interval} log-odds, {factor} ({questions})"
 
 
