@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -173,6 +174,21 @@ def test_every_name_of_the_python_api_is_documented(site: Path) -> None:
             assert f"<code>{name}</code>" in text or name == "EmevalError"
         elif name != "__version__":
             assert f'id="emeval.{name}"' in text, name
+
+
+def test_what_the_pages_import_is_there() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    found = [
+        (page.name, module, name.split(" as ")[0].strip(" ()"))
+        for page in pages
+        for module, names in re.findall(
+            r"^ *from ((?:emeval|evals|judges|organisms)[\w.]*) import (.+)$", page.read_text(encoding="utf-8"), re.M
+        )
+        for name in names.partition("#")[0].split(",")
+    ]
+    assert {page for page, _, _ in found} >= {"figures.md", "data.md", "extending.md"}
+    for page, module, name in found:
+        assert hasattr(importlib.import_module(module), name), f"{page}: {module} has no {name}"
 
 
 @pytest.mark.parametrize("name", COMMUNITY)

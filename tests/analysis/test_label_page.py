@@ -109,6 +109,7 @@ def test_labelling_by_keyboard_alone_ends_in_labels_csv(tmp_path: Path, chromium
     done = emeval("label", "import", folder, file, "--labeller", "ann")
     assert done.returncode == 0, done.stderr
     assert "5 of 12 sampled answers are labelled: 1 yes, 2 no, 1 refused, 1 unsure." in done.stdout
+    assert "Rates corrected by the labels: " in done.stdout
     sample = read_sample(folder)
     assert sample is not None
     trials = [row.trial_id for row in sample.rows]

@@ -103,7 +103,7 @@ def test_warnings_stand_below_the_matrix_and_the_tables_come_with_detail(tmp_pat
     )
     detail = emeval("rates", tmp_path / "run", "--detail", env={"COLUMNS": "140"}).stdout
     assert detail.startswith("misaligned: share of answers\nMixed-Case")
-    for words in ("imported (freeform) · Mixed-Case", "same questions", "new questions", "range if missing counted"):
+    for words in ("imported (freeform) · Mixed-Case", "95%, same", "95%, new", "range if missing counted"):
         assert words in detail
     assert (
         "has reasoning" in emeval("rates", tmp_path / "run", "--detail", env={"COLUMNS": "80"}).stdout or "┃" in detail

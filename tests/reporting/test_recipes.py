@@ -8,12 +8,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from emeval import open_run
 from evals.io.columns import column_names
 from evals.runner.count import count_run
 from evals.scoring.rates.columns import DID, RECIPES
 from evals.scoring.rates.tables import read_tables
+from tests.support.browser import open_page
 from tests.support.cli_runner import emeval, refused
 
 BASE, SEEDS, OTHER = "lab/base", ("lab/s1", "lab/s2", "lab/s3"), "lab/other"
@@ -132,9 +134,18 @@ def test_the_report_has_tables_of_both(run: Path) -> None:
     assert done.returncode == 0, done.stderr
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "Recipes over finetuning seeds" in page
-    assert "<td>3 seeds (7.5% to 12.5%)</td>" in page
+    assert ">3 seeds\n(7.5% to 12.5%)</td>" in page
     assert "Is the effect larger than in the base?" in page
     assert "of this checkpoint, not of the recipe" in page
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_its_tables_fit_the_screen(run: Path, chromium: Browser, width: int) -> None:
+    assert emeval("report", run, "--recipe", RECIPE).returncode == 0
+    with open_page(chromium, run / "report.html", viewport={"width": width, "height": 900}) as page:
+        page.wait_for_selector("body[data-ready]")
+        wide = "[...document.querySelectorAll('#rates .wide')].map((one) => one.scrollWidth - one.clientWidth)"
+        assert page.evaluate(wide) == [0, 0, 0, 0], "rates, against the base, differences, recipes"
 
 
 def test_a_run_keeps_its_recipes_and_resumes_with_them(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def unscored_words(cell: CellChange) -> Iterator[str]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in side.unscored.items())
             yield (
                 f"{sum(side.unscored.values())} of {side.n_trials} answers of the {name} to {cell_name(cell.key)} are "
-                f"not scored ({reasons}), above {percent(cell.max_unscored)}"
+                f"not scored ({reasons}), more than the {percent(cell.max_unscored)} of --max-unscored"
             )
 
 

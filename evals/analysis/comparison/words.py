@@ -18,9 +18,9 @@ _MEANING = {
 _SURE = 0.05
 
 
-def side_words(side: Side) -> str:
-    """`5.2% (5 of 96)`, or `no rate (0 of 0)`."""
-    return f"{percent(side.rate)} ({side.k} of {side.n})" if side.n else "no rate (0 of 0)"
+def side_words(side: Side) -> tuple[str, str]:
+    """A rate and its counts: `5.2%` and `5/96`, or `no rate` and `0/0`."""
+    return percent(side.rate) if side.n else "no rate", f"{side.k:,}/{side.n:,}"
 
 
 def cell_words(cell: CellChange) -> str:

@@ -96,4 +96,6 @@ def _export(
         case _:
             from evals.reporting.exports.weights_and_biases import export_wandb
 
-            return f"Logged: {export_wandb(folder, target, project=project)}"
+            where = export_wandb(folder, target, project=project)
+            offline = Path(where).is_dir()
+            return f"Logged: {where}" + (f"; send it with: wandb sync {quoted_path(where)}" if offline else "")

@@ -98,17 +98,16 @@ def _cells_table(cells: list[CellChange]) -> FittedTable:
         title=plain(title or f"{first.base_model} → {first.candidate_model}"), title_justify="left", title_style="bold"
     )
     table.add_column("cell")
-    for words in ("base", "candidate", "change (95%, same questions)", "95%, new questions"):
+    for words in ("base", "candidate", "change, same questions", "new questions"):
         table.add_column(words, justify="right")
     table.add_column("decision")
     for cell in cells:
         key, change = cell.key, "–"
         if cell.increase is not None:
-            change = f"{points(cell.increase)} ({interval_words(cell.gen_low, cell.gen_high)})"
+            change = f"{points(cell.increase)}\n{interval_words(cell.gen_low, cell.gen_high)}"
         table.add_row(
             plain(" ".join(filter(None, (key.suite, key.format, key.condition, key.trigger, key.metric)))),
-            side_words(cell.base),
-            side_words(cell.candidate),
+            *("\n".join(side_words(side)) for side in (cell.base, cell.candidate)),
             change,
             interval_words(cell.ci_low, cell.ci_high),
             f"[{_STYLES[cell.decision]}]{cell.decision}[/]",

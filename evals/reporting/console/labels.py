@@ -64,6 +64,8 @@ def print_imported(run: Path, imported: LabelImport, labeller: str) -> None:
     lines.append(f"{done:,} of {imported.sampled:,} sampled answers are labelled: {by_label}.")
     lines += [_agreement(agreement) for agreement in imported.agreements]
     lines.append(f"Written: {shown_path(run / FOLDER / LABELS_NAME)}" if imported.taken else "Nothing to write.")
+    if imported.taken:
+        lines.append(f"Rates corrected by the labels: {program()} rates {quoted_path(run)} --detail")
     _print(_console(), lines)
 
 

@@ -96,9 +96,9 @@ def print_tables(console: Console, manifest: Manifest, tables: Tables) -> None:
         others = [name for name in others if name not in labels]
         rows = [row for row in measured if row["metric"] == primary or row["metric"] in labels]
         trials = [count for count in tables.trial_counts if count[:3] == (suite, form, model)]
-        console.print(
-            _rate_table(f"{suite} ({form}) · {model}", primary, rows, trials, manifest, labelled=bool(labels))
-        )
+        console.print(_rate_table(f"{suite} ({form}) · {model}", primary, rows, labelled=bool(labels)))
+        for text in _missing_lines(rows, trials, manifest):
+            console.print(text)
         if len(labels) > MOST_LABELS:
             console.print(_MANY_LABELS)
         for text in _whose_labels(manifest, suite, side) if labels and side else ():
@@ -154,36 +154,34 @@ def labels_in(measured: Sequence[Row]) -> list[str]:
     return names if label_suites((row["suite"], row["metric"]) for row in measured) else []
 
 
-def _rate_table(
-    title: str,
-    metric: str,
-    rows: Sequence[Row],
-    trials: Sequence[TrialCount],
-    manifest: Manifest,
-    *,
-    labelled: bool = False,
-) -> FittedTable:
+def _rate_table(title: str, metric: str, rows: Sequence[Row], *, labelled: bool = False) -> FittedTable:
     """The rates of a metric by condition, or, `labelled`, of each label by condition."""
     table = FittedTable(title=plain(title), title_justify="left", title_style="bold")
-    # A narrow terminal wraps the intervals rather than leave no room for the names.
     table.add_column("condition", overflow="fold")
     if labelled:
         table.add_column("label")
     table.add_column("share" if labelled else metric, justify="right", no_wrap=True)
-    table.add_column("95% interval,\nnew questions")
-    table.add_column("95% interval,\nsame questions")
+    table.add_column("95%, new\nquestions", justify="right")
+    table.add_column("95%, same\nquestions", justify="right")
     table.add_column("k of n", justify="right", no_wrap=True)
     table.add_column("trials", justify="right", no_wrap=True)
-    table.add_column("excluded from n")
-    table.add_column("range if missing counted")
     for row in rows:
-        outcomes = _tally((count.outcome, count) for count in trials if count.condition == row["condition"])
-        if manifest.config.denominator == "judged":
-            del outcomes["refused"]  # they are in n
-        condition, *cells = _rate_cells(row, outcomes)
         label = [plain(row["metric"].removeprefix(LABEL_PREFIX))] if labelled else []
-        table.add_row(condition, *label, *cells)
+        table.add_row(cell_name(row), *label, *rate_cells(row), f"{row['k']} of {row['n']}", str(row["n_trials"]))
     return table
+
+
+def _missing_lines(rows: Sequence[Row], trials: Sequence[TrialCount], manifest: Manifest) -> Iterator[str]:
+    """For each condition with trials that are not in n: why, and what they could do to its rate or rates."""
+    for name, alike in itertools.groupby(sorted(rows, key=cell_name), key=cell_name):
+        here = list(alike)
+        missing = _missing(here[0], trials, manifest)
+        if missing:
+            ranges = [bounds_cell(row).replace("\n", ", ") for row in here]
+            if len(here) > 1:
+                labels = [plain(row["metric"].removeprefix(LABEL_PREFIX)) for row in here]
+                ranges = [f"{label} {words}" for label, words in zip(labels, ranges, strict=True)]
+            yield f"Excluded from n, {name}: {missing}; range if missing counted: {'; '.join(ranges)}."
 
 
 def _tally(named: Iterable[tuple[str | None, TrialCount]]) -> Counter[str]:
@@ -195,19 +193,16 @@ def _tally(named: Iterable[tuple[str | None, TrialCount]]) -> Counter[str]:
     return found
 
 
-def _rate_cells(row: Row, outcomes: Counter[str]) -> list[str]:
+def _missing(row: Row, trials: Sequence[TrialCount], manifest: Manifest) -> str:
+    """The trials of a row that are not in n, by reason; "" for none."""
+    outcomes = _tally((count.outcome, count) for count in trials if count.condition == row["condition"])
+    if manifest.config.denominator == "judged":
+        del outcomes["refused"]  # they are in n
     missing = [f"{outcomes[outcome]} {words}" for outcome, words in _OUTCOME_WORDS.items() if outcomes[outcome]]
     not_asked = row["n_pending"] - outcomes["unjudged"]
     if not_asked:
         missing.append(f"{not_asked} not asked")
-    return [
-        cell_name(row),
-        *rate_cells(row),
-        f"{row['k']} of {row['n']}",
-        str(row["n_trials"]),
-        "\n".join(missing) or "none",
-        bounds_cell(row),
-    ]
+    return ", ".join(missing)
 
 
 def _effect_lines(here: Sequence[Row], tables: Tables, labels: Sequence[str], baseline: str) -> Iterator[str]:

@@ -75,7 +75,7 @@ def recipe_table(runs: Sequence[Counted], over: RecipeResult | None = None) -> l
 
 def _recipe_row(run: str, row: Row) -> RecipeRow:
     has_effect = row["effect"] is not None
-    spread = f" ({percent(row['lowest'])} to {percent(row['highest'])})" if row["seeds"] > 1 else ""
+    spread = f"\n({percent(row['lowest'])} to {percent(row['highest'])})" if row["seeds"] > 1 else ""
     return RecipeRow(
         run=run,
         recipe=row["recipe"],
@@ -143,7 +143,7 @@ def _recipe_difference_row(row: Row) -> RecipeDifferenceRow:
 def _tested(row: Row, ends: str, p_value: str) -> str:
     if row[f"{ends}_low"] is None:
         return ""
-    return f"{points(row[f'{ends}_low'])} to {points(row[f'{ends}_high'])}, p {p_words(row[p_value])}"
+    return f"{points(row[f'{ends}_low'])} to {points(row[f'{ends}_high'])}\np {p_words(row[p_value])}"
 
 
 def notes_on_seeds(runs: Sequence[Counted], over: RecipeResult | None = None) -> list[str]:

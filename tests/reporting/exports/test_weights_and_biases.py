@@ -64,6 +64,7 @@ def test_rates_and_effects_are_logged_offline(run: Path, tmp_path: Path) -> None
     done = own_process("export", run, "--format", "wandb", "--project", "nights", "-o", tmp_path / "out", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "offline-run-" in done.stdout
+    assert "send it with: wandb sync " in done.stdout
     config, summary, project = logged(tmp_path / "out")
     assert project == "nights"
     assert (config["trigger"], config["judge"], config["run_id"]) == (TRIGGER, "vllm/judge", "run")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 
 from evals.analysis.curve.steps import step_name
 from evals.analysis.variants.measured import SURE, VariantSet
@@ -35,10 +36,10 @@ def _table(found: VariantSet) -> FittedTable:
         table.add_column("dose", justify="right")
     table.add_column("rate", justify="right")
     table.add_column("k of n", justify="right", no_wrap=True)
-    table.add_column("against off")
+    table.add_column("against off", justify="right")
     has_exact = any(one.from_exact is not None for one in found.variants)
     if has_exact:
-        table.add_column("exact less it")
+        table.add_column("exact less this", justify="right")
     dash = ["–"]
     off = found.off
     table.add_row(
@@ -63,7 +64,7 @@ def _table(found: VariantSet) -> FittedTable:
 
 
 def _ends(middle: float, low: float, high: float) -> str:
-    return plain(f"{points(middle)} [{points(low)}, {points(high)}]")
+    return escape(f"{points(middle)}\n[{points(low)}, {points(high)}]")
 
 
 def _words(found: VariantSet) -> Iterator[str]:
