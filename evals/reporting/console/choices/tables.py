@@ -11,6 +11,7 @@ from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import LONG, plain
 from evals.scoring.choices.words import effect_words, number_range, probability_words, small_percent
 from evals.scoring.rates.rows import Row
+from evals.text import one_line
 
 
 def print_choices(console: Console, rows: Sequence[Row]) -> None:
@@ -45,7 +46,7 @@ def _title(row: Row) -> str:
 
 
 def _cell(row: Row) -> str:
-    return f"{row['model']}: {row['condition']}"
+    return f"{one_line(row['model'])}: {one_line(row['condition'])}"
 
 
 def _table(title: str, rows: Sequence[Row]) -> FittedTable:
