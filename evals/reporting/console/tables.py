@@ -10,7 +10,7 @@ from operator import attrgetter
 from rich.console import Console
 
 from evals.analysis.calibration import FEWEST, Comparison, chance_of_misses, is_calibrated
-from evals.numbers import counted, p_words, percent, points, share_words
+from evals.numbers import counted, out_of, p_words, percent, points, share_words
 from evals.plan.manifest import Manifest
 from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import plain
@@ -186,15 +186,15 @@ def _tally(named: Iterable[tuple[str | None, TrialCount]]) -> Counter[str]:
 
 
 def _rate_cells(row: Row, outcomes: Counter[str]) -> list[str]:
-    missing = [f"{outcomes[outcome]} {words}" for outcome, words in _OUTCOME_WORDS.items() if outcomes[outcome]]
+    missing = [f"{outcomes[outcome]:,} {words}" for outcome, words in _OUTCOME_WORDS.items() if outcomes[outcome]]
     not_asked = row["n_pending"] - outcomes["unjudged"]
     if not_asked:
-        missing.append(f"{not_asked} not asked")
+        missing.append(f"{not_asked:,} not asked")
     return [
         cell_name(row),
         *rate_cells(row),
-        f"{row['k']} of {row['n']}",
-        str(row["n_trials"]),
+        out_of(row["k"], row["n"]),
+        f"{row['n_trials']:,}",
         "\n".join(missing) or "none",
         bounds_cell(row),
     ]
