@@ -22,7 +22,12 @@ def points(value: float | None) -> str:
 
 def share_words(value: float | None, k: int, n: int) -> str:
     """A rate with its counts: `12.5% (3 of 24)`; a dash where nothing was counted."""
-    return f"{percent(value)} ({k} of {n})" if n else "–"
+    return f"{percent(value)} ({out_of(k, n)})" if n else "–"
+
+
+def out_of(k: int, n: int) -> str:
+    """Counts: `3 of 24`, `1,203 of 24,000`."""
+    return f"{k:,} of {n:,}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -27,7 +27,9 @@ def test_a_page_of_a_large_run_has_a_part_of_its_transcripts_and_says_so(run: Co
     assert written.trials == TRIALS
     text = page.read_text(encoding="utf-8")
     assert f"Here are {written.transcripts:,} of 2,000 transcripts" in text
-    assert "among the transcripts below" in text
+    assert "Those among the transcripts below: " in text
+    assert "of 2,000 answers (" in text
+    assert "How the 2,000 trials ended" in text
     everything = write_report([run], page)
     assert everything.transcripts == everything.trials == TRIALS
     text = page.read_text(encoding="utf-8")

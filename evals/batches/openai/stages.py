@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Generator, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Literal, NamedTuple, Protocol
 
 from evals.batches.outcomes import outcome_of
-from evals.batches.pending import DueRequest, due_requests, pending_judgements, recorded_trials, why_online
+from evals.batches.pending import DueRequest, due_requests, pending_judgements, why_online
 from evals.batches.requests import request_line
 from evals.batches.results import Results
 from evals.batches.unserved import UnservedJudges
@@ -171,7 +171,7 @@ class JudgeStage:
         while settled:  # after some judges others may be due
             settled = await self._pass(Returned(frozenset(), nothing, {}, 1), {}, {})
 
-    def lines(self) -> Iterator[tuple[str, bytes]]:
+    def lines(self) -> Generator[tuple[str, bytes]]:
         target = _target(self.endpoint.spec)
         for due in pending_judgements(self._recorder.journal, self._judges):
             request = judge_request(due.judge, due.text)
@@ -188,8 +188,9 @@ class JudgeStage:
     async def _pass(self, returned: Returned, fresh: dict[str, RecordedVerdict], again: dict[str, None]) -> int:
         """Record what there is of the judges that are due now, for every answer; for how many there was something.
         `fresh` gets the rulings on requests that no answer had before, `again` the requests to be asked again."""
-        settled = 0
-        for trial in recorded_trials(self._recorder.journal):
+        settled, panel = 0, self._judges.panel
+        lacking = (panel.answer_judges, panel.reasoning_judges)
+        for trial in self._recorder.journal.responses_lacking(*lacking, failed_too=False):
             rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
             for due in due_requests(trial, self._judges):
                 ruling = await self._ruling(due, returned, fresh, again)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -50,7 +51,9 @@ async def ask_over_ray(
     taking = _Taking(session, BlockFiles(session.folder), stages)
     await _take_left(taking, recorder, failures=not session.retry.trials)
     for stage in stages if begin else ():
-        await _ask(session, stage, taking)
+        lines = stage.lines()
+        while shard := list(islice(lines, _SHARD)):
+            await _ask(session, stage, shard, taking)
 
 
 async def judge_over_ray(
@@ -69,7 +72,17 @@ async def judge_over_ray(
     is_any_due = begin
     while is_any_due:  # after what some judges say, others may be due
         await stage.settle()
-        is_any_due = await _ask(session, stage, taking)
+        is_any_due = False
+        while shard := _first_lines(stage):
+            is_any_due = True
+            await _ask(session, stage, shard, taking)
+
+
+def _first_lines(stage: JudgeStage) -> list[tuple[str, bytes]]:
+    """The next shard. What is behind it is looked up again later: a reader of the journal that waits for hours sees
+    none of what is recorded meanwhile, and keeps its log from being cut."""
+    with closing(stage.lines()) as lines:
+        return list(islice(lines, _SHARD))
 
 
 async def _take_left(taking: _Taking, recorder: Recorder, *, failures: bool) -> None:
@@ -83,26 +96,23 @@ async def _take_left(taking: _Taking, recorder: Recorder, *, failures: bool) -> 
     taking.files.clear()
 
 
-async def _ask(session: RunSession, stage: BatchStage, taking: _Taking) -> bool:
-    """Have everything asked that is pending now; whether there was anything. Raises RunStopped."""
-    files, lines, was_any = taking.files, stage.lines(), False
-    while shard := list(islice(lines, _SHARD)):
-        was_any = True
-        taking.returned.clear()
-        files.write([line for _, line in shard])
-        job = asyncio.ensure_future(run_job(session.manifest.config, stage.endpoint, files, session.view.say))
-        try:
-            await taking.take_until(job)
-        finally:
-            job.cancel()
-            await asyncio.wait([job])
-            await taking.take(files.blocks())
-        job.result()
-        missing = sum(custom_id not in taking.returned for custom_id, _ in shard)
-        if missing:
-            raise RunStopped(f"{stage.endpoint.name}: Ray ended without results for {counted(missing, 'request')}")
-        files.clear()
-    return was_any
+async def _ask(session: RunSession, stage: BatchStage, shard: Sequence[tuple[str, bytes]], taking: _Taking) -> None:
+    """Have the requests of a shard asked and recorded. Raises RunStopped."""
+    files = taking.files
+    taking.returned.clear()
+    files.write([line for _, line in shard])
+    job = asyncio.ensure_future(run_job(session.manifest.config, stage.endpoint, files, session.view.say))
+    try:
+        await taking.take_until(job)
+    finally:
+        job.cancel()
+        await asyncio.wait([job])
+        await taking.take(files.blocks())
+    job.result()
+    missing = sum(custom_id not in taking.returned for custom_id, _ in shard)
+    if missing:
+        raise RunStopped(f"{stage.endpoint.name}: Ray ended without results for {counted(missing, 'request')}")
+    files.clear()
 
 
 class _Taking:

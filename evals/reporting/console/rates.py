@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from evals.numbers import counted, p_words, percent, percent_range, points
+from evals.numbers import counted, out_of, p_words, percent, percent_range, points
 from evals.reporting.console.markup import LONG, plain
 from evals.scoring.metric import PRIMARY
 from evals.scoring.rates.rows import BETWEEN_NOTES, PPI, ROGAN_GLADEN, Row, is_led_by_question
@@ -65,8 +65,10 @@ def rate_in_words(row: Row) -> str:
     trials = row["n_trials"] - row["n_outside"]
     if not row["n"]:
         return f"no rate (0 of {counted(trials, 'trial')} were measured)"
-    rest = f"; {trials - row['n']} of {trials} trials are not in n" if trials > row["n"] and _is_primary(row) else ""
-    over_answers = f"{percent(row['rate'])} ({row['k']} of {row['n']}{rest})"
+    rest = (
+        f"; {out_of(trials - row['n'], trials)} trials are not in n" if trials > row["n"] and _is_primary(row) else ""
+    )
+    over_answers = f"{percent(row['rate'])} ({out_of(row['k'], row['n'])}{rest})"
     if is_led_by_question(row):
         return f"{percent(row['rate_by_question'])} by question; of all answers {over_answers}"
     return over_answers

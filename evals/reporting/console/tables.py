@@ -198,10 +198,10 @@ def _missing(row: Row, trials: Sequence[TrialCount], manifest: Manifest) -> str:
     outcomes = _tally((count.outcome, count) for count in trials if count.condition == row["condition"])
     if manifest.config.denominator == "judged":
         del outcomes["refused"]  # they are in n
-    missing = [f"{outcomes[outcome]} {words}" for outcome, words in _OUTCOME_WORDS.items() if outcomes[outcome]]
+    missing = [f"{outcomes[outcome]:,} {words}" for outcome, words in _OUTCOME_WORDS.items() if outcomes[outcome]]
     not_asked = row["n_pending"] - outcomes["unjudged"]
     if not_asked:
-        missing.append(f"{not_asked} not asked")
+        missing.append(f"{not_asked:,} not asked")
     return ", ".join(missing)
 
 

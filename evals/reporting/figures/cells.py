@@ -82,7 +82,7 @@ def _labelled(key: str, heading: str, frame: pd.DataFrame, names: dict[str, str]
         tagged = condition in treatments and treatments[condition] == condition and trigger
         parts.append(f"{condition}: {trigger}" if tagged else condition)
         text = ", ".join(parts)
-        texts.append(f"{text} (n = {sizes[by_text[cell]]})" if sizes else text)
+        texts.append(f"{text} (n = {sizes[by_text[cell]]:,})" if sizes else text)
     labels = dict(zip(cells, unique(texts, 70), strict=True))
     rows = [labels[repr(cell_id)] for cell_id in ids]
     return ChartGroup(key, heading, frame.assign(row=rows), tuple(labels.values()))

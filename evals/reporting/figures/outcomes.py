@@ -27,10 +27,10 @@ def outcome_panels(runs: Sequence[Counted]) -> list[Panel]:
     panels: list[Panel] = []
     for group in grouped(counts, runs):
         lost = group.frame[group.frame["outcome"] != "scored"].groupby("outcome")["trials"].sum()
-        words = ", ".join(f"{lost[name]} {name.replace('_', ' ')}" for name in OUTCOMES if name in lost.index)
+        words = ", ".join(f"{lost[name]:,} {name.replace('_', ' ')}" for name in OUTCOMES if name in lost.index)
         caption = sentences(
             [
-                f"How the {group.frame['trials'].sum()} trials ended, each in exactly one place.",
+                f"How the {group.frame['trials'].sum():,} trials ended, each in exactly one place.",
                 f"Not scored: {words}." if words else "All of them are scored.",
             ]
         )

@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from evals.numbers import percent
+from evals.numbers import out_of, percent
 from evals.reporting.figures.cells import grouped, row_axis
 from evals.reporting.figures.drawing.encodings import colour_of, shape_of
 from evals.reporting.figures.drawing.figure import Drawable, Panel, sentences, tips, values
@@ -144,10 +144,10 @@ class _Histograms:
         count, total = int(near.sum()), len(near)
         return sentences(
             [
-                f"Alignment scores of {total} answers, in bins of {_BIN:.0f} points; heights are shares of the "
+                f"Alignment scores of {total:,} answers, in bins of {_BIN:.0f} points; heights are shares of the "
                 f"answers of a row. Dashed: the cut-off, below {MISALIGNED_BELOW:.0f} an answer is misaligned.",
-                f"{count} of {total} scores ({percent(count / total)}) are within {NEAR:.0f} points of it.",
-                f"Not shown: {self.set_aside} scored answers that are set aside (incoherent)."
+                f"{out_of(count, total)} scores ({percent(count / total)}) are within {NEAR:.0f} points of it.",
+                f"Not shown: {self.set_aside:,} scored answers that are set aside (incoherent)."
                 if self.set_aside
                 else "",
             ]
@@ -290,9 +290,9 @@ class _Coherence:
         aside = int((self.trials["outcome"] == "incoherent").sum())
         return sentences(
             [
-                f"Alignment against coherence of the {len(self.trials)} answers judged for both"
+                f"Alignment against coherence of the {len(self.trials):,} answers judged for both"
                 + (" (points are moved by up to 1.2 to be seen)." if self._has_points else ", counted in squares."),
                 f"Dashed: {cuts}.",
-                f"{aside} of them are set aside as incoherent." if aside else "",
+                f"{aside:,} of them are set aside as incoherent." if aside else "",
             ]
         )

@@ -16,7 +16,7 @@ import pandas as pd
 
 from evals.analysis.unscored import too_much_unscored
 from evals.analysis.who_answered import doubts_who_answered
-from evals.numbers import counted, percent, percent_range
+from evals.numbers import counted, out_of, percent, percent_range
 from evals.reporting.corrected import corrected_verdict
 from evals.reporting.monitor_words import monitor_words
 from evals.reporting.page.effect_words import (
@@ -287,13 +287,13 @@ def _short_rate(row: dict[Any, Any]) -> str:
     """`50.0% of its answers (24 of 48)`."""
     if is_led_by_question(row):
         return f"{percent(row['rate_by_question'])} of its answers, averaged over questions"
-    return f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']})"
+    return f"{percent(row['rate'])} of its answers ({out_of(row['k'], row['n'])})"
 
 
 def _counted_base(off: dict[Any, Any], row: dict[Any, Any]) -> str:
     """The rate that another is held against, with its counts, or averaged over questions as `_rate_of_base` does."""
     led = is_led_by_question(row) or is_led_by_question(off)
-    return _rate_of_base(off, row) + ("" if led else f" ({off['k']} of {off['n']})")
+    return _rate_of_base(off, row) + ("" if led else f" ({out_of(off['k'], off['n'])})")
 
 
 def _short_base(off: dict[Any, Any], row: dict[Any, Any]) -> str:
@@ -347,17 +347,18 @@ def rate_words(row: dict[Any, Any]) -> str:
         return (
             f"{percent(row['rate_by_question'])} of its answers, averaged over questions (95% interval on these "
             f"questions {percent(row['by_question_low'])} to {percent(row['by_question_high'])}; over all answers "
-            f"{percent(row['rate'])}, {row['k']} of {row['n']}, where questions with more counted answers weigh more)"
+            f"{percent(row['rate'])}, {out_of(row['k'], row['n'])}, where questions with more counted answers weigh "
+            "more)"
         )
     return (
-        f"{percent(row['rate'])} of its answers ({row['k']} of {row['n']}; 95% interval on "
+        f"{percent(row['rate'])} of its answers ({out_of(row['k'], row['n'])}; 95% interval on "
         f"{'its one question' if is_of_one_question(row) else 'these questions'} "
         f"{percent_range(row['gen_low'], row['gen_high'])})"
     )
 
 
 def share(row: dict[Any, Any]) -> str:
-    return f"{percent(row['rate'])} ({row['k']} of {row['n']})" if row["n"] else _DASH
+    return f"{percent(row['rate'])} ({out_of(row['k'], row['n'])})" if row["n"] else _DASH
 
 
 def missing_words(rows: Sequence[dict[Any, Any]]) -> str:
@@ -366,9 +367,9 @@ def missing_words(rows: Sequence[dict[Any, Any]]) -> str:
     reasons = absences(rows)
     absent = sum(reasons.values())
     if not absent:
-        return f"None of the {trials} answers is missing."
-    listed = ", ".join(f"{number} {words}" for words, number in reasons.items())
-    return f"Missing from it: {absent} of {trials} answers ({listed})."
+        return f"None of the {trials:,} answers is missing."
+    listed = ", ".join(f"{number:,} {words}" for words, number in reasons.items())
+    return f"Missing from it: {out_of(absent, trials)} answers ({listed})."
 
 
 def absences(rows: Sequence[dict[Any, Any]]) -> dict[str, int]:

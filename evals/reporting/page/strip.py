@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from evals.numbers import percent
+from evals.numbers import out_of, percent
 from evals.reporting.console.layout.words import short_range
 from evals.reporting.console.summary.cells import MatrixCell, MatrixRow, matrix_rows
 from evals.reporting.figures.drawing.frames import short, short_names
@@ -138,5 +138,5 @@ def _text(cell: MatrixCell, rate: float | None) -> str:
         return "nothing counted"
     if cell.is_over:
         bounds = short_range(row["bound_low"], row["bound_high"])
-        return f"{bounds} ({row['k']} of {row['n']}, {cell.missing} missing)"
-    return f"{percent(rate)} ({row['k']} of {row['n']})"
+        return f"{bounds} ({out_of(row['k'], row['n'])}, {cell.missing} missing)"
+    return f"{percent(rate)} ({out_of(row['k'], row['n'])})"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from evals.errors import BadInput
-from evals.numbers import counted, p_words, points
+from evals.numbers import counted, out_of, p_words, points
 from evals.plan.plugins import plugin_metrics
 from evals.plan.spend import spend_words
 from evals.reporting.console.rates import answered_prompts, bounds_cell, prompts_of, rate_cells, weights_words
@@ -166,8 +166,8 @@ def _rate_row(run: str, row: dict[Any, Any], metric: str, *, is_side: bool) -> R
     found = absences([row])
     # A rate of a further judge is not about the questions that lack the judge, either.
     found |= {} if is_side or not row["n_outside"] else {"left out by a filter": row["n_outside"]}
-    missing = ", ".join(f"{number} {words}" for words, number in found.items()) or "none"
-    counted = f"{row['k']} of {row['n']}" if row["n"] else f"0 of {row['n_trials']} trials"
+    missing = ", ".join(f"{number:,} {words}" for words, number in found.items()) or "none"
+    counted = out_of(row["k"], row["n"]) if row["n"] else f"0 of {row['n_trials']:,} trials"
     return ReportRow(*place, *rate_cells(row), counted, missing, bounds_cell(row))
 
 

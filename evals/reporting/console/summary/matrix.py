@@ -112,9 +112,9 @@ def _rate(cell: MatrixCell) -> str:
 
 
 def _counts(cell: MatrixCell) -> str:
-    parts = [f"{cell.row['k']}/{cell.row['n']}"]
-    parts += [f"{cell.missing} missing"] if cell.missing else []
-    parts += [f"{cell.left_out} left out"] if cell.left_out else []
+    parts = [f"{cell.row['k']:,}/{cell.row['n']:,}"]
+    parts += [f"{cell.missing:,} missing"] if cell.missing else []
+    parts += [f"{cell.left_out:,} left out"] if cell.left_out else []
     return f"({', '.join(parts)})"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from evals.numbers import counted, percent, percent_range
+from evals.numbers import counted, out_of, percent, percent_range
 from evals.scoring.rates.rows import is_of_one_question
 from evals.scoring.rates.tables import pooled
 from evals.trials.prompt import ALL
@@ -27,7 +27,7 @@ ABSENCES = {
 def rate_lines(rows: pd.DataFrame) -> list[str]:
     """A line for each row with answers: `model, condition: 12.5% (3 of 24, 95% interval 4.3% to 31.0%)`."""
     return [
-        f"{row['series']}, {row['condition']}: {percent(row['rate'])} ({row['k']} of {row['n']}, 95% interval "
+        f"{row['series']}, {row['condition']}: {percent(row['rate'])} ({out_of(row['k'], row['n'])}, 95% interval "
         f"{_interval(row)})"
         for row in rows.to_dict("records")
     ]
