@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.finetuning_seeds import recipe_lines
-from benchmarks.labels import effect_lines
+from benchmarks.labels import effect_lines, kappa_lines, panel_lines
 from benchmarks.monitors import monitor_table
 from benchmarks.populations import CONCENTRATED, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
@@ -382,6 +382,8 @@ SIMULATIONS = {
         "Corrected intervals that hold the effect, in percent, and in brackets those as judged; 100 runs",
         effect_lines,
     ),
+    "kappa": ("Intervals of kappa that hold, in percent; 250 runs", kappa_lines),
+    "panels": ("Intervals of the latent class model that hold the rate, in percent; 100 runs", panel_lines),
     "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
     "any of": (
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",

@@ -15,6 +15,7 @@ from evals.analysis.curve.result import CURVE
 from evals.analysis.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
+from evals.analysis.robustness.panel import PANEL
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
 from evals.analysis.variants.measured import VARIANTS
 from evals.io.columns import Column, columns_of, markdown_table
@@ -44,6 +45,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "score_calibration.csv": SCORE_CALIBRATION,
     "robustness.csv": SURFACE,
     "agreement.csv": AGREEMENT,
+    "panel.csv": PANEL,
     "attacks.csv": ATTACK_RESULTS,
     "judge_bridge.csv": BRIDGE,
     "rare.csv": RARITY,
