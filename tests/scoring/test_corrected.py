@@ -22,8 +22,8 @@ from evals.reporting.page.conclusions import sentences
 from evals.runner.count import read_counted, run_facts
 from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
 from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS, CORRECTED_EFFECTS, RATES
-from evals.scoring.rates.corrected import corrected_rows
 from evals.scoring.rates.label_weights import usable_labels
+from evals.scoring.rates.labelled.corrected import corrected_rows
 from evals.scoring.rates.labelled.pools import read_pools
 from evals.scoring.rates.tables import CORRECTED_NAME, read_table, write_table
 from evals.trials.journal import Journal
