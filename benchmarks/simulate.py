@@ -19,7 +19,7 @@ from benchmarks.decisions import change_lines, comparison_lines
 from benchmarks.effects import effect_lines
 from benchmarks.finetuning_seeds import recipe_lines
 from benchmarks.interactions import interaction_lines
-from benchmarks.labels import corrected_effect_lines
+from benchmarks.labels import corrected_effect_lines, kappa_lines, panel_lines
 from benchmarks.log_odds import coverage_lines
 from benchmarks.monitor_gains import gain_table
 from benchmarks.monitors import monitor_table
@@ -286,6 +286,8 @@ SIMULATIONS = {
         "Corrected intervals that hold the effect, in percent, and in brackets those as judged; 100 runs",
         corrected_effect_lines,
     ),
+    "kappa": ("Intervals of kappa that hold, in percent; 250 runs", kappa_lines),
+    "panels": ("Intervals of the latent class model that hold the rate, in percent; 100 runs", panel_lines),
     "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
     "monitor gains": ("Coverage of gains of monitors and of AUROC, in percent; 1,000 runs", gain_table),
     "any of": (

@@ -17,6 +17,7 @@ from evals.analysis.monitors.monitorability import MONITORABILITY
 from evals.analysis.rarity import RARITY
 from evals.analysis.recipes.result import SEEDS
 from evals.analysis.robustness.attacks import ATTACK_RESULTS
+from evals.analysis.robustness.panel import PANEL
 from evals.analysis.robustness.robustness import AGREEMENT, SURFACE
 from evals.analysis.say_do import SAY_DO
 from evals.analysis.variants.measured import VARIANTS
@@ -53,6 +54,7 @@ FILES: Mapping[str, tuple[Column, ...]] = {
     "choices.csv": CHOICES,
     "robustness.csv": SURFACE,
     "agreement.csv": AGREEMENT,
+    "panel.csv": PANEL,
     "attacks.csv": ATTACK_RESULTS,
     "judge_bridge.csv": BRIDGE,
     "rare.csv": RARITY,

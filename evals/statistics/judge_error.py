@@ -351,15 +351,18 @@ def power_tuned(judged: JudgedSample, power: float | None = None) -> PowerTuned 
     )
 
 
-def prediction_powered(judged: JudgedSample, confidence: float = CONFIDENCE) -> Corrected | None:
+def prediction_powered(
+    judged: JudgedSample, confidence: float = CONFIDENCE, by: JudgedSample | None = None
+) -> Corrected | None:
     """The PPI++ rate with an interval that is valid for rare hits and few labels.
 
     The variance over prompts is split. The part from the labels is recovered from the Wilson intervals of the rate of
     true hits among the judge's hits and among its misses, the part from the answers from that of a rate with the
     remaining variance (MOVER, Zou and Donner 2008), so that zero missed hits among a hundred labels do not count as
-    zero in all answers. None if a group (judge's hits or misses) has answers and none of them is labelled.
+    zero in all answers. None if a group (judge's hits or misses) has answers and none of them is labelled. `by` has the
+    verdicts that make the groups, where `judged.said` are shares of several judges.
     """
-    yes, no = verdict_group(judged, 1, confidence), verdict_group(judged, 0, confidence)
+    yes, no = (verdict_group(judged if by is None else by, said, confidence) for said in (1, 0))
     tuned = power_tuned(judged) if len(judged.labelled) else None
     if tuned is None or yes is None or no is None:
         return None

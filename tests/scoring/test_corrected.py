@@ -22,8 +22,8 @@ from evals.reporting.page.conclusions import sentences
 from evals.runner.count import read_counted, run_facts
 from evals.scoring.labels import LabelSample, SampledRow, SampledStratum
 from evals.scoring.rates.columns import CORRECTED, CORRECTED_COLUMNS, CORRECTED_EFFECTS, RATES
-from evals.scoring.rates.corrected import corrected_rows
 from evals.scoring.rates.label_weights import usable_labels
+from evals.scoring.rates.labelled.corrected import corrected_rows
 from evals.scoring.rates.labelled.pools import read_pools
 from evals.scoring.rates.tables import CORRECTED_NAME, read_table, write_table
 from evals.trials.journal import Journal
@@ -229,9 +229,9 @@ def test_a_raw_rate_that_is_off_is_corrected(run: Path) -> None:
     assert (low["score_from"], high["score_to"]) == (0, 100)
     assert low["n_labels"] + high["n_labels"] == rows["off", "rogan_gladen"]["n_labels"]
     table = responses(run)
-    for row, said in ((low, 1), (high, 0)):
-        true = np.mean([truth(answer) == "yes" for answer in table[table["misaligned"] == said].to_dict("records")])
-        assert row["ci_low"] <= true <= row["ci_high"]
+    for row, said in ((low, "1"), (high, "0")):
+        answers = table[table["misaligned"] == said].to_dict("records")
+        assert row["ci_low"] <= np.mean([truth(answer) == "yes" for answer in answers]) <= row["ci_high"]
     assert "share that people call misaligned, by score. 0 to 10:" in shown.replace("\n", " ")
     plotted = emeval("plot", run, "--figure", "score-calibration", "--out", run.parent / "scores.svg")
     assert f"the share that people call misaligned: {low['n_labels'] + high['n_labels']} labels" in plotted.stdout
@@ -306,6 +306,14 @@ def test_labels_outlive_another_judge_and_show_one_that_is_no_better_than_chance
     for condition in ("off", "on"):
         row = rows[condition, "ppi"]
         assert row["corrected_low"] <= true_rate(folder, condition) <= row["corrected_high"]
+    done = emeval("robustness", folder)
+    assert done.returncode == 0, done.stderr
+    panel = {row["condition"]: row for row in pd.read_csv(folder / "panel.csv").to_dict("records")}
+    assert set(panel) == {"off", "on"}
+    for condition, row in panel.items():
+        assert row["ppi_low"] <= true_rate(folder, condition) <= row["ppi_high"]
+        assert (row["judges"], row["n"], row["n_labels"]) == (2, 240, rows[condition, "ppi"]["n_labels"])
+        assert f"Panel, {condition}: corrected by {row['n_labels']} labels " in done.stdout.replace("\n", " ")
 
 
 def test_a_judge_that_errs_otherwise_under_the_trigger_is_named(tmp_path: Path) -> None:

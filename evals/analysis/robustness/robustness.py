@@ -1,7 +1,7 @@
 """How much a run's result depends on its judge and cut-offs, from stored verdicts; sends no requests.
 
 `robustness.csv` has the rate for every judge at every point of the grid of cut-offs, `agreement.csv` the agreement of
-judges on the same answers.
+judges on the same answers, `panel.csv` what two judges or more say together.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evals.analysis.robustness.claims import Claim, claims_of
+from evals.analysis.robustness.panel import PANEL_COLUMNS, panel_rows
 from evals.analysis.robustness.specification_grid import (
     Codes,
     Flags,
@@ -42,6 +43,7 @@ from evals.scoring.rates.columns import (
     K,
     N,
 )
+from evals.scoring.rates.label_weights import usable_labels
 from evals.scoring.rates.rows import Row
 from evals.statistics.intervals import generalisation_interval
 from evals.statistics.labels.agreement import (
@@ -95,6 +97,7 @@ AGREEMENT = (
     Column("alpha_scores_low", "number", "lower end of its 95% interval; blank where all scores are equal"),
     Column("alpha_scores_high", "number", "its upper end"),
 )
+PANEL_NAME = "panel.csv"
 _KAPPA = ("kappa", "kappa_low", "kappa_high")
 SURFACE_COLUMNS = column_names(SURFACE)
 AGREEMENT_COLUMNS = column_names(AGREEMENT)
@@ -109,7 +112,7 @@ class Coverage(NamedTuple):
 
 
 class Robustness(NamedTuple):
-    """The robustness of a run. `surface` and `agreement` are the rows of the two CSVs."""
+    """The robustness of a run. `surface`, `agreement` and `panel` are the rows of the three CSVs."""
 
     manifest: Manifest
     judges: tuple[RulingJudge, ...]
@@ -117,15 +120,20 @@ class Robustness(NamedTuple):
     claims: tuple[Claim, ...]
     surface: list[Row]
     agreement: list[Row]
+    panel: list[Row]
     coverage: tuple[Coverage, ...]
 
 
 def assess(folder: Path) -> Robustness:
-    """Assess the run in `folder` and write its two CSVs. Raises BadInput if no judge has read an answer."""
+    """Assess the run in `folder` and write its CSVs, that of a panel if there is one. Raises BadInput if no judge has
+    read an answer, or the labels cannot be used."""
+    labels = usable_labels(folder)
+    labelled = labels.by_trial.keys() if labels else frozenset[str]()
     with open_run(folder) as run:
         manifest = run.manifest
         judges, config = ruling_judges(manifest, run.journal), manifest.config
-        groups = tuple(read_groups(run.journal, judges, config.denominator, config.baseline)) if judges else ()
+        read = read_groups(run.journal, judges, config.denominator, config.baseline, labelled) if judges else ()
+        groups = tuple(read)
     if not groups:
         raise BadInput(
             f"{folder}: no judge has read an answer (choices and numbers are read by rule); "
@@ -135,8 +143,13 @@ def assess(folder: Path) -> Robustness:
     agreement = [row for group in groups for row in _agreement(group, manifest.run_id)]
     write_rows(folder / "robustness.csv", SURFACE_COLUMNS, surface)
     write_rows(folder / "agreement.csv", AGREEMENT_COLUMNS, agreement)
+    panel = [row for group in groups for row in panel_rows(group, manifest.run_id, labels, config.denominator)]
+    if panel:
+        write_rows(folder / PANEL_NAME, PANEL_COLUMNS, panel)
+    else:
+        (folder / PANEL_NAME).unlink(missing_ok=True)
     claims = tuple(claim for group in groups for claim in claims_of(group))
-    return Robustness(manifest, judges, groups, claims, surface, agreement, tuple(_coverage(groups, judges)))
+    return Robustness(manifest, judges, groups, claims, surface, agreement, panel, tuple(_coverage(groups, judges)))
 
 
 def refuse_place(path: Path) -> None:
@@ -155,6 +168,7 @@ def write_robustness_json(found: Robustness, path: Path, attacks: Sequence[Row] 
         "claims": [_claim_value(claim) for claim in found.claims],
         "surface": found.surface,
         "agreement": found.agreement,
+        "panel": found.panel,
         "attacks": None if attacks is None else list(attacks),
     }
     write_json(path, value)

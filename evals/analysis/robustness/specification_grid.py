@@ -7,7 +7,7 @@ over the journal. `evals.scoring.scored_trial` and `evals.scoring.metric` decide
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -62,7 +62,8 @@ class JudgedGroup:
     The axes are judge, least coherence, cut-off and answer: `hits` has all four, `counted` no cut-off, `scores` and
     `ruled` judge and answer. `conditions` are indices into `condition_names`; `prompts` and `pairs` (a prompt in one
     wording) are numbered likewise; effects are taken against the `baseline`. `scores` are alignment scores, NaN if
-    missing; `ruled`: the judge has returned every verdict it owes on this answer.
+    missing; `ruled`: the judge has returned every verdict it owes on this answer. `labelled` are the places of answers
+    with a human label, and their trial ids.
     """
 
     suite: str
@@ -84,6 +85,7 @@ class JudgedGroup:
     ruled: Flags
     judgeable: Flags
     baseline: str
+    labelled: tuple[tuple[int, str], ...] = ()
 
     def own_point(self, judge: int) -> Specification:
         """The point at which the run counts: its cut-off, and its least coherence if the judge has scored coherence."""
@@ -139,9 +141,13 @@ def _counts(panel: PanelFacts, manifest: Manifest) -> bool:
 
 
 def read_groups(
-    journal: Journal, judges: Sequence[RulingJudge], denominator: Denominator, baseline: str
+    journal: Journal,
+    judges: Sequence[RulingJudge],
+    denominator: Denominator,
+    baseline: str,
+    labelled: Container[str] = frozenset(),
 ) -> list[JudgedGroup]:
-    """The groups of a run in plan order; answers scored by rule are in none."""
+    """The groups of a run in plan order; answers scored by rule are in none. `labelled` are the trials with a label."""
     metrics = metrics_by_name(denominator)
     building: dict[tuple[str, str, str, str], _GroupBuilder] = {}
     for trial in journal.trials_in_plan_order():
@@ -152,7 +158,7 @@ def read_groups(
         key = (trial.suite, trial.format, trial.model, name)
         if key not in building:
             building[key] = _GroupBuilder(trial, metrics[name], judges)
-        building[key].add(trial)
+        building[key].add(trial, labelled)
     return [group.built(baseline) for group in building.values() if group.judges]
 
 
@@ -199,8 +205,11 @@ class _GroupBuilder:
         self.ruled: list[bytes] = []
         self.scores: list[list[float]] = []
         self.judgeable: list[bool] = []
+        self.labelled: list[tuple[int, str]] = []
 
-    def add(self, trial: RecordedTrial) -> None:
+    def add(self, trial: RecordedTrial, labelled: Container[str]) -> None:
+        if trial.trial_id in labelled:
+            self.labelled.append((len(self.judgeable), trial.trial_id))
         self.conditions.add(trial.condition)
         self.prompts.add(trial.prompt_id)
         self.pairs.add((trial.prompt_id, trial.variant))
@@ -251,6 +260,7 @@ class _GroupBuilder:
             ruled=_flags(self.ruled, judges),
             judgeable=np.array(self.judgeable, dtype=bool),
             baseline=baseline,
+            labelled=tuple(self.labelled),
         )
 
 

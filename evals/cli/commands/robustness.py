@@ -71,7 +71,8 @@ def robustness(
         rows = _attack(folder, AttackOptions(number or 20, judges, seed or 0, tuple(settings.items())), view)
     if json is not None:
         write_robustness_json(found, json, rows)
-    files = ["robustness.csv", "agreement.csv", *(["attacks.csv"] if attack else [])]
+    files = ["robustness.csv", "agreement.csv"]
+    files += [*(["panel.csv"] if found.panel else []), *(["attacks.csv"] if attack else [])]
     view.out.print(f"Written: {shown_path(folder)}/ ({', '.join(files)})", style="dim", markup=False, soft_wrap=True)
 
 

@@ -42,6 +42,8 @@ def print_robustness(console: Console, found: Robustness) -> None:
         if len(group.judges) > 1:
             console.print(_by_judge(group, found.surface, numbers))
             console.print(_agreement(group, found.agreement, numbers))
+            for line in _panel(group, found.panel):
+                console.print(line)
         if group.cuts != (None,):
             console.print(_by_cut(group, found.surface))
             for line in _near(group):
@@ -140,6 +142,28 @@ def _agreement(group: JudgedGroup, rows: list[Row], numbers: dict[str, int]) -> 
         names = ("kappa", "alpha", *(("alpha_scores",) if scored else ()))
         table.add_row(pair, *cells, *(_coefficient(row, name) for name in names))
     return table
+
+
+def _panel(group: JudgedGroup, rows: list[Row]) -> Iterator[str]:
+    """What the judges say together under each condition: corrected by labels first, the latent class model last."""
+    here = list(_rows(group, rows))
+    for row in here:
+        parts: list[str] = []
+        if row["ppi"] is not None:
+            interval = percent_range(row["ppi_low"], row["ppi_high"])
+            parts.append(f"corrected by {counted(row['n_labels'], 'label')} {percent(row['ppi'])} ({interval})")
+        parts.append(f"mean of {row['judges']} judges {percent(row['mean_rate'])} of {counted(row['n'], 'answer')}")
+        if row["latent"] is not None:
+            interval = percent_range(row["latent_low"], row["latent_high"])
+            parts.append(f"if judges err independently {percent(row['latent'])} ({interval})")
+        yield f"Panel, {plain(row['condition'])}: {'; '.join(parts)}"
+    notes = dict.fromkeys(row["note"] for row in here if row["note"])
+    yield from (f"[yellow]Panel: {plain(note)}.[/yellow]" for note in notes)
+    if any(row["latent"] is not None for row in here):
+        yield (
+            "That judges err independently, and alike under every condition, is an assumption that their verdicts "
+            "cannot check: a blind spot in common passes for agreement."
+        )
 
 
 def _coefficient(row: Row, name: str) -> str:

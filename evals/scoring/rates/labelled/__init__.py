@@ -1,1 +1,1 @@
-"""What the labels of a run say of its judge: the labelled answers, corrected effects, the calibration of scores."""
+"""What the labels of a run say: the labelled answers, corrected rates and effects, the calibration of scores."""

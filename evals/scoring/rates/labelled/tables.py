@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from evals.scoring.rates.corrected import corrected_rows
 from evals.scoring.rates.label_weights import Labels
+from evals.scoring.rates.labelled.corrected import corrected_rows
 from evals.scoring.rates.labelled.effects import corrected_effect_rows
 from evals.scoring.rates.labelled.pools import read_pools
 from evals.scoring.rates.labelled.scores import score_rows
