@@ -113,8 +113,8 @@ def plot(
 ) -> None:
     """Draw a figure of runs for a paper and print its caption."""
     from evals.reporting.console.progress import ConsoleView
+    from evals.reporting.figures.drawing.files import check_suffix, size_of, write_chart
     from evals.reporting.figures.drawing.theme import COLUMN_CM, PAGE_CM, POINTS_A_CM
-    from evals.reporting.figures.files import check_suffix, size_of, write_chart
     from evals.reporting.figures.paper import BY_CELL, OF_RECIPES, check_name, paper_figure
     from evals.reporting.figures.selection import with_models, with_questions
     from evals.runner.count import read_several

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from evals.errors import BadInput
 from evals.plan.config import TRANSPORT_FIELDS
 from evals.plan.manifest import Manifest
+from evals.reporting.figures.drawing.files import rendered
 from evals.reporting.figures.drawing.theme import PAGE_CM
-from evals.reporting.figures.files import rendered
 from evals.reporting.figures.paper import FIGURES, paper_figure
 from evals.runner.count import Counted, read_counted
 from evals.scoring.rates.rows import is_of_one_question

@@ -13,12 +13,12 @@ import pandas as pd
 from evals.analysis.recipes.result import RecipeResult
 from evals.errors import BadInput
 from evals.reporting.figures.drawing.figure import Figure, Panel
+from evals.reporting.figures.drawing.files import size_of
 from evals.reporting.figures.drawing.frames import label_rates
 from evals.reporting.figures.drawing.theme import COLUMN_CM, POINTS_A_CM, Canvas, paper, paper_config
 from evals.reporting.figures.effects import effect_panels
 from evals.reporting.figures.experiments.differences import difference_panels
 from evals.reporting.figures.experiments.recipes import recipe_panels
-from evals.reporting.figures.files import size_of
 from evals.reporting.figures.monitors import monitor_panels
 from evals.reporting.figures.rates.panels import rate_panels
 from evals.reporting.figures.reasoning import articulation_panels, flag_panels

@@ -10,7 +10,7 @@ from pathlib import Path
 from evals.io.atomic import whole_file
 from evals.io.cache import cache_folder
 from evals.io.paths import MOST_JSON, read_file
-from evals.reporting.figures.files import VEGA_LITE
+from evals.reporting.figures.drawing.files import VEGA_LITE
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 

@@ -53,7 +53,7 @@ def curve(
     from evals.cli.session import Output
     from evals.reporting.console.curves.table import print_curves
     from evals.reporting.figures.curves.steps import curve_figure
-    from evals.reporting.figures.files import check_suffix, write_chart
+    from evals.reporting.figures.drawing.files import check_suffix, write_chart
     from evals.scoring.rates.tables import write_named_table
 
     figure = out or folders[0] / "curve.svg"

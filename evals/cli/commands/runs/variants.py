@@ -74,7 +74,7 @@ def variants(
         write_table(folder / "variants.csv", VARIANTS, variant_rows(sets))
         if sets:
             from evals.reporting.figures.curves.variants import variants_figure
-            from evals.reporting.figures.files import write_chart
+            from evals.reporting.figures.drawing.files import write_chart
 
             write_chart(variants_figure(sets), folder / "variants.svg")
     print_variants(view.out, sets)

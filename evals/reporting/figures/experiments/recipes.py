@@ -15,9 +15,9 @@ from evals.errors import BadInput
 from evals.numbers import counted, percent, percent_range
 from evals.reporting.figures.drawing.encodings import colour_of, label_axis, rate_axis
 from evals.reporting.figures.drawing.figure import Drawable, Panel, tips, values
+from evals.reporting.figures.drawing.files import write_chart
 from evals.reporting.figures.drawing.frames import METRIC_WORDS, place_words, short, slug, unique
 from evals.reporting.figures.drawing.theme import Canvas, paper, paper_config
-from evals.reporting.figures.files import write_chart
 from evals.runner.count import Counted
 from evals.scoring.rates.columns import RECIPE_DIFFERENCES, RECIPES
 from evals.scoring.rates.rows import Row
