@@ -8,7 +8,7 @@ from rich.console import Console
 
 from evals.numbers import counted
 from evals.reporting.console.layout.fitted import FittedTable
-from evals.reporting.console.markup import plain
+from evals.reporting.console.markup import LONG, plain
 from evals.scoring.choices.words import effect_words, number_range, probability_words, small_percent
 from evals.scoring.rates.rows import Row
 
@@ -20,14 +20,14 @@ def print_choices(console: Console, rows: Sequence[Row]) -> None:
         console.print(_table(title, [row for row in rows if _title(row) == title]))
     for row in rows:
         if row["effect"] is not None:
-            console.print(f"{_cell(row)} - {row['baseline']}: {effect_words(row)}", markup=False, soft_wrap=True)
+            console.print(plain(f"{_cell(row)} - {row['baseline']}: {effect_words(row)}", LONG), soft_wrap=True)
     for row in rows:
         if row["n_thoughts"]:
             thoughts = f"{row['n_turned']:,} of {counted(row['n_thoughts'], 'thought')}"
             line = f"{_cell(row)}: the misaligned option is the likelier one after {thoughts}"
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(plain(line, LONG), soft_wrap=True)
     for line in _missing(rows):
-        console.print(f"[yellow]{plain(line)}[/yellow]", soft_wrap=True)
+        console.print(f"[yellow]{plain(line, LONG)}[/yellow]", soft_wrap=True)
     thoughts = (
         " Thoughts are samples: one that is rarer than these shows in none of them. The log-odds are those after a "
         "typical thought."
