@@ -27,11 +27,11 @@ class Differences(NamedTuple):
 
 
 def _few_move(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
-    return _MOVED * (rng.random(size) < _FEW)
+    return np.where(rng.random(size) < _FEW, _MOVED, 0.0)
 
 
 def _over_thoughts(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
-    noise = rng.normal(0, 1, (2, *size, THOUGHTS)).mean(axis=-1)
+    noise: Floats = rng.normal(0, 1, (2, *size, THOUGHTS)).mean(axis=-1, dtype=np.float64)
     return rng.normal(1, 0.5, size) + noise[1] - noise[0]
 
 

@@ -27,8 +27,8 @@ from evals.numbers import counted
 from evals.plan.manifest import Manifest, judge_set
 from evals.plan.plan import Plan
 from evals.plan.provenance import now
+from evals.runner.asking.trials import request_of
 from evals.runner.by_batch.records import read_records
-from evals.runner.pipeline import request_of
 from evals.runner.session import RunSession
 from evals.trials.trial import stable_hash
 

@@ -15,7 +15,8 @@ from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import judge_request, ruling_of
 from evals.plan.manifest import ModelFacts, write_manifest
 from evals.plan.plan import Plan
-from evals.runner.pipeline import note_mark, request_of, response_of
+from evals.runner.asking.trials import request_of, response_of
+from evals.runner.pipeline import note_mark
 from evals.runner.session import RunSession
 from evals.scoring.judging import read_by_rule
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict

@@ -42,6 +42,7 @@ from evals.plan.spend import Ledger
 from evals.plan.stopping.rows import FILE_NAME as STOPPING_NAME
 from evals.plan.stopping.rows import StopRow, read_stop_rows, write_stop_rows
 from evals.runner.by_batch.records import with_batches
+from evals.runner.letters.tables import count_letters, read_probabilities
 from evals.runner.session import RunSession
 from evals.scoring.choices.columns import CHOICES_NAME, PROBABILITIES_NAME
 from evals.scoring.judge_set import ALIGNED, COHERENT, IMPORTED
@@ -180,7 +181,6 @@ def run_facts(manifest: Manifest) -> RunFacts:
             for suite, facts in manifest.datasets.items()
             if facts.judges
         },
-        letters=config.read == "logprobs",
         plugins={plugin.name: plugin.state for plugin in manifest.plugins if plugin.kind != "suite"},
     )
 
@@ -246,6 +246,7 @@ def _counted(
     """The run's tables, written into its folder unless not `writing`, of `responses` that of them too."""
     facts = run_facts(manifest)
     tables = write_tables(journal, folder, facts, responses=responses) if writing else count_tables(journal, facts)
+    tables = replace(tables, probability_rows=count_letters(manifest, folder, journal, writing=writing))
     labels = usable_labels(folder)
     if labels is not None:
         from evals.scoring.rates.labelled.tables import with_labels
@@ -295,7 +296,8 @@ def as_counted(before: Manifest, session: RunSession) -> RunResult:
             return tally_of(again, facts)
 
     rows = read_stop_rows(folder) if known.config.rule is not None else ()
-    return RunResult(known, read_tables(folder, before.counted.trials, tally, known.config.baseline), rows)
+    tables = read_tables(folder, before.counted.trials, tally, known.config.baseline)
+    return RunResult(known, replace(tables, probability_rows=read_probabilities(known, folder)), rows)
 
 
 def _files(folder: Path) -> dict[str, str]:

@@ -13,20 +13,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from evals.endpoints.chat import ChatRequest, EarlierReplies, Reply
+from evals.endpoints.chat import EarlierReplies, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.judge_endpoint import JudgeEndpoint, ask_judge, judge_request_id
 from evals.endpoints.replicas import Replicas
 from evals.errors import first_of
+from evals.runner.asking.trials import request_of, response_of
 from evals.runner.letters.protocol import Letters
 from evals.runner.view import Progress, Stage
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.judging import awaits_judges, due_judges, judge_input_of, read_by_rule
 from evals.scoring.rates.running import OnScored
 from evals.scoring.scored_trial import score_trial
-from evals.trials.finish_reason import plain_finish_reason
 from evals.trials.journal import Journal
-from evals.trials.reasoning import split_reply
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedTrial, RecordedVerdict
 from evals.trials.response import Failure, Response
 from evals.trials.thought_marks import PART_OF_ANSWER, unknown_mark
@@ -230,58 +229,12 @@ def _is_usual(result: Response | Failure) -> bool:
     return isinstance(result, Response) and bool(result.answer.strip()) and result.reasoning_state != "truncated"
 
 
-def request_of(trial: Trial) -> ChatRequest:
-    """What the model of a trial is asked."""
-    sampling = trial.sampling
-    request = ChatRequest(
-        trial.messages,
-        sampling.max_tokens,
-        sampling.temperature,
-        trial.seed,
-        thinking=sampling.thinking,
-        prefill=sampling.prefill,
-        sampler=sampling.sampler,
-        default_system=sampling.default_system,
-    )
-    # A transcript is sent without a template, so with nothing of one.
-    return replace(request, thinking=None, prefill="", transcript=True) if trial.format == "transcript" else request
-
-
 def note_mark(model: str, result: Response | Failure, noted: set[str], say: Callable[[str], None]) -> None:
     """Say once of each what answers begin with that looks like the mark of a thought and is none that is known."""
     mark = unknown_mark(result.answer) if isinstance(result, Response) else ""
     if mark and mark not in noted:
         noted.add(mark)
         say(f"{model}: replies contain {mark}, {PART_OF_ANSWER}")
-
-
-def response_of(reply: Reply, opened: str = "") -> Response:
-    """The reply with thought and answer apart. `opened` is what the prompt opened a thought with, if it did: a server
-    that gives thoughts in a field, or withholds them, has ended it before the content."""
-    has_ended = bool(reply.reasoning) or reply.reasoning_withheld
-    prefill = reply.prefill or ("" if has_ended else opened)
-    split = split_reply(
-        reply.content,
-        reply.reasoning,
-        plain_finish_reason(reply.finish_reason),
-        prefill=prefill,
-        withheld=reply.reasoning_withheld,
-    )
-    return Response(
-        raw=reply.content,
-        reasoning=split.reasoning,
-        answer=split.answer,
-        reasoning_state=split.state,
-        finish_reason=reply.finish_reason,
-        refusal=reply.refusal,
-        reported_model=reply.model,
-        prompt_tokens=reply.prompt_tokens,
-        completion_tokens=reply.completion_tokens,
-        latency_s=reply.latency_s,
-        attempts=reply.attempts,
-        raw_reasoning=reply.reasoning,
-        prefill=prefill,
-    )
 
 
 class _ProgressSink(NamedTuple):

@@ -130,7 +130,7 @@ def test_a_server_without_token_probabilities_is_refused(tmp_path: Path) -> None
 def test_a_thought_that_comes_first_is_said(tmp_path: Path) -> None:
     done, folder = ask(Answer("<think>", top_logprobs=[{"<think>": 0.99, "A": 0.005}]), tmp_path)
     assert done.returncode == 1
-    assert "letters hold 0%; where a thought comes first, add --thinking on to read after it" in done.stderr
+    assert "letters hold 0% (8); where a thought comes first, add --thinking on to read after it" in done.stderr
     assert cells(folder)["off"]["n_unread"] == 8
 
 

@@ -115,7 +115,7 @@ def test_a_question_without_a_thought_in_one_order_is_left_out(tmp_path: Path) -
 
     done, folder = ask(script, tmp_path, "--thoughts", "2")
     assert done.returncode == 1
-    assert "the thought does not end; a thought that --max-tokens cuts is not read" in done.stderr
+    assert "the thought does not end (4); a thought that --max-tokens cuts is not read" in done.stderr
     assert (off(folder)["n_questions"], off(folder)["n_asked"]) == (0, 2)
 
 

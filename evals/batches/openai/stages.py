@@ -18,8 +18,9 @@ from evals.endpoints.judge_endpoint import judge_request, settled_ruling
 from evals.endpoints.model_spec import ModelSpec
 from evals.numbers import counted
 from evals.plan.plan import Plan
+from evals.runner.asking.trials import request_of, response_of
 from evals.runner.by_batch.records import Stage
-from evals.runner.pipeline import Recorder, note_mark, request_of, response_of
+from evals.runner.pipeline import Recorder, note_mark
 from evals.runner.view import Stage as Shown
 from evals.scoring.judging import read_by_rule
 from evals.trials.record import JudgeFailure, JudgeKey, RecordedVerdict

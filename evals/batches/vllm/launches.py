@@ -14,8 +14,8 @@ from evals.endpoints.servers.vllm_launch import Launch, VllmSettings, plan_launc
 from evals.errors import BadInput
 from evals.plan.manifest import ModelFacts
 from evals.plan.plan import Plan
+from evals.runner.asking.trials import request_of
 from evals.runner.model_endpoints import is_another_model
-from evals.runner.pipeline import request_of
 from evals.runner.session import RunSession
 
 

@@ -25,9 +25,9 @@ from evals.plan.options import build_config
 from evals.plan.plan import Plan, load_dataset
 from evals.questions.suites import find_suite
 from evals.reporting.exports.inspect_sample import chat_messages, plain, shared_facts, target_of
+from evals.runner.asking.trials import response_of
 from evals.runner.imports.inspect_sample import reasoning_in
 from evals.runner.imports.trial_record import STORE_KEY, PlannedSample, record_of
-from evals.runner.pipeline import response_of
 from evals.scoring.judge_set import JudgePanel, RubricFacts, judge_key
 from evals.scoring.judging import due_judges, judge_input_of, read_by_rule
 from evals.text import is_text, one_line

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from evals.endpoints.chat import ChatRequest, EarlierReplies, Reply
 from evals.endpoints.endpoint import Endpoint
 from evals.endpoints.replicas import Replicas
-from evals.runner.view import Progress
 from evals.trials.record import JudgeKey, RecordedVerdict
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial
@@ -26,6 +25,16 @@ class Source(Protocol):
     def cache(self) -> EarlierReplies | None: ...
 
 
+class Told(Protocol):
+    """Who is told of requests: the progress of a run."""
+
+    def retried(self, stage: Literal["sampling"]) -> None: ...
+
+    def replied(
+        self, stage: Literal["sampling"], model: str, prompt_tokens: int | None, completion_tokens: int | None
+    ) -> None: ...
+
+
 class Letters(Protocol):
     """Asks for answers in a way that shows the probabilities of their letters, and reads these."""
 
@@ -38,7 +47,7 @@ class Letters(Protocol):
         result: Response,
         rulings: Sequence[tuple[JudgeKey, RecordedVerdict]],
         source: Source,
-        progress: Progress,
+        progress: Told,
     ) -> tuple[Response | Failure, Rulings]:
         """The result and the rulings on it, that on its letters among them. Where a further request is needed and
         fails, so has the trial, and all of it is asked again."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evals.endpoints.chat import ChatRequest, Reply
-from evals.runner.letters.protocol import Rulings, Source
+from evals.runner.asking.trials import request_of
+from evals.runner.letters.protocol import Rulings, Source, Told
 from evals.runner.letters.reading import AfterThought, after_thought, read_reply, thinks, thought_request
-from evals.runner.pipeline import request_of
-from evals.runner.view import Progress
 from evals.scoring.choices.recorded import letters_ruling
 from evals.trials.record import JudgeKey, RecordedVerdict
 from evals.trials.response import Failure, Response
@@ -31,7 +30,7 @@ class LetterReader:
         result: Response,
         rulings: Sequence[tuple[JudgeKey, RecordedVerdict]],
         source: Source,
-        progress: Progress,
+        progress: Told,
     ) -> tuple[Response | Failure, Rulings]:
         assert trial.options is not None  # noqa: S101  as the plan has checked
         if not thinks(trial):
@@ -46,7 +45,7 @@ class LetterReader:
         return _with_tokens(result, again), [*rulings, ruling]
 
 
-async def _ask(trial: Trial, request: ChatRequest, source: Source, progress: Progress) -> Reply | Failure:
+async def _ask(trial: Trial, request: ChatRequest, source: Source, progress: Told) -> Reply | Failure:
     draw = f"{trial.id} letters"
     found = await source.cache.find(request, draw) if source.cache is not None else None
     if found is not None:
@@ -60,7 +59,9 @@ async def _ask(trial: Trial, request: ChatRequest, source: Source, progress: Pro
 
 
 def _ruling(trial: Trial, read: LetterProbability | str, reply: Reply | None) -> tuple[JudgeKey, RecordedVerdict]:
-    listed = reply.token_alternatives[0][1] if reply is not None and reply.token_alternatives else {}
+    listed: Mapping[str, float] = {}
+    if reply is not None and reply.token_alternatives:
+        listed = reply.token_alternatives[0][1]
     misaligned = trial.options.misaligned_letter if trial.options else ""
     return letters_ruling(trial.id, misaligned, read, listed, after_thought=thinks(trial) and reply is not None)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from evals.endpoints.chat import ChatRequest, Reply
-from evals.runner.pipeline import request_of, response_of
+from evals.runner.asking.trials import request_of, response_of
 from evals.trials.reasoning import answer_start
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial

@@ -14,7 +14,6 @@ from evals.io.atomic import replacing, write_whole
 from evals.io.columns import Column, Kind, column_names
 from evals.io.csv_reader import csv_file
 from evals.io.csv_writer import csv_row
-from evals.scoring.choices.columns import CHOICES, CHOICES_NAME, PROBABILITIES, PROBABILITIES_NAME
 from evals.scoring.rates.columns import (
     CORRECTED,
     CORRECTED_EFFECTS,
@@ -35,8 +34,6 @@ from evals.trials.prompt import ALL
 if TYPE_CHECKING:
     import pandas as pd
 
-    from evals.scoring.choices.cells import ReadChoice
-
 RATES_NAME, EFFECTS_NAME, CORRECTED_NAME, RESPONSES_NAME = "rates.csv", "effects.csv", "corrected.csv", "responses.csv"
 RECIPES_NAME, DID_NAME, RECIPE_DIFFERENCES_NAME = "recipes.csv", "did.csv", "recipe_differences.csv"
 CORRECTED_EFFECTS_NAME, SCORE_CALIBRATION_NAME = "corrected_effects.csv", "score_calibration.csv"
@@ -50,7 +47,7 @@ class Tables:
     `recipe_rows` are those of recipes.csv, `did_rows` those of did.csv, and `recipe_difference_rows` those of
     recipe_differences.csv. `corrected_rows` is None where nobody has labelled answers, and `corrected_effect_rows` and
     `score_rows`, of corrected_effects.csv and score_calibration.csv, are then empty. `probability_rows` are those of
-    probabilities.csv, of runs whose letters were read. As DataFrames: `rates`, `effects`, `base_effects`, `contrasts`,
+    probabilities.csv, none where no letters were read. As DataFrames: `rates`, `effects`, `base_effects`, `contrasts`,
     `all_effects` (all three), `recipes`, `did`, `recipe_differences`, `corrected`, `corrected_effects`, and `trials`
     with a row for each recorded trial."""
 
@@ -175,16 +172,13 @@ def write_tables(journal: Journal, folder: Path, facts: RunFacts, *, responses: 
     from evals.scoring.rates.responses import tally_of, write_responses
 
     tally = write_responses(journal, folder / RESPONSES_NAME, facts) if responses else tally_of(journal, facts)
-    choices = _choices(journal, facts)
-    tables = _tables_of(tally, journal, facts, choices)
+    tables = _tables_of(tally, journal, facts)
     write_table(folder / RATES_NAME, RATES, tables.rate_rows)
     write_table(folder / EFFECTS_NAME, EFFECTS, tables.all_effect_rows)
     for name, columns, rows in (
         (RECIPES_NAME, RECIPES, tables.recipe_rows),
         (DID_NAME, DID, tables.did_rows),
         (RECIPE_DIFFERENCES_NAME, RECIPE_DIFFERENCES, tables.recipe_difference_rows),
-        (PROBABILITIES_NAME, PROBABILITIES, tables.probability_rows),
-        (CHOICES_NAME, CHOICES, _choice_rows(choices)),
     ):
         if rows:
             write_table(folder / name, columns, rows)
@@ -210,31 +204,10 @@ def count_tables(journal: Journal, facts: RunFacts) -> Tables:
     """Count a run without writing anything."""
     from evals.scoring.rates.responses import tally_of
 
-    return _tables_of(tally_of(journal, facts), journal, facts, _choices(journal, facts))
+    return _tables_of(tally_of(journal, facts), journal, facts)
 
 
-def _choices(journal: Journal, facts: RunFacts) -> list[ReadChoice]:
-    """What was read of letters; nothing of a run that samples answers alone."""
-    if not facts.letters:
-        return []
-    from evals.scoring.choices.recorded import recorded_choices
-
-    return recorded_choices(journal.trials_in_plan_order())
-
-
-def _choice_rows(choices: Sequence[ReadChoice]) -> list[Row]:
-    from evals.scoring.choices.rows import choice_row
-
-    return [choice_row(choice) for choice in choices]
-
-
-def _probability_rows(choices: Sequence[ReadChoice], facts: RunFacts) -> list[Row]:
-    from evals.scoring.choices.rows import probability_rows
-
-    return probability_rows(choices, facts.baseline)
-
-
-def _tables_of(tally: Tally, journal: Journal, facts: RunFacts, choices: Sequence[ReadChoice]) -> Tables:
+def _tables_of(tally: Tally, journal: Journal, facts: RunFacts) -> Tables:
     # These load numpy and scipy, which neither the run before them nor responses.csv has a use for.
     from evals.scoring.rates.effects import base_effect_rows, contrast_rows, effect_rows
     from evals.scoring.rates.interactions import interaction_rows
@@ -251,7 +224,6 @@ def _tables_of(tally: Tally, journal: Journal, facts: RunFacts, choices: Sequenc
         recipe_rows=recipe_rows(tally, facts, rates),
         did_rows=interaction_rows(tally, facts),
         recipe_difference_rows=recipe_difference_rows(tally, facts),
-        probability_rows=_probability_rows(choices, facts) if choices else [],
         _tally=lambda: tally,
     )
 
@@ -279,8 +251,7 @@ def read_tables(
         read_any(RECIPE_DIFFERENCES_NAME, RECIPE_DIFFERENCES),
         read_any(CORRECTED_EFFECTS_NAME, CORRECTED_EFFECTS),
         read_any(SCORE_CALIBRATION_NAME, SCORE_CALIBRATION),
-        read_any(PROBABILITIES_NAME, PROBABILITIES),
-        tally,
+        _tally=tally,
     )
 
 

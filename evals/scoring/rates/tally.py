@@ -28,8 +28,7 @@ class RunFacts:
     are asked for, by suite, and `file_judges` the judges of question files. `conditions` are all that were asked;
     effects are taken against the `baseline`, and those of models against the model `base`, "" for none. `recipes` are
     the models of each, which differ in their finetuning seed. `plugins` are the judges and metrics of other packages,
-    by name, with what tells one state of their code from another. `letters`: whether the probabilities of letters were
-    read.
+    by name, with what tells one state of their code from another.
     """
 
     run_id: str
@@ -46,7 +45,6 @@ class RunFacts:
     recipes: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     file_judges: dict[str, dict[str, PosedJudge]] = field(default_factory=dict[str, dict[str, PosedJudge]])
     plugins: dict[str, str] = field(default_factory=dict[str, str])
-    letters: bool = False
 
     def condition_rank(self, condition: str) -> tuple[bool, int, str]:
         """What conditions are sorted by: the baseline, the conditions that every run knows, then those of this one in

@@ -11,7 +11,6 @@ from evals.reporting.console.layout.fitted import FittedTable
 from evals.reporting.console.markup import LONG, plain
 from evals.scoring.choices.words import effect_words, number_range, probability_words, small_percent
 from evals.scoring.rates.rows import Row
-from evals.text import one_line
 
 
 def print_choices(console: Console, rows: Sequence[Row]) -> None:
@@ -21,12 +20,12 @@ def print_choices(console: Console, rows: Sequence[Row]) -> None:
         console.print(_table(title, [row for row in rows if _title(row) == title]))
     for row in rows:
         if row["effect"] is not None:
-            console.print(f"{_cell(row)} against {row['baseline']}: {effect_words(row)}", markup=False)
+            console.print(plain(f"{_cell(row)} against {row['baseline']}: {effect_words(row)}", LONG))
     for row in rows:
         if row["n_thoughts"]:
             thoughts = f"{row['n_turned']:,} of {counted(row['n_thoughts'], 'thought')}"
             line = f"{_cell(row)}: the misaligned option is the likelier one after {thoughts}"
-            console.print(line, markup=False)
+            console.print(plain(line, LONG))
     for line in _missing(rows):
         console.print(f"[yellow]{plain(line, LONG)}[/yellow]")
     thoughts = (
@@ -46,7 +45,7 @@ def _title(row: Row) -> str:
 
 
 def _cell(row: Row) -> str:
-    return f"{one_line(row['model'])}: {one_line(row['condition'])}"
+    return f"{row['model']}: {row['condition']}"
 
 
 def _table(title: str, rows: Sequence[Row]) -> FittedTable:
