@@ -91,7 +91,7 @@ def coverage_of_gain(setting: Setting, questions: int, answers: int, number: int
         first, second = _measured(drawn, scores)
         if first.g_mean2 is None or second.g_mean2 is None or first.auroc is None or second.auroc is None:
             continue
-        here = _values(population, rng, setting, 600)
+        here = _values(population, rng, setting, 20 * answers)
         product = gain(drawn, first.g_mean2, second.g_mean2)
         ranks = gain(drawn, first.auroc, second.auroc)
         if product.new is None or ranks.new is None or first.auroc.new is None:
