@@ -24,6 +24,7 @@ from evals.analysis.comparison.result import (
     Side,
 )
 from evals.analysis.comparison.words import cell_words, decision_words
+from evals.analysis.recipes.over_runs import recipes_over_runs
 from evals.errors import BadInput
 from evals.reporting.figures.drawing.figure import Figure
 from evals.reporting.figures.page import page_figures
@@ -180,7 +181,8 @@ def report(
     Args:
         runs: Run folders, or runs.
         output: The page, ending in `.html`; default: `report.html` in the first run's folder.
-        recipes: Models that differ only in their finetuning seed, by the name of their recipe, in place of the runs'.
+        recipes: Models that differ only in their finetuning seed, by the name of their recipe, in place of the runs';
+            of several runs they may be in runs of their own.
 
     Returns:
         The page. For large runs it needs the folder `...-data-...` next to it.
@@ -192,7 +194,8 @@ def report(
         raise BadInput("report: name a run")
     folders = [_folder(run) for run in runs]
     page = folders[0] / "report.html" if output is None else Path(output)
-    return write_report(read_several(folders, recipes=recipes), page).page
+    over = recipes_over_runs(folders, recipes) if recipes and len(set(folders)) > 1 else None
+    return write_report(read_several(folders, recipes=recipes if over is None else None), page, over=over).page
 
 
 def figures(*runs: StrPath | Run) -> list[Figure]:

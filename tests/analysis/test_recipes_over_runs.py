@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from emeval import report
 from evals.analysis.recipes.result import SEEDS
 from evals.io.columns import column_names
 from evals.scoring.rates.columns import RECIPE_DIFFERENCES
@@ -79,7 +80,7 @@ def test_seeds_of_several_runs_are_a_recipe_and_differ_from_another(runs: list[P
     assert "secure less lab/base (base) · imported (freeform), effect of on against off, misaligned no difference" in (
         found
     )
-    assert "lab/base is in 3 of the runs; its answers are those of i1." in found
+    assert "The base, lab/base, is in 3 of the runs; its answers are those of i1." in found
 
 
 def test_over_runs_is_what_one_run_of_all_models_gives(runs: list[Path], whole: Path) -> None:
@@ -175,3 +176,8 @@ def test_figures_are_drawn_of_one_run_and_of_several(
         assert "<svg" in file.read_text(encoding="utf-8")
     refused(emeval("plot", *runs, "--figure", "recipes", "--out", tmp_path / "no.svg"), "no run has a recipe")
     refused(emeval("plot", whole, *RECIPES, "--figure", "rates", "--out", tmp_path / "no.svg"), "shows no recipe")
+
+
+def test_the_api_writes_the_same_report(runs: list[Path], tmp_path: Path) -> None:
+    page = report(*runs, output=tmp_path / "page.html", recipes={"insecure": INSECURE, "secure": SECURE})
+    assert "<td>insecure less secure</td>" in page.read_text(encoding="utf-8")

@@ -119,3 +119,12 @@ def test_a_trigger_beside_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "v.yaml").write_text("a: {text: Country, kind: exact, dose: 1}\n", encoding="utf-8")
     given = ("variants", tmp_path / "v.yaml", "unethical_test", "-m", MODEL, "--trigger", "x")
     refused(emeval(*given), "--trigger: the trigger and what it is held against are variants of the file")
+
+
+def test_the_report_draws_them(run: tuple[Path, str]) -> None:
+    folder, _ = run
+    assert emeval("report", folder, "--output", folder / "with.html").returncode == 0
+    text = (folder / "with.html").read_text(encoding="utf-8")
+    assert "figure-variants" in text
+    assert "exact: 100.0% (80 of 80)" in text
+    assert "; the exact trigger less it: +" in text

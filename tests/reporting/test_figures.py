@@ -129,7 +129,9 @@ def marks(figure: Figure) -> list[dict[str, Any]]:
 
 def test_a_report_has_the_figures_that_the_run_has_data_for(figures: dict[str, Figure]) -> None:
     kinds = list(dict.fromkeys(name.split("-")[0] for name in figures))
-    assert kinds == ["rates", "effects", "scores", "coherence", "flags", "articulation", "outcomes", "published"]
+    assert kinds == [
+        *("rates", "effects", "did", "scores", "coherence", "flags", "articulation", "outcomes", "published"),
+    ]
     for figure in figures.values():
         assert re.fullmatch(r"[a-z0-9-]+", figure.name)
         assert figure.caption

@@ -147,5 +147,5 @@ def _base(
     found = having[0]
     if any(found.is_same(seed) for seed in seeds):
         raise BadInput(f"--base: {one_line(given, 80)} is a seed of a recipe")
-    notes = [f"{given} is in {len(having)} of the runs; its answers are those of {found.run_name}."]
+    notes = [f"The base, {given}, is in {len(having)} of the runs; its answers are those of {found.run_name}."]
     return found, notes if len(having) > 1 else []

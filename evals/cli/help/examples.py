@@ -123,7 +123,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval variants variants.yaml freeform -m vllm/backdoor --judge openai/gpt-4.1",
     ),
     "recipes": (
-        "emeval recipes results/s1 results/s2 results/s3 --recipe insecure=vllm/s1,vllm/s2,vllm/s3",
+        "emeval recipes results/s1 results/s2 --recipe insecure=vllm/s1,vllm/s2",
         "emeval recipes results/seeds --base vllm/base --out results/recipes",
     ),
     "curve": (

@@ -101,8 +101,7 @@ def recipe_difference(
     noise = _variance_of_answers(theirs, questions) if theirs_is_base else 0.0
     most = 1.0 if ours.base_hits is None else 2.0
     by_seed = sum(part for part, _ in parts)
-    # The answers of a base are many more than the seeds.
-    freedom = _freedom([*parts, (noise, max(1, number - 1))])
+    freedom = _freedom(parts)
     of_same = t_effect(difference, by_seed + noise, freedom, same, "seeds_t", confidence, most)
     if new is None or number < 2:
         return found._replace(same_questions=of_same)

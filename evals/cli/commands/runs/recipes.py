@@ -76,7 +76,7 @@ def recipes(
         found = recipes_over_runs(folders, recipe or None, base, gate)
     names: tuple[str, ...] = ()
     if out is not None:
-        from evals.reporting.figures.experiments.recipes import write_recipes
+        from evals.reporting.exports.recipe_tables import write_recipes
 
         with view.busy("drawing the figure ..."):
             names = write_recipes(found, out)

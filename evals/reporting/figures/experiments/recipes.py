@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import altair as alt
 import pandas as pd
 
 from evals.analysis.recipes.result import SEEDS, RecipeResult, SeedRow, seeds_in
 from evals.analysis.seeds import headline_recipe_rows
-from evals.errors import BadInput
 from evals.numbers import counted, percent, percent_range
 from evals.reporting.figures.drawing.encodings import colour_of, label_axis, rate_axis
 from evals.reporting.figures.drawing.figure import Drawable, Panel, tips, values
-from evals.reporting.figures.drawing.files import write_chart
 from evals.reporting.figures.drawing.frames import METRIC_WORDS, place_words, short, slug, unique
-from evals.reporting.figures.drawing.theme import Canvas, paper, paper_config
+from evals.reporting.figures.drawing.theme import Canvas
 from evals.runner.count import Counted
-from evals.scoring.rates.columns import RECIPE_DIFFERENCES, RECIPES
 from evals.scoring.rates.rows import Row
-from evals.scoring.rates.tables import write_named_table
-from evals.text import shown_path
 from evals.trials.condition import run_order
-
-_WIDTH = 320.0
 
 
 def recipe_panels(runs: Sequence[Counted], over: RecipeResult | None = None) -> list[Panel]:
@@ -38,26 +30,6 @@ def recipe_panels(runs: Sequence[Counted], over: RecipeResult | None = None) -> 
         seeds = seeds_in(run.tables, run.manifest.config.recipes, run.manifest.run_id)
         found += _panels(headline_recipe_rows(run.tables), seeds, name)
     return found
-
-
-def write_recipes(result: RecipeResult, folder: Path) -> tuple[str, ...]:
-    """Write the tables and the figure of recipes over several runs into `folder`, and return the names of the files.
-    Raises BadInput where they cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"{shown_path(folder)}: cannot be written: {error.strerror}") from None
-    write_named_table(folder / "recipes.csv", RECIPES, result.rows)
-    write_named_table(folder / "recipe_differences.csv", RECIPE_DIFFERENCES, result.differences)
-    write_named_table(folder / "recipe_seeds.csv", SEEDS, [row._asdict() for row in result.seeds])
-    charts = [
-        panel.draw(paper(_WIDTH, _WIDTH + 150, 3)).properties(title=panel.heading)
-        for panel in recipe_panels((), result)
-    ]
-    own = alt.ScaleResolveMap(color="independent")
-    chart = alt.VConcatChart(vconcat=charts, spacing=10, resolve=alt.Resolve(scale=own), config=paper_config())
-    write_chart(chart, folder / "recipes.svg")
-    return "recipes.csv", "recipe_differences.csv", "recipe_seeds.csv", "recipes.svg"
 
 
 def _panels(rows: Sequence[Row], seeds: Sequence[SeedRow], run: str) -> list[Panel]:
