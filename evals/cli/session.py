@@ -88,16 +88,21 @@ def show(
     show_result(folder, result, output, view)
 
 
+def _print_evidence(folder: Path, result: RunResult, view: ConsoleView) -> None:
+    from evals.analysis.evidence.card import evidence_card
+    from evals.reporting.evidence import print_evidence
+    from evals.runner.count import Counted
+
+    print_evidence(view.out, evidence_card(Counted(folder, result.manifest, result.tables)))
+
+
 def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleView, *, code: int = 0) -> None:
     """Print the tables of a run, and exit with `code`, else with what its completeness and then its missing answers
     say."""
-    from evals.analysis.evidence.card import evidence_card
     from evals.analysis.unscored import too_much_unscored
     from evals.analysis.who_answered import lost_adapters, other_models, unchecked_models
     from evals.reporting.console.stopping import print_stopping
     from evals.reporting.console.summary.result import print_result
-    from evals.reporting.evidence import print_evidence
-    from evals.runner.count import Counted
 
     problem = None
     if result.manifest.trials_recorded < result.manifest.trials_planned:
@@ -113,7 +118,7 @@ def show_result(folder: Path, result: RunResult, output: Output, view: ConsoleVi
     print_result(view.out, result.manifest, result.tables, detail=output.detail)
     print_stopping(view.out, result.stopping)
     if output.detail:
-        print_evidence(view.out, evidence_card(Counted(folder, result.manifest, result.tables)))
+        _print_evidence(folder, result, view)
     files = f"manifest.json, journal.sqlite, {'responses.csv, ' * result.has_responses}rates.csv, effects.csv"
     if result.tables.corrected_rows is not None:
         files += ", corrected.csv"

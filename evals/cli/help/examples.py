@@ -98,7 +98,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "say-do": ("emeval say-do results/demo", "emeval say-do results/demo --csv say_do.csv"),
     "evidence": (
         "emeval evidence results/demo",
-        "emeval evidence results/seeds --recipe ours=vllm/BASE:s1,vllm/BASE:s2,vllm/BASE:s3 --csv evidence.csv",
+        "emeval evidence results/demo --recipe ours=A,B,C --csv evidence.csv",
     ),
     "rare": ("emeval rare results/demo", "emeval rare results/demo --any-of 5,20 --csv rare.csv"),
     "import": (
