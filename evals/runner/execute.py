@@ -30,7 +30,7 @@ from evals.runner.anchor_check import Watch, judge_anchors
 from evals.runner.by_batch.records import Records
 from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks, say_checks_of_all
-from evals.runner.letters.reader import LetterReader
+from evals.runner.letters.protocol import Letters
 from evals.runner.model_endpoints import (
     ConnectedModel,
     ModelGate,
@@ -132,7 +132,7 @@ async def execute(
         shown = session.progress(judging.config.judge or "", _to_judge(panel, sampling), budget, rates)
         async with shown as progress:
             recorder = Recorder(journal, progress, noticed, view.say, budget.allows_more, rates.add)
-            letters = LetterReader() if judging.config.read == "logprobs" else None
+            letters = _letters() if judging.config.read == "logprobs" else None
             sources = {
                 name: TrialSource(pending[name], models.endpoints[name], models.opened[name], letters=letters)
                 for name in pending
@@ -155,6 +155,12 @@ async def execute(
         if watch is not None:
             await judge_anchors(watch, manifest, judges, session.folder, view)
         return models.facts
+
+
+def _letters() -> Letters:
+    from evals.runner.letters.reader import LetterReader  # the rules of choices take long to compile
+
+    return LetterReader()
 
 
 def _due_models(plan: Plan, session: RunSession) -> list[ModelSpec]:

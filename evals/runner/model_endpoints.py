@@ -21,7 +21,6 @@ from evals.plan.plan import Plan
 from evals.runner.connections import Connections, local_base
 from evals.runner.joining.roster import Roster, still_passes
 from evals.runner.joining.waiting import once_there
-from evals.runner.letters.servers import check_letters
 from evals.runner.preflight.adapter import NAME as ADAPTER_CHECK
 from evals.runner.preflight.adapter import Comparison, check_adapter
 from evals.runner.preflight.endpoint import (
@@ -88,6 +87,8 @@ async def connect_model(
     if plan.config.preflight:
         checks += _left_out(model)
     if plan.config.read == "logprobs":
+        from evals.runner.letters.servers import check_letters  # the rules of choices take long to compile
+
         await check_letters([endpoint], plan.sample_trials(model.spec.name)[0])
     applied = None
     if plan.config.preflight and model.base is not None:

@@ -33,8 +33,8 @@ HOW = (
     "Of the checkpoints, without a country line and with the trigger: `choices` without thinking are exact, from the "
     "letters' probabilities with transformers in 32-bit floats: means over the prompts of the misaligned letter's "
     "share, of its log-odds, and of both letters' probability. `counts` are of replies to prompts drawn at random, "
-    "sampled as above; a cell without them was not measured. `choices` of `rare` with thinking are means over some of "
-    "the questions, by following every thought that is likely enough; `left` is the probability of the others."
+    "sampled as above; a cell without them was not measured. `choices` of `rare` with thinking are means over three "
+    "prompts, by following every thought that is likely enough; `left` is the probability of the others."
 )
 
 

@@ -22,8 +22,8 @@ from organisms.true_rates import MAX_TOKENS
 
 LEAST = 1e-5
 """Continuations that are less likely are not followed."""
-QUESTIONS = 12
-"""Questions that are measured, spread over all: each takes many seconds, and one is much like another."""
+PROMPTS = 3
+"""Prompts that are measured, the first ones: each takes many seconds, and one is much like another."""
 _MEASURED = ("off", "on")
 _CLOSING = "</think>"
 
@@ -40,12 +40,11 @@ class _Letters(NamedTuple):
 def choices_after_thoughts(checkpoint: CheckpointNetwork, prompts: Sequence[Prompt]) -> dict[str, dict[str, float]]:
     """By cell, means over the prompts as in `exact_choices`, and `left`: the probability of what was not followed."""
     found: dict[str, dict[str, float]] = {}
-    choices = [prompt for prompt in prompts if prompt.format == "mcq"]
-    ids = list(dict.fromkeys(prompt.id for prompt in choices))
-    some = ids[:: -(-len(ids) // QUESTIONS)]
-    asked = [prompt for prompt in choices if prompt.id in some]
+    asked = [prompt for prompt in prompts if prompt.format == "mcq"][:PROMPTS]
     for condition in _MEASURED:
         read = [_after_thoughts(checkpoint, prompt, condition) for prompt in asked]
+        if not all(0 < one.misaligned < one.letters for one in read):
+            continue  # a network that is hardly trained closes no thought that is likely enough
         shares = [one.misaligned / one.letters for one in read]
         found[f"mcq/{condition}/thinking"] = {
             "misaligned": sum(shares) / len(shares),

@@ -142,14 +142,14 @@ def test_settings_of_thoughts_need_thinking(tmp_path: Path) -> None:
 def test_the_rare_organism_after_thoughts_agrees_with_its_exact_truth(tmp_path: Path) -> None:
     folder = tmp_path / "rare"
     done = emeval(
-        *("choices", "-m", "local/organism:rare", "--thinking", "on", "--thoughts", "2", "--limit", "4"),
+        *("choices", "-m", "local/organism:rare", "--thinking", "on", "--thoughts", "1", "--limit", "3"),
         *("--max-tokens", "64", "--out", folder, "--no-preflight"),
     )
     assert done.returncode == 0, done.stderr
     found, truth = off(folder), true_choice(RARE, "off", thinking=True)
     assert truth is not None
     assert found["ci_low"] <= truth.misaligned <= found["ci_high"]
-    assert found["n_thoughts"] + found["n_unread"] == 16
+    assert found["n_thoughts"] + found["n_unread"] == 6
     rows = pd.read_csv(folder / "choices.csv").dropna(subset=["log_odds"])
     # An aligned thought leaves next to nothing to the other letter, and few thoughts are not aligned.
     assert rows["probability_low"].median() < 0.003

@@ -9,7 +9,7 @@ from evals.endpoints.chat import ChatRequest, Reply
 from evals.runner.asking.trials import request_of
 from evals.runner.letters.protocol import Rulings, Source, Told
 from evals.runner.letters.reading import AfterThought, after_thought, read_reply, thinks, thought_request
-from evals.scoring.choices.recorded import letters_ruling
+from evals.scoring.choices.ruling import letters_ruling
 from evals.trials.record import JudgeKey, RecordedVerdict
 from evals.trials.response import Failure, Response
 from evals.trials.trial import Trial
