@@ -42,6 +42,7 @@ LOADS: dict[str, set[str]] = {
     "rare {run}": NUMBERS,
     "monitorability {run}": {*NUMBERS, "pandas"},
     "check {run}": set(),
+    "cache show {tmp}": set(),
     "robustness {run}": NUMBERS,
     "plan --pilot {run} --width 0.1 --dataset {data}": NUMBERS,
     "label sample {copy} --n 40": {"numpy", "jinja2"},
