@@ -53,7 +53,7 @@ def test_the_cache_is_shown_and_pruned_by_age_and_size(used: Path) -> None:
     assert {path.name for path in files(used)} == {"notes.txt", "other", "0" * 62}, "what is no entry stays"
 
 
-def test_a_cache_that_is_not_there_is_empty(tmp_path: Path) -> None:
+def test_a_cache_that_no_run_has_used_is_empty(tmp_path: Path) -> None:
     shown = emeval("cache", "show", env={"EMEVAL_DATA": str(tmp_path)})
     assert shown.stdout == f"{tmp_path / 'answers'}: 0 entries (0.0 MB)\n"
 
@@ -64,5 +64,6 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
         refused(emeval("cache", "prune", tmp_path, f"--older={age}"), "--older", "12h, 30d or 4w")
     for size in ("2", "2 PB", "GB"):
         refused(emeval("cache", "prune", tmp_path, f"--max={size}"), "--max", "500MB or 2GB")
+    refused(emeval("cache", "show", tmp_path / "none"), "none: cannot be read: No such file or directory")
     (tmp_path / "file").write_text("")
     refused(emeval("cache", "show", tmp_path / "file"), "cannot be read: Not a directory")

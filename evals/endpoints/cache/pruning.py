@@ -26,11 +26,9 @@ class CacheEntry(NamedTuple):
 
 
 def cache_entries(folder: Path) -> list[CacheEntry]:
-    """The entries in a folder, by their names; none where there is none. Raises BadInput where it cannot be read."""
+    """The entries in a folder, by their names. Raises BadInput where it cannot be read."""
     try:
         return list(_entries(folder))
-    except FileNotFoundError:
-        return []
     except OSError as error:
         raise BadInput(f"{shown_path(folder)}: cannot be read: {error.strerror}") from None
 
