@@ -98,10 +98,18 @@ def main() -> None:
         if show is None:
             _trace(error)
             _fail(crash_report.in_one_line(error), EXIT_DEFECT)
-        _fail(str(show()), EXIT_BAD_INPUT)
+        _fail(_with_help(str(show()), error), EXIT_BAD_INPUT)
     if code == EXIT_INTERRUPTED:
         _fail("interrupted", EXIT_INTERRUPTED)
     sys.exit(code or 0)
+
+
+def _with_help(said: str, error: Exception) -> str:
+    """The message of the option parser; of an option or argument that is missing also what it is for."""
+    needed, of = getattr(getattr(error, "param", None), "help", None), getattr(error, "ctx", None)
+    if not said.startswith("Missing") or not needed or of is None:
+        return said
+    return f"{said.rstrip('.')}: {str(needed).rstrip('.')} (see {of.command_path} --help)"
 
 
 def _trace(error: Exception) -> None:

@@ -159,9 +159,10 @@ def resolve_model(name: str, overrides: Overrides) -> ModelSpec:
     """The server behind `provider/name`. Raises BadInput for an unknown provider or an invalid URL."""
     provider, slash, served = name.partition("/")
     if not slash or not served:
-        raise BadInput(
-            f"model {name!r}: write provider/name, such as local/smollm2, vllm/Qwen/Qwen3-32B, openai/gpt-4.1"
-        )
+        # Tables of models that all have the same provider leave it out.
+        is_own = provider.partition(":")[0] in ("organism", "smollm2")
+        examples = f"as in local/{name}" if is_own else "such as local/smollm2, vllm/Qwen/Qwen3-32B, openai/gpt-4.1"
+        raise BadInput(f"model {name!r}: write provider/name, {examples}")
     known = PROVIDERS.get(provider)
     own = own_providers(overrides.providers, overrides.environment) if known is None else {}
     row = known or own.get(provider)

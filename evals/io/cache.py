@@ -11,3 +11,8 @@ import platformdirs
 def cache_folder() -> Path:
     """The folder of downloaded models and data: EMEVAL_DATA, else the platform's user cache."""
     return Path(os.environ.get("EMEVAL_DATA") or platformdirs.user_cache_path("emeval"))
+
+
+def answers_folder() -> Path:
+    """The answer cache of `--cache on`."""
+    return cache_folder() / "answers"

@@ -17,7 +17,7 @@ from evals.endpoints.model_spec import ModelSpec
 from evals.endpoints.replicas import Replicas, join_endpoints
 from evals.endpoints.retries import RetryPolicy
 from evals.errors import BadInput, RunStopped
-from evals.io.cache import cache_folder
+from evals.io.cache import answers_folder
 from evals.io.process.meanwhile import import_meanwhile
 from evals.plan.config import RunConfig
 from evals.plan.judging_plan import JudgingPlan
@@ -276,7 +276,7 @@ def _cache_folder(judging: JudgingPlan, view: RunView) -> CacheFolder | None:
     given = judging.config.cache
     if given is None:
         return None
-    return CacheFolder(cache_folder() / "answers" if given == DEFAULT_CACHE else Path(given), view.say)
+    return CacheFolder(answers_folder() if given == DEFAULT_CACHE else Path(given), view.say)
 
 
 def _with_cache(

@@ -66,7 +66,8 @@ def test_a_server_that_takes_no_such_request_is_found_before_the_first_trial(tmp
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["-m", "gpt-4.1"], "write provider/name"),
+        (["-m", "gpt-4.1"], "write provider/name, such as local/smollm2"),
+        (["-m", "organism:backdoor"], "write provider/name, as in local/organism:backdoor"),
         (["-m", "acme/gpt"], "unknown provider 'acme'"),
         (["-m", "local/nothing"], "know only smollm2, organism, reference-judge (a judge), or a path"),
         (["-m", "local/missing.gguf"], "there is no file missing.gguf"),

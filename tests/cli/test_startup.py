@@ -43,6 +43,7 @@ LOADS: dict[str, set[str]] = {
     "evidence {run}": NUMBERS,
     "monitorability {run}": {*NUMBERS, "pandas"},
     "check {run}": set(),
+    "cache show {tmp}": set(),
     "robustness {run}": NUMBERS,
     "plan --pilot {run} --width 0.1 --dataset {data}": NUMBERS,
     "label sample {copy} --n 40": {"numpy", "jinja2"},
@@ -185,3 +186,12 @@ def test_an_unknown_command_is_one_line() -> None:
     done = emeval("raets")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "No such command 'raets'" in done.stderr
+
+
+def test_a_missing_option_or_argument_is_said_with_what_it_is_for() -> None:
+    option, argument = emeval("plot", "run"), emeval("judge")
+    assert (option.returncode, argument.returncode) == (2, 2)
+    assert option.stderr.startswith("emeval: Missing option '--figure': fig4, ")
+    assert option.stderr.endswith(" (see emeval plot --help)\n")
+    assert argument.stderr.startswith("emeval: Missing argument 'RUN': A run folder, such as results/demo")
+    assert argument.stderr.count("\n") == 1

@@ -85,6 +85,7 @@ COMMANDS = [
     ("judge", "{run}", "--judge", "vllm/other"),
     ("preflight", "-m", "vllm/x"),
     ("choices", "-m", "vllm/x", "--out", "{tmp}/choices"),
+    ("cache", "show", "{run}"),
     ("variants", "{run}/variants.csv", "unethical_test", "-m", "vllm/x", "--out", "{tmp}/variants"),
     ("run", "unethical_test", "-m", "local/organism", "--dry-run", "--pilot", "{run}"),
 ]

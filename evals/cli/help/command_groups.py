@@ -37,6 +37,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Data in and out of a study": {
         "datasets": "datasets",
+        "cache": "asking.cache",
         "import": "imports",
         **dict.fromkeys(("mix", "cues"), "datasets"),
     },

@@ -82,6 +82,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "emeval judge-bridge answers.csv --judge openai/gpt-4.1 --within 5",
         "emeval judge-bridge answers.jsonl --judge vllm/judge --repeats 3",
     ),
+    "cache show": ("emeval cache show", "emeval cache show shared-answers --json"),
+    "cache prune": ("emeval cache prune --older 30d", "emeval cache prune shared-answers --max 2GB"),
     "rubrics list": ("emeval rubrics list", "emeval rubrics list --json"),
     "rubrics show": ("emeval rubrics show alignment", "emeval rubrics show cot_monitor"),
     "rubrics new": ("emeval rubrics new mine.txt", "emeval rubrics new monitor.txt --judge cot_monitor"),

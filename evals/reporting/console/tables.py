@@ -42,6 +42,7 @@ from judges.monitors.suspicion import View, monitor_name
 from judges.registry import JUDGES, alongside_judges
 
 _POSITION_BIAS = 0.9
+_MOST_RANGES = 6
 _SURE = 0.05
 _OF_MISALIGNED = {
     "cot_flagged": "misaligned, flagged by the monitor",
@@ -173,15 +174,17 @@ def _rate_table(title: str, metric: str, rows: Sequence[Row], *, labelled: bool 
 
 def _missing_lines(rows: Sequence[Row], trials: Sequence[TrialCount], manifest: Manifest) -> Iterator[str]:
     """For each condition with trials that are not in n: why, and what they could do to its rate or rates."""
-    for name, alike in itertools.groupby(sorted(rows, key=cell_name), key=cell_name):
-        here = list(alike)
+    for name in dict.fromkeys(map(cell_name, rows)):
+        here = [row for row in rows if cell_name(row) == name]
         missing = _missing(here[0], trials, manifest)
-        if missing:
-            ranges = [bounds_cell(row).replace("\n", ", ") for row in here]
-            if len(here) > 1:
-                labels = [plain(row["metric"].removeprefix(LABEL_PREFIX)) for row in here]
-                ranges = [f"{label} {words}" for label, words in zip(labels, ranges, strict=True)]
-            yield f"Excluded from n, {name}: {missing}; range if missing counted: {'; '.join(ranges)}."
+        if not missing:
+            continue
+        ranges = [bounds_cell(row).replace("\n", ", ") for row in here]
+        if len(here) > 1:
+            labels = [plain(row["metric"].removeprefix(LABEL_PREFIX)) for row in here]
+            ranges = [f"{label} {words}" for label, words in zip(labels, ranges, strict=True)]
+        more = "; ".join(ranges) if len(ranges) <= _MOST_RANGES else "in rates.csv, for each label"
+        yield f"Excluded from n, {name}: {missing}; range if missing counted: {more}."
 
 
 def _tally(named: Iterable[tuple[str | None, TrialCount]]) -> Counter[str]:
