@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from evals.plan.settings.values import DEFAULT_CACHE
 from evals.plan.settings.via import BY_BATCH, BY_RAY
 from evals.plan.spend import Budget, Ledger, usd_words
 from evals.runner.anchor_check import Watch, judge_anchors
+from evals.runner.asking.draws import RecordedDraws
 from evals.runner.by_batch.records import Records
 from evals.runner.connections import Connections, connect
 from evals.runner.judge_endpoints import connect_judges, say_checks, say_checks_of_all
@@ -47,7 +48,6 @@ from evals.runner.view import RunView, SaidLater
 from evals.scoring.judge_set import JudgePanel
 from evals.scoring.rates.running import RunningRates
 from evals.trials.journal import Journal
-from evals.trials.prompt import Prompt
 from evals.trials.reference import UserQuestion
 from evals.trials.trial import Trial
 
@@ -67,27 +67,6 @@ class _ConnectedModels(NamedTuple):
 
 def _no_models() -> _ConnectedModels:
     return _ConnectedModels({}, {}, {}, {}, {}, {})
-
-
-@dataclass
-class _RecordedDraws:
-    """Which draws of a model are recorded, told without a look at each of them: how many there are of each prompt and
-    condition is counted once, when it is first asked for."""
-
-    journal: Journal
-    model: str
-    _counts: dict[tuple[str, ...], int] | None = field(default=None, init=False)
-
-    def repeats(self, prompt: Prompt, condition: str, samples: int) -> Collection[int]:
-        """The repeats that are recorded. If as many are as are planned, they are the planned ones."""
-        if self._counts is None:
-            self._counts = self.journal.draws_of(self.model)
-        draws = (prompt.suite, prompt.format, prompt.id, prompt.variant, condition)
-        count = self._counts.get(draws, 0)
-        return range(samples) if count == samples else self.journal.repeats_of(self.model, draws) if count else ()
-
-    def has(self, trial_id: str) -> bool:
-        return self._counts != {} and self.journal.has_trial(trial_id)
 
 
 async def execute(
@@ -363,7 +342,7 @@ def _pending_trials(
         return {}, lambda _trial_id: None
     config = plan.config
     if config.rule is None:
-        return {name: plan.trials(name, _RecordedDraws(journal, name)) for name in endpoints}, lambda _trial_id: None
+        return {name: plan.trials(name, RecordedDraws(journal, name)) for name in endpoints}, lambda _trial_id: None
     # They load numpy, which a run without a rule has no use for while it samples.
     from evals.plan.stopping.state import read_stopping
     from evals.runner.adaptive_sampling import AHEAD, Adaptive
