@@ -211,6 +211,9 @@ def test_the_list_has_every_provider_and_no_key(tmp_path: Path) -> None:
     table = emeval("providers", env=secrets | {VARIABLE: file})
     assert not any(secret in done.stdout + table.stdout for secret in secrets.values())
     assert "LAB_API_KEY" in table.stdout
+    narrow = emeval("providers", "--providers", file, env=secrets | {"COLUMNS": "80"}).stdout
+    assert max(map(len, narrow.splitlines())) <= 80
+    assert all(row["url"] in narrow for row in found.values()), "URLs are whole, to be copied"
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:

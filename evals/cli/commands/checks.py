@@ -94,9 +94,11 @@ def providers(
     from evals.reporting.console.markup import plain
     from evals.reporting.console.progress import ConsoleView
 
-    table = Table("provider", Column("URL", overflow="fold"), "key variable", "key")
+    # Below one another, so that a URL is whole on 80 columns and can be copied.
+    table = Table("provider", Column("URL, and the key's variable", overflow="fold"))
     for provider in found:
-        table.add_row(provider.name, plain(provider.url), provider.key_variable or "none", provider.key)
+        key = f"{provider.key_variable}: {provider.key}" if provider.key_variable else f"key: {provider.key}"
+        table.add_row(provider.name, f"{plain(provider.url)}\n{plain(key)}")
     ConsoleView().out.print(table)
 
 
