@@ -121,16 +121,15 @@ def _questions_table(changed: tuple[QuestionChange, ...]) -> FittedTable:
         title_justify="left",
         title_style="bold",
     )
-    table.add_column("question")
-    table.add_column("cell")
-    for words in ("base", "candidate", "change", "p (B.-H.)"):
+    table.add_column("question, and its cell")
+    for words in ("base", "candidate", "change", "p"):
         table.add_column(words, justify="right")
     for change in changed:
+        cell = " ".join((change.cell.suite, change.cell.format, change.cell.condition, change.cell.metric))
         table.add_row(
-            f"{plain(change.prompt_id, 40)}: {plain(change.question, 80)}",
-            plain(" ".join((change.cell.suite, change.cell.format, change.cell.condition, change.cell.metric))),
-            f"{percent(change.base_k / change.base_n)} ({change.base_k} of {change.base_n})",
-            f"{percent(change.k / change.n)} ({change.k} of {change.n})",
+            f"{plain(change.prompt_id, 40)}: {plain(change.question, 80)}\n{plain(cell)}",
+            f"{percent(change.base_k / change.base_n)}\n{change.base_k}/{change.base_n}",
+            f"{percent(change.k / change.n)}\n{change.k}/{change.n}",
             points(change.increase),
             p_words(change.q_value).removeprefix("= "),
         )
