@@ -103,7 +103,7 @@ class _Differences:
         room = max(2.0, 0.05 * (high - low))
         x = alt.X(
             "difference:Q",
-            title="effect less that in the base (points)",
+            title="effect less the base's (points)",
             axis=alt.Axis(format="+.0f", tickCount=5),
             scale=alt.Scale(domain=[max(-_MOST, low - room), min(_MOST, high + room)], nice=False),
         )
