@@ -44,6 +44,7 @@ from evals.trials.trial import Trial
 
 FILE_NAME = "journal.sqlite"
 _Found = TypeVar("_Found")
+_Ids = Sequence[str]
 _LEAST_INTERVAL_S = 0.01
 """Seconds from one commit to the next while rows keep arriving. Each costs two switches of threads, and as much as
 recording about ten rows."""
@@ -325,14 +326,13 @@ class Journal:
         return list(self._trials(query, arrival, limit))
 
     def responses_lacking(
-        self, answer_judges: Mapping[Criterion, Sequence[str]], *later_judges: Sequence[str], failed_too: bool
+        self, answers_of: Mapping[Criterion, _Ids], reasoning_of: _Ids, monitors_of: _Ids, *, failed_too: bool
     ) -> Iterator[RecordedTrial]:
         """Responses, by arrival, that lack a ruling: open ones of their measure's judges, with reasoning of its judges,
-        any of the monitors (`later_judges` are these two). With `failed_too` a ruling that is a failure is none.
-        """
+        any of the monitors. With `failed_too` a ruling that is a failure is none."""
         number_of = self._reading.number_of
-        answers = {number_of(measure): [*map(number_of, judges)] for measure, judges in answer_judges.items()}
-        reasoning, monitors = ([*map(number_of, judges)] for judges in later_judges)
+        answers = {number_of(measure): [*map(number_of, judges)] for measure, judges in answers_of.items()}
+        reasoning, monitors = ([*map(number_of, judges)] for judges in (reasoning_of, monitors_of))
         query = queries.lacking(answers, reasoning, monitors, failed_too=failed_too)
         named = [number for measure, judges in answers.items() for number in (measure, *judges)]
         for trial in self._trials(query, number_of("mcq"), *named, *reasoning, *monitors):

@@ -190,8 +190,8 @@ class JudgeStage:
         """Record what there is of the judges that are due now, for every answer; for how many there was something.
         `fresh` gets the rulings on requests that no answer had before, `again` the requests to be asked again."""
         settled, panel = 0, self._judges.panel
-        lacking = (panel.answer_judges, panel.reasoning_judges)
-        for trial in self._recorder.journal.responses_lacking(*lacking, failed_too=False):
+        journal = self._recorder.journal
+        for trial in journal.responses_lacking(panel.answer_judges, *panel.later_judges, failed_too=False):
             rulings: list[tuple[JudgeKey, RecordedVerdict]] = []
             for due in due_requests(trial, self._judges):
                 ruling = await self._ruling(due, returned, fresh, again)
