@@ -26,6 +26,7 @@ from benchmarks.monitors import monitor_table
 from benchmarks.populations import CORRELATION, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
 from benchmarks.recipe_pairs import difference_lines
+from benchmarks.score_bins import bin_lines
 from benchmarks.simulate_curves import discovery_lines, onset_lines, trend_lines
 from evals.statistics.confidence_sequence import Capital
 from evals.statistics.intervals import Interval, generalisation_interval, paired_effect, stratified_wilson_interval
@@ -286,6 +287,7 @@ SIMULATIONS = {
         "Corrected intervals that hold the effect, in percent, and in brackets those as judged; 100 runs",
         corrected_effect_lines,
     ),
+    "scores": ("Intervals of the share of hits among answers of a score that hold, in percent; 2,000 runs", bin_lines),
     "kappa": ("Intervals of kappa that hold, in percent; 250 runs", kappa_lines),
     "panels": ("Intervals of the latent class model that hold the rate, in percent; 100 runs", panel_lines),
     "monitors": ("Coverage of g-mean squared, in percent; 1,000 runs", monitor_table),
