@@ -54,7 +54,7 @@ def bin_coverage(rate: float, questions: int, answers: int, labels: int, number:
             drawn.append(rng.choice(members, min(labels // 2, len(members)), replace=False))
             weights.append(np.full(len(drawn[-1]), len(members) / max(1, len(drawn[-1]))))
         some = np.concatenate(drawn)
-        hits, of_weights = scored.truth[some] * 1.0, np.concatenate(weights)
+        hits, of_weights = scored.truth[some].astype(np.float64), np.concatenate(weights)
         found = score_bins(ScoredLabels(scored.scores, some, hits, of_weights, scored.prompts[some]), EDGES)
         for index, (row, true) in enumerate(zip(found, truths, strict=True)):
             if row.low is not None and row.high is not None:

@@ -17,7 +17,8 @@ SETTINGS_PANELS: dict[str, tuple[str, ...]] = {
         *("distractor", "placement", "conditions", "shots", "system"),
     ),
     "Sampling": (
-        *("samples", "until", "temperature", "sampling", "top_p", "top_k", "max_tokens", "thinking", "prefill", "seed"),
+        *("samples", "until", "read", "temperature", "sampling", "top_p", "top_k", "max_tokens", "thinking"),
+        *("prefill", "seed"),
     ),
     "Judges": (
         *("judge", "also_judges", "judge_base_url", "judge_via", "judge_mode", "judge_max_tokens", "rubrics"),
