@@ -59,6 +59,7 @@ _OWN: dict[str, dict[str, tuple[str, ...]]] = {
         "Questions and conditions": ("model", "suite", "trigger"),
     },
     "cues": {"Cues": ("training", "most")},
+    "choices": {"Sampling": ("thoughts",)},
     "run": {"Cost and limits": ("pilot",)},
     "resume": {"Models and servers": ("retry_failed",)},
     "judge": {"Judges": ("beside",)},
