@@ -23,6 +23,7 @@ from benchmarks.labels import corrected_effect_lines, kappa_lines, panel_lines
 from benchmarks.log_odds import coverage_lines
 from benchmarks.monitor_gains import gain_table
 from benchmarks.monitors import monitor_table
+from benchmarks.nights import night_lines
 from benchmarks.populations import CORRELATION, POPULATIONS, Floats, Population
 from benchmarks.rare import coverage_table
 from benchmarks.recipe_pairs import difference_lines
@@ -317,6 +318,7 @@ SIMULATIONS = {
         "Steps found to differ from the first at a false discovery rate of 5%; 300 curves",
         discovery_lines,
     ),
+    "nights": ("Of 60 checkpoints against one baseline, what is said to differ; 200 series", night_lines),
     "sequences": ("True rates excluded by the confidence sequence at any look; 4,000 streams", _sequences),
 }
 

@@ -48,6 +48,12 @@ HISTORY = (
     Column("gen_p_value", "number", "of no difference on these questions (exact, stratified by question)"),
     Column("gen_p_holm", "number", "adjusted for all compared rates of the checkpoint in this night"),
     Column(
+        "differs",
+        "text",
+        "whether the checkpoint differs from its baseline, `yes` or `no`, where 5% of all that are said to differ over "
+        "all nights may be false (LORD++)",
+    ),
+    Column(
         "decision",
         "text",
         "`regression`, `above`, `below`, `unscored`, `not comparable`, `unclear`, `no baseline`, `baseline`, `within`: "
@@ -65,7 +71,7 @@ HISTORY = (
     DATASET_SHA,
 )
 COLUMNS = column_names(HISTORY)
-_ADDED = frozenset({"increase_gen_low", "increase_gen_high", "gen_p_value", "gen_p_holm"})
+_ADDED = frozenset({"increase_gen_low", "increase_gen_high", "gen_p_value", "gen_p_holm", "differs"})
 """Columns that an earlier history may lack."""
 Cells = dict[str, str]
 
@@ -78,7 +84,8 @@ def read_history(path: Path) -> list[Cells]:
     if not path.exists():
         return []
     with csv_file(path, COLUMNS) as file:
-        if tuple(file.columns) not in (COLUMNS, tuple(name for name in COLUMNS if name not in _ADDED)):
+        known = tuple(name for name in COLUMNS if name in file.columns or name not in _ADDED)
+        if tuple(file.columns) != known:
             raise BadInput(f"{path}: is no history of this version of emeval: other columns; move it away")
         return [dict.fromkeys(COLUMNS, "") | row.cells for row in file]
 

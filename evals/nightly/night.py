@@ -31,6 +31,7 @@ from evals.io.folders.strange_files import refuse_linked_folder, refuse_strange_
 from evals.io.paths import MOST_TEXT, expanded, read_file
 from evals.nightly.checkpoints import Checkpoint, baseline_name, find_checkpoints
 from evals.nightly.config import PREVIOUS, NightlyConfig, check_labels
+from evals.nightly.discoveries import differing
 from evals.nightly.drift import complete_before, drift_tonight, judge_changed_since
 from evals.nightly.gates import NoComparison, compare_gates, gates_on, judge_rates, rate_rows
 from evals.nightly.history import FILE_NAME as HISTORY
@@ -73,9 +74,9 @@ def run_night(config: NightlyConfig, night: str, view: RunView) -> Night:
         found = Night(name=night, config=config, measured=tuple(measured), left_out=tuple(left_out), before=before)
         found = replace(found, interrupted=interrupted)
         found = replace(found, measured=tuple(_with_verdicts(found, result) for result in found.measured))
-        write_history(
-            config.out / HISTORY, before, night, [row for result in found.measured for row in _rows(found, result)]
-        )
+        differ = differing(found)
+        rows = [row for result in found.measured for row in _rows(found, result, differ.get(result.checkpoint.name))]
+        write_history(config.out / HISTORY, before, night, rows)
         write_whole(found.folder / "junit.xml", junit_of(found))
         write_whole(found.folder / "summary.md", summary_of(found))
         if not interrupted:
@@ -285,7 +286,7 @@ def _baseline(night: Night, result: CheckpointResult) -> tuple[Path, str, NoComp
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _rows(night: Night, result: CheckpointResult) -> list[Cells]:
+def _rows(night: Night, result: CheckpointResult, differs: bool | None) -> list[Cells]:
     """The history rows of a checkpoint: its rates if it is complete, else one row with its status."""
     shared: dict[str, str | float | None] = {
         "night": night.name,
@@ -320,6 +321,7 @@ def _rows(night: Night, result: CheckpointResult) -> list[Cells]:
                 "increase_gen_high": change.gen_high,
                 "gen_p_value": change.gen_p_value,
                 "gen_p_holm": change.gen_p_holm,
+                "differs": None if differs is None else "yes" if differs else "no",
             }
         against = result.against if verdict and verdict != "baseline" else ""
         more = {"baseline": against, "decision": verdict, "drift": result.drift.verdict, "unscored": row.unscored}

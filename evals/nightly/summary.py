@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from evals.analysis.comparison.junit import JUnitCase, facts_of, junit_xml
 from evals.analysis.comparison.words import interval_words
+from evals.nightly.discoveries import differing
 from evals.nightly.gates import FAILED, ORDER, GateVerdict
 from evals.nightly.history import last_night, text_of
 from evals.nightly.results import FINISHED, CheckpointResult, Night
@@ -73,7 +74,7 @@ def message_of(night: Night) -> str:
 def summary_of(night: Night) -> str:
     """The whole summary as Markdown."""
     lines = [f"**{literal(verdict_of(night))}**", ""]
-    lines += [*_gates(night), *_missing(night), *_since_last_night(night)]
+    lines += [*_gates(night), *_over_all_nights(night), *_missing(night), *_since_last_night(night)]
     for result in night.measured:
         lines += ["", *_section(night, result)]
     lines += ["", "## How to read this", ""]
@@ -115,6 +116,18 @@ def _gates(night: Night) -> Iterator[str]:
             [f"**{_gate_word(judged)}**", literal(result.checkpoint.name), rate, cells[2], cells[6], judged.verdict]
         )
     yield ""
+
+
+def _over_all_nights(night: Night) -> Iterator[str]:
+    """What is found among the comparisons of all nights, which gates look at one by one."""
+    found = differing(night)
+    if found:
+        names = ", ".join(literal(name) for name, differs in found.items() if differs)
+        yield (
+            f"Different from their baselines: {names or 'none'}. At most 5% of all checkpoints that are said to differ "
+            "over all nights are expected to be none (LORD++); gates decide on each night by itself."
+        )
+        yield ""
 
 
 def _gate_word(judged: GateVerdict) -> str:

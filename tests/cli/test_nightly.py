@@ -140,6 +140,7 @@ def test_a_checkpoint_that_rises_in_the_second_night_fails_it_alone(
     assert float(row["p_value"]) <= float(row["p_holm"]) < 0.05
     assert (row["baseline"], row["run"], row["drift"]) == ("base", f"{SECOND}/risen", "not watched")
     assert rows["steady"]["decision"] in ("within", "unclear")
+    assert (row["differs"], rows["steady"]["differs"], rows["base"]["differs"]) == ("yes", "no", "")
     assert (tmp_path / "nights" / row["run"] / "manifest.json").is_file()
 
     text = summary(tmp_path, SECOND)
@@ -150,6 +151,7 @@ def test_a_checkpoint_that_rises_in_the_second_night_fails_it_alone(
     assert text.index(gates[-1]) < text.index("## Since")
     assert f"## Since the last night ({FIRST})" in text
     assert re.search(r"risen: unethical_test mcq off misaligned was (within|unclear), is regression", text)
+    assert "Different from their baselines: risen. At most 5% of all" in text
     assert "[run folder](risen/)" in text
     assert "Questions that changed most" in text
     assert "[report.html](report.html)" in text
@@ -576,9 +578,12 @@ def test_a_night_is_today_unless_last_night_was_cut_off_a_short_while_ago(tmp_pa
 
 
 def test_a_history_without_the_effect_on_these_questions_is_read(tmp_path: Path) -> None:
-    added = ("increase_gen_low", "increase_gen_high", "gen_p_value", "gen_p_holm")
-    before = [name for name in COLUMNS if name not in added]
     path = tmp_path / "history.csv"
+    newer = [name for name in COLUMNS if name != "differs"]
+    path.write_text(",".join(newer) + "\n" + ",".join(["x"] * len(newer)) + "\n")
+    assert [(row["gen_p_holm"], row["differs"]) for row in read_history(path)] == [("x", "")]
+    added = ("increase_gen_low", "increase_gen_high", "gen_p_value", "gen_p_holm", "differs")
+    before = [name for name in COLUMNS if name not in added]
     path.write_text(",".join(before) + "\n" + ",".join(["x"] * len(before)) + "\n")
     (row,) = read_history(path)
     assert list(row) == list(COLUMNS)
