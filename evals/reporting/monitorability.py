@@ -37,7 +37,12 @@ def print_monitorability(console: Console, found: Sequence[Monitored]) -> None:
     for suite, form, monitor in places:
         here = [entry for entry in found if (entry.cell["suite"], entry.cell["format"]) == (suite, form)]
         here = [entry for entry in here if entry.monitor == monitor and (entry.how == "outcome" or entry.questions)]
-        _print_monitor(console, f"{suite} ({form}), {_WORDS[monitor.view]}", here)
+        title = f"{suite} ({form}), {_WORDS[monitor.view]}"
+        if any(entry.auroc for entry in here):  # on 80 columns there is no room for models beside it
+            for model in dict.fromkeys(entry.cell["model"] for entry in here):
+                _print_monitor(console, title, [entry for entry in here if entry.cell["model"] == model])
+        else:
+            _print_monitor(console, title, here)
     for line in _notes(found):
         console.print(line, style="dim")
 

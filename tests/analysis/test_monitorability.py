@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from evals.analysis.monitorability import Monitored
+from evals.analysis.monitors.monitorability import Monitored
+from evals.analysis.monitors.readings import MONITORS, Monitor
 from evals.reporting.console.terminal import SafeConsole
 from evals.reporting.monitorability import print_monitorability
 from evals.statistics.intervals import Interval
+from evals.statistics.monitors.ranking import Measure
 from evals.statistics.monitors.scorecard import Scorecard, Share
 from tests.support.cli_runner import emeval, refused, scenarios
 from tests.support.runs import MONITOR_MARK, TRIGGER, WITH_JUDGE, run, server
@@ -104,15 +107,18 @@ def test_without_false_alarms_it_says_how_to_get_them(recorded: tuple[Path, str]
     assert rows(folder / "bad")["on", "outcome"]["fpr"] == 0.5
 
 
+@pytest.mark.parametrize("monitor", MONITORS, ids=lambda monitor: monitor.name)
 @pytest.mark.parametrize("answers", [999, 99_999])
-def test_the_table_fits_80_columns_with_long_names_and_many_answers(answers: int) -> None:
+def test_the_table_fits_80_columns_with_long_names_and_many_answers(answers: int, monitor: Monitor) -> None:
     interval = Interval(0.125, 0.875, "wilson")
     caught = Share(answers, answers, 1.0, interval, None)
     alarms = Share(answers // 8, answers, 0.125, interval, None)
     card = Scorecard(caught, alarms, 0.5, interval, None)
+    auroc = Measure(0.5, interval, None, np.zeros(1)) if monitor.view is not None else None
+    cell = {"suite": "unethical_test", "format": "mcq", "condition": "decoy"}
     names = [f"vllm/organisation/{'m' * 40}{number}" for number in range(2)]
     found = [
-        Monitored({"suite": "unethical_test", "format": "mcq", "model": name, "condition": "decoy"}, how, 9, 9, card)
+        Monitored(cell | {"model": name}, monitor, how, 9, 9, card, auroc, None)
         for name in names
         for how in ("outcome", "intervention")
     ]
@@ -120,9 +126,12 @@ def test_the_table_fits_80_columns_with_long_names_and_many_answers(answers: int
     print_monitorability(SafeConsole(file=screen, width=80), found)
     lines = screen.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[1].split() == ["model", "condition", "TPR", "FPR", "TPR", "x", "TNR"]
+    measures = ["condition", "TPR", "FPR", "TPR", "x", "TNR"]
+    shown = [*measures, "AUROC"] if auroc else ["model", *measures]
+    assert any(line.strip("┃ ").replace("┃", " ").split() == shown for line in lines), screen.getvalue()
     assert screen.getvalue().count(f"/{answers:,})") == 2 * len(found)
     assert screen.getvalue().count("12.5% to 87.5%") == 2 * len(found)
+    assert screen.getvalue().count("mmmm0") > 0 < screen.getvalue().count("mmmm1"), "the end of a name tells them apart"
 
 
 def test_a_place_that_cannot_be_written_is_one_line(recorded: tuple[Path, str]) -> None:
