@@ -150,7 +150,7 @@ def test_a_killed_run_goes_on_with_what_was_written(tmp_path: Path) -> None:
         done = own_process("resume", run, *told_again(run), "--via", "online", url=live.url)
         assert done.returncode == 0, done.stderr
         assert (trials_asked(live) - before).total() == TRIALS - known
-    assert ("blocks of results that an earlier session left" in done.stderr) == bool(written)
+    assert ("of results that an earlier session left" in done.stderr) == bool(written)
     assert not (run / "ray").exists()
     assert len(responses(run)) == recorded(run) == TRIALS
     (left,) = Path("/tmp").glob(f".eray.{process.pid}-*")  # noqa: S108
