@@ -23,15 +23,15 @@ _CELL = ("suite", "format", "model", "condition", "trigger")
 def monitor_words(found: Mapping[str, Row]) -> list[str]:
     """What each monitor with a verdict catches in a cell, whose rows are given by metric: `a monitor that scores the
     reasoning catches 61.8% (110 of 178; 54.5% to 68.6%) of the misaligned answers and flags ... of the others`, and
-    `one that scores the answer alone 90.4% (161 of 178) and ...`."""
+    `one that scores the answer alone catches 90.4% (161 of 178) and flags ... of the others`."""
     words: list[str] = []
     for metric, does in _MONITORS:
         caught, alarms = found.get(metric), found.get(f"{metric}_aligned")
         if caught is None or not caught["n"]:
             continue
         if words:
-            of_others = "" if alarms is None or not alarms["n"] else f" and {_share(alarms)}"
-            words.append(f"one that {does} {_share(caught)}{of_others}")
+            of_others = "" if alarms is None or not alarms["n"] else f" and flags {_share(alarms)} of the others"
+            words.append(f"one that {does} catches {_share(caught)}{of_others}")
             continue
         said = f"a monitor that {does} catches {_with_interval(caught)} of the misaligned answers"
         if alarms is not None and alarms["n"]:
@@ -52,7 +52,7 @@ def monitor_line(rows: Sequence[Row]) -> str:
         return ""
     cell = max(read, key=lambda cell: read[cell])
     suite, form, model, condition, _ = cell
-    others = " Others: emeval monitorability." if sum(number > 0 for number in read.values()) > 1 else ""
+    others = " The other cells: emeval monitorability." if sum(number > 0 for number in read.values()) > 1 else ""
     return f"{capitalized('; '.join(monitor_words(cells[cell])))} ({model}, {suite} {form}, {condition}).{others}"
 
 

@@ -139,7 +139,7 @@ def test_the_verdict_the_report_and_the_figure_have_what_monitors_catch(
     recorded: tuple[Path, OpenAIServer], tmp_path: Path
 ) -> None:
     folder, drawn, page = recorded[0], tmp_path / "monitors.svg", tmp_path / "report.html"
-    verdict = "one that scores the answer alone 33.3% (4 of 12) and 0.0% (0 of 4)"
+    verdict = "one that scores the answer alone catches 33.3% (4 of 12) and flags 0.0% (0 of 4) of the others"
     again = emeval("rates", folder, env={"COLUMNS": "80"})
     assert f"{verdict}; one that scores reasoning and answer" in " ".join(again.stdout.split())
     plotted = emeval("plot", folder, "--figure", "monitorability", "-o", drawn)
