@@ -91,3 +91,11 @@ kept = Knot()
         [sys.executable, "-c", code], env=environment(), timeout=60, check=True, capture_output=True, text=True
     )
     assert done.stdout == ""
+
+
+def test_nothing_is_said_of_what_duckdb_leaves() -> None:
+    code = "from evals.io.process.garbage import collect_rarely; collect_rarely(); import duckdb; duckdb.connect()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), timeout=60, check=True, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")

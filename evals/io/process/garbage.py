@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib.machinery import EXTENSION_SUFFIXES
+from types import ModuleType
 
 _RARE = (50_000, 20, 100)
 """In objects, and in passes over the younger ones: see gc.set_threshold. Cycles take a few megabytes at most."""
@@ -51,4 +54,16 @@ def collect_rarely() -> None:
     pandas and scipy, for memory that the system takes back anyway. So nothing is looked through then.
     """
     gc.set_threshold(*_RARE)
-    atexit.register(gc.freeze)
+    atexit.register(_look_through_nothing)
+
+
+def _look_through_nothing() -> None:
+    """Packages bound by nanobind, such as DuckDB, print what of them is left at the end: they are looked through."""
+    if not any(map(_is_bound_by_nanobind, list(sys.modules.values()))):
+        gc.freeze()
+
+
+def _is_bound_by_nanobind(module: ModuleType) -> bool:
+    names = getattr(module, "__dict__", {})
+    is_compiled = str(names.get("__file__")).endswith(tuple(EXTENSION_SUFFIXES))
+    return is_compiled and any(str(type(value).__module__) == "nanobind" for value in list(names.values()))
