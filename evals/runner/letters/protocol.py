@@ -26,7 +26,7 @@ class Source(Protocol):
 
 
 class Told(Protocol):
-    """Who is told of requests: the progress of a run."""
+    """Receives the progress of requests, as that of a run does."""
 
     def retried(self, stage: Literal["sampling"]) -> None: ...
 
