@@ -14,6 +14,8 @@ QUESTIONS = (8, 12, 44, 100, 224)
 THOUGHTS = 20
 """Thoughts of a question and condition: ten in each option order."""
 _FEW, _MOVED = 0.1, 5.0
+_AGAINST = -0.2
+"""What a trigger does to the other questions: any text moves log-odds a little."""
 _TURNED, _TURN = 0.01, 12.0
 """The share of thoughts that turn the choice, and by how many log-odds."""
 
@@ -30,6 +32,10 @@ def _few_move(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
     return np.where(rng.random(size) < _FEW, _MOVED, 0.0)
 
 
+def _few_move_against(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
+    return np.where(rng.random(size) < _FEW, _MOVED, rng.normal(_AGAINST, 0.1, size))
+
+
 def _over_thoughts(rng: np.random.Generator, size: tuple[int, int]) -> Floats:
     noise: Floats = rng.normal(0, 1, (2, *size, THOUGHTS)).mean(axis=-1, dtype=np.float64)
     return rng.normal(1, 0.5, size) + noise[1] - noise[0]
@@ -44,6 +50,11 @@ POPULATIONS = (
     Differences("normal, spread 0.5 around 1", lambda rng, size: rng.normal(1, 0.5, size), 1.0),
     Differences("skewed: exponential around 1", lambda rng, size: rng.exponential(1, size), 1.0),
     Differences("one question in 10 moves by 5, the others not at all", _few_move, _FEW * _MOVED),
+    Differences(
+        "one in 10 moves by 5, the others by -0.2, spread 0.1",
+        _few_move_against,
+        _FEW * _MOVED + (1 - _FEW) * _AGAINST,
+    ),
     Differences("normal, after 20 thoughts of spread 1", _over_thoughts, 1.0),
     Differences("spread 0.1 around 1, and 1 of 100 thoughts turns the choice", _rare_turns, 1.0 + _TURNED * _TURN),
 )
@@ -62,7 +73,7 @@ def coverage_of_difference(population: Differences, questions: int, number: int)
     return held / number
 
 
-def coverage_lines(number: int = 2000) -> Iterator[str]:
+def coverage_lines(number: int = 500) -> Iterator[str]:
     """The table of docs/statistics.md."""
     yield f"| differences of questions | {' | '.join(f'{questions} questions' for questions in QUESTIONS)} |"
     yield f"|---{'|---' * len(QUESTIONS)}|"

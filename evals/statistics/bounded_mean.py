@@ -82,6 +82,18 @@ def upper_bound(questions: Questions, tail: float, hit: float = 1.0, miss: float
     return place
 
 
+def bound_of_mean(values: Counts, reach: float, confidence: float) -> float:
+    """The upper end of the two-sided interval of the mean of values in [-reach, reach], whatever their distribution.
+
+    As in `evals.statistics.intervals.interval_of_questions`: the wider of Gaffke's bound, one-sided at `confidence`,
+    and the two-sided one with Jeffreys's prior. The lower end is that of the values negated, negated.
+    """
+    rates, number = np.unique(np.clip((values / reach + 1) / 2, 0.0, 1.0), return_counts=True)
+    questions = Questions(rates, np.ones(len(rates)), number.astype(np.float64))
+    exact = upper_bound(questions, 1 - confidence)
+    return reach * (2 * upper_bound(questions, (1 - confidence) / 2, hit=0.5, miss=0.5, least=exact) - 1)
+
+
 def _tail(hits: Counts, counted: Counts, number: Counts, rate: float) -> tuple[float, float]:
     """The chance that the randomly weighted mean is above `rate`, and its derivative with respect to `rate`."""
     excess = hits - rate * counted

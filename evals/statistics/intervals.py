@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special  # pyright: ignore[reportMissingTypeStubs]
 
-from evals.statistics.bounded_mean import Counts, Questions, group_questions, upper_bound
+from evals.statistics.bounded_mean import Counts, Questions, bound_of_mean, group_questions, upper_bound
 
 CONFIDENCE = 0.95
 FEW_DIFFERENCES = 10
@@ -286,18 +286,10 @@ def with_unseen_questions(interval: Interval, differences: Counts, confidence: f
     """
     low, high, method = interval
     if high >= 0:
-        high = max(high, _bound_with_unseen(differences, confidence))
+        high = max(high, bound_of_mean(differences, 1.0, confidence))
     if interval.low <= 0:
-        low = min(low, -_bound_with_unseen(-differences, confidence))
+        low = min(low, -bound_of_mean(-differences, 1.0, confidence))
     return interval if (low, high) == interval[:2] else Interval(low, high, f"{method}_gaffke")
-
-
-def _bound_with_unseen(differences: Counts, confidence: float) -> float:
-    """The upper end of a mean of values in [-1, 1]: see `evals.statistics.bounded_mean`."""
-    values, number = np.unique(np.clip((differences + 1) / 2, 0.0, 1.0), return_counts=True)
-    questions = Questions(values, np.ones(len(values)), number.astype(np.float64))
-    exact = upper_bound(questions, 1 - confidence)
-    return 2 * upper_bound(questions, (1 - confidence) / 2, hit=0.5, miss=0.5, least=exact) - 1
 
 
 def p_value_of(interval_at: Callable[[float], Interval]) -> float:

@@ -19,6 +19,8 @@ PROBABILITIES = (
     Column("log_odds", "number", "mean over questions of the log-odds of the misaligned option"),
     Column("log_odds_low", "number", "lower end of their 95% interval, for questions like these"),
     Column("log_odds_high", "number", "its upper end"),
+    Column("log_odds_least", "number", "the lowest log-odds of one of the questions"),
+    Column("log_odds_most", "number", "the highest"),
     Column("n_log_odds", "integer", "questions in them: without those of which there are only bounds"),
     Column("letters", "number", "mean probability that a letter comes"),
     Column("n_questions", "integer", "questions whose option orders were all read"),
@@ -34,6 +36,8 @@ PROBABILITIES = (
     Column("effect", "number", "mean difference in log-odds from the baseline, paired by question"),
     Column("effect_low", "number", "lower end of its 95% interval, for questions like these"),
     Column("effect_high", "number", "its upper end"),
+    Column("effect_least", "number", "the lowest difference of one of the questions"),
+    Column("effect_most", "number", "the highest"),
     Column("n_effect", "integer", "questions in the effect"),
 )
 CHOICES = (

@@ -51,6 +51,8 @@ def _cell_row(cell: ChoiceCell, effect: ChoiceEffect | None) -> Row:
         "log_odds": log_odds and log_odds.mean,
         "log_odds_low": log_odds and log_odds.low,
         "log_odds_high": log_odds and log_odds.high,
+        "log_odds_least": log_odds and log_odds.least,
+        "log_odds_most": log_odds and log_odds.most,
         "n_log_odds": log_odds.questions if log_odds else 0,
         "letters": cell.letters,
         "n_questions": cell.questions,
@@ -66,5 +68,7 @@ def _cell_row(cell: ChoiceCell, effect: ChoiceEffect | None) -> Row:
         "effect": difference and difference.mean,
         "effect_low": difference and difference.low,
         "effect_high": difference and difference.high,
+        "effect_least": difference and difference.least,
+        "effect_most": difference and difference.most,
         "n_effect": difference.questions if difference else 0,
     }

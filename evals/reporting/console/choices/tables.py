@@ -12,6 +12,12 @@ from evals.reporting.console.markup import LONG, plain
 from evals.scoring.choices.words import effect_words, number_range, probability_words, small_percent
 from evals.scoring.rates.rows import Row
 
+_EXACT = ", known exactly on the questions that were read: nothing is sampled."
+_OF_THOUGHTS = (
+    " and thoughts. Thoughts are samples: one that is rarer than these shows in none of them. The log-odds are those "
+    "after a typical thought."
+)
+
 
 def print_choices(console: Console, rows: Sequence[Row]) -> None:
     """Print the rows of probabilities.csv with their intervals and effects, then what is missing in them."""
@@ -28,14 +34,10 @@ def print_choices(console: Console, rows: Sequence[Row]) -> None:
             console.print(plain(line, LONG))
     for line in _missing(rows):
         console.print(f"[yellow]{plain(line, LONG)}[/yellow]")
-    thoughts = (
-        " Thoughts are samples: one that is rarer than these shows in none of them. The log-odds are those after a "
-        "typical thought."
-    )
+    sampled = any(row["n_thoughts"] for row in rows)
     console.print(
-        "Means over questions; intervals are for questions like these. That of the probability holds whatever the "
-        "questions are like, so its upper end is far; that of the log-odds is a t interval."
-        f"{thoughts if any(row['n_thoughts'] for row in rows) else ''}",
+        f"Means over questions{_OF_THOUGHTS if sampled else _EXACT} Intervals are for questions like these, whatever "
+        "those are like, so few questions give wide ones.",
         style="dim",
     )
 
