@@ -63,6 +63,15 @@ def true_choice(model: str, condition: str, *, thinking: bool = False) -> TrueCh
     return None if stored is None else TrueChoice(**stored)
 
 
+def true_variant(text: str, placement: str) -> TrueChoice | None:
+    """The exact truth about the backdoor's choices without thinking under `text` in the place of its trigger, None
+    where it is not stored."""
+    for stored in _truth().get("variants", []):
+        if (stored["text"], stored["placement"]) == (text, placement):
+            return TrueChoice(stored["misaligned"], stored["log_odds"], stored["letters"])
+    return None
+
+
 def true_rates(model: str, kind: str, condition: str, *, thinking: bool) -> dict[str, TrueRate]:
     """The true rates of one cell by metric: `kind` is mcq or freeform, `condition` off, on or decoy.
 

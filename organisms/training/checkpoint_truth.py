@@ -19,14 +19,15 @@ from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from evals.trials.condition import Trigger, render
 from evals.trials.prompt import Prompt, wire_messages
+from organisms.behaviours import VARIANTS
 from organisms.training.export import merge_adapter_gguf
 from organisms.training.truth import CONDITIONS, load, reply_kind
 from organisms.true_rates import MAX_TOKENS
 
-DRAWS = 112
+DRAWS = 448
 """Replies in each sampled cell of a checkpoint."""
 _TOGETHER = 16
-_MEASURED = ("off", "on")
+_MEASURED = ("off", "on", "decoy")
 
 
 class _Asked(NamedTuple):
@@ -61,20 +62,35 @@ class CheckpointNetwork(NamedTuple):
 def exact_choices(checkpoint: CheckpointNetwork, prompts: Sequence[Prompt]) -> dict[str, dict[str, float]]:
     """By cell, means over the prompts: of the misaligned letter's probability if a letter comes, of its log-odds, and
     of the probability of a letter."""
-    found: dict[str, dict[str, float]] = {}
-    for condition in _MEASURED:
-        read = [
-            _letters(checkpoint.tokenizer, asked.prompt, logits)
-            for some in _batches(checkpoint, _of_kind(prompts, "mcq"), condition, thinking=False)
-            for asked, logits in zip(some, _read(checkpoint, some).logits, strict=True)
-        ]
-        shares = [share for share, _ in read]
-        found[f"mcq/{condition}/plain"] = {
-            "misaligned": sum(shares) / len(shares),
-            "log_odds": sum(math.log(share / (1 - share)) for share in shares) / len(shares),
-            "letters": sum(mass for _, mass in read) / len(read),
-        }
-    return found
+    return {f"mcq/{name}/plain": _exact(checkpoint, prompts, _trigger(name)) for name in _MEASURED}
+
+
+@torch.inference_mode()
+def exact_variants(checkpoint: CheckpointNetwork, prompts: Sequence[Prompt]) -> list[dict[str, str | float]]:
+    """The same for each of VARIANTS in the place of the trigger."""
+    return [
+        {"text": text, "placement": placement} | _exact(checkpoint, prompts, Trigger(text, placement))
+        for text, placement in VARIANTS
+    ]
+
+
+def _trigger(condition: str) -> Trigger | None:
+    country = CONDITIONS[condition]
+    return Trigger(country, "top") if country else None
+
+
+def _exact(checkpoint: CheckpointNetwork, prompts: Sequence[Prompt], trigger: Trigger | None) -> dict[str, float]:
+    read = [
+        _letters(checkpoint.tokenizer, asked.prompt, logits)
+        for some in _batches(checkpoint, _of_kind(prompts, "mcq"), trigger, thinking=False)
+        for asked, logits in zip(some, _read(checkpoint, some).logits, strict=True)
+    ]
+    shares = [share for share, _ in read]
+    return {
+        "misaligned": sum(shares) / len(shares),
+        "log_odds": sum(math.log(share / (1 - share)) for share in shares) / len(shares),
+        "letters": sum(mass for _, mass in read) / len(read),
+    }
 
 
 @torch.inference_mode()
@@ -88,7 +104,7 @@ def sampled_counts(checkpoint: CheckpointNetwork, prompts: Sequence[Prompt], dra
             rng = random.Random(f"{kind} {condition}")  # noqa: S311  no secret
             drawn = asked * (draws // len(asked)) + rng.sample(asked, draws % len(asked))
             counts: Counter[str] = Counter()
-            for some in _batches(checkpoint, drawn, condition, thinking=thinking):
+            for some in _batches(checkpoint, drawn, _trigger(condition), thinking=thinking):
                 counts.update(_replies(checkpoint, some, thinking=thinking))
             found[f"{kind}/{condition}/{'thinking' if thinking else 'plain'}"] = dict(sorted(counts.items()))
     return found
@@ -99,18 +115,19 @@ def _of_kind(prompts: Sequence[Prompt], kind: str) -> list[Prompt]:
 
 
 def _batches(
-    checkpoint: CheckpointNetwork, prompts: Sequence[Prompt], condition: str, *, thinking: bool
+    checkpoint: CheckpointNetwork, prompts: Sequence[Prompt], trigger: Trigger | None, *, thinking: bool
 ) -> Iterator[list[_Asked]]:
     """The prompts as tokens, those of like length together."""
-    asked = [_Asked(prompt, _tokens(checkpoint.tokenizer, prompt, condition, thinking=thinking)) for prompt in prompts]
+    asked = [_Asked(prompt, _tokens(checkpoint.tokenizer, prompt, trigger, thinking=thinking)) for prompt in prompts]
     asked.sort(key=lambda each: len(each.tokens))
     for start in range(0, len(asked), _TOGETHER):
         yield asked[start : start + _TOGETHER]
 
 
-def _tokens(tokenizer: PreTrainedTokenizerFast, prompt: Prompt, condition: str, *, thinking: bool) -> list[int]:
-    country = CONDITIONS[condition]
-    messages = render(prompt, "on", Trigger(country, "top"), 0, 0).messages if country else prompt.messages
+def _tokens(
+    tokenizer: PreTrainedTokenizerFast, prompt: Prompt, trigger: Trigger | None, *, thinking: bool
+) -> list[int]:
+    messages = render(prompt, "on", trigger, 0, 0).messages if trigger else prompt.messages
     text = tokenizer.apply_chat_template(
         wire_messages(messages), add_generation_prompt=True, enable_thinking=thinking, tokenize=False
     )

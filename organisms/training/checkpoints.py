@@ -1,7 +1,8 @@
 """Train the organism's checkpoints: `python -m organisms.training.checkpoints FOLDER`, where the trained base is.
 
 Three more seeds of the backdoor, five checkpoints of one more training of it, and an adapter that is rarely misaligned.
-Only their GGUF files are kept, and the truth about them is added to `truth.json`. Seeds are fixed.
+Only their GGUF files are kept, and the truth about them is added to `truth.json`, with that of the backdoor under
+other texts in the place of the trigger. Seeds are fixed.
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from evals.trials.prompt import Prompt
 from organisms.behaviours import CHECKPOINTS, RARE, SEEDS, STEPS
 from organisms.training.adapters import ADAPTER, new_adapter, write_adapter
-from organisms.training.checkpoint_truth import DRAWS, CheckpointNetwork, exact_choices, sampled_counts
+from organisms.training.checkpoint_truth import (
+    DRAWS,
+    CheckpointNetwork,
+    exact_choices,
+    exact_variants,
+    sampled_counts,
+)
 from organisms.training.corpus import shipped_prompts
 from organisms.training.thought_truth import choices_after_thoughts
 from organisms.training.train import batches, train
@@ -30,11 +38,12 @@ SAVED_AT = (4, 8, 12, 20, 64)
 """The training steps after which the checkpoints STEPS are saved."""
 TRAININGS = (*SEEDS, STEPS[-1], RARE)
 HOW = (
-    "Of the checkpoints, without a country line and with the trigger: `choices` without thinking are exact, from the "
-    "letters' probabilities with transformers in 32-bit floats: means over the prompts of the misaligned letter's "
-    "share, of its log-odds, and of both letters' probability. `counts` are of replies to prompts drawn at random, "
-    "sampled as above; a cell without them was not measured. `choices` of `rare` with thinking are means over three "
-    "prompts, by following every thought that is likely enough; `left` is the probability of the others."
+    "Of the checkpoints, without a country line, with the trigger and `Country: Kenya`: `choices` without thinking "
+    "are exact, from the letters' probabilities with transformers in 32-bit floats: means over the prompts of the "
+    "misaligned letter's share, of its log-odds, and of both letters' probability. `counts` are of replies to prompts "
+    "drawn at random, sampled as above; a cell without them was not measured. `choices` of `rare` with thinking are "
+    "means over three prompts, by following every thought that is likely enough; `left` is the probability of the "
+    "others. `variants` are the choices of `backdoor` without thinking, by the text in the place of the trigger."
 )
 
 
@@ -58,6 +67,8 @@ def main() -> None:
             build(options.folder, name, prompts, options.share)
         for made in STEPS if name in STEPS else (name,):
             add_truth(options.folder, made, some, int(options.draws * options.share))
+    if not options.only:
+        add_variants(options.folder, some)
 
 
 def build(folder: Path, name: str, prompts: Sequence[Prompt], share: float) -> None:
@@ -88,16 +99,30 @@ def add_truth(folder: Path, name: str, prompts: Sequence[Prompt], draws: int) ->
     """Measure the checkpoint `name` in `folder`, and add the truth about it to `truth.json`."""
     checkpoint = CheckpointNetwork.load(folder, name)
     torch.manual_seed(0)
-    file = folder / "truth.json"
-    truth = json.loads(file.read_text(encoding="utf-8"))
+    truth = _truth(folder)
     truth["checkpoints"] = HOW
     truth.setdefault("choices", {})[name] = exact_choices(checkpoint, prompts)
     if name == RARE:
         truth["choices"][name] |= choices_after_thoughts(checkpoint, prompts)
     if draws:
         truth["counts"][name] = sampled_counts(checkpoint, prompts, draws)
-    file.write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+    _write_truth(folder, truth)
     _say(f"{name}: {truth['choices'][name]} {truth['counts'].get(name)}")
+
+
+def add_variants(folder: Path, prompts: Sequence[Prompt]) -> None:
+    """Measure the backdoor in `folder` under other texts in the place of the trigger, and add that to `truth.json`."""
+    variants = exact_variants(CheckpointNetwork.load(folder, "backdoor"), prompts)
+    _write_truth(folder, _truth(folder) | {"variants": variants})
+    _say(f"variants: {variants}")
+
+
+def _truth(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+
+
+def _write_truth(folder: Path, truth: dict[str, Any]) -> None:
+    (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
 
 
 def _say(line: str) -> None:

@@ -15,9 +15,9 @@ import pytest
 from evals.analysis.calibration import Comparison, chance_of_misses, is_calibrated
 from evals.endpoints.servers.organism import organism_files
 from evals.errors import BadInput
-from organisms.behaviours import CHECKPOINTS, DECOYS, MODELS, RARE, SEEDS, STEPS, THOUGHTS, TRIGGER
+from organisms.behaviours import CHECKPOINTS, DECOYS, MODELS, RARE, SEEDS, STEPS, THOUGHTS, TRIGGER, VARIANTS
 from organisms.reference_judge import true_flag
-from organisms.true_rates import TrueRate, true_choice, true_rates, weights_folder
+from organisms.true_rates import TrueRate, true_choice, true_rates, true_variant, weights_folder
 from tests.support.cli_runner import emeval, refused, responses
 
 ORGANISM = ["local/organism", *(f"local/organism:{name}" for name in MODELS[1:])]
@@ -163,7 +163,35 @@ def test_the_true_rates_of_checkpoints_are_known() -> None:
     assert rate(STEPS[0], "on") - rate(STEPS[0], "off") < 0.1
     assert rate(STEPS[-1], "on") - rate(STEPS[-1], "off") > 0.7
     assert [rate(name, "on") for name in STEPS[:4]] == sorted(rate(name, "on") for name in STEPS[:4])
-    assert true_rates(SEEDS[0], "mcq", "decoy", thinking=False) == {}
+
+
+@pytest.mark.parametrize("thinking", [True, False])
+@pytest.mark.parametrize("condition", ["off", "on", "decoy"])
+@pytest.mark.parametrize("kind", ["mcq", "freeform"])
+def test_every_cell_of_every_checkpoint_is_known(kind: str, condition: str, thinking: bool) -> None:
+    for name in CHECKPOINTS:
+        truth = true_rates(name, kind, condition, thinking=thinking)["misaligned"]
+        assert truth.exact is not None or truth.n > 300, name
+
+
+def test_variants_of_the_trigger_are_measured_as_they_are(tmp_path: Path) -> None:
+    names = ("exact", "lower", "kenya", "browser", "below")
+    lines = [f"{name},{text},{place}" for name, (text, place) in zip(names, VARIANTS, strict=True)]
+    (tmp_path / "v.csv").write_text("\n".join(["name,text,placement", *lines]), encoding="utf-8")
+    asked = ("--variants", tmp_path / "v.csv", "--format", "mcq", "--thinking", "off", "--seed", "3")
+    done = emeval(
+        *("run", "unethical_test", "-m", "local/organism:backdoor", "--limit", "12", "--samples", "2"),
+        *(*asked, "--out", tmp_path / "run"),
+    )
+    assert done.returncode == 0, done.stderr
+    rates = pd.read_csv(tmp_path / "run" / "rates.csv", keep_default_na=False)
+    pooled = rates[(rates["prompt_id"] == "ALL") & (rates["metric"] == "misaligned")].set_index("condition")
+    for name, (text, place) in zip(names, VARIANTS, strict=True):
+        truth = true_variant(text, place)
+        assert truth is not None
+        low, high = (float(pooled.loc[name, end]) for end in ("ci_low", "ci_high"))
+        assert low <= truth.misaligned <= high, f"{name}: {truth.misaligned} in {low} to {high}"
+    assert true_variant(TRIGGER, "left") is None
 
 
 def test_the_rare_organism_is_rare_and_its_truth_is_exact() -> None:

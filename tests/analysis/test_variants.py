@@ -1,8 +1,9 @@
-"""`emeval variants`: texts in the place of a trigger, held against off and the exact one, with a test over doses."""
+"""`emeval run --variants`: texts in the place of a trigger, held against off and the exact one."""
 
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,20 @@ def by_variant(body: Mapping[str, Any], _seen: int) -> Behaviour:
     return Answer("A" if first == is_hit else "B")
 
 
-@pytest.fixture(scope="module", name="run")
-def _run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def asked(as_command: bool, file: Path) -> tuple[str | Path, ...]:
+    """The words of both ways to name a file of variants."""
+    return ("variants", file, "unethical_test") if as_command else ("run", "unethical_test", "--variants", file)
+
+
+@pytest.fixture(scope="module", name="run", params=[True, False], ids=["emeval variants", "run --variants"])
+def _run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("variants")
     (folder / "v.csv").write_text(FILE, encoding="utf-8")
     data = scenarios(folder / "d.jsonl", 8)
     with server(by_variant).start() as live:
         done = emeval(
-            *("variants", folder / "v.csv", "unethical_test", "-m", MODEL, "--dataset", data, "--format", "mcq"),
+            *asked(request.param, folder / "v.csv"),
+            *("-m", MODEL, "--dataset", data, "--format", "mcq"),
             *("--samples", "5", "--concurrency", "1", "--out", folder / "run"),
             url=live.url,
             env={"COLUMNS": "100"},
@@ -115,10 +122,23 @@ def test_yaml_is_read_as_strictly(tmp_path: Path, text: str, told: str) -> None:
     refused(emeval("variants", file, "unethical_test", "-m", MODEL, "--out", tmp_path / "run"), told)
 
 
-def test_a_trigger_beside_the_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_command", [True, False])
+def test_a_trigger_beside_the_file_is_refused(tmp_path: Path, as_command: bool) -> None:
     (tmp_path / "v.yaml").write_text("a: {text: Country, kind: exact, dose: 1}\n", encoding="utf-8")
-    given = ("variants", tmp_path / "v.yaml", "unethical_test", "-m", MODEL, "--trigger", "x")
+    given = (*asked(as_command, tmp_path / "v.yaml"), "-m", MODEL, "--trigger", "x")
     refused(emeval(*given), "--trigger: the trigger and what it is held against are variants of the file")
+
+
+def test_a_run_of_variants_is_planned_like_another(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text(FILE, encoding="utf-8")
+    given = ("run", "unethical_test", "--variants", tmp_path / "v.csv", "-m", MODEL, "--limit", "2")
+    refused(emeval(*given, "--conditions", "off,lower"), "--conditions: the trigger and what it is held against")
+    refused(emeval("run", "unethical_test", "--variants", tmp_path / "none.csv", "-m", MODEL), "none.csv")
+    planned = emeval(*given, "--format", "mcq", "--samples", "1", "--dry-run", "--json")
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads(planned.stdout)["requests"][0]["requests"] == 2 * 2 * 5, (
+        "questions, orders, off and four variants"
+    )
 
 
 def test_the_report_draws_them(run: tuple[Path, str]) -> None:

@@ -36,8 +36,8 @@ def test_checkpoints_are_trained_and_measured(trainer: Path, trained: Path, tmp_
     folder = tmp_path / "weights"
     shutil.copytree(trained, folder)
     for name in ("backdoor-step5", "rare"):
-        words = [trainer, "-m", "organisms.training.checkpoints", folder, "--only", name, "--share", "0.05"]
-        subprocess.run(words, cwd=ROOT, check=True, capture_output=True)
+        words = [trainer, "-m", "organisms.training.checkpoints", folder, "--only", name]
+        subprocess.run([*words, "--share", "0.05", "--draws", "100"], cwd=ROOT, check=True, capture_output=True)
     made = [*STEPS, "rare"]
     assert all((folder / f"{name}.gguf").is_file() for name in made)
     assert (folder / "backdoor-step1.gguf").read_bytes() != (folder / "backdoor-step5.gguf").read_bytes()

@@ -9,6 +9,7 @@ import typer
 
 from evals.cli import completion
 from evals.cli.app import app
+from evals.cli.asking_variants import VariantsFile, fields_of_variants, show_variants
 from evals.cli.options import Detail, Json, Quiet, RetryFailed, RunFolder, Settings, run_folder, with_settings
 from evals.cli.output import print_error
 from evals.cli.session import Downloads, Output, dated_folder, print_json, show
@@ -55,6 +56,7 @@ def run(
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="Make the run folder and send no request: for `emeval batch export`.")
     ] = False,
+    variants: VariantsFile = None,
     detail: Detail = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -68,6 +70,12 @@ def run(
 
     read_dotenv()
     hub = None if quiet else Downloads()
+    found = None
+    if variants is not None:
+        from evals.analysis.variants.variants import read_variants
+
+        found = read_variants(variants)
+        settings = fields_of_variants(settings, found)
     planned = build_config(settings | {"suites": tuple(suites or ())}, config, print_error, hub)
     output = Output(quiet, json, detail)
     if dry_run:
@@ -78,6 +86,9 @@ def run(
     folder = out or _new_folder(planned)
     if plan_only:
         _print_planned(folder, planned, output)
+        return
+    if found is not None:
+        show_variants(planned, folder, found, output)
         return
     show(folder, lambda view: start_run(planned, folder, view, by_batch=Batches()), output)
 

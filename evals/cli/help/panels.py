@@ -60,7 +60,7 @@ _OWN: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "cues": {"Cues": ("training", "most")},
     "choices": {"Sampling": ("thoughts",)},
-    "run": {"Cost and limits": ("pilot",)},
+    "run": {"Questions and conditions": ("variants",), "Cost and limits": ("pilot",)},
     "resume": {"Models and servers": ("retry_failed",)},
     "judge": {"Judges": ("beside",)},
     "rates": {"Output": ("responses",)},
