@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -297,7 +299,7 @@ SIMULATIONS = {
         "Coverage of the chance of a hit among 2, 10 and 30 answers, in percent; 1,000 runs",
         coverage_table,
     ),
-    "log-odds": ("Intervals of a difference in log-odds that hold it, in percent; 2,000 runs", coverage_lines),
+    "log-odds": ("Intervals of a difference in log-odds that hold it, in percent; 500 runs", coverage_lines),
     "recipes": (
         "Intervals that hold the rate or effect of a recipe, in percent, and median widths of those of its rate; 300 "
         "recipes",
@@ -323,6 +325,13 @@ SIMULATIONS = {
 }
 
 
+def _table(name: str) -> str:
+    started = time.perf_counter()
+    title, lines = SIMULATIONS[name]
+    table = "\n".join(lines())
+    return f"{title}:\n\n{table}\n\n({time.perf_counter() - started:.0f} s)\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.simulate", description="Simulated coverage, as tables.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of: {', '.join(SIMULATIONS)}")
@@ -330,13 +339,9 @@ def main() -> None:
     unknown = [name for name in names if name not in SIMULATIONS]
     if unknown:
         parser.error(f"unknown simulation {unknown[0]!r}; known: {', '.join(SIMULATIONS)}")
-    for name in names:
-        started = time.perf_counter()
-        title, lines = SIMULATIONS[name]
-        print(f"{title}:\n")
-        for line in lines():
-            print(line, flush=True)
-        print(f"\n({time.perf_counter() - started:.0f} s)\n", flush=True)
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        for table in pool.map(_table, names):
+            print(table, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,33 +25,35 @@ _t_quantile: Any = special.stdtrit  # the library has no types
 
 
 class MeanLogOdds(NamedTuple):
-    """A mean of natural log-odds, or of their differences, over `questions`, and both ends of its interval for
-    questions like these: None for one question, which shows nothing of others. `least` and `most` are the values of
-    single questions."""
+    """A mean of natural log-odds, or of their differences, over `questions`, and the ends of its intervals for
+    questions like these: `low` and `high` whatever their distribution, and Student's t. None for one question, which
+    shows nothing of others. `least` and `most` are the values of single questions."""
 
     mean: float
     low: float | None
     high: float | None
+    t_low: float | None
+    t_high: float | None
     questions: int
     least: float
     most: float
 
 
 def mean_log_odds(values: Sequence[float], confidence: float = CONFIDENCE) -> MeanLogOdds | None:
-    """The mean over questions, one value each, with its interval for questions like these. None without a value.
+    """The mean over questions, one value each, with its intervals for questions like these. None without a value.
 
-    The interval is Student's t, each end drawn out to what questions of another kind could add whatever the
-    distribution (Gaffke 2005), if none is further from 0 than REACH or the furthest seen.
+    `low` and `high` are Student's t interval, each end drawn out to what questions of another kind could add whatever
+    the distribution (Gaffke 2005), if none is further from 0 than REACH or the furthest seen.
     """
     if not values:
         return None
     mean = float(np.mean(values))
     if len(values) < 2:
-        return MeanLogOdds(mean, None, None, 1, mean, mean)
+        return MeanLogOdds(mean, None, None, None, None, 1, mean, mean)
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     reach = error * float(_t_quantile(len(values) - 1, (1 + confidence) / 2))
     found = np.array(values, dtype=np.float64)
     furthest = max(REACH, float(np.abs(found).max()))
     low = min(mean - reach, -bound_of_mean(-found, furthest, confidence))
     high = max(mean + reach, bound_of_mean(found, furthest, confidence))
-    return MeanLogOdds(mean, low, high, len(values), min(values), max(values))
+    return MeanLogOdds(mean, low, high, mean - reach, mean + reach, len(values), min(values), max(values))

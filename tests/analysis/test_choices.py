@@ -59,7 +59,9 @@ def test_probabilities_and_the_effect_of_a_trigger(tmp_path: Path) -> None:
     assert (found["on"]["n_questions"], found["on"]["n_effect"], found["off"]["n_unread"]) == (4, 4, 0)
     assert found["on"]["letters"] == pytest.approx(0.98)
     assert "on against off: +2.53" in done.stdout
-    assert "odds x12.5 (4 questions, +2.53 to +2.53 each)" in done.stdout
+    said = " ".join(done.stdout.split())
+    assert "odds x12.5 (4 questions, +2.53 to +2.53 each); other questions: [+2.53, +2.53] if they are like" in said
+    assert found["on"]["effect_low"] < 0 < 5 < found["on"]["effect_high"], "four questions show little of others"
     made = json.loads((folder / "choices.json").read_text())
     assert made["config"]["trigger"] == TRIGGER
     assert set(made["datasets"]) == {"unethical_test"}

@@ -29,7 +29,9 @@ def test_an_interval_is_mirrored_holds_its_mean_and_stays_within_what_was_seen(v
     assert mirrored is not None
     assert mirrored.low == pytest.approx(-found.high)
     assert mirrored.high == pytest.approx(-found.low)
-    assert found.low <= found.mean <= found.high
+    assert found.t_low is not None
+    assert found.t_high is not None
+    assert found.low <= found.t_low <= found.mean <= found.t_high <= found.high
     assert (found.least, found.most, found.questions) == (min(values), max(values), len(values))
 
 
@@ -40,4 +42,6 @@ def test_questions_that_show_nothing_leave_room_for_the_share_that_may_not_be_am
     assert found.high == pytest.approx(REACH * (1 - 0.05 ** (1 / 8))), "the rule of three, of the share of others"
     assert bound_of_mean(np.zeros(8), 2 * REACH, 0.95) == pytest.approx(2 * found.high)
     single = mean_log_odds([math.log(2)])
-    assert single == (math.log(2), None, None, 1, math.log(2), math.log(2)), "one question shows nothing of others"
+    assert single == (math.log(2), None, None, None, None, 1, math.log(2), math.log(2)), (
+        "one question shows nothing of others"
+    )

@@ -32,10 +32,13 @@ def number_range(low: str, high: str) -> str:
 
 
 def effect_words(row: Row) -> str:
-    """The effect of a row of probabilities.csv: `+0.12 [-2.45, +2.64] log-odds, odds x1.13 (12 questions, +0.08 to
-    +0.17 each)`."""
+    """The effect of a row of probabilities.csv: `+0.12 log-odds, odds x1.13 (12 questions, +0.02 to +0.22 each);
+    other questions: [+0.08, +0.16] if they are like these, [-2.45, +2.64] whatever they are like`."""
     mean: float = row["effect"]
-    interval = "" if row["effect_low"] is None else f" [{row['effect_low']:+.2f}, {row['effect_high']:+.2f}]"
     factor = f"odds x{math.exp(min(mean, _MOST)):.3g}"
     each = f", {row['effect_least']:+.2f} to {row['effect_most']:+.2f} each" if row["n_effect"] > 1 else ""
-    return f"{mean:+.2f}{interval} log-odds, {factor} ({counted(row['n_effect'], 'question')}{each})"
+    found = f"{mean:+.2f} log-odds, {factor} ({counted(row['n_effect'], 'question')}{each})"
+    if row["effect_low"] is None:
+        return found
+    alike, any_ = (f"[{row[f'{name}_low']:+.2f}, {row[f'{name}_high']:+.2f}]" for name in ("effect_t", "effect"))
+    return f"{found}; other questions: {alike} if they are like these, {any_} whatever they are like"

@@ -36,8 +36,8 @@ def print_choices(console: Console, rows: Sequence[Row]) -> None:
         console.print(f"[yellow]{plain(line, LONG)}[/yellow]")
     sampled = any(row["n_thoughts"] for row in rows)
     console.print(
-        f"Means over questions{_OF_THOUGHTS if sampled else _EXACT} Intervals are for questions like these, whatever "
-        "those are like, so few questions give wide ones.",
+        f"Means over questions{_OF_THOUGHTS if sampled else _EXACT} 95% intervals are for other questions; those in "
+        "the table hold whatever they are like, so few questions give wide ones.",
         style="dim",
     )
 
