@@ -42,7 +42,7 @@ def _row(run: str, row: Row) -> ProbabilityRow:
         probability_words(row),
         interval,
         "–" if row["log_odds"] is None else f"{row['log_odds']:.2f}{ends}",
-        "–" if row["effect"] is None else f"{effect_words(row)} against {row['baseline']}",
+        "–" if row["effect"] is None else f"against {row['baseline']}: {effect_words(row)}",
         _read_from(row),
         row["unread"] or "",
     )
