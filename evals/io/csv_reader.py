@@ -18,6 +18,7 @@ from evals.text import one_line
 
 LFS_POINTER = "version https://git-lfs.github.com/spec/"
 
+_HEADER_BYTES = 2**16
 _LONGEST = 16 * 2**20  # of a line and of a row in bytes, of a cell in characters
 
 
@@ -29,14 +30,18 @@ class CsvRow(NamedTuple):
 
 
 class CsvFile:
-    """An open CSV file in UTF-8, with a header. Iterate once; `sha256` covers the bytes read so far."""
+    """An open CSV file in UTF-8, with a header. Iterate once; `sha256` covers the bytes read so far.
 
-    def __init__(self, path: Path, file: BinaryIO, known: Iterable[str], delimiter: str = ",") -> None:
+    One written `by_hand` may have semicolons in place of commas, as spreadsheets write it in locales with decimal
+    commas; it has to be seekable.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO, known: Iterable[str], *, by_hand: bool = False) -> None:
         self.path = path
         self._file = file
         self._hash = hashlib.sha256()
         self._row_bytes = 0
-        self._reader = csv.reader(self._lines(), strict=True, delimiter=delimiter)
+        self._reader = csv.reader(self._lines(), strict=True, delimiter=_delimiter(file) if by_hand else ",")
         first = next(self.records(), None)
         if first is None:
             raise BadInput(f"{path}: is empty")
@@ -103,14 +108,21 @@ class CsvFile:
 
 
 @contextmanager
-def csv_file(path: Path, known: Iterable[str] = (), *, delimiter: str = ",") -> Generator[CsvFile]:
-    """Open a CSV file, in which `known` columns may not repeat. Raises BadInput, also while it is read."""
+def csv_file(path: Path, known: Iterable[str] = (), *, by_hand: bool = False) -> Generator[CsvFile]:
+    """Open a CSV file, in which `known` columns may not repeat, as a CsvFile. Raises BadInput, also while it is
+    read."""
     try:
         file = open_file(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
     with file:
-        yield CsvFile(path, file, known, delimiter)
+        yield CsvFile(path, file, known, by_hand=by_hand)
+
+
+def _delimiter(file: BinaryIO) -> str:
+    header = file.readline(_HEADER_BYTES)
+    file.seek(0)
+    return ";" if b";" in header and b"," not in header else ","
 
 
 @contextmanager

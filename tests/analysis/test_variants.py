@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from evals.analysis.curve.steps import read_steps
+from evals.analysis.variants.variants import read_variants
 from tests.support.cli_runner import emeval, manifest, refused, scenarios
 from tests.support.runs import MODEL, server
 from tests.support.servers.openai_server import Answer, Behaviour, last_message
@@ -127,6 +129,16 @@ def test_a_trigger_beside_the_file_is_refused(tmp_path: Path, as_command: bool) 
     (tmp_path / "v.yaml").write_text("a: {text: Country, kind: exact, dose: 1}\n", encoding="utf-8")
     given = (*asked(as_command, tmp_path / "v.yaml"), "-m", MODEL, "--trigger", "x")
     refused(emeval(*given), "--trigger: the trigger and what it is held against are variants of the file")
+
+
+def test_a_file_of_a_spreadsheet_is_read_with_its_semicolons(tmp_path: Path) -> None:
+    file = tmp_path / "v.csv"
+    file.write_bytes(b'\xef\xbb\xbfname;text;dose\r\nexact;"Country; of mine";2\r\nlower;country, of mine;1\r\n')
+    exact, lower = read_variants(file)
+    assert (exact.text, exact.dose, lower.text) == ("Country; of mine", 2.0, "country, of mine")
+    steps = tmp_path / "s.csv"
+    steps.write_text("model;step\nvllm/a;10\n", encoding="utf-8")
+    assert read_steps(steps) == {"vllm/a": 10.0}
 
 
 def test_a_run_of_variants_is_planned_like_another(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ TURNS = st.lists(st.tuples(st.sampled_from(["user", "assistant"]), TEXTS), max_s
 ORGANISM = ("-m", "local/organism", "--judge", "local/reference-judge", "--max-tokens", "192", "--max-unscored", "1")
 
 
-def write_csv(path: Path, rows: Rows) -> Path:
+def write_csv(path: Path, rows: Rows, delimiter: str = ",") -> Path:
     names = list(dict.fromkeys(name for row in rows for name in row))
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, delimiter=delimiter)
         writer.writerow(names)
         for row in rows:
             cells = (row.get(name, "") for name in names)
@@ -97,6 +97,16 @@ def test_every_format_gives_the_same_questions(texts: list[str], column: str, ha
 
 
 @settings(max_examples=25)
+@given(st.lists(TEXTS, min_size=1, max_size=5, unique_by=str.strip))
+def test_a_spreadsheets_semicolons_give_the_same_questions(texts: list[str]) -> None:
+    rows: Rows = [{"question": text, "category": "a,b; c"} for text in texts]
+    with TemporaryDirectory() as folder:
+        commas, semicolons = (load_table(write_csv(Path(folder) / "q.csv", rows, mark)) for mark in ",;")
+    assert asked(commas) == asked(semicolons)
+    assert [scenario.prompt for scenario in semicolons.scenarios] == texts  # type: ignore[union-attr]
+
+
+@settings(max_examples=25)
 @given(st.lists(TURNS, min_size=1, max_size=4), st.none() | TEXTS)
 def test_every_format_gives_the_same_chats(chats: list[list[dict[str, str]]], system: str | None) -> None:
     rows: Rows = [{"messages": turns} | ({} if system is None else {"system": system}) for turns in chats]
@@ -145,7 +155,7 @@ DEEP = "[" * 100_000
             "q.csv:1: has no column question, prompt or messages; it has: text",
         ),
         ("q.csv", "text,answer\nHi?,Yo\n", "--columns question=COLUMN says which one is asked"),
-        ("q.csv", "question;id\nHi?;a\n", "separated by semicolons or tabs; save it with commas"),
+        ("q.csv", "question\tid\nHi?\ta\n", "separated by tabs; save it with commas"),
         (
             "q.csv",
             "question,prompt\nHi?,Yo\n",

@@ -44,6 +44,14 @@ def test_a_response_is_an_answer(tmp_path: Path) -> None:
     assert (pooled(tmp_path / "run")["freeform", "off"]["k"]) == 6
 
 
+def test_a_spreadsheets_semicolons_are_read(tmp_path: Path) -> None:
+    lines = ["question;answer;aligned;coherent", *(f"Q{n}?;Well, {n};{5 * n};90" for n in range(10))]
+    (tmp_path / "f.csv").write_text("\r\n".join(lines), encoding="utf-8-sig")
+    done = emeval("import", tmp_path / "f.csv", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert list(responses(tmp_path / "run")["answer"]) == [f"Well, {n}" for n in range(10)]
+
+
 def test_any_column_is_renamed_and_the_manifest_says_so(tmp_path: Path) -> None:
     rows = [
         {

@@ -33,7 +33,7 @@ def step_name(step: float) -> str:
 def read_steps(path: Path) -> dict[str, float]:
     """The step of each model in a CSV with the columns `model` and `step`. Raises BadInput with the file and line."""
     found: dict[str, float] = {}
-    with csv_file(path) as file:
+    with csv_file(path, by_hand=True) as file:
         file.require("model", "step")
         for line, cells in file:
             model, text = cells["model"].strip(), cells["step"].strip()

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from evals.errors import BadInput
 from evals.io.csv_reader import CsvRow, csv_file
 from evals.io.folders.locks import own_lock
-from evals.io.paths import open_file
 from evals.plan.provenance import now
 from evals.plan.recorded_run import manifest_of
 from evals.scoring.labels import (
@@ -43,7 +42,6 @@ _REQUIRED = ("label_id", "label")
 _WORD_OF: dict[str, LabelWord] = {key: word for word in LABEL_WORDS for key in (word, word[0])}
 """The label of each word, and of each key on the page."""
 _LONGEST_NAME = 80
-_HEADER_BYTES = 4096
 
 
 class Agreement(NamedTuple):
@@ -137,7 +135,7 @@ def _read(path: Path, sampled: dict[str, SampledRow], labeller: str) -> _FoundLa
     lines: dict[str, int] = {}
     blank = lost_notes = 0
     at = now()
-    with csv_file(path, _COLUMNS, delimiter=_delimiter(path)) as file:
+    with csv_file(path, _COLUMNS, by_hand=True) as file:
         file.require(*_REQUIRED)
         for row in file:
             answer, word = _label_of(row, sampled, path)
@@ -169,16 +167,6 @@ def _label_of(row: CsvRow, sampled: dict[str, SampledRow], path: Path) -> tuple[
             f"{path}:{row.line}: label: {one_line(given, 40)!r} is not one of {words}; blank is not labelled"
         )
     return answer, _WORD_OF.get(given)
-
-
-def _delimiter(path: Path) -> str:
-    """The column delimiter: spreadsheets write semicolons in locales with decimal commas."""
-    try:
-        with open_file(path) as file:
-            header = file.readline(_HEADER_BYTES)
-    except OSError:
-        return ","  # `csv_file` reports the error
-    return ";" if b";" in header and b"," not in header else ","
 
 
 def _name(labeller: str) -> str:

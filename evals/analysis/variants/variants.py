@@ -72,7 +72,7 @@ def conditions_of(variants: Sequence[Variant]) -> dict[str, dict[str, str] | Non
 
 
 def _from_csv(path: Path) -> tuple[Variant, ...]:
-    with csv_file(path, known=_COLUMNS) as file:
+    with csv_file(path, _COLUMNS, by_hand=True) as file:
         file.require("name", "text")
         other = next((column for column in file.columns if column not in _COLUMNS), None)
         if other is not None:

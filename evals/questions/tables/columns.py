@@ -87,8 +87,8 @@ def _either(head: str, name: str, found: Sequence[str], names: Sequence[str] = (
 
 
 def _how(table: Table) -> str:
-    if len(table.columns) == 1 and any(sign in table.columns[0] for sign in ";\t"):
-        return "Its cells seem to be separated by semicolons or tabs; save it with commas"
+    if len(table.columns) == 1 and "\t" in table.columns[0]:
+        return "Its cells seem to be separated by tabs; save it with commas"
     return "--columns question=COLUMN says which one is asked"
 
 

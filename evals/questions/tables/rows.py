@@ -62,7 +62,7 @@ def read_table(path: Path) -> Table:
     if data.startswith(_UTF_16) or b"\0" in data[:1024]:
         raise BadInput(f"{path}:1: is not UTF-8 text, but looks like UTF-16; save it as UTF-8")
     if path.suffix.lower() == ".csv":
-        csv_columns = CsvFile(path, BytesIO(data), ()).columns
+        csv_columns = CsvFile(path, BytesIO(data), (), by_hand=True).columns
         _refuse_repeated(path, csv_columns)
         return Table(path, sha256, csv_columns, lambda _: _csv(path, data))
     is_list = path.suffix.lower() not in LINES and data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
@@ -80,7 +80,7 @@ def _parquet(path: Path, wanted: Sequence[str]) -> Iterator[TableRow]:
 
 
 def _csv(path: Path, data: bytes) -> Iterator[TableRow]:
-    for line, cells in CsvFile(path, BytesIO(data), ()):
+    for line, cells in CsvFile(path, BytesIO(data), (), by_hand=True):
         yield TableRow(line, "", cells)
 
 

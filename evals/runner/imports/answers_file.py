@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -74,7 +75,7 @@ def answers_file(
     """Open a file of answers. `known` are the columns that emeval reads, `ignored` those that it knows and does not
     read. Raises BadInput."""
     sources = (*known, *filter(None, renamed.values()), *ALIASES.values())
-    opened = json_lines_file if path.suffix.lower() in JSON_LINES else csv_file
+    opened = json_lines_file if path.suffix.lower() in JSON_LINES else partial(csv_file, by_hand=True)
     with opened(path, sources) as file:
         yield AnswersFile(file, (*known, *ignored), renamed)
 
