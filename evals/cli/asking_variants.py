@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evals.cli.session import Output, show
+from evals.cli.session import Output, show_run
 from evals.errors import BadInput
 from evals.text import shown_path
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from evals.analysis.variants.variants import Variant
     from evals.cli.options import Settings
     from evals.plan.config import RunConfig
-    from evals.runner.count import RunResult
-    from evals.runner.view import RunView
 
 _VARIANTS_ARE = ("trigger", "decoy", "distractor", "conditions", "baseline")
 VariantsFile = Annotated[
@@ -44,25 +42,13 @@ def fields_of_variants(settings: Settings, variants: Sequence[Variant]) -> Setti
 def show_variants(planned: RunConfig, folder: Path, variants: Sequence[Variant], output: Output) -> None:
     """Run the config, print its result and how the variants compare, and write variants.csv and variants.svg."""
     from evals.analysis.variants.measured import VARIANTS, measured, variant_rows
-    from evals.batches.in_runs.asked import Batches
     from evals.reporting.console.curves.variants import print_variants
-    from evals.runner.run import start_run
     from evals.scoring.rates.tables import write_table
 
-    results: list[RunResult] = []
-
-    def act(view: RunView) -> RunResult:
-        results.append(start_run(planned, folder, view, by_batch=Batches()))
-        return results[-1]
-
-    code = 0
-    try:
-        show(folder, act, output)
-    except typer.Exit as end:
-        code = end.exit_code
+    result, code = show_run(planned, folder, output)
     view = output.view()
     with view.busy("comparing the variants ..."):
-        sets = measured(folder, results[-1].tables, variants)
+        sets = measured(folder, result.tables, variants)
         write_table(folder / "variants.csv", VARIANTS, variant_rows(sets))
         if sets:
             from evals.reporting.figures.curves.variants import variants_figure

@@ -19,6 +19,7 @@ from evals.text import program, quoted_path, shown_path
 
 if TYPE_CHECKING:
     from evals.io.web.download import OnBytes
+    from evals.plan.config import RunConfig
     from evals.reporting.console.progress import ConsoleView, FetchConsole
     from evals.runner.count import RunResult
     from evals.runner.view import RunView
@@ -86,6 +87,25 @@ def show(
         _print_stopped(folder, output, interrupted)
         raise interrupted from None
     show_result(folder, result, output, view)
+
+
+def show_run(config: RunConfig, folder: Path, output: Output) -> tuple[RunResult, int]:
+    """Run the config in `folder` as `show` does. Its result and exit code, for a command that goes on with them."""
+    from evals.batches.in_runs.asked import Batches
+    from evals.runner.run import start_run
+
+    results: list[RunResult] = []
+
+    def act(view: RunView) -> RunResult:
+        results.append(start_run(config, folder, view, by_batch=Batches()))
+        return results[-1]
+
+    code = 0
+    try:
+        show(folder, act, output)
+    except typer.Exit as end:
+        code = end.exit_code
+    return results[-1], code
 
 
 def _print_evidence(folder: Path, result: RunResult, view: ConsoleView) -> None:

@@ -22,6 +22,6 @@ def print_evidence(console: Console, claims: Sequence[Claim]) -> None:
             console.print(f"  [{_STYLES[claim.status]}]{claim.status}[/]: {claim.claim}")
             for text in (claim.evidence, f"missing: {claim.missing}" if claim.missing else "", claim.command):
                 if text:
-                    console.print(Padding(plain(text, LONG), (0, 0, 0, 6)), style="dim")
+                    console.print(Padding(plain(text, LONG), (0, 0, 0, 6), expand=False), style="dim")
     if claims:
         console.print("... in a command: the options of this run. The rules are in docs/report.md.", style="dim")

@@ -12,7 +12,7 @@ from evals.cli import completion
 from evals.cli.app import EXIT_BAD_INPUT, app
 from evals.cli.options import Columns, Json, Quiet, ResumedRun, RunOptionsFile, Settings, with_settings
 from evals.cli.output import echo, print_error
-from evals.cli.session import Output, dated_folder, interrupt_on_sigterm, print_json, show
+from evals.cli.session import Output, dated_folder, interrupt_on_sigterm, print_json, show_run
 from evals.errors import BadInput
 from evals.io.environment import read_dotenv
 from evals.numbers import counted
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from evals.questions.dataset import Dataset
     from evals.questions.hub.fetch import HubView
     from evals.questions.mixes.files import MixManifest
-    from evals.runner.count import RunResult
-    from evals.runner.view import RunView
 
 
 datasets_app = typer.Typer(no_args_is_help=True, help="Question sets: list, validate, fetch.")
@@ -277,10 +275,8 @@ def _try_cues(
     """The exit code of a run with the cues as its conditions, and their effects in it."""
     from evals.analysis.cues.measured import conditions_of, cue_effects, refuse_trained_questions
     from evals.analysis.cues.proposals import named
-    from evals.batches.in_runs.asked import Batches
     from evals.plan.options import build_config
     from evals.plan.plan import make_plan
-    from evals.runner.run import start_run
 
     if "baseline" in given:
         raise BadInput("--baseline: cues are compared with off; leave it out")
@@ -289,18 +285,8 @@ def _try_cues(
         given | {"conditions": conditions_of(proposals.cues), "baseline": "off"}, config, print_error
     )
     refuse_trained_questions(make_plan(planned), proposals)
-    results: list[RunResult] = []
-
-    def act(view: RunView) -> RunResult:
-        results.append(start_run(planned, folder, view, by_batch=Batches()))
-        return results[-1]
-
-    code = 0
-    try:
-        show(folder, act, output)
-    except typer.Exit as end:
-        code = end.exit_code
-    return code, cue_effects(results[-1].tables, named(proposals.cues))
+    result, code = show_run(planned, folder, output)
+    return code, cue_effects(result.tables, named(proposals.cues))
 
 
 def _cues_json(proposals: Proposals, effects: list[CueEffect] | None) -> dict[str, object]:
