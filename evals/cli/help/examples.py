@@ -122,7 +122,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "variants": (
         "emeval variants variants.csv unethical_test -m vllm/backdoor --samples 4",
-        "emeval run freeform --variants variants.yaml -m vllm/backdoor --judge openai/gpt-4.1",
+        "emeval variants variants.yaml freeform -m vllm/backdoor --judge openai/gpt-4.1",
     ),
     "recipes": (
         "emeval recipes results/s1 results/s2 --recipe insecure=vllm/s1,vllm/s2",
