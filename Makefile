@@ -2,7 +2,7 @@
 # make test   every test but those that need a real vLLM      make test-vllm   those
 # make test-alone   the tests that failed last, one after the other, without others beside them
 # make check  format, lint, types      make bench   speed and memory, as ratios
-# make simulate   coverage of intervals and decisions, as the tables of docs/statistics.md (some twenty minutes)
+# make simulate   coverage of intervals and decisions, as the tables of docs/statistics.md (about an hour)
 # make docs   the documentation as a site in site/   make docs-cli   what is made from the program: commands, settings, columns
 # make pictures   the pictures in docs/images, out of the run of `make run` (needs chromium)
 # make image   the image of the Dockerfile, and the organism run in it, with docker or podman
