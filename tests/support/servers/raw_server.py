@@ -27,8 +27,8 @@ class RawRequest:
 
 
 def ok(body: bytes, headers: bytes = b"", status: bytes = b"200 OK") -> bytes:
-    """A reply with a length; `headers` end with a line end each."""
-    length = f"Content-Length: {len(body)}\r\n".encode()
+    """A reply with a length, which says that the connection ends; `headers` end with a line end each."""
+    length = f"Connection: close\r\nContent-Length: {len(body)}\r\n".encode()
     return b"HTTP/1.1 " + status + b"\r\nContent-Type: application/json\r\n" + headers + length + b"\r\n" + body
 
 
