@@ -90,7 +90,7 @@ def show(
 
 
 def show_run(config: RunConfig, folder: Path, output: Output) -> tuple[RunResult, int]:
-    """Run the config in `folder` as `show` does. Its result and exit code, for a command that goes on with them."""
+    """Run the config in `folder` as `show` does. Its result and exit code, for commands that need both."""
     from evals.batches.in_runs.asked import Batches
     from evals.runner.run import start_run
 
